@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Needs Python 3.11 or later and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
+export TRACECORE_HOME ?= $(CURDIR)/.tracecore
+
+.PHONY: setup demo test ui serve lint bench clean
+setup: $(VENV)/.ready
+
+# torch first and alone: nothing later may pull another build of it with gigabytes of CUDA.
+$(VENV)/.installed: constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("tracecore needs Python 3.11 or later, this is %s" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check hatchling editables -c constraints.txt
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.installed pyproject.toml $(PLUGINS)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[dagster,graphql,postgres,dev]" $(foreach p,$(PLUGINS),-e ./$(dir $(p)))
+	touch $@
+
+demo: setup
+	$(BIN)/python -m tracecore_assets.demo
+
+test: setup
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+ui: setup
+	$(BIN)/tracecore ui
+
+serve: setup
+	$(BIN)/tracecore serve
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy tracecore schemas/tracecore_schemas lineage/tracecore_lineage assets/tracecore_assets graphql/tracecore_graphql
+	$(BIN)/lint-imports
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .tracecore .pytest_cache .mypy_cache .ruff_cache

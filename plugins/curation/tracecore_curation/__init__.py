@@ -1,0 +1,1 @@
+"""Filters and leak-free splits of frames: stages of the tracecore plugin."""

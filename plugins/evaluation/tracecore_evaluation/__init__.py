@@ -1,0 +1,1 @@
+"""Detection KPIs: stages of the tracecore plugin."""

@@ -1,0 +1,1 @@
+"""Drive logs into frames and signals: stages of the tracecore plugin."""

@@ -1,0 +1,1 @@
+"""Label batches from label files: stages of the tracecore plugin."""

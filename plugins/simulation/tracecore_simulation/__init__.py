@@ -1,0 +1,1 @@
+"""Drawn drives for demos and tests: stages of the tracecore plugin."""

@@ -1,0 +1,1 @@
+"""ONNX export and TensorRT engines: stages of the tracecore plugin."""

@@ -1,0 +1,1 @@
+"""A torch detector: stages of the tracecore plugin."""

@@ -1,0 +1,62 @@
+"""Canonical bytes and digests: the one way tracecore turns content into identity.
+
+JSON is canonicalized by RFC 8785 (JCS); digests are SHA-256, written `sha256:` and 64 lower-case hex digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, Union
+
+import rfc8785
+
+__all__ = ["JSON", "digest_bytes", "digest_file", "digest_json", "hex_of", "is_digest", "jcs"]
+
+JSON: TypeAlias = Union[bool, int, float, str, "Sequence[JSON]", "Mapping[str, JSON]", None]
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def jcs(value: JSON) -> bytes:
+    """Give the RFC 8785 canonical UTF-8 bytes of a JSON value.
+
+    Raises:
+        rfc8785.CanonicalizationError: a NaN, an infinity, a lone surrogate or an integer beyond 2^53 - 1 (nanoseconds and
+            large ids travel as strings).
+    """
+    return rfc8785.dumps(value)
+
+
+def digest_bytes(data: bytes) -> str:
+    """Give the digest of bytes, `sha256:<64 hex>`."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def digest_json(value: JSON) -> str:
+    """Give the digest of a JSON value's canonical bytes."""
+    return digest_bytes(jcs(value))
+
+
+def digest_file(path: Path) -> str:
+    """Give the digest of a file's bytes, read in chunks."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_digest(text: str) -> bool:
+    """Say whether a text is a whole digest in our notation."""
+    return _DIGEST.fullmatch(text) is not None
+
+
+def hex_of(digest: str) -> str:
+    """Give the 64 hex digits of a digest, without its algorithm.
+
+    Raises:
+        ValueError: the text is no whole `sha256:` digest.
+    """
+    if not is_digest(digest):
+        raise ValueError(f"Expected a digest 'sha256:<64 hex>', found {digest!r}.")
+    return digest.removeprefix("sha256:")

@@ -1,0 +1,176 @@
+"""SQLModel tables: the ledger's, the outbox's, and the catalog's, which is a projection of the ledger.
+
+Every catalog row is a pure function of one event (`tracecore_lineage.projection`), so the catalog is the union of what each event says:
+any order and any duplication of the same events gives the same rows (`seq`, the ledger position of the event, apart). Nothing is resolved
+when writing; conflicts between events are resolved by (eventTime, event digest) when a question is asked, within the prefix of the ledger
+that it is asked of.
+
+Times are RFC 3339 texts in UTC with six decimals (`2026-11-22T15:39:45.000000Z`), so that text order is time order.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Index, LargeBinary
+from sqlmodel import Column, Field, SQLModel, Text
+
+__all__ = [
+    "CATALOG_TABLES",
+    "BuildRow",
+    "CheckRow",
+    "EdgeRow",
+    "FacetRow",
+    "LedgerEvent",
+    "LedgerHead",
+    "OutboxItem",
+    "Person",
+    "RunEventRow",
+    "StalenessRow",
+]
+
+
+class LedgerEvent(SQLModel, table=True):
+    """One leaf of the ledger: the exact bytes of one event.
+
+    `event_id` is the SHA-256 hex of `body`; `leaf_hash` of 0x00 and the JCS of `{v, recorded_at, event_sha256}` (RFC 6962).
+    """
+
+    __tablename__ = "ledger_event"
+
+    seq: int = Field(primary_key=True, description="leaf index, from 0 without holes")
+    event_id: str = Field(unique=True, max_length=64)
+    recorded_at: str = Field(max_length=27)
+    leaf_hash: str = Field(max_length=64)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class LedgerHead(SQLModel, table=True):
+    """The one row that says how far the ledger goes; writers serialize on it."""
+
+    __tablename__ = "ledger_head"
+
+    id: int = Field(primary_key=True, description="always 1")
+    size: int
+    root: str = Field(max_length=64)
+    frontier: str = Field(sa_column=Column(Text, nullable=False), description="JSON list of the complete subtree hashes, largest first")
+    checkpoint: str = Field(sa_column=Column(Text, nullable=False), description="signed note over size and root")
+
+
+class OutboxItem(SQLModel, table=True):
+    """An event on its way to another lineage backend; the relay delivers at least once."""
+
+    __tablename__ = "outbox_item"
+
+    seq: int = Field(primary_key=True)
+    attempts: int = 0
+    delivered_at: str | None = Field(default=None, max_length=27)
+    last_error: str | None = Field(default=None, sa_column=Column(Text))
+
+
+class RunEventRow(SQLModel, table=True):
+    """One RunEvent: what the state of a run is resolved from."""
+
+    __tablename__ = "catalog_run_event"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    seq: int = Field(index=True)
+    run_id: str = Field(index=True)
+    event_type: str = Field(max_length=16)
+    event_time: str = Field(max_length=27)
+    job_namespace: str
+    job_name: str = Field(index=True)
+    parent_run_id: str | None = Field(default=None, index=True)
+    producer: str
+
+
+class EdgeRow(SQLModel, table=True):
+    """One version that a run read or wrote, as one event says."""
+
+    __tablename__ = "catalog_edge"
+    __table_args__ = (Index("ix_catalog_edge_name", "kind", "name", "direction"),)
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    direction: str = Field(primary_key=True, max_length=6)
+    ordinal: int = Field(primary_key=True, description="place in the event's inputs or outputs")
+    seq: int = Field(index=True)
+    run_id: str = Field(index=True)
+    ref: str = Field(index=True, description="whole ref")
+    kind: str = Field(max_length=32)
+    name: str
+    digest: str | None = Field(default=None, max_length=71)
+    role: str
+    producer_run: str | None = Field(default=None, description="the run the reader took it from")
+    event_type: str = Field(max_length=16)
+    event_time: str = Field(max_length=27)
+
+
+class FacetRow(SQLModel, table=True):
+    """One facet that one event asserts of a subject: `run:<uuid>`, `job:<namespace>/<name>` or an artifact's whole ref."""
+
+    __tablename__ = "catalog_facet"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    subject: str = Field(primary_key=True, index=True)
+    name: str = Field(primary_key=True)
+    seq: int = Field(index=True)
+    event_time: str = Field(max_length=27)
+    value: str = Field(sa_column=Column(Text, nullable=False), description="canonical JSON")
+
+
+class CheckRow(SQLModel, table=True):
+    """The outcome of one check, as its COMPLETE says."""
+
+    __tablename__ = "catalog_check"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    seq: int = Field(index=True)
+    run_id: str
+    of_run: str = Field(index=True)
+    target: str = Field(index=True, description="whole ref of the output that stands or falls with it")
+    name: str
+    success: bool
+    severity: str = Field(max_length=16)
+    message: str = Field(sa_column=Column(Text, nullable=False))
+    event_time: str = Field(max_length=27)
+
+
+class StalenessRow(SQLModel, table=True):
+    """The staleness key of a completed run: the record, not Dagster, decides what is made again."""
+
+    __tablename__ = "catalog_staleness"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    seq: int = Field(index=True)
+    key: str = Field(index=True, max_length=71)
+    run_id: str
+    event_time: str = Field(max_length=27)
+
+
+class BuildRow(SQLModel, table=True):
+    """A sealed build, as its release run's COMPLETE says."""
+
+    __tablename__ = "catalog_build"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    seq: int = Field(index=True)
+    name: str = Field(index=True)
+    ref: str = Field(index=True)
+    run_id: str
+    program: str
+    approver: str | None = None
+    content_digest: str = Field(max_length=71)
+    position: int = Field(description="tree size before the COMPLETE; that event alone joins the prefix")
+    envelope: str = Field(sa_column=Column(Text, nullable=False), description="the DSSE envelope, JSON")
+    event_time: str = Field(max_length=27)
+
+
+class Person(SQLModel, table=True):
+    """Who a pseudonym is. No part of the record: rows can be deleted, and the ledger holds pseudonyms alone."""
+
+    __tablename__ = "person"
+
+    pseudonym: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+
+
+CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, FacetRow, CheckRow, StalenessRow, BuildRow)
+"""The projection: what `tracecore replay` drops and makes again."""

@@ -1,0 +1,66 @@
+"""The kinds of artifacts that a record can name, and the kinds of stages that make them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["ArtifactKind", "Media", "RunState", "Severity", "StageKind"]
+
+
+class ArtifactKind(StrEnum):
+    """What a node of the record is; the first segment of its ref."""
+
+    PROGRAM = "program"
+    DRIVE_LOG = "drive_log"
+    DATASET = "dataset"
+    LABEL_BATCH = "label_batch"
+    MODEL = "model"
+    ENGINE = "engine"
+    KPI_REPORT = "kpi_report"
+    EVENT_SET = "event_set"
+    DATA_REQUEST = "data_request"
+    BUILD = "build"
+    EXTERNAL = "external"
+    VEHICLE = "vehicle"
+    BUG = "bug"
+    LABELER = "labeler"
+
+
+class StageKind(StrEnum):
+    """A step of the perception loop; what a stage plugin declares itself to be."""
+
+    INGEST = "ingest"
+    CURATE = "curate"
+    LABEL = "label"
+    TRAIN = "train"
+    COMPRESS = "compress"
+    EXPORT = "export"
+    COMPILE = "compile"
+    EVALUATE = "evaluate"
+    SIMULATE = "simulate"
+    DIAGNOSE = "diagnose"
+
+
+class Media(StrEnum):
+    """How an artifact's bytes lie in the store, which decides how its digest is taken."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    DELTA = "delta"
+    NONE = "none"  # known by digest alone: its bytes are not kept here
+
+
+class RunState(StrEnum):
+    """Where a run stands: open until its terminal event, which is one of the last three."""
+
+    OPEN = "OPEN"
+    COMPLETE = "COMPLETE"
+    FAIL = "FAIL"
+    ABORT = "ABORT"
+
+
+class Severity(StrEnum):
+    """What a failed check means: `blocking` keeps everything downstream from reading the output."""
+
+    WARN = "warn"
+    BLOCKING = "blocking"

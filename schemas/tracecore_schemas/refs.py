@@ -1,0 +1,107 @@
+"""Refs: how users, events and seals name one thing of the record.
+
+The grammar is promised in the public contract: `kind/name`, `kind/name@<digest prefix of at least 6 hex>`, `build/<name>`, `run/<uuid>`,
+`frame/<drive>/<sensor>/<timestamp_ns>`, `label/<id>`, `labeler/<pseudonym>`, `plugin/<name>@<version>`, `vehicle/<vin>`, `bug/<id>` and
+`external/<namespace>/<name>@<version>`. Within a segment everything but RFC 3986's unreserved characters is percent-encoded.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from tracecore_schemas.canonical import hex_of
+from tracecore_schemas.kinds import ArtifactKind
+
+__all__ = ["Ref", "RefError", "artifact_ref", "external_ref", "frame_ref", "parse_ref"]
+
+_VERSIONED = frozenset(kind.value for kind in ArtifactKind) - {"external", "vehicle", "bug", "labeler"}
+_SEGMENTS = dict.fromkeys(_VERSIONED, 1) | {
+    "external": 2, "vehicle": 1, "bug": 1, "labeler": 1, "run": 1, "frame": 3, "label": 1, "plugin": 1,
+}  # fmt: skip
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PREFIX = re.compile(r"[0-9a-f]{6,64}")
+
+
+class RefError(ValueError):
+    """A text that is no ref; its message says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One parsed ref.
+
+    Attributes:
+        kind: the first segment (`dataset`, `frame`, `run`, ...).
+        segments: the decoded segments after it: one for artifacts, two for externals, three for frames.
+        version: what stands behind `@`, decoded: a digest prefix in hex, a plugin or dataset version, or None.
+    """
+
+    kind: str
+    segments: tuple[str, ...]
+    version: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The segments as they stand in the ref, percent-encoded and joined by slashes."""
+        return "/".join(quote(segment, safe="") for segment in self.segments)
+
+    @property
+    def unversioned(self) -> str:
+        """The ref without its version: `kind/name`."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether the ref names an artifact that has a digest of its own."""
+        return self.kind in _VERSIONED
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the ref names exactly one version: 64 hex digits, or a version for kinds that have no digest."""
+        if self.is_artifact:
+            return self.version is not None and len(self.version) == 64
+        return self.kind != "external" or self.version is not None
+
+    def __str__(self) -> str:
+        return self.unversioned if self.version is None else f"{self.unversioned}@{quote(self.version, safe=':')}"
+
+
+def parse_ref(text: str) -> Ref:
+    """Read a ref.
+
+    Raises:
+        RefError: an unknown kind, a missing segment, a version that is no digest prefix.
+    """
+    body, at, version_text = text.partition("@")
+    kind, slash, rest = body.partition("/")
+    if not slash or kind not in _SEGMENTS:
+        known = ", ".join(sorted(_SEGMENTS))
+        raise RefError(f"{text!r} is no ref: expected 'kind/name' with one of these kinds: {known}.")
+    segments = tuple(unquote(segment) for segment in rest.split("/"))
+    if len(segments) != _SEGMENTS[kind] or not all(segments):
+        raise RefError(f"{text!r} is no ref: a {kind} has {_SEGMENTS[kind]} segment(s) behind 'kind/', each not empty and percent-encoded.")
+    version = unquote(version_text) if at else None
+    if kind in _VERSIONED and version is not None and not _PREFIX.fullmatch(version):
+        raise RefError(f"{text!r} is no ref: behind '@' expected 6 to 64 lower-case hex digits of the digest, found {version!r}.")
+    if kind == "run" and not _UUID.fullmatch(segments[0]):
+        raise RefError(f"{text!r} is no ref: a run is named by its UUID.")
+    if kind == "frame" and not re.fullmatch(r"-?\d+", segments[2]):
+        raise RefError(f"{text!r} is no ref: a frame's last segment is its timestamp in whole nanoseconds.")
+    return Ref(kind, segments, version)
+
+
+def artifact_ref(kind: str, name: str, digest: str | None = None) -> str:
+    """Write the ref of an artifact; whole (64 hex) where a digest is given."""
+    return str(Ref(kind, (name,), None if digest is None else hex_of(digest)))
+
+
+def external_ref(namespace: str, name: str, version: str) -> str:
+    """Write the ref of another producer's dataset; the version is a dataset version, `run:<uuid>` or `unversioned`."""
+    return str(Ref("external", (namespace, name), version))
+
+
+def frame_ref(drive: str, sensor: str, timestamp_ns: int) -> str:
+    """Write the ref of one sensor frame; `timestamp_ns` is MCAP's log_time, or the file's index where a source has no clock."""
+    return str(Ref("frame", (drive, sensor, str(timestamp_ns))))

@@ -1,0 +1,110 @@
+"""Arrow schemas of the tables that stages hand to each other. All are partitioned by `drive`.
+
+Geometry is in pixels of the recorded image, origin at its top left corner, x to the right, y down. Times are MCAP's log_time in nanoseconds since the
+Unix epoch, or the file's index where a source has no clock. Places are WGS 84 degrees.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+__all__ = ["EVENTS", "FRAMES", "LABELS", "PARTITION", "SIGNALS", "describe"]
+
+PARTITION = "drive"
+
+
+def _field(name: str, type_: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
+    return pa.field(name, type_, nullable=nullable, metadata={"comment": meaning})
+
+
+_TEXT_MAP = pa.map_(pa.string(), pa.string())
+
+FRAMES = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the camera"),
+        _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
+        _field("frame_id", pa.string(), "the frame's ref, frame/<drive>/<sensor>/<timestamp_ns>"),
+        _field("index", pa.int32(), "place in its drive and sensor, by time, from 0"),
+        _field("width", pa.int32(), "image width in px"),
+        _field("height", pa.int32(), "image height in px"),
+        _field("encoding", pa.string(), "image encoding: jpeg, png, webp"),
+        _field("luma", pa.float32(), "mean luma, 0 black to 1 white"),
+        _field("dhash", pa.string(), "64-bit difference hash, 16 hex digits"),
+        _field("clock", pa.string(), "measured, or what the drive says of its clock (synthetic, index)"),
+        _field("latitude", pa.float64(), "degrees north, of the nearest fix", nullable=True),
+        _field("longitude", pa.float64(), "degrees east, of the nearest fix", nullable=True),
+        _field("region", pa.string(), "where, as the drive's metadata says", nullable=True),
+        _field("time_of_day", pa.string(), "day, dusk or night, as the drive's metadata says", nullable=True),
+        _field("drive_log", pa.string(), "digest of the drive log it comes from"),
+        _field("image", pa.binary(), "the encoded image, exactly as recorded"),
+    ]
+)
+"""One row a camera frame, its encoded image with it: a curated set stands on its own, and column projection skips the bytes."""
+
+SIGNALS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("topic", pa.string(), "topic of the message"),
+        _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
+        _field("sequence", pa.int64(), "place of the message in its topic, by log order, from 0"),
+        _field("schema", pa.string(), "name of the message's schema", nullable=True),
+        _field("values", pa.map_(pa.string(), pa.float64()), "numeric leaves by dotted path (speed, position.x, data.0)"),
+        _field("message", pa.string(), "the whole message as JSON", nullable=True),
+    ]
+)
+"""One row a message of a vehicle signal."""
+
+LABELS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the camera"),
+        _field("timestamp_ns", pa.int64(), "log_time of the labeled frame"),
+        _field("frame_id", pa.string(), "ref of the labeled frame"),
+        _field("label_id", pa.string(), "32 hex digits, kept by corrections"),
+        _field("revision", pa.int32(), "0, and one more with each correction"),
+        _field("geometry", pa.string(), "box2d; none says that the frame was looked at and holds nothing"),
+        _field("category", pa.string(), "class name", nullable=True),
+        _field("x", pa.float64(), "left edge, px", nullable=True),
+        _field("y", pa.float64(), "top edge, px", nullable=True),
+        _field("width", pa.float64(), "box width, px", nullable=True),
+        _field("height", pa.float64(), "box height, px", nullable=True),
+        _field("area", pa.float64(), "area of the object, px^2", nullable=True),
+        _field("crowd", pa.bool_(), "whether one box stands for many objects"),
+        _field("image_width", pa.int32(), "of the labeled image, px"),
+        _field("image_height", pa.int32(), "of the labeled image, px"),
+        _field("labeler", pa.string(), "pseudonym of who labeled", nullable=True),
+        _field("labeled_at", pa.string(), "when, RFC 3339", nullable=True),
+        _field("tool", pa.string(), "labeling tool and version", nullable=True),
+        _field("guideline", pa.string(), "version of the labeling guideline", nullable=True),
+        _field("qa", pa.string(), "verdict of the review", nullable=True),
+        _field("attributes", _TEXT_MAP, "further attributes of the label"),
+        _field("frame_attributes", _TEXT_MAP, "attributes that the label source gives to the frame (official_split)"),
+    ]
+)
+"""One row a label; a labeled frame without objects has one row of geometry `none`, which is a statement too."""
+
+EVENTS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the camera"),
+        _field("timestamp_ns", pa.int64(), "log_time of the frame"),
+        _field("frame_id", pa.string(), "ref of the frame"),
+        _field("event_id", pa.string(), "32 hex digits of the event's content"),
+        _field("type", pa.string(), "false_positive or miss"),
+        _field("category", pa.string(), "class name"),
+        _field("score", pa.float64(), "confidence of a false positive", nullable=True),
+        _field("iou", pa.float64(), "greatest overlap with the other side, 0 to 1"),
+        _field("x", pa.float64(), "left edge, px"),
+        _field("y", pa.float64(), "top edge, px"),
+        _field("width", pa.float64(), "box width, px"),
+        _field("height", pa.float64(), "box height, px"),
+        _field("label_id", pa.string(), "the label that was missed", nullable=True),
+    ]
+)
+"""One row a mistake of the perception."""
+
+
+def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
+    """Give (name, type in words, meaning) of each column; the meaning is empty where a column has no comment."""
+    return [(field.name, str(field.type), (field.metadata or {}).get(b"comment", b"").decode()) for field in schema]

@@ -1,0 +1,89 @@
+"""The answer shape of `trace` and `impact`, shared by the CLI, Python and GraphQL (public contract, version 1)."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+__all__ = ["Check", "Edge", "Gap", "Node", "RunNode", "Trace", "UnknownFact"]
+
+
+class Gap(TypedDict):
+    """A break in the graph."""
+
+    at: str
+    missing: str
+    why: str
+
+
+class UnknownFact(TypedDict):
+    """A fact nobody recorded or that could not be assessed."""
+
+    at: str
+    what: str
+    why: str
+
+
+class Node(TypedDict):
+    """One artifact version; `ref` is always whole, `digest` is null for externals."""
+
+    ref: str
+    kind: str
+    name: str
+    digest: str | None
+    created_at: str | None
+    recorded_at: str | None
+    run: str | None
+    size_bytes: int | None
+    rows: int | None
+    rejected: bool
+    facets: dict[str, Any]
+
+
+class Check(TypedDict):
+    """The outcome of one check of a run's outputs."""
+
+    name: str
+    success: bool
+    severity: str
+
+
+class RunNode(TypedDict):
+    """One run; `params` as it ran, defaults filled in."""
+
+    id: str
+    job: str
+    stage: str | None
+    plugin: str | None
+    plugin_version: str | None
+    state: str
+    started_at: str | None
+    ended_at: str | None
+    params: dict[str, Any]
+    checks: list[Check]
+
+
+class Edge(TypedDict):
+    """One version that one run read or wrote."""
+
+    run: str
+    ref: str
+    direction: str
+    role: str
+    inferred: bool
+
+
+class Trace(TypedDict):
+    """A whole answer. `later` holds what became known after the asked position: facets, filled gaps, tombstones."""
+
+    root: str
+    direction: str
+    position: int
+    complete: bool
+    truncated: bool
+    gaps: list[Gap]
+    unknowns: list[UnknownFact]
+    nodes: list[Node]
+    runs: list[RunNode]
+    edges: list[Edge]
+    later: list[dict[str, Any]]
+    note: NotRequired[str]

@@ -1,0 +1,96 @@
+"""Checks: assertions about outputs, each recorded as a run that reads what it checks.
+
+Most checks are a Great Expectations suite over one table (`SuiteCheck`); a plugin may register any `Check`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.run import Artifact, ExpectationOutcome, Unknown
+
+__all__ = ["Check", "CheckContext", "CheckResult", "SuiteCheck"]
+
+
+class CheckContext(Protocol):
+    """What a check may read.
+
+    Attributes:
+        target: the output the check stands for; of a check over several outputs, the first.
+        ports: names of the stage's outputs.
+        params: what the program says of this check (`checks: {no_leak: {seconds: 2}}`).
+    """
+
+    target: Artifact
+    ports: Sequence[str]
+    params: Mapping[str, JSON]
+
+    def read(self, port: str | None = None) -> Any:
+        """Give an output as a stage would read it, the target without `port`; recorded as an input of the check's run."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found.
+
+    Attributes:
+        success: whether the output is as it should be.
+        message: one sentence: what was found, with the first offending names.
+        outcomes: each assertion; a result without any gets one of the check's own name.
+        details: JSON for the record and the UI.
+        unknowns: what could not be assessed.
+    """
+
+    success: bool
+    message: str
+    outcomes: tuple[ExpectationOutcome, ...] = ()
+    details: Mapping[str, JSON] = field(default_factory=dict)
+    unknowns: tuple[Unknown, ...] = ()
+
+
+class Check(ABC):
+    """An assertion about one output, or about several outputs of one run together.
+
+    Attributes:
+        name: what stages and programs call it by.
+        description: one sentence for people.
+        severity: blocking unless the program says otherwise.
+    """
+
+    name: str
+    description: str = ""
+    severity: Severity = Severity.BLOCKING
+
+    @abstractmethod
+    def run(self, context: CheckContext) -> CheckResult:
+        """Read and judge."""
+
+
+class SuiteCheck(Check):
+    """A Great Expectations suite over one table.
+
+    Args:
+        name: what stages and programs call it by.
+        expectations: in Great Expectations' own words: `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
+        description: one sentence for people.
+        severity: blocking unless the program says otherwise.
+    """
+
+    def __init__(
+        self, name: str, expectations: Sequence[Mapping[str, Any]], *, description: str = "", severity: Severity = Severity.BLOCKING
+    ) -> None:
+        self.name = name
+        self.expectations = tuple(expectations)
+        self.description = description
+        self.severity = severity
+
+    def run(self, context: CheckContext) -> CheckResult:
+        """Validate the target table; imports Great Expectations only now (3 s, 250 MB)."""
+        from tracecore.expectations import validate
+
+        return validate(self.name, self.expectations, context.read())

@@ -1,0 +1,103 @@
+"""Every hook that tracecore calls, in one place. Each is documented here, tested in tests/kernel and used by a plugin in plugins/."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from tracecore.check import Check
+    from tracecore.exchange import Exporter, Importer
+    from tracecore.gate import Gate
+    from tracecore.observe import BuildSummary, RunSummary
+    from tracecore.stage import Stage
+
+__all__ = ["PROJECT", "hookimpl", "hookspec"]
+
+PROJECT = "tracecore"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def tracecore_register_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Give the stages a plugin brings.
+
+    Returns:
+        Stage classes; a program names them by `Stage.name`, or `<entry point>/<name>` where two plugins offer the same.
+    """
+
+
+@hookspec
+def tracecore_register_checks() -> list[Check]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Give the checks a plugin brings.
+
+    Returns:
+        Check instances; stages and programs name them by `Check.name`.
+    """
+
+
+@hookspec
+def tracecore_register_gates() -> list[Gate]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Give the release gates a plugin brings.
+
+    Returns:
+        Gate instances; a program's `release.gates` names them as `{gate: NAME}`.
+    """
+
+
+@hookspec
+def tracecore_register_exporters() -> list[Exporter]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Give the export formats a plugin brings.
+
+    Returns:
+        Exporter instances, by name for `tracecore export --format`.
+    """
+
+
+@hookspec
+def tracecore_register_importers() -> list[Importer]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Give the import formats a plugin brings.
+
+    Returns:
+        Importer instances, by name.
+    """
+
+
+@hookspec
+def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Give the CLI commands a plugin brings.
+
+    Returns:
+        Click commands, shown by `tracecore --help` beside the core ones; a core command's name can't be taken.
+    """
+
+
+@hookspec
+def tracecore_run_started(run: RunSummary) -> None:
+    """See that a run has started: its START is durable.
+
+    Args:
+        run: a frozen summary.
+    """
+
+
+@hookspec
+def tracecore_run_finished(run: RunSummary) -> None:
+    """See that a run has ended: its terminal event is durable.
+
+    Args:
+        run: a frozen summary with its state and outputs.
+    """
+
+
+@hookspec
+def tracecore_build_sealed(build: BuildSummary) -> None:
+    """See that a build was sealed.
+
+    Args:
+        build: its name, ref, position and gates.
+    """

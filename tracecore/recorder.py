@@ -1,0 +1,45 @@
+"""The recorder protocol: how the kernel hands what happened to the record, which lies a floor above.
+
+Every method returns only when what it was told is durable. `tracecore_lineage.Record` fulfils it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from tracecore.stage import Lineage
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput
+
+__all__ = ["Recorder"]
+
+
+class Recorder(Lineage, Protocol):
+    """The write side of the record, and the two questions the executor has to ask."""
+
+    namespace: str
+
+    def new_run_id(self) -> str:
+        """Give a fresh run id, a version 7 UUID."""
+
+    def start(self, run: Run) -> None:
+        """Record START. A run whose environment was not recorded before has it recorded with it."""
+
+    def complete(self, run: Run, inputs: Sequence[RunInput], outputs: Mapping[str, Artifact], facets: Mapping[str, JSON] | None = None) -> None:
+        """Record COMPLETE with exact inputs, outputs (by port) and further run facets.
+
+        One transaction holds the event, the catalog's rows and the outbox.
+        """
+
+    def fail(self, run: Run, error: str, *, trace: str | None = None, inputs: Sequence[RunInput] = (), aborted: bool = False) -> None:
+        """Record FAIL (ABORT where it was stopped) with its reason."""
+
+    def check(self, check: CheckRun) -> None:
+        """Record a finished check: START and COMPLETE of a run of its own, `dataQualityAssertions` on its inputs."""
+
+    def reusable(self, key: str) -> CompletedRun | None:
+        """Find the completed run with a staleness key, its outputs and checks; the newest by (eventTime, event digest)."""
+
+    def artifacts(self, kind: str, name: str) -> Sequence[Artifact]:
+        """Every recorded version of a name, newest first; what a Delta table's last completed version is found by."""

@@ -1,0 +1,226 @@
+"""The stage contract: what a plugin author subclasses.
+
+A stage declares what it reads (`Input`, `Files`), what it writes (`Output`), its parameters (nested `Params`), and does its work in `run`. The kernel
+gives it a `Context`; everything it reads and writes goes through that, so that everything is recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import ArtifactKind, StageKind
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Context", "Field", "Files", "Input", "Lineage", "Output", "Params", "Port", "SourceFile", "Stage", "StageKind", "kebab_case"]
+
+P = TypeVar("P", bound="Port")
+
+
+class Params(BaseModel):
+    """Base of a stage's nested `Params`: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Port:
+    """A declared place where a stage reads or writes; it learns its name from the attribute it is assigned to."""
+
+    name: str = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class Input(Port):
+    """An artifact that a stage reads.
+
+    Args:
+        kind: what it must be (`dataset`, `model`, ...).
+        optional: whether a program may leave it out; `context.read` then gives None.
+        description: one sentence for people.
+    """
+
+    def __init__(self, kind: str, *, optional: bool = False, description: str = "") -> None:
+        self.kind = ArtifactKind(kind)
+        self.optional = optional
+        self.description = description
+
+
+class Output(Port):
+    """An artifact that a stage writes.
+
+    Args:
+        kind: what it is.
+        checks: names of checks that are run on it.
+        file: where given, the output is the one file of this name under `context.path`, not the directory.
+        description: one sentence for people.
+    """
+
+    def __init__(self, kind: str, *, checks: Sequence[str] = (), file: str | None = None, description: str = "") -> None:
+        self.kind = ArtifactKind(kind)
+        self.checks = tuple(checks)
+        self.file = file
+        self.description = description
+
+
+class Files(Port):
+    """Files from outside the record: drive logs, label files. Found by the kernel, which puts their digests into the staleness key.
+
+    Args:
+        param: the parameter that holds their paths: a list of files, folders and globs, relative to the program's file.
+        suffixes: which files of a folder are meant (`.mcap`); a file named outright is always taken.
+        note: what they are, in words (`drive file`).
+        optional: whether there may be none.
+    """
+
+    def __init__(self, param: str, *, suffixes: Sequence[str], note: str, optional: bool = False) -> None:
+        self.param = param
+        self.suffixes = tuple(suffixes)
+        self.note = note
+        self.optional = optional
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file from outside the record, as found before the run started."""
+
+    path: Path
+    name: str
+    digest: str
+    size_bytes: int
+
+
+@runtime_checkable
+class Lineage(Protocol):
+    """What a stage may ask of the record: read-only."""
+
+    def trace(self, ref: str) -> Mapping[str, Any]:
+        """Give the backward trace of a ref, as `tracecore trace --json` does."""
+
+    def facets(self, ref: str) -> Mapping[str, JSON]:
+        """Give the facets of one whole artifact ref by name."""
+
+
+class Context(Protocol):
+    """What a running stage is given.
+
+    Attributes:
+        seed: of this stage; the only source of randomness it may use.
+        threads: intra-op CPU threads it should use, recorded with the run.
+        log: goes to the run's log.
+        lineage: read-only questions to the record.
+    """
+
+    seed: int
+    threads: int
+    log: logging.Logger
+    lineage: Lineage
+
+    def read(self, port: Input) -> Any:
+        """Give an input: a `pyarrow.dataset.Dataset` (`to_table(filter=, columns=)`) for a Delta table, else a `Path`.
+
+        None for an optional input that the program leaves out.
+        """
+
+    def artifact(self, port: Input) -> Artifact | None:
+        """Give the recorded identity of an input: its ref, digest and facets."""
+
+    def files(self, port: Files) -> list[SourceFile]:
+        """Give the files found for a port, sorted by name; a read that is recorded."""
+
+    def adopt(
+        self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
+    ) -> Path:
+        """Keep a source file in the store with its declared origin and give its stored path.
+
+        A `drive_log` is recorded by a child run and becomes an input of this one (role `drive_log`); an `external` becomes an input with an origin.
+
+        Raises:
+            UsageProblem: two different files claim one name.
+        """
+
+    def quarantine(self, file: SourceFile, reason: str) -> None:
+        """Leave a damaged file out, by name and with its reason, in the record."""
+
+    def write(self, port: Output, value: Any) -> None:
+        """Write an output table: a `pyarrow.Table`, or a `RecordBatchReader` to write more than memory holds."""
+
+    def path(self, port: Output) -> Path:
+        """Give the directory to write an output's files to."""
+
+    def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
+        """Attach a facet to an output: counts, versions, what a trace should say of it."""
+
+    def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
+        """State a fact that is missing about an output (about all outputs without `port`)."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far the work is."""
+
+
+def kebab_case(name: str) -> str:
+    """Turn a class name into a name for programs: `NightFrames` gives `night-frames`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+class Stage(ABC):
+    """One step of the perception loop.
+
+    Attributes:
+        kind: which step.
+        name: what a program's `plugin:` says; the class name in kebab-case where not set.
+        checks: names of checks over several outputs together (`no_leak` over a split).
+    """
+
+    kind: ClassVar[StageKind]
+    name: ClassVar[str] = ""
+    checks: ClassVar[Sequence[str]] = ()
+    Params: ClassVar[type[BaseModel]] = Params
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in cls.__dict__:
+            cls.name = kebab_case(cls.__name__)
+
+    @abstractmethod
+    def run(self, context: Context, params: Any) -> None:
+        """Do the work: read inputs, write every output, through `context` alone."""
+
+    @classmethod
+    def inputs(cls) -> dict[str, Input]:
+        """The declared inputs by name, in order of declaration."""
+        return cls._ports(Input)
+
+    @classmethod
+    def outputs(cls) -> dict[str, Output]:
+        """The declared outputs by name, in order of declaration."""
+        return cls._ports(Output)
+
+    @classmethod
+    def file_ports(cls) -> dict[str, Files]:
+        """The declared sources of outside files by name."""
+        return cls._ports(Files)
+
+    @classmethod
+    def _ports(cls, type_: type[P]) -> dict[str, P]:
+        found: dict[str, P] = {}
+        for klass in reversed(cls.__mro__):
+            found.update({name: port for name, port in vars(klass).items() if isinstance(port, type_)})
+        return found
+
+    @classmethod
+    def description(cls) -> str:
+        """The first line of the stage's docstring."""
+        return (cls.__doc__ or "").strip().partition("\n")[0]

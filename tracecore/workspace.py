@@ -1,0 +1,111 @@
+"""The workspace: the one folder that holds everything a run leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracecore.durable import write_durably
+from tracecore.errors import UsageProblem
+
+__all__ = ["ENV_CATALOG", "ENV_HOME", "Workspace", "slugify"]
+
+ENV_HOME = "TRACECORE_HOME"
+ENV_CATALOG = "TRACECORE_CATALOG_URL"
+DEFAULT = ".tracecore"
+_CONFIG = "workspace.json"
+_FORMAT = 1
+
+
+def slugify(text: str) -> str:
+    """Turn a text into a slug for namespaces: lower-case letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where everything of one workspace lies.
+
+    Attributes:
+        root: its folder, absolute.
+        slug: its name in the record: the OpenLineage namespace of all its jobs and datasets. Set once, by `init`.
+    """
+
+    root: Path
+    slug: str
+
+    @property
+    def store(self) -> Path:
+        """Artifacts: blobs, trees and Delta tables."""
+        return self.root / "store"
+
+    @property
+    def staging(self) -> Path:
+        """Outputs of running stages, one folder a run; on the store's file system, so that a move is a rename."""
+        return self.root / "store" / "staging"
+
+    @property
+    def locks(self) -> Path:
+        """Lock files of live runs, staleness keys and tables."""
+        return self.root / "locks"
+
+    @property
+    def keys(self) -> Path:
+        """Signing keys."""
+        return self.root / "keys"
+
+    @property
+    def dagster(self) -> Path:
+        """`DAGSTER_HOME`: Dagster's own files, no part of the record."""
+        return self.root / "dagster"
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the database that holds ledger, catalog and outbox."""
+        return os.environ.get(ENV_CATALOG) or f"sqlite:///{self.root / 'record.db'}"
+
+    @classmethod
+    def locate(cls, directory: Path | str | None = None) -> Path:
+        """Give the folder that is meant: the argument, else `TRACECORE_HOME`, else `./.tracecore`."""
+        return Path(directory or os.environ.get(ENV_HOME) or DEFAULT).absolute()
+
+    @classmethod
+    def open(cls, directory: Path | str | None = None) -> Workspace:
+        """Open an existing workspace.
+
+        Raises:
+            UsageProblem: there is none, or it was written by a newer tracecore.
+        """
+        root = cls.locate(directory)
+        try:
+            config = json.loads((root / _CONFIG).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or {ENV_HOME}.") from None
+        except (OSError, ValueError) as error:
+            raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {error}.") from error
+        if config.get("format") != _FORMAT:
+            raise UsageProblem(f"The workspace at {root} has format {config.get('format')!r}; this tracecore reads format {_FORMAT}.")
+        return cls(root, config["slug"])
+
+    @classmethod
+    def create(cls, directory: Path | str | None = None, *, slug: str | None = None) -> Workspace:
+        """Make a workspace, or open the one that is there (its slug stays).
+
+        Raises:
+            UsageProblem: the folder can't be written.
+        """
+        root = cls.locate(directory)
+        if (root / _CONFIG).exists():
+            return cls.open(root)
+        chosen = slugify(slug or (root.parent.name if root.name.startswith(".") else root.name))
+        try:
+            for folder in ("store/blobs", "store/trees", "store/tables", "store/staging", "locks", "keys", "dagster"):
+                (root / folder).mkdir(parents=True, exist_ok=True)
+            (root / "keys").chmod(0o700)
+            write_durably(root / _CONFIG, json.dumps({"format": _FORMAT, "slug": chosen}).encode() + b"\n")
+        except OSError as error:
+            raise UsageProblem(f"A workspace can't be written at {root}: {error.strerror or error}.") from error
+        return cls(root, chosen)
