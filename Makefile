@@ -35,7 +35,7 @@ serve: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy tracecore schemas/tracecore_schemas lineage/tracecore_lineage assets/tracecore_assets graphql/tracecore_graphql
+	$(BIN)/mypy tracecore schemas/tracecore_schemas lineage/tracecore_lineage assets/tracecore_assets graphql/tracecore_graphql $(wildcard plugins/*/tracecore_*)
 	$(BIN)/lint-imports
 
 bench: setup

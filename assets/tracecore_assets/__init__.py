@@ -1,1 +1,31 @@
-"""Part of tracecore."""
+"""Dagster for tracecore: a vehicle program becomes assets, checks, and the job that makes a sealed build."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tracecore_assets.building import BuildAnswer, BuildRefused, build
+    from tracecore_assets.loading import load_program
+    from tracecore_assets.overrides import Overrides
+    from tracecore_assets.program import VehicleProgram
+
+__all__ = ["BuildAnswer", "BuildRefused", "Overrides", "VehicleProgram", "build", "load_program"]
+
+_WHERE = {
+    "BuildAnswer": "building",
+    "BuildRefused": "building",
+    "Overrides": "overrides",
+    "VehicleProgram": "program",
+    "build": "building",
+    "load_program": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only then: `tracecore --help` must stay quick."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import (
+    Any,
+    NotRequired,  # pydantic reads them on Python 3.11 from here alone
+)
+
+from typing_extensions import TypedDict
 
 __all__ = ["Check", "Edge", "Gap", "Node", "RunNode", "Trace", "UnknownFact"]
 

@@ -1,1 +1,5 @@
-"""Drawn drives for demos and tests: stages of the tracecore plugin."""
+"""Drawn drives for demos and tests, as a tracecore plugin."""
+
+from tracecore_simulation.drives import DrawnDrives, draw_drives
+
+__all__ = ["DrawnDrives", "draw_drives"]

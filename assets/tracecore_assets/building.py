@@ -1,0 +1,155 @@
+"""`tracecore build`: a program's job, run in process on the workspace's Dagster instance, to a sealed build."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore.errors import AnswerIsNo, RunFailed
+from tracecore.host import PluginHost
+from tracecore.workspace import Workspace
+from tracecore_assets.loading import load_program
+from tracecore_assets.names import job_name
+from tracecore_assets.overrides import Overrides
+from tracecore_assets.release import ReleaseRequest, read_request, refuse_other_program
+from tracecore_assets.remembered import remember
+from tracecore_assets.waivers import WaiverText
+from tracecore_schemas.build import GateOutcome, SealedBuild
+
+if TYPE_CHECKING:
+    from tracecore_assets.progress import Console
+    from tracecore_assets.session import Session
+    from tracecore_assets.wiring import WiredProgram
+
+__all__ = ["BuildAnswer", "BuildRefused", "build"]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildAnswer:
+    """What a build came to.
+
+    Attributes:
+        sealed: the build; None where it was refused.
+        made: whole refs of the outputs that were made.
+        reused: of those that were there already.
+        rejected: of those that a blocking check rejected.
+        gates: outcomes of the release's gates; empty where it did not come to them.
+    """
+
+    sealed: SealedBuild | None
+    made: tuple[str, ...]
+    reused: tuple[str, ...]
+    rejected: tuple[str, ...]
+    gates: tuple[GateOutcome, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Give the answer in the shape of `build --json` (public contract, version 1)."""
+        return {
+            "build": self.sealed.ref if self.sealed else None,
+            "made": list(self.made),
+            "reused": list(self.reused),
+            "rejected": list(self.rejected),
+            "gates": [
+                {"name": gate.name, "passed": gate.passed, "waived": gate.waived, "measured": gate.measured, "required": gate.required}
+                for gate in self.gates
+            ],
+        }
+
+
+class BuildRefused(AnswerIsNo):
+    """A check or a gate said no; `answer` holds how far it came."""
+
+    def __init__(self, message: str, answer: BuildAnswer) -> None:
+        super().__init__(message)
+        self.answer = answer
+
+
+def build(
+    workspace: Workspace | Path | str | None,
+    name: str,
+    program: str | Path = "reference",
+    *,
+    overrides: Overrides | None = None,
+    approver: str | None = None,
+    waivers: Sequence[WaiverText] = (),
+    console: Console | None = None,
+) -> BuildAnswer:
+    """Make what is missing or stale of a program, run checks and gates, and seal the build.
+
+    Args:
+        workspace: where; made where there is none.
+        name: of the build.
+        program: a shipped program's name, or a path.
+        overrides: what the command line changes in it.
+        approver: who approves the build.
+        waivers: failed gates to let pass.
+        console: shown the progress.
+
+    Raises:
+        UsageProblem: bad input.
+        RunFailed: a stage failed.
+        BuildRefused: a blocking check or a gate failed; no build is made.
+        KeyboardInterrupt: somebody stopped it; the running stage is recorded as aborted.
+    """
+    changes = overrides or Overrides()
+    host = PluginHost.load()
+    wired = load_program(program, changes, host=host)
+    request = read_request(wired, name, approver, waivers)
+    place = workspace if isinstance(workspace, Workspace) else Workspace.create(workspace)
+
+    from tracecore_assets.session import Session
+
+    run_id = str(uuid.uuid4())
+    session = Session(wired, place, host, run=run_id, progress=console)
+    try:
+        refuse_other_program(session, request)
+        remember(place, wired.name, program, changes)
+        _run(session, wired, request, run_id)
+        return _answer(session)
+    finally:
+        session.close()
+
+
+def _run(session: Session, wired: WiredProgram, request: ReleaseRequest, run_id: str) -> None:
+    # Imported only now: Dagster takes seconds, and whatever is wrong with a program should be said at once.
+    from tracecore_assets.definitions import definitions, release_config
+    from tracecore_assets.instance import dagster_instance, process_tags
+
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    job = definitions(wired, lambda _context: session).resolve_job_def(job_name(wired.name))
+    config = {**release_config(wired, request), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    with dagster_instance(session.workspace) as instance:
+        result = job.execute_in_process(
+            instance=instance, run_config=config, raise_on_error=False, run_id=run_id, tags={"tracecore/build": request.name, **process_tags()}
+        )
+    if result.success:
+        return
+    failure = session.failure
+    if failure is None:
+        raise KeyboardInterrupt if session.interrupted else RunFailed(f"Dagster could not run the build: {_dagster_reason(result)}.")
+    if isinstance(failure, AnswerIsNo):
+        raise BuildRefused(str(failure), _answer(session)) from failure
+    raise failure
+
+
+def _dagster_reason(result: Any) -> str:
+    for event in result.all_events:
+        data = event.event_specific_data
+        error = getattr(data, "error", None)
+        if error is not None:
+            return " ".join(str(error.message).split())
+    return "no reason was given"
+
+
+def _answer(session: Session) -> BuildAnswer:
+    made: list[str] = []
+    reused: list[str] = []
+    rejected: list[str] = []
+    for outcome in session.outcomes.values():
+        (reused if outcome.reused else made).extend(artifact.ref for artifact in outcome.outputs.values())
+        rejected.extend(sorted(outcome.rejected))
+    return BuildAnswer(session.sealed, tuple(made), tuple(reused), tuple(rejected), session.gates)

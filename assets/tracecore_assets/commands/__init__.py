@@ -1,0 +1,1 @@
+"""The commands that make things: build, init and ui."""

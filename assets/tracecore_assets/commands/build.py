@@ -1,0 +1,89 @@
+"""`tracecore build NAME`: from drive files to a sealed vehicle build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracecore.options import emit_json, json_option, workspace_option
+from tracecore_assets.commands.variadic import VariadicCommand
+
+if TYPE_CHECKING:
+    from tracecore_assets.building import BuildAnswer
+
+__all__ = ["command"]
+
+
+@click.command("build", cls=VariadicCommand)
+@click.argument("name")
+@click.option(
+    "--program", default="reference", show_default=True, metavar="FILE|NAME", help="A program's file, or a shipped program: reference, recorded."
+)
+@click.option("--drives", multiple=True, metavar="PATH", help="Drive files, folders or globs instead of the program's; several, or repeated.")
+@click.option("--labels", multiple=True, metavar="PATH", help="Label files instead of the program's; several, or repeated.")
+@click.option("--set", "settings", multiple=True, metavar="ASSET.PARAM=VALUE", help="Set a parameter, the value as YAML; may be repeated.")
+@click.option("--approver", metavar="WHO", help="Who approves the build; the record keeps a pseudonym.")
+@click.option("--waive", multiple=True, metavar="GATE", help="Let a failed gate pass; each with its own --reason and --until.")
+@click.option("--reason", multiple=True, metavar="TEXT", help="Why a gate is waived.")
+@click.option("--until", multiple=True, metavar="DATE", help="The last day a waiver holds (UTC), such as 2027-01-31.")
+@workspace_option
+@json_option
+def command(
+    name: str,
+    program: str,
+    drives: tuple[str, ...],
+    labels: tuple[str, ...],
+    settings: tuple[str, ...],
+    approver: str | None,
+    waive: tuple[str, ...],
+    reason: tuple[str, ...],
+    until: tuple[str, ...],
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
+    """Make what is missing or stale, run checks and gates, and seal build/NAME.
+
+    What was made before from the same code, parameters and inputs is used again. A gate that fails stops the release: exit code 1, and no build.
+    """
+    from tracecore.errors import UsageProblem
+    from tracecore_assets.building import BuildRefused, build
+    from tracecore_assets.overrides import Overrides
+    from tracecore_assets.progress import Console
+    from tracecore_assets.waivers import WaiverText
+
+    if not len(waive) == len(reason) == len(until):
+        raise UsageProblem(
+            f"Each --waive needs its own --reason and --until; found {len(waive)} --waive, {len(reason)} --reason and {len(until)} --until."
+        )
+    waivers = [WaiverText(*each) for each in zip(waive, reason, until, strict=True)]
+    overrides = Overrides(settings, drives, labels)
+    try:
+        with Console() as console:
+            answer = build(workspace, name, program, overrides=overrides, approver=approver, waivers=waivers, console=console)
+    except BuildRefused as refused:
+        if as_json:
+            emit_json(refused.answer.document())
+        raise
+    if as_json:
+        emit_json(answer.document())
+    else:
+        click.echo(_text(name, answer))
+
+
+def _text(name: str, answer: BuildAnswer) -> str:
+    sealed = answer.sealed
+    assert sealed is not None, "an answer without a build is raised as BuildRefused"
+    made = f"{len(answer.made)} made, {len(answer.reused)} reused" if answer.made else f"nothing was made, all {len(answer.reused)} reused"
+    state = "sealed" if sealed.new else "sealed before with this very content"
+    passed = sum(gate.passed for gate in answer.gates)
+    waived = sum(gate.waived for gate in answer.gates)
+    digest = sealed.ref.rpartition("@")[2]
+    lines = [
+        f"build/{name}@{digest[:6]}  {state} at ledger position {sealed.position}",
+        f"  artifacts: {made}",
+        f"  gates: {passed} passed, {waived} waived",
+    ]
+    lines += [f"    {'passed' if gate.passed else 'waived':<7} {gate.name}: {gate.message}" for gate in answer.gates]
+    return "\n".join([*lines, f"  trace it: tracecore trace build/{name}"])

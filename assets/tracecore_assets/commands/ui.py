@@ -1,0 +1,37 @@
+"""`tracecore ui`: the Dagster page of a workspace."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from tracecore.options import say, workspace_option
+
+__all__ = ["command"]
+
+
+@click.command("ui")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; the page has no login, so anything but loopback opens it to others."
+)
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+@workspace_option
+def command(host: str, port: int, workspace: Path | None) -> None:
+    """Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it."""
+    from tracecore.workspace import ENV_HOME, Workspace
+    from tracecore_assets.instance import dagster_home, workspace_file
+    from tracecore_assets.remembered import remembered
+
+    place = Workspace.create(workspace)
+    if not remembered(place):
+        say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
+    home = dagster_home(place)
+    # The code server and each launched run are processes of their own; all they know of us is their environment.
+    environment = {**os.environ, "DAGSTER_HOME": home, ENV_HOME: str(place.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    say(f"Dagster UI of {place.root}: http://{host}:{port} (Ctrl-C ends it)")
+    levels = ["--log-level", "warning", "--code-server-log-level", "warning"]
+    arguments = ["-m", "dagster_webserver", "--host", host, "--port", str(port), "--workspace", workspace_file(place), *levels]
+    os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606  # the same interpreter, no shell

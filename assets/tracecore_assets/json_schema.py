@@ -1,0 +1,52 @@
+"""The JSON Schema of a program file, for editors and other tools; the snapshot is `schemas/json/program.schema.json`.
+
+`python -m tracecore_assets.json_schema schemas/json` writes it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from tracecore_assets.program import TYPE, GateSpec, VehicleProgram
+from tracecore_schemas.json_schemas import export
+
+__all__ = ["program_file"]
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_NAME = {"type": "string", "minLength": 1}
+
+
+def program_file() -> dict[str, Any]:
+    """Give the schema of a program as it is written in YAML: gates in their short forms (`{check: no_leak}`)."""
+    attributes = VehicleProgram.model_json_schema(mode="validation")
+    definitions = attributes.pop("$defs", {})
+    definitions[GateSpec.__name__] = {
+        "title": GateSpec.__name__,
+        "description": (GateSpec.__doc__ or "").partition("\n")[0],
+        "oneOf": [
+            _gate("check", _NAME),
+            {**_gate("kpi", _NAME, min={"type": "number"}, max={"type": "number"}), "anyOf": [{"required": ["min"]}, {"required": ["max"]}]},
+            _gate("unknowns", {"const": "none"}),
+            {**_gate("gate", _NAME), "additionalProperties": True},
+        ],
+    }
+    return {
+        "$schema": _DRAFT,
+        "$id": "urn:tracecore:program:1",
+        "title": "Vehicle program",
+        "type": "object",
+        "properties": {"type": {"const": TYPE}, "attributes": attributes},
+        "required": ["attributes", "type"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _gate(form: str, subject: dict[str, Any], **further: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": {form: subject, "name": _NAME, **further}, "required": [form], "additionalProperties": False}
+
+
+if __name__ == "__main__":
+    export(Path(sys.argv[1]), {"program": program_file()})

@@ -1,0 +1,109 @@
+"""What the Dagster UI shows of an output: refs, counts, schema, pictures, KPIs, and what is unknown of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from tracecore_assets.pictures import BOX_COLUMNS, FRAME_COLUMNS, contact_sheet, picture_file
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact
+
+__all__ = ["artifact_metadata"]
+
+_MAX_FACET = 20_000  # bytes of one facet's JSON in the event log
+_MAX_ROWS = 100
+_MAX_PLOTS = 4
+_MAX_READ = 4 << 30  # bytes of a table that is opened for sample pictures
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+Metadata = dict[str, Any]
+
+
+def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact]) -> Metadata:
+    """Describe one output for the Dagster UI.
+
+    Args:
+        artifact: the output.
+        run_id: of the recorded run that made it.
+        reused: whether an earlier run made it.
+        store: opens artifacts.
+        inputs: what the run read, for frames under boxes and boxes over frames.
+    """
+    found: Metadata = {
+        "ref": dg.MetadataValue.text(artifact.ref),
+        "run": dg.MetadataValue.text(f"run/{run_id}"),
+        "reused": dg.MetadataValue.bool(reused),
+    }
+    if artifact.size_bytes is not None:
+        found["size"] = dg.MetadataValue.int(artifact.size_bytes)
+    if artifact.rows is not None:
+        found["dagster/row_count"] = dg.MetadataValue.int(artifact.rows)
+    if artifact.schema:
+        columns = [dg.TableColumn(field.name, field.type, description=field.description or None) for field in artifact.schema]
+        found["dagster/column_schema"] = dg.TableSchema(columns)
+    if artifact.unknowns:
+        found["unknowns"] = _table([{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns])
+    found |= _kpis(artifact)
+    found |= _facets(artifact)
+    found |= _pictures(artifact, store, list(inputs))
+    return found
+
+
+def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:_MAX_ROWS]])
+
+
+def _kpis(artifact: Artifact) -> Metadata:
+    facet = artifact.facets.get("tracecore_kpis")
+    values = facet.get("values") if isinstance(facet, Mapping) else None
+    if not isinstance(values, Mapping) or not isinstance(facet, Mapping):
+        return {}
+    given = facet.get("baseline")
+    baseline = given if isinstance(given, Mapping) else {}
+    rows = [{"kpi": name, "value": _number(value), "baseline": _number(baseline.get(name))} for name, value in values.items()]
+    # Numbers of their own besides the table: Dagster draws them over all materializations.
+    plotted = {
+        f"kpi/{name}": dg.MetadataValue.float(float(value))
+        for name, value in values.items()
+        if isinstance(value, int | float) and name.count(".") < 2
+    }
+    return {"kpis": _table(rows), **plotted}
+
+
+def _number(value: JSON) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) and not isinstance(value, bool) else "-"
+
+
+def _facets(artifact: Artifact) -> Metadata:
+    found: Metadata = {}
+    for name, facet in artifact.facets.items():
+        if name != "tracecore_kpis" and isinstance(facet, Mapping) and len(json.dumps(facet)) <= _MAX_FACET:
+            found[name.removeprefix("tracecore_")] = dg.MetadataValue.json(facet)
+    return found
+
+
+def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
+    if artifact.media is Media.DIRECTORY:
+        plots = [path for path in sorted(Path(store.open(artifact)).rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
+        shown = {f"plot/{path.stem}": picture_file(path) for path in plots[:_MAX_PLOTS]}
+        return {name: dg.MetadataValue.md(text) for name, text in shown.items() if text is not None}
+    if artifact.media is not Media.DELTA:
+        return {}
+    of_boxes = [each for each in (artifact, *inputs) if _columns(each) >= BOX_COLUMNS]
+    of_frames = [each for each in (artifact, *inputs) if _columns(each) >= FRAME_COLUMNS]
+    if not of_frames or artifact not in (*of_boxes[:1], *of_frames[:1]):
+        return {}
+    if (of_frames[0].size_bytes or 0) > _MAX_READ:
+        return {}
+    sheet = contact_sheet(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
+    return {"sample": dg.MetadataValue.md(sheet)} if sheet else {}
+
+
+def _columns(artifact: Artifact) -> frozenset[str]:
+    return frozenset(field.name for field in artifact.schema) if artifact.media is Media.DELTA else frozenset()

@@ -1,0 +1,115 @@
+"""Progress of a build on stderr: what is made, what is used again, how far a stage is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TextIO
+
+from tracecore.task import Outcome
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+__all__ = ["Console", "describe"]
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+def describe(artifact: Artifact) -> str:
+    """Say in a few words what was made: `dataset/reference.drives.frames@d09c41 (468 rows)`."""
+    rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
+    head, _, digest = artifact.ref.rpartition("@")
+    return f"{head}@{digest[:6]}{rows}"
+
+
+class Console:
+    """Progress lines and, on a terminal, a bar.
+
+    Dagster captures the standard streams of its steps into files; this writes to a copy of stderr taken before, so that it stays on the terminal.
+
+    Args:
+        stream: where to; a copy of stderr where None.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._own = stream is None
+        self._stream = stream or os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._job = ""
+        self._began = 0.0
+        self._told = 0.0
+
+    def __enter__(self) -> Self:
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        if self._stream.isatty():
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
+                TimeElapsedColumn(),
+                console=RichConsole(file=self._stream, highlight=False, emoji=False),
+                transient=True,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._stream.flush()
+        if self._own:
+            self._stream.close()
+
+    def line(self, text: str) -> None:
+        """Print one line above the bar."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False)
+        else:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+
+    def begin(self, job: str, stage: str) -> None:
+        """See that a job is looked at."""
+        self._job = job
+        self._began = self._told = time.monotonic()
+        if self._bar is not None:
+            self._drop()
+            self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Move the bar; away from a terminal print a line now and then."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total or None, note=note)
+        elif time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            self.line(f"  ...      {self._job}: " + " · ".join(text for text in (f"{done} of {total}" if total else "", note) if text))
+
+    def stopped(self) -> None:
+        """See that the job came to no outcome; why is told by the error."""
+        self._drop()
+        self.line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Print what became of an asset's outputs, and which of its checks failed."""
+        self._drop()
+        seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
+        for artifact in outcome.outputs.values():
+            word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
+            self.line(f"  {word:<8} {describe(artifact)}{seconds}")
+        for check in outcome.checks:
+            if not check.success:
+                self.line(f"           check {check.name} failed ({check.severity.value}): {check.message}")
+
+    def _drop(self) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None

@@ -1,0 +1,136 @@
+"""The release: all gates judged, then the build sealed. The last step of every build, from the command line and from the Dagster UI alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.gate import GateEvidence
+from tracecore.observe import BuildSummary, GateSummary
+from tracecore_assets.gates import collect_kpis, evaluate_gates, needs_unknowns
+from tracecore_assets.waivers import WaiverText, read_waivers, waive
+from tracecore_assets.wiring import WiredProgram
+from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
+from tracecore_schemas.run import Artifact, CheckRun, Run
+
+if TYPE_CHECKING:
+    from tracecore_assets.session import Session
+
+__all__ = ["ReleaseRequest", "read_request", "refuse_other_program", "release"]
+
+_BUILD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """What is asked to be released: the build's name, who approves it, and the gates let pass."""
+
+    name: str
+    approver: str | None
+    waivers: tuple[Waiver, ...]
+
+
+def read_request(wired: WiredProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
+    """Read a request before any work is done.
+
+    Raises:
+        UsageProblem: no build could be sealed by it: a program without release, no approver where one is required, a bad name or waiver.
+    """
+    program = wired.program
+    if not _BUILD_NAME.fullmatch(name):
+        raise UsageProblem(f"{name!r} is no name for a build: expected letters, digits, '.', '_', '+' and '-', at most 100, a letter or digit first.")
+    if program.release is None:
+        raise UsageProblem(
+            f"The program '{program.name}' has no release section, so nothing can be sealed as build/{name}:"
+            " add 'release: {approver: required, gates: []}'."
+        )
+    approver = (approver or "").strip() or None
+    if approver is None and program.release.approver == "required":
+        raise UsageProblem(f"The program '{program.name}' requires an approver: say who approves build/{name} with --approver.")
+    today = datetime.now(UTC).date()
+    return ReleaseRequest(name, approver, read_waivers(waivers, release=program.release, approver=approver, today=today))
+
+
+def release(session: Session, request: ReleaseRequest) -> SealedBuild:
+    """Judge every gate over all of a program's outputs, and seal the build if they let it pass.
+
+    Raises:
+        AnswerIsNo: a gate failed that nobody waived; no build is made.
+        UsageProblem: the name stands for other content already.
+    """
+    release_section = session.wired.program.release
+    assert release_section is not None, "read_request refuses programs without a release"
+    artifacts, checks = _evidence(session)
+    run = Run(
+        id=session.record.new_run_id(),
+        job=f"{session.wired.name}.release",
+        started_at=datetime.now(UTC),
+        parent=session.parent,
+        program=session.program_artifact,
+        description="Judge the gates and seal the build.",
+    )
+    unknowns = session.unknowns() if needs_unknowns(release_section) else ()
+    evidence = GateEvidence({role: artifact for role, (artifact, _) in artifacts.items()}, checks, collect_kpis(_only(artifacts)), unknowns)
+    gates, waivers = waive(evaluate_gates(release_section, evidence, session.host), request.waivers)
+    session.gates = gates
+    failed = [gate for gate in gates if not gate.passed and not gate.waived]
+    if failed:
+        refusal = f"build/{request.name} is not released: {_reasons(failed)}."
+        # What was refused is as much a part of the history as what was released.
+        session.record.start(run)
+        session.record.fail(run, refusal)
+        raise AnswerIsNo(refusal)
+    sealed = session.record.seal(
+        SealRequest(
+            name=request.name,
+            run=run,
+            program=session.program_artifact,
+            artifacts=tuple((role, artifact, run_id) for role, (artifact, run_id) in artifacts.items()),
+            gates=gates,
+            waivers=waivers,
+            approver=request.approver,
+        )
+    )
+    summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
+    session.host.notify("build_sealed", BuildSummary(sealed.name, sealed.ref, sealed.position, summaries))
+    return sealed
+
+
+def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[CheckRun]]:
+    artifacts: dict[str, tuple[Artifact, str]] = {}
+    checks: list[CheckRun] = []
+    for asset in session.wired.assets:
+        outcome = session.ensure(asset.name)
+        checks.extend(outcome.checks)
+        artifacts |= {asset.role(port): (artifact, outcome.run_id) for port, artifact in outcome.outputs.items()}
+        rejected = sorted(outcome.rejected)
+        if rejected:
+            raise AnswerIsNo(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
+    return artifacts, checks
+
+
+def _only(artifacts: Mapping[str, tuple[Artifact, str]]) -> dict[str, Artifact]:
+    return {role: artifact for role, (artifact, _) in artifacts.items()}
+
+
+def _reasons(failed: Sequence[GateOutcome]) -> str:
+    return "; ".join(f"gate {gate.name} failed: {gate.message.rstrip('.')}" for gate in failed)
+
+
+def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
+    """Refuse a build's name early where it stands for another program already: nothing that is made now could be sealed under it.
+
+    Raises:
+        UsageProblem: the name is taken.
+    """
+    known = session.record.build(request.name)
+    if known is None:
+        return
+    if known.statement["predicate"]["program"] != session.program_artifact.ref:
+        raise UsageProblem(
+            f"build/{request.name} is sealed already, from another program or other parameters; a build's name is written once: choose another name."
+        )

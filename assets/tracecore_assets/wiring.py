@@ -1,0 +1,240 @@
+"""Joins a program to the installed stages: every asset's stage, parameters, inputs, outputs and checks, in an order that can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from tracecore.check import Check
+from tracecore.errors import UsageProblem
+from tracecore.host import PluginHost, RegisteredStage
+from tracecore.stage import Input, Output, Stage
+from tracecore.suggest import suggestion
+from tracecore_assets.names import RELEASE
+from tracecore_assets.parse import validate
+from tracecore_assets.program import AssetSpec, GateSpec, VehicleProgram
+from tracecore_assets.source import KeyPath, Source
+from tracecore_schemas.kinds import Severity
+
+__all__ = ["CheckPlan", "Wire", "WiredAsset", "WiredProgram", "wire"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """One input port and the output that supplies it."""
+
+    port: str
+    asset: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPlan:
+    """One check that will be run: its name, the output it stands for, and whether a failure stops what comes after."""
+
+    name: str
+    output: str
+    blocking: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class WiredAsset:
+    """One asset with everything its runs need.
+
+    Attributes:
+        name: in the program.
+        spec: as the program says it.
+        stage: what makes it.
+        params: for the executor: the program's, with `--drives` and `--labels` in place.
+        wires: inputs, in the stage's order of declaration.
+        checks: that are run on its outputs.
+    """
+
+    name: str
+    spec: AssetSpec
+    stage: RegisteredStage
+    params: Mapping[str, Any]
+    wires: tuple[Wire, ...]
+    checks: tuple[CheckPlan, ...]
+
+    @property
+    def stage_class(self) -> type[Stage]:
+        """What is run."""
+        return self.stage.stage_class
+
+    @property
+    def outputs(self) -> dict[str, Output]:
+        """Declared outputs by port."""
+        return self.stage_class.outputs()
+
+    def role(self, port: str) -> str:
+        """How people call an output: `engine`, or `training_set.train` where there are several."""
+        return self.name if len(self.outputs) == 1 else f"{self.name}.{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class WiredProgram:
+    """A program that can be run here.
+
+    Attributes:
+        program: as parsed.
+        assets: in an order in which each comes after what it reads.
+        base: what relative paths in it start from.
+        source: its YAML, for errors that name lines.
+    """
+
+    program: VehicleProgram
+    assets: tuple[WiredAsset, ...]
+    base: Path
+    source: Source
+
+    @property
+    def name(self) -> str:
+        """The program's name."""
+        return self.program.name
+
+    def asset(self, name: str) -> WiredAsset:
+        """Give one asset by its name."""
+        return next(asset for asset in self.assets if asset.name == name)
+
+
+def wire(program: VehicleProgram, source: Source, host: PluginHost) -> WiredProgram:
+    """Join a program to the installed stages.
+
+    Raises:
+        UsageProblem: an unknown stage, parameter, port or check, a missing input, a kind that does not fit, a circle; each with its line.
+    """
+    if RELEASE in program.assets:
+        raise source.problem(_at(RELEASE), f"'{RELEASE}' stands for the sealed build; give the asset another name.")
+    stages = {name: _stage(name, spec, source, host) for name, spec in program.assets.items()}
+    wires = {name: _wires(name, spec, stages, source) for name, spec in program.assets.items()}
+    order = _order(wires, source)
+    assets = []
+    for name in order:
+        spec, stage = program.assets[name], stages[name]
+        _validate_params(name, spec, stage, source)
+        checks = _checks(name, spec, stage.stage_class, host, source)
+        assets.append(WiredAsset(name, spec, stage, spec.params, wires[name], checks))
+    _validate_gates(program, assets, host, source)
+    return WiredProgram(program, tuple(assets), source.base, source)
+
+
+def _stage(name: str, spec: AssetSpec, source: Source, host: PluginHost) -> RegisteredStage:
+    try:
+        return host.stage(spec.stage, spec.plugin)
+    except UsageProblem as problem:
+        raise source.problem(_at(name, "plugin"), f"asset '{name}': {problem}") from problem
+
+
+def _at(asset: str, *keys: str | int) -> KeyPath:
+    return ("attributes", "assets", asset, *keys)
+
+
+def _wires(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], source: Source) -> tuple[Wire, ...]:
+    ports = stages[name].stage_class.inputs()
+    for port in spec.inputs:
+        if port not in ports:
+            none = f"The stage '{stages[name].name}' takes no inputs."
+            raise source.problem(_at(name, "inputs", port), f"asset '{name}' has no input '{port}'. {suggestion(port, ports, none_known=none)}")
+    found = []
+    for port, declared in ports.items():
+        if port in spec.inputs:
+            found.append(_wire(name, port, declared, spec.inputs[port], stages, source))
+        elif not declared.optional:
+            fitting = [
+                f"{asset}.{output}"
+                for asset, stage in stages.items()
+                for output, out in stage.stage_class.outputs().items()
+                if out.kind == declared.kind
+            ]
+            offer = f"Outputs of that kind: {', '.join(fitting)}." if fitting else f"Declared assets: {', '.join(stages)}."
+            raise source.problem(
+                _at(name, "inputs"), f"asset '{name}' needs an input '{port}' (a {declared.kind}), which the program does not give it. {offer}"
+            )
+    return tuple(found)
+
+
+def _wire(name: str, port: str, declared: Input, target: str, stages: Mapping[str, RegisteredStage], source: Source) -> Wire:
+    where = _at(name, "inputs", port)
+    asset, dot, output = target.partition(".")
+    if asset not in stages:
+        raise source.problem(
+            where, f"input '{port}' of '{name}' names an asset '{asset}', which the program does not have. {suggestion(asset, stages)}"
+        )
+    outputs = stages[asset].stage_class.outputs()
+    if not dot:
+        if len(outputs) > 1:
+            choices = " or ".join(f"'{asset}.{each}'" for each in outputs)
+            raise source.problem(where, f"input '{port}' of '{name}': '{asset}' has several outputs; write {choices}.")
+        output = next(iter(outputs))
+    elif output not in outputs:
+        raise source.problem(where, f"input '{port}' of '{name}': '{asset}' has no output '{output}'. {suggestion(output, outputs)}")
+    if outputs[output].kind != declared.kind:
+        raise source.problem(where, f"input '{port}' of '{name}' takes a {declared.kind}, but '{target}' is a {outputs[output].kind}.")
+    return Wire(port, asset, output)
+
+
+def _order(wires: Mapping[str, tuple[Wire, ...]], source: Source) -> list[str]:
+    graph = {name: list(dict.fromkeys(wire.asset for wire in each)) for name, each in wires.items()}
+    try:
+        return list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        # graphlib gives the circle in the direction of the data, its first asset again at its end.
+        circle: list[str] = error.args[1]
+        raise source.problem(_at(circle[0], "inputs"), f"the assets go round in a circle: {' -> '.join(circle)}. Cut one of these inputs.") from error
+
+
+def _validate_params(name: str, spec: AssetSpec, stage: RegisteredStage, source: Source) -> None:
+    model = stage.stage_class.Params
+
+    def known(location: KeyPath) -> tuple[str, Iterable[str]]:
+        inner = "".join(f".{part}" for part in location)
+        return f"of asset '{name}' (parameters{inner} of stage '{stage.name}')", () if location else model.model_fields
+
+    validate(model, dict(spec.params), source, _at(name, "params"), known)
+
+
+def _checks(name: str, spec: AssetSpec, stage: type[Stage], host: PluginHost, source: Source) -> tuple[CheckPlan, ...]:
+    """List the checks that are run: those the stage names on each output and over all of them, and those the program adds, on the first output."""
+    outputs = stage.outputs()
+    first = next(iter(outputs))
+    declared = [(check, port) for port, output in outputs.items() for check in output.checks] + [(check, first) for check in stage.checks]
+    named = {check for check, _ in declared}
+    for setting in spec.checks:
+        if setting not in host.checks:
+            offer = suggestion(setting, {*named, *host.checks})
+            raise source.problem(_at(name, "checks", setting), f"asset '{name}' names an unknown check '{setting}'. {offer}")
+        if setting not in named:
+            declared.append((setting, first))
+    return tuple(_plan(check, port, spec.checks.get(check, {}), host.check(check)) for check, port in dict.fromkeys(declared))
+
+
+def _plan(name: str, output: str, settings: Mapping[str, Any], check: Check) -> CheckPlan:
+    return CheckPlan(name, output, bool(settings.get("blocking", check.severity is Severity.BLOCKING)), check.description)
+
+
+def _validate_gates(program: VehicleProgram, assets: Iterable[WiredAsset], host: PluginHost, source: Source) -> None:
+    if program.release is None:
+        return
+    run = {check.name for asset in assets for check in asset.checks}
+    taken: dict[str, int] = {}
+    for place, gate in enumerate(program.release.gates):
+        where: KeyPath = ("attributes", "release", "gates", place)
+        _validate_gate(gate, run, host, source, where)
+        if gate.name in taken:
+            raise source.problem(where, f"two gates are called '{gate.name}': give one a 'name' of its own, or join their bounds.")
+        taken[gate.name] = place
+
+
+def _validate_gate(gate: GateSpec, run: set[str], host: PluginHost, source: Source, where: KeyPath) -> None:
+    if gate.form == "check" and gate.subject not in run:
+        raise source.problem(where, f"the gate names a check '{gate.subject}', which none of the assets runs. {suggestion(gate.subject, run)}")
+    if gate.form == "gate":
+        try:
+            host.gate(gate.subject)
+        except UsageProblem as problem:
+            raise source.problem(where, str(problem)) from problem

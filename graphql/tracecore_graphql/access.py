@@ -1,0 +1,158 @@
+"""Tokens of the audit server: who may ask, who may send.
+
+They lie in `access/tokens.json` of the workspace, hashed, and are no part of the record: deleting the file only means that nobody may ask. A token is
+256 random bits, so a plain SHA-256 of it is enough: there is nothing to guess.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from filelock import FileLock
+
+from tracecore.durable import write_durably
+from tracecore.errors import UsageProblem
+from tracecore.workspace import Workspace
+
+__all__ = ["LIFETIME", "Role", "Token", "TokenStore"]
+
+LIFETIME = timedelta(days=90)
+_PREFIX = "tcr_"
+_FORMAT = 1
+
+
+class Role(StrEnum):
+    """What a token lets its holder do: `producer` sends events and reads nothing, `auditor` reads, `admin` does both."""
+
+    PRODUCER = "producer"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token as it is kept: never its text, only that text's SHA-256.
+
+    Attributes:
+        id: eight hex digits that name it to people.
+        role: what it allows.
+        sha256: hex digest of the token's text.
+        created_at: RFC 3339, UTC.
+        expires_at: RFC 3339, UTC; from then on it is refused.
+        revoked_at: RFC 3339, UTC, or None.
+    """
+
+    id: str
+    role: Role
+    sha256: str
+    created_at: str
+    expires_at: str
+    revoked_at: str | None = None
+
+    def state(self, now: datetime) -> str:
+        """Give `valid`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "valid" if now < datetime.fromisoformat(self.expires_at) else "expired"
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class TokenStore:
+    """The tokens of one workspace.
+
+    Args:
+        workspace: whose tokens.
+        clock: gives the time; tests hand in their own.
+    """
+
+    def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._folder = workspace.root / "access"
+        self._file = self._folder / "tokens.json"
+        self._clock = clock
+        self._seen: tuple[tuple[int, int, int], tuple[Token, ...]] | None = None
+
+    def create(self, role: Role, expires: datetime | None = None) -> str:
+        """Make a token and give its text, which is shown this once and kept nowhere.
+
+        Args:
+            role: what it allows.
+            expires: when it ends; 90 days from now where not given.
+
+        Raises:
+            UsageProblem: it would have expired already, or the workspace can't be written.
+        """
+        now = self._clock()
+        expires = expires or now + LIFETIME
+        if expires <= now:
+            raise UsageProblem(f"A token that expires at {expires.isoformat()} would never be valid: it is {now.isoformat(timespec='seconds')} now.")
+        text = _PREFIX + secrets.token_urlsafe(32)
+        token = Token(secrets.token_hex(4), role, _hash(text), now.isoformat(), expires.astimezone(UTC).isoformat())
+        self._change(lambda tokens: (*tokens, token))
+        return text
+
+    def revoke(self, token_id: str) -> Token:
+        """Refuse a token from now on.
+
+        Raises:
+            UsageProblem: there is no token of that id.
+        """
+        known = {token.id: token for token in self.all()}
+        if token_id not in known:
+            raise UsageProblem(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
+        now = self._clock().isoformat()
+        self._change(lambda tokens: tuple(replace(t, revoked_at=t.revoked_at or now) if t.id == token_id else t for t in tokens))
+        return known[token_id]
+
+    def all(self) -> tuple[Token, ...]:
+        """Every token ever made, oldest first. Read again whenever the file has changed, so that revoking works at once.
+
+        Raises:
+            UsageProblem: the file is damaged.
+        """
+        try:
+            stat = self._file.stat()
+        except FileNotFoundError:
+            return ()
+        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if self._seen is None or self._seen[0] != stamp:
+            self._seen = (stamp, self._read())
+        return self._seen[1]
+
+    def find(self, text: str) -> Token | None:
+        """Give the valid token that a text stands for, or None."""
+        hashed, now = _hash(text), self._clock()
+        found = None
+        for token in self.all():
+            if secrets.compare_digest(token.sha256, hashed) and token.state(now) == "valid":
+                found = token
+        return found
+
+    def _read(self) -> tuple[Token, ...]:
+        try:
+            kept = json.loads(self._file.read_text(encoding="utf-8"))
+            return tuple(Token(**{**item, "role": Role(item["role"])}) for item in kept["tokens"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UsageProblem(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
+
+    def _change(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with FileLock(self._folder / "tokens.lock"):
+                tokens = change(self.all())
+                body = json.dumps({"format": _FORMAT, "tokens": [asdict(token) for token in tokens]}, indent=1)
+                write_durably(self._file, body.encode() + b"\n", mode=0o600)
+        except OSError as error:
+            raise UsageProblem(f"The token file {self._file} can't be written: {error.strerror or error}.") from error
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

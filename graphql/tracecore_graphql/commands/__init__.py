@@ -1,0 +1,1 @@
+"""Commands of the audit server, found by entry point."""

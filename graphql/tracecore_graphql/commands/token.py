@@ -1,0 +1,62 @@
+"""`tracecore token create|list|revoke`: who may ask the audit server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import Workspace
+from tracecore_graphql.access import Role, TokenStore
+
+__all__ = ["command"]
+
+
+@click.group()
+def command() -> None:
+    """Make, list and revoke tokens of the audit server; they are no part of the record."""
+
+
+@command.command()
+@click.argument("role", type=click.Choice([role.value for role in Role]))
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    metavar="DATE",
+    help="When it ends, UTC: 2027-01-31 (the day's beginning) or 2027-01-31T18:00:00. 90 days from now if not given.",
+)
+@workspace_option
+def create(role: str, expires: datetime | None, workspace: Path | None) -> None:
+    """Make a token and print it alone: it is shown this once and kept only as a hash."""
+    moment = expires.replace(tzinfo=UTC) if expires else None
+    click.echo(TokenStore(Workspace.open(workspace)).create(Role(role), moment))
+
+
+@command.command(name="list")
+@workspace_option
+@json_option
+def list_(workspace: Path | None, as_json: bool) -> None:
+    """List the tokens: id, role, state, when each ends."""
+    now = datetime.now(UTC)
+    found = [
+        {"id": t.id, "role": t.role.value, "state": t.state(now), "created_at": t.created_at, "expires_at": t.expires_at, "revoked_at": t.revoked_at}
+        for t in TokenStore(Workspace.open(workspace)).all()
+    ]
+    if as_json:
+        emit_json({"tokens": found})
+        return
+    if not found:
+        click.echo("No tokens. 'tracecore token create auditor' makes one.")
+    for token in found:
+        click.echo(f"{token['id']}  {token['role']:<8}  {token['state']:<7}  until {str(token['expires_at'])[:19]}Z")
+
+
+@command.command()
+@click.argument("token_id", metavar="ID")
+@workspace_option
+def revoke(token_id: str, workspace: Path | None) -> None:
+    """Refuse a token from now on, in a running server too; ID as `tracecore token list` shows it."""
+    token = TokenStore(Workspace.open(workspace)).revoke(token_id)
+    click.echo(f"Token {token.id} ({token.role.value}) is revoked.", err=True)

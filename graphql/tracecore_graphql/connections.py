@@ -1,0 +1,79 @@
+"""Relay connections over the lists at the root of the schema: pages with cursors, never an unbounded list."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from strawberry.relay import PageInfo
+
+from tracecore.errors import UsageProblem
+from tracecore_graphql.described import output_type
+from tracecore_graphql.limits import DEFAULT_LIMITS, DEFAULT_PAGE
+
+__all__ = ["Connection", "Edge", "paginate"]
+
+T = TypeVar("T")
+_MARK = "after:"
+
+
+@output_type
+class Edge(Generic[T]):
+    """One item of a page, with the cursor that the page after it starts from."""
+
+    cursor: str
+    node: T
+
+
+@output_type
+class Connection(Generic[T]):
+    """One page of a list (Relay's Connection)."""
+
+    page_info: PageInfo
+    edges: list[Edge[T]]
+    total_count: int
+
+
+def paginate(items: Sequence[T], key: Callable[[T], str], *, first: int | None, after: str | None) -> Connection[T]:
+    """Cut one page out of a list.
+
+    Args:
+        items: the whole list, in its stable order.
+        key: what identifies an item; a cursor holds it, so that items added later do not shift a page.
+        first: the most items to give, 50 where not said.
+        after: the cursor of the item before the page.
+
+    Raises:
+        UsageProblem: `first` is below 0 or over 500, or `after` is no cursor of this list.
+    """
+    count = DEFAULT_PAGE if first is None else first
+    if not 0 <= count <= DEFAULT_LIMITS.page:
+        raise UsageProblem(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")
+    start = 0 if after is None else _index(items, key, after) + 1
+    page = items[start : start + count]
+    edges = [Edge(cursor=_cursor(key(item)), node=item) for item in page]
+    info = PageInfo(
+        has_next_page=start + count < len(items),
+        has_previous_page=start > 0,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
+    )
+    return Connection(page_info=info, edges=edges, total_count=len(items))
+
+
+def _cursor(key: str) -> str:
+    return base64.urlsafe_b64encode((_MARK + key).encode()).decode()
+
+
+def _index(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
+    try:
+        text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    wanted = text.removeprefix(_MARK)
+    for index, item in enumerate(items):
+        if text.startswith(_MARK) and key(item) == wanted:
+            return index
+    raise UsageProblem("'after' is no cursor of this list: take 'endCursor' of the page before.")

@@ -1,0 +1,28 @@
+"""The named documents: questions ready to send, one a file in `queries/`."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from tracecore.errors import UsageProblem
+
+__all__ = ["document", "names"]
+
+_FOLDER = resources.files("tracecore_graphql") / "queries"
+_SUFFIX = ".graphql"
+
+
+def names() -> list[str]:
+    """Give the names of all documents."""
+    return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
+
+
+def document(name: str) -> str:
+    """Give the GraphQL text of a named document.
+
+    Raises:
+        UsageProblem: there is none of that name.
+    """
+    if name not in names():
+        raise UsageProblem(f"There is no document {name!r}; there are {', '.join(names())}.")
+    return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

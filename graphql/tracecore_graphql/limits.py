@@ -1,0 +1,213 @@
+"""Bounds of a GraphQL document, checked in linear time before anything of it is validated or executed.
+
+Fragments are the danger: twenty lines can expand to millions of fields. So each fragment is measured once, and whoever spreads it adds that measure.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    IntValueNode,
+    Lexer,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    Source,
+    TokenKind,
+    VariableNode,
+    parse,
+)
+
+__all__ = ["DEFAULT_LIMITS", "LimitExceeded", "Limits", "read_document"]
+
+
+class LimitExceeded(GraphQLError):
+    """A document over one of the bounds; its message names the bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask.
+
+    Attributes:
+        document_bytes: UTF-8 bytes of the document.
+        tokens: lexical tokens of the document.
+        nesting: brackets open at one time, and selection sets inside each other through fragments.
+        depth: fields inside each other, fragments expanded.
+        aliases: aliased fields, fragments expanded.
+        same_name: fields of one response name in the document; GraphQL's own validation compares them in pairs.
+        cost: see `ROOT_COST`; a field costs 1, fields under a connection once for each item asked for.
+        page: the most items of a connection (`first`).
+        seconds: wall time of the whole answer.
+    """
+
+    document_bytes: int = 32 * 1024
+    tokens: int = 2_000
+    nesting: int = 48
+    depth: int = 16
+    aliases: int = 30
+    same_name: int = 100
+    cost: int = 12_000
+    page: int = 500
+    seconds: float = 30.0
+
+
+DEFAULT_LIMITS = Limits()
+
+ROOT_COST = {"trace": 1_000, "impact": 1_000, "artifact": 50, "run": 50, "build": 20, "builds": 20, "plugins": 200}
+"""What a field of the root costs beside what is selected below it: a trace walks the whole graph behind a build."""
+
+DEFAULT_PAGE = 50
+_PAGED = frozenset({"builds", "plugins"})
+_OPENING = frozenset({TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L})
+_CLOSING = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R})
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """What a selection set amounts to, its fragments expanded."""
+
+    depth: int = 0
+    height: int = 0
+    aliases: int = 0
+    cost: int = 0
+
+
+def read_document(text: str, variables: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> DocumentNode:
+    """Parse a document that keeps the bounds.
+
+    Args:
+        text: the GraphQL document.
+        variables: values of its variables: a connection's `first` may be one.
+        limits: the bounds.
+
+    Raises:
+        LimitExceeded: a bound is passed.
+        GraphQLError: it is no GraphQL.
+    """
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > limits.document_bytes:
+        raise LimitExceeded(f"The document has {size} bytes; at most {limits.document_bytes} are allowed.")
+    _lex(text, limits)
+    document = parse(text, no_location=False, max_tokens=limits.tokens + 2)
+    _Measurer(document, variables, limits).check()
+    return document
+
+
+def _lex(text: str, limits: Limits) -> None:
+    """Count tokens and open brackets first: the parser is recursive, so nesting must be bounded before it runs."""
+    lexer = Lexer(Source(text))
+    tokens = open_brackets = 0
+    while (token := lexer.advance()).kind is not TokenKind.EOF:
+        tokens += 1
+        if tokens > limits.tokens:
+            raise LimitExceeded(f"The document has more than {limits.tokens} tokens.")
+        if token.kind in _OPENING:
+            open_brackets += 1
+            if open_brackets > limits.nesting:
+                raise LimitExceeded(f"The document nests brackets deeper than {limits.nesting}.")
+        elif token.kind in _CLOSING:
+            open_brackets -= 1
+
+
+class _Measurer:
+    """Measures every operation of one document; each selection set is visited once."""
+
+    def __init__(self, document: DocumentNode, variables: Mapping[str, Any], limits: Limits) -> None:
+        self.operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        self.fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+        self.variables = variables
+        self.limits = limits
+        self.measured: dict[str, _Measure] = {}
+        self.open: set[str] = set()
+        self.names: Counter[str] = Counter()
+
+    def check(self) -> None:
+        """Measure fragments and operations, and refuse what passes a bound."""
+        for operation in self.operations:
+            found = self._selections(operation.selection_set, level=1, root=True)
+            limits = self.limits
+            for what, value, bound in (
+                ("nests selections", found.height, limits.nesting),
+                ("is deep", found.depth, limits.depth),
+                ("has aliased fields", found.aliases, limits.aliases),
+                ("costs", found.cost, limits.cost),
+            ):
+                if value > bound:
+                    raise LimitExceeded(f"The operation {what}: {_shown(value)}; at most {bound} is allowed. Ask for less, or in several requests.")
+        # Fragments that no operation spreads still go through validation.
+        for name in self.fragments:
+            self._fragment(name, level=1, root=False)
+        name, count = max(self.names.items(), key=lambda item: item[1], default=("", 0))
+        if count > self.limits.same_name:
+            raise LimitExceeded(f"The document has the field '{name}' {count} times; at most {self.limits.same_name} times is allowed.")
+
+    def _selections(self, selection_set: SelectionSetNode | None, *, level: int, root: bool) -> _Measure:
+        if selection_set is None:
+            return _Measure()
+        if level > self.limits.nesting:
+            raise LimitExceeded(f"The operation nests selections deeper than {self.limits.nesting}.")
+        depth = height = aliases = cost = 0
+        for selection in selection_set.selections:
+            if isinstance(selection, FieldNode):
+                found = self._field(selection, level=level, root=root)
+            elif isinstance(selection, FragmentSpreadNode):
+                found = self._fragment(selection.name.value, level=level + 1, root=root)
+            else:
+                found = self._selections(selection.selection_set, level=level + 1, root=root)  # type: ignore[attr-defined]  # the third kind of selection is the inline fragment
+            depth = max(depth, found.depth)
+            height = max(height, found.height)
+            # Saturating: what is far over the bound needs no exact number, and exponential expansion would make huge integers.
+            aliases = min(aliases + found.aliases, _FAR)
+            cost = min(cost + found.cost, _FAR)
+        return _Measure(depth, height + 1, aliases, cost)
+
+    def _field(self, field: FieldNode, *, level: int, root: bool) -> _Measure:
+        name = field.name.value
+        self.names[field.alias.value if field.alias else name] += 1
+        below = self._selections(field.selection_set, level=level + 1, root=False)
+        factor = self._page(field) if root and name in _PAGED else 1
+        own = ROOT_COST.get(name, 1) if root else 1
+        return _Measure(below.depth + 1, below.height, below.aliases + (field.alias is not None), min(own + factor * below.cost, _FAR))
+
+    def _fragment(self, name: str, *, level: int, root: bool) -> _Measure:
+        fragment = self.fragments.get(name)
+        if fragment is None:
+            return _Measure()  # validation names it
+        key = f"{name}/{root}"
+        if key in self.open:
+            raise LimitExceeded(f"The fragment '{name}' spreads itself.")
+        if key not in self.measured:
+            self.open.add(key)
+            self.measured[key] = self._selections(fragment.selection_set, level=level, root=root)
+            self.open.discard(key)
+        return self.measured[key]
+
+    def _page(self, field: FieldNode) -> int:
+        """How many items a connection may give; what validation will refuse counts as the greatest page."""
+        for argument in field.arguments:
+            if argument.name.value == "first":
+                value = argument.value
+                given = self.variables.get(value.name.value, DEFAULT_PAGE) if isinstance(value, VariableNode) else None
+                if isinstance(value, IntValueNode):
+                    # Digits are counted before they are converted: a thousand of them would be refused by `int` itself.
+                    given = int(value.value) if len(value.value) < 10 else self.limits.page  # more than any page
+                if isinstance(given, int) and not isinstance(given, bool):
+                    return max(1, min(given, self.limits.page))
+                return self.limits.page
+        return DEFAULT_PAGE
+
+
+_FAR = 10**9
+
+
+def _shown(value: int) -> str:
+    return f"more than {_FAR - 1}" if value >= _FAR else str(value)

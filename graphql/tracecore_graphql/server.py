@@ -1,0 +1,167 @@
+"""The audit server: one Starlette application over the record of one workspace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tracecore_graphql.access import Role, TokenStore
+from tracecore_graphql.body import BodyTooLarge, read_body
+from tracecore_graphql.limits import DEFAULT_LIMITS, Limits
+from tracecore_graphql.schema import Answer, ask
+from tracecore_graphql.source import AuditSource
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+__all__ = ["application"]
+
+log = logging.getLogger("tracecore.server")
+
+OPEN_PATHS = frozenset({"/health"})
+READERS = frozenset({Role.AUDITOR, Role.ADMIN})
+_AT_ONCE = 4
+"""Questions answered at one time; the rest wait. A trace is work for one core, and a database has few connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """A GraphQL request as its body says it."""
+
+    document: str
+    variables: Mapping[str, Any]
+    operation: str | None
+
+
+class BadRequest(Exception):
+    """A body that is no GraphQL request; the message says what was expected."""
+
+
+class TokenGate:
+    """Lets nobody past without a valid token, but to `/health`; unknown paths are answered like all others, so that nothing can be probed."""
+
+    def __init__(self, app: ASGIApp, tokens: TokenStore) -> None:
+        self.app = app
+        self.tokens = tokens
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN_PATHS):
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return
+        scheme, _, text = Request(scope).headers.get("authorization", "").partition(" ")
+        token = await run_in_threadpool(self.tokens.find, text.strip()) if scheme.lower() == "bearer" and text.strip() else None
+        if token is None:
+            answer = _problem(401, "A valid token is needed: send 'Authorization: Bearer <token>'; 'tracecore token create auditor' makes one.")
+            answer.headers["WWW-Authenticate"] = 'Bearer realm="tracecore"'
+            await answer(scope, receive, send)
+            return
+        scope.setdefault("state", {})["role"] = token.role
+        await self.app(scope, receive, send)
+
+
+def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
+    """Make the server's application.
+
+    Args:
+        record: the record to answer from; asked from worker threads.
+        tokens: who may ask.
+        limits: bounds of one request.
+    """
+    places = asyncio.Semaphore(_AT_ONCE)
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def graphql(request: Request) -> Response:
+        asked = _read_request(request.headers.get("content-type", ""), await read_body(request))
+        async with places:
+            work = asyncio.ensure_future(run_in_threadpool(ask, record, asked.document, asked.variables, asked.operation, limits=limits))
+            # A thread can't be stopped: the asker gets an answer in time, the thread ends with the question it is at and no other is begun.
+            done, _ = await asyncio.wait({work}, timeout=limits.seconds + 1)
+        if not done:
+            return _problem(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.")
+        answer: Answer = work.result()
+        return JSONResponse(answer.body, status_code=200 if answer.accepted else 400)
+
+    app = Starlette(
+        routes=[
+            Route("/health", health, methods=["GET"]),
+            Route("/graphql", _for_roles(READERS, graphql), methods=["POST"]),
+        ],
+        exception_handlers={BodyTooLarge: _too_large, BadRequest: _bad_request, 404: _not_found, 405: _not_allowed, Exception: _unexpected},
+    )
+    app.add_middleware(TokenGate, tokens=tokens)
+    return app
+
+
+def _for_roles(roles: frozenset[Role], endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Answer 403 to a token of another role."""
+
+    async def guarded(request: Request) -> Response:
+        role = request.state.role
+        if role not in roles:
+            wanted = " or ".join(f"'{role}'" for role in sorted(roles))
+            return _problem(403, f"A token of the role '{role}' may not do this; it takes {wanted}.")
+        return await endpoint(request)
+
+    return guarded
+
+
+def _read_request(content_type: str, body: bytes) -> GraphQLRequest:
+    """Read the body of a GraphQL request.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise BadRequest("Expected the content type 'application/json'.")
+    try:
+        value = loads_strict(body)
+    except StrictJSONError as error:
+        raise BadRequest(f"The body is no JSON: {error}.") from error
+    if not isinstance(value, dict):
+        raise BadRequest("Expected a JSON object with the key 'query'; several requests in one body are not taken.")
+    document, variables, operation = value.get("query"), value.get("variables"), value.get("operationName")
+    if not isinstance(document, str):
+        raise BadRequest("Expected a JSON object with the key 'query', a GraphQL document.")
+    if not isinstance(variables, dict | None) or not isinstance(operation, str | None):
+        raise BadRequest("Expected 'variables' to be an object and 'operationName' a text, where they are given.")
+    return GraphQLRequest(document, variables or {}, operation)
+
+
+def _problem(status: int, message: str) -> JSONResponse:
+    """Give an error in the one form that all answers have."""
+    return JSONResponse({"errors": [{"message": message}]}, status_code=status)
+
+
+async def _too_large(_request: Request, error: Exception) -> Response:
+    return _problem(413, str(error))
+
+
+async def _bad_request(_request: Request, error: Exception) -> Response:
+    return _problem(400, str(error))
+
+
+async def _not_found(request: Request, _error: Exception) -> Response:
+    return _problem(404, f"Nothing is at {request.url.path}; ask POST /graphql.")
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    response = _problem(405, f"{request.url.path} does not take {request.method}.")
+    response.headers.update(getattr(error, "headers", None) or {})
+    return response
+
+
+async def _unexpected(_request: Request, _error: Exception) -> Response:
+    # Starlette's outermost middleware logs the traceback when it raises the error again.
+    return _problem(500, "Something went wrong on the server; its log has it.")

@@ -1,0 +1,29 @@
+"""What the server asks of the record: the questions of `tracecore_lineage.Record`, and nothing that writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from tracecore_schemas.build import SealedBuild
+
+__all__ = ["AuditSource"]
+
+
+class AuditSource(Protocol):
+    """The reading half of the record."""
+
+    def trace(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Mapping[str, Any]:
+        """Give the backward trace of a ref."""
+
+    def impact(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Mapping[str, Any]:
+        """Give everything that a ref reached."""
+
+    def builds(self) -> Sequence[SealedBuild]:
+        """Give every sealed build."""
+
+    def build(self, name: str) -> SealedBuild | None:
+        """Give one sealed build by its name."""
+
+    def plugins(self) -> Sequence[Mapping[str, Any]]:
+        """Give the plugins that recorded runs ran: entry_point, distribution, version, source_digest, closure_digest, stages, runs."""

@@ -1,0 +1,49 @@
+"""`tracecore doctor`: what is wrong here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracecore.options import emit_json, json_option, workspace_option
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore doctor
+  tracecore doctor --json
+"""
+
+
+@click.command(name="doctor", epilog=_EXAMPLES)
+@workspace_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, workspace: Path | None, as_json: bool) -> None:
+    """Say what is wrong in this workspace and what to do; exit 1 where anything is. Nothing is changed.
+
+    Looked at: runs that a crash left open, what lies in the store and is not in the record, what the record names and the store lacks, the database,
+    the signing keys, the plugins. Whether bytes are as recorded is the question of 'tracecore verify'.
+    """
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        found = record.doctor()
+    if as_json:
+        emit_json(found)
+    else:
+        for run in found["open_runs"]:
+            fate = "its process is alive" if run["live"] else "its process is gone: run 'tracecore recover'"
+            click.echo(f"open: run/{run['run']} of {run['job']}, started {run['started_at']}; {fate}")
+        for orphan in found["orphans"]:
+            click.echo(f"orphan: {orphan['path']}; {orphan['why']}")
+        for dangling in found["dangling"]:
+            click.echo(f"dangling: {dangling['ref']} at {dangling['location']}; {dangling['why']}")
+        for problem in found["problems"]:
+            click.echo(f"problem: {problem}")
+        click.echo("All is well." if found["ok"] else "Something is wrong here.")
+    if not found["ok"]:
+        ctx.exit(1)

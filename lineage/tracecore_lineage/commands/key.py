@@ -1,0 +1,88 @@
+"""`tracecore key`: the signing keys of a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracecore.errors import UsageProblem
+from tracecore.options import emit_json, json_option, say, workspace_option
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore key list
+  tracecore key export -o build-key.pub    # give it to who verifies: tracecore verify build/X --key build-key.pub
+  tracecore key rotate
+"""
+
+
+@click.group(name="key", epilog=_EXAMPLES)
+def command() -> None:
+    """Show, change and export the keys that sign this workspace's record."""
+
+
+@command.command(name="list", epilog="\b\nExample:\n  tracecore key list --json")
+@workspace_option
+@json_option
+def list_(workspace: Path | None, as_json: bool) -> None:
+    """List every key that ever signed here, the active one first."""
+    from tracecore.workspace import Workspace
+    from tracecore_lineage.keys import KeyRing
+
+    ring = KeyRing(Workspace.open(workspace))
+    active = ring.active_id()
+    keys = [{"id": key.id, "active": key.id == active, "public_key": key.pem} for key in ring.public_keys()]
+    if as_json:
+        emit_json({"keys": keys})
+        return
+    if not keys:
+        say("No key yet: the first is made with the first event, or by 'tracecore key export'.")
+    for key in keys:
+        click.echo(f"{key['id']}  {'active' if key['active'] else 'retired'}")
+
+
+@command.command(epilog="\b\nExample:\n  tracecore key rotate")
+@workspace_option
+@json_option
+def rotate(workspace: Path | None, as_json: bool) -> None:
+    """Sign with a new key from here on.
+
+    The change is recorded in the ledger, signed by the old key; what the old key signed keeps verifying, and its public part is kept.
+    """
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        old = record.keys.active_id()
+        key = record.rotate_key()
+    if as_json:
+        emit_json({"old": old, "new": key.id, "public_key": key.pem})
+        return
+    click.echo(key.id)
+    say("Give the new public key to those who verify: 'tracecore key export'.")
+
+
+@command.command(epilog="\b\nExample:\n  tracecore key export -o build-key.pub")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@workspace_option
+@json_option
+def export(output: Path | None, workspace: Path | None, as_json: bool) -> None:
+    """Give the active public key in PEM form, for who verifies with `--key`."""
+    from tracecore.workspace import Workspace
+    from tracecore_lineage.keys import KeyRing
+
+    key = KeyRing(Workspace.open(workspace)).ensure()
+    if output is not None:
+        try:
+            output.write_text(key.pem, encoding="ascii")
+        except OSError as error:
+            raise UsageProblem(f"The key can't be written to {output}: {error.strerror or error}.") from error
+    if as_json:
+        emit_json({"id": key.id, "public_key": key.pem, "file": None if output is None else str(output)})
+    elif output is None:
+        click.echo(key.pem, nl=False)
+    else:
+        say(f"Wrote the public key {key.id[:12]} to {output}.")

@@ -1,0 +1,44 @@
+"""`tracecore recover`: close the runs of processes that are gone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from tracecore.options import emit_json, json_option, workspace_option
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore recover
+  tracecore recover --json
+"""
+
+
+@click.command(name="recover", epilog=_EXAMPLES)
+@workspace_option
+@json_option
+def command(workspace: Path | None, as_json: bool) -> None:
+    """Close the runs that a crash left open, as ABORT, and remove what they left in staging.
+
+    A run whose process lives is left alone: it holds a lock that the operating system gives back when the process dies.
+    """
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        done = record.recover()
+    if as_json:
+        emit_json({name: list(runs) for name, runs in asdict(done).items()})
+        return
+    for run in done.aborted:
+        click.echo(f"run/{run}  closed as ABORT")
+    for run in done.removed:
+        click.echo(f"store/staging/{run}  removed")
+    for run in done.live:
+        click.echo(f"run/{run}  is alive: left alone")
+    if not (done.aborted or done.removed or done.live):
+        click.echo("Nothing to recover: no run is open.")

@@ -1,0 +1,255 @@
+"""Building events: what the kernel says of a run becomes OpenLineage 2-0-2 RunEvents, made of openlineage-python's classes.
+
+An event's bytes are the canonical JSON (RFC 8785) of its members. Members that an OpenLineage class leaves unset are left out; the JSON that stages
+hand in is kept as it is, nulls included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import attrs
+import rfc8785
+from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import (
+    BaseFacet,
+    documentation_job,
+    error_message_run,
+    job_type_job,
+    parent_run,
+    processing_engine_run,
+    source_code_location_job,
+    tags_run,
+)
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage import datasets, facets, times
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.run import Artifact, CheckRun, Environment, Parent, RunInput
+from tracecore_schemas.run import Run as StageRun
+
+__all__ = ["EventMaker", "event_bytes", "producer"]
+
+_ENGINE = "tracecore"
+
+
+@cache
+def producer() -> str:
+    """Give the URI that our events and facets name as their producer."""
+    return f"urn:tracecore:recorder:{version('tracecore')}"
+
+
+def event_bytes(event: RunEvent) -> bytes:
+    """Give the canonical bytes of an event.
+
+    Raises:
+        UsageProblem: a value in it has no canonical JSON (NaN, an infinity, an integer beyond 2^53 - 1, a broken text).
+    """
+    try:
+        return jcs(plain(event))
+    except (rfc8785.CanonicalizationError, TypeError) as error:
+        raise UsageProblem(
+            f"An event of job '{event.job.name}' can't be recorded: {error}. Expected JSON without NaN; integers beyond 2^53 - 1 travel as texts."
+        ) from error
+
+
+def plain(value: Any) -> Any:
+    """Turn OpenLineage objects into JSON values, their unset members left out."""
+    if isinstance(value, facets.StageFacet):
+        return {**value.members, "_producer": producer(), "_schemaURL": value.url}
+    if attrs.has(type(value)):
+        members = {field.name: getattr(value, field.name) for field in attrs.fields(type(value))}
+        defaults = {field.name for field in attrs.fields(type(value)) if field.default is not attrs.NOTHING}
+        return {name: plain(member) for name, member in members.items() if not (member is None or (name in defaults and member in ({}, [])))}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(member) for member in value]
+    return value
+
+
+class EventMaker:
+    """Makes the events of one workspace.
+
+    Args:
+        namespace: of its jobs and datasets: the workspace's slug.
+    """
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+
+    def start(self, run: StageRun) -> bytes:
+        """Give a run's START."""
+        return self._stage_event(RunState.START, run, run.started_at)
+
+    def complete(
+        self,
+        run: StageRun,
+        inputs: Sequence[RunInput],
+        outputs: Mapping[str, Artifact],
+        run_facets: Mapping[str, Any] | None,
+        ended_at: datetime,
+    ) -> bytes:
+        """Give a run's COMPLETE, with the exact versions it read and wrote."""
+        further = {name: _run_facet(name, value) for name, value in (run_facets or {}).items()}
+        return self._stage_event(
+            RunState.COMPLETE,
+            run,
+            ended_at,
+            further,
+            [datasets.input_dataset(self.namespace, item) for item in inputs],
+            [datasets.output_dataset(self.namespace, port, artifact) for port, artifact in outputs.items()],
+        )
+
+    def fail(self, run: StageRun, error: str, *, trace: str | None, inputs: Sequence[RunInput], aborted: bool, ended_at: datetime) -> bytes:
+        """Give a run's FAIL or ABORT with its reason."""
+        further: dict[str, Any] = {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "python", trace, producer=producer())}
+        if aborted:
+            further["tracecore_abort"] = facets.TracecoreAbortRunFacet(error, producer=producer())
+        state = RunState.ABORT if aborted else RunState.FAIL
+        return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in inputs])
+
+    def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
+        """Give the ABORT of a run that is known by its START alone; its facets are said again, so that the two events agree.
+
+        Args:
+            started: the parsed START.
+            why: one sentence.
+            ended_at: when it was closed, which may be long after it died.
+        """
+        again = Run(started["run"]["runId"], _kept(started["run"]))
+        again.facets = {
+            **(again.facets or {}),
+            "errorMessage": error_message_run.ErrorMessageRunFacet(why, "python", producer=producer()),
+            "tracecore_abort": facets.TracecoreAbortRunFacet(why, producer=producer()),
+        }
+        job = Job(started["job"]["namespace"], started["job"]["name"], _kept(started["job"]))
+        return self.event(RunState.ABORT, again, job, ended_at)
+
+    def check(self, check: CheckRun) -> tuple[bytes, bytes]:
+        """Give the START and COMPLETE of a finished check: a run that reads what it checks."""
+        parent = Parent(check.of_run, check.job.rpartition(".check.")[0] or check.job, self.namespace)
+        common = {"parent": _parent(parent), "processing_engine": _engine()}
+        found = facets.TracecoreCheckRunFacet(
+            check.name,
+            check.of_run,
+            check.target,
+            check.severity.value,
+            check.success,
+            check.message,
+            dict(check.details),
+            [{"what": unknown.what, "why": unknown.why} for unknown in check.unknowns],
+            producer=producer(),
+        )
+        inputs = datasets.checked_inputs(self.namespace, check)
+        job = Job(self.namespace, check.job, {"jobType": _job_type("CHECK")})
+        return (
+            self.event(RunState.START, Run(check.id, dict(common)), job, check.started_at),
+            self.event(RunState.COMPLETE, Run(check.id, {**common, "tracecore_check": found}), job, check.ended_at, inputs),
+        )
+
+    def environment(self, run_id: str, environment: Environment, recorded_at: datetime) -> tuple[bytes, bytes]:
+        """Give the START and COMPLETE that record what is installed where runs run."""
+        facet = facets.TracecoreEnvironmentRunFacet(
+            environment.digest,
+            environment.python,
+            environment.machine,
+            environment.os,
+            [{"name": name, "version": number, "digest": digest} for name, number, digest in environment.distributions],
+            producer=producer(),
+        )
+        return self.fact("environment", run_id, {"tracecore_environment": facet}, recorded_at)
+
+    def fact(self, verb: str, run_id: str, run_facets: Mapping[str, Any], at: datetime) -> tuple[bytes, bytes]:
+        """Give the START and COMPLETE of something that happened in the record itself: a run of job `tracecore.<verb>`."""
+        job = Job(self.namespace, f"tracecore.{verb}", {"jobType": _job_type(verb.upper())})
+        common = {"processing_engine": _engine()}
+        return (
+            self.event(RunState.START, Run(run_id, dict(common)), job, at),
+            self.event(RunState.COMPLETE, Run(run_id, {**common, **run_facets}), job, at),
+        )
+
+    def event(
+        self,
+        state: RunState,
+        run: Run,
+        job: Job,
+        at: datetime,
+        inputs: Sequence[InputDataset] = (),
+        outputs: Sequence[OutputDataset] = (),
+    ) -> bytes:
+        """Give the bytes of one RunEvent."""
+        return event_bytes(
+            RunEvent(eventTime=times.instant(at), producer=producer(), run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs))
+        )
+
+    def _stage_event(
+        self,
+        state: RunState,
+        run: StageRun,
+        at: datetime,
+        further: Mapping[str, Any] | None = None,
+        inputs: Sequence[InputDataset] = (),
+        outputs: Sequence[OutputDataset] = (),
+    ) -> bytes:
+        run_facets: dict[str, Any] = {"tracecore_execution": _execution(run), "processing_engine": _engine()}
+        if run.parent is not None:
+            run_facets["parent"] = _parent(run.parent)
+        if run.tags:
+            tags = [tags_run.TagsRunFacetFields(key, value, "TRACECORE") for key, value in sorted(run.tags.items())]
+            run_facets["tags"] = tags_run.TagsRunFacet(tags, producer=producer())
+        job_facets: dict[str, Any] = {"jobType": _job_type(run.stage.value.upper() if run.stage else "TASK")}
+        if run.description:
+            job_facets["documentation"] = documentation_job.DocumentationJobFacet(run.description, producer=producer())
+        if run.code is not None:
+            code = run.code
+            job_facets["sourceCodeLocation"] = source_code_location_job.SourceCodeLocationJobFacet(
+                code.type, code.url, path=code.path, version=code.version, producer=producer()
+            )
+        return self.event(state, Run(run.id, {**run_facets, **(further or {})}), Job(self.namespace, run.job, job_facets), at, inputs, outputs)
+
+
+def _run_facet(name: str, value: Any) -> Any:
+    return value if isinstance(value, BaseFacet) else facets.stage_facet(name, value)
+
+
+def _kept(owner: Mapping[str, Any]) -> dict[str, Any]:
+    """Wrap the facets of a run or job that was read from an event, their `_schemaURL` kept."""
+    return {name: facets.stage_facet(name, facet) for name, facet in owner.get("facets", {}).items()}
+
+
+def _execution(run: StageRun) -> facets.TracecoreExecutionRunFacet:
+    plugin = None if run.plugin is None else {name: getattr(run.plugin, name) for name in run.plugin.__slots__}
+    return facets.TracecoreExecutionRunFacet(
+        run.stage.value if run.stage else None,
+        plugin,
+        dict(run.params),
+        None if run.seed is None else str(run.seed),
+        run.key,
+        run.environment.digest if run.environment else None,
+        run.host,
+        run.accelerator,
+        run.threads,
+        producer=producer(),
+    )
+
+
+def _parent(parent: Parent) -> parent_run.ParentRunFacet:
+    return parent_run.ParentRunFacet(parent_run.Run(parent.run_id), parent_run.Job(parent.namespace, parent.job), producer=producer())
+
+
+@cache
+def _engine() -> processing_engine_run.ProcessingEngineRunFacet:
+    return processing_engine_run.ProcessingEngineRunFacet(version("tracecore"), _ENGINE, version("openlineage-python"), producer=producer())
+
+
+@cache
+def _job_type(kind: str) -> job_type_job.JobTypeJobFacet:
+    return job_type_job.JobTypeJobFacet("BATCH", "TRACECORE", kind, producer=producer())

@@ -1,0 +1,220 @@
+"""Our facets as classes beside OpenLineage's own: `Tracecore…Facet`, each with a JSON Schema in `lineage/facets/` and an example beside it.
+
+A facet's `_schemaURL` is `urn:tracecore:<name>:<version>` and never changes its meaning; a changed shape gets a new version. The classes here are
+those that the record writes itself; stages hand in theirs (`tracecore_drive`, `tracecore_frames`, …) as JSON, which `stage_facet` gives the same
+form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from openlineage.client.facet_v2 import BaseFacet, DatasetFacet, InputDatasetFacet, OutputDatasetFacet, RunFacet
+
+from tracecore_schemas.canonical import JSON
+
+__all__ = [
+    "StageFacet",
+    "TracecoreAbortRunFacet",
+    "TracecoreArtifactDatasetFacet",
+    "TracecoreBuildRunFacet",
+    "TracecoreCheckRunFacet",
+    "TracecoreEnvironmentRunFacet",
+    "TracecoreExecutionRunFacet",
+    "TracecoreKeyRunFacet",
+    "TracecoreOriginDatasetFacet",
+    "TracecorePortInputDatasetFacet",
+    "TracecorePortOutputDatasetFacet",
+    "TracecoreUnknownsDatasetFacet",
+    "schema_url",
+    "stage_facet",
+]
+
+_GENERIC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/BaseFacet"
+
+
+def schema_url(name: str, version: int = 1) -> str:
+    """Give the `_schemaURL` of one of our facets."""
+    return f"urn:tracecore:{name}:{version}"
+
+
+@attrs.define
+class TracecoreExecutionRunFacet(RunFacet):
+    """How a stage ran: its code, parameters and seed, its staleness key, and what it ran on."""
+
+    stage: str | None
+    plugin: dict[str, Any] | None
+    params: dict[str, Any]
+    seed: str | None
+    key: str | None
+    environment_digest: str | None
+    host: str | None
+    accelerator: str | None
+    threads: int | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_execution")
+
+
+@attrs.define
+class TracecoreEnvironmentRunFacet(RunFacet):
+    """Everything installed where runs ran; recorded once for each digest."""
+
+    digest: str
+    python: str
+    machine: str
+    os: str
+    distributions: list[dict[str, str]]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_environment")
+
+
+@attrs.define
+class TracecoreCheckRunFacet(RunFacet):
+    """What a check found; its single assertions stand in `dataQualityAssertions` of its inputs."""
+
+    name: str
+    of_run: str
+    target: str
+    severity: str
+    success: bool
+    message: str
+    details: dict[str, Any]
+    unknowns: list[dict[str, str]]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_check")
+
+
+@attrs.define
+class TracecoreAbortRunFacet(RunFacet):
+    """Why a run was closed without an end of its own."""
+
+    why: str
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_abort")
+
+
+@attrs.define
+class TracecoreBuildRunFacet(RunFacet):
+    """A sealed build: its name, its place in the ledger, and its DSSE envelope."""
+
+    name: str
+    ref: str
+    position: int
+    content_digest: str
+    envelope: dict[str, Any]
+    approver: str | None
+    program: str
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_build")
+
+
+@attrs.define
+class TracecoreKeyRunFacet(RunFacet):
+    """A change of the signing key; the old key signs the new one, so that who trusts the old can follow."""
+
+    old: str | None
+    new: str
+    public_key: str
+    signature: str | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_key")
+
+
+@attrs.define
+class TracecoreArtifactDatasetFacet(DatasetFacet):
+    """What a version is and where its bytes lie, relative to the store; for Delta tables with the digest of every log file."""
+
+    kind: str
+    media: str
+    location: str | None
+    size_bytes: int | None
+    rows: int | None
+    delta: dict[str, Any] | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_artifact")
+
+
+@attrs.define
+class TracecoreOriginDatasetFacet(DatasetFacet):
+    """Where a version came from that no recorded run made."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    note: str
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_origin")
+
+
+@attrs.define
+class TracecoreUnknownsDatasetFacet(DatasetFacet):
+    """Facts about a version that nobody recorded or that could not be assessed."""
+
+    unknowns: list[dict[str, str]]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_unknowns")
+
+
+@attrs.define
+class TracecorePortInputDatasetFacet(InputDatasetFacet):
+    """What an input is to its run, and the run it was taken from."""
+
+    role: str
+    producer_run: str | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_port")
+
+
+@attrs.define
+class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
+    """The output port a version was written to."""
+
+    role: str
+    producer_run: str | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_port")
+
+
+@attrs.define
+class StageFacet(BaseFacet):
+    """A facet that a stage handed in as JSON; its members stand beside `_producer` and `_schemaURL`."""
+
+    name: str
+    members: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        """The facet's own schema where it names one, ours for our names, else OpenLineage's base facet."""
+        given = self.members.get("_schemaURL")
+        if isinstance(given, str):
+            return given
+        return schema_url(self.name) if self.name.startswith("tracecore_") else _GENERIC
+
+
+def stage_facet(name: str, value: Mapping[str, JSON]) -> StageFacet:
+    """Wrap the JSON of a stage's facet."""
+    return StageFacet(name, dict(value))

@@ -1,0 +1,93 @@
+"""Taking events from other OpenLineage producers: checked, durable when answered, and the same answer for a duplicate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from tracecore_lineage import ledger
+from tracecore_lineage.projection import project
+from tracecore_lineage.reading import BadEvent, parse_event
+from tracecore_schemas.canonical import jcs
+
+__all__ = ["Candidate", "Ingested", "Refused", "checked", "take"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An event that was not taken: its place among those handed in, and why."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of events handed in.
+
+    Attributes:
+        recorded: number of events that are new in the ledger.
+        known: number of events that had been recorded before, byte for byte.
+        refused: the others.
+    """
+
+    recorded: int
+    known: int
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A good event: its place among those handed in, its exact bytes, and whether it speaks for a job of the workspace itself."""
+
+    index: int
+    body: bytes
+    own: bool
+
+
+def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str) -> tuple[list[Candidate], list[Refused]]:
+    """Tell good events from bad ones.
+
+    Args:
+        events: exact bytes (or text) as they were received, or parsed objects, whose canonical JSON is then recorded.
+        namespace: the workspace's own.
+    """
+    good: list[Candidate] = []
+    refused: list[Refused] = []
+    for index, event in enumerate(events):
+        try:
+            body = _bytes(event)
+            job = parse_event(body).members.get("job")
+            project(body, 0, namespace)
+        except BadEvent as error:
+            refused.append(Refused(index, str(error)))
+        else:
+            good.append(Candidate(index, body, own=job is not None and job["namespace"] == namespace))
+    return good, refused
+
+
+def take(good: Sequence[Candidate], known: Mapping[str, int], namespace: str, *, own: bool) -> tuple[list[bytes], list[Refused]]:
+    """Choose what is appended: what speaks for the workspace's own jobs is taken from its owner alone, or where it is recorded already."""
+    bodies: list[bytes] = []
+    refused: list[Refused] = []
+    for candidate in good:
+        if candidate.own and not own and ledger.event_id(candidate.body) not in known:
+            reason = f"expected a job namespace other than {namespace!r}: of this workspace's own jobs only tracecore itself reports"
+            refused.append(Refused(candidate.index, reason))
+        else:
+            bodies.append(candidate.body)
+    return bodies, refused
+
+
+def _bytes(event: bytes | str | Mapping[str, Any]) -> bytes:
+    if isinstance(event, bytes):
+        return event
+    try:
+        if isinstance(event, str):
+            return event.encode()
+        return jcs(dict(event))
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, ValueError) as error:
+        raise BadEvent(f"expected an event that JSON can hold ({error})") from None

@@ -1,0 +1,206 @@
+"""Signing keys of a workspace: Ed25519, private parts in `keys/` readable by their owner alone, public parts of all keys ever used kept beside them.
+
+Layout: `keys/<key id>.pem` (private, PKCS #8), `keys/<key id>.pub` (public, PEM), `keys/active` (the id of the key that signs). A key's id is the
+SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from tracecore.disk import clear_disk_errors
+from tracecore.durable import write_durably
+from tracecore.errors import UsageProblem
+from tracecore.workspace import Workspace
+
+__all__ = ["KeyRing", "PrivateKey", "PublicKey"]
+
+_ACTIVE = "active"
+_REMEDY = "restore it, or sign with a new one from here on ('tracecore key rotate')"
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """The public half of a signing key: 32 raw bytes."""
+
+    raw: bytes
+
+    @property
+    def id(self) -> str:
+        """The key's id: SHA-256 of its DER SubjectPublicKeyInfo, 64 hex."""
+        return hashlib.sha256(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+
+    @property
+    def pem(self) -> str:
+        """The key as PEM SubjectPublicKeyInfo."""
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    @property
+    def _key(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.raw)
+
+    def verifies(self, signature: bytes, data: bytes) -> bool:
+        """Say whether a signature over data was made with this key."""
+        try:
+            self._key.verify(signature, data)
+        except InvalidSignature:
+            return False
+        return True
+
+    def verifier(self) -> Any:
+        """Give the key as `securesystemslib` wants it to verify DSSE envelopes."""
+        from securesystemslib.signer import SSlibKey
+
+        return SSlibKey.from_crypto(self._key, keyid=self.id)
+
+    @classmethod
+    def from_pem(cls, data: bytes, source: str) -> PublicKey:
+        """Read a public key.
+
+        Args:
+            data: PEM SubjectPublicKeyInfo.
+            source: where it came from, for the error.
+
+        Raises:
+            UsageProblem: it is no Ed25519 public key.
+        """
+        try:
+            key = load_pem_public_key(data)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise UsageProblem(f"{source} holds no public key in PEM form ({error}): give a file written by 'tracecore key export'.") from None
+        if not isinstance(key, Ed25519PublicKey):
+            raise UsageProblem(
+                f"{source} holds a {type(key).__name__}, expected an Ed25519 public key: give a file written by 'tracecore key export'."
+            )
+        return cls(key.public_bytes_raw())
+
+
+class PrivateKey:
+    """A signing key; its private part never leaves the object but for its file."""
+
+    __slots__ = ("_key", "public")
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self.public = PublicKey(key.public_key().public_bytes_raw())
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign data; 64 bytes."""
+        return self._key.sign(data)
+
+    def signer(self) -> Any:
+        """Give the key as `securesystemslib` wants it to sign DSSE envelopes."""
+        from securesystemslib.signer import CryptoSigner
+
+        return CryptoSigner(self._key, self.public.verifier())
+
+    def pem(self) -> bytes:
+        """Give the private key for its file: unencrypted PKCS #8."""
+        return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    @classmethod
+    def generate(cls) -> PrivateKey:
+        """Make a new key."""
+        return cls(Ed25519PrivateKey.generate())
+
+
+class KeyRing:
+    """The keys of one workspace.
+
+    Args:
+        workspace: whose keys.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._folder = workspace.keys
+        self._loaded: PrivateKey | None = None
+
+    def active_id(self) -> str | None:
+        """Give the id of the key that signs; None before the first one is made."""
+        try:
+            return (self._folder / _ACTIVE).read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsageProblem(f"The signing keys in {self._folder} can't be read: {error.strerror or error}.") from error
+
+    def public_keys(self) -> list[PublicKey]:
+        """Give every key ever used here, the active one first."""
+        active = self.active_id()
+        found = [PublicKey.from_pem(path.read_bytes(), str(path)) for path in sorted(self._folder.glob("*.pub"))]
+        return sorted(found, key=lambda key: key.id != active)
+
+    def ensure(self) -> PublicKey:
+        """Give the active public key; the first one is made where there is none."""
+        return self.private().public
+
+    def private(self) -> PrivateKey:
+        """Give the key that signs now; another process may have changed it a moment ago.
+
+        Raises:
+            UsageProblem: the private key's file is missing or can't be read.
+        """
+        active = self.active_id() or self._first()
+        if self._loaded is None or self._loaded.public.id != active:
+            self._loaded = self._load(active)
+        return self._loaded
+
+    def add(self, key: PrivateKey) -> None:
+        """Keep a key durably, without making it the active one."""
+        with clear_disk_errors(self._folder):
+            write_durably(self._folder / f"{key.public.id}.pem", key.pem(), mode=0o600)
+            write_durably(self._folder / f"{key.public.id}.pub", key.public.pem.encode())
+
+    def activate(self, key_id: str) -> None:
+        """Make a kept key the one that signs."""
+        with clear_disk_errors(self._folder):
+            write_durably(self._folder / _ACTIVE, key_id.encode() + b"\n")
+
+    def _first(self) -> str:
+        """Make the first key; of two processes that come at once, one makes it."""
+        from filelock import FileLock
+
+        with clear_disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.chmod(0o700)
+            self._workspace.locks.mkdir(parents=True, exist_ok=True)
+            with FileLock(self._workspace.locks / "keys.lock"):
+                found = self.active_id()
+                if found is not None:
+                    return found
+                key = PrivateKey.generate()
+                self.add(key)
+                self.activate(key.public.id)
+                return key.public.id
+
+    def _load(self, key_id: str) -> PrivateKey:
+        path = self._folder / f"{key_id}.pem"
+        try:
+            key = load_pem_private_key(path.read_bytes(), password=None)
+        except FileNotFoundError:
+            raise UsageProblem(f"The private key {path} is missing, so that nothing can be signed: {_REMEDY}.") from None
+        except OSError as error:
+            raise UsageProblem(f"The private key {path} can't be read: {error.strerror or error}.") from error
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise UsageProblem(
+                f"The private key {path} is damaged ({error}): restore it, or sign with a new one ('tracecore key rotate')."
+            ) from error
+        if not isinstance(key, Ed25519PrivateKey) or PrivateKey(key).public.id != key_id:
+            raise UsageProblem(
+                f"The private key {path} is another key than its name says: restore it, or sign with a new one ('tracecore key rotate')."
+            )
+        return PrivateKey(key)

@@ -1,0 +1,202 @@
+"""The ledger: the exact bytes of every event, append only, under one RFC 6962 root.
+
+An event's id is the SHA-256 of its bytes. A leaf's data is the canonical JSON of `{"v": 1, "recorded_at": …, "event_sha256": …}`; one event is one
+leaf. A byte-identical duplicate appends nothing. `recorded_at` never falls from leaf to leaf, so that a recorded time names a prefix.
+
+Everything here works in the caller's transaction; `append` needs one that holds the write lock (`Database.write`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from tracecore_lineage import merkle, times
+from tracecore_lineage.tables import EVENTS, HEAD
+from tracecore_schemas.canonical import jcs
+
+__all__ = [
+    "Appended",
+    "Head",
+    "Leaf",
+    "append",
+    "event_id",
+    "head",
+    "leaf_data",
+    "leaf_hash",
+    "leaves",
+    "locked_head",
+    "places",
+    "position_at",
+    "read",
+    "read_event",
+    "root_at",
+]
+
+_CHUNK = 500
+
+Sign = Callable[[int, bytes], str]
+"""Gives the signed note over a tree's size and root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One event as the ledger keeps it; `leaf_hash` is the stored one, 64 hex, to be compared, never trusted."""
+
+    seq: int
+    event_id: str
+    recorded_at: str
+    leaf_hash: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the ledger goes: number of leaves, root, complete subtrees, and the signed note over size and root (empty before the first event)."""
+
+    size: int
+    root: bytes
+    frontier: tuple[bytes, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an event stands; `new` is False for a byte-identical duplicate, which keeps the place of the first."""
+
+    seq: int
+    event_id: str
+    new: bool
+
+
+def event_id(body: bytes) -> str:
+    """Give an event's id: the SHA-256 of its exact bytes, 64 hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def leaf_data(recorded_at: str, event_sha256: str) -> bytes:
+    """Give the bytes that a leaf hash is taken over."""
+    return jcs({"v": 1, "recorded_at": recorded_at, "event_sha256": event_sha256})
+
+
+def leaf_hash(recorded_at: str, body: bytes) -> bytes:
+    """Give the leaf hash of an event, recomputed from its bytes."""
+    return merkle.leaf_hash(leaf_data(recorded_at, event_id(body)))
+
+
+def head(connection: Connection) -> Head:
+    """Read how far the ledger goes."""
+    return _head(connection, lock=False)
+
+
+def locked_head(connection: Connection) -> Head:
+    """Read the head and keep other writers out until the transaction ends (SQLite's `BEGIN IMMEDIATE` has done so already)."""
+    return _head(connection, lock=True)
+
+
+def _head(connection: Connection, *, lock: bool) -> Head:
+    query = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier, HEAD.c.checkpoint).where(HEAD.c.id == 1)
+    row = connection.execute(query.with_for_update() if lock else query).one()
+    return Head(row.size, bytes.fromhex(row.root), tuple(bytes.fromhex(subtree) for subtree in json.loads(row.frontier)), row.checkpoint)
+
+
+def append(connection: Connection, bodies: Sequence[bytes], sign: Sign) -> list[Appended]:
+    """Append events that are not there yet, in order, and sign the new head.
+
+    Args:
+        connection: in a writing transaction; nothing is durable before its commit.
+        bodies: exact bytes of each event.
+        sign: signs size and root of the tree.
+
+    Returns:
+        One entry for each of `bodies`.
+    """
+    before = locked_head(connection)
+    known = places(connection, [event_id(body) for body in bodies])
+    frontier = merkle.Frontier(before.size, before.frontier)
+    recorded_at = max(times.now(), _last_recorded_at(connection, before.size))
+    answer: list[Appended] = []
+    rows: list[dict[str, object]] = []
+    for body in bodies:
+        identity = event_id(body)
+        if identity in known:
+            answer.append(Appended(known[identity], identity, new=False))
+            continue
+        hashed = merkle.leaf_hash(leaf_data(recorded_at, identity))
+        known[identity] = frontier.size
+        answer.append(Appended(frontier.size, identity, new=True))
+        rows.append({"seq": frontier.size, "event_id": identity, "recorded_at": recorded_at, "leaf_hash": hashed.hex(), "body": body})
+        frontier.append(hashed)
+    if rows:
+        connection.execute(insert(EVENTS), rows)
+        root = frontier.root()
+        stored = json.dumps([subtree.hex() for subtree in frontier.hashes])
+        connection.execute(
+            update(HEAD).where(HEAD.c.id == 1).values(size=frontier.size, root=root.hex(), frontier=stored, checkpoint=sign(frontier.size, root))
+        )
+    return answer
+
+
+def places(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
+    """Give the place of those event ids that are in the ledger."""
+    found: dict[str, int] = {}
+    for start in range(0, len(identities), _CHUNK):
+        query = select(EVENTS.c.event_id, EVENTS.c.seq).where(EVENTS.c.event_id.in_(identities[start : start + _CHUNK]))
+        found.update({row.event_id: row.seq for row in connection.execute(query)})
+    return found
+
+
+def _last_recorded_at(connection: Connection, size: int) -> str:
+    return connection.execute(select(EVENTS.c.recorded_at).where(EVENTS.c.seq == size - 1)).scalar_one_or_none() or ""
+
+
+def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
+    """Give the leaves from `start` up to and without `stop` (the end where None), in order, a few at a time in memory."""
+    place = start
+    while stop is None or place < stop:
+        upper = place + _CHUNK if stop is None else min(place + _CHUNK, stop)
+        query = select(EVENTS).where(EVENTS.c.seq >= place, EVENTS.c.seq < upper).order_by(EVENTS.c.seq)
+        rows = connection.execute(query).all()
+        for row in rows:
+            yield Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, bytes(row.body))
+        if not rows and connection.execute(select(EVENTS.c.seq).where(EVENTS.c.seq >= upper).limit(1)).first() is None:
+            return
+        place = upper
+
+
+def read_event(connection: Connection, identity: str) -> Leaf | None:
+    """Give the leaf of one event id."""
+    row = connection.execute(select(EVENTS).where(EVENTS.c.event_id == identity)).one_or_none()
+    return None if row is None else Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, bytes(row.body))
+
+
+def leaves(connection: Connection, size: int) -> list[bytes]:
+    """Give the first `size` leaf hashes, each recomputed from the event's bytes: no stored hash is trusted.
+
+    Raises:
+        ValueError: the ledger is shorter, or a leaf is missing.
+    """
+    hashes: list[bytes] = []
+    for leaf in read(connection, 0, size):
+        if leaf.seq != len(hashes):
+            break
+        hashes.append(leaf_hash(leaf.recorded_at, leaf.body))
+    if len(hashes) != size:
+        raise ValueError(f"Expected {size} events in the ledger, found {len(hashes)} without a hole.")
+    return hashes
+
+
+def root_at(connection: Connection, size: int) -> bytes:
+    """Give the root over the first `size` events, recomputed from their bytes."""
+    return merkle.root_of(leaves(connection, size))
+
+
+def position_at(connection: Connection, recorded_at: str) -> int:
+    """Give the tree size at a recorded time: the number of events recorded up to and with that moment."""
+    query = select(EVENTS.c.seq).where(EVENTS.c.recorded_at <= recorded_at).order_by(EVENTS.c.seq.desc()).limit(1)
+    last = connection.execute(query).scalar_one_or_none()
+    return 0 if last is None else last + 1

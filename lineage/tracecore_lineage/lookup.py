@@ -1,0 +1,158 @@
+"""The few questions that recording itself asks: how a run ended, what can be used again, which versions a name has.
+
+Answers that the executor acts on are read from the ledger's events, which the catalog only leads to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import AnswerIsNo
+from tracecore_lineage import ledger
+from tracecore_lineage.datasets import artifact_from, bare
+from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.refs import Ref
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, ExpectationOutcome, RunInput, Unknown
+
+__all__ = ["TERMINAL", "Ending", "ending", "facets", "reusable", "start_event", "versions"]
+
+TERMINAL = ("COMPLETE", "FAIL", "ABORT")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run's terminal event: of several, the smallest by (UTC instant, event digest)."""
+
+    event_id: str
+    event_type: str
+    event_time: str
+
+
+def ending(connection: Connection, run_id: str) -> Ending | None:
+    """Give the event that ended a run; None while it is open."""
+    query = (
+        select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.event_type, RUN_EVENTS.c.event_time)
+        .where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type.in_(TERMINAL))
+        .order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Ending(row.event_id, row.event_type, row.event_time)
+
+
+def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
+    """Give a run's START as it was recorded."""
+    query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type == "START").order_by(RUN_EVENTS.c.seq).limit(1)
+    identity = connection.execute(query).scalar_one_or_none()
+    return None if identity is None else _event(connection, identity)
+
+
+def reusable(connection: Connection, namespace: str, key: str) -> CompletedRun | None:
+    """Find the newest completed run with a staleness key."""
+    query = (
+        select(STALENESS.c.event_id, STALENESS.c.run_id)
+        .where(STALENESS.c.key == key)
+        .order_by(STALENESS.c.event_time.desc(), STALENESS.c.event_id.desc())
+    )
+    for row in connection.execute(query).all():
+        ended = ending(connection, row.run_id)
+        if ended is not None and ended.event_id == row.event_id:
+            event = _event(connection, row.event_id)
+            checks = _checks(connection, namespace, row.run_id)
+            rejected = frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
+            return CompletedRun(row.run_id, event["job"]["name"], dict(_outputs(namespace, event)), tuple(checks), rejected)
+    return None
+
+
+def versions(connection: Connection, namespace: str, kind: str, name: str) -> list[Artifact]:
+    """Give every version of a name that a completed run wrote, newest first by (eventTime, event digest)."""
+    encoded = Ref(kind, (name,)).name
+    query = (
+        select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
+        .where(EDGES.c.kind == kind, EDGES.c.name == encoded, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
+        .order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
+    )
+    found: list[Artifact] = []
+    for row in connection.execute(query).all():
+        ended = ending(connection, row.run_id)
+        if ended is not None and ended.event_id == row.event_id:
+            found.extend(artifact for _, artifact in _outputs(namespace, _event(connection, row.event_id)) if artifact.ref == row.ref)
+    return found
+
+
+def facets(connection: Connection, ref: str) -> dict[str, JSON]:
+    """Give a subject's facets by name; of several values the greatest by (UTC instant, event digest)."""
+    query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(FACETS.c.event_time, FACETS.c.event_id)
+    newest = {row.name: json.loads(row.value) for row in connection.execute(query)}
+    return {name: bare(value) for name, value in newest.items() if not value.get("_deleted")}
+
+
+def _event(connection: Connection, identity: str) -> dict[str, Any]:
+    leaf = ledger.read_event(connection, identity)
+    if leaf is None:
+        raise AnswerIsNo(f"The catalog names the event {identity[:12]}, which the ledger doesn't hold: run 'tracecore verify'.")
+    if ledger.event_id(leaf.body) != identity:
+        raise AnswerIsNo(f"Event {leaf.seq} of the ledger is not what was recorded, so nothing is built on it: run 'tracecore verify'.")
+    event: dict[str, Any] = json.loads(leaf.body)
+    return event
+
+
+def _outputs(namespace: str, event: Mapping[str, Any]) -> Iterable[tuple[str, Artifact]]:
+    for dataset in event.get("outputs", ()):
+        artifact = artifact_from(namespace, dataset)
+        port = ((dataset.get("outputFacets") or {}).get("tracecore_port") or {}).get("role")
+        if artifact is not None and port is not None:
+            yield port, artifact
+
+
+def _checks(connection: Connection, namespace: str, run_id: str) -> list[CheckRun]:
+    """Give the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
+    query = (
+        select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target).where(CHECKS.c.of_run == run_id).order_by(CHECKS.c.event_time, CHECKS.c.event_id)
+    )
+    newest = {(row.name, row.target): row.event_id for row in connection.execute(query)}
+    return [_check(connection, namespace, _event(connection, identity)) for _, identity in sorted(newest.items())]
+
+
+def _check(connection: Connection, namespace: str, event: Mapping[str, Any]) -> CheckRun:
+    run_id = event["run"]["runId"]
+    found = event["run"]["facets"]["tracecore_check"]
+    inputs: list[RunInput] = []
+    outcomes: list[ExpectationOutcome] = []
+    for dataset in event.get("inputs", ()):
+        read = dataset.get("inputFacets") or {}
+        port = read.get("tracecore_port") or {}
+        artifact = artifact_from(namespace, dataset)
+        if artifact is not None:
+            inputs.append(RunInput(port.get("role", ""), artifact, port.get("producer_run")))
+        if not outcomes:
+            outcomes = [_outcome(entry) for entry in (read.get("dataQualityAssertions") or {}).get("assertions", ())]
+    started = start_event(connection, run_id) or event
+    return CheckRun(
+        id=run_id,
+        job=event["job"]["name"],
+        name=found["name"],
+        of_run=found["of_run"],
+        target=found["target"],
+        inputs=tuple(inputs),
+        success=found["success"],
+        severity=Severity(found["severity"]),
+        outcomes=tuple(outcomes),
+        message=found["message"],
+        started_at=datetime.fromisoformat(started["eventTime"]),
+        ended_at=datetime.fromisoformat(event["eventTime"]),
+        details=found.get("details", {}),
+        unknowns=tuple(Unknown(entry["what"], entry["why"]) for entry in found.get("unknowns", ())),
+    )
+
+
+def _outcome(entry: Mapping[str, Any]) -> ExpectationOutcome:
+    return ExpectationOutcome(entry["assertion"], entry["success"], entry.get("column"), entry.get("expected"), entry.get("actual"))

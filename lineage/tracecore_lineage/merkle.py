@@ -1,0 +1,163 @@
+"""The Merkle tree of RFC 6962: hashes, root, incremental frontier, and both proofs.
+
+Hashes are 32 raw bytes. A tree over no leaves has the hash of the empty string. Source: RFC 6962 section 2.1; the verification of proofs follows
+RFC 9162 sections 2.1.3.2 and 2.1.4.2, whose trees are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "EMPTY_ROOT",
+    "Frontier",
+    "consistency_proof",
+    "inclusion_proof",
+    "leaf_hash",
+    "node_hash",
+    "root_of",
+    "verify_consistency",
+    "verify_inclusion",
+]
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Hash a leaf's data: SHA-256 of 0x00 and the data."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Hash an inner node: SHA-256 of 0x01 and both children, so that no leaf can pass for a node."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+class Frontier:
+    """The complete subtrees that a growing tree consists of, largest first: all that an append has to know.
+
+    Args:
+        size: leaves so far.
+        hashes: of the complete subtrees, one for each 1 bit of `size`.
+
+    Raises:
+        ValueError: the number of hashes doesn't fit the size.
+    """
+
+    __slots__ = ("hashes", "size")
+
+    def __init__(self, size: int = 0, hashes: Iterable[bytes] = ()) -> None:
+        self.size = size
+        self.hashes = list(hashes)
+        if size < 0 or len(self.hashes) != size.bit_count():
+            raise ValueError(f"Expected {size.bit_count()} subtree hashes for a tree of {size} leaves, found {len(self.hashes)}.")
+
+    def append(self, leaf: bytes) -> None:
+        """Add a leaf hash: merge equal subtrees, as adding one carries in binary."""
+        merged, carry = leaf, self.size
+        while carry & 1:
+            merged = node_hash(self.hashes.pop(), merged)
+            carry >>= 1
+        self.hashes.append(merged)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Give the root of the tree so far."""
+        if not self.hashes:
+            return EMPTY_ROOT
+        root = self.hashes[-1]
+        for subtree in reversed(self.hashes[:-1]):
+            root = node_hash(subtree, root)
+        return root
+
+
+def root_of(leaves: Iterable[bytes]) -> bytes:
+    """Give the root over leaf hashes, in memory that grows with the logarithm of their number."""
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.append(leaf)
+    return frontier.root()
+
+
+def _split(size: int) -> int:
+    """Give the largest power of two below `size` (which is at least 2)."""
+    return 1 << ((size - 1).bit_length() - 1)
+
+
+def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """Give the audit path of one leaf (RFC 6962, PATH).
+
+    Raises:
+        ValueError: there is no such leaf.
+    """
+    if not 0 <= index < len(leaves):
+        raise ValueError(f"Expected a leaf index below {len(leaves)}, found {index}.")
+    if len(leaves) == 1:
+        return []
+    middle = _split(len(leaves))
+    if index < middle:
+        return [*inclusion_proof(leaves[:middle], index), root_of(leaves[middle:])]
+    return [*inclusion_proof(leaves[middle:], index - middle), root_of(leaves[:middle])]
+
+
+def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
+    """Give the proof that the tree over all leaves extends the tree over the first `old_size` (RFC 6962, PROOF).
+
+    Raises:
+        ValueError: the old tree is larger.
+    """
+    if not 0 <= old_size <= len(leaves):
+        raise ValueError(f"Expected an old size of at most {len(leaves)}, found {old_size}.")
+    return _subproof(leaves, old_size, whole=True) if old_size else []
+
+
+def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[bytes]:
+    if old_size == len(leaves):
+        return [] if whole else [root_of(leaves)]
+    middle = _split(len(leaves))
+    if old_size <= middle:
+        return [*_subproof(leaves[:middle], old_size, whole=whole), root_of(leaves[middle:])]
+    return [*_subproof(leaves[middle:], old_size - middle, whole=False), root_of(leaves[:middle])]
+
+
+def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
+    """Say whether a leaf hash stands at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
+    if not 0 <= index < size:
+        return False
+    place, last, value = index, size - 1, leaf
+    for step in proof:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            value = node_hash(step, value)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            value = node_hash(value, step)
+        place, last = place >> 1, last >> 1
+    return last == 0 and value == root
+
+
+def verify_consistency(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
+    """Say whether the tree with `new_root` extends the tree with `old_root` (RFC 9162, 2.1.4.2)."""
+    if old_size in {0, new_size}:
+        return not proof and (old_root == new_root if old_size else old_root == EMPTY_ROOT)
+    if not 0 < old_size < new_size or not proof:
+        return False
+    path = list(proof) if old_size & (old_size - 1) else [old_root, *proof]
+    place, last = old_size - 1, new_size - 1
+    while place & 1:
+        place, last = place >> 1, last >> 1
+    old = new = path[0]
+    for step in path[1:]:
+        if last == 0:
+            return False
+        if place & 1 or place == last:
+            old, new = node_hash(step, old), node_hash(step, new)
+            while not place & 1 and place:
+                place, last = place >> 1, last >> 1
+        else:
+            new = node_hash(new, step)
+        place, last = place >> 1, last >> 1
+    return last == 0 and old == old_root and new == new_root

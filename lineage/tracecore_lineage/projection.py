@@ -1,0 +1,200 @@
+"""The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
+
+Our own events may say more than others': only a job in the workspace's own namespace gives checks, staleness keys and builds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import SQLModel
+
+from tracecore_lineage.ledger import event_id
+from tracecore_lineage.reading import BadEvent, Event, parse_event
+from tracecore_schemas.canonical import is_digest
+from tracecore_schemas.catalog import BuildRow, CheckRow, EdgeRow, FacetRow, RunEventRow, StalenessRow
+from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
+
+__all__ = ["Row", "dataset_ref", "project"]
+
+UNVERSIONED = "unversioned"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of one catalog table, by column."""
+
+    table: type[SQLModel]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What every row of an event says of where it came from."""
+
+    event_id: str
+    seq: int
+    event_time: str
+
+    def row(self, table: type[SQLModel], **values: Any) -> Row:
+        return Row(table, {"event_id": self.event_id, "seq": self.seq, "event_time": self.event_time, **values})
+
+
+def project(body: bytes, seq: int, namespace: str) -> list[Row]:
+    """Give the rows that one event stands for.
+
+    Args:
+        body: the event's exact bytes.
+        seq: its place in the ledger, which every row carries so that a prefix can be asked.
+        namespace: the workspace's own.
+
+    Raises:
+        BadEvent: the bytes are no event that the catalog can show.
+    """
+    event = parse_event(body)
+    place = _Place(event_id(body), seq, event.time)
+    rows = list(_rows(event, place, namespace))
+    return [*(row for row in rows if row.table is not FacetRow), *_one_a_subject(row for row in rows if row.table is FacetRow)]
+
+
+def dataset_ref(namespace: str, dataset: Mapping[str, Any], absent: str) -> Ref:
+    """Give the whole ref of a dataset in an event.
+
+    Args:
+        namespace: the workspace's own, where `kind/name` with a digest as its version is an artifact.
+        dataset: an entry of inputs or outputs.
+        absent: the version of a dataset that names none.
+    """
+    version = ((dataset.get("facets") or {}).get("version") or {}).get("datasetVersion")
+    if dataset["namespace"] == namespace and version is not None and is_digest(version):
+        try:
+            ref = parse_ref(f"{dataset['name']}@{version.removeprefix('sha256:')}")
+        except RefError:
+            pass
+        else:
+            if ref.is_artifact:
+                return ref
+    return parse_ref(external_ref(dataset["namespace"], dataset["name"], version or absent))
+
+
+def _rows(event: Event, place: _Place, namespace: str) -> Iterator[Row]:
+    members = event.members
+    if event.kind == "dataset":
+        yield from _dataset_facets(members["dataset"], str(dataset_ref(namespace, members["dataset"], UNVERSIONED)), place)
+        return
+    job = members["job"]
+    yield from _facets(job.get("facets"), f"job:{job['namespace']}/{job['name']}", place)
+    if event.kind == "run":
+        yield from _run_rows(event, place, ours=job["namespace"] == namespace)
+    for direction in ("input", "output"):
+        for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
+            absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
+            ref = dataset_ref(namespace, dataset, absent)
+            yield from _dataset_facets(dataset, str(ref), place)
+            if event.run_id is not None:
+                yield _edge(event, place, direction, ordinal, dataset, ref)
+
+
+def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
+    port = (dataset.get(f"{direction}Facets") or {}).get("tracecore_port") or {}
+    return place.row(
+        EdgeRow,
+        direction=direction,
+        ordinal=ordinal,
+        run_id=event.run_id,
+        ref=str(ref),
+        kind=ref.kind,
+        name=ref.name,
+        digest=f"sha256:{ref.version}" if ref.is_artifact else None,
+        role=_word(port, "role") or "",
+        producer_run=_word(port, "producer_run"),
+        event_type=event.type,
+    )
+
+
+def _run_rows(event: Event, place: _Place, *, ours: bool) -> Iterator[Row]:
+    members = event.members
+    facets: Mapping[str, Any] = members["run"].get("facets") or {}
+    yield place.row(
+        RunEventRow,
+        run_id=event.run_id,
+        event_type=event.type,
+        job_namespace=members["job"]["namespace"],
+        job_name=members["job"]["name"],
+        parent_run_id=_parent(facets.get("parent")),
+        producer=members["producer"],
+    )
+    yield from _facets(facets, f"run:{event.run_id}", place)
+    if ours and event.type == "COMPLETE":
+        yield from _own_rows(event, place, facets)
+
+
+def _own_rows(event: Event, place: _Place, facets: Mapping[str, Any]) -> Iterator[Row]:
+    """Give what only the workspace's own jobs can say, each from the facet that says it."""
+    execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
+    try:
+        if execution is not None and execution.get("key") is not None:
+            yield place.row(StalenessRow, key=_told(execution, "key", str), run_id=event.run_id)
+        if check is not None:
+            said = ("of_run", "target", "name", "severity", "message")
+            yield place.row(CheckRow, run_id=event.run_id, success=_told(check, "success", bool), **{name: _told(check, name, str) for name in said})
+        if build is not None:
+            names = ("name", "ref", "program", "content_digest")
+            yield place.row(
+                BuildRow,
+                run_id=event.run_id,
+                approver=_word(build, "approver"),
+                position=_told(build, "position", int),
+                envelope=_canonical(_told(build, "envelope", dict)),
+                **{name: _told(build, name, str) for name in names},
+            )
+    except KeyError as error:
+        raise BadEvent(f"run.facets: expected {error.args[0]} in a facet of ours") from None
+
+
+def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
+    value = facet.get(name)
+    if not isinstance(value, type_):
+        raise KeyError(f"'{name}' as {type_.__name__}")
+    return value
+
+
+def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place) -> Iterator[Row]:
+    """Give a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again."""
+    yield from _facets({name: facet for name, facet in (dataset.get("facets") or {}).items() if name != "version"}, subject, place)
+    for member in ("inputFacets", "outputFacets"):
+        yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
+
+
+def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> Iterator[Row]:
+    for name, facet in (facets or {}).items():
+        yield place.row(FacetRow, subject=subject, name=name, value=_canonical(facet))
+
+
+def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
+    """Keep one row where an event describes a subject twice (one version read in two roles): the greater text, whatever the order."""
+    kept: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        key = (row.values["subject"], row.values["name"])
+        if key not in kept or kept[key].values["value"] < row.values["value"]:
+            kept[key] = row
+    return list(kept.values())
+
+
+def _parent(facet: Mapping[str, Any] | None) -> str | None:
+    run = (facet or {}).get("run")
+    parent = _word(run, "runId") if isinstance(run, Mapping) else None
+    return parent.lower() if parent else None
+
+
+def _word(owner: Mapping[str, Any], name: str) -> str | None:
+    value = owner.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _canonical(value: Any) -> str:
+    """Write JSON one way. Not RFC 8785, which has no integers beyond 2^53 - 1: others' events may hold them."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

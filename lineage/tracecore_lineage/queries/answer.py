@@ -1,0 +1,169 @@
+"""From what a walk found to the answer of the public contract: nodes, runs, edges, gaps and unknowns, each in one fixed order.
+
+The order depends on what the events say alone, never on the order in which they came or on what came later: the answer for a prefix is the same, byte
+for byte, for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tracecore_lineage.queries.found import Found
+from tracecore_lineage.queries.prefix import recorded_at
+from tracecore_lineage.queries.reader import CheckVerdict, Facet, Reader, RunFacts
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.trace import Check, Edge, Node, RunNode, Trace, UnknownFact
+
+__all__ = ["Assembled", "assemble"]
+
+Facets = Mapping[str, Mapping[str, Facet]]
+
+
+_OF_CHECKS = frozenset({"dataQualityAssertions"})
+"""Each check says its own; one of them would pass for all. What checks found stands in the runs they checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """An answer, and the resolved facts it was made of, for whoever asks what changed since."""
+
+    trace: Trace
+    facets: Facets
+    runs: Mapping[str, RunFacts]
+    checks: tuple[CheckVerdict, ...]
+
+
+def assemble(reader: Reader, found: Found) -> Assembled:
+    """Look up everything there is to say of the found nodes and runs, and put it in order."""
+    runs = reader.runs([*found.runs, *(run for makers in found.made_by.values() for run in makers)])
+    checks = reader.checks(of_runs=found.runs, targets=found.levels)
+    facets = reader.facets([*found.levels, *(f"run:{run}" for run in [*found.runs, *(check.run for check in checks)])])
+    _name_unmade(found, facets)
+    nodes = _nodes(reader, found, runs, checks, facets)
+    unknowns = _unknowns(found, runs, checks, facets)
+    trace = Trace(
+        root=found.root,
+        direction=found.direction,
+        position=reader.prefix.position,
+        complete=not found.gaps and not found.truncated,
+        truncated=found.truncated,
+        gaps=[found.gaps[key] for key in sorted(found.gaps)],
+        unknowns=unknowns,
+        nodes=nodes,
+        runs=[_run_node(runs[run], checks, facets) for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))],
+        edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
+        later=[],
+    )
+    if found.note is not None:
+        trace["note"] = found.note
+    return Assembled(trace, facets, runs, tuple(checks))
+
+
+def _name_unmade(found: Found, facets: Facets) -> None:
+    """Name every version that neither a recorded run made nor a declared origin explains; forward there is nothing to explain."""
+    if found.direction != "backward":
+        return
+    for ref in found.unmade():
+        if "tracecore_origin" not in facets.get(ref, {}) and not any(at == ref for at, _ in found.gaps):
+            found.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
+
+
+def _nodes(reader: Reader, found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
+    makers = {
+        ref: sorted((runs[run] for run in made_by if run in runs), key=lambda run: (run.ended_at or "", run.id))
+        for ref, made_by in found.made_by.items()
+    }
+    unmade = {link.ref: link for link in reversed(reader.inputs_like(ref for ref in found.levels if not makers.get(ref)))}
+    positions = {ref: made[0].seq for ref, made in makers.items() if made} | {ref: link.seq for ref, link in unmade.items()}
+    times = recorded_at(reader.connection, positions.values())
+    blocked: dict[str, set[str]] = {}
+    for check in checks:
+        if not check.success and check.severity == Severity.BLOCKING.value:
+            blocked.setdefault(check.target, set()).add(check.of_run)
+    nodes: list[Node] = []
+    for ref in sorted(found.levels, key=lambda ref: _node_order(found, ref)):
+        parsed = parse_ref(ref)
+        of_node = facets.get(ref, {})
+        artifact: dict[str, Any] = of_node["tracecore_artifact"].value if "tracecore_artifact" in of_node else {}
+        made = makers.get(ref)
+        nodes.append(
+            Node(
+                ref=ref,
+                kind=parsed.kind,
+                name=ref.partition("@")[0].partition("/")[2],
+                digest=f"sha256:{parsed.version}" if parsed.is_artifact and parsed.version else None,
+                created_at=made[0].ended_at if made else None,
+                recorded_at=times.get(positions[ref]) if ref in positions else None,
+                run=made[0].id if made else None,
+                size_bytes=artifact.get("size_bytes"),
+                rows=artifact.get("rows"),
+                rejected=bool(blocked.get(ref, set()) & found.made_by.get(ref, set())) if made else ref in blocked,
+                facets={name: of_node[name].value for name in sorted(of_node.keys() - _OF_CHECKS)},
+            )
+        )
+    return nodes
+
+
+def _node_order(found: Found, ref: str) -> tuple[bool, int, str]:
+    """Builds first when looking forward: they are what was asked for."""
+    return (found.direction == "forward" and not ref.startswith("build/"), found.levels[ref], ref)
+
+
+def _edge_order(found: Found, edge: Edge) -> tuple[int, str, str, str, str]:
+    return (found.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])
+
+
+def _run_node(run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunNode:
+    of_run = facets.get(f"run:{run.id}", {})
+    execution: dict[str, Any] = of_run["tracecore_execution"].value if "tracecore_execution" in of_run else {}
+    plugin: dict[str, Any] = execution.get("plugin") or {}
+    return RunNode(
+        id=run.id,
+        job=run.job,
+        stage=execution.get("stage"),
+        plugin=plugin.get("stage"),
+        plugin_version=plugin.get("version"),
+        state=run.state.value,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        params=execution.get("params") or {},
+        checks=[Check(name=check.name, success=check.success, severity=check.severity) for check in checks if check.of_run == run.id],
+    )
+
+
+def _unknowns(found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[UnknownFact]:
+    """Collect the facts that nobody recorded: of versions, of checks, of files left out, of engines not executed, of other producers' runs."""
+    listed: dict[tuple[str, str, str], UnknownFact] = {}
+
+    def add(at: str, what: str, why: str) -> None:
+        listed[at, what, why] = UnknownFact(at=at, what=what, why=why)
+
+    for ref in found.levels:
+        of_node = facets.get(ref, {})
+        stated = [(str(one["what"]), str(one["why"])) for one in _list(of_node, "tracecore_unknowns", "unknowns")]
+        for what, why in stated:
+            add(ref, what, why)
+        engine: dict[str, Any] = of_node["tracecore_engine"].value if "tracecore_engine" in of_node else {}
+        if engine.get("executed") is False and all(what != "not executed" for what, _ in stated):
+            add(ref, "not executed", str(engine.get("why") or "The engine was never executed."))
+    for check in checks:
+        for one in _list(facets.get(f"run:{check.run}", {}), "tracecore_check", "unknowns"):
+            add(check.target, str(one["what"]), str(one["why"]))
+    for run in found.runs:
+        of_run = facets.get(f"run:{run}", {})
+        for file in _list(of_run, "tracecore_quarantine", "files"):
+            add(f"run/{run}", "drive file not ingested", f"{file['name']}: {file['reason']}")
+        if not of_run.keys() & {"tracecore_execution", "tracecore_build"}:
+            add(
+                f"run/{run}",
+                "execution",
+                f"{runs[run].producer} recorded this run and did not say what code, parameters and environment it ran with.",
+            )
+    return [listed[key] for key in sorted(listed)]
+
+
+def _list(facets: Mapping[str, Facet], name: str, key: str) -> list[dict[str, Any]]:
+    return list(facets[name].value.get(key) or ()) if name in facets else []

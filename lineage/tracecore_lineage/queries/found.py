@@ -1,0 +1,63 @@
+"""What a walk over the record has found so far, before it becomes an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tracecore_schemas.trace import Edge, Gap
+
+__all__ = ["Found"]
+
+
+@dataclass(slots=True)
+class Found:
+    """The growing result of a walk.
+
+    Attributes:
+        root: the ref that was asked about, whole.
+        direction: `backward` or `forward`.
+        levels: each node's distance from the root, in runs.
+        made_by: the runs that each node is followed through.
+        runs: each run's distance from the root.
+        edges: by (run, ref, direction, role), so that none is listed twice.
+        gaps: by (at, missing).
+        truncated: whether the walk was cut by `--depth`.
+        note: what the reader must know of how this was answered.
+    """
+
+    root: str
+    direction: str
+    levels: dict[str, int] = field(default_factory=dict)
+    made_by: dict[str, set[str]] = field(default_factory=dict)
+    runs: dict[str, int] = field(default_factory=dict)
+    edges: dict[tuple[str, str, str, str], Edge] = field(default_factory=dict)
+    gaps: dict[tuple[str, str], Gap] = field(default_factory=dict)
+    truncated: bool = False
+    note: str | None = None
+
+    def node(self, ref: str, level: int) -> None:
+        """Note a node, once, at its smallest distance."""
+        self.levels.setdefault(ref, level)
+
+    def run(self, run: str, level: int) -> None:
+        """Note a run, once, at its smallest distance."""
+        self.runs.setdefault(run, level)
+
+    def made(self, ref: str, run: str) -> None:
+        """Note the run that a node came from."""
+        self.made_by.setdefault(ref, set()).add(run)
+
+    def edge(self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False) -> None:
+        """Note an edge; what was recorded goes before what was inferred."""
+        key = (run, ref, direction, role)
+        if key not in self.edges or not inferred:
+            self.edges[key] = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
+
+    def gap(self, at: str, missing: str, why: str) -> None:
+        """Note a break in the graph."""
+        self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))
+
+    def unmade(self) -> Iterable[str]:
+        """Give the nodes that no run of this walk made."""
+        return [ref for ref in self.levels if ref not in self.made_by]

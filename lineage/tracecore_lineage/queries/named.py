@@ -1,0 +1,135 @@
+"""From what a user typed to what the record holds: newest versions, digest prefixes, and the nearest right ref where there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageProblem
+from tracecore.suggest import nearest
+from tracecore_lineage.queries.prefix import Prefix, table
+from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_schemas.catalog import BuildRow, EdgeRow
+from tracecore_schemas.refs import Ref, RefError, parse_ref
+
+__all__ = ["Build", "find_build", "known_refs", "newest", "read_ref", "whole"]
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Where a sealed build stands in the record."""
+
+    name: str
+    ref: str
+    run: str
+    seq: int
+    position: int
+
+    @property
+    def prefix(self) -> Prefix:
+        """The part of the ledger that the build was sealed over, and its own COMPLETE."""
+        return Prefix(self.seq + 1, self.position)
+
+
+def read_ref(reader: Reader, text: str) -> Ref:
+    """Read a ref as typed.
+
+    Raises:
+        UsageProblem: no ref; the nearest recorded one is offered.
+    """
+    try:
+        return parse_ref(text)
+    except RefError as error:
+        offer = nearest(text, known_refs(reader))
+        raise UsageProblem(f"{error}{f' Did you mean {offer!r}?' if offer else ''}") from None
+
+
+def known_refs(reader: Reader) -> list[str]:
+    """Give every ref that people may ask for, without versions, sorted."""
+    edges = table(EdgeRow)
+    rows = reader.connection.execute(select(edges.c.kind, edges.c.name).where(edges.c.seq < reader.prefix.bound).distinct())
+    return sorted(
+        {f"{row.kind}/{row.name}" for row in rows} | {f"build/{quote(build.name, safe='')}" for build in _builds(reader.connection, reader.prefix)}
+    )
+
+
+def find_build(reader: Reader, ref: Ref) -> Build:
+    """Find a sealed build by name.
+
+    Raises:
+        UsageProblem: no such build in this part of the record, or one of another digest.
+    """
+    builds = _builds(reader.connection, reader.prefix, ref.segments[0])
+    if not builds:
+        raise UsageProblem(_unknown(reader, ref))
+    for build in builds:
+        if ref.version is None or (parse_ref(build.ref).version or "").startswith(ref.version):
+            return build
+    raise UsageProblem(f"{ref} is not in the record; what is sealed under that name is {builds[0].ref}.")
+
+
+def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> list[Build]:
+    rows = table(BuildRow)
+    query = select(rows).where(rows.c.seq < prefix.bound).order_by(rows.c.seq)
+    found = connection.execute(query if name is None else query.where(rows.c.name == name))
+    return [Build(row.name, row.ref, row.run_id, row.seq, row.position) for row in found]
+
+
+def whole(reader: Reader, ref: Ref) -> str:
+    """Find the one version that a ref means: as it stands, by digest prefix, or the newest.
+
+    Raises:
+        UsageProblem: unknown, with the nearest right one; or ambiguous, with the versions that are meant.
+    """
+    versions = _versions(reader, ref)
+    if not versions:
+        raise UsageProblem(_unknown(reader, ref))
+    if ref.version is None:
+        return newest(reader, versions)
+    meant = sorted({link.ref for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)})
+    if ref.kind == "external":
+        meant = [text for text in meant if text == str(ref)] or meant
+    if len(meant) == 1:
+        return meant[0]
+    if not meant:
+        known = sorted({link.ref for link in versions})
+        raise UsageProblem(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(known)}.")
+    raise UsageProblem(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
+
+
+def newest(reader: Reader, links: list[Link]) -> str:
+    """Choose the newest version by its COMPLETE's eventTime, then event digest; of what no run made, the one last read."""
+    completed = {run.id: run.events for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
+    made = [link for link in links if link.direction == "output" and link.event_id in completed.get(link.run, ())]
+    return max(made or links, key=lambda link: link.order).ref
+
+
+def _versions(reader: Reader, ref: Ref) -> list[Link]:
+    edges = table(EdgeRow)
+    query = select(edges).where(edges.c.kind == ref.kind, edges.c.name == ref.name, edges.c.seq < reader.prefix.bound)
+    return [
+        Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
+        for row in reader.connection.execute(query)
+    ]
+
+
+def _unknown(reader: Reader, ref: Ref) -> str:
+    known = known_refs(reader)
+    same_kind = [text for text in known if text.startswith(f"{ref.kind}/")]
+    offer = (
+        nearest(ref.unversioned, same_kind)
+        or nearest(ref.unversioned, known)
+        or next((text for text in known if text.endswith(f"/{ref.name}")), None)
+    )
+    if offer is not None:
+        return f"{ref} is not in this part of the record. Did you mean {offer!r}?"
+    return f"{ref} is not in this part of the record, which knows {_cut(known) if known else 'nothing yet'}."
+
+
+def _cut(refs: list[str]) -> str:
+    more = f" and {len(refs) - _SHOWN} more" if len(refs) > _SHOWN else ""
+    return ", ".join(refs[:_SHOWN]) + more

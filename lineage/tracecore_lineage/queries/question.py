@@ -1,0 +1,97 @@
+"""The two questions of lineage: where did this come from, and what did it reach."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage import times
+from tracecore_lineage.queries.answer import assemble
+from tracecore_lineage.queries.backward import walk_backward
+from tracecore_lineage.queries.forward import walk_forward
+from tracecore_lineage.queries.found import Found
+from tracecore_lineage.queries.later import what_came_later
+from tracecore_lineage.queries.named import read_ref
+from tracecore_lineage.queries.prefix import Prefix, head, prefix_at
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.subjects import locate
+from tracecore_schemas.trace import Trace
+
+__all__ = ["horizon", "impact", "trace"]
+
+
+def horizon(connection: Connection, as_of: str | None) -> Prefix:
+    """Give what a question may look at: all of the ledger, or what was recorded up to a time.
+
+    Raises:
+        UsageProblem: the time can't be read.
+    """
+    return head(connection) if as_of is None else prefix_at(connection, _instant(as_of))
+
+
+def _instant(text: str) -> str:
+    try:
+        return times.instant(datetime.fromisoformat(text).astimezone(UTC)) if _has_offset(text) else times.instant(datetime.fromisoformat(text))
+    except ValueError:
+        raise UsageProblem(f"{text!r} is no time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
+
+
+def _has_offset(text: str) -> bool:
+    return datetime.fromisoformat(text).tzinfo is not None
+
+
+def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
+    """Give the complete backward trace of a ref.
+
+    Args:
+        connection: to the record's database, in one consistent view.
+        text: any ref; a build is answered from the prefix it was sealed over.
+        depth: how many levels of runs to follow; None for all.
+        as_of: recorded time: the record as it stood then.
+
+    Raises:
+        UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+    """
+    now = Reader(connection, horizon(connection, as_of))
+    start = locate(now, read_ref(now, text))
+    reader = now if start.prefix == now.prefix else Reader(connection, start.prefix)
+    found = start.found("backward")
+    walk_backward(reader, found, start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
+    _say_cut(found, depth)
+    answer = assemble(reader, found)
+    answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
+    return answer.trace
+
+
+def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
+    """Give everything that a ref reached, builds first: the same shape as a trace, its direction `forward`.
+
+    Args:
+        connection: to the record's database, in one consistent view.
+        text: any ref; a build reaches nothing but itself until it is installed.
+        depth: how many levels of runs to follow; None for all.
+        as_of: recorded time: the record as it stood then.
+
+    Raises:
+        UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+    """
+    now = Reader(connection, horizon(connection, as_of))
+    start = locate(now, read_ref(now, text))
+    found = start.found("forward")
+    walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, depth=_checked(depth))
+    _say_cut(found, depth)
+    return assemble(now, found).trace
+
+
+def _checked(depth: int | None) -> int | None:
+    if depth is not None and depth < 0:
+        raise UsageProblem(f"A depth counts levels of runs: expected 0 or more, found {depth}.")
+    return depth
+
+
+def _say_cut(found: Found, depth: int | None) -> None:
+    if found.truncated:
+        cut = f"Cut after {depth} level{'' if depth == 1 else 's'} of runs: what lies beyond is not shown."
+        found.note = cut if found.note is None else f"{found.note} {cut}"

@@ -1,0 +1,266 @@
+"""Batched reads of the catalog within one prefix; conflicts between events are resolved here, by (eventTime, event digest).
+
+Terminal events of one run: the smallest wins, so that a run that ended is never reopened. Facets and check verdicts: the greatest wins.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from tracecore_lineage.queries.prefix import Prefix, chunks, table
+from tracecore_schemas.catalog import CheckRow, EdgeRow, FacetRow, RunEventRow
+from tracecore_schemas.kinds import RunState
+
+__all__ = ["CheckVerdict", "Facet", "Link", "Reader", "RunFacts"]
+
+_ENVELOPE = frozenset({"_producer", "_schemaURL"})
+_TERMINAL = frozenset({RunState.COMPLETE.value, RunState.FAIL.value, RunState.ABORT.value})
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """One run, resolved.
+
+    Attributes:
+        id: its UUID.
+        namespace: of its job.
+        job: its job's name.
+        state: OPEN, or what its terminal event says.
+        started_at: eventTime of its first event.
+        ended_at: eventTime of its terminal event.
+        parent: the run that started it.
+        producer: URI of the software that sent its events.
+        terminal: id of its terminal event.
+        seq: ledger position of its terminal event, of its first event while it is open.
+        events: ids of the events that count: all but terminal events that lost.
+    """
+
+    id: str
+    namespace: str
+    job: str
+    state: RunState
+    started_at: str
+    ended_at: str | None
+    parent: str | None
+    producer: str
+    terminal: str | None
+    seq: int
+    events: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One version that a run read or wrote, with the event that says so."""
+
+    run: str
+    ref: str
+    direction: str
+    role: str
+    producer_run: str | None
+    event_id: str
+    event_time: str
+    seq: int
+    ordinal: int
+
+    @property
+    def order(self) -> tuple[str, str, int]:
+        """What links are sorted by: independent of the order in which events arrived."""
+        return (self.event_time, self.event_id, self.ordinal)
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One facet's winning value."""
+
+    name: str
+    text: str
+    seq: int
+    event_time: str
+    event_id: str
+
+    @property
+    def value(self) -> Any:
+        """The parsed value, without the envelope that OpenLineage puts around every facet (`_producer`, `_schemaURL`)."""
+        value = json.loads(self.text)
+        return {name: member for name, member in value.items() if name not in _ENVELOPE} if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True, slots=True)
+class CheckVerdict:
+    """The newest outcome of one check of one output of one run."""
+
+    run: str
+    of_run: str
+    target: str
+    name: str
+    success: bool
+    severity: str
+    message: str
+    seq: int
+    event_time: str
+    event_id: str
+
+
+def _resolve_run(rows: list[Row[Any]]) -> RunFacts:
+    ordered = sorted(rows, key=lambda row: (row.event_time, row.event_id))
+    terminal = next((row for row in ordered if row.event_type in _TERMINAL), None)
+    first = ordered[0]
+    start = next((row for row in ordered if row.event_type == "START"), first)
+    named = terminal or start
+    return RunFacts(
+        id=first.run_id,
+        namespace=named.job_namespace,
+        job=named.job_name,
+        state=RunState(terminal.event_type) if terminal else RunState.OPEN,
+        started_at=start.event_time,
+        ended_at=terminal.event_time if terminal else None,
+        parent=next((row.parent_run_id for row in reversed(ordered) if row.parent_run_id), None),
+        producer=named.producer,
+        terminal=terminal.event_id if terminal else None,
+        seq=terminal.seq if terminal else min(row.seq for row in rows),
+        events=frozenset(row.event_id for row in ordered if row is terminal or row.event_type not in _TERMINAL),
+    )
+
+
+def _verdict(row: Row[Any]) -> CheckVerdict:
+    return CheckVerdict(
+        run=row.run_id,
+        of_run=row.of_run,
+        target=row.target,
+        name=row.name,
+        success=row.success,
+        severity=row.severity,
+        message=row.message,
+        seq=row.seq,
+        event_time=row.event_time,
+        event_id=row.event_id,
+    )
+
+
+class Reader:
+    """Reads one prefix of the catalog.
+
+    Args:
+        connection: to the record's database; all reads of one answer go through one transaction.
+        prefix: which part of the ledger.
+    """
+
+    def __init__(self, connection: Connection, prefix: Prefix) -> None:
+        self.connection = connection
+        self.prefix = prefix
+        self._runs: dict[str, RunFacts] = {}
+
+    def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
+        """Give the runs with these ids that the prefix knows."""
+        wanted = set(ids)
+        rows: dict[str, list[Row[Any]]] = {}
+        events = table(RunEventRow)
+        for chunk in chunks(sorted(wanted - self._runs.keys())):
+            for row in self.connection.execute(select(events).where(events.c.run_id.in_(chunk), events.c.seq < self.prefix.bound)):
+                rows.setdefault(row.run_id, []).append(row)
+        self._runs.update((run, _resolve_run(found)) for run, found in rows.items())
+        return {run: self._runs[run] for run in wanted if run in self._runs}
+
+    def links_of(self, runs: Iterable[str]) -> list[Link]:
+        """Give what runs read and wrote, as the events that count say; each (run, direction, ref, role) once."""
+        known = self.runs(runs)
+        links = [link for link in self._links("run_id", known) if link.event_id in known[link.run].events]
+        terminal = {run.terminal for run in known.values()}
+        # What the terminal event says of an edge (the run it was taken from) goes before what START could know.
+        links.sort(key=lambda link: (link.event_id not in terminal, link.order))
+        found: dict[tuple[str, str, str, str], Link] = {}
+        for link in links:
+            found.setdefault((link.run, link.direction, link.ref, link.role), link)
+        versioned = {(link.run, link.direction, _dataset(link.ref)) for link in found.values() if not _unversioned(link.ref)}
+        kept = [link for link in found.values() if not _unversioned(link.ref) or (link.run, link.direction, _dataset(link.ref)) not in versioned]
+        return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
+
+    def outputs_like(self, refs: Iterable[str]) -> list[Link]:
+        """Give every completed output of these refs, earliest first."""
+        return self._completed(self._links("ref", refs, "output"))
+
+    def inputs_like(self, refs: Iterable[str]) -> list[Link]:
+        """Give every reading of these refs by any run, whatever its state, earliest first."""
+        links = self._links("ref", refs, "input")
+        known = self.runs({link.run for link in links})
+        return sorted((link for link in links if link.run in known and link.event_id in known[link.run].events), key=lambda link: link.order)
+
+    def outputs_named(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Give every completed output of these names, in any version, earliest first."""
+        return self._completed(self._links("name", names, "output", kind=kind))
+
+    def facets(self, subjects: Iterable[str], *, since: int = 0) -> dict[str, dict[str, Facet]]:
+        """Give the winning facets by subject and name.
+
+        Args:
+            subjects: `run:<uuid>` or whole refs.
+            since: only what events from this position on say.
+        """
+        facets = table(FacetRow)
+        found: dict[str, dict[str, Facet]] = {}
+        for chunk in chunks(sorted(set(subjects))):
+            query = select(facets).where(facets.c.subject.in_(chunk), facets.c.seq < self.prefix.bound)
+            for row in self.connection.execute(query.where(facets.c.seq >= since) if since else query).all():
+                of_subject = found.setdefault(row.subject, {})
+                standing = of_subject.get(row.name)
+                if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
+                    of_subject[row.name] = Facet(row.name, row.value, row.seq, row.event_time, row.event_id)
+        return found
+
+    def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
+        """Give the newest verdict of each check on outputs of runs, or on outputs themselves; sorted by name, target and run."""
+        checks = table(CheckRow)
+        newest: dict[tuple[str, str, str], CheckVerdict] = {}
+        for column, values in (("of_run", of_runs), ("target", targets)):
+            for chunk in chunks(sorted(set(values))):
+                for row in self.connection.execute(select(checks).where(checks.c[column].in_(chunk), checks.c.seq < self.prefix.bound)):
+                    key = (row.of_run, row.target, row.name)
+                    standing = newest.get(key)
+                    if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
+                        newest[key] = _verdict(row)
+        return sorted(newest.values(), key=lambda check: (check.name, check.target, check.of_run))
+
+    def check_runs(self, runs: Iterable[str]) -> set[str]:
+        """Say which of these runs are checks: runs that read an output to judge it, and make nothing."""
+        facets = table(FacetRow)
+        found: set[str] = set()
+        for chunk in chunks(sorted(set(runs))):
+            subjects = [f"run:{run}" for run in chunk]
+            query = select(facets.c.subject).where(
+                facets.c.subject.in_(subjects), facets.c.name == "tracecore_check", facets.c.seq < self.prefix.bound
+            )
+            found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
+        return found
+
+    def _completed(self, links: list[Link]) -> list[Link]:
+        known = self.runs({link.run for link in links})
+        makers = {run.id: run.events for run in known.values() if run.state is RunState.COMPLETE}
+        return sorted((link for link in links if link.event_id in makers.get(link.run, ())), key=lambda link: link.order)
+
+    def _links(self, column: str, values: Iterable[str], direction: str | None = None, *, kind: str | None = None) -> list[Link]:
+        edges = table(EdgeRow)
+        found: list[Link] = []
+        for chunk in chunks(sorted(set(values))):
+            query = select(edges).where(edges.c[column].in_(chunk), edges.c.seq < self.prefix.bound)
+            if direction is not None:
+                query = query.where(edges.c.direction == direction)
+            if kind is not None:
+                query = query.where(edges.c.kind == kind)
+            found.extend(
+                Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
+                for row in self.connection.execute(query).all()  # at once: a fetch a row costs more than the rows
+            )
+        return found
+
+
+def _dataset(ref: str) -> str:
+    return ref.partition("@")[0]
+
+
+def _unversioned(ref: str) -> bool:
+    return ref.endswith("@unversioned")

@@ -1,0 +1,138 @@
+"""One thing of the record, looked at closely: what it is, what was checked, who made it and who read it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.queries.named import find_build, read_ref, whole
+from tracecore_lineage.queries.prefix import recorded_at, table
+from tracecore_lineage.queries.question import horizon
+from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
+from tracecore_schemas.catalog import BuildRow
+from tracecore_schemas.kinds import RunState, Severity
+from tracecore_schemas.refs import Ref, parse_ref
+
+__all__ = ["show"]
+
+
+def show(connection: Connection, text: str, *, as_of: str | None = None) -> dict[str, Any]:
+    """Give everything that is recorded of one artifact, run or build.
+
+    Args:
+        connection: to the record's database, in one consistent view.
+        text: the ref.
+        as_of: recorded time: the record as it stood then.
+
+    Returns:
+        `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
+
+    Raises:
+        UsageProblem: an unknown ref, with the nearest right one, or one that has no page of its own.
+    """
+    reader = Reader(connection, horizon(connection, as_of))
+    ref = read_ref(reader, text)
+    if ref.kind == "run":
+        return _run(reader, ref)
+    if ref.kind == "build":
+        return _build(reader, ref)
+    if not (ref.is_artifact or ref.kind == "external"):
+        raise UsageProblem(f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run or a build; try 'tracecore trace {ref}'.")
+    return _artifact(reader, whole(reader, ref))
+
+
+def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
+    parsed = parse_ref(ref)
+    made = reader.outputs_like([ref])
+    readings = reader.inputs_like([ref])
+    checks = reader.checks(targets=[ref])
+    facets = reader.facets([ref]).get(ref, {})
+    return {
+        "ref": ref,
+        "kind": parsed.kind,
+        "name": parsed.name,
+        "digest": f"sha256:{parsed.version}" if parsed.is_artifact else None,
+        "rejected": any(not check.success and check.severity == Severity.BLOCKING.value for check in checks),
+        "facets": {name: facets[name].value for name in sorted(facets)},
+        "checks": [_check(check) for check in checks],
+        "made_by": _uses(reader, made),
+        "read_by": _uses(reader, readings),
+        "versions": _versions(reader, parsed),
+    }
+
+
+def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
+    """Give every version of the name, newest first: its history."""
+    made = reader.outputs_named(ref.kind, [ref.name])
+    times = recorded_at(reader.connection, (link.seq for link in made))
+    return [{"ref": link.ref, "run": link.run, "created_at": link.event_time, "recorded_at": times.get(link.seq)} for link in reversed(made)]
+
+
+def _uses(reader: Reader, links: list[Link]) -> list[dict[str, Any]]:
+    runs = reader.runs({link.run for link in links})
+    return [
+        {"run": link.run, "job": runs[link.run].job, "state": runs[link.run].state.value, "role": link.role, "at": link.event_time}
+        for link in links
+        if link.run in runs
+    ]
+
+
+def _check(check: CheckVerdict) -> dict[str, Any]:
+    return {
+        "name": check.name,
+        "success": check.success,
+        "severity": check.severity,
+        "message": check.message,
+        "target": check.target,
+        "run": check.run,
+        "at": check.event_time,
+    }
+
+
+def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
+    found = reader.runs([ref.segments[0].lower()])
+    if not found:
+        raise UsageProblem(f"{ref} is not in this part of the record: no event of that run was recorded.")
+    run = next(iter(found.values()))
+    links = reader.links_of([run.id])
+    facets = reader.facets([f"run:{run.id}", f"job:{run.namespace}/{run.job}"])
+    of_run = facets.get(f"run:{run.id}", {})
+    of_job = facets.get(f"job:{run.namespace}/{run.job}", {})
+    return {
+        "ref": f"run/{run.id}",
+        "kind": "run",
+        "job": run.job,
+        "namespace": run.namespace,
+        "state": run.state.value,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "recorded_at": recorded_at(reader.connection, [run.seq]).get(run.seq),
+        "parent": run.parent,
+        "producer": run.producer,
+        "error": _error(run, of_run["errorMessage"].value if "errorMessage" in of_run else {}),
+        "inputs": [{"ref": link.ref, "role": link.role, "producer_run": link.producer_run} for link in links if link.direction == "input"],
+        "outputs": [{"ref": link.ref, "role": link.role} for link in links if link.direction == "output"],
+        "checks": [_check(check) for check in reader.checks(of_runs=[run.id])],
+        "facets": {name: of_run[name].value for name in sorted(of_run)},
+        "job_facets": {name: of_job[name].value for name in sorted(of_job)},
+    }
+
+
+def _error(run: RunFacts, facet: Any) -> str | None:
+    return str(facet.get("message")) if run.state in {RunState.FAIL, RunState.ABORT} and facet else None
+
+
+def _build(reader: Reader, ref: Ref) -> dict[str, Any]:
+    build = find_build(reader, ref)
+    rows = table(BuildRow)
+    row = reader.connection.execute(select(rows).where(rows.c.ref == build.ref).order_by(rows.c.seq).limit(1)).one()
+    envelope = json.loads(row.envelope)
+    try:
+        statement = json.loads(open_envelope(envelope).payload)
+    except (EnvelopeError, ValueError) as error:
+        raise UsageProblem(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+    return {**_artifact(reader, build.ref), "position": build.position, "run": build.run, "statement": statement, "envelope": envelope}

@@ -1,0 +1,121 @@
+"""The reading half of `Record`: every question that can be asked of a workspace, each answered by a module imported when it is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore_lineage.recorder import RecordWriter
+from tracecore_schemas.build import SealedBuild, SealRequest
+from tracecore_schemas.trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tracecore_lineage.recover import Recovered
+    from tracecore_lineage.verification.findings import Verdict
+
+__all__ = ["RecordQuestions"]
+
+
+class RecordQuestions(RecordWriter):
+    """A record that can be asked."""
+
+    def trace(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
+        """Give the complete backward trace of a ref, in the shape of the public contract.
+
+        Args:
+            ref: any ref; a build is answered from the part of the ledger it was sealed over, the same for ever.
+            depth: how many levels of runs to follow; None for all.
+            as_of: recorded time: the record as it stood then.
+
+        Raises:
+            UsageProblem: an unknown or ambiguous ref, with the nearest right ones.
+        """
+        from tracecore_lineage.queries.question import trace
+
+        with self.database.read() as connection:
+            return trace(connection, ref, depth=depth, as_of=as_of)
+
+    def impact(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
+        """Give everything that a ref reached, builds first, in the same shape."""
+        from tracecore_lineage.queries.question import impact
+
+        with self.database.read() as connection:
+            return impact(connection, ref, depth=depth, as_of=as_of)
+
+    def show(self, ref: str, *, as_of: str | None = None) -> dict[str, Any]:
+        """Give one artifact, run or build: its facets, its checks and its history."""
+        from tracecore_lineage.queries.show import show
+
+        with self.database.read() as connection:
+            return show(connection, ref, as_of=as_of)
+
+    def seal(self, request: SealRequest) -> SealedBuild:
+        """Seal a build, durably; the same content under the same name gives the build that is there.
+
+        Raises:
+            UsageProblem: the name holds other content.
+        """
+        from tracecore_lineage.seal import seal
+
+        return seal(self, request)
+
+    def builds(self) -> list[SealedBuild]:
+        """Give every sealed build, in the order they were sealed."""
+        from tracecore_lineage.seal import builds
+
+        with self.database.read() as connection:
+            return builds(connection)
+
+    def build(self, name: str) -> SealedBuild | None:
+        """Give the build of a name."""
+        from tracecore_lineage.seal import find
+
+        with self.database.read() as connection:
+            return find(connection, name)
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Give the plugins that recorded runs ran, each version with its digests, its stages and the number of its runs."""
+        from tracecore_lineage.queries.plugins import plugins
+
+        with self.database.read() as connection:
+            return plugins(connection)
+
+    def verify(
+        self,
+        ref: str | None = None,
+        *,
+        key: Path | str | None = None,
+        checkpoint: Path | str | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> Verdict:
+        """Recompute a build, or the whole workspace, from bytes, and name what is not as recorded.
+
+        Args:
+            ref: a build or any other ref; everything without it.
+            key: file of the public key that the caller trusts; without it the workspace's own keys are taken, and the answer says `unpinned`.
+            checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
+            progress: told how many stored versions are done, of how many, and which was last.
+        """
+        from tracecore_lineage.verification.verify import verify
+
+        return verify(self, ref, key=key, checkpoint=checkpoint, progress=progress)
+
+    def open_runs(self) -> list[str]:
+        """Give the ids of runs that were started and have not ended, live ones among them; oldest first."""
+        from tracecore_lineage.recover import open_runs
+
+        return [run.id for run in open_runs(self)]
+
+    def recover(self) -> Recovered:
+        """Close the runs of processes that are gone, and remove what they left in staging; live runs are left alone."""
+        from tracecore_lineage.recover import recover
+
+        return recover(self)
+
+    def doctor(self) -> dict[str, Any]:
+        """Say what is wrong in this workspace; nothing is changed."""
+        from tracecore_lineage.doctor import examine
+
+        return examine(self)

@@ -1,0 +1,194 @@
+"""Reading an event's bytes strictly: what is no OpenLineage 2-0-2 event is refused with its reason.
+
+The standard library's JSON takes NaN, duplicate keys and lone surrogates; two readers of such bytes may see two things, so none of them enters the
+ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage import times
+
+__all__ = ["BadEvent", "Event", "parse_event", "strict_json"]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
+
+
+class BadEvent(UsageProblem):
+    """Bytes that are no OpenLineage event; the message says what was expected and what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, checked.
+
+    Attributes:
+        kind: `run`, `job` or `dataset`.
+        members: the parsed event.
+        time: eventTime in our form.
+        run_id: of a run event, lower-case.
+        type: eventType; `OTHER` where a run event has none, empty for the other kinds.
+    """
+
+    kind: str
+    members: Mapping[str, Any]
+    time: str
+    run_id: str | None
+    type: str
+
+
+def strict_json(body: bytes) -> Any:
+    """Parse JSON that means one thing to every reader.
+
+    Raises:
+        BadEvent: no UTF-8, no JSON, NaN or an infinity, a key twice, a lone surrogate, U+0000, or nested too deep.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
+        again = json.dumps(value, ensure_ascii=False)
+        again.encode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadEvent(f"expected UTF-8, found byte 0x{body[error.start]:02x} at {error.start}") from None
+    except UnicodeEncodeError:
+        raise BadEvent("expected texts of whole characters, found a lone surrogate") from None
+    except RecursionError:
+        raise BadEvent("expected JSON of sane depth, found objects nested too deep to read") from None
+    except BadEvent:
+        raise
+    except ValueError as error:
+        raise BadEvent(f"expected JSON ({error})") from None
+    if _NUL.search(again):
+        raise BadEvent("expected texts without U+0000, which databases can't keep")
+    return value
+
+
+def parse_event(body: bytes) -> Event:
+    """Read one event.
+
+    Raises:
+        BadEvent: it is no OpenLineage 2-0-2 event.
+    """
+    members = strict_json(body)
+    if not isinstance(members, dict):
+        raise BadEvent(f"expected one event, a JSON object, found {_word(members)}")
+    for name in ("eventTime", "producer", "schemaURL"):
+        _text(members, name, "the event")
+    try:
+        time = times.parse_instant(members["eventTime"])
+    except ValueError as error:
+        raise BadEvent(f"eventTime: {error}") from None
+    if "run" in members:
+        run_id = _run(members)
+        _job(members)
+        _datasets(members)
+        return Event("run", members, time, run_id, members.get("eventType", "OTHER"))
+    if "job" in members:
+        _job(members)
+        _datasets(members)
+        return Event("job", members, time, None, "")
+    if "dataset" in members:
+        _dataset(members["dataset"], "dataset")
+        return Event("dataset", members, time, None, "")
+    raise BadEvent("expected a run, a job or a dataset in the event, found none")
+
+
+def _run(members: Mapping[str, Any]) -> str:
+    run = _object(members, "run", "the event")
+    run_id = _text(run, "runId", "run")
+    if not _UUID.fullmatch(run_id):
+        raise BadEvent(f"run.runId: expected a UUID, found {run_id!r}")
+    _facets(run, "facets", "run")
+    if "eventType" in members and members["eventType"] not in _TYPES:
+        raise BadEvent(f"eventType: expected one of {', '.join(sorted(_TYPES))}, found {members['eventType']!r}")
+    return run_id.lower()
+
+
+def _job(members: Mapping[str, Any]) -> None:
+    job = _object(members, "job", "the event")
+    _text(job, "namespace", "job")
+    _text(job, "name", "job")
+    _facets(job, "facets", "job")
+
+
+def _datasets(members: Mapping[str, Any]) -> None:
+    for name in ("inputs", "outputs"):
+        entries = members.get(name, [])
+        if not isinstance(entries, list):
+            raise BadEvent(f"{name}: expected a list of datasets, found {_word(entries)}")
+        for place, entry in enumerate(entries):
+            _dataset(entry, f"{name}[{place}]")
+            _facets(entry, "inputFacets" if name == "inputs" else "outputFacets", f"{name}[{place}]")
+
+
+def _dataset(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict):
+        raise BadEvent(f"{where}: expected a dataset, a JSON object, found {_word(entry)}")
+    _text(entry, "namespace", where)
+    _text(entry, "name", where)
+    _facets(entry, "facets", where)
+    found = (entry.get("facets") or {}).get("version")
+    if found is not None:
+        _text(found, "datasetVersion", f"{where}.facets.version")
+
+
+def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
+    found = owner.get(member, {})
+    if not isinstance(found, dict):
+        raise BadEvent(f"{where}.{member}: expected facets by name, found {_word(found)}")
+    for name, facet in found.items():
+        place = f"{where}.{member}.{name}"
+        if not isinstance(facet, dict):
+            raise BadEvent(f"{place}: expected a facet, a JSON object, found {_word(facet)}")
+        _text(facet, "_producer", place)
+        _text(facet, "_schemaURL", place)
+
+
+def _object(owner: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    value = owner.get(name)
+    if not isinstance(value, dict):
+        raise BadEvent(f"{where}: expected an object '{name}', found {_word(value)}")
+    return value
+
+
+def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
+    value = owner.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadEvent(f"{where}: expected a text '{name}', found {_word(value)}")
+    return value
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, (str, int, float)):
+        return repr(value)
+    return "a list" if isinstance(value, list) else "an object"
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadEvent(f"expected each key once, found {twice!r} twice in one object")
+    return members
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise BadEvent(f"expected numbers that JSON knows, found {constant}")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise BadEvent(f"expected a number that fits a double, found {digits[:40]}")
+    return number

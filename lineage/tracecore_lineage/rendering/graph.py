@@ -1,0 +1,85 @@
+"""A trace as a graph of nodes alone: what to draw under what, each thing where a reader would look for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tracecore_schemas.trace import Node, RunNode, Trace
+
+__all__ = ["TraceGraph"]
+
+
+@dataclass(frozen=True, slots=True)
+class TraceGraph:
+    """The nodes of a trace and what stands behind each of them, looking from the root.
+
+    Attributes:
+        trace: the answer that is drawn.
+        nodes: by ref.
+        run_of: the run that each node came from.
+        behind: the nodes that stand directly behind each node, in the answer's order.
+    """
+
+    trace: Trace
+    nodes: dict[str, Node]
+    run_of: dict[str, RunNode]
+    behind: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, trace: Trace) -> TraceGraph:
+        """Read a trace in the direction it was asked in."""
+        runs = {run["id"]: run for run in trace["runs"]}
+        backward = trace["direction"] == "backward"
+        before: dict[str, list[str]] = {}
+        after: dict[str, list[str]] = {}
+        for edge in trace["edges"]:
+            (before if edge["direction"] == "input" else after).setdefault(edge["run"], []).append(edge["ref"])
+        source, target = (after, before) if backward else (before, after)
+        behind: dict[str, dict[str, None]] = {}
+        for run, refs in source.items():
+            for ref in refs:
+                behind.setdefault(ref, {}).update(dict.fromkeys(target.get(run, ())))
+        nodes = {node["ref"]: node for node in trace["nodes"]}
+        made = {ref: runs[node["run"]] for ref, node in nodes.items() if node["run"] in runs}
+        order = {ref: place for place, ref in enumerate(nodes)}
+        return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: order.get(ref, len(order))) for ref, found in behind.items()})
+
+    def roots(self) -> list[str]:
+        """Give what to begin to draw with: the root, or what the run that was asked about made or read."""
+        if self.trace["root"] in self.nodes:
+            return [self.trace["root"]]
+        reached = {ref for refs in self.behind.values() for ref in refs}
+        return [ref for ref in self.nodes if ref not in reached]
+
+    def reduced(self) -> dict[str, list[str]]:
+        """Leave out what is reached through another neighbor as well: a release reads the dataset, but through the model."""
+        reach: dict[str, int] = {}
+        places = {ref: 1 << place for place, ref in enumerate(self.nodes)}
+        for ref in self._deepest_first():
+            reach[ref] = places.get(ref, 0)
+            for other in self.behind.get(ref, ()):
+                reach[ref] |= reach.get(other, 0)
+        return {
+            ref: [one for one in others if not any(reach.get(two, 0) & places.get(one, 0) for two in others if two != one)]
+            for ref, others in self.behind.items()
+        }
+
+    def _deepest_first(self) -> list[str]:
+        """Order nodes so that whatever stands behind a node comes before it; without recursion, a trace may be deep."""
+        done: dict[str, None] = {}
+        entered: set[str] = set()
+        for start in self.nodes:
+            stack = [start]
+            while stack:
+                ref = stack[-1]
+                if ref in done:
+                    stack.pop()
+                    continue
+                waiting = [other for other in self.behind.get(ref, ()) if other not in done and other not in entered]
+                entered.add(ref)
+                if waiting:
+                    stack.extend(waiting)
+                else:
+                    done[ref] = None
+                    stack.pop()
+        return list(done)

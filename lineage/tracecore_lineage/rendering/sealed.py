@@ -1,0 +1,36 @@
+"""What the first line of a build's trace says of its seal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tracecore_schemas.refs import parse_ref
+
+from tracecore_lineage.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.rendering.tree import Sealed
+
+if TYPE_CHECKING:
+    from tracecore_lineage.record import Record
+
+__all__ = ["sealed_of"]
+
+
+def sealed_of(record: Record, ref: str) -> Sealed | None:
+    """Read a build's seal and judge its signature by the workspace's own keys; None where the ref names no build.
+
+    The approver's name is looked up for people; where it was deleted the pseudonym stands for it.
+    """
+    if not ref.startswith("build/"):
+        return None
+    build = record.build(parse_ref(ref).segments[0])
+    if build is None:
+        return None
+    try:
+        valid = open_envelope(build.envelope).signed_by(record.keys.public_keys()) is not None
+    except EnvelopeError:
+        valid = False
+    said = build.statement["predicate"]
+    waived = sum(gate["waived"] for gate in said["gates"])
+    approver = said["approver"]
+    named = None if approver is None else record.person(approver) or approver
+    return Sealed(valid, sum(gate["passed"] for gate in said["gates"]), waived, named)

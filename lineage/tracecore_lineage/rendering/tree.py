@@ -1,0 +1,159 @@
+"""A trace as a tree for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+from rich.tree import Tree
+
+from tracecore.options import console
+from tracecore_lineage.rendering.graph import TraceGraph
+from tracecore_lineage.rendering.words import count, drives_in_words, node_in_words, short_ref
+from tracecore_schemas.trace import Trace
+
+__all__ = ["Sealed", "draw", "show"]
+
+_WHOLE = 100_000
+_GROUPED = 4
+"""Drive logs of one run are drawn as one line from this number on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What the first line says of a build's seal.
+
+    Attributes:
+        signature: whether it was made by one of the workspace's keys.
+        passed: number of gates that passed.
+        waived: number of gates that were waived.
+        approver: name of who approved; the pseudonym where the name is no longer known.
+    """
+
+    signature: bool
+    passed: int
+    waived: int
+    approver: str | None
+
+    def words(self) -> list[str]:
+        """Say it."""
+        valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
+        gates = f"{count(self.passed, 'gate')} passed, {self.waived} waived"
+        return [f"sealed, {valid}", gates, *([f"approver {self.approver}"] if self.approver else [])]
+
+
+def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
+    """Draw a trace.
+
+    Args:
+        trace: any answer of trace or impact.
+        sealed: what to say of the seal where a build was asked about.
+    """
+    graph = TraceGraph.of(trace)
+    tree = Tree(_head(trace, graph, sealed), guide_style="dim")
+    drawing = _Drawing(graph)
+    for root in graph.roots():
+        if root == trace["root"]:
+            drawing.children(tree, root, top=True)
+        else:
+            drawing.node(tree, root)
+    for entry in trace["gaps"]:
+        tree.add(Text.assemble(("gap  ", "bold red"), f"{short_ref(entry['at'])}: {entry['why']}"))
+    for unknown in trace["unknowns"]:
+        tree.add(Text.assemble(("unknown  ", "yellow"), f"{short_ref(unknown['at'])}: {unknown['what']}: {unknown['why']}"))
+    for later in trace["later"]:
+        said = later.get("name") or later.get("state") or later.get("run") or ""
+        tree.add(Text.assemble(("later  ", "magenta"), f"{short_ref(later['at'])}: {later['what']} {said} (recorded {later['recorded_at']})"))
+    if trace.get("note"):
+        tree.add(Text(trace["note"], style="italic"))
+    return tree
+
+
+def show(tree: Tree) -> None:
+    """Print a tree on stdout: wrapped to a terminal's width, whole lines into a file or pipe."""
+    target = console()
+    if not target.is_terminal:
+        target.width = _WHOLE  # soft wrapping, which would do for plain text, doesn't reach into a tree
+    target.print(tree)
+
+
+def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
+    verdict = "complete, no gaps" if trace["complete"] else count(len(trace["gaps"]), "gap") if trace["gaps"] else "cut"
+    if trace["direction"] == "forward":
+        builds = sum(ref.startswith("build/") for ref in graph.nodes)
+        verdict = f"reached {count(builds, 'build')}, {count(max(len(graph.nodes) - builds - 1, 0), 'other version')}"
+    words = [f"{verdict}, {count(len(trace['unknowns']), 'unknown')}"]
+    if sealed is not None:
+        seal, *others = sealed.words()
+        words = [seal, *words, *others]
+    elif trace["root"] in graph.nodes:
+        words = [*node_in_words(graph.nodes[trace["root"]], graph.run_of.get(trace["root"])), *words]
+    return Text.assemble((_name(trace["root"]), "bold"), "   ", " · ".join(words))
+
+
+def _name(ref: str) -> str:
+    return ref.partition("@")[0] if ref.startswith("build/") else short_ref(ref)
+
+
+class _Drawing:
+    """Draws each node once in full, and later mentions as such."""
+
+    def __init__(self, graph: TraceGraph) -> None:
+        self.graph = graph
+        self.behind = graph.reduced()
+        self.drawn: set[str] = set()
+        self.unknown: dict[str, list[str]] = {}
+        for unknown in graph.trace["unknowns"]:
+            self.unknown.setdefault(unknown["at"], []).append(unknown["what"])
+        self.gaps = {gap["at"] for gap in graph.trace["gaps"]}
+
+    def node(self, tree: Tree, root: str) -> None:
+        """Draw a node and everything behind it; a stack instead of recursion, for a trace may be deep."""
+        stack: list[tuple[Tree, str]] = [(tree, root)]
+        while stack:
+            parent, ref = stack.pop()
+            again = ref in self.drawn and bool(self.behind.get(ref))
+            self.drawn.add(ref)
+            branch = parent.add(self._line(ref, again=again))
+            if not again:
+                stack.extend(reversed(self._open(branch, ref)))
+
+    def children(self, tree: Tree, ref: str, *, top: bool = False) -> None:
+        """Draw what stands behind a node; the program stands behind everything and is drawn at the top alone."""
+        self.drawn.add(ref)
+        for branch, child in self._open(tree, ref, programs=top):
+            self.node(branch, child)
+
+    def _open(self, branch: Tree, ref: str, *, programs: bool = False) -> list[tuple[Tree, str]]:
+        shown = [child for child in self.behind.get(ref, ()) if not child.startswith("program/")]
+        drives = [child for child in shown if child.startswith("drive_log/")]
+        if len(drives) >= _GROUPED:
+            words = drives_in_words([self.graph.nodes[drive] for drive in drives])
+            branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
+            self.drawn.update(drives)
+            shown = [child for child in shown if child not in drives]
+        if programs:
+            shown += sorted({other for other in self.graph.behind.get(ref, ()) if other.startswith("program/")})
+        return [(branch, child) for child in shown]
+
+    def _line(self, ref: str, *, again: bool) -> Text:
+        if again or ref not in self.graph.nodes:
+            return Text.assemble(short_ref(ref), ("   (above)" if again else "", "dim"))
+        node = self.graph.nodes[ref]
+        words = drives_in_words([node]) if node["kind"] == "drive_log" else node_in_words(node, self.graph.run_of.get(ref))
+        marks: Sequence[tuple[str, str]] = (
+            *([("rejected", "bold red")] if node["rejected"] else []),
+            *([("gap", "bold red")] if ref in self.gaps else []),
+            *([(f"unknown: {', '.join(self.unknown[ref])}", "yellow")] if ref in self.unknown else []),
+        )
+        return _line(short_ref(ref), words, marks)
+
+
+def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()) -> Text:
+    text = Text(name)
+    parts: list[tuple[str, str]] = [*((word, "dim") for word in words), *marks]
+    for place, (word, style) in enumerate(parts):
+        text.append("   " if place == 0 else " · ", "dim")
+        text.append(word, style)
+    return text

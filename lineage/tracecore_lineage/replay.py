@@ -1,0 +1,135 @@
+"""Replay: the catalog made again from the ledger, or compared with what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from tracecore.errors import AnswerIsNo
+from tracecore_lineage import catalog, ledger
+from tracecore_lineage.projection import Row, project
+from tracecore_lineage.reading import BadEvent
+from tracecore_lineage.tables import PROJECTION, table
+
+__all__ = ["Difference", "compare", "rebuild"]
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One catalog row that isn't what the ledger says.
+
+    Attributes:
+        row: table and key, `catalog_edge 3f2a… output 0`.
+        what: `changed`, `missing` or `extra`; `unreadable` for an event that has no rows.
+        column: of a changed row; empty otherwise.
+        expected: what the ledger's event says.
+        found: what stands in the catalog.
+    """
+
+    row: str
+    what: str
+    column: str
+    expected: str | None
+    found: str | None
+
+    def __str__(self) -> str:
+        if self.what == "changed":
+            return f"{self.row}: {self.column} expected {self.expected!r}, found {self.found!r}"
+        return f"{self.row}: {self.what}" + (f" ({self.expected})" if self.what == "unreadable" else "")
+
+
+def rebuild(connection: Connection, namespace: str) -> int:
+    """Make the catalog again; needs a writing transaction.
+
+    Returns:
+        The number of events replayed.
+
+    Raises:
+        AnswerIsNo: an event is not what the ledger recorded, so that no catalog can be made of it.
+    """
+    catalog.clear(connection)
+    events = 0
+    for leaves in _chunked(ledger.read(connection)):
+        rows: list[Row] = []
+        for leaf in leaves:
+            if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
+                raise AnswerIsNo(f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'.")
+            try:
+                rows.extend(project(leaf.body, leaf.seq, namespace))
+            except BadEvent as error:
+                raise AnswerIsNo(
+                    f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
+                ) from None
+            events += 1
+        catalog.write(connection, rows)
+    return events
+
+
+def compare(connection: Connection, namespace: str, *, stop: int | None = None) -> Iterator[Difference]:
+    """Give every row in which catalog and ledger differ, a few hundred events at a time in memory.
+
+    Args:
+        connection: to the record's database.
+        namespace: the workspace's own.
+        stop: compare only what events below this position say; None compares all, rows that no event stands for too.
+    """
+    place = 0
+    for leaves in _chunked(ledger.read(connection, 0, stop)):
+        expected: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        for leaf in leaves:
+            try:
+                rows = project(leaf.body, leaf.seq, namespace)
+            except BadEvent as error:
+                yield Difference(f"ledger_event {leaf.seq}", "unreadable", "", str(error), None)
+                continue
+            expected.update({_key(table(row.table), row.values): row.values for row in rows})
+        last = leaves[-1].seq
+        yield from _compared(expected, _stored(connection, place, last + 1))
+        place = last + 1
+    if stop is None:
+        yield from _compared({}, _stored(connection, place, None))
+
+
+def _chunked(leaves: Iterable[ledger.Leaf]) -> Iterator[list[ledger.Leaf]]:
+    chunk: list[ledger.Leaf] = []
+    for leaf in leaves:
+        chunk.append(leaf)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (projected.name, *(values[column.name] for column in projected.primary_key))
+
+
+def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Read the rows of a range of positions; without `stop` those that stand outside the ledger: beyond its end or before its beginning."""
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for projected in PROJECTION:
+        seq = projected.c.seq
+        within = (seq >= start) | (seq < 0) if stop is None else (seq >= start) & (seq < stop)
+        for row in connection.execute(select(projected).where(within)).mappings():
+            values = {str(name): value for name, value in row.items()}
+            found[_key(projected, values)] = values
+    return found
+
+
+def _compared(expected: Mapping[tuple[Any, ...], Mapping[str, Any]], found: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> Iterator[Difference]:
+    for key in sorted(expected.keys() | found.keys(), key=str):
+        name = " ".join(str(part) for part in key)
+        if key not in found:
+            yield Difference(name, "missing", "", None, None)
+        elif key not in expected:
+            yield Difference(name, "extra", "", None, None)
+        else:
+            for column, value in found[key].items():
+                if expected[key].get(column) != value:
+                    yield Difference(name, "changed", column, str(expected[key].get(column)), str(value))

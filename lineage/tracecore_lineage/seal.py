@@ -1,0 +1,187 @@
+"""The seal: a build's content as an in-toto Statement in a DSSE envelope, bound to the place in the ledger at which it was sealed.
+
+Envelope and COMPLETE of the release run become durable in one transaction, under the ledger's write lock: of two processes that seal one name at the
+same moment one wins, and the other finds the build there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import rfc8785
+from sqlalchemy import Connection, Row, select
+
+from tracecore.errors import RunFailed, UsageProblem
+from tracecore.locks import hold_run
+from tracecore_lineage import checkpoint, lookup, people, times
+from tracecore_lineage.envelope import EnvelopeError, open_envelope, seal_payload
+from tracecore_lineage.queries.prefix import table
+from tracecore_lineage.statement import content_digest, content_of, differences, predicate_content, statement
+from tracecore_schemas.build import SealedBuild, SealRequest
+from tracecore_schemas.canonical import digest_bytes, hex_of, jcs
+from tracecore_schemas.catalog import BuildRow
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.refs import artifact_ref
+from tracecore_schemas.run import Artifact, RunInput, Unknown
+
+if TYPE_CHECKING:
+    from tracecore_lineage.recorder import Position, RecordWriter
+
+__all__ = ["builds", "find", "seal"]
+
+_EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (ArtifactKind.KPI_REPORT, "KPIs"))
+
+
+def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
+    """Seal a build, durably.
+
+    Args:
+        record: the workspace's.
+        request: what the build is to hold.
+
+    Returns:
+        The sealed build; the one that was there, with `new` False, where the same content had been sealed under this name.
+
+    Raises:
+        UsageProblem: the name holds other content, or nothing can be sealed as asked; the run is then closed as aborted.
+    """
+    _check(request)
+    content = _content(record, request)
+    with record.database.read() as connection:
+        standing = find(connection, request.name)
+    if standing is not None:
+        return _same(standing, content)
+    with record.database.read() as connection:
+        started = lookup.start_event(connection, request.run.id) is not None
+    if started:
+        return _run(record, request, content)
+    with hold_run(record.workspace.locks, request.run.id):
+        record.start(request.run)
+        return _run(record, request, content)
+
+
+def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
+    """Complete the release run with the seal, unless another run has sealed the name in this moment."""
+    sealed: list[SealedBuild] = []
+
+    def release(position: Position) -> bytes | None:
+        found = find(position.connection, request.name)
+        ended = lookup.ending(position.connection, request.run.id)
+        if found is None and ended is not None:
+            raise RunFailed(
+                f"The release run {request.run.id} was closed as {ended.event_type} before build/{request.name} was sealed. Build it again."
+            )
+        if found is not None:
+            sealed.append(found)
+            return None
+        build, event = _release(record, request, content, position)
+        sealed.append(build)
+        return event
+
+    if record.append_with(release) is None:
+        record.fail(request.run, f"build/{request.name} was sealed by another run in the same moment.", aborted=True)
+        return _same(sealed[0], content)
+    return sealed[0]
+
+
+def find(connection: Connection, name: str) -> SealedBuild | None:
+    """Give the build of a name: the first that was sealed under it."""
+    rows = table(BuildRow)
+    row = connection.execute(select(rows).where(rows.c.name == name).order_by(rows.c.seq).limit(1)).one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def builds(connection: Connection) -> list[SealedBuild]:
+    """Give every sealed build, in the order they were sealed."""
+    rows = table(BuildRow)
+    return [_from_row(row) for row in connection.execute(select(rows).order_by(rows.c.seq))]
+
+
+def _from_row(row: Row[Any]) -> SealedBuild:
+    envelope = json.loads(row.envelope)
+    try:
+        parsed = json.loads(open_envelope(envelope).payload)
+    except (EnvelopeError, ValueError) as error:
+        raise UsageProblem(f"The seal of build/{row.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+    return SealedBuild(row.name, row.ref, row.position, row.content_digest, parsed, envelope, new=False)
+
+
+def _check(request: SealRequest) -> None:
+    roles = [role for role, _, _ in request.artifacts]
+    twice = sorted({role for role in roles if roles.count(role) > 1})
+    if twice:
+        raise UsageProblem(f"build/{request.name} can't be sealed: the role {twice[0]!r} is given twice, expected one artifact a role.")
+    failed = [gate for gate in request.gates if not gate.passed and not gate.waived]
+    if failed:
+        raise UsageProblem(f"build/{request.name} can't be sealed: the gate {failed[0].name!r} failed and was not waived ({failed[0].message}).")
+    waived = {gate.name for gate in request.gates if gate.waived}
+    loose = sorted({waiver.gate for waiver in request.waivers} ^ waived)
+    if loose:
+        raise UsageProblem(
+            f"build/{request.name} can't be sealed: expected one waiver for each waived gate, found them apart for {', '.join(loose)}."
+        )
+
+
+def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
+    with record.database.write() as connection:  # a person named for the first time gets a pseudonym
+        content = content_of(request, lambda name: people.pseudonym_of(connection, name))
+    try:
+        jcs(content)
+    except (rfc8785.CanonicalizationError, TypeError) as error:
+        raise UsageProblem(f"build/{request.name} can't be sealed: a gate measured or requires what JSON has no number for ({error}).") from error
+    return content
+
+
+def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
+    """Take a standing build for what was asked, if it is."""
+    if standing.content_digest == content_digest(content):
+        return standing
+    changed = " and ".join(differences(predicate_content(standing.statement["predicate"]), content)) or "the content"
+    raise UsageProblem(
+        f"build/{standing.name} is sealed already ({standing.ref}) and holds something else: {changed} differ{'' if ' and ' in changed else 's'}."
+        " A build's name is written once; choose another."
+    )
+
+
+def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
+    """Make the envelope and the release run's COMPLETE for a position of the ledger."""
+    from tracecore_lineage.facets import TracecoreBuildRunFacet
+
+    key = record.keys.private()
+    at = datetime.now(UTC)
+    place = {
+        "run": request.run.id,
+        "ledger": {"origin": checkpoint.origin_of(record.namespace), "position": position.size, "root": position.root.hex()},
+        "checkpoint": position.checkpoint,
+        "sealed_at": times.instant(at),
+        "key": key.public.id,
+    }
+    said = statement(request.name, content, place)
+    payload = jcs(said)
+    envelope = seal_payload(payload, key)
+    build = Artifact(ArtifactKind.BUILD.value, request.name, digest_bytes(payload), Media.NONE, size_bytes=len(payload), unknowns=_lacking(request))
+    facet = TracecoreBuildRunFacet(
+        request.name, build.ref, position.size, content_digest(content), envelope, content["approver"], request.program.ref, producer=_producer()
+    )
+    inputs = [
+        RunInput("program", request.program),
+        *(RunInput(role, artifact, run) for role, artifact, run in sorted(request.artifacts, key=lambda a: a[0])),
+    ]
+    event = record.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
+    ref = artifact_ref(ArtifactKind.BUILD.value, request.name, f"sha256:{hex_of(build.digest)}")
+    return SealedBuild(request.name, ref, position.size, content_digest(content), said, envelope, new=True), event
+
+
+def _producer() -> str:
+    from tracecore_lineage.events import producer
+
+    return producer()
+
+
+def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
+    """Say what a vehicle build is expected to hold and this one doesn't."""
+    held = {artifact.kind for _, artifact, _ in request.artifacts}
+    return tuple(Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held)

@@ -1,0 +1,68 @@
+"""Every stored version that the record knows, as the kernel's store wants it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore_lineage.queries.prefix import chunks, table
+from tracecore_schemas.catalog import FacetRow, RunEventRow
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact, DeltaVersion
+
+__all__ = ["stored_artifacts"]
+
+
+def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
+    """Give every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say.
+
+    Args:
+        connection: to the record's database.
+        namespace: the workspace's own; where another producer says that bytes lie is none of our store's business.
+        refs: only these versions; None gives all.
+        bound: only what events below this position say.
+    """
+    facets, events = table(FacetRow), table(RunEventRow)
+    query = (
+        select(facets.c.subject, facets.c.value)
+        .join(events, events.c.event_id == facets.c.event_id)
+        .where(facets.c.name == "tracecore_artifact", events.c.job_namespace == namespace)
+        .distinct()
+    )
+    if bound is not None:
+        query = query.where(facets.c.seq < bound)
+    rows = (
+        connection.execute(query).all()
+        if refs is None
+        else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(facets.c.subject.in_(chunk)))]
+    )
+    found: dict[tuple[Any, ...], Artifact] = {}
+    for row in sorted(rows, key=lambda row: (row.subject, row.value)):
+        artifact = _artifact(row.subject, json.loads(row.value))
+        if artifact is not None:
+            found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
+    return list(found.values())
+
+
+def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
+    """Read one version back; None where its bytes are not kept."""
+    if said.get("location") is None or said.get("media") in {None, Media.NONE.value}:
+        return None
+    parsed = parse_ref(ref)
+    delta = said.get("delta")
+    external = parsed.kind == "external"
+    return Artifact(
+        kind=parsed.kind,
+        name=parsed.segments[-1],
+        digest=str(parsed.version) if external else f"sha256:{parsed.version}",
+        media=Media(said["media"]),
+        location=said["location"],
+        size_bytes=said.get("size_bytes"),
+        rows=said.get("rows"),
+        delta=delta and DeltaVersion(delta["version"], tuple((entry["name"], entry["digest"]) for entry in delta["log"])),
+        namespace=parsed.segments[0] if external else None,
+    )

@@ -1,0 +1,51 @@
+"""Stored bytes: each version's digest recomputed, several at once.
+
+Nothing is opened but to be hashed: an engine is native code and is never loaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from tracecore.errors import TracecoreError
+from tracecore.store import Store, StoreFailure
+from tracecore_lineage.verification.findings import Findings
+from tracecore_schemas.run import Artifact
+
+__all__ = ["check_content"]
+
+Progress = Callable[[int, int, str], None]
+
+
+def check_content(store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None) -> None:
+    """Recompute the digest of every stored version and name each file that is not as recorded.
+
+    Args:
+        store: where the bytes lie.
+        artifacts: versions whose bytes are kept; a version that lies at two places is checked at both.
+        findings: failures are added to it, in the order of `artifacts`.
+        progress: told how many versions are done, of how many, and which was last.
+    """
+    failures: dict[int, list[StoreFailure]] = {}
+    # Hashing lets go of the interpreter's lock, so that threads do run side by side.
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
+        running = {pool.submit(_verify, store, artifact): place for place, artifact in enumerate(artifacts)}
+        for done, future in enumerate(as_completed(running), start=1):
+            place = running[future]
+            failures[place] = future.result()
+            if progress is not None:
+                progress(done, len(artifacts), artifacts[place].ref)
+    for place, artifact in enumerate(artifacts):
+        for failure in failures[place]:
+            findings.fail(artifact.ref, failure.what, failure.expected, failure.found)
+    findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
+    findings.checked["bytes"] += sum(artifact.size_bytes or 0 for artifact in artifacts)
+
+
+def _verify(store: Store, artifact: Artifact) -> list[StoreFailure]:
+    try:
+        return store.verify(artifact)
+    except (TracecoreError, OSError, ValueError, KeyError) as error:
+        return [StoreFailure(str(artifact.location), "bytes that can be read", f"{type(error).__name__}: {error}")]

@@ -1,0 +1,98 @@
+"""What curation looks at of each frame: everything but its image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+__all__ = ["MEASURED", "FrameFacts", "read_facts"]
+
+MEASURED = "measured"
+"""Value of a frame's `clock` that may be compared between drives."""
+
+_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "index", "dhash", "clock", "latitude", "longitude"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFacts:
+    """The frames of one table, in order of drive, sensor and time; all arrays have one entry a frame.
+
+    Attributes:
+        ids: refs.
+        drives: names.
+        times: log_time in ns, or the frame's index where the clock is `index`.
+        indices: place in the drive and sensor.
+        hashes: 64-bit difference hashes.
+        clocks: `measured`, or what the drive says of its clock.
+        places: degrees north and east [n, 2], NaN where not measured.
+    """
+
+    ids: NDArray[np.object_]
+    drives: NDArray[np.object_]
+    times: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+    clocks: NDArray[np.object_]
+    places: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def drive_names(self) -> list[str]:
+        """Every drive, once, sorted."""
+        return sorted(set(self.drives.tolist()))
+
+    @property
+    def timed(self) -> NDArray[np.bool_]:
+        """Whose clock is measured."""
+        return np.asarray(self.clocks == MEASURED, dtype=bool)
+
+    @property
+    def placed(self) -> NDArray[np.bool_]:
+        """Whose place is measured."""
+        return np.asarray(np.isfinite(self.places).all(axis=1), dtype=bool)
+
+    def take(self, chosen: NDArray[Any]) -> FrameFacts:
+        """Give the frames of a mask or of row numbers."""
+        return FrameFacts(
+            self.ids[chosen],
+            self.drives[chosen],
+            self.times[chosen],
+            self.indices[chosen],
+            self.hashes[chosen],
+            self.clocks[chosen],
+            self.places[chosen],
+        )
+
+
+def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
+    """Read the facts of a frame table.
+
+    Args:
+        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
+        filter_: which rows.
+    """
+    table: pa.Table = frames.to_table(columns=_COLUMNS, filter=filter_)
+    table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
+    latitude, longitude = (table[name].cast(pa.float64()).fill_null(float("nan")).to_numpy() for name in ("latitude", "longitude"))
+    return FrameFacts(
+        ids=_texts(table["frame_id"]),
+        drives=_texts(table["drive"]),
+        times=table["timestamp_ns"].to_numpy().astype(np.int64),
+        indices=table["index"].to_numpy().astype(np.int64),
+        hashes=np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
+        clocks=_texts(table["clock"]),
+        places=np.stack([latitude, longitude], axis=1),
+    )
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    values = np.empty(len(column), dtype=object)
+    values[:] = column.to_pylist()
+    return values

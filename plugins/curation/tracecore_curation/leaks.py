@@ -1,0 +1,136 @@
+"""What two sides of a split have in common that they may not: frames, drives, times and places, near-duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracecore_curation.frame_facts import FrameFacts
+from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
+from tracecore_curation.neighborhood import neighbors
+from tracecore_curation.pairs import FramePair, Tally, closest
+
+__all__ = ["KEPT", "Leak", "Limits", "Side", "find_leaks", "in_words"]
+
+KEPT = 20
+"""How many pairs or names a finding keeps, the nearest first; how many there are is always said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What counts as a leak: see the parameters of `no_leak`."""
+
+    seconds: float
+    meters: float
+    bits: int
+    likeness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a split: the name of its port and its frames."""
+
+    name: str
+    frames: FrameFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """One reason why two sides leak.
+
+    Attributes:
+        reason: `shared_frame`, `shared_drive`, `time_and_place` or `near_duplicate`.
+        sides: names of the two ports.
+        drives: those of the kept pairs, sorted.
+        found: what was found, in words: it follows `train and validation: `.
+        count: how many frames or pairs.
+        pairs: the nearest of them, at most `KEPT`.
+    """
+
+    reason: str
+    sides: tuple[str, str]
+    drives: tuple[str, ...]
+    found: str
+    count: int
+    pairs: tuple[FramePair, ...]
+
+
+def find_leaks(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -> list[Leak]:
+    """Give every leak between two sides, the plainest reason first."""
+    return [*_shared_frames(a, b), *_shared_drives(a, b), *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
+
+
+def in_words(reason: str, near: float, also: float) -> str:
+    """Say how near two frames are by the two measures of a reason."""
+    if reason == "time_and_place":
+        return f"{near:.1f} s and {also:.0f} m apart"
+    return f"{near:.0f} of 64 hash bits differ, likeness {1 - also:.3f}"
+
+
+def _shared_frames(a: Side, b: Side) -> list[Leak]:
+    shared = sorted(set(a.frames.ids.tolist()) & set(b.frames.ids.tolist()))
+    if not shared:
+        return []
+    drives = sorted(set(a.frames.drives[np.isin(a.frames.ids, shared)].tolist()))
+    pairs = tuple(FramePair(id_, id_, "one frame") for id_ in shared[:KEPT])
+    return [Leak("shared_frame", (a.name, b.name), tuple(drives), f"{len(shared)} frames are in both", len(shared), pairs)]
+
+
+def _shared_drives(a: Side, b: Side) -> list[Leak]:
+    found = []
+    for drive in sorted(set(a.frames.drive_names) & set(b.frames.drive_names)):
+        of_a, of_b = (side.frames.take(side.frames.drives == drive) for side in (a, b))
+        pairs = _nearest_in_time(of_a, of_b)
+        words = f"drive {drive} is in both ({len(of_a)} and {len(of_b)} frames"
+        words += f", nearest {pairs[0].apart})" if pairs else ")"
+        found.append(Leak("shared_drive", (a.name, b.name), (drive,), words, len(of_a) + len(of_b), pairs))
+    return found
+
+
+def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
+    """Give each frame of `b` with the frame of `a` nearest to it in time, the nearest pairs first; one drive's own frames share one clock."""
+    order = np.argsort(a.times, kind="stable")
+    times = a.times[order]
+    after = np.clip(np.searchsorted(times, b.times), 0, len(times) - 1)
+    before = np.clip(after - 1, 0, None)
+    chosen = np.where(np.abs(times[after] - b.times) < np.abs(times[before] - b.times), after, before)
+    apart = np.abs(times[chosen] - b.times)
+    other = a.ids[order[chosen]] != b.ids
+    ranked = np.lexsort((b.times, apart))
+    counted = bool((a.clocks == "index").any())
+    return tuple(
+        FramePair(a.ids[order[chosen[row]]], b.ids[row], _time_in_words(int(apart[row]), counted)) for row in ranked[other[ranked]][:KEPT].tolist()
+    )
+
+
+def _time_in_words(apart: int, counted: bool) -> str:
+    if counted:
+        return f"{apart} frame{'s' * (apart != 1)} apart"
+    return f"{apart / 1e9:.1f} s apart" if apart >= 50_000_000 else f"{apart / 1e6:.1f} ms apart"
+
+
+def _time_and_place(a: Side, b: Side, limits: Limits) -> list[Leak]:
+    tally = closest(neighbors(a.frames, b.frames, seconds=limits.seconds, meters=limits.meters), a.frames, b.frames, KEPT)
+    if not tally.count:
+        return []
+    words = f"{tally.frames_b} frames of {b.name} are within {limits.seconds:g} s and {limits.meters:g} m of {tally.frames_a} frames of other drives"
+    words += f" in {a.name}"
+    return [_leak("time_and_place", a, b, words, tally)]
+
+
+def _near_duplicates(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -> list[Leak]:
+    found = near_duplicates(a.frames, b.frames, thumbnails, bits=limits.bits, likeness=limits.likeness)
+    tally = closest(found, a.frames, b.frames, KEPT)
+    if not tally.count:
+        return []
+    words = f"{tally.frames_b} frames of {b.name} show nearly the same picture as {tally.frames_a} of {a.name} ({tally.count} pairs)"
+    return [_leak("near_duplicate", a, b, words, tally)]
+
+
+def _leak(reason: str, a: Side, b: Side, words: str, tally: Tally) -> Leak:
+    nearest = tally.nearest
+    drives = sorted({*a.frames.drives[nearest.a].tolist(), *b.frames.drives[nearest.b].tolist()})
+    rows = zip(nearest.a.tolist(), nearest.b.tolist(), nearest.near.tolist(), nearest.also.tolist(), strict=True)
+    pairs = tuple(FramePair(a.frames.ids[i], b.frames.ids[j], in_words(reason, near, also)) for i, j, near, also in rows)
+    return Leak(reason, (a.name, b.name), tuple(drives), words, tally.count, pairs)

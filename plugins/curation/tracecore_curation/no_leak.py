@@ -1,0 +1,145 @@
+"""The check `no_leak`: whether the sides of a split, one's own or a foreign one, have anything in common that they may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import pyarrow.dataset as ds
+from pydantic import ValidationError
+
+import tracecore as tc
+from tracecore.suggest import suggestion
+from tracecore_curation.frame_facts import read_facts
+from tracecore_curation.leaks import KEPT, Leak, Limits, Side, find_leaks
+from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
+from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.run import ExpectationOutcome, Unknown
+
+__all__ = ["NoLeak", "NoLeakParams"]
+
+_REASONS = {
+    "shared_frame": "frames in both",
+    "shared_drive": "drives in both",
+    "time_and_place": "frames of two drives at the same time and place",
+    "near_duplicate": "frames that show the same picture",
+}
+_SAID = 3
+_KERNELS = {"blocking", "severity"}  # settings of any check, which are the kernel's
+
+
+class NoLeakParams(tc.Params):
+    """What counts as a leak, in a program: `checks: {no_leak: {seconds: 30}}`."""
+
+    seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
+    meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
+    bits: int = tc.Field(BITS, ge=0, le=32, description="of 64: how many bits of two near-duplicates' difference hashes may differ")
+    likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates' thumbnails")
+    ports: tuple[str, ...] = tc.Field((), description="outputs to compare; empty for every frame table of the stage")
+
+
+class NoLeak(tc.Check):
+    """No two outputs share a frame, a drive, a time and place, or a near-duplicate."""
+
+    name = "no_leak"
+    description = "No two sides of a split share a frame, a drive, a time and place (where both are measured), or a near-duplicate."
+    # A leak stops a release by its gate; the split itself stays readable, so that one can look at what leaks.
+    severity = Severity.WARN
+
+    def run(self, context: tc.CheckContext) -> tc.CheckResult:
+        """Compare every two frame tables among the stage's outputs."""
+        params = _params(context.params)
+        tables = _frame_tables(context, params.ports)
+        sides = [Side(name, read_facts(table)) for name, table in tables.items()]
+        thumbnails = Thumbnails(*tables.values())
+        limits = Limits(params.seconds, params.meters, params.bits, params.likeness)
+        leaks = [leak for a, b in combinations(sides, 2) for leak in find_leaks(a, b, thumbnails, limits)]
+        missing = unmeasured(*(side.frames for side in sides))
+        return tc.CheckResult(
+            success=not leaks,
+            message=_message(leaks, sides),
+            outcomes=_outcomes(leaks, sides),
+            details={
+                "sides": {side.name: {"frames": len(side.frames), "drives": side.frames.drive_names[:KEPT]} for side in sides},
+                "limits": params.model_dump(exclude={"ports"}),
+                "leaks": [_details(leak) for leak in leaks],
+            },
+            unknowns=() if missing is None else (Unknown("time and place", missing),),
+        )
+
+
+def _params(given: Mapping[str, JSON]) -> NoLeakParams:
+    own = {name: value for name, value in given.items() if name not in _KERNELS}
+    for name in own:
+        if name not in NoLeakParams.model_fields:
+            raise tc.UsageProblem(f"The check 'no_leak' has no parameter '{name}'. {suggestion(name, NoLeakParams.model_fields)}")
+    try:
+        return NoLeakParams(**own)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise tc.UsageProblem(f"The check 'no_leak' can't take {first['loc'][0]}={first['input']!r}: {first['msg']}.") from error
+
+
+def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> dict[str, Any]:
+    for port in ports:
+        if port not in context.ports:
+            raise tc.UsageProblem(
+                f"The check 'no_leak' is asked to compare '{port}', which is no output of the stage. {suggestion(port, context.ports)}"
+            )
+    tables = {port: context.read(port) for port in ports or context.ports}
+    frames = {port: table for port, table in tables.items() if isinstance(table, ds.Dataset) and {"frame_id", "dhash"} <= set(table.schema.names)}
+    if len(frames) < 2:
+        raise tc.UsageProblem(
+            f"The check 'no_leak' compares at least two frame tables, and the stage's outputs {', '.join(context.ports)} "
+            f"hold {', '.join(frames) or 'none'}."
+        )
+    return frames
+
+
+def _message(leaks: Sequence[Leak], sides: Sequence[Side]) -> str:
+    names = " and ".join(side.name for side in sides)
+    if not leaks:
+        counts = ", ".join(f"{_count(len(side.frames), 'frame')} of {_count(len(side.frames.drive_names), 'drive')} in {side.name}" for side in sides)
+        return f"Nothing is shared by {names} ({counts})."
+    said = []
+    for leak in leaks:
+        shown = leak.pairs[:_SAID]
+        named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
+        cut = f" ({len(shown)} shown, nearest first)" if len(shown) < leak.count else ""
+        said.append(f"{' and '.join(leak.sides)}: {leak.found}{cut}: {named}")
+    return f"The split leaks. {'. '.join(said)}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _outcomes(leaks: Sequence[Leak], sides: Sequence[Side]) -> tuple[ExpectationOutcome, ...]:
+    # What could not be looked at anywhere has no outcome: not assessed is not passed.
+    assessed = {"time_and_place": sum(bool((side.frames.timed & side.frames.placed).any()) for side in sides) >= 2}
+    return tuple(
+        ExpectationOutcome(
+            assertion=f"no_{reason}",
+            success=not any(leak.reason == reason for leak in leaks),
+            column={"shared_frame": "frame_id", "shared_drive": "drive", "near_duplicate": "dhash"}.get(reason),
+            expected=f"0 {words}",
+            actual="; ".join(leak.found for leak in leaks if leak.reason == reason) or "0",
+        )
+        for reason, words in _REASONS.items()
+        if assessed.get(reason, True)
+    )
+
+
+def _details(leak: Leak) -> JSON:
+    return {
+        "reason": leak.reason,
+        "sides": list(leak.sides),
+        "drives": list(leak.drives),
+        "found": leak.found,
+        "count": leak.count,
+        "pairs": [{"a": pair.a, "b": pair.b, "apart": pair.apart} for pair in leak.pairs],
+        "pairs_cut_at": KEPT,
+    }

@@ -1,0 +1,153 @@
+"""Executing a TensorRT engine, where there are a GPU it was built for and the runtime it was built with.
+
+An engine file is native code: before it is deserialized its bytes are compared with the digest that the record has of it, and without a fitting
+GPU and runtime it is not touched at all. Device memory is handled through CUDA's driver library, which is there wherever a GPU can be used.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore.errors import RunFailed
+from tracecore_evaluation.detector import OUTPUTS
+from tracecore_schemas.canonical import digest_file
+from tracecore_schemas.run import Artifact
+
+__all__ = ["EngineDetector", "NotExecutable", "engine_detector"]
+
+_RUNTIMES = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
+_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, cuda.h
+
+
+class NotExecutable(Exception):  # says why, no error of anyone's
+    """Why an engine can't be executed here; the message is one sentence."""
+
+
+def engine_detector(engine: Path, artifact: Artifact) -> EngineDetector:
+    """Load an engine.
+
+    Args:
+        engine: its file.
+        artifact: its recorded identity: digest, and the facet `tracecore_engine` that says what it was built with and for.
+
+    Raises:
+        NotExecutable: no GPU, no runtime, or the wrong one of them.
+        RunFailed: the file is not what was recorded, or the runtime refuses it.
+    """
+    facet: Any = artifact.facets.get("tracecore_engine", {})
+    cuda = _Cuda()
+    built_for = str(facet.get("compute_capability", "")).upper().removeprefix("SM").replace(".", "")
+    if built_for and cuda.capability not in built_for.split(","):
+        raise NotExecutable(f"The engine is built for SM{built_for}; the GPU here is SM{cuda.capability}.")
+    builder = str(facet.get("builder", "tensorrt-rtx"))
+    name = _RUNTIMES.get(builder.replace("_", "-"))
+    if name is None:
+        raise NotExecutable(f"The engine is built with '{builder}', which this evaluation has no runtime for.")
+    try:
+        runtime = importlib.import_module(name)
+    except ImportError as error:
+        raise NotExecutable(f'The engine is built with {builder}, which is not installed here: pip install "{builder}".') from error
+    version = str(facet.get("builder_version", runtime.__version__))
+    if version != runtime.__version__:
+        raise NotExecutable(
+            f"The engine is built with {builder} {version}; here is {runtime.__version__}, and engines only run in the version they are of."
+        )
+    found = digest_file(engine)
+    if found != artifact.digest:
+        raise RunFailed(f"The engine's file is not the recorded one: expected {artifact.digest}, found {found}; it was not loaded.")
+    return EngineDetector(engine.read_bytes(), runtime, cuda, f"{builder} {runtime.__version__}, SM{cuda.capability}")
+
+
+class EngineDetector:
+    """A detector's engine on the GPU."""
+
+    def __init__(self, data: bytes, runtime: ModuleType, cuda: _Cuda, executed_with: str) -> None:
+        self.executed_with = executed_with
+        self._cuda = cuda
+        self._runtime = runtime.Runtime(runtime.Logger(runtime.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine(data)
+        if self._engine is None:
+            raise RunFailed("The runtime refuses the engine; its own messages are above.")
+        self._context = self._engine.create_execution_context()
+        self._numpy = {runtime.float32: np.float32, runtime.float16: np.float16, runtime.int64: np.int64, runtime.int32: np.int32}
+
+    def __call__(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Detect on one image [3, H, W]."""
+        boxes, scores, classes = (result[0] for result in self._run(image[None]))
+        return boxes.astype(np.float32), scores.astype(np.float32), classes.astype(np.int64)
+
+    def _run(self, image: NDArray[np.float32]) -> list[NDArray[Any]]:
+        if not self._context.set_input_shape("image", image.shape):
+            raise RunFailed(f"The engine takes no input of shape {image.shape}.")
+        held: list[int] = []
+        try:
+            given = np.ascontiguousarray(image.astype(self._numpy[self._engine.get_tensor_dtype("image")]))
+            held.append(self._cuda.allocate(given.nbytes))
+            self._cuda.to_device(held[-1], given)
+            self._context.set_tensor_address("image", held[-1])
+            results = []
+            for name in OUTPUTS:
+                results.append(np.empty(tuple(self._context.get_tensor_shape(name)), dtype=self._numpy[self._engine.get_tensor_dtype(name)]))
+                held.append(self._cuda.allocate(results[-1].nbytes))
+                self._context.set_tensor_address(name, held[-1])
+            if not self._context.execute_async_v3(0):
+                raise RunFailed("The engine can't be executed; the runtime's own messages are above.")
+            self._cuda.synchronize()
+            for pointer, result in zip(held[1:], results, strict=True):
+                self._cuda.to_host(result, pointer)
+            return results
+        finally:
+            for pointer in held:
+                self._cuda.free(pointer)
+
+
+class _Cuda:
+    """The few calls of CUDA's driver that executing needs, on the first GPU; its primary context is made current."""
+
+    def __init__(self) -> None:
+        try:
+            self._driver = ctypes.CDLL("libcuda.so.1")
+        except OSError as error:
+            raise NotExecutable("There is no GPU here: CUDA's driver library is not installed.") from error
+        count = ctypes.c_int()
+        if self._driver.cuInit(0) != 0 or self._driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+            raise NotExecutable("There is no GPU here that CUDA can use.")
+        device, context = ctypes.c_int(), ctypes.c_void_p()
+        self._call("cuDeviceGet", ctypes.byref(device), 0)
+        self.capability = "".join(str(self._attribute(attribute, device)) for attribute in (_MAJOR, _MINOR))
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
+        self._call("cuCtxSetCurrent", context)
+
+    def allocate(self, size: int) -> int:
+        pointer = ctypes.c_uint64()
+        self._call("cuMemAlloc_v2", ctypes.byref(pointer), ctypes.c_size_t(max(size, 1)))
+        return pointer.value
+
+    def free(self, pointer: int) -> None:
+        self._call("cuMemFree_v2", ctypes.c_uint64(pointer))
+
+    def to_device(self, pointer: int, array: NDArray[Any]) -> None:
+        self._call("cuMemcpyHtoD_v2", ctypes.c_uint64(pointer), ctypes.c_void_p(array.ctypes.data), ctypes.c_size_t(array.nbytes))
+
+    def to_host(self, array: NDArray[Any], pointer: int) -> None:
+        self._call("cuMemcpyDtoH_v2", ctypes.c_void_p(array.ctypes.data), ctypes.c_uint64(pointer), ctypes.c_size_t(array.nbytes))
+
+    def synchronize(self) -> None:
+        self._call("cuCtxSynchronize")
+
+    def _attribute(self, attribute: int, device: ctypes.c_int) -> int:
+        value = ctypes.c_int()
+        self._call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+        return value.value
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code = getattr(self._driver, name)(*arguments)
+        if code != 0:
+            raise RunFailed(f"CUDA's {name} failed with error {code}.")

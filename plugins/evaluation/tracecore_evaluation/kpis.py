@@ -1,0 +1,137 @@
+"""KPIs of a detector: average precision, precision and recall, by class and slice.
+
+Names: `ap50.<class>`, `ap.<class>`, `precision.<class>`, `recall.<class>`, each with `.<slice>` for a part of the frames or objects
+(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tracecore_evaluation.average_precision import Curve, average_precision
+from tracecore_evaluation.matching import Match, match
+from tracecore_evaluation.scene import SIZES, Frame, Seen, Truth, size_of
+
+__all__ = ["Counts", "Kpis", "Thresholds", "kpis", "slice_names"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What precision, recall and events count as a detection and as a hit."""
+
+    score: float
+    iou: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """Hits, false positives and misses."""
+
+    hits: int = 0
+    false_positives: int = 0
+    misses: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """Share of detections that hit; None without any."""
+        return self.hits / (self.hits + self.false_positives) if self.hits + self.false_positives else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of objects that were found; None without any."""
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kpis:
+    """The KPIs of one detector.
+
+    Attributes:
+        values: by name; None where a class has no object (or, for precision, no detection).
+        counts: by class, over all frames.
+        curves: by class, over all frames.
+        slices: frames by slice; None for sizes of objects.
+        matches: by frame ref.
+    """
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    curves: dict[str, Curve | None] = field(default_factory=dict)
+    slices: dict[str, int | None] = field(default_factory=dict)
+    matches: dict[str, Match] = field(default_factory=dict)
+
+
+def slice_names(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
+    """Give the frames of each slice by its name: the value itself (`night`), behind its dimension where two dimensions share a value."""
+    found: dict[tuple[str, str], list[Frame]] = {}
+    for frame in frames:
+        for dimension, value in frame.slices.items():
+            found.setdefault((dimension, value), []).append(frame)
+    values = [value for _, value in found] + list(SIZES)
+    return {value if values.count(value) == 1 else f"{dimension}-{value}": members for (dimension, value), members in sorted(found.items())}
+
+
+def kpis(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str, Seen], classes: Sequence[str], thresholds: Thresholds) -> Kpis:
+    """Compare what a detector sees with what is true.
+
+    Args:
+        frames: the evaluated frames.
+        truth: by frame ref.
+        seen: by frame ref.
+        classes: names by index.
+        thresholds: for precision and recall; average precision has its own.
+    """
+    found = Kpis(matches={frame.id: match(seen[frame.id].above(thresholds.score), truth[frame.id], thresholds.iou) for frame in frames})
+    parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames)}
+    for name, members in parts.items():
+        suffix = f".{name}" if name else ""
+        precision = average_precision(members, truth, seen, len(classes))
+        areas = {"all": suffix} | ({size: f".{size}" for size in SIZES} if not name else {})
+        for area, end in areas.items():
+            counts = _count(members, truth, seen, found.matches, classes, thresholds.score, None if area == "all" else area)
+            for class_, category in enumerate(classes):
+                found.values[f"ap50.{category}{end}"] = precision.ap50[area][class_]
+                found.values[f"ap.{category}{end}"] = precision.ap[area][class_]
+                found.values[f"precision.{category}{end}"] = counts[class_].precision
+                found.values[f"recall.{category}{end}"] = counts[class_].recall
+            found.values[f"map50{end}"] = _mean(precision.ap50[area])
+            found.values[f"map{end}"] = _mean(precision.ap[area])
+            if area == "all" and not name:
+                found.counts.update(zip(classes, counts, strict=True))
+        if name:
+            found.slices[name] = len(members)
+        else:
+            found.curves.update(zip(classes, precision.curves, strict=True))
+    found.slices.update(dict.fromkeys(SIZES))
+    return found
+
+
+def _count(
+    frames: Sequence[Frame],
+    truth: Mapping[str, Truth],
+    seen: Mapping[str, Seen],
+    matches: Mapping[str, Match],
+    classes: Sequence[str],
+    score: float,
+    size: str | None,
+) -> list[Counts]:
+    """Sum matches up by class; by size an object counts where its area lies, and a false positive where its box's does."""
+    counts = [Counts() for _ in classes]
+    for frame in frames:
+        of_truth, of_match, detections = truth[frame.id], matches[frame.id], seen[frame.id].above(score)
+        for class_, area, crowd, was_found in zip(of_truth.classes, of_truth.areas, of_truth.crowd, of_match.found, strict=True):
+            if not crowd and size in {None, size_of(float(area))}:
+                counts[class_].hits += bool(was_found)
+                counts[class_].misses += not was_found
+        for class_, area, hit in zip(detections.classes, detections.areas, of_match.hit, strict=True):
+            if hit == -1 and size in {None, size_of(float(area))}:
+                counts[class_].false_positives += 1
+    return counts
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

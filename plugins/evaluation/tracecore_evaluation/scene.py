@@ -1,0 +1,78 @@
+"""What is compared: evaluated frames, the boxes that are true of them, and the boxes a detector sees.
+
+Boxes are x, y, width, height in px of the recorded image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SIZES", "Frame", "Seen", "Truth", "iou_matrix", "size_of"]
+
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""COCO's ranges of object area in px^2."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An evaluated frame; `slices` gives its value by dimension (time_of_day, region, drive), where known."""
+
+    id: str
+    drive: str
+    sensor: str
+    timestamp_ns: int
+    width: int
+    height: int
+    slices: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The true boxes of one frame [n, 4]; a crowd stands for many objects and is neither found nor missed."""
+
+    boxes: NDArray[np.float64]
+    classes: NDArray[np.int64]
+    areas: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A detector's boxes on one frame [n, 4], best score first."""
+
+    boxes: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    classes: NDArray[np.int64]
+
+    @property
+    def areas(self) -> NDArray[np.float64]:
+        """Of the boxes, px^2."""
+        return np.asarray(self.boxes[:, 2] * self.boxes[:, 3])
+
+    def above(self, score: float) -> Seen:
+        """Give the boxes of at least a score."""
+        kept = self.scores >= score
+        return Seen(self.boxes[kept], self.scores[kept], self.classes[kept])
+
+
+def size_of(area: float) -> str:
+    """Give the name of an area's range."""
+    return next((name for name, (low, high) in SIZES.items() if low <= area < high), "large")
+
+
+def iou_matrix(a: NDArray[np.float64], b: NDArray[np.float64], crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Give the overlap of each box of `a` with each of `b` [n, m]: intersection over union, over the box of `a` alone where `b` is a crowd."""
+    left_top = np.maximum(a[:, None, :2], b[None, :, :2])
+    right_bottom = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
+    shared = np.clip(right_bottom - left_top, 0, None).prod(axis=2)
+    of_a, of_b = a[:, 2:].prod(axis=1)[:, None], b[:, 2:].prod(axis=1)[None]
+    whole = of_a + of_b - shared
+    if crowd is not None:
+        whole = np.where(crowd[None], of_a, whole)
+    overlap: NDArray[np.float64] = np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+    return overlap

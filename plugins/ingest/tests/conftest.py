@@ -1,0 +1,169 @@
+"""Drive files as recorders write them, for the tests of this plugin."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import timestamp_pb2
+from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from mcap.writer import CompressionType, Writer
+from PIL import Image
+from tracecore.stage import SourceFile
+from tracecore_schemas.canonical import digest_file
+
+START = 1_791_000_000_000_000_000
+_TYPES = {"string": 9, "bytes": 12, "double": 1}
+FIELDS = {
+    "foxglove.CompressedImage": {"frame_id": (4, "string"), "data": (2, "bytes"), "format": (3, "string")},
+    "foxglove.LocationFix": {"latitude": (1, "double"), "longitude": (2, "double"), "frame_id": (7, "string")},
+}
+
+
+class Proto:
+    """A protobuf message and its schema, described here and not by the plugin."""
+
+    def __init__(self, name: str, stamp_number: int) -> None:
+        self.name = name
+        stamp = FileDescriptorProto()
+        timestamp_pb2.DESCRIPTOR.CopyToProto(stamp)
+        package, _, short = name.rpartition(".")
+        file = FileDescriptorProto(name=f"{short}.proto", package=package, syntax="proto3", dependency=[stamp.name])
+        message = file.message_type.add(name=short)
+        message.field.add(
+            name="timestamp", number=stamp_number, type=FieldDescriptorProto.TYPE_MESSAGE, type_name=".google.protobuf.Timestamp", label=1
+        )
+        for field, (number, kind) in FIELDS[name].items():
+            message.field.add(name=field, number=number, type=_TYPES[kind], label=1)
+        self.schema = FileDescriptorSet(file=[stamp, file]).SerializeToString(deterministic=True)
+        pool = DescriptorPool()
+        pool.Add(stamp)
+        pool.Add(file)
+        self._class = GetMessageClass(pool.FindMessageTypeByName(name))
+
+    def message(self, time: int, **fields: Any) -> bytes:
+        made = self._class(**fields)
+        made.timestamp.seconds, made.timestamp.nanos = divmod(time, 1_000_000_000)
+        return made.SerializeToString(deterministic=True)
+
+
+class DriveFile:
+    """Writes one MCAP file message by message."""
+
+    def __init__(self, path: Path, **options: Any) -> None:
+        self.path = path
+        self._stream = path.open("wb")
+        options = {"compression": CompressionType.ZSTD, "enable_data_crcs": True} | options
+        self._writer = Writer(self._stream, **options)
+        self._writer.start(library="test")
+        self._channels: dict[str, int] = {}
+        self.image = Proto("foxglove.CompressedImage", 1)
+        self.fix = Proto("foxglove.LocationFix", 6)
+
+    def drive(self, **pairs: str) -> DriveFile:
+        self._writer.add_metadata("drive", pairs)
+        return self
+
+    def channel(self, topic: str, encoding: str, schema: tuple[str, str, bytes] | None = None) -> int:
+        if topic not in self._channels:
+            schema_id = 0 if schema is None else self._writer.register_schema(*schema)
+            self._channels[topic] = self._writer.register_channel(topic, encoding, schema_id)
+        return self._channels[topic]
+
+    def raw(self, topic: str, time: int, data: bytes, encoding: str = "json", schema: tuple[str, str, bytes] | None = None) -> DriveFile:
+        channel = self.channel(topic, encoding, schema)
+        self._writer.add_message(channel, log_time=time, publish_time=time, data=data)
+        return self
+
+    def say(self, topic: str, time: int, value: Any, schema: str | None = None) -> DriveFile:
+        described = None if schema is None else (schema, "jsonschema", b"{}")
+        return self.raw(topic, time, value if isinstance(value, bytes) else json.dumps(value).encode(), "json", described)
+
+    def see(self, time: int, image: bytes, topic: str = "/camera", format_: str = "jpeg") -> DriveFile:
+        message = self.image.message(time, data=image, format=format_, frame_id="c")
+        return self.raw(topic, time, message, "protobuf", (self.image.name, "protobuf", self.image.schema))
+
+    def locate(self, time: int, latitude: float, longitude: float, topic: str = "/gnss") -> DriveFile:
+        message = self.fix.message(time, latitude=latitude, longitude=longitude)
+        return self.raw(topic, time, message, "protobuf", (self.fix.name, "protobuf", self.fix.schema))
+
+    def attach(self, name: str, data: bytes) -> DriveFile:
+        self._writer.add_attachment(1, 2, name, "application/octet-stream", data)
+        return self
+
+    def done(self) -> Path:
+        self._writer.finish()
+        self._stream.close()
+        return self.path
+
+
+@pytest.fixture
+def drive_file(tmp_path: Path) -> Callable[..., DriveFile]:
+    """Begin a drive file: `drive_file("a.mcap")`."""
+
+    def begin(name: str = "a.mcap", **options: Any) -> DriveFile:
+        (tmp_path / "drives").mkdir(exist_ok=True)
+        return DriveFile(tmp_path / "drives" / name, **options)
+
+    return begin
+
+
+def picture(seed: int = 0, *, size: tuple[int, int] = (64, 48), format_: str = "JPEG", level: int | None = None) -> bytes:
+    """An encoded picture: noise over a slope, or all of one gray level."""
+    width, height = size
+    rng = np.random.default_rng(seed)
+    pixels = np.linspace(40, 200, width)[None, :, None] + rng.normal(0, 12, (height, width, 3))
+    if level is not None:
+        pixels = np.full((height, width, 3), float(level))
+    stream = BytesIO()
+    Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(stream, format_)
+    return stream.getvalue()
+
+
+@pytest.fixture(name="picture")
+def picture_fixture() -> Callable[..., bytes]:
+    """Draw an encoded picture."""
+    return picture
+
+
+@pytest.fixture
+def source() -> Callable[[Path], SourceFile]:
+    """Name a file as the kernel does."""
+    return lambda path: SourceFile(path, path.name, digest_file(path), path.stat().st_size)
+
+
+@pytest.fixture
+def small_drive(drive_file: Callable[..., DriveFile]) -> Callable[..., Path]:
+    """A whole small drive: three pictures, five signals, two fixes, one attachment."""
+
+    def write(name: str = "a.mcap", *, drive: str | None = "alpha", start: int = START, **options: Any) -> Path:
+        file = drive_file(name, **options)
+        if drive is not None:
+            file.drive(drive=drive, region="DE", time_of_day="day", clock="measured")
+        for index in range(3):
+            file.see(start + index * 500_000_000, picture(index))
+        for index in range(5):
+            file.say("/car/speed", start + index * 200_000_000, {"speed_mps": 1.5 * index}, "Speed")
+        for index in range(2):
+            file.locate(start + index * 900_000_000, 48.0 + index / 1000, 9.0)
+        return file.attach("note.txt", b"hello").done()
+
+    return write
+
+
+def rows(batches: Sequence[Any]) -> list[dict[str, Any]]:
+    """Give the rows of batches."""
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+@pytest.fixture(name="rows")
+def rows_fixture() -> Callable[..., list[dict[str, Any]]]:
+    """Give the rows of batches."""
+    return rows

@@ -1,0 +1,161 @@
+"""A drive as it was judged: what the record will say of it, and the measures of its images. Its messages stay in the file."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tracecore.stage import SourceFile
+from tracecore_ingest.log import AttachmentFacts
+from tracecore_ingest.messages import Role
+from tracecore_ingest.places import Fixes
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["MEASURED", "UNSTATED", "Drive", "ImageColumn", "TopicFacts"]
+
+MEASURED = "measured"
+UNSTATED = "unstated"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """One channel's messages, counted."""
+
+    topic: str
+    schema: str | None
+    encoding: str
+    messages: int
+    role: Role
+
+
+@dataclass(slots=True)
+class ImageColumn:
+    """Measures of a camera channel's images in the order of the file; `encodings` is None where an image was not decoded."""
+
+    encodings: list[str | None] = field(default_factory=list)
+    widths: array[int] = field(default_factory=lambda: array("l"))
+    heights: array[int] = field(default_factory=lambda: array("l"))
+    lumas: array[float] = field(default_factory=lambda: array("d"))
+    hashes: array[int] = field(default_factory=lambda: array("Q"))
+
+    @property
+    def decoded(self) -> int:
+        """How many images were decoded."""
+        return sum(encoding is not None for encoding in self.encodings)
+
+
+@dataclass(slots=True)
+class Drive:
+    """One judged drive.
+
+    Attributes:
+        source: the file as found.
+        path: where to read it: the found file, once adopted the stored one.
+        name: the metadata record's, else the file's stem.
+        metadata: the key-value pairs of the metadata record `drive`.
+        clock: `measured`, what the drive says of its clock, or `unstated`.
+        topics: its channels that hold messages, by topic.
+        start_ns: first log time, None without messages.
+        end_ns: last log time.
+        fixes: its GNSS fixes.
+        images: measures of its images, by channel id.
+        attachments: what is attached to the file.
+        profile: of the MCAP header.
+        library: what wrote the file.
+        inexact: messages with numbers that JSON does not know, by topic.
+        undecoded: messages that were counted only, by (topic, why).
+        unchecked: messages that no checksum covers.
+        data_section_checked: whether one checksum covers the whole data section, metadata and schemas with it.
+    """
+
+    source: SourceFile
+    path: Path
+    name: str
+    metadata: Mapping[str, str]
+    clock: str
+    topics: tuple[TopicFacts, ...]
+    start_ns: int | None
+    end_ns: int | None
+    fixes: Fixes
+    images: dict[int, ImageColumn]
+    attachments: tuple[AttachmentFacts, ...]
+    profile: str
+    library: str
+    inexact: Counter[str]
+    undecoded: Counter[tuple[str, str]]
+    unchecked: int
+    data_section_checked: bool
+
+    @property
+    def messages(self) -> int:
+        """All messages of the file."""
+        return sum(topic.messages for topic in self.topics)
+
+    @property
+    def sensors(self) -> list[str]:
+        """Topics of its cameras."""
+        return sorted({topic.topic for topic in self.topics if topic.role is Role.FRAME})
+
+    @property
+    def signals(self) -> list[str]:
+        """Topics of its signals."""
+        return sorted({topic.topic for topic in self.topics if topic.role is Role.SIGNAL})
+
+    def facet(self) -> dict[str, JSON]:
+        """Give the facet `tracecore_drive`."""
+        bounds = self.fixes.bounds()
+        return {
+            "drive": self.name,
+            "start_ns": None if self.start_ns is None else str(self.start_ns),
+            "end_ns": None if self.end_ns is None else str(self.end_ns),
+            "topics": [
+                {"topic": topic.topic, "schema": topic.schema, "encoding": topic.encoding, "messages": topic.messages} for topic in self.topics
+            ],
+            "messages": self.messages,
+            "metadata": dict(self.metadata),
+            "clock": self.clock,
+            "place": None
+            if bounds is None
+            else {"bounds": {"south": bounds.south, "west": bounds.west, "north": bounds.north, "east": bounds.east}, "fixes": len(self.fixes)},
+            "sensors": list(self.sensors),
+            "attachments": [{"name": item.name, "media_type": item.media_type, "size_bytes": item.size_bytes} for item in self.attachments],
+            "profile": self.profile,
+            "library": self.library,
+            "checksums": {"data_section": self.data_section_checked, "messages_without": self.unchecked},
+        }
+
+    def without_time_or_place(self) -> list[str]:
+        """Say what of time and place was not measured; empty where both were."""
+        found = []
+        if self.clock == UNSTATED:
+            found.append("nothing says that its clock is a measured one")
+        elif self.clock != MEASURED:
+            found.append(f"its clock is '{self.clock}'")
+        if not len(self.fixes):
+            found.append("it holds no GNSS fix")
+        return found
+
+    def unknowns(self) -> list[tuple[str, str]]:
+        """Give what the file does not tell, or what was not read of it."""
+        found: list[tuple[str, str]] = []
+        if missing := self.without_time_or_place():
+            found.append(("time and place", f"drive {self.name}: {' and '.join(missing)}"))
+        if self.undecoded:
+            listed = ", ".join(f"{count} of {topic} ({why})" for (topic, why), count in sorted(self.undecoded.items()))
+            found.append(("messages not decoded", f"drive {self.name}: counted and kept in the drive log, but in no table: {listed}"))
+        if self.inexact:
+            listed = ", ".join(f"{count} of {topic}" for topic, count in sorted(self.inexact.items()))
+            found.append(
+                ("numbers that are none", f"drive {self.name}: messages hold NaN or Infinity, which JSON does not know; they read as null: {listed}")
+            )
+        if self.unchecked:
+            found.append(
+                (
+                    "content checksums",
+                    f"drive {self.name}: no checksum covers {self.unchecked} of its {self.messages} messages, so damage could go unseen",
+                )
+            )
+        return found

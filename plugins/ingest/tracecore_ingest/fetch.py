@@ -1,0 +1,83 @@
+"""Fetch messages of a sound file in any order, opening each chunk once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tracecore_ingest.chunks import MESSAGE, read_chunk, read_record
+from tracecore_ingest.log import UNCHUNKED, Place
+from tracecore_ingest.records import HEAD
+
+__all__ = ["Portion", "fetch", "portions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A stretch of one topic's messages, from `start` to before `stop` in the order of time."""
+
+    place: Place
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def portions(places: Sequence[Place], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
+    """Cut topics into groups that memory holds: several small topics together, a large one in several groups; the order stays.
+
+    Args:
+        places: topics in the order in which they are wanted.
+        limit_bytes: message data of one group; a single larger message makes a group of its own.
+        limit_messages: messages of one group.
+    """
+    group: list[Portion] = []
+    held = count = 0
+    for place in places:
+        start = 0
+        total = np.concatenate([np.zeros(1, np.int64), np.cumsum(place.sizes)])
+        while start < len(place):
+            fits = int(np.searchsorted(total, total[start] + limit_bytes - held, "right")) - 1
+            stop = max(start, min(fits, start + limit_messages - count))
+            if stop == start and not group:
+                stop = start + 1
+            if stop > start:
+                group.append(Portion(place, start, stop))
+                held += int(total[stop] - total[start])
+                count += stop - start
+            start = stop
+            if start < len(place):
+                yield group
+                group, held, count = [], 0, 0
+    if group:
+        yield group
+
+
+def fetch(path: Path, group: Sequence[Portion]) -> list[bytes]:
+    """Give the data of a group's messages, in its order.
+
+    Args:
+        path: the file.
+        group: what is wanted.
+    """
+    chunks = np.concatenate([portion.place.chunks[portion.start : portion.stop] for portion in group])
+    offsets = np.concatenate([portion.place.offsets[portion.start : portion.stop] for portion in group])
+    sizes = np.concatenate([portion.place.sizes[portion.start : portion.stop] for portion in group])
+    found: list[bytes] = [b""] * len(chunks)
+    order = np.argsort(chunks, kind="stable")
+    bounds = np.flatnonzero(np.diff(chunks[order])) + 1
+    for run in np.split(order, bounds):
+        chunk = int(chunks[run[0]])
+        if chunk == UNCHUNKED:
+            for i in run.tolist():
+                found[i] = read_record(path, int(offsets[i])).body[MESSAGE.size :]
+            continue
+        content = read_chunk(path, chunk)
+        starts = (offsets[run] + (HEAD.size + MESSAGE.size)).tolist()
+        for i, start, size in zip(run.tolist(), starts, sizes[run].tolist(), strict=True):
+            found[i] = content[start : start + size]
+    return found

@@ -1,0 +1,14 @@
+"""What this plugin brings to tracecore."""
+
+from __future__ import annotations
+
+import tracecore as tc
+from tracecore_ingest.stage import Mcap
+
+__all__ = ["tracecore_register_stages"]
+
+
+@tc.hookimpl
+def tracecore_register_stages() -> list[type[tc.Stage]]:
+    """Bring the stage `mcap`."""
+    return [Mcap]

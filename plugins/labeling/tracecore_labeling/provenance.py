@@ -1,0 +1,84 @@
+"""Who labeled, when, with what and by which guideline: what a label file says of its labels' origin.
+
+People enter the record as pseudonyms alone. A file may give them directly (`"labeler": "annotator-07"`), or map whatever it calls people by to
+pseudonyms in `info.labelers`. What looks like a name is left out and stated as unknown: a name that has once entered a ledger
+can't be taken out again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+__all__ = ["Provenance", "is_pseudonym", "provenance_of"]
+
+# A pseudonym has a digit, or ends in random hex, and has nothing that names have: no capitals, spaces, dots or @.
+_PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0-9_-]{2,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What is known of a label's origin; None where the file doesn't say. `name_left_out` says that it gave a name where a pseudonym was expected."""
+
+    labeler: str | None
+    labeled_at: str | None
+    tool: str | None
+    guideline: str | None
+    qa: str | None
+    name_left_out: bool = False
+
+
+def is_pseudonym(text: str) -> bool:
+    """Say whether a text can stand for a person without naming one: `labeler-3f9c`, `w17`."""
+    return _PSEUDONYM.fullmatch(text) is not None
+
+
+def provenance_of(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> Provenance:
+    """Read an annotation's origin, from itself, else from what the file's `info` says of all.
+
+    Args:
+        annotation: may have `labeler`, `labeled_at`, `tool`, `guideline`, `qa`.
+        info: may have `tool`, `guideline`, `labeled_at`, and `labelers`, a mapping from the file's own names to pseudonyms.
+
+    Raises:
+        ValueError: a value of the wrong type; the message goes behind the annotation's name.
+    """
+    given = _text(annotation, "labeler")
+    labelers = info.get("labelers")
+    known = labelers if isinstance(labelers, dict) else {}
+    labeler = str(known[given]) if given is not None and given in known else given
+    if labeler is not None and not is_pseudonym(labeler):
+        labeler = None
+    return Provenance(
+        labeler=labeler,
+        labeled_at=_time(annotation, info),
+        tool=_text(annotation, "tool") or _text(info, "tool"),
+        guideline=_text(annotation, "guideline") or _text(info, "guideline"),
+        qa=_text(annotation, "qa"),
+        name_left_out=given is not None and labeler is None,
+    )
+
+
+def _text(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ValueError(f"has a '{key}' that is no text: {value!r}")  # noqa: TRY004  # caught with the others and named with its file
+    return value
+
+
+def _time(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
+    text = _text(annotation, "labeled_at") or _text(info, "labeled_at")
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise ValueError(f"has a 'labeled_at' that is no RFC 3339 time with a zone: {text!r}")
+    return text

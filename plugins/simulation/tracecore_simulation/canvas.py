@@ -1,0 +1,106 @@
+"""The canvas: colors, what glows by itself, and which object each pixel shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from tracecore_simulation.camera import Point2
+
+__all__ = ["FINER", "Canvas", "Color"]
+
+Color = tuple[int, int, int]
+FINER = 2  # drawn at twice the size, then averaged: edges without steps
+
+
+class Canvas:
+    """One frame while it is drawn, back to front.
+
+    Args:
+        width: of the finished picture, px.
+        height: px.
+        glowing: whether things may glow (dusk and night); by day that layer is left out.
+    """
+
+    def __init__(self, width: int, height: int, *, glowing: bool) -> None:
+        self.width, self.height = width, height
+        size = (width * FINER, height * FINER)
+        self._image = Image.new("RGB", size)
+        self._color = ImageDraw.Draw(self._image, "RGBA")
+        self._glow_image = Image.new("RGB", size) if glowing else None
+        self._glow = ImageDraw.Draw(self._glow_image) if self._glow_image else None
+        self._ids_image = Image.new("L", (width, height))
+        self._ids = ImageDraw.Draw(self._ids_image)
+        self.subject = 0
+        """Number of the object being drawn; 0 for scenery."""
+
+    def paint(self, pixels: npt.NDArray[np.uint8]) -> None:
+        """Lay a whole background of the finished size under everything."""
+        self._image.paste(Image.fromarray(pixels).resize(self._image.size, Image.Resampling.BILINEAR))
+
+    def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, mark: bool = True) -> None:
+        """Fill a polygon.
+
+        Args:
+            points: corners in px of the finished picture.
+            color: its color by daylight.
+            glow: the light it gives off by itself.
+            alpha: 0 clear to 255 opaque.
+            mark: whether it belongs to the object's outline.
+        """
+        if len(points) < 3 or not self._visible(points):
+            return
+        fine = [(u * FINER, v * FINER) for u, v in points]
+        self._color.polygon(fine, fill=(*color, alpha))
+        if self._glow is not None and alpha == 255:
+            self._glow.polygon(fine, fill=glow or (0, 0, 0))
+        if mark:
+            self._ids.polygon(list(points), fill=self.subject)
+
+    def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, alpha: int = 255, mark: bool = True) -> None:
+        """Fill an ellipse of half axes `rx` and `ry`, in px of the finished picture."""
+        u, v = center
+        if rx <= 0.2 or ry <= 0.2 or not self._visible([(u - rx, v - ry), (u + rx, v + ry)]):
+            return
+        box = [(u - rx) * FINER, (v - ry) * FINER, (u + rx) * FINER, (v + ry) * FINER]
+        self._color.ellipse(box, fill=(*color, alpha))
+        if self._glow is not None and alpha == 255:
+            self._glow.ellipse(box, fill=glow or (0, 0, 0))
+        if mark:
+            self._ids.ellipse([u - rx, v - ry, u + rx, v + ry], fill=self.subject)
+
+    def limb(self, start: Point2, end: Point2, thickness: float, color: Color, *, mark: bool = True) -> None:
+        """Draw a straight limb: a bar with a width in px."""
+        du, dv = end[0] - start[0], end[1] - start[1]
+        length = max((du * du + dv * dv) ** 0.5, 1e-6)
+        nu, nv = -dv / length * thickness / 2, du / length * thickness / 2
+        bar = [(start[0] + nu, start[1] + nv), (end[0] + nu, end[1] + nv), (end[0] - nu, end[1] - nv), (start[0] - nu, start[1] - nv)]
+        self.polygon(bar, color, mark=mark)
+
+    def _visible(self, points: Sequence[Point2]) -> bool:
+        us, vs = [point[0] for point in points], [point[1] for point in points]
+        return min(us) < self.width and max(us) > 0 and min(vs) < self.height and max(vs) > 0
+
+    def marked(self) -> npt.NDArray[np.uint8]:
+        """Give the number of the object that each pixel shows, (height, width)."""
+        return np.asarray(self._ids_image)
+
+    def count(self, subject: int) -> int:
+        """Count the pixels that show an object now."""
+        return int(self._ids_image.histogram()[subject])
+
+    def colors(self) -> npt.NDArray[np.float32]:
+        """Give the colors by daylight, (height, width, 3), 0 to 1."""
+        return _unit(self._image)
+
+    def glows(self) -> npt.NDArray[np.float32] | None:
+        """Give the light that things give off by themselves, (height, width, 3), 0 to 1; None by day."""
+        return None if self._glow_image is None else _unit(self._glow_image)
+
+
+def _unit(image: Image.Image) -> npt.NDArray[np.float32]:
+    """Average an image down to the finished size, 0 to 1."""
+    return np.asarray(image.reduce(FINER), dtype=np.float32) * np.float32(1 / 255)

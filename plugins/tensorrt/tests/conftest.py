@@ -1,0 +1,68 @@
+"""A small detector with random weights, as a training would leave it, and its export."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.utils import canonicalize_name
+from tracecore.distributions import source_digest
+
+CONFIG: dict[str, Any] = {
+    "v": 1,
+    "type": "tracecore.model",
+    "architecture": {"entry_point": "center-detector", "width": 0.25},
+    "classes": ["car", "pedestrian"],
+    "input": {"name": "image", "height": 64, "width": 96, "channels": 3, "layout": "NCHW", "range": "0..1 RGB", "resize": "stretch"},
+    "decode": {"stride": 4, "window": 3, "detections": 25},
+}
+
+
+def write_torch_model(folder: Path, *, seed: int = 3) -> Path:
+    """Write model.safetensors and config.json with random weights; norms too, or they would be left out of the export."""
+    import torch
+    from safetensors.torch import save_file
+
+    (entry,) = entry_points(group="tracecore.models", name="center-detector")
+    assert entry.dist is not None
+    config = CONFIG | {"architecture": CONFIG["architecture"] | {"source_digest": source_digest(canonicalize_name(entry.dist.name))}}
+    folder.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = entry.load()(config)
+        state = module.state_dict()
+        for name, tensor in state.items():
+            if name.endswith("running_var"):
+                tensor.uniform_(0.5, 1.5)
+            elif name.endswith("running_mean"):
+                tensor.uniform_(-0.2, 0.2)
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def torch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory as the stage `torch-detector` writes it."""
+    return write_torch_model(tmp_path_factory.mktemp("torch_model"))
+
+
+@pytest.fixture(scope="session")
+def graph(torch_model: Path) -> Any:
+    """Its ONNX graph."""
+    from tracecore_tensorrt.graph import export_graph
+    from tracecore_tensorrt.models import load_detector
+
+    return export_graph(load_detector(torch_model).module, height=64, width=96, opset=20)
+
+
+@pytest.fixture(scope="session")
+def onnx_model(graph: Any, torch_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model directory as the stage `onnx` writes it."""
+    folder = tmp_path_factory.mktemp("onnx_model")
+    (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+    (folder / "config.json").write_bytes((torch_model / "config.json").read_bytes())
+    return folder

@@ -1,0 +1,228 @@
+"""The stages `onnx` and `tensorrt`, run by the real executor."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import onnx
+import pytest
+import tracecore as tc
+from kernel_world import World, given
+from tracecore.executor import Outcome
+from tracecore.host import PluginHost, RegisteredStage
+from tracecore.task import Task
+from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import digest_bytes
+from tracecore_tensorrt import device
+from tracecore_tensorrt.builder import choose_builder
+from tracecore_tensorrt.check import ParityCheck
+from tracecore_tensorrt.compile import recipe_digest
+
+pytest.importorskip("tensorrt_rtx", reason="no builder of engines for this platform")
+
+LOG = logging.getLogger("test")
+Supply = Callable[[World, Path], Outcome]
+
+
+def supply(world: World, folder: Path) -> Outcome:
+    """Record a model directory as if a stage had made it."""
+
+    class Handed(tc.Stage):
+        """Hand on a model."""
+
+        kind = tc.StageKind.TRAIN
+        model = tc.Output("model")
+
+        class Params(tc.Params):
+            folder: str
+
+        def run(self, context: tc.Context, params: Any) -> None:
+            shutil.copytree(folder, context.path(self.model), dirs_exist_ok=True)
+
+    stage = RegisteredStage(Handed, "handed", "tracecore-tensorrt", "0")
+    return world.executor.execute(Task("test", "given", stage, {"folder": str(folder)}, {}, 7, None, world.base))
+
+
+def compile_(world: World, model: Outcome, **params: Any) -> Any:
+    outcome = world.run("engine", "compile", "tensorrt", {"model": given(model, "model")}, **params)
+    return outcome.outputs["engine"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+
+
+def test_a_model_is_exported_compared_and_checked(world: World, torch_model: Path, onnx_model: Path) -> None:
+    outcome = world.run("onnx", "export", "onnx", {"model": given(supply(world, torch_model), "model")})
+    folder = world.store.open(outcome.outputs["onnx"])
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.onnx"]
+    assert (folder / "model.onnx").read_bytes() == (onnx_model / "model.onnx").read_bytes()
+    onnx.checker.check_model(str(folder / "model.onnx"), full_check=True)
+    config = json.loads((folder / "config.json").read_text())
+    assert config["classes"] == ["car", "pedestrian"]
+    assert config["onnx"]["opset"] == 20
+    facets: Any = outcome.outputs["onnx"].facets
+    assert facets["tracecore_parity"]["max_abs_difference"] < 1e-5
+    assert facets["tracecore_parity"]["against"].startswith("torch ")
+    assert facets["tracecore_parity"]["samples"] == 4
+    (check,) = outcome.checks
+    assert check.name == "parity"
+    assert check.success
+    assert not outcome.outputs["onnx"].unknowns
+
+
+def test_an_export_with_other_code_than_the_training_says_so(world: World, torch_model: Path, tmp_path: Path) -> None:
+    older = tmp_path / "older"
+    shutil.copytree(torch_model, older)
+    config = json.loads((older / "config.json").read_text())
+    config["architecture"]["source_digest"] = "sha256:" + "0" * 64
+    (older / "config.json").write_text(json.dumps(config))
+    outcome = world.run("onnx", "export", "onnx", {"model": given(supply(world, older), "model")}, samples=1)
+    (unknown,) = outcome.outputs["onnx"].unknowns
+    assert unknown.what == "architecture source"
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda config: config["architecture"].update(entry_point="centre-detector"), "architecture 'centre-detector', which no installed plugin offers. Did you mean 'center-detector'"),
+        (lambda config: config["classes"].append("tram"), "weights don't fit architecture 'center-detector'"),
+        (lambda config: config.pop("input"), "lacks what is needed to build and run it"),
+    ],
+)
+def test_a_model_that_can_not_be_built_again_is_a_clear_error(world: World, torch_model: Path, tmp_path: Path, change: Any, sentence: str) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(torch_model, broken)
+    config = json.loads((broken / "config.json").read_text())
+    change(config)
+    (broken / "config.json").write_text(json.dumps(config))
+    with pytest.raises(tc.UsageProblem, match=sentence):
+        world.run("onnx", "export", "onnx", {"model": given(supply(world, broken), "model")})
+
+
+def test_the_parity_check_stands_or_falls_with_what_was_measured() -> None:
+    class Seen:
+        ports = ("onnx",)
+        params: dict[str, Any] = {}
+
+        class target:  # noqa: N801  # stands for an attribute
+            facets: dict[str, Any] = {"tracecore_parity": {"against": "torch", "max_abs_difference": 0.004, "tolerance": 1e-3, "samples": 4}}
+
+    judged = ParityCheck().run(Seen())  # type: ignore[arg-type]  # a check context with no more than the check asks
+    assert not judged.success
+    assert judged.message == "The exported model does not answer as torch: greatest difference 0.004, at most 0.001 allowed."
+    Seen.params = {"tolerance": 0.01}
+    assert ParityCheck().run(Seen()).success  # type: ignore[arg-type]  # likewise
+    Seen.target.facets = {}
+    assert not ParityCheck().run(Seen()).success  # type: ignore[arg-type]  # likewise
+
+
+def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "accelerator", lambda: None)
+    engine = compile_(world, supply(world, onnx_model), target="SM89", precision="fp16")
+    path = world.store.open(engine)
+    assert path.read_bytes()[:4] in (b"ftrt", b"ptrt")
+    facet: Any = engine.facets["tracecore_engine"]
+    assert facet["engine_bytes"] == path.stat().st_size > 100_000
+    assert facet["builder"] == "tensorrt_rtx"
+    assert facet["compute_capability"] == "SM89"
+    assert facet["precision"] == "fp16"
+    assert facet["onnx"]["digest"] == digest_bytes((onnx_model / "model.onnx").read_bytes())
+    assert facet["onnx"]["ref"].startswith("model/test.given@")
+    assert facet["layers"]["types"]["convolution"] == 19
+    assert facet["layers"]["output_types"]["half"] > 19
+    assert facet["inputs"][0]["built_for"]["max"] == [8, 3, 64, 96]
+    assert facet["half_precision_graph"]["max_abs_difference"] < 0.02
+    assert facet["executed"] is False
+    assert facet["why"] == "There is no GPU of SM89 on this machine: it has none."
+    assert [(unknown.what, unknown.why) for unknown in engine.unknowns] == [("not executed", facet["why"])]
+    assert "tracecore_parity" not in engine.facets
+
+
+def test_two_builds_have_one_recipe_and_another_setting_has_another(world: World, onnx_model: Path) -> None:
+    model = supply(world, onnx_model)
+    recipes = {}
+    for name, params in {
+        "one": {"target": "SM86", "precision": "fp32"},
+        "again": {"target": ["SM86"], "precision": "fp32", "samples": 2},
+        "fp16": {"target": "SM86", "precision": "fp16"},
+        "tf32": {"target": "SM86", "precision": "tf32"},
+        "both": {"target": ["SM120", "SM86"], "precision": "fp32"},
+        "turned": {"target": ["SM86", "SM120"], "precision": "fp32", "samples": 3},
+    }.items():
+        facet: Any = compile_(world, model, **params).facets["tracecore_engine"]
+        recipes[name] = facet["recipe_digest"]
+        assert facet["flags"] == (["TF32"] if name == "tf32" else [])
+        assert ("half" in facet["layers"]["output_types"]) == (name == "fp16")
+    assert recipes["one"] == recipes["again"]
+    assert recipes["both"] == recipes["turned"]
+    assert len(set(recipes.values())) == 4
+
+
+def test_a_recipe_is_the_digest_of_its_canonical_json() -> None:
+    found = recipe_digest("sha256:ab", {"precision": "fp16"}, "tensorrt_rtx", "1.7", ["SM89"])
+    text = b'{"builder":{"name":"tensorrt_rtx","version":"1.7"},"config":{"precision":"fp16"},"onnx":"sha256:ab","target":["SM89"],"type":"tracecore.engine_recipe","v":1}'
+    assert found == digest_bytes(text)
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"target": "SM90"}, r"tensorrt_rtx .* builds for SM75, SM80, SM86, SM89, SM120, SM121; found target 'SM90'"),
+        ({"target": "ada"}, "one compute capability or several different ones, written SM89"),
+        ({"target": ["SM89", "SM89"]}, "several different ones"),
+        ({"precision": "int8"}, "precision"),
+    ],
+)
+def test_a_target_or_precision_that_can_not_be_is_a_clear_error(world: World, onnx_model: Path, params: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(tc.UsageProblem, match=sentence):
+        compile_(world, supply(world, onnx_model), **params)
+
+
+def test_a_torch_model_must_be_exported_first(world: World, torch_model: Path) -> None:
+    with pytest.raises(tc.UsageProblem, match="built from model.onnx, which the model lacks; it holds config.json, model.safetensors. Export it first"):
+        compile_(world, supply(world, torch_model))
+
+
+def test_a_graph_that_the_builder_can_not_read_fails_the_run_with_its_reason(world: World, onnx_model: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(onnx_model, broken)
+    model = onnx.load(str(broken / "model.onnx"))
+    next(node for node in model.graph.node if node.op_type == "TopK").op_type = "Bernoulli"
+    (broken / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(tc.RunFailed, match="tensorrt_rtx .* can't read the ONNX graph: .*Bernoulli"):
+        compile_(world, supply(world, broken), precision="fp32")
+
+
+def test_without_any_builder_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(tc.UsageProblem, match='No engine can be built: tensorrt can\'t be imported .*pip install "tensorrt-rtx"'):
+        choose_builder("auto", ["SM89"], None, LOG)
+
+
+def test_the_data_centre_builder_is_taken_for_the_gpu_that_is_here_and_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    data_centre = ModuleType("tensorrt")
+    data_centre.__version__ = "10.13"  # type: ignore[attr-defined]  # a module's own attribute
+    monkeypatch.setitem(sys.modules, "tensorrt", data_centre)
+    assert choose_builder("auto", ["SM90"], "SM90", LOG).name == "tensorrt"
+    assert choose_builder("auto", ["SM89"], "SM90", LOG).name == "tensorrt_rtx"
+    assert choose_builder("auto", ["SM89"], None, LOG).name == "tensorrt_rtx"
+    with pytest.raises(tc.UsageProblem, match="tensorrt builds only for the GPU of its machine"):
+        choose_builder("tensorrt", ["SM89"], "SM90", LOG)
+
+
+def test_why_an_engine_is_not_executed_names_the_gpu_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "accelerator", lambda: "NVIDIA H200, 9.0")
+    assert device.present_capability() == "SM90"
+    assert device.why_not_executed(["SM89"], "SM90") == "There is no GPU of SM89 on this machine: its GPU is of SM90."
+    monkeypatch.setattr(device, "accelerator", lambda: None)
+    assert device.present_capability() is None

@@ -1,0 +1,65 @@
+"""Half precision written into the graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tracecore import RunFailed, UsageProblem
+from tracecore_tensorrt.graph import describe
+from tracecore_tensorrt.half import to_half
+from tracecore_tensorrt.parity import compare, run_onnx, sample_images
+
+
+def small_graph(operator: str, weight: float = 1.0) -> onnx.ModelProto:
+    """An operator before a convolution."""
+    nodes = [helper.make_node(operator, ["image"], ["a"], name="first"), helper.make_node("Conv", ["a", "w"], ["scores"], name="conv")]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 8, 8]) for name in ("image", "scores")]
+    weights = numpy_helper.from_array(np.full((1, 1, 1, 1), weight, np.float32), "w")
+    return helper.make_model(helper.make_graph(nodes, "g", value[:1], value[1:], [weights]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_every_convolution_computes_in_half_precision_and_the_decoding_in_single(graph: Any) -> None:
+    half = to_half(graph)
+    types = {tensor.name: tensor.data_type for tensor in half.graph.initializer}
+    for node in half.graph.node:
+        if node.op_type == "Conv":
+            assert types[node.input[1]] == TensorProto.FLOAT16
+        if node.op_type in ("Sigmoid", "TopK", "GatherElements", "Exp"):
+            assert not any(name.endswith(".half") for name in node.input)
+
+
+def test_inputs_and_outputs_stay_as_they_were(graph: Any) -> None:
+    before, after = describe(graph), describe(to_half(graph))
+    assert (after["inputs"], after["outputs"]) == (before["inputs"], before["outputs"])
+
+
+def test_it_answers_nearly_as_single_precision_does(graph: Any) -> None:
+    images = sample_images(3, height=64, width=96, seed=5)
+    one, other = (run_onnx(model.SerializeToString(), images, threads=2) for model in (graph, to_half(graph)))
+    parity = compare(one, other, height=64, width=96)
+    assert 0 < parity.scores < 0.01
+
+
+def test_the_same_graph_gives_the_same_bytes_and_is_left_as_it_was(graph: Any) -> None:
+    before = graph.SerializeToString(deterministic=True)
+    assert to_half(graph).SerializeToString(deterministic=True) == to_half(graph).SerializeToString(deterministic=True)
+    assert graph.SerializeToString(deterministic=True) == before
+
+
+def test_a_convolution_may_give_an_output_itself() -> None:
+    model = to_half(small_graph("Relu"))
+    assert describe(model)["outputs"] == [{"name": "scores", "type": "float", "shape": [1, 1, 8, 8]}]
+
+
+def test_an_operator_it_does_not_know_is_refused_by_name() -> None:
+    with pytest.raises(UsageProblem, match=r"operator Tanh \(first\) before a convolution"):
+        to_half(small_graph("Tanh"))
+
+
+def test_a_weight_beyond_half_precision_is_refused_by_name() -> None:
+    with pytest.raises(RunFailed, match="Weight w holds 100000; fp16 ends at 65504"):
+        to_half(small_graph("Relu", 1e5))

@@ -1,0 +1,217 @@
+"""The two builders of engines behind one face: data-centre `tensorrt`, and `tensorrt-rtx`, which builds ahead of time for GPUs that aren't here."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from tracecore import RunFailed, UsageProblem
+
+__all__ = ["INSTALL", "Builder", "Built", "build", "choose_builder", "run_logger"]
+
+INSTALL = (
+    'Install one: pip install "tensorrt-rtx" builds for GPUs that are not here; '
+    "the data-centre builder comes from NVIDIA's own index: pip install tensorrt --extra-index-url https://pypi.nvidia.com."
+)
+_NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """An installed builder.
+
+    Attributes:
+        name: of its module: `tensorrt` or `tensorrt_rtx`.
+        version: of it.
+        module: imported.
+        ahead: whether it builds for GPUs that aren't here.
+    """
+
+    name: str
+    version: str
+    module: ModuleType
+    ahead: bool
+
+    def targets(self) -> list[str]:
+        """Name the compute capabilities it can build for ahead of time (`SM89`); none for a builder that builds for the GPU that is there."""
+        capability = getattr(self.module, "ComputeCapability", None)
+        names = [name for name in getattr(capability, "__members__", {}) if name not in _NO_CAPABILITY]
+        return sorted(names, key=lambda name: int(re.sub(r"\D", "", name))) if self.ahead else []
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An engine and what can be known of it without running it.
+
+    Attributes:
+        engine: its bytes.
+        layers: of the network before the builder fused it: count, by type, by type of what they give.
+        inputs: name, type, shape, and the shapes it was built for.
+        outputs: name, type, shape.
+        flags: set on the builder.
+        messages: how many lines the builder logged, by severity.
+    """
+
+    engine: bytes
+    layers: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    outputs: list[dict[str, Any]]
+    flags: list[str]
+    messages: dict[str, int]
+
+
+def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log: logging.Logger) -> Builder:
+    """Choose a builder: the data-centre one where it is installed and the target is the GPU that is here, else the one that builds ahead of time.
+
+    Args:
+        wanted: `auto`, `tensorrt` or `tensorrt_rtx`.
+        targets: compute capabilities asked for.
+        present: of the GPU on this machine, or None.
+        log: told why a builder was passed over.
+
+    Raises:
+        UsageProblem: none is installed, or none can build for the targets.
+    """
+    reasons = []
+    for name in ("tensorrt", "tensorrt_rtx") if wanted == "auto" else (wanted,):
+        try:
+            module = importlib.import_module(name)
+        except ImportError as error:
+            reasons.append(f"{name} can't be imported ({error})")
+            continue
+        builder = Builder(name, str(module.__version__), module, ahead=name == "tensorrt_rtx")
+        if not builder.ahead and list(targets) != [present]:
+            reasons.append(f"{name} builds only for the GPU of its machine ({present or 'none here'}), not for {', '.join(targets)}")
+            log.info("%s", reasons[-1])
+            continue
+        if builder.ahead and (unknown := [target for target in targets if target not in builder.targets()]):
+            raise UsageProblem(
+                f"{name} {builder.version} builds for {', '.join(builder.targets())}; found target {unknown[0]!r}. Choose one of those."
+            )
+        return builder
+    raise UsageProblem(f"No engine can be built: {'; '.join(reasons)}. {INSTALL}")
+
+
+def build(
+    builder: Builder,
+    graph: bytes,
+    *,
+    targets: Sequence[str],
+    tf32: bool,
+    batch: int,
+    optimization: int,
+    workspace_mib: int | None,
+    log: logging.Logger,
+) -> Built:
+    """Build an engine. The network is strongly typed: it computes in the types that the graph names, and in no others.
+
+    Args:
+        builder: which.
+        graph: ONNX.
+        targets: compute capabilities, one engine for all of them.
+        tf32: whether factors in single precision may be rounded to TF32.
+        batch: most images at once, where the graph leaves their number open.
+        optimization: 0 quick to 5 thorough.
+        workspace_mib: most memory for scratch on the GPU; the builder's own limit without.
+        log: told what the builder says.
+
+    Raises:
+        RunFailed: the builder refuses the graph or gives no engine.
+    """
+    trt = builder.module
+    logger = run_logger(trt, log)
+    make = trt.Builder(logger)
+    network = make.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(graph):
+        errors = "; ".join(str(parser.get_error(number)) for number in range(parser.num_errors))
+        raise RunFailed(f"{builder.name} {builder.version} can't read the ONNX graph: {errors or logger.last}.")
+    config = make.create_builder_config()
+    config.builder_optimization_level = optimization
+    if workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
+    (config.set_flag if tf32 else config.clear_flag)(trt.BuilderFlag.TF32)
+    if builder.ahead:
+        config.num_compute_capabilities = len(targets)
+        for place, target in enumerate(targets):
+            config.set_compute_capability(getattr(trt.ComputeCapability, target), place)
+    inputs = _profile(make, config, network, batch)
+    # what it is made of is read now: an engine can be neither opened nor inspected without a GPU
+    layers = _layers(network)
+    outputs = [_tensor(network.get_output(number)) for number in range(network.num_outputs)]
+    serialized = make.build_serialized_network(network, config)
+    if serialized is None:
+        raise RunFailed(f"{builder.name} {builder.version} built no engine for {', '.join(targets)}: {logger.last or 'it gave no reason'}.")
+    flags = sorted(name for name, flag in trt.BuilderFlag.__members__.items() if config.get_flag(flag))
+    return Built(bytes(serialized), layers, inputs, outputs, flags, dict(logger.counts))
+
+
+def _profile(make: Any, config: Any, network: Any, batch: int) -> list[dict[str, Any]]:
+    """Say for how many images the engine is built, where the graph leaves it open."""
+    inputs = []
+    profile = make.create_optimization_profile()
+    open_ = False
+    for number in range(network.num_inputs):
+        tensor = network.get_input(number)
+        shape = list(tensor.shape)
+        described = _tensor(tensor)
+        if -1 in shape:
+            if shape[0] != -1 or -1 in shape[1:]:
+                raise RunFailed(f"Input {tensor.name!r} has shape {shape}; only the number of images may be left open.")
+            least, most = (1, *shape[1:]), (batch, *shape[1:])
+            profile.set_shape(tensor.name, least, least, most)
+            described["built_for"] = {"min": list(least), "opt": list(least), "max": list(most)}
+            open_ = True
+        inputs.append(described)
+    if open_:
+        config.add_optimization_profile(profile)
+    return inputs
+
+
+def _tensor(tensor: Any) -> dict[str, Any]:
+    return {"name": tensor.name, "type": tensor.dtype.name.lower(), "shape": list(tensor.shape)}
+
+
+def _layers(network: Any) -> dict[str, Any]:
+    types: Counter[str] = Counter()
+    gives: Counter[str] = Counter()
+    for number in range(network.num_layers):
+        layer = network.get_layer(number)
+        types[layer.type.name.lower()] += 1
+        if layer.num_outputs:
+            gives[layer.get_output(0).dtype.name.lower()] += 1
+    return {"count": network.num_layers, "types": dict(sorted(types.items())), "output_types": dict(sorted(gives.items()))}
+
+
+def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
+    """Give a logger of the builder's own kind that hands every line on to the run's log."""
+    levels = {
+        trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
+        trt.ILogger.Severity.ERROR: logging.ERROR,
+        trt.ILogger.Severity.WARNING: logging.WARNING,
+        trt.ILogger.Severity.INFO: logging.INFO,
+        trt.ILogger.Severity.VERBOSE: logging.DEBUG,
+    }
+
+    class RunLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base comes from whichever builder is installed
+        """Hands on, counts, and keeps the last error for the failure's sentence."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.counts: Counter[str] = Counter()
+            self.last = ""
+
+        def log(self, severity: Any, message: str) -> None:
+            level = levels.get(severity, logging.INFO)
+            self.counts[logging.getLevelName(level).lower()] += 1
+            if level == logging.ERROR:
+                self.last = message.strip()
+            log.log(level, "%s", message)
+
+    return RunLogger()

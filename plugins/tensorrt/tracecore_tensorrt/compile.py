@@ -1,0 +1,202 @@
+"""The stage `tensorrt`: an ONNX model in, one engine file out, with all that can be known of it where it was built."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import field_validator
+
+import tracecore as tc
+from tracecore_schemas.canonical import digest_bytes, digest_json
+
+if TYPE_CHECKING:
+    from tracecore_tensorrt.builder import Builder
+
+__all__ = ["TensorRT", "recipe_digest"]
+
+_TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 2e-2}
+
+
+class TensorRT(tc.Stage):
+    """Build a TensorRT engine for named GPUs, and run it where there is one.
+
+    Engine bytes are not reproducible; the recipe digest says that two engines were made alike.
+    """
+
+    kind = tc.StageKind.COMPILE
+    name = "tensorrt"
+    model = tc.Input("model", description="model.onnx and config.json")
+    engine = tc.Output("engine", file="model.engine", description="serialized engine: native code for the GPUs it names")
+
+    class Params(tc.Params):
+        """What to build."""
+
+        target: str | tuple[str, ...] = tc.Field("SM89", description="compute capability of the GPU, or several for one engine: SM86, SM89")
+        precision: Literal["fp32", "tf32", "fp16"] = tc.Field(
+            "fp16", description="of the convolutional part (the decoding is always single precision); tf32 rounds what products are made of"
+        )
+        builder: Literal["auto", "tensorrt", "tensorrt_rtx"] = tc.Field(
+            "auto", description="auto takes tensorrt where it is installed and the target is the GPU that is here, else tensorrt_rtx"
+        )
+        batch: int = tc.Field(8, ge=1, le=1024, description="most images at once")
+        optimization: int = tc.Field(3, ge=0, le=5, description="the builder's optimization level")
+        workspace_mib: int | None = tc.Field(None, ge=1, le=1 << 20, description="most scratch memory on the GPU; where not given, the builder's own")
+        samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which the engine is compared with ONNX, where it can run")
+        tolerance: float | None = tc.Field(
+            None,
+            gt=0,
+            lt=1,
+            description="greatest difference of a score, or of a box as a share of the input; where not given, 0.001 for fp32, else 0.02",
+        )
+
+        @field_validator("target")
+        @classmethod
+        def _compute_capabilities(cls, target: str | tuple[str, ...]) -> str | tuple[str, ...]:
+            named = (target,) if isinstance(target, str) else target
+            if not named or len(set(named)) != len(named) or not all(re.fullmatch(r"SM\d{2,3}", each) for each in named):
+                raise ValueError("target must be one compute capability or several different ones, written SM89")
+            return target
+
+        @property
+        def targets(self) -> list[str]:
+            """The compute capabilities in ascending order: their order in the program means nothing."""
+            return [self.target] if isinstance(self.target, str) else sorted(self.target, key=lambda target: int(target[2:]))
+
+        @property
+        def settings(self) -> dict[str, Any]:
+            """What the builder is told, as the recipe names it."""
+            return {
+                "precision": self.precision,
+                "batch": self.batch,
+                "optimization": self.optimization,
+                "workspace_mib": self.workspace_mib,
+                "strongly_typed": True,
+            }
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Build, then run where that can be."""
+        # the builder and onnx take long to import: only where they are used
+        import onnx
+
+        from tracecore_tensorrt.builder import build, choose_builder
+        from tracecore_tensorrt.device import present_capability
+        from tracecore_tensorrt.graph import describe
+        from tracecore_tensorrt.half import to_half
+        from tracecore_tensorrt.models import read_config
+
+        folder: Path = context.read(self.model)
+        config = read_config(folder)
+        source = _read_onnx(folder)
+        targets, present = params.targets, present_capability()
+        builder = choose_builder(params.builder, targets, present, context.log)
+        graph = onnx.load_model_from_string(source)
+        # the network computes in the types that the graph names: half precision must stand there
+        compiled = to_half(graph).SerializeToString(deterministic=True) if params.precision == "fp16" else source
+        context.progress(0, 2, f"building for {', '.join(targets)} with {builder.name} {builder.version}")
+        built = build(
+            builder,
+            compiled,
+            targets=targets,
+            tf32=params.precision == "tf32",
+            batch=params.batch,
+            optimization=params.optimization,
+            workspace_mib=params.workspace_mib,
+            log=context.log,
+        )
+        (context.path(self.engine) / "model.engine").write_bytes(built.engine)
+        context.progress(1, 2, "built")
+        executed = self._execute(context, params, builder, built.engine, source, compiled, config["input"], present)
+        artifact = context.artifact(self.model)
+        context.describe(
+            self.engine,
+            "tracecore_engine",
+            {
+                "builder": builder.name,
+                "builder_version": builder.version,
+                "compute_capability": ", ".join(targets),
+                "precision": params.precision,
+                "engine_bytes": len(built.engine),
+                "recipe_digest": recipe_digest(digest_bytes(source), params.settings, builder.name, builder.version, targets),
+                "config": params.settings,
+                "onnx": {"ref": artifact.ref if artifact else None, "digest": digest_bytes(source), "opset": describe(graph)["opset"]},
+                "inputs": built.inputs,
+                "outputs": built.outputs,
+                "layers": built.layers,
+                "flags": built.flags,
+                "messages": built.messages,
+                **executed,
+            },
+        )
+        context.progress(2, 2)
+
+    def _execute(
+        self,
+        context: tc.Context,
+        params: Params,
+        builder: Builder,
+        engine: bytes,
+        source: bytes,
+        compiled: bytes,
+        shape: dict[str, Any],
+        present: str | None,
+    ) -> dict[str, Any]:
+        """Compare what was built with its source as far as this machine can, and say how far that was."""
+        from tracecore_tensorrt.device import run_engine, why_not_executed
+        from tracecore_tensorrt.parity import compare, run_onnx, sample_images
+
+        height, width = shape["height"], shape["width"]
+        tolerance = params.tolerance or _TOLERANCE[params.precision]
+        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
+        reference = run_onnx(source, images, threads=context.threads)
+        facts: dict[str, Any] = {}
+        if compiled != source:
+            # what half precision alone costs is known without a GPU: onnxruntime computes the very graph that the engine was built from
+            cost = compare(reference, run_onnx(compiled, images, threads=context.threads), height=height, width=width)
+            facts["half_precision_graph"] = cost.facet(against="single precision; both by onnxruntime, the engine not run", tolerance=tolerance)
+        why = why_not_executed(params.targets, present)
+        if why is not None:
+            context.unknown("not executed", why, port=self.engine)
+            context.log.info("engine not executed: %s", why)
+            return {**facts, "executed": False, "why": why}
+        parity = compare(reference, run_engine(builder, engine, images, log=context.log), height=height, width=width)
+        context.describe(self.engine, "tracecore_parity", parity.facet(against="ONNX by onnxruntime", tolerance=tolerance))
+        if parity.max_abs_difference > tolerance:
+            raise tc.RunFailed(
+                f"The engine does not answer as its ONNX model does: greatest difference {parity.max_abs_difference:.3g} "
+                f"({parity.unmatched} boxes without a partner), at most {tolerance:g} allowed. Choose a higher precision, or set tolerance."
+            )
+        return {**facts, "executed": True, "executed_on": present}
+
+
+def _read_onnx(folder: Path) -> bytes:
+    try:
+        return (folder / "model.onnx").read_bytes()
+    except FileNotFoundError:
+        found = ", ".join(sorted(each.name for each in folder.iterdir()))
+        raise tc.UsageProblem(
+            f"An engine is built from model.onnx, which the model lacks; it holds {found}. Export it first with stage 'onnx'."
+        ) from None
+
+
+def recipe_digest(onnx_digest: str, config: dict[str, Any], builder: str, version: str, targets: list[str]) -> str:
+    """Give the digest of what an engine is made by: two engines of one recipe are the same to an auditor, though their bytes differ.
+
+    Args:
+        onnx_digest: of the bytes of `model.onnx`.
+        config: the builder's settings.
+        builder: its name.
+        version: its version.
+        targets: compute capabilities, in ascending order.
+    """
+    return digest_json(
+        {
+            "v": 1,
+            "type": "tracecore.engine_recipe",
+            "onnx": onnx_digest,
+            "config": config,
+            "builder": {"name": builder, "version": version},
+            "target": list(targets),
+        }
+    )

@@ -1,0 +1,71 @@
+"""The stage `onnx`: a trained model in, one ONNX file out, and how far it answers like its source."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import tracecore as tc
+
+__all__ = ["Onnx"]
+
+
+class Onnx(tc.Stage):
+    """Export a detector to one ONNX file with its decoding inside, compared with torch.
+
+    The same model gives the same bytes wherever it is exported.
+    """
+
+    kind = tc.StageKind.EXPORT
+    name = "onnx"
+    model = tc.Input("model", description="a torch model: model.safetensors and config.json")
+    onnx = tc.Output("model", checks=["parity"], description="model.onnx and config.json")
+
+    class Params(tc.Params):
+        """How to export."""
+
+        opset: int = tc.Field(20, ge=18, le=22, description="ONNX operator set")
+        tolerance: float = tc.Field(1e-3, gt=0, lt=1, description="greatest difference of a score, or of a box as a share of the input's longer side")
+        samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which both are compared")
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Export, check, compare, write."""
+        # torch takes seconds to import: only where it is used
+        import torch
+
+        from tracecore_tensorrt.graph import describe, export_graph
+        from tracecore_tensorrt.models import load_detector
+        from tracecore_tensorrt.parity import Detections, compare, run_onnx, sample_images
+
+        detector = load_detector(context.read(self.model))
+        height, width = detector.config["input"]["height"], detector.config["input"]["width"]
+        trained_with = detector.config["architecture"].get("source_digest")
+        if trained_with != detector.source_digest:
+            context.unknown(
+                "architecture source",
+                f"The model was trained with architecture source {trained_with} and exported with {detector.source_digest}: "
+                "nobody has compared the two.",
+            )
+        context.progress(0, 3, "exporting")
+        graph = export_graph(detector.module, height=height, width=width, opset=params.opset)
+        data = graph.SerializeToString(deterministic=True)
+        context.progress(1, 3, "comparing with torch")
+        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
+        with torch.no_grad():
+            boxes, scores, classes = (value.numpy() for value in detector.module(torch.from_numpy(images)))
+        parity = compare(Detections(boxes, scores, classes), run_onnx(data, images, threads=context.threads), height=height, width=width)
+        context.log.info("greatest difference from torch: %.3g (boxes %.3g px)", parity.max_abs_difference, parity.boxes_px)
+        context.progress(2, 3, "writing")
+        folder = context.path(self.onnx)
+        (folder / "model.onnx").write_bytes(data)
+        facts = describe(graph)
+        config: dict[str, Any] = {
+            **detector.config,
+            "onnx": {"file": "model.onnx", "opset": facts["opset"], "inputs": facts["inputs"], "outputs": facts["outputs"]},
+        }
+        (folder / "config.json").write_text(
+            json.dumps(config, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
+        context.describe(self.onnx, "tracecore_onnx", {**facts, "bytes": len(data)})
+        context.describe(self.onnx, "tracecore_parity", parity.facet(against=f"torch {torch.__version__}", tolerance=params.tolerance))
+        context.progress(3, 3)

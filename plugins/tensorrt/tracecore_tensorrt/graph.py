@@ -1,0 +1,123 @@
+"""The ONNX graph of a detector: exported by torch, stripped of whatever tells where it was made, so that two clones give the same bytes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import onnx
+from google.protobuf.message import Message
+
+__all__ = ["INPUT", "OUTPUTS", "describe", "export_graph", "strip"]
+
+INPUT = "image"
+OUTPUTS = ("boxes", "scores", "classes")
+_BATCH = "N"
+
+
+def export_graph(module: Any, *, height: int, width: int, opset: int) -> onnx.ModelProto:
+    """Export a detector with its decoding, for any number of images.
+
+    Args:
+        module: its forward takes [N, 3, H, W] and gives boxes, scores, classes.
+        height: H.
+        width: W.
+        opset: ONNX operator set.
+
+    Returns:
+        The checked graph, weights inside, stripped.
+    """
+    import torch
+
+    # two images, not one: the exporter takes a size of 1 for a constant
+    example = torch.zeros(2, 3, height, width)
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (example,),
+            dynamo=True,
+            external_data=False,
+            opset_version=opset,
+            input_names=[INPUT],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={INPUT: {0: torch.export.Dim(_BATCH, min=1, max=4096)}},
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program.")
+    model = strip(program.model_proto)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove documentation and metadata at every level: torch writes stack traces with absolute paths there.
+
+    Args:
+        model: changed in place.
+
+    Returns:
+        The same model.
+    """
+    _clear(model)
+    # '2.13.0+cpu' and '2.13.0+cu130' export the same graph
+    model.producer_version = model.producer_version.partition("+")[0]
+    return model
+
+
+def _clear(message: Message) -> None:
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for each in value if field.is_repeated else (value,):
+                _clear(each)
+
+
+def describe(model: onnx.ModelProto) -> dict[str, Any]:
+    """Say what a graph is: versions, operators, inputs and outputs with their shapes."""
+    operators = Counter(node.op_type for node in model.graph.node)
+    return {
+        "opset": next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        "ir_version": model.ir_version,
+        "producer": f"{model.producer_name} {model.producer_version}".strip(),
+        "nodes": len(model.graph.node),
+        "operators": dict(sorted(operators.items())),
+        "weights": sum(_size(tensor) for tensor in model.graph.initializer),
+        "inputs": [_value(value) for value in model.graph.input],
+        "outputs": [_value(value) for value in model.graph.output],
+    }
+
+
+def _size(tensor: onnx.TensorProto) -> int:
+    size = 1
+    for dimension in tensor.dims:
+        size *= dimension
+    return size
+
+
+def _value(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    kind = value.type.tensor_type
+    shape = [dimension.dim_param if dimension.HasField("dim_param") else dimension.dim_value for dimension in kind.shape.dim]
+    return {"name": value.name, "type": cast("str", onnx.TensorProto.DataType.Name(kind.elem_type)).lower(), "shape": shape}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes to its own developers off the terminal."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,88 @@
+"""Trained models as stages hand them on: weights and what they mean, built again without importing the plugin that trained them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore import UsageProblem
+from tracecore.distributions import source_digest
+from tracecore.suggest import suggestion
+from tracecore_schemas.strict_json import loads_strict
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["GROUP", "Detector", "load_detector", "read_config"]
+
+GROUP = "tracecore.models"
+"""Entry-point group of architectures: a name gives a factory from `config.json` to a module whose forward gives boxes, scores and classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """A model, ready to be run or exported.
+
+    Attributes:
+        module: with its weights, in evaluation mode.
+        config: its `config.json`.
+        source_digest: of the code that the architecture was built from now; `config` says which it was trained with.
+    """
+
+    module: nn.Module
+    config: dict[str, Any]
+    source_digest: str | None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read a model's `config.json`.
+
+    Raises:
+        UsageProblem: it is missing, broken, or lacks what is needed to run the model.
+    """
+    try:
+        config: dict[str, Any] = loads_strict((folder / "config.json").read_bytes())
+        inputs = config["input"]
+        _ = config["architecture"]["entry_point"], config["classes"], int(inputs["height"]), int(inputs["width"]), int(inputs["channels"])
+    except FileNotFoundError:
+        found = ", ".join(sorted(each.name for each in folder.iterdir())) or "nothing"
+        raise UsageProblem(f"The model holds no config.json, which says how to build and run it; it holds {found}.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageProblem(f"The model's config.json lacks what is needed to build and run it ({type(error).__name__}: {error}).") from error
+    return config
+
+
+def load_detector(folder: Path) -> Detector:
+    """Build a model's architecture and load its weights.
+
+    Args:
+        folder: with `config.json` and `model.safetensors`.
+
+    Raises:
+        UsageProblem: no installed plugin has its architecture, or the weights don't fit it.
+    """
+    import safetensors
+    from safetensors.torch import load_file
+
+    config = read_config(folder)
+    entry = _architecture(config["architecture"]["entry_point"])
+    try:
+        module: nn.Module = entry.load()(config)
+        module.load_state_dict(load_file(folder / "model.safetensors"))
+    except (FileNotFoundError, safetensors.SafetensorError, RuntimeError, KeyError) as error:
+        raise UsageProblem(
+            f"The weights in model.safetensors don't fit architecture {entry.name!r} as installed ({entry.value}): {error}."
+        ) from error
+    return Detector(module.eval(), config, source_digest(entry.dist.name.lower().replace("_", "-")) if entry.dist else None)
+
+
+def _architecture(name: str) -> EntryPoint:
+    known = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name not in known:
+        raise UsageProblem(
+            f"The model is of architecture {name!r}, which no installed plugin offers. {suggestion(name, known)} "
+            'Install the plugin that trained it; for the detector of tracecore\'s own: pip install "tracecore-training".'
+        )
+    return known[name]

@@ -1,0 +1,94 @@
+"""What the detector should have said: heat maps and box sides from labeled boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["IGNORED", "Targets", "draw_targets"]
+
+IGNORED = -1
+"""Class of a box that is no example: one box for many objects. What is found inside it counts neither for nor against."""
+
+_REACH = 0.54  # share of a box that its Gaussian covers, and 3 standard deviations of a whole extent (TTFNet, Liu et al. 2019, section 3.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Targets of one batch.
+
+    Attributes:
+        heat: [N, C, h, w], 1 at each object's center cell and falling off around it.
+        counted: [N, 1, h, w], 0 where nothing counts.
+        sides: [N, 4, h, w], distances to the box's sides in input pixels, where `weight` is above 0.
+        weight: [N, h, w], how much each cell's box counts: each object's cells sum to about the log of its area.
+        objects: number of center cells.
+    """
+
+    heat: Tensor
+    counted: Tensor
+    sides: Tensor
+    weight: Tensor
+    objects: int
+
+
+def draw_targets(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], *, count: int, height: int, width: int, stride: int) -> Targets:
+    """Draw the targets of a batch.
+
+    Every cell near an object's center learns its box, not only the center itself: many times the examples per step (TTFNet, Liu et al. 2019).
+
+    Args:
+        boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
+        classes: per image [B], index of the class, or `IGNORED`.
+        count: number of classes C.
+        height: of the input, px.
+        width: of the input, px.
+        stride: px per cell.
+
+    Returns:
+        The targets.
+    """
+    rows, columns = height // stride, width // stride
+    heat = np.zeros((len(boxes), count, rows, columns), np.float32)
+    counted = np.ones((len(boxes), 1, rows, columns), np.float32)
+    sides = np.ones((len(boxes), 4, rows, columns), np.float32)
+    weight = np.zeros((len(boxes), rows, columns), np.float32)
+    center_x = np.arange(columns, dtype=np.float32) * stride + stride / 2
+    center_y = np.arange(rows, dtype=np.float32) * stride + stride / 2
+    objects = 0
+    for image, (of_image, classes_of_image) in enumerate(zip(boxes, classes, strict=True)):
+        # the largest first: where objects overlap, the cell learns the smallest, which is mostly the nearer one's part or the harder one
+        areas = (of_image[:, 2] - of_image[:, 0]) * (of_image[:, 3] - of_image[:, 1])
+        for number in np.argsort(-areas, kind="stable"):
+            x1, y1, x2, y2 = (float(value) for value in of_image[number])
+            if classes_of_image[number] == IGNORED:
+                counted[image, 0, int(y1 // stride) : int(y2 // stride) + 1, int(x1 // stride) : int(x2 // stride) + 1] = 0
+                continue
+            column = min(int((x1 + x2) / 2 // stride), columns - 1)
+            row = min(int((y1 + y2) / 2 // stride), rows - 1)
+            across, x_from, x_to = _bell(column, (x2 - x1) / stride, columns)
+            down, y_from, y_to = _bell(row, (y2 - y1) / stride, rows)
+            bell = np.outer(down, across)
+            of_class = heat[image, classes_of_image[number], y_from:y_to, x_from:x_to]
+            np.maximum(of_class, bell, out=of_class)
+            weight[image, y_from:y_to, x_from:x_to] = bell * (np.log(max(areas[number], 1.0) + 1.0) / bell.sum())
+            sides[image, 0, y_from:y_to, x_from:x_to] = center_x[x_from:x_to] - x1
+            sides[image, 1, y_from:y_to, x_from:x_to] = (center_y[y_from:y_to] - y1)[:, None]
+            sides[image, 2, y_from:y_to, x_from:x_to] = x2 - center_x[x_from:x_to]
+            sides[image, 3, y_from:y_to, x_from:x_to] = (y2 - center_y[y_from:y_to])[:, None]
+            objects += 1
+    counted = np.maximum(counted, heat.max(axis=1, keepdims=True) == 1)  # a real object inside a crowd still counts
+    return Targets(torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(sides), torch.from_numpy(weight), objects)
+
+
+def _bell(center: int, extent: float, cells: int) -> tuple[NDArray[np.float32], int, int]:
+    """Give a Gaussian around a cell along one axis, cut to the map, and where it lies (from, to)."""
+    radius = int(extent / 2 * _REACH)
+    sigma = (2 * radius + 1) / 6
+    start, stop = max(center - radius, 0), min(center + radius + 1, cells)
+    offsets = np.arange(start, stop, dtype=np.float32) - center
+    return np.exp(-(offsets**2) / (2 * sigma**2)).astype(np.float32), start, stop

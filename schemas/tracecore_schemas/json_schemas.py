@@ -1,0 +1,74 @@
+"""JSON Schemas (draft 2020-12) of what other tools read: the answer of `trace`, and the predicate of a sealed build.
+
+Exported snapshots lie in `schemas/json/`; `python -m tracecore_schemas.json_schemas schemas/json` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from tracecore_schemas.build import BUILD_PREDICATE
+from tracecore_schemas.trace import Trace
+
+__all__ = ["build_predicate", "export", "trace_answer"]
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+_DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
+_HEX = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+_WHOLE_REF = {"type": "string", "pattern": "^[a-z_]+/[^@/]+(/[^@/]+)*@(sha256:)?[0-9a-f]{64}$"}
+_TEXT = {"type": "string"}
+_PSEUDONYM = {"type": ["string", "null"]}
+
+
+def trace_answer() -> dict[str, Any]:
+    """Give the schema of what `tracecore trace --json` prints."""
+    found = TypeAdapter(Trace).json_schema(ref_template="#/$defs/{model}")
+    return {"$schema": _DRAFT, "$id": "urn:tracecore:trace:1", **found}
+
+
+def build_predicate() -> dict[str, Any]:
+    """Give the schema of the predicate in a build's in-toto Statement (docs/formats/build.md)."""
+    return {
+        "$schema": _DRAFT,
+        "$id": BUILD_PREDICATE,
+        "title": "Predicate of a sealed build",
+        **_closed(
+            type={"const": BUILD_PREDICATE},
+            name={**_TEXT, "minLength": 1},
+            program=_WHOLE_REF,
+            artifacts={"type": "array", "items": _closed(role=_TEXT, ref=_WHOLE_REF, run={**_TEXT, "format": "uuid"})},
+            gates={
+                "type": "array",
+                "items": _closed(name=_TEXT, passed={"type": "boolean"}, waived={"type": "boolean"}, measured={}, required={}, message=_TEXT),
+            },
+            waivers={"type": "array", "items": _closed(gate=_TEXT, reason={**_TEXT, "minLength": 1}, until={**_TEXT, "format": "date"}, by=_TEXT)},
+            approver=_PSEUDONYM,
+            content_digest=_DIGEST,
+            run={**_TEXT, "format": "uuid"},
+            ledger=_closed(origin=_TEXT, position={"type": "integer", "minimum": 0}, root=_HEX),
+            checkpoint={**_TEXT, "description": "signed note over the ledger at that position"},
+            sealed_at={**_TEXT, "format": "date-time"},
+            key={**_HEX, "description": "id of the key that signed"},
+        ),
+    }
+
+
+def export(folder: Path, schemas: dict[str, dict[str, Any]]) -> None:
+    """Write schemas as `<name>.schema.json`, two spaces of indent, so that a change is a readable difference."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, schema in schemas.items():
+        (folder / f"{name}.schema.json").write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _closed(**properties: Any) -> dict[str, Any]:
+    """Give an object schema whose members are all required and no other is allowed."""
+    return {"type": "object", "properties": properties, "required": sorted(properties), "additionalProperties": False}
+
+
+if __name__ == "__main__":
+    export(Path(sys.argv[1]), {"trace": trace_answer(), "build": build_predicate()})

@@ -1,0 +1,116 @@
+"""Check suites over the shared tables, as data: assertions in Great Expectations' own words.
+
+A suite says nothing of how it is run: the kernel runs each by Great Expectations and records it as a run of its own. Which suite fits which table
+is the stage's to say (`Output("dataset", checks=["not_empty", "unique_frame_ids"])`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tracecore_schemas.kinds import Severity
+
+__all__ = ["SUITES", "Suite"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One named suite.
+
+    Attributes:
+        name: what stages and programs call it by.
+        description: one sentence for people.
+        expectations: `{"type": "expect_…", "kwargs": {…}}`, in Great Expectations' words.
+        severity: what a failure means unless the program says otherwise.
+    """
+
+    name: str
+    description: str
+    expectations: tuple[Mapping[str, Any], ...]
+    severity: Severity = Severity.BLOCKING
+
+
+def _expect(type_: str, **kwargs: Any) -> Mapping[str, Any]:
+    return {"type": type_, "kwargs": kwargs}
+
+
+def _not_null(*columns: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple(_expect("expect_column_values_to_not_be_null", column=column) for column in columns)
+
+
+def _between(column: str, low: float | None, high: float | None = None, *, strict_min: bool = False) -> Mapping[str, Any]:
+    return _expect("expect_column_values_to_be_between", column=column, min_value=low, max_value=high, strict_min=strict_min)
+
+
+def _greater(column: str, than: str) -> Mapping[str, Any]:
+    return _expect("expect_column_pair_values_a_to_be_greater_than_b", column_A=column, column_B=than, ignore_row_if="either_value_is_missing")
+
+
+_NOT_EMPTY = _expect("expect_table_row_count_to_be_between", min_value=1)
+
+SUITES: tuple[Suite, ...] = (
+    Suite("not_empty", "The table has at least one row.", (_NOT_EMPTY,)),
+    Suite(
+        "unique_frame_ids",
+        "No frame stands twice in the table.",
+        (*_not_null("frame_id"), _expect("expect_column_values_to_be_unique", column="frame_id")),
+    ),
+    Suite(
+        "unique_label_ids",
+        "No label stands twice in the same revision.",
+        (*_not_null("label_id"), _expect("expect_compound_columns_to_be_unique", column_list=["label_id", "revision"])),
+    ),
+    Suite(
+        "frames_complete",
+        "Every frame has a drive, a sensor, a time, a size and a mean luma from 0 to 1.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "encoding", "drive_log"),
+            _between("luma", 0, 1),
+            _between("width", 1),
+            _between("height", 1),
+            _expect("expect_column_values_to_match_regex", column="dhash", regex="^[0-9a-f]{16}$"),
+        ),
+    ),
+    Suite(
+        "signals_complete",
+        "Every signal message has a drive, a topic and a time, and none stands twice.",
+        (
+            *_not_null("drive", "topic", "timestamp_ns", "sequence"),
+            _expect("expect_compound_columns_to_be_unique", column_list=["drive", "topic", "sequence"]),
+        ),
+    ),
+    Suite(
+        "labels_in_image",
+        "Every box has a size and begins inside its image.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "geometry"),
+            _between("width", 0, strict_min=True),
+            _between("height", 0, strict_min=True),
+            _between("x", 0),
+            _between("y", 0),
+            _expect(
+                "expect_column_pair_values_a_to_be_greater_than_b", column_A="image_width", column_B="x", ignore_row_if="either_value_is_missing"
+            ),
+            _expect(
+                "expect_column_pair_values_a_to_be_greater_than_b", column_A="image_height", column_B="y", ignore_row_if="either_value_is_missing"
+            ),
+        ),
+    ),
+    Suite(
+        "events_complete",
+        "Every event names its frame, its type and its class, and none stands twice.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "event_id", "type", "category"),
+            _expect("expect_column_values_to_be_unique", column="event_id"),
+            _expect("expect_column_values_to_be_in_set", column="type", value_set=["false_positive", "miss"]),
+        ),
+    ),
+    Suite(
+        "scores_in_range",
+        "Scores and overlaps lie from 0 to 1.",
+        (_between("score", 0, 1), _between("iou", 0, 1)),
+    ),
+)
+"""Every built-in suite."""

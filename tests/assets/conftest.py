@@ -1,0 +1,59 @@
+"""A project folder with the toy plugin installed, two drive files and a program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from toy_plugin import PROGRAM, install, write_drives
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a program in it, a workspace beside it, and the command line to use on both."""
+
+    folder: Path
+    site: Path
+
+    @property
+    def program(self) -> Path:
+        return self.folder / "toy.yaml"
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "ws"
+
+    def write(self, text: str) -> Path:
+        self.program.write_text(text)
+        return self.program
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.site), "TRACECORE_PLUGINS": "toy", "TRACECORE_HOME": str(self.workspace)}
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="session")
+def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture
+def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    monkeypatch.syspath_prepend(str(toy_site))
+    monkeypatch.setenv("TRACECORE_PLUGINS", "toy")
+    monkeypatch.delenv("TRACECORE_HOME", raising=False)
+    made = Project(tmp_path, toy_site)
+    made.write(PROGRAM)
+    write_drives(tmp_path / "drives")
+    yield made

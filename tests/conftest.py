@@ -1,0 +1,45 @@
+"""What all tests share: a home of their own, no plugins but those they ask for, no talk with the world."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tracecore import distributions
+from tracecore.environment import current_environment
+from tracecore.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep a test from the developer's own workspace, settings and allow-lists."""
+    for name in ("TRACECORE_CATALOG_URL", "TRACECORE_STORE_URL", "TRACECORE_PLUGINS", "TRACECORE_TRACE_PLUGINS", "TRACECORE_DEBUG", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GX_ANALYTICS_ENABLED", "false")
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A fresh workspace."""
+    return Workspace.create(tmp_path / "workspace", slug="test")
+
+
+@pytest.fixture
+def fresh_distributions() -> Iterator[None]:
+    """Forget what is known of installed distributions, before and after a test that installs some."""
+    cached = (
+        distributions.installed,
+        distributions.source_digest,
+        distributions.distribution_digest,
+        distributions.closure_digest,
+        current_environment,
+    )
+    for each in cached:
+        each.cache_clear()
+    yield
+    for each in cached:
+        each.cache_clear()

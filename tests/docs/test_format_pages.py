@@ -1,0 +1,100 @@
+"""What docs/formats says can be implemented from the page alone, and is what the code does."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jsonschema import Draft202012Validator
+from markdown_pages import ROOT, examples
+
+from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
+from tracecore_lineage import checkpoint, ledger, merkle
+from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.reading import parse_event
+from tracecore_schemas.canonical import digest_bytes, digest_json, jcs
+
+
+def test_the_directory_example_is_what_the_code_makes_of_such_a_directory(tmp_path: Path) -> None:
+    page = examples("docs/formats/digests.md")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "config.json").write_bytes(b'{"classes":["car"]}\n')
+    (tmp_path / "weights" / "model.bin").write_bytes(bytes(range(8)))
+    made = directory_manifest(scan_directory(tmp_path))
+    assert made.decode() == page["directory manifest"]
+    assert digest_bytes(made) == page["directory digest"]
+
+
+def test_the_delta_example_hashes_to_its_digest_by_the_page_and_by_the_code() -> None:
+    page = examples("docs/formats/digests.md")
+    manifest = json.loads(page["delta manifest"])
+    assert "sha256:" + hashlib.sha256(rfc8785.dumps(manifest)).hexdigest() == page["delta digest"]
+    files = [
+        DeltaFile(file["sha256"], file["size"], file["rows"], tuple(file["partition"].items()), file["deletion_vector"])
+        for file in reversed(manifest["files"])
+    ]
+    made = delta_manifest(manifest["schema"], manifest["partition_columns"], manifest["protocol"], manifest["configuration"], files)
+    assert digest_bytes(made) == page["delta digest"] == digest_json(manifest)
+
+
+def test_the_ledger_example_follows_from_the_page_and_is_what_the_code_computes() -> None:
+    page = examples("docs/formats/ledger.md")
+    rows = [line.split("\t") for line in page["leaves"].splitlines()]
+    hashes = []
+    for body, recorded_at, event_id, leaf in rows:
+        assert hashlib.sha256(body.encode()).hexdigest() == event_id == ledger.event_id(body.encode())
+        data = rfc8785.dumps({"v": 1, "recorded_at": recorded_at, "event_sha256": event_id})
+        assert hashlib.sha256(b"\x00" + data).hexdigest() == leaf == ledger.leaf_hash(recorded_at, body.encode()).hex()
+        hashes.append(bytes.fromhex(leaf))
+    assert jcs(json.loads(page["leaf data"])).decode() == page["leaf data"] == ledger.leaf_data(rows[0][1], rows[0][2]).decode()
+    by_hand = hashlib.sha256(b"\x01" + hashlib.sha256(b"\x01" + hashes[0] + hashes[1]).digest() + hashes[2]).hexdigest()
+    assert by_hand == page["root"] == merkle.root_of(hashes).hex()
+
+
+def test_the_checkpoint_example_verifies_by_the_page_and_by_the_code() -> None:
+    page = examples("docs/formats/ledger.md")
+    note = page["checkpoint"] + "\n"
+    text, _, signature_line = note.rpartition("\n\n")
+    origin, size, root = text.split("\n")
+    dash, name, encoded = signature_line.split()
+    assert (dash, name, int(size), base64.b64decode(root).hex()) == ("—", origin, 3, page["root"])
+    public = load_pem_public_key(page["public key"].encode() + b"\n")
+    assert isinstance(public, Ed25519PublicKey)
+    signed = base64.b64decode(encoded)
+    assert signed[:4] == hashlib.sha256(name.encode() + b"\n\x01" + public.public_bytes_raw()).digest()[:4]
+    public.verify(signed[4:], (text + "\n").encode())
+
+    key = PublicKey(public.public_bytes_raw())
+    parsed = checkpoint.parse(note)
+    assert parsed.signed_by([key]) == key
+    assert (parsed.size, parsed.root.hex()) == (3, page["root"])
+    assert key.id == page["key id"]
+
+
+def test_the_event_example_is_an_event_that_the_record_takes_and_projects() -> None:
+    page = examples("docs/formats/events.md")
+    body = jcs(json.loads(page["event"]))
+    assert hashlib.sha256(body).hexdigest() == page["event id"]
+    event = parse_event(body)
+    assert (event.kind, event.type, event.run_id) == ("run", "COMPLETE", json.loads(body)["run"]["runId"])
+
+
+def test_the_facets_of_the_event_example_keep_their_schemas() -> None:
+    event = json.loads(examples("docs/formats/events.md")["event"])
+    holders = [event["run"]["facets"], event["job"]["facets"]]
+    holders += [dataset.get(part, {}) for dataset in event["inputs"] + event["outputs"] for part in ("facets", "inputFacets", "outputFacets")]
+    ours = [(name, facet) for holder in holders for name, facet in holder.items() if name.startswith("tracecore_")]
+    assert len(ours) > 5
+    for name, facet in ours:
+        schema = json.loads((ROOT / "lineage" / "facets" / f"{name}.json").read_text(encoding="utf-8"))
+        assert [error.message for error in Draft202012Validator(schema).iter_errors(facet)] == []
+
+
+def test_every_facet_schema_is_listed_in_the_page() -> None:
+    text = (ROOT / "docs" / "formats" / "events.md").read_text(encoding="utf-8")
+    assert [path.stem for path in (ROOT / "lineage" / "facets").glob("*.json") if f"| `{path.stem}` |" not in text] == []

@@ -1,0 +1,71 @@
+"""The house is as its READMEs say: who lives where, and which doors are shut."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ["schemas", "lineage", "assets", "graphql", "plugins", "tests", "benchmarks", "docs"]
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PAGES = sorted(path for pattern in ("*.md", "*/README.md", "docs/**/*.md", "plugins/*/README.md") for path in ROOT.glob(pattern))
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "tracecore"])
+def test_each_root_folder_says_what_lives_there(folder: str) -> None:
+    assert len((ROOT / folder / "README.md").read_text(encoding="utf-8").strip()) > 200
+
+
+def test_no_root_folder_is_a_package_and_no_test_folder_either() -> None:
+    """`graphql/__init__.py` or `tests/graphql/__init__.py` would hide graphql-core from strawberry and Dagster."""
+    found = [*ROOT.glob("*/__init__.py"), *ROOT.glob("plugins/*/__init__.py"), *(ROOT / "tests").rglob("__init__.py")]
+    assert [path for path in found if path.parent.name != "tracecore"] == []
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_the_lint_contracts_hold_every_plugin(plugin: Path) -> None:
+    package = f"tracecore_{plugin.name}"
+    contracts = {contract["name"]: contract for contract in CONFIG["tool"]["importlinter"]["contracts"]}
+    assert package in contracts["Plugins don't know each other"]["modules"]
+    assert package in contracts["Plugins see tracecore and schemas alone"]["source_modules"]
+    assert package in contracts["The core knows no plugin: they enter by entry point"]["forbidden_modules"]
+    assert f"$MYPY_CONFIG_FILE_DIR/plugins/{plugin.name}" in CONFIG["tool"]["mypy"]["mypy_path"]
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_plugin_is_a_distribution_with_its_readme_tests_and_entry_point(plugin: Path) -> None:
+    project = tomllib.loads((plugin / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == f"tracecore-{plugin.name}"
+    assert project["entry-points"]["tracecore"] == {plugin.name: f"tracecore_{plugin.name}.plugin"}
+    assert (plugin / f"tracecore_{plugin.name}" / "plugin.py").is_file()
+    assert (plugin / f"tracecore_{plugin.name}" / "py.typed").is_file()
+    assert list((plugin / "tests").glob("test_*.py"))
+    assert (plugin / "README.md").read_text(encoding="utf-8").count("\n") > 5
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_in_a_page_leads_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_decision_is_in_the_list() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = (folder / "README.md").read_text(encoding="utf-8")
+    assert [path.name for path in folder.glob("0*.md") if path.name not in listed] == []
+
+
+def test_the_license_is_apache_2_0_in_full() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert "Apache License\n                           Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_no_source_file_grows_beyond_400_lines() -> None:
+    sources = [path for folder in ["tracecore", *FOLDERS] for path in (ROOT / folder).rglob("*.py") if "versions" not in path.parts]
+    assert [(str(path.relative_to(ROOT)), count) for path in sources if (count := path.read_text(encoding="utf-8").count("\n")) > 400] == []

@@ -1,0 +1,121 @@
+"""A document is measured before it is validated or run: whatever it would expand to, refusing it takes milliseconds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from graphql import GraphQLError, get_introspection_query, validate
+from tracecore_graphql.documents import document, names
+from tracecore_graphql.limits import DEFAULT_LIMITS, LimitExceeded, Limits, read_document
+from tracecore_graphql.schema import schema
+
+
+def fragment_bomb(levels: int) -> str:
+    """Two spreads in each fragment: 2^levels fields from a few hundred bytes."""
+    parts = ['{trace(ref:"build/a"){...A0}}']
+    parts += [f"fragment A{n} on Trace{{...A{n + 1} ...A{n + 1}}}" for n in range(levels)]
+    parts.append(f"fragment A{levels} on Trace{{root}}")
+    return "".join(parts)
+
+
+def test_a_fragment_bomb_of_741_bytes_is_refused_in_milliseconds() -> None:
+    bomb = fragment_bomb(16)
+    bomb += "#" + " " * (741 - len(bomb) - 1)
+    assert len(bomb) == 741
+    started = time.perf_counter()
+    with pytest.raises(LimitExceeded, match=r"costs: 66536; at most 12000"):
+        read_document(bomb, {})
+    assert time.perf_counter() - started < 0.1
+
+
+def test_a_bomb_of_aliases_inside_fragments_counts_every_expansion() -> None:
+    text = "{...A} fragment A on Query{...B ...B ...B ...B} fragment B on Query{...C ...C ...C ...C} "
+    text += 'fragment C on Query{x:build(name:"a"){name} y:build(name:"b"){name}}'
+    with pytest.raises(LimitExceeded, match="has aliased fields: 32; at most 30"):
+        read_document(text, {})
+
+
+def test_a_fragment_that_spreads_itself_is_refused_and_does_not_hang() -> None:
+    with pytest.raises(LimitExceeded, match="'A' spreads itself"):
+        read_document("{...A} fragment A on Query{...B} fragment B on Query{...A}", {})
+
+
+def test_tokens_bytes_and_nesting_are_bounded_before_the_parser_runs() -> None:
+    with pytest.raises(LimitExceeded, match="more than 2000 tokens"):
+        read_document("{" + "a " * 3000 + "}", {})
+    with pytest.raises(LimitExceeded, match="bytes; at most 32768"):
+        read_document("#" + "x" * 40_000, {})
+    with pytest.raises(LimitExceeded, match="nests brackets deeper than 48"):
+        read_document("{a" * 900, {})
+    with pytest.raises(LimitExceeded, match="nests brackets deeper than 48"):
+        read_document("{a(b:" + "[" * 900, {})
+
+
+def test_a_long_chain_of_fragments_is_refused_without_exhausting_the_stack() -> None:
+    chain = "{...A0}" + "".join(f"fragment A{n} on Query{{...A{n + 1}}}" for n in range(200)) + "fragment A200 on Query{a}"
+    with pytest.raises(LimitExceeded, match="nests selections deeper than 48"):
+        read_document(chain, {})
+    unused = "{a}" + "".join(f"fragment A{n} on Query{{...A{n + 1}}}" for n in range(200)) + "fragment A200 on Query{a}"
+    with pytest.raises(LimitExceeded, match="nests selections deeper than 48"):
+        read_document(unused, {})
+
+
+def test_depth_counts_fields_through_fragments() -> None:
+    text = "{a" + "{a" * 9 + "{...F}" + "}" * 9 + "} fragment F on X{a" + "{a" * 8 + "}" * 9
+    with pytest.raises(LimitExceeded, match="is deep: 19; at most 16"):
+        read_document(text, {})
+
+
+def test_the_same_field_many_times_is_refused_before_validation_compares_all_pairs() -> None:
+    started = time.perf_counter()
+    with pytest.raises(LimitExceeded, match="'root' 1500 times"):
+        read_document('{trace(ref:"build/a"){' + "root " * 1500 + "}}", {})
+    assert time.perf_counter() - started < 0.5
+
+
+def test_a_page_multiplies_the_cost_of_what_is_asked_for_each_item() -> None:
+    each = "name ref position contentDigest statement envelope " * 8
+    text = f"query($n: Int){{builds(first: $n){{edges{{node{{{each}}}}}}}}}"
+    read_document(text, {"n": 10})
+    with pytest.raises(LimitExceeded, match="costs: 25020"):
+        read_document(text, {"n": 500})
+    with pytest.raises(LimitExceeded, match="costs: 25020"):
+        read_document(text, {"n": "many"})
+    with pytest.raises(LimitExceeded, match="costs: 25020"):
+        read_document(text.replace("$n)", "99999999999999999999)"), {})
+
+
+def test_a_dozen_traces_in_one_request_are_too_much() -> None:
+    read_document("{" + "".join(f'a{n}:trace(ref:"build/a"){{root}}' for n in range(11)) + "}", {})
+    with pytest.raises(LimitExceeded, match="costs"):
+        read_document("{" + "".join(f'a{n}:trace(ref:"build/a"){{root}}' for n in range(12)) + "}", {})
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_named_documents_keep_every_bound(name: str) -> None:
+    read_document(document(name), {})
+
+
+def test_auditors_may_introspect_with_the_standard_query() -> None:
+    read_document(get_introspection_query(), {})
+
+
+def test_what_is_no_graphql_is_a_syntax_error() -> None:
+    with pytest.raises(GraphQLError, match="Syntax Error"):
+        read_document("{builds(", {})
+    with pytest.raises(GraphQLError, match="Syntax Error"):
+        read_document("", {})
+
+
+def test_validating_the_worst_document_that_keeps_the_bounds_takes_well_under_a_second() -> None:
+    """The cost pass bounds what GraphQL's own validation may take, not only the execution."""
+    limits = Limits()
+    fields = " ".join(f"a{n % 19}" for n in range(limits.same_name * 18))
+    text = '{trace(ref:"build/a"){' + fields + "}}"
+    document_ast = read_document(text, {})
+    started = time.perf_counter()
+    validate(schema._schema, document_ast)
+    assert time.perf_counter() - started < 3
+    assert DEFAULT_LIMITS.tokens > limits.same_name * 18

@@ -1,0 +1,50 @@
+"""The schema is a committed snapshot, and the named documents are valid against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from graphql import build_schema, parse, validate
+from tracecore_graphql import trace_types
+from tracecore_graphql.documents import document, names
+from tracecore_graphql.schema import schema, sdl
+from tracecore_schemas import trace as shapes
+
+SNAPSHOT = Path(__file__).parents[2] / "graphql" / "schema.graphql"
+
+
+def test_the_committed_sdl_is_the_schema() -> None:
+    kept = SNAPSHOT.read_text(encoding="utf-8")
+    assert kept == sdl(), "The schema changed: write graphql/schema.graphql again (graphql/README.md) and note it in the Changelog."
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_named_document_is_valid_against_the_committed_sdl(name: str) -> None:
+    assert validate(build_schema(SNAPSHOT.read_text(encoding="utf-8")), parse(document(name))) == []
+
+
+def test_there_is_a_named_document_for_each_question() -> None:
+    assert set(names()) == set(schema._schema.query_type.fields)
+
+
+@pytest.mark.parametrize(
+    ("shape", "type_"),
+    [
+        (shapes.Trace, trace_types.Trace),
+        (shapes.Node, trace_types.TraceNode),
+        (shapes.RunNode, trace_types.TraceRun),
+        (shapes.Edge, trace_types.TraceEdge),
+        (shapes.Gap, trace_types.Gap),
+        (shapes.UnknownFact, trace_types.UnknownFact),
+        (shapes.Check, trace_types.TraceCheck),
+    ],
+)
+def test_graphql_has_every_field_of_the_trace_answer_and_no_other(shape: type, type_: type) -> None:
+    assert set(get_type_hints(shape)) == {field.name for field in type_.__strawberry_definition__.fields}
+
+
+def test_no_type_is_called_node() -> None:
+    assert "Node" not in schema._schema.type_map

@@ -1,0 +1,168 @@
+"""Over HTTP nothing but `/health` answers without a token, and whatever is sent, the answer is one clear sentence."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from tracecore.workspace import Workspace
+from tracecore_graphql.access import Role, TokenStore
+from tracecore_graphql.body import MAX_BODY
+from tracecore_graphql.documents import document
+from tracecore_graphql.limits import Limits
+from tracecore_graphql.server import application
+from tracecore_lineage import Record
+
+
+@pytest.fixture(scope="module")
+def tokens(workspace: Workspace) -> TokenStore:
+    return TokenStore(workspace)
+
+
+@pytest.fixture(scope="module")
+def client(record: Record, tokens: TokenStore) -> Iterator[TestClient]:
+    with TestClient(application(record, tokens), raise_server_exceptions=False) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def auditor(tokens: TokenStore) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens.create(Role.AUDITOR)}"}
+
+
+def message(response: object) -> str:
+    return response.json()["errors"][0]["message"]  # type: ignore[attr-defined, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/graphql"),
+        ("GET", "/graphql"),
+        ("GET", "/"),
+        ("GET", "/nowhere"),
+        ("POST", "/api/v1/lineage"),
+        ("GET", "/health/"),
+        ("GET", "//health"),
+    ],
+)
+@pytest.mark.parametrize("authorization", [None, "Bearer ", "Bearer wrong", "Basic YTpi", "bearer\ttcr_x", "Bearer \u00e9"])
+def test_without_a_valid_token_every_path_but_health_answers_401(client: TestClient, method: str, path: str, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization.encode()}
+    response = client.request(method, path, headers=headers, content=b"{}")
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+    assert "tracecore token create auditor" in message(response)
+
+
+def test_health_answers_without_a_token_and_says_nothing_of_the_record(client: TestClient) -> None:
+    response = client.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_the_trace_by_http_is_the_records_trace(client: TestClient, auditor: dict[str, str], record: Record) -> None:
+    response = client.post("/graphql", headers=auditor, json={"query": document("trace"), "variables": {"ref": "build/demo"}})
+    assert response.status_code == 200
+    nodes = response.json()["data"]["trace"]["nodes"]
+    assert [node["ref"] for node in nodes] == [node["ref"] for node in record.trace("build/demo")["nodes"]]
+
+
+@pytest.mark.parametrize(("role", "status"), [(Role.AUDITOR, 200), (Role.ADMIN, 200), (Role.PRODUCER, 403)])
+def test_auditors_and_admins_may_ask_and_a_producer_may_not(client: TestClient, tokens: TokenStore, role: Role, status: int) -> None:
+    response = client.post("/graphql", headers={"Authorization": f"Bearer {tokens.create(role)}"}, json={"query": "{builds{totalCount}}"})
+    assert response.status_code == status
+    if status == 403:
+        assert message(response) == "A token of the role 'producer' may not do this; it takes 'admin' or 'auditor'."
+
+
+def test_a_token_that_is_revoked_is_refused_at_once(client: TestClient, workspace: Workspace) -> None:
+    other = TokenStore(workspace)
+    headers = {"Authorization": f"Bearer {other.create(Role.AUDITOR)}"}
+    assert client.post("/graphql", headers=headers, json={"query": "{builds{totalCount}}"}).status_code == 200
+    other.revoke(other.all()[-1].id)
+    assert client.post("/graphql", headers=headers, json={"query": "{builds{totalCount}}"}).status_code == 401
+
+
+def test_with_a_token_an_unknown_path_is_404_and_a_wrong_method_405(client: TestClient, auditor: dict[str, str]) -> None:
+    assert client.get("/nowhere", headers=auditor).status_code == 404
+    response = client.get("/graphql", headers=auditor)
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "no JSON"),
+        (b"[]", "JSON object with the key 'query'"),
+        (b'{"query": 7}', "JSON object with the key 'query'"),
+        (b'{"query": "{a}", "query": "{b}"}', "stands twice"),
+        (b'{"query": "{a}", "variables": {"x": NaN}}', "NaN"),
+        (b'{"query": "\\ud800"}', "surrogate"),
+        (b'{"query": "{a}", "variables": []}', "'variables' to be an object"),
+        (b'{"query": "{a}", "operationName": 1}', "'operationName' a text"),
+        (b"\xff", "UTF-8"),
+        (b"[" * 100_000, "nested too deep"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused_in_words(client: TestClient, auditor: dict[str, str], body: bytes, sentence: str) -> None:
+    response = client.post("/graphql", headers={**auditor, "Content-Type": "application/json"}, content=body)
+    assert response.status_code == 400
+    assert sentence in message(response)
+
+
+def test_another_content_type_is_refused(client: TestClient, auditor: dict[str, str]) -> None:
+    response = client.post("/graphql", headers={**auditor, "Content-Type": "text/plain"}, content=b'{"query": "{builds{totalCount}}"}')
+    assert response.status_code == 400
+    assert "application/json" in message(response)
+
+
+def test_a_body_over_16_mib_is_413_whether_it_says_its_size_or_not(client: TestClient, auditor: dict[str, str]) -> None:
+    headers = {**auditor, "Content-Type": "application/json"}
+    response = client.post("/graphql", headers={**headers, "Content-Length": str(MAX_BODY + 1)}, content=b"{}")
+    assert response.status_code == 413
+    chunk = b" " * (1024 * 1024)
+    response = client.post("/graphql", headers=headers, content=(chunk for _ in range(17)))
+    assert response.status_code == 413
+    exactly = json.dumps({"query": "{builds{totalCount}}"}).encode().ljust(MAX_BODY)
+    assert client.post("/graphql", headers=headers, content=exactly).status_code == 200
+
+
+def test_a_document_over_a_bound_is_refused_with_400(client: TestClient, auditor: dict[str, str]) -> None:
+    response = client.post("/graphql", headers=auditor, json={"query": "{" + "a " * 5000 + "}"})
+    assert response.status_code == 400
+    assert message(response) == "The document has more than 2000 tokens."
+
+
+def test_an_error_in_the_answer_is_200_with_its_path(client: TestClient, auditor: dict[str, str]) -> None:
+    response = client.post("/graphql", headers=auditor, json={"query": '{trace(ref:"build/none"){root}}'})
+    assert response.status_code == 200
+    assert response.json()["errors"][0]["path"] == ["trace"]
+
+
+def test_a_question_that_takes_too_long_is_answered_in_time(record: Record, tokens: TokenStore, auditor: dict[str, str]) -> None:
+    released = threading.Event()
+
+    class Slow:
+        """The record, with a trace that waits."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(record, name)
+
+        def trace(self, ref: str, **options: Any) -> Any:
+            released.wait(20)
+            return record.trace(ref, **options)
+
+    with TestClient(application(Slow(), tokens, limits=Limits(seconds=0.2))) as client:
+        started = time.monotonic()
+        limited = client.post("/graphql", headers=auditor, json={"query": '{trace(ref:"build/demo"){root}}'})
+        assert time.monotonic() - started < 10
+        assert limited.status_code == 503
+        assert "took longer than 0.2 s" in message(limited)
+        released.set()

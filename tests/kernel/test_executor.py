@@ -1,0 +1,381 @@
+"""One run, in order: what is recorded, what is reused, what is refused, what a failure leaves behind."""
+
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+from kernel_world import World, given
+from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
+from tracecore.locks import try_run
+from tracecore_schemas.kinds import Media, Severity
+from tracecore_schemas.run import Artifact
+
+
+def seen(world: World) -> list[object]:
+    return sys.modules["kernelworld_plugin"].SEEN
+
+
+def states(world: World, job: str) -> list[str]:
+    return [event[2] for event in seen(world) if isinstance(event, tuple) and event[0] == "finished" and event[1] == job]
+
+
+def test_a_chain_of_stages_is_recorded_from_drive_files_to_an_engine(world: World) -> None:
+    drives = world.logs()
+    halves = world.split(drives)
+    model = world.model(halves)
+    engine = world.run("engine", "compile", "engine", {"model": given(model, "model")})
+    trace = world.record.trace(engine.outputs["engine"].ref)
+    assert trace["complete"] is True
+    assert not trace["gaps"]
+    names = {node["name"] for node in trace["nodes"]}
+    assert {"test.engine", "test.model", "test.training_set.low", "test.drives", "alpha", "beta"} <= names
+    assert {unknown["what"] for unknown in trace["unknowns"]} == {"clock"}
+    for outcome in (drives, halves, model, engine):
+        for artifact in outcome.outputs.values():
+            assert world.store.verify(artifact) == []
+    assert engine.outputs["engine"].media is Media.FILE
+    assert model.outputs["model"].media is Media.DIRECTORY
+    assert drives.outputs["numbers"].rows == 5
+    assert world.store.staged_runs() == []
+
+
+def test_an_asset_with_one_output_has_no_port_in_its_name_and_one_with_two_has(world: World) -> None:
+    drives = world.logs()
+    assert drives.outputs["numbers"].name == "test.drives"
+    assert world.split(drives).outputs["low"].name == "test.training_set.low"
+
+
+def test_the_second_time_nothing_is_made_and_the_first_run_is_named(world: World) -> None:
+    first = world.split(world.logs())
+    count = seen(world).count("split")
+    again = world.split(world.logs())
+    assert again.reused
+    assert again.run_id == first.run_id
+    assert again.outputs["low"].ref == first.outputs["low"].ref
+    assert [check.id for check in again.checks] == [check.id for check in first.checks]
+    assert seen(world).count("split") == count
+
+
+def test_a_changed_parameter_remakes_what_depends_on_it_and_nothing_else(world: World) -> None:
+    world.split(world.logs())
+    drives = world.logs()
+    changed = world.split(drives, at=6)
+    assert drives.reused
+    assert not changed.reused
+    assert not world.split(drives, at=6, seed=8).reused
+
+
+def test_a_parameter_that_makes_the_same_rows_gives_the_same_digest(world: World) -> None:
+    drives = world.logs()
+    assert world.split(drives, at=5).outputs["low"].digest == world.split(drives, at=6).outputs["low"].digest
+
+
+def test_files_that_move_are_the_same_files_and_a_changed_file_is_another(world: World) -> None:
+    first = world.logs()
+    moved = world.base / "elsewhere"
+    (world.base / "drives").rename(moved)
+    again = world.run("drives", "ingest", "logs", paths=[str(moved / "a.txt"), str(moved / "b.*")])
+    assert again.reused
+    assert again.run_id == first.run_id
+    (moved / "b.txt").write_text("beta: 4 8 15")
+    assert not world.run("drives", "ingest", "logs", paths=[str(moved)]).reused
+
+
+def test_the_same_asset_of_another_program_is_another_artifact(world: World) -> None:
+    world.logs()
+    other = world.executor.execute(replace(world.task("drives", "ingest", "logs", paths=["drives"]), program="other"))
+    assert not other.reused
+    assert other.outputs["numbers"].name == "other.drives"
+
+
+def test_what_lost_its_bytes_is_made_again(world: World) -> None:
+    model = world.model(world.split(world.logs()))
+    place = world.store.root / str(model.outputs["model"].location)
+    (place / "weights.bin").unlink()
+    again = world.model(world.split(world.logs()))
+    assert not again.reused
+    assert world.store.verify(again.outputs["model"]) == []
+
+
+def test_a_drive_log_is_recorded_by_one_child_run_however_often_it_is_ingested(world: World) -> None:
+    world.logs()
+    world.logs(factor=2)
+    trace = world.record.trace("drive_log/alpha")
+    assert [run["job"] for run in trace["runs"]] == ["test.drives.drive_log"]
+    [node] = [node for node in trace["nodes"] if node["kind"] == "drive_log"]
+    assert node["facets"]["tracecore_drive"] == {"drive": "alpha"}
+    assert node["facets"]["tracecore_origin"]["name"] == "a.txt"
+
+
+def test_a_damaged_file_is_left_out_by_name_and_the_rest_is_ingested(world: World) -> None:
+    world.drive("c.txt", "damaged")
+    drives = world.logs()
+    assert drives.outputs["numbers"].rows == 5
+    assert ("drive file not ingested", "c.txt: it says so") in {(each.what, each.why) for each in drives.outputs["numbers"].unknowns}
+
+
+def test_two_different_files_that_claim_one_drive_name_are_refused(world: World) -> None:
+    world.drive("c.txt", "alpha: 5")
+    with pytest.raises(UsageProblem, match=r"Two different files claim the name 'alpha': '.*a\.txt' and '.*c\.txt'"):
+        world.logs()
+    assert states(world, "test.drives") == ["FAIL"]
+    assert world.store.staged_runs() == []
+
+
+def test_the_same_file_twice_is_one_drive(world: World) -> None:
+    world.drive("c.txt", "alpha: 1 2 9")
+    trace = world.record.trace(world.logs().outputs["numbers"].ref)
+    assert [node["name"] for node in trace["nodes"] if node["kind"] == "drive_log"].count("alpha") == 1
+
+
+@pytest.mark.parametrize(
+    ("mode", "error", "sentence"),
+    [
+        ("raise", RunFailed, "Stage 'model' of asset 'model' failed: FloatingPointError: loss is nan at step 3."),
+        ("exit", RunFailed, "Stage 'model' of asset 'model' failed: SystemExit: 7."),
+        ("usage", UsageProblem, "Class 'tram' is outside the list."),
+        ("nan", RunFailed, "the facet 'numbers_facet' can't be recorded"),
+        ("typo", RunFailed, "the stage asked for the input 'model', which it does not declare. Known: numbers."),
+    ],
+)
+def test_whatever_a_stage_raises_fails_its_own_run_with_its_name(world: World, mode: str, error: type[Exception], sentence: str) -> None:
+    halves = world.split(world.logs())
+    with pytest.raises(error) as raised:
+        world.model(halves, mode=mode)
+    assert sentence in str(raised.value)
+    assert states(world, "test.model") == ["FAIL"]
+    assert world.store.staged_runs() == []
+    assert world.record.open_runs() == []
+    assert not world.model(halves).reused
+
+
+def test_an_interrupt_is_recorded_as_an_abort_and_goes_on(world: World) -> None:
+    halves = world.split(world.logs())
+    with pytest.raises(KeyboardInterrupt):
+        world.model(halves, mode="interrupt")
+    assert states(world, "test.model") == ["ABORT"]
+    assert world.store.staged_runs() == []
+
+
+def test_a_failure_says_where_in_the_code_but_not_where_on_this_machine(world: World) -> None:
+    with pytest.raises(RunFailed):
+        world.model(world.split(world.logs()), mode="raise")
+    [failed] = [json for json in (event.decode() for event in events(world)) if '"FAIL"' in json]
+    assert "kernelworld_plugin.py:" in failed
+    assert str(world.base) not in failed
+
+
+def events(world: World) -> list[bytes]:
+    """Every event of the ledger, as its exact bytes."""
+    import sqlite3
+
+    with sqlite3.connect(world.workspace.root / "record.db") as database:
+        return [row[0] for row in database.execute("select body from ledger_event order by seq")]
+
+
+def test_no_event_says_where_anything_lies_on_this_machine(world: World) -> None:
+    world.model(world.split(world.logs()))
+    assert all(str(world.base).encode() not in event for event in events(world))
+
+
+def test_an_output_that_was_not_written_fails_the_run_by_name(world: World) -> None:
+    model = world.model(world.split(world.logs()))
+    with pytest.raises(RunFailed, match="Stage 'engine' of asset 'engine' ended without writing its output 'engine'"):
+        world.run("engine", "compile", "engine", {"model": given(model, "model")}, write=False)
+
+
+def test_an_unknown_parameter_is_refused_with_the_nearest_right_one(world: World) -> None:
+    with pytest.raises(UsageProblem, match=r"Unknown parameter 'factr' of asset 'drives' \(stage 'logs'\)\. Did you mean 'factor'\?"):
+        world.logs(factr=2)
+
+
+def test_an_unfit_or_missing_parameter_is_named_with_what_was_found(world: World) -> None:
+    with pytest.raises(UsageProblem, match=r"Parameter 'at' of asset 'training_set' \(stage 'split'\): input should be .*, found -1\."):
+        world.split(world.logs(), at=-1)
+    with pytest.raises(UsageProblem, match=r"The parameter 'paths' of asset 'drives' \(stage 'logs'\) is missing\."):
+        world.run("drives", "ingest", "logs")
+
+
+def test_a_parameter_that_canonical_json_can_not_hold_is_refused(world: World) -> None:
+    with pytest.raises(UsageProblem, match="Parameter 'factor' of asset 'drives' can't be recorded"):
+        world.logs(factor=2**60)
+
+
+def test_missing_wrong_unknown_and_rejected_inputs_are_refused_before_anything_runs(world: World) -> None:
+    drives = world.logs()
+    halves = world.split(drives)
+    model = world.model(halves)
+    before = len(seen(world))
+    with pytest.raises(UsageProblem, match="Stage 'split' of asset 'training_set' needs a dataset 'numbers', which nothing supplies"):
+        world.run("training_set", "curate", "split")
+    with pytest.raises(UsageProblem, match="needs a dataset as 'numbers', found model/test.model@"):
+        world.run("training_set", "curate", "split", {"numbers": given(model, "model")})
+    with pytest.raises(UsageProblem, match="has no input 'number'. Did you mean 'numbers'?"):
+        world.run("training_set", "curate", "split", {"number": given(drives, "numbers")})
+    with pytest.raises(AnswerIsNo, match="was rejected by a blocking check"):
+        world.run("model", "train", "model", {"numbers": replace(given(halves, "low"), rejected=True)})
+    assert len(seen(world)) == before
+
+
+@pytest.mark.parametrize(
+    ("paths", "sentence"),
+    [
+        (["drives/gone.txt"], r"The drive file '.*drives/gone\.txt' does not exist\."),
+        (["nowhere/*.txt"], r"No drive file matches '.*nowhere/\*\.txt'\."),
+        (["empty"], r"The folder '.*empty' holds no drive file \(\.txt\)\."),
+        ([], "The parameter 'paths' names no drive file"),
+    ],
+)
+def test_a_drive_file_that_is_not_there_is_named(world: World, paths: list[str], sentence: str) -> None:
+    (world.base / "empty").mkdir()
+    with pytest.raises(UsageProblem, match=sentence):
+        world.run("drives", "ingest", "logs", paths=paths)
+    assert world.record.position() == 0
+
+
+def test_checks_are_runs_of_their_own_that_read_what_they_check(world: World) -> None:
+    halves = world.split(world.logs())
+    [check] = halves.checks
+    assert (check.name, check.success, check.severity, check.of_run) == ("small", True, Severity.BLOCKING, halves.run_id)
+    assert check.job == "test.training_set.check.small"
+    assert [(each.role, each.producer) for each in check.inputs] == [("low", halves.run_id), ("high", halves.run_id)]
+    [run] = [run for run in world.record.trace(halves.outputs["low"].ref)["runs"] if run["id"] == halves.run_id]
+    assert [each["name"] for each in run["checks"]] == ["small"]
+
+
+def test_an_output_that_fails_a_blocking_check_stays_and_is_rejected(world: World) -> None:
+    halves = world.split(world.logs(), checks={"small": {"most": 1}})
+    assert halves.rejected == {halves.outputs["low"].ref}
+    assert world.store.exists(halves.outputs["low"])
+    assert given(halves, "low").rejected
+    again = world.split(world.logs(), checks={"small": {"most": 1}})
+    assert again.reused
+    assert again.rejected == halves.rejected
+
+
+def test_a_check_that_only_warns_rejects_nothing(world: World) -> None:
+    halves = world.split(world.logs(), checks={"small": {"most": 1, "blocking": False}})
+    assert [check.success for check in halves.checks] == [False]
+    assert halves.rejected == frozenset()
+
+
+def test_other_settings_of_a_check_run_it_again_without_making_the_output_again(world: World) -> None:
+    first = world.split(world.logs(), checks={"small": {"most": 1}})
+    second = world.split(world.logs(), checks={"small": {"most": 50}})
+    assert second.reused
+    assert second.rejected == frozenset()
+    assert second.checks[0].id != first.checks[0].id
+
+
+def test_a_program_can_add_a_check_and_an_unknown_one_is_refused(world: World) -> None:
+    halves = world.split(world.logs(), checks={"not_empty": {}})
+    assert [check.name for check in halves.checks] == ["small", "not_empty"]
+    with pytest.raises(UsageProblem, match="There is no check 'smal'. Did you mean 'small'?"):
+        world.split(world.logs(), checks={"smal": {}})
+    with pytest.raises(UsageProblem, match="The setting 'blocking' of check 'small' of asset 'training_set' expects true or false, found 'no'"):
+        world.split(world.logs(), checks={"small": {"blocking": "no"}})
+
+
+def test_a_check_that_exits_fails_by_name_and_stops_nothing(world: World) -> None:
+    halves = world.split(world.logs(), checks={"small": {"most": "raise"}})
+    [check] = halves.checks
+    assert not check.success
+    assert check.message == "The check 'small' itself failed: SystemExit: 1."
+
+
+def test_an_empty_table_fails_its_not_empty_check(world: World) -> None:
+    world.drive("a.txt", "alpha:")
+    world.drive("b.txt", "beta:")
+    drives = world.logs()
+    assert drives.outputs["numbers"].rows == 0
+    assert drives.rejected == {drives.outputs["numbers"].ref}
+
+
+def test_two_threads_that_want_the_same_make_it_once(world: World) -> None:
+    halves = world.split(world.logs())
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(world.model(halves, mode="slow"))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.reused for outcome in outcomes) == [False, True]
+    assert len({outcome.run_id for outcome in outcomes}) == 1
+    assert (0, 0, "another process makes the same: waiting for it") in world.told
+
+
+def test_a_killed_run_leaves_an_open_run_and_an_orphan_and_the_next_try_succeeds(world: World) -> None:
+    halves = world.split(world.logs())
+    child = os.fork()
+    if child == 0:
+        other = World(world.workspace, world.host)
+        other.model(halves, mode="kill")
+        os._exit(99)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
+    [orphan] = world.store.staged_runs()
+    assert [str(run.id if hasattr(run, "id") else run["id"] if isinstance(run, dict) else run) for run in world.record.open_runs()] == [orphan]
+    with try_run(world.workspace.locks, orphan) as got:
+        assert got
+    made = world.model(halves)
+    assert not made.reused
+    assert world.store.verify(made.outputs["model"]) == []
+
+
+def test_a_live_run_holds_its_lock(world: World) -> None:
+    halves = world.split(world.logs())
+    thread = threading.Thread(target=lambda: world.model(halves, mode="slow"))
+    thread.start()
+    while not (staged := world.store.staged_runs()):
+        pass
+    with try_run(world.workspace.locks, staged[0]) as got:
+        assert not got
+    thread.join()
+    assert not list(world.workspace.locks.glob("run-*"))
+
+
+def test_an_observer_sees_frozen_summaries(world: World) -> None:
+    world.logs()
+    assert ("started", "test.drives", "OPEN") in seen(world)
+    assert ("finished", "test.drives", "COMPLETE", 1) in seen(world)
+
+
+def test_progress_reaches_whoever_listens_and_a_broken_listener_disturbs_nothing(world: World) -> None:
+    world.logs()
+    assert (1, 0, "a.txt") in world.told
+
+    def broken(done: int, total: int, note: str = "") -> None:
+        raise RuntimeError
+
+    world.executor._progress = broken
+    assert not world.logs(factor=3).reused
+
+
+def test_what_a_stage_was_given_can_not_change_the_record(world: World) -> None:
+    drives = world.logs()
+    artifact: Artifact = drives.outputs["numbers"]
+    from tracecore.context import RunContext
+
+    task = world.task("training_set", "curate", "split", {"numbers": given(drives, "numbers")})
+    context = RunContext(task, world.executor._run(task, world.executor._prepare(task)), world.store, world.record, {}, None)
+    context.artifact(task.stage.stage_class.inputs()["numbers"]).facets["numbers_facet"]["count"] = 99
+    assert artifact.facets["numbers_facet"] == {"count": 5}
+    assert not hasattr(context.lineage, "complete")
+
+
+def test_two_processes_that_build_the_same_make_nothing_twice(world: World) -> None:
+    script = (
+        "import sys; from pathlib import Path; from kernel_world import World; from tracecore.host import PluginHost; from tracecore.workspace import Workspace\n"
+        "world = World(Workspace.open(Path(sys.argv[1])), PluginHost.load())\n"
+        "halves = world.split(world.logs())\n"
+        "print(halves.run_id, world.model(halves, mode='slow').run_id)\n"
+    )
+    paths = os.pathsep.join([str(world.base / "site"), *(path for path in sys.path if path.endswith("tests"))])
+    environment = {**os.environ, "PYTHONPATH": paths, "TRACECORE_PLUGINS": "kernelworld"}
+    command = [sys.executable, "-c", script, str(world.workspace.root)]
+    processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert answers[0] == answers[1]

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from record_world import World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """An empty record in a workspace of its own."""
+    made = World.at(tmp_path / "workspace")
+    yield made
+    made.record.close()

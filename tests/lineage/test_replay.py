@@ -1,0 +1,178 @@
+"""The catalog is what the ledger says: made again it is the same, changed it is named, and no order or duplicate of events matters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from openlineage_data import airflow_events, marquez_events
+from record_world import World
+from sqlalchemy import create_engine, event, select, text
+from sqlmodel import SQLModel
+
+from tracecore.errors import AnswerIsNo
+from tracecore_lineage import catalog, ledger
+from tracecore_lineage.projection import project
+from tracecore_lineage.replay import Difference
+from tracecore_lineage.tables import PROJECTION
+
+
+def rows_of(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
+    """Every catalog row apart from `seq`."""
+    return {
+        table.name: sorted((tuple(row) for row in connection.execute(select(*(column for column in table.c if column.name != "seq")))), key=repr)
+        for table in PROJECTION
+    }
+
+
+def change(world: World, statement: str, **values: Any) -> list[Difference]:
+    with world.record.database.write() as connection:
+        assert connection.execute(text(statement), values).rowcount > 0
+    return world.record.replay(check=True)
+
+
+def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again(world: World) -> None:
+    world.all()
+    world.seal()
+    again = world.start("model", key="sha256:" + "a" * 64)
+    world.record.complete(again, [], {"model": world.made["model"]})
+    assert world.record.replay(check=True) == []
+    with world.record.database.read() as connection:
+        before = rows_of(connection)
+        assert all(before.values()), "every table has rows, so that the comparison means something"
+    world.record.replay()
+    with world.record.database.read() as connection:
+        assert rows_of(connection) == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "what", "column"),
+    [
+        ("UPDATE catalog_edge SET ref = 'dataset/other@' || substr(ref, -64) WHERE role = 'frames' AND direction = 'input'", "changed", "ref"),
+        ("UPDATE catalog_facet SET value = '{}' WHERE name = 'tracecore_engine'", "changed", "value"),
+        ("UPDATE catalog_run_event SET event_type = 'FAIL' WHERE event_type = 'COMPLETE' AND job_name = 'demo.model'", "changed", "event_type"),
+        ("UPDATE catalog_check SET success = NOT success WHERE name = 'no_leak'", "changed", "success"),
+        ("UPDATE catalog_build SET position = position - 1", "changed", "position"),
+        ("DELETE FROM catalog_edge WHERE role = 'labels'", "missing", ""),
+        ("INSERT INTO catalog_staleness SELECT event_id, seq, 'forged', run_id, event_time FROM catalog_run_event LIMIT 1", "extra", ""),
+        ("INSERT INTO catalog_staleness SELECT event_id, 1000, 'forged', run_id, event_time FROM catalog_run_event LIMIT 1", "extra", ""),
+        ("INSERT INTO catalog_staleness SELECT event_id, -1, 'forged', run_id, event_time FROM catalog_run_event LIMIT 1", "extra", ""),
+    ],
+)
+def test_a_changed_catalog_row_is_named(world: World, statement: str, what: str, column: str) -> None:
+    world.all()
+    world.seal()
+    differences = change(world, statement)
+    assert {(difference.what, difference.column) for difference in differences} == {(what, column)}
+    assert all(difference.row.startswith("catalog_") for difference in differences)
+    world.record.replay()
+    assert world.record.replay(check=True) == []
+
+
+def test_a_row_moved_to_another_position_is_named(world: World) -> None:
+    world.ingest("north")
+    differences = change(world, "UPDATE catalog_run_event SET seq = seq + 1 WHERE seq = (SELECT max(seq) FROM catalog_run_event) - 1")
+    assert [(difference.what, difference.column) for difference in differences] == [("changed", "seq")]
+
+
+def test_an_edited_event_is_noticed_by_the_comparison_and_refused_by_the_replay(world: World) -> None:
+    world.ingest("north")
+    with world.record.database.write() as connection:
+        body = json.loads(ledger.read_event(connection, next(ledger.read(connection)).event_id).body)  # type: ignore[union-attr]  # it is there
+        body["job"]["name"] = "demo.other"
+        connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 0"), {"body": json.dumps(body).encode()})
+    assert {difference.what for difference in world.record.replay(check=True)} == {"missing", "extra"}
+    before = world.record.position()
+    with pytest.raises(AnswerIsNo, match=r"Event 0 of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'"):
+        world.record.replay()
+    assert world.record.position() == before
+    with world.record.database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM catalog_run_event")).scalar_one() == before
+
+
+def test_an_event_that_is_no_event_any_more_is_named(world: World) -> None:
+    world.ingest("north")
+    with world.record.database.write() as connection:
+        connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 1"), {"body": b"\xff"})
+    differences = world.record.replay(check=True)
+    assert ("ledger_event 1", "unreadable") in {(difference.row, difference.what) for difference in differences}
+    with pytest.raises(AnswerIsNo):
+        world.record.replay()
+
+
+class Shuffled:
+    """A catalog in memory that events are put into in any order, as often as one likes."""
+
+    def __init__(self) -> None:
+        self.engine = create_engine("sqlite://")
+        SQLModel.metadata.create_all(self.engine, tables=list(PROJECTION))
+
+    def rows(self, bodies: Sequence[bytes], namespace: str) -> dict[str, list[tuple[Any, ...]]]:
+        """Give the rows of events by the rules of the ledger: a byte-identical duplicate appends nothing."""
+        with self.engine.begin() as connection:
+            catalog.clear(connection)
+            seen: dict[str, int] = {}
+            for body in bodies:
+                identity = ledger.event_id(body)
+                if identity not in seen:
+                    seen[identity] = len(seen)
+                    catalog.write(connection, project(body, seen[identity], namespace))
+            return rows_of(connection)
+
+
+def _events(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    world = World.at(tmp_path_factory.mktemp("shuffled") / "workspace").all()
+    world.seal()
+    failing = world.start("model")
+    world.record.fail(failing, "no")
+    with world.record.database.read() as connection:
+        found = [leaf.body for leaf in ledger.read(connection)]
+    world.record.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def everyone(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    """Our own events, Airflow's and Marquez's."""
+    return [*_events(tmp_path_factory), *airflow_events(), *marquez_events()]
+
+
+@pytest.fixture(scope="module")
+def shuffled() -> Shuffled:
+    return Shuffled()
+
+
+@given(data=st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_order_and_any_duplicates_of_the_same_events_give_the_same_rows(everyone: list[bytes], shuffled: Shuffled, data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(everyone))))
+    twice = data.draw(st.lists(st.integers(0, len(everyone) - 1), max_size=40))
+    again = shuffled.rows([everyone[place] for place in (*order, *twice)], "world")
+    assert again == shuffled.rows(everyone, "world")
+
+
+def test_the_record_itself_takes_shuffled_and_doubled_events_to_the_same_rows(everyone: list[bytes], tmp_path: Path) -> None:
+    first, second = (World.at(tmp_path / name).record for name in ("first", "second"))
+    first.ingest(everyone, own=True)
+    for body in reversed(everyone):
+        second.ingest([body, body], own=True)
+    second.ingest(everyone, own=True)
+    with first.database.read() as one, second.database.read() as other:
+        assert rows_of(one) == rows_of(other)
+        assert ledger.head(one).size == ledger.head(other).size == len(everyone)
+    assert first.replay(check=True) == second.replay(check=True) == []
+    first.close()
+    second.close()
+
+
+def test_rows_are_written_with_one_statement_a_table(world: World) -> None:
+    statements: list[str] = []
+    event.listen(world.record.database.engine, "before_cursor_execute", lambda _c, _cu, statement, *_: statements.append(statement))
+    world.ingest("north")
+    inserts = [statement for statement in statements if statement.startswith("INSERT INTO catalog_facet")]
+    assert len(inserts) == len([statement for statement in statements if statement.startswith("INSERT INTO catalog_run_event")])

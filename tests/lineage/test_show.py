@@ -1,0 +1,53 @@
+"""One artifact, run or build looked at closely."""
+
+from __future__ import annotations
+
+import pytest
+from record_world import World
+from tracecore.errors import UsageProblem
+from tracecore_schemas.kinds import StageKind
+
+
+def test_an_artifact_shows_facets_checks_makers_readers_and_history(world: World) -> None:
+    world.all()
+    old = world.made["model"].ref
+    world.train("other weights", epochs=2)
+    shown = world.record.show("model/demo.model")
+    assert shown["ref"] == world.made["model"].ref
+    assert shown["facets"]["tracecore_training"] == {"epochs": 2}
+    assert [use["run"] for use in shown["made_by"]] == [world.runs["model"]]
+    assert [version["ref"] for version in shown["versions"]] == [world.made["model"].ref, old]
+    assert [use["job"] for use in world.record.show(old)["read_by"]] == ["demo.engine"]
+
+
+def test_a_rejected_artifact_shows_the_check_that_failed(world: World) -> None:
+    world.ingest("north")
+    world.curate()
+    world.check("training_set.train", "unique_frame_ids", success=False)
+    shown = world.record.show("dataset/demo.training_set.train")
+    assert shown["rejected"]
+    failed = [check for check in shown["checks"] if not check["success"]]
+    assert [(check["name"], check["message"]) for check in failed] == [("unique_frame_ids", "2 frames are shared")]
+
+
+def test_a_run_shows_what_it_read_made_and_how_it_failed(world: World) -> None:
+    world.all()
+    shown = world.record.show(f"run/{world.runs['model']}")
+    assert (shown["job"], shown["state"], shown["error"]) == ("demo.model", "COMPLETE", None)
+    assert [link["role"] for link in shown["inputs"]] == ["frames", "labels", "program"]
+    assert [link["ref"] for link in shown["outputs"]] == [world.made["model"].ref]
+    run = world.start("model", StageKind.TRAIN)
+    world.record.fail(run, "the loss is nan")
+    assert world.record.show(f"run/{run.id}")["error"] == "the loss is nan"
+
+
+def test_a_build_shows_its_statement_and_position(world: World) -> None:
+    build = world.all().seal()
+    shown = world.record.show("build/demo")
+    assert (shown["ref"], shown["position"], shown["statement"]) == (build.ref, build.position, build.statement)
+
+
+def test_what_has_no_page_says_so(world: World) -> None:
+    world.all()
+    with pytest.raises(UsageProblem, match="takes an artifact, a run or a build"):
+        world.record.show("frame/north/front/1500")

@@ -1,0 +1,156 @@
+"""A small perception program written into a real record by the recorder itself: what the tests of the record's questions ask about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tracecore.workspace import Workspace
+from tracecore_lineage import Record
+from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
+from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.kinds import Media, Severity, StageKind
+from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Origin, Plugin, Run, RunInput, Unknown
+
+SOURCE = digest_bytes(b"source")
+
+
+def artifact(kind: str, name: str, content: str, **more: Any) -> Artifact:
+    """An artifact whose identity is that of a text."""
+    return Artifact(kind, name, digest_bytes(content.encode()), **{"media": Media.FILE, "size_bytes": len(content), **more})
+
+
+def origin(name: str, content: str, note: str) -> Origin:
+    return Origin(name, digest_bytes(content.encode()), len(content), note)
+
+
+PROGRAM = artifact("program", "demo", "the program", origin=origin("demo.yaml", "the program", "program file"))
+
+
+def plugin(stage: str, version: str = "0.1.0") -> Plugin:
+    return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE, SOURCE)
+
+
+@dataclass
+class World:
+    """A record, and the last version of each asset made in it."""
+
+    record: Record
+    runs: dict[str, str] = field(default_factory=dict)
+    made: dict[str, Artifact] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, folder: Path) -> World:
+        return cls(Record.open(Workspace.create(folder, slug="world")))
+
+    def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
+        run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **more)
+        self.record.start(run)
+        return run
+
+    def run(
+        self,
+        asset: str,
+        stage: StageKind,
+        inputs: Sequence[tuple[str, str]] = (),
+        outputs: Mapping[str, Artifact] | None = None,
+        *,
+        more_inputs: Sequence[RunInput] = (),
+        facets: Mapping[str, Any] | None = None,
+        version: str = "0.1.0",
+        params: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Record one run whose inputs are (role, asset) pairs of this world."""
+        run = self.start(asset, stage, plugin=plugin(stage.value, version), params=params or {})
+        read = [RunInput("program", PROGRAM), *(RunInput(role, self.made[name], self.runs[name]) for role, name in inputs), *more_inputs]
+        self.record.complete(run, read, outputs or {}, facets)
+        for port, made in (outputs or {}).items():
+            key = asset if len(outputs or {}) == 1 else f"{asset}.{port}"
+            self.made[key], self.runs[key] = made, run.id
+        self.runs[asset] = run.id
+        return run.id
+
+    def drive(self, name: str) -> RunInput:
+        """Record one drive log by a run of its own; gives it as an input."""
+        content = f"drive {name}"
+        drive = {"drive": name, "start_ns": "1000", "end_ns": "2000", "sensors": ["/camera/front/image"], "topics": [], "metadata": {}}
+        log = artifact("drive_log", name, content, origin=origin(f"{name}.mcap", content, "drive file"), facets={"tracecore_drive": drive})
+        run = self.start("drives.drive_log", StageKind.INGEST, plugin=plugin("ingest"))
+        self.record.complete(run, [], {"drive_log": log})
+        return RunInput("drive_log", log, run.id)
+
+    def check(
+        self, asset: str, name: str, *, success: bool = True, severity: Severity = Severity.BLOCKING, unknowns: Sequence[Unknown] = ()
+    ) -> CheckRun:
+        """Record a check of an asset."""
+        target = self.made[asset]
+        now = datetime.now(UTC)
+        outcome = ExpectationOutcome(name, success)
+        check = CheckRun(
+            self.record.new_run_id(), f"demo.{asset}.check.{name}", name, self.runs[asset], target.ref, (RunInput("frames", target, self.runs[asset]),),
+            success, severity, (outcome,), "as it should be" if success else "2 frames are shared", now, now, {}, tuple(unknowns),
+        )  # fmt: skip
+        self.record.check(check)
+        return check
+
+    def ingest(self, *drives: str) -> None:
+        """Drives to a frame table; one file was left out."""
+        quarantined = {"tracecore_quarantine": {"files": [{"name": "bad.mcap", "digest": SOURCE, "size_bytes": 3, "reason": "its CRC is wrong"}]}}
+        frames = artifact("dataset", "demo.drives.frames", f"frames {drives}", rows=len(drives), facets={"tracecore_frames": {"frames": len(drives)}})
+        signals = artifact("dataset", "demo.drives.signals", f"signals {drives}")
+        logs = [self.drive(name) for name in drives]
+        self.run("drives", StageKind.INGEST, outputs={"frames": frames, "signals": signals}, more_inputs=logs, facets=quarantined)
+
+    def curate(self, content: str = "split") -> None:
+        train, validation = (artifact("dataset", f"demo.training_set.{port}", f"{port} {content}") for port in ("train", "validation"))
+        self.run("training_set", StageKind.CURATE, [("frames", "drives.frames")], {"train": train, "validation": validation})
+        self.check("training_set.train", "no_leak", severity=Severity.WARN, unknowns=[Unknown("time and place", "the clocks are synthetic")])
+        self.check("training_set.train", "not_empty")
+
+    def label(self) -> None:
+        content = "coco"
+        file = artifact("external", "labels.coco.json", content, namespace="file", origin=origin("labels.coco.json", content, "label file"))
+        labels = artifact("label_batch", "demo.labels", "boxes", unknowns=(Unknown("labeler", "the file names none"),))
+        self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels}, more_inputs=[RunInput("label_file", file)])
+
+    def train(self, content: str = "weights", *, epochs: int = 1) -> None:
+        model = artifact("model", "demo.model", content, facets={"tracecore_training": {"epochs": epochs}})
+        self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})
+
+    def compile(self, content: str = "engine") -> None:
+        why = "no GPU of compute capability 8.9"
+        facet = {
+            "builder": "tensorrt-rtx",
+            "builder_version": "1.7.1",
+            "compute_capability": "SM89",
+            "precision": "fp16",
+            "executed": False,
+            "why": why,
+        }
+        engine = artifact("engine", "demo.engine", content, facets={"tracecore_engine": facet})
+        self.run("engine", StageKind.COMPILE, [("model", "model")], {"engine": engine})
+
+    def all(self) -> World:
+        """The whole program, up to what a release seals."""
+        self.ingest("north", "south")
+        self.curate()
+        self.label()
+        self.train()
+        self.compile()
+        return self
+
+    def request(
+        self, name: str, *, gates: Sequence[GateOutcome] = (), waivers: Sequence[Waiver] = (), approver: str | None = "Ada Lovelace"
+    ) -> SealRequest:
+        """Ask for a build of the newest of everything."""
+        run = Run(self.record.new_run_id(), "demo.release", datetime.now(UTC), program=PROGRAM)
+        roles = ("engine", "labels", "model", "training_set.train")
+        artifacts = tuple((role, self.made[role], self.runs[role]) for role in roles if role in self.made)
+        chosen = tuple(gates) or (GateOutcome("no_leak", True, False, 0, 0, "no frame is shared"),)
+        return SealRequest(name, run, PROGRAM, artifacts, chosen, tuple(waivers), approver)
+
+    def seal(self, name: str = "demo", **more: Any) -> SealedBuild:
+        return self.record.seal(self.request(name, **more))

@@ -1,0 +1,47 @@
+"""The JSON Schemas for other tools are committed snapshots of what the code says, and accept what it writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from tracecore_assets.json_schema import program_file
+from tracecore_assets.parse import parse_program, program_source, shipped_programs
+from tracecore_schemas.json_schemas import build_predicate, trace_answer
+
+FOLDER = Path(__file__).parents[2] / "schemas" / "json"
+SCHEMAS = {"trace": trace_answer, "build": build_predicate, "program": program_file}
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_committed_schema_is_what_the_code_says(name: str) -> None:
+    kept = json.loads((FOLDER / f"{name}.schema.json").read_text(encoding="utf-8"))
+    made = SCHEMAS[name]()
+    Draft202012Validator.check_schema(made)
+    assert kept == made, "The shape changed: export it again (schemas/README.md) and note it in the Changelog."
+
+
+def test_every_committed_schema_has_a_test() -> None:
+    assert {path.name.removesuffix(".schema.json") for path in FOLDER.glob("*.json")} == set(SCHEMAS)
+
+
+@pytest.mark.parametrize("name", shipped_programs())
+def test_a_shipped_program_is_valid_as_written_and_as_recorded(name: str) -> None:
+    validator = Draft202012Validator(program_file())
+    source = program_source(name)
+    assert [error.message for error in validator.iter_errors(json.loads(json.dumps(source.data)))] == []
+    assert [error.message for error in validator.iter_errors(parse_program(source).document())] == []
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [{"check": "no_leak", "min": 1}, {"kpi": "map50"}, {"unknowns": "some"}, {"check": "a", "kpi": "b", "min": 0}, {}],
+)
+def test_a_gate_that_the_program_reader_refuses_is_refused_by_the_schema(gate: dict[str, Any]) -> None:
+    asset = {"stage": "ingest", "plugin": "mcap"}
+    program = {"type": "tracecore_assets.VehicleProgram", "attributes": {"name": "p", "assets": {"drives": asset}, "release": {"gates": [gate]}}}
+    assert not Draft202012Validator(program_file()).is_valid(program)

@@ -1,0 +1,168 @@
+"""Files from outside becoming part of the record: kept by digest, with their declared origin, so that a trace ends at them without a gap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tracecore.errors import RunFailed, UsageProblem
+from tracecore.locks import hold_key, hold_run
+from tracecore.recorder import Recorder
+from tracecore.stage import Files, SourceFile
+from tracecore.staleness import adoption_key
+from tracecore.store import Store
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
+
+__all__ = ["Adoptions"]
+
+_EXTERNAL_NAMESPACE = "file"
+
+
+class Adoptions:
+    """What one run takes in from outside, and what it leaves out by name.
+
+    Args:
+        run: the run that reads the files.
+        store: where they are kept.
+        recorder: records a drive log by a child run of its own.
+        locks: the workspace's lock folder.
+        found: the files found for the run, by port.
+        ports: the stage's file ports.
+    """
+
+    def __init__(
+        self, run: Run, store: Store, recorder: Recorder, locks: Path, found: Mapping[str, Sequence[SourceFile]], ports: Mapping[str, Files]
+    ) -> None:
+        self._run = run
+        self._store = store
+        self._recorder = recorder
+        self._locks = locks
+        self._found = found
+        self._ports = ports
+        self._by_name: dict[tuple[str, str], tuple[SourceFile, RunInput]] = {}
+        self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
+
+    def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
+        """Keep a file and give its stored path; the same file under the same name is kept once.
+
+        Raises:
+            UsageProblem: two different files claim one name.
+            RunFailed: the file changed after it was found.
+        """
+        if kind not in {each.value for each in ArtifactKind}:
+            raise UsageProblem(f"'{kind}' is no kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
+        before = self._by_name.get((kind, name))
+        if before is not None:
+            other, known = before
+            if other.digest != file.digest:
+                raise UsageProblem(
+                    f"Two different files claim the name '{name}': '{other.path}' and '{file.path}'. Leave one out, or give them different names."
+                )
+            return self._path(known.artifact)
+        stored = self._store.put_file(file.path, run_id=self._run.id)
+        if stored.digest != file.digest:
+            raise RunFailed(f"The {self._note(file)} '{file.path}' changed while it was read: run the same again when nothing writes to it.")
+        artifact = Artifact(
+            kind=kind,
+            name=name,
+            digest=stored.digest,
+            media=Media.FILE,
+            location=stored.location,
+            size_bytes=stored.size_bytes,
+            origin=Origin(file.name, file.digest, file.size_bytes, self._note(file)),
+            unknowns=tuple(Unknown(*each) for each in unknowns),
+            facets=dict(facets),
+            namespace=_EXTERNAL_NAMESPACE if kind == ArtifactKind.EXTERNAL else None,
+        )
+        if kind == ArtifactKind.EXTERNAL:
+            taken = RunInput(self._role(file), artifact)
+        else:
+            taken = RunInput(kind, artifact, self._record(artifact, adoption_key(kind, name, stored.digest, facets, unknowns)))
+        self._by_name[kind, name] = (file, taken)
+        return self._path(artifact)
+
+    def quarantine(self, file: SourceFile, reason: str) -> None:
+        """Leave a damaged file out, by name and with its reason."""
+        self._quarantined[file.name, file.digest] = (file, reason)
+
+    @property
+    def inputs(self) -> list[RunInput]:
+        """Every outside file that the run read: adopted ones, and those it only looked at, which are known by digest alone."""
+        adopted = [taken for _, taken in self._by_name.values()]
+        known = {taken.artifact.digest for taken in adopted} | {digest for _, digest in self._quarantined}
+        seen: set[tuple[str, str]] = set()
+        looked_at: list[RunInput] = []
+        for file in (each for found in self._found.values() for each in found):
+            if file.digest in known or (file.name, file.digest) in seen:
+                continue
+            seen.add((file.name, file.digest))
+            origin = Origin(file.name, file.digest, file.size_bytes, self._note(file))
+            artifact = Artifact(
+                ArtifactKind.EXTERNAL,
+                file.name,
+                file.digest,
+                media=Media.NONE,
+                size_bytes=file.size_bytes,
+                origin=origin,
+                unknowns=(Unknown("bytes", "the run read this file without keeping it; its digest alone is recorded"),),
+                namespace=_EXTERNAL_NAMESPACE,
+            )
+            looked_at.append(RunInput(self._role(file), artifact))
+        return adopted + looked_at
+
+    @property
+    def unknowns(self) -> list[Unknown]:
+        """What the quarantined files leave unknown about every output."""
+        return [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
+
+    @property
+    def facets(self) -> dict[str, JSON]:
+        """The run facet that lists the quarantined files."""
+        if not self._quarantined:
+            return {}
+        files: list[JSON] = [
+            {"name": file.name, "digest": file.digest, "size_bytes": file.size_bytes, "reason": reason} for file, reason in self._quarantined.values()
+        ]
+        return {"tracecore_quarantine": {"files": files}}
+
+    def _record(self, artifact: Artifact, key: str) -> str:
+        """Record an adopted artifact by a child run, unless the record says the same of it already; give the id of that run."""
+        with hold_key(self._locks, key):
+            known = self._recorder.reusable(key)
+            if known is not None and any(each.ref == artifact.ref for each in known.outputs.values()):
+                return known.id
+            child = Run(
+                id=self._recorder.new_run_id(),
+                job=f"{self._run.job}.{artifact.kind}",
+                started_at=datetime.now(UTC),
+                stage=self._run.stage,
+                plugin=self._run.plugin,
+                key=key,
+                environment=self._run.environment,
+                host=self._run.host,
+                parent=Parent(self._run.id, self._run.job, self._recorder.namespace),
+                code=self._run.code,
+                description=f"Keeps the {artifact.origin.note if artifact.origin else 'file'} {artifact.name} as it was found.",
+            )
+            with hold_run(self._locks, child.id):
+                self._recorder.start(child)
+                self._recorder.complete(child, (), {str(artifact.kind): artifact})
+            return child.id
+
+    def _path(self, artifact: Artifact) -> Path:
+        opened = self._store.open(artifact)
+        assert isinstance(opened, Path)  # a file's bytes open as their path
+        return opened
+
+    def _port(self, file: SourceFile) -> Files | None:
+        return next((self._ports[name] for name, found in self._found.items() if file in found), None)
+
+    def _note(self, file: SourceFile) -> str:
+        port = self._port(file)
+        return port.note if port is not None else "file"
+
+    def _role(self, file: SourceFile) -> str:
+        return self._note(file).replace(" ", "_")

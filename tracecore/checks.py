@@ -1,0 +1,176 @@
+"""Running the checks of a run's outputs: which there are, with what settings, and what each found, as a recorded run of its own."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+
+from tracecore.check import Check, CheckResult
+from tracecore.discovery import reason_of
+from tracecore.errors import UsageProblem
+from tracecore.host import PluginHost
+from tracecore.recorder import Recorder
+from tracecore.store import Store
+from tracecore.task import Task
+from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, RunInput
+
+__all__ = ["PlannedCheck", "known_result", "plan_checks", "rejected_refs", "run_check"]
+
+_BLOCKING = "blocking"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCheck:
+    """A check to be run on an output.
+
+    Attributes:
+        check: what is run.
+        port: the output that stands or falls with it.
+        severity: the check's own, unless the program says otherwise.
+        params: what the program says of it.
+    """
+
+    check: Check
+    port: str
+    severity: Severity
+    params: Mapping[str, JSON]
+
+
+def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
+    """List the checks of a task: of each output, of the stage over several outputs, and those that the program adds.
+
+    Raises:
+        UsageProblem: a check that nobody brings, or a setting that is none; the nearest right name is offered.
+    """
+    stage = task.stage.stage_class
+    outputs = stage.outputs()
+    first = next(iter(outputs))
+    named = [(name, port) for port, output in outputs.items() for name in output.checks]
+    named += [(name, first) for name in stage.checks]
+    named += [(name, first) for name in task.checks if name not in {each for each, _ in named}]
+    return [_plan(host.check(name), port, task.checks.get(name, {}), task.asset) for name, port in dict.fromkeys(named)]
+
+
+def _plan(check: Check, port: str, settings: Mapping[str, JSON], asset: str) -> PlannedCheck:
+    blocking = settings.get(_BLOCKING)
+    if blocking is not None and not isinstance(blocking, bool):
+        raise UsageProblem(f"The setting 'blocking' of check '{check.name}' of asset '{asset}' expects true or false, found {blocking!r}.")
+    severity = check.severity if blocking is None else Severity.BLOCKING if blocking else Severity.WARN
+    params = {name: value for name, value in settings.items() if name != _BLOCKING}
+    try:
+        jcs(params)
+    except rfc8785.CanonicalizationError as error:
+        raise UsageProblem(f"The settings of check '{check.name}' of asset '{asset}' can't be recorded: {error}.") from error
+    return PlannedCheck(check, port, severity, params)
+
+
+def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckRun]) -> CheckRun | None:
+    """Find the recorded result of a check that was run with the same settings on the same output; the newest of several."""
+    return next(
+        (
+            check
+            for check in sorted(known, key=lambda each: each.ended_at, reverse=True)
+            if check.name == planned.check.name
+            and check.target == target.ref
+            and check.severity == planned.severity
+            and dict(_mapping(check.details.get("params"))) == dict(planned.params)
+        ),
+        None,
+    )
+
+
+def _mapping(value: JSON) -> Mapping[str, JSON]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def rejected_refs(checks: Sequence[CheckRun]) -> frozenset[str]:
+    """Give the outputs that failed a blocking check: nothing downstream may read them."""
+    return frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
+
+
+class _Reading:
+    """What one check reads; fulfils `CheckContext`."""
+
+    def __init__(self, planned: PlannedCheck, run_id: str, outputs: Mapping[str, Artifact], store: Store) -> None:
+        self.target = copy.deepcopy(outputs[planned.port])
+        self.ports: Sequence[str] = tuple(outputs)
+        self.params: Mapping[str, JSON] = dict(planned.params)
+        self._port = planned.port
+        self._run_id = run_id
+        self._outputs = outputs
+        self._store = store
+        self._read: dict[str, None] = {}
+
+    def read(self, port: str | None = None) -> Any:
+        """Give an output as a stage would read it."""
+        name = port or self._port
+        if name not in self._outputs:
+            raise KeyError(f"the run has no output '{name}'; it has {', '.join(self._outputs)}")
+        self._read[name] = None
+        return self._store.open(self._outputs[name])
+
+    @property
+    def inputs(self) -> tuple[RunInput, ...]:
+        """What it read, at least the output it stands for."""
+        return tuple(RunInput(name, self._outputs[name], self._run_id) for name in self._read or {self._port: None})
+
+
+def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str, Artifact], store: Store, recorder: Recorder) -> CheckRun:
+    """Run one check and record it; a check that raises has failed, with its name and what it raised.
+
+    Args:
+        planned: the check and its settings.
+        job: `<program>.<asset>`.
+        run_id: the run whose outputs are checked.
+        outputs: all of them by port.
+        store: where they lie.
+        recorder: returns when the check's run is durable.
+    """
+    reading = _Reading(planned, run_id, outputs, store)
+    started = datetime.now(UTC)
+    try:
+        result = planned.check.run(reading)
+        _require_result(result)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; its exit must end its check, not the build
+        result = _broken(planned.check, error)
+    success = bool(result.success) and all(outcome.success for outcome in result.outcomes)
+    outcomes = result.outcomes or (ExpectationOutcome(planned.check.name, success=success, actual=result.message),)
+    check = CheckRun(
+        id=recorder.new_run_id(),
+        job=f"{job}.check.{planned.check.name}",
+        name=planned.check.name,
+        of_run=run_id,
+        target=outputs[planned.port].ref,
+        inputs=reading.inputs,
+        success=success,
+        severity=planned.severity,
+        outcomes=outcomes,
+        message=result.message,
+        started_at=started,
+        ended_at=datetime.now(UTC),
+        details={**result.details, **({"params": planned.params} if planned.params else {})},
+        unknowns=result.unknowns,
+    )
+    recorder.check(check)
+    return check
+
+
+def _require_result(result: object) -> None:
+    """Refuse what is no result, or can't be recorded."""
+    if not isinstance(result, CheckResult):
+        raise TypeError(f"it returned {type(result).__name__}, expected a CheckResult")
+    jcs(result.details)
+
+
+def _broken(check: Check, error: BaseException) -> CheckResult:
+    _log.exception("The check '%s' raised", check.name)
+    return CheckResult(success=False, message=f"The check '{check.name}' itself failed: {reason_of(error)}.")

@@ -1,0 +1,197 @@
+"""The CLI shell: `tracecore COMMAND`. Commands are found by entry point and imported only when they are needed.
+
+Core commands stand in the entry-point group `tracecore.commands` as lazy strings; plugins add theirs by the hook `tracecore_register_commands`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any, NoReturn
+
+import click
+
+from tracecore.disk import disk_problem
+from tracecore.errors import TracecoreError
+
+__all__ = ["ENV_DEBUG", "TracecoreGroup", "cli", "main"]
+
+GROUP = "tracecore.commands"
+ENV_DEBUG = "TRACECORE_DEBUG"
+_BUILT_IN = {"completion": "tracecore.commands.completion:command"}
+INTERRUPTED = 130
+UNEXPECTED = 3
+
+
+def _core_commands() -> dict[str, str]:
+    """Find where each core command stands, without importing any."""
+    found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
+    return dict(sorted((_BUILT_IN | found).items()))
+
+
+def _plugin_commands() -> dict[str, click.Command]:
+    """Ask the plugins that bring commands for them; the others are not imported, so that the help stays quick."""
+    from tracecore.discovery import GROUP as PLUGINS
+    from tracecore.discovery import mentions
+
+    entry_points = [entry for entry in metadata.entry_points(group=PLUGINS) if mentions(entry, "tracecore_register_commands")]
+    if not entry_points:
+        return {}
+    from tracecore.host import PluginHost
+
+    return PluginHost(entry_points).commands
+
+
+class _BrokenCommand(click.Command):
+    """Stands for a command that can't be imported: named in the help, and an error when called."""
+
+    def __init__(self, name: str, where: str, reason: str) -> None:
+        super().__init__(name, help=f"(broken: {reason})", add_help_option=False, context_settings={"ignore_unknown_options": True})
+        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
+        self.where = where
+        self.reason = reason
+
+    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
+        raise TracecoreError(f"The command '{self.name}' can't be used: importing {self.where} failed with {self.reason}.")
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+class TracecoreGroup(click.Group):
+    """A click group whose commands are loaded when asked for, and whose errors are one sentence and an exit code.
+
+    Args:
+        core: where the core commands stand, by name (`module:attribute`); None looks them up in the entry points.
+        plugin_commands: gives the plugins' commands; asked only for the help and for a name that is no core command.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        core: Mapping[str, str] | None = None,
+        plugin_commands: Callable[[], Mapping[str, click.Command]] = _plugin_commands,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._core = core
+        self._plugin_commands = plugin_commands
+        self._from_plugins: Mapping[str, click.Command] | None = None
+
+    @property
+    def core(self) -> Mapping[str, str]:
+        """Where the core commands stand, by name."""
+        if self._core is None:
+            self._core = _core_commands()
+        return self._core
+
+    @property
+    def from_plugins(self) -> Mapping[str, click.Command]:
+        """The plugins' commands; a name that is a core command's is not among them."""
+        if self._from_plugins is None:
+            self._from_plugins = {name: command for name, command in self._plugin_commands().items() if name not in self.core}
+        return self._from_plugins
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's own signature
+        """Name core commands, then the plugins'."""
+        return [*self.core, *sorted(self.from_plugins)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's own signature
+        """Import one command; a broken one answers with why it is broken."""
+        where = self.core.get(cmd_name)
+        if where is None:
+            return self.from_plugins.get(cmd_name)
+        module, _, attribute = where.partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too; the other commands must go on
+            if os.environ.get(ENV_DEBUG):
+                traceback.print_exc()
+            return _BrokenCommand(cmd_name, module, _reason(error))
+        if not isinstance(command, click.Command):
+            return _BrokenCommand(cmd_name, module, f"{attribute!r} being no click command")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant, or offer the nearest right one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
+            offer = f"Did you mean '{near[0]}'?" if near else "'tracecore --help' lists them."
+            raise click.UsageError(f"No such command '{name}'. {offer}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # click's own signature
+        **extra: Any,
+    ) -> Any:
+        """Run a command line; every error becomes one sentence on stderr and the exit code that the public contract promises."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        sys.exit(self._run(args, prog_name or "tracecore", complete_var, extra))
+
+    def _run(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Mapping[str, Any]) -> int:
+        try:
+            answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            return 2
+        except (click.Abort, KeyboardInterrupt):
+            return _tell("Interrupted.", INTERRUPTED)
+        except TracecoreError as error:
+            _traceback_if_asked()
+            return _tell(f"Error: {error}", error.exit_code)
+        except BrokenPipeError:
+            # Whoever read our answer has seen enough (`tracecore trace … | head`); a second complaint at exit would be noise.
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # stays open until the process ends
+            return 0
+        except Exception as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
+            return _unexpected(error)
+        # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
+        return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
+
+
+def _traceback_if_asked() -> bool:
+    if os.environ.get(ENV_DEBUG):
+        traceback.print_exc()
+        return True
+    return False
+
+
+def _tell(sentence: str, code: int) -> int:
+    click.echo(sentence, err=True)
+    return code
+
+
+def _unexpected(error: Exception) -> int:
+    problem = disk_problem(error, "the workspace")
+    shown = _traceback_if_asked()
+    if problem is not None:
+        return _tell(f"Error: {problem}", problem.exit_code)
+    hint = "" if shown else f" Set {ENV_DEBUG}=1 for the traceback."
+    return _tell(f"Error: something unexpected happened: {_reason(error)}.{hint}", UNEXPECTED)
+
+
+@click.group(cls=TracecoreGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tracecore", prog_name="tracecore")
+def cli() -> None:
+    """The flight recorder of a perception program: from drive logs to sealed vehicle builds, traceable for ever."""
+
+
+def main() -> NoReturn:
+    """Run the `tracecore` command."""
+    cli.main()
+    raise AssertionError  # standalone mode always exits

@@ -1,0 +1,184 @@
+"""`tracecore plugins list|show`: what is installed, and what is broken and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracecore.options import console, emit_json, json_option
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from tracecore.host import BrokenPlugin, LoadedPlugin, PluginHost, RegisteredStage
+    from tracecore.stage import Input, Output, Stage
+
+__all__ = ["command"]
+
+
+@click.group("plugins", short_help="List the installed plugins, or show one.")
+def command() -> None:
+    """The installed plugins: what each brings, and which can't be used and why."""
+
+
+@command.command("list", short_help="List every plugin, broken ones with their error.")
+@json_option
+def list_plugins(*, as_json: bool) -> None:
+    """List every installed plugin with its stages, checks and gates; a broken one with its error."""
+    from tracecore.host import PluginHost
+
+    host = PluginHost.load()
+    if as_json:
+        emit_json({"plugins": [_described(plugin) for plugin in host.plugins], "broken": [_broken(each) for each in host.broken]})
+        return
+    _print(host)
+
+
+@command.command("show", short_help="Show one plugin: its stages with their parameters, inputs and outputs.")
+@click.argument("name")
+@json_option
+def show(name: str, *, as_json: bool) -> None:
+    """Show one plugin by its entry-point name: each stage with its parameters, inputs, outputs and checks."""
+    from tracecore.errors import AnswerIsNo, UsageProblem
+    from tracecore.host import PluginHost
+    from tracecore.suggest import suggestion
+
+    host = PluginHost.load()
+    broken = next((each for each in host.broken if each.entry_point == name), None)
+    found = next((plugin for plugin in host.plugins if plugin.entry_point == name), None)
+    if found is None and broken is not None:
+        raise AnswerIsNo(f"The plugin '{name}' of {broken.distribution or 'no distribution'} can't be used: {broken.error}.")
+    if found is None:
+        names = [plugin.entry_point for plugin in host.plugins] + [each.entry_point for each in host.broken]
+        raise UsageProblem(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
+    whole = _described(found) | {"stages": _stages(host, found), "checks": _named(found.brings.checks), "gates": _named(found.brings.gates)}
+    if as_json:
+        emit_json(whole)
+        return
+    _print_one(whole)
+
+
+def _described(plugin: LoadedPlugin) -> dict[str, Any]:
+    brings = plugin.brings
+    return {
+        "name": plugin.entry_point,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "module": plugin.module,
+        "description": plugin.description,
+        "stages": [{"kind": stage.kind.value, "name": stage.name} for stage in brings.stages],
+        "checks": [check.name for check in brings.checks],
+        "gates": [gate.name for gate in brings.gates],
+        "exporters": [exporter.name for exporter in brings.exporters],
+        "importers": [importer.name for importer in brings.importers],
+        "commands": [each.name for each in brings.commands],
+    }
+
+
+def _broken(each: BrokenPlugin) -> dict[str, str]:
+    return {"name": each.entry_point, "distribution": each.distribution, "version": each.version, "error": each.error}
+
+
+def _named(items: tuple[Any, ...]) -> list[dict[str, str]]:
+    return [{"name": item.name, "description": item.description} for item in items]
+
+
+def _stages(host: PluginHost, plugin: LoadedPlugin) -> list[dict[str, Any]]:
+    """Describe a plugin's stages as a program's author needs them."""
+    return [_stage(registered.stage_class) | {"qualified_name": registered.qualified_name, "plugin": _identity(registered)}
+            for registered in host.stages if registered.entry_point == plugin.entry_point]  # fmt: skip
+
+
+def _identity(registered: RegisteredStage) -> dict[str, str]:
+    return {"source_digest": registered.plugin.source_digest, "closure_digest": registered.plugin.closure_digest}
+
+
+def _stage(stage: type[Stage]) -> dict[str, Any]:
+    return {
+        "kind": stage.kind.value,
+        "name": stage.name,
+        "description": stage.description(),
+        "inputs": [_port(port) | {"optional": port.optional} for port in stage.inputs().values()],
+        "files": [{"param": port.param, "suffixes": list(port.suffixes), "note": port.note} for port in stage.file_ports().values()],
+        "outputs": [_port(port) | {"checks": list(port.checks)} for port in stage.outputs().values()],
+        "checks": list(stage.checks),
+        "params": [_param(name, field) for name, field in stage.Params.model_fields.items()],
+    }
+
+
+def _port(port: Input | Output) -> dict[str, Any]:
+    return {"name": port.name, "kind": port.kind.value, "description": port.description}
+
+
+def _param(name: str, field: FieldInfo) -> dict[str, Any]:
+    return {
+        "name": name,
+        "type": _type_name(field.annotation),
+        "required": field.is_required(),
+        "default": _default(field),
+        "description": field.description or "",
+    }
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation).replace("typing.", "")
+
+
+def _default(field: FieldInfo) -> Any:
+    if field.is_required():
+        return None
+    value = field.get_default(call_default_factory=True)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _print(host: PluginHost) -> None:
+    from rich.table import Table
+
+    out = console()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("plugin", "distribution", "stages", "checks", "gates"):
+        table.add_column(title, overflow="fold")
+    for plugin in host.plugins:
+        brings = plugin.brings
+        table.add_row(
+            plugin.entry_point,
+            f"{plugin.distribution} {plugin.version}",
+            ", ".join(f"{stage.kind.value} {stage.name}" for stage in brings.stages) or "-",
+            ", ".join(check.name for check in brings.checks) or "-",
+            ", ".join(gate.name for gate in brings.gates) or "-",
+        )
+    if host.plugins:
+        out.print(table)
+    else:
+        out.print("No plugin is installed.")
+    for each in host.broken:
+        origin = f" ({each.distribution} {each.version})" if each.distribution else ""
+        out.print(f"[red]broken[/] {each.entry_point}{origin}: ", end="")
+        out.print(each.error, markup=False)
+
+
+def _print_one(whole: dict[str, Any]) -> None:
+    out = console()
+    out.print(f"[bold]{whole['name']}[/]  {whole['distribution']} {whole['version']}  [dim]{whole['module']}")
+    if whole["description"]:
+        out.print(whole["description"], markup=False)
+    for stage in whole["stages"]:
+        out.print(f"\n[bold]{stage['kind']} {stage['name']}[/]  [dim]{stage['qualified_name']}")
+        out.print(f"  {stage['description']}", markup=False)
+        for port in stage["inputs"]:
+            out.print(f"  input   {port['name']}: {port['kind']}{' (optional)' if port['optional'] else ''}", markup=False)
+        for port in stage["files"]:
+            out.print(f"  files   {port['param']}: {port['note']} ({', '.join(port['suffixes'])})", markup=False)
+        for port in stage["outputs"]:
+            out.print(f"  output  {port['name']}: {port['kind']}{'  checks: ' + ', '.join(port['checks']) if port['checks'] else ''}", markup=False)
+        if stage["checks"]:
+            out.print(f"  checks  {', '.join(stage['checks'])}", markup=False)
+        for param in stage["params"]:
+            default = "required" if param["required"] else f"default {param['default']!r}"
+            out.print(
+                f"  param   {param['name']}: {param['type']}, {default}{'. ' + param['description'] if param['description'] else ''}", markup=False
+            )
+    for title in ("checks", "gates"):
+        for each in whole[title]:
+            out.print(f"\n[bold]{title[:-1]} {each['name']}[/]  {each['description']}")

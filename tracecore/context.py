@@ -1,0 +1,179 @@
+"""The concrete `Context` of a running stage: everything it reads and writes goes through here, and is remembered for the record."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rfc8785
+
+from tracecore.adoption import Adoptions
+from tracecore.progress import Progress
+from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile
+from tracecore.store import StagedTable, Store
+from tracecore.suggest import suggestion
+from tracecore.task import Task
+from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.run import Artifact, Run, Unknown
+
+__all__ = ["ReadOnlyLineage", "RunContext"]
+
+P = TypeVar("P", bound=Port)
+
+_FACET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_OURS = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_port"})
+_STANDARD = frozenset(
+    {"schema", "version", "symlinks", "outputStatistics", "dataQualityAssertions", "dataQualityMetrics", "dataSource", "lifecycleStateChange",
+     "ownership", "storage", "columnLineage", "documentation", "tags", "datasetType", "catalog", "hierarchy"}
+)  # fmt: skip
+
+
+class ReadOnlyLineage:
+    """The record as plugins may see it: two questions, no way to write."""
+
+    def __init__(self, lineage: Lineage) -> None:
+        self.__lineage = lineage
+
+    def trace(self, ref: str) -> Mapping[str, Any]:
+        """Give the backward trace of a ref."""
+        return self.__lineage.trace(ref)
+
+    def facets(self, ref: str) -> Mapping[str, JSON]:
+        """Give the facets of one whole artifact ref."""
+        return self.__lineage.facets(ref)
+
+
+class RunContext:
+    """What a running stage is given; see `tracecore.stage.Context` for what each method promises.
+
+    Attributes:
+        seed: of this stage.
+        threads: intra-op CPU threads it should use.
+        log: the run's logger.
+        lineage: read-only questions to the record.
+        facets: what the stage said of each output, by port and facet.
+        unknowns: what it said is missing, with the port (None: all outputs).
+        tables: what it wrote as tables, by port; still in staging.
+        folders: where it wrote files, by port; still in staging.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        run: Run,
+        store: Store,
+        lineage: Lineage,
+        found: Mapping[str, Sequence[SourceFile]],
+        adoptions: Adoptions,
+        progress: Progress | None = None,
+    ) -> None:
+        self.seed = task.seed
+        self.threads = task.threads
+        self.log = logging.getLogger(f"tracecore.run.{run.job}")
+        self.lineage: Lineage = ReadOnlyLineage(lineage)
+        self.facets: dict[str, dict[str, JSON]] = {}
+        self.unknowns: list[tuple[str | None, Unknown]] = []
+        self.tables: dict[str, StagedTable] = {}
+        self.folders: dict[str, Path] = {}
+        self._task = task
+        self._run_id = run.id
+        self._store = store
+        self._found = found
+        self._adoptions = adoptions
+        self._progress = progress
+
+    def _own(self, port: P, kind: type[P]) -> P:
+        """Check that a port is this stage's own and of the right sort: a mistake in a plugin should say where it is."""
+        stage = self._task.stage.stage_class
+        declared = {name: each for name, each in {**stage.inputs(), **stage.outputs(), **stage.file_ports()}.items() if isinstance(each, kind)}
+        if not isinstance(port, kind) or port.name not in declared:
+            what = {Input: "input", Output: "output", Files: "file port"}[kind]
+            name = port.name if isinstance(port, Port) else repr(port)
+            raise TypeError(f"the stage asked for the {what} '{name}', which it does not declare. {suggestion(str(name), declared)}")
+        return port
+
+    def read(self, port: Input) -> Any:
+        """Give an input: a dataset for a table, else a path; None for an optional input left out."""
+        supplied = self._task.inputs.get(self._own(port, Input).name)
+        return None if supplied is None else self._store.open(supplied.artifact)
+
+    def artifact(self, port: Input) -> Artifact | None:
+        """Give the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
+        supplied = self._task.inputs.get(self._own(port, Input).name)
+        return None if supplied is None else copy.deepcopy(supplied.artifact)
+
+    def files(self, port: Files) -> list[SourceFile]:
+        """Give the files found for a port."""
+        return list(self._found[self._own(port, Files).name])
+
+    def adopt(
+        self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
+    ) -> Path:
+        """Keep a source file with its declared origin and give its stored path."""
+        checked = {facet: _json(facet, value) for facet, value in (facets or {}).items()}
+        return self._adoptions.adopt(file, kind=kind, name=name, facets=checked, unknowns=unknowns)
+
+    def quarantine(self, file: SourceFile, reason: str) -> None:
+        """Leave a damaged file out, in the record."""
+        self._adoptions.quarantine(file, reason)
+
+    def write(self, port: Output, value: Any) -> None:
+        """Write an output table to staging."""
+        name = self._own(port, Output).name
+        if name in self.folders:
+            raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
+        self.tables[name] = self._store.stage_table(value, run_id=self._run_id, port=name)
+
+    def path(self, port: Output) -> Path:
+        """Give the staging directory of an output's files."""
+        name = self._own(port, Output).name
+        if name in self.tables:
+            raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
+        if name not in self.folders:
+            folder = self._store.staging(self._run_id) / name
+            folder.mkdir(exist_ok=True)
+            self.folders[name] = folder
+        return self.folders[name]
+
+    def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
+        """Attach a facet to an output; a second one of the same name replaces the first."""
+        name = self._own(port, Output).name
+        if not _FACET_NAME.fullmatch(facet) or facet in _OURS or facet in _STANDARD:
+            raise TypeError(
+                f"the stage described its output '{name}' by a facet '{facet}': the name is taken, or has more than letters, digits and '_'"
+            )
+        self.facets.setdefault(name, {})[facet] = _json(facet, value)
+
+    def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
+        """State a fact that is missing about an output."""
+        stated = (None if port is None else self._own(port, Output).name, Unknown(what, why))
+        if stated not in self.unknowns:
+            self.unknowns.append(stated)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far the work is; whoever listens can't disturb it."""
+        if self._progress is None:
+            return
+        try:
+            self._progress(done, total, note)
+        except Exception:
+            logging.getLogger(__name__).exception("Progress could not be shown.")
+            self._progress = None
+
+
+def _json(facet: str, value: Any) -> JSON:
+    """Give an own copy of a facet's value, whatever the stage does to it later.
+
+    Raises:
+        TypeError: it holds something that JSON can't.
+    """
+    try:
+        frozen: JSON = json.loads(jcs(value))
+    except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
+        raise TypeError(f"the facet '{facet}' can't be recorded: {error}; use texts, finite numbers, lists and mappings") from error
+    return frozen

@@ -1,0 +1,64 @@
+"""A full disk, a read-only mount, missing rights: one clear sentence whoever met it (Python, Rust behind Delta, SQLite)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracecore.errors import UsageProblem
+
+__all__ = ["clear_disk_errors", "disk_problem"]
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
+# Libraries written in other languages pass the operating system's words on, not its number.
+_FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "os error 28")
+_READ_ONLY_WORDS = ("read-only file system", "readonly database", "os error 30")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Walk an exception and what caused it, innermost last."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def disk_problem(error: BaseException, place: Path | str) -> UsageProblem | None:
+    """Say in one sentence that the disk could not take what was written, if that is what an error means.
+
+    Args:
+        error: whatever was raised while writing.
+        place: where was written: the workspace, or the file.
+
+    Returns:
+        The sentence as an error, or None where the error means something else.
+    """
+    for each in _chain(error):
+        number = each.errno if isinstance(each, OSError) else None
+        words = str(each).lower()
+        if number in _FULL or any(word in words for word in _FULL_WORDS):
+            return UsageProblem(f"The disk is full: nothing more can be written to {place}. Make room there and run the same command again.")
+        if number == errno.EROFS or any(word in words for word in _READ_ONLY_WORDS):
+            return UsageProblem(f"{place} can't be written: it lies on a read-only file system. Name another workspace with --workspace.")
+        if number in _FORBIDDEN and isinstance(each, OSError):
+            return UsageProblem(f"{each.filename or place} can't be opened: {(each.strerror or 'no permission').lower()}.")
+    return None
+
+
+@contextmanager
+def clear_disk_errors(place: Path | str) -> Iterator[None]:
+    """Turn what a full or read-only disk raises inside the block into a `UsageProblem`; other errors pass."""
+    try:
+        yield
+    except UsageProblem:
+        raise
+    except Exception as error:
+        problem = disk_problem(error, place)
+        if problem is None:
+            raise
+        raise problem from error

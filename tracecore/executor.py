@@ -1,0 +1,285 @@
+"""One run, in order: START durable, outputs to staging, digested and moved into the store, COMPLETE durable, checks run.
+
+The record, asked by staleness key, decides whether anything runs at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from tracecore.adoption import Adoptions
+from tracecore.checks import PlannedCheck, known_result, plan_checks, rejected_refs, run_check
+from tracecore.context import RunContext
+from tracecore.discovery import reason_of
+from tracecore.disk import clear_disk_errors, disk_problem
+from tracecore.environment import accelerator, current_environment, host_name
+from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
+from tracecore.failure import failure_trace, without_places
+from tracecore.host import PluginHost
+from tracecore.locks import hold_key, hold_run
+from tracecore.observe import RunSummary
+from tracecore.params import effective_params, validate_params
+from tracecore.progress import Progress
+from tracecore.recorder import Recorder
+from tracecore.sources import read_sources
+from tracecore.stage import SourceFile
+from tracecore.staleness import staleness_key
+from tracecore.store import Store, Stored
+from tracecore.suggest import suggestion
+from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
+from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Media, RunState
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput
+
+__all__ = ["DEFAULT_THREADS", "Executor", "Outcome", "Supplied", "Task"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A task whose parameters, inputs and files are known to be right."""
+
+    params: BaseModel
+    recorded: Mapping[str, JSON]
+    found: Mapping[str, Sequence[SourceFile]]
+    checks: Sequence[PlannedCheck]
+    key: str
+
+
+class Executor:
+    """Makes assets, or finds that they were made.
+
+    Args:
+        workspace: whose locks are held.
+        store: where bytes go.
+        recorder: where what happened goes; every call returns when it is durable.
+        host: brings checks and observers.
+        progress: told how far a running stage is.
+    """
+
+    def __init__(self, workspace: Workspace, store: Store, recorder: Recorder, host: PluginHost, progress: Progress | None = None) -> None:
+        self._workspace = workspace
+        self._store = store
+        self._recorder = recorder
+        self._host = host
+        self._progress = progress
+
+    def execute(self, task: Task) -> Outcome:
+        """Make an asset, or reuse what a completed run with the same staleness key made.
+
+        Raises:
+            UsageProblem: a wrong parameter, input or file, a full or read-only disk.
+            AnswerIsNo: an input was rejected by a blocking check.
+            RunFailed: the stage failed; its FAIL is recorded.
+            KeyboardInterrupt: it was stopped; its ABORT is recorded.
+        """
+        prepared = self._prepare(task)
+        with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
+            known = self._recorder.reusable(prepared.key)
+            if known is not None and self._usable(task, known):
+                return self._reuse(task, prepared, known)
+            return self._make(task, prepared)
+
+    # --- before a run
+
+    def _prepare(self, task: Task) -> _Prepared:
+        """Check everything that can be wrong before anything is made."""
+        params = validate_params(task.stage, task.params, task.asset)
+        recorded = effective_params(task.stage, params, task.asset)
+        _check_inputs(task)
+        checks = plan_checks(task, self._host)
+        ports = task.stage.stage_class.file_ports()
+        values = {port.param: getattr(params, port.param) for port in ports.values()}
+        found = {name: read_sources(port, values, task.base) for name, port in ports.items()}
+        inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
+        key = staleness_key(task.job, task.stage.plugin, recorded, task.seed, inputs, found)
+        names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
+        return _Prepared(params, {**recorded, **names}, found, checks, key)
+
+    def _wait(self, task: Task) -> None:
+        _log.info("Another process makes the same as '%s': waiting for it.", task.job)
+        if self._progress is not None:
+            with contextlib.suppress(Exception):  # whoever listens can't disturb a run
+                self._progress(0, 0, "another process makes the same: waiting for it")
+
+    def _usable(self, task: Task, known: CompletedRun) -> bool:
+        """Say whether a completed run's outputs are all still in the store."""
+        wanted = set(task.stage.stage_class.outputs())
+        return wanted <= known.outputs.keys() and all(self._store.exists(known.outputs[port]) for port in wanted)
+
+    def _reuse(self, task: Task, prepared: _Prepared, known: CompletedRun) -> Outcome:
+        """Answer with what an earlier run made; checks that were never run on it (a crash, new settings) are run now."""
+        outputs = {port: known.outputs[port] for port in task.stage.stage_class.outputs()}
+        checks = tuple(
+            known_result(planned, outputs[planned.port], known.checks) or self._check(planned, task, known.id, outputs) for planned in prepared.checks
+        )
+        return Outcome(known.id, reused=True, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
+
+    # --- a run
+
+    def _make(self, task: Task, prepared: _Prepared) -> Outcome:
+        run = self._run(task, prepared)
+        with hold_run(self._workspace.locks, run.id):
+            try:
+                outputs = self._run_stage(task, prepared, run)
+            finally:
+                self._store.discard(run.id)
+        checks = tuple(self._check(planned, task, run.id, outputs) for planned in prepared.checks)
+        return Outcome(run.id, reused=False, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
+
+    def _run(self, task: Task, prepared: _Prepared) -> Run:
+        """Describe the run before it starts."""
+        return Run(
+            id=self._recorder.new_run_id(),
+            job=task.job,
+            started_at=datetime.now(UTC),
+            stage=task.stage.kind,
+            plugin=task.stage.plugin,
+            params=prepared.recorded,
+            seed=task.seed,
+            key=prepared.key,
+            environment=current_environment(),
+            host=host_name(),
+            accelerator=accelerator(),
+            threads=task.threads,
+            parent=task.parent,
+            program=task.program_artifact,
+            code=task.stage.code,
+            description=task.stage.stage_class.description(),
+        )
+
+    def _run_stage(self, task: Task, prepared: _Prepared, run: Run) -> dict[str, Artifact]:
+        """Run the stage from START to its terminal event; whatever it raises is recorded with its name."""
+        with clear_disk_errors(self._workspace.root):
+            self._recorder.start(run)
+        self._host.notify("run_started", _summary(task, run, RunState.OPEN))
+        stage = task.stage.stage_class
+        supplied = [RunInput(name, task.inputs[name].artifact, task.inputs[name].producer) for name in stage.inputs() if name in task.inputs]
+        adoptions = Adoptions(run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports())
+        try:
+            context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, self._progress)
+            self._store.staging(run.id)
+            stage().run(context, prepared.params)
+            outputs = self._put_outputs(task, run, context, adoptions)
+            with clear_disk_errors(self._workspace.root):
+                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, adoptions.facets)
+        except BaseException as error:
+            raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
+            if raised is error:
+                raise
+            raise raised from error
+        self._host.notify("run_finished", _summary(task, run, RunState.COMPLETE, outputs=tuple(artifact.ref for artifact in outputs.values())))
+        return outputs
+
+    def _put_outputs(self, task: Task, run: Run, context: RunContext, adoptions: Adoptions) -> dict[str, Artifact]:
+        """Move every declared output from staging into the store."""
+        declared = task.stage.stage_class.outputs()
+        missing = [name for name in declared if name not in context.tables and name not in context.folders]
+        if missing:
+            raise RunFailed(f"{_who(task)} ended without writing its output '{missing[0]}'.")
+        outputs: dict[str, Artifact] = {}
+        for name, port in declared.items():
+            stored = self._put(task, run, context, name, port.file)
+            unknowns = [unknown for of, unknown in context.unknowns if of in {None, name}] + adoptions.unknowns
+            outputs[name] = Artifact(
+                kind=port.kind.value,
+                name=task.output_name(name),
+                digest=stored.digest,
+                media=stored.media,
+                location=stored.location,
+                size_bytes=stored.size_bytes,
+                rows=stored.rows,
+                schema=stored.schema,
+                delta=stored.delta,
+                unknowns=tuple(dict.fromkeys(unknowns)),
+                facets=context.facets.get(name, {}),
+            )
+        return outputs
+
+    def _put(self, task: Task, run: Run, context: RunContext, name: str, file: str | None) -> Stored:
+        port = task.stage.stage_class.outputs()[name]
+        if name in context.tables:
+            if file is not None:
+                raise RunFailed(f"{_who(task)} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
+            return self._store.put_table(context.tables[name], kind=port.kind.value, name=task.output_name(name), run_id=run.id)
+        folder = context.folders[name]
+        if file is None:
+            if not any(folder.iterdir()):
+                raise RunFailed(f"{_who(task)} ended without writing anything to its output '{name}'.")
+            return self._store.put_directory(folder, run_id=run.id)
+        if not (folder / file).is_file():
+            raise RunFailed(f"{_who(task)} ended without writing the file '{file}' of its output '{name}'.")
+        stored = self._store.put_file(folder / file, run_id=run.id, move=True)
+        assert stored.media is Media.FILE  # one file is kept as one file
+        return stored
+
+    # --- after a run
+
+    def _end_badly(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
+        """Record FAIL or ABORT and give what is to be raised: the user's own error, a sentence for anything else."""
+        # Interrupts (Dagster's own too) are no Exception; a plugin's sys.exit is no interrupt but a failure of that plugin.
+        aborted = not isinstance(error, Exception | SystemExit)
+        problem = disk_problem(error, self._workspace.root) if isinstance(error, Exception) else None
+        raised: BaseException
+        if aborted:
+            message, raised = f"{_who(task)} was stopped: {type(error).__name__}.", error
+        elif isinstance(error, TracecoreError):
+            message, raised = str(error), error
+        elif problem is not None:
+            message, raised = str(problem), problem
+        else:
+            message = f"{_who(task)} failed: {reason_of(error)}."
+            raised = RunFailed(message.replace("..", "."))
+        shown = without_places(message, self._workspace.root, task.base)
+        try:
+            self._recorder.fail(run, shown, trace=failure_trace(error), inputs=inputs, aborted=aborted)
+        except Exception:  # noqa: BLE001  # whatever hinders the record must not hide what ended the run
+            # The disk may be full for the record too: the run stays open, and `recover` closes it.
+            _log.warning("The end of run %s could not be recorded: 'tracecore recover' will close it.", run.id)
+            return raised
+        self._host.notify("run_finished", _summary(task, run, RunState.ABORT if aborted else RunState.FAIL, error=shown))
+        return raised
+
+    def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
+        with clear_disk_errors(self._workspace.root):
+            return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
+
+
+def _who(task: Task) -> str:
+    return f"Stage '{task.stage.name}' of asset '{task.asset}'"
+
+
+def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:
+    return RunSummary(run.id, run.job, task.stage.kind.value, task.stage.name, state, outputs, error)
+
+
+def _check_inputs(task: Task) -> None:
+    """Refuse a missing, unknown, wrong or rejected input.
+
+    Raises:
+        UsageProblem: the program wires an input wrongly.
+        AnswerIsNo: an input failed a blocking check.
+    """
+    declared = task.stage.stage_class.inputs()
+    for name in task.inputs:
+        if name not in declared:
+            offer = suggestion(name, declared, none_known="It has no inputs.")
+            raise UsageProblem(f"{_who(task)} has no input '{name}'. {offer}")
+    for name, port in declared.items():
+        supplied = task.inputs.get(name)
+        if supplied is None:
+            if not port.optional:
+                raise UsageProblem(f"{_who(task)} needs a {port.kind} '{name}', which nothing supplies.")
+            continue
+        if supplied.artifact.kind != port.kind:
+            raise UsageProblem(f"{_who(task)} needs a {port.kind} as '{name}', found {supplied.artifact.ref}.")
+        if supplied.rejected:
+            raise AnswerIsNo(f"{_who(task)} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")

@@ -1,0 +1,38 @@
+"""What the record keeps of a failure: where in the code it happened, without where that code lies on this machine."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path, PurePath
+
+__all__ = ["failure_trace", "without_places"]
+
+_MOST_FRAMES = 30
+
+
+def failure_trace(error: BaseException) -> str:
+    """Give the frames of an exception, innermost last: `package/module.py:12 function`, as paths inside their package folder."""
+    frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
+    lines = [f"{_inside(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
+    return "\n".join([*lines, type(error).__name__])
+
+
+def _inside(filename: str) -> str:
+    """Cut a source path down to the part below site-packages, else below the last folder that is no package."""
+    path = PurePath(filename)
+    for marker in ("site-packages", "dist-packages"):
+        if marker in path.parts:
+            return PurePath(*path.parts[path.parts.index(marker) + 1 :]).as_posix()
+    folder = Path(filename).parent
+    depth = 1
+    while (folder / "__init__.py").exists() and depth < len(path.parts):
+        folder = folder.parent
+        depth += 1
+    return PurePath(*path.parts[-depth:]).as_posix()
+
+
+def without_places(message: str, *folders: Path) -> str:
+    """Take folders of this machine out of a message: where a file lay is no part of the record."""
+    for folder in sorted({str(each.absolute()) for each in folders} - {"/"}, key=len, reverse=True):
+        message = message.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
+    return message

@@ -1,0 +1,72 @@
+"""What every command shares: `--workspace`, `--json`, answers on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+__all__ = ["console", "emit_json", "json_option", "progress_bar", "say", "workspace_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def workspace_option(function: F) -> F:
+    """Add `--workspace DIR`; the command gets `workspace: Path | None`, which `Workspace.open` and `Record.open` take as it is."""
+    return click.option(
+        "--workspace",
+        "-w",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        default=None,
+        help="The workspace folder (else TRACECORE_HOME, else ./.tracecore).",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Add `--json`; the command gets `as_json: bool` and answers with `emit_json` where it is set."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, nothing else there.")(function)
+
+
+def emit_json(answer: Any) -> None:
+    """Print an answer as one JSON object on stdout, keys in the answer's own order, NaN refused."""
+    click.echo(json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def say(message: str) -> None:
+    """Print a line for people on stderr, so that stdout stays the answer's alone."""
+    click.echo(message, err=True)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Give a rich console: stdout for answers, stderr for progress; plain text where neither is a terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    # Away from a terminal rich would cut lines to 80 columns; what is piped into a file should be whole.
+    return Console(file=stream, highlight=False, soft_wrap=not stream.isatty(), emoji=False)
+
+
+def progress_bar() -> Progress:
+    """Give a rich progress display on stderr, gone when the work is done; silent where stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    target = console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=target,
+        transient=True,
+        disable=not target.is_terminal,
+    )

@@ -1,0 +1,57 @@
+"""The staleness key: what decides whether an asset must be made again. The record decides it, not Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from tracecore.stage import SourceFile
+from tracecore_schemas.canonical import JSON, digest_json
+from tracecore_schemas.run import Plugin
+
+__all__ = ["adoption_key", "staleness_key"]
+
+
+def staleness_key(
+    job: str, plugin: Plugin, params: Mapping[str, JSON], seed: int, inputs: Mapping[str, str], files: Mapping[str, Sequence[SourceFile]]
+) -> str:
+    """Give the key of one execution of a stage: two with the same key make the same.
+
+    The program's file, the paths of files, the thread count and everything installed that the plugin does not need stay out.
+
+    Args:
+        job: `<program>.<asset>`: what is made is named after it, and under another name it is another artifact.
+        plugin: its source digest and the digest of all it requires.
+        params: effective parameters, file paths left out.
+        seed: of the stage.
+        inputs: digest by port, in the order the stage declares its ports.
+        files: the files found, by port.
+    """
+    return digest_json(
+        {
+            "v": 1,
+            "type": "tracecore.key",
+            "job": job,
+            "stage": plugin.stage,
+            "source_digest": plugin.source_digest,
+            "closure_digest": plugin.closure_digest,
+            "params": params,
+            "seed": str(seed),
+            "inputs": [[port, digest] for port, digest in inputs.items()],
+            "files": [[port, file.name, file.digest] for port, found in files.items() for file in found],
+        }
+    )
+
+
+def adoption_key(kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> str:
+    """Give the key of the run that records an outside file as an artifact, so that the same file said the same of is recorded once."""
+    return digest_json(
+        {
+            "v": 1,
+            "type": "tracecore.adoption",
+            "kind": kind,
+            "name": name,
+            "digest": digest,
+            "facets": facets,
+            "unknowns": [list(each) for each in unknowns],
+        }
+    )

@@ -1,0 +1,116 @@
+"""What any artifact store must do; a local folder does it today, an object store can tomorrow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, DeltaVersion, FieldSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+__all__ = ["Opened", "StagedTable", "Store", "StoreFailure", "Stored", "TableFile"]
+
+Opened = Any
+"""`pyarrow.dataset.Dataset` for a Delta table, `pathlib.Path` for a file or directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes that are durably in the store: what an `Artifact` says of them.
+
+    Attributes:
+        digest: their identity.
+        media: how they lie.
+        location: POSIX path relative to the store's root.
+        size_bytes: of all their bytes.
+        rows: of a table.
+        schema: columns of a table.
+        delta: version and log digests of a table.
+    """
+
+    digest: str
+    media: Media
+    location: str
+    size_bytes: int
+    rows: int | None = None
+    schema: tuple[FieldSpec, ...] = ()
+    delta: DeltaVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """One Parquet file of a table: the rows of one drive."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    rows: int
+    partition: tuple[tuple[str, str], ...]
+    stats: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagedTable:
+    """A table written to staging, not yet visible to anyone."""
+
+    folder: Path
+    schema: pa.Schema
+    partition_columns: tuple[str, ...]
+    files: tuple[TableFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all its files."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailure:
+    """Something in the store that is not as the record says: `what` names the file, relative to the store's root."""
+
+    what: str
+    expected: str
+    found: str
+
+
+class Store(Protocol):
+    """Where artifacts' bytes are kept. A put returns only when the bytes are durable, and shows all of them or nothing."""
+
+    def staging(self, run_id: str) -> Path:
+        """Make and give the folder a run writes to before its outputs are put; on the store's own file system."""
+
+    def discard(self, run_id: str) -> None:
+        """Remove what a run left in staging."""
+
+    def staged_runs(self) -> list[str]:
+        """Ids of the runs that have something in staging: live ones, and the orphans of crashed ones."""
+
+    def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
+        """Keep a file; `move` gives it away (a staged output), else it is copied and the source stays as it was."""
+
+    def put_directory(self, source: Path, *, run_id: str) -> Stored:
+        """Keep a staged directory, which is given away."""
+
+    def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
+        """Write a table to staging: sorted, one file a drive; the same rows give the same bytes."""
+
+    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
+        """Make a staged table the next version of the Delta table of an artifact name."""
+
+    def exists(self, artifact: Artifact) -> bool:
+        """Say whether all files of an artifact are there with their recorded sizes, without reading them."""
+
+    def open(self, artifact: Artifact) -> Path | ds.Dataset:
+        """Give a file's or directory's path, or a dataset at exactly the recorded version of a table."""
+
+    def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
+        """Every file that an artifact stands on: (POSIX path relative to the store's root, place on disk)."""
+
+    def verify(self, artifact: Artifact) -> list[StoreFailure]:
+        """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded."""

@@ -1,0 +1,87 @@
+"""Canonical manifests: what the digest of a directory and of a Delta table is the digest of (docs/formats/digests.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import UsageProblem
+from tracecore_schemas.canonical import JSON, digest_file, hex_of, jcs
+
+__all__ = ["DeltaFile", "delta_manifest", "directory_manifest", "scan_directory"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaFile:
+    """One data file of a Delta table, as its manifest counts it: its name stays out."""
+
+    sha256: str
+    size: int
+    rows: int
+    partition: tuple[tuple[str, str | None], ...]
+    deletion_vector: None = None
+
+
+def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
+    """Hash every file of a directory.
+
+    Returns:
+        (POSIX path relative to the folder, size in bytes, SHA-256 hex), sorted by path.
+
+    Raises:
+        UsageProblem: a symbolic link or special file, whose meaning depends on where it lies.
+    """
+    found: list[tuple[str, int, str]] = []
+    for place, folders, files in os.walk(folder):
+        for name in [*files, *(each for each in folders if (Path(place) / each).is_symlink())]:
+            path = Path(place) / name
+            relative = path.relative_to(folder).as_posix()
+            if path.is_symlink() or not path.is_file():
+                raise UsageProblem(f"'{relative}' is no ordinary file: a stored directory holds ordinary files only; write its content instead.")
+            found.append((relative, path.stat().st_size, hex_of(digest_file(path))))
+    return sorted(found)
+
+
+def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:
+    """Give the canonical bytes that a directory's digest is taken of."""
+    listed: list[JSON] = [{"path": path, "size": size, "sha256": digest} for path, size, digest in sorted(files)]
+    return jcs({"v": 1, "type": "tracecore.directory", "files": listed})
+
+
+def delta_manifest(
+    schema: Mapping[str, Any],
+    partition_columns: Sequence[str],
+    protocol: Mapping[str, Any],
+    configuration: Mapping[str, str],
+    files: Iterable[DeltaFile],
+) -> bytes:
+    """Give the canonical bytes that a Delta table's digest is taken of.
+
+    Args:
+        schema: the Delta schema, parsed from `schemaString`.
+        partition_columns: in order.
+        protocol: as the log has it.
+        configuration: table properties.
+        files: the files of one version; names, statistics and commit info stay out of identity.
+    """
+    listed = sorted(
+        (
+            {"sha256": file.sha256, "size": file.size, "rows": file.rows, "partition": dict(file.partition), "deletion_vector": file.deletion_vector}
+            for file in files
+        ),
+        key=lambda each: (str(each["sha256"]), jcs(each["partition"])),
+    )
+    return jcs(
+        {
+            "v": 1,
+            "type": "tracecore.delta",
+            "schema": schema,
+            "partition_columns": list(partition_columns),
+            "protocol": protocol,
+            "configuration": configuration,
+            "files": listed,
+        }
+    )

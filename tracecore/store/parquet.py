@@ -1,0 +1,240 @@
+"""Writing a table's rows to Parquet so that the same rows give the same bytes, whatever batches they came in.
+
+Rows are sorted by their primary columns, one file a drive, row groups cut by the rows alone. deltalake's own writer hands batches to parallel tasks
+and now and then swaps them (seen with 1.6.6: same rows, other bytes), so the files are written here and committed to the log by deltalake.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as pat
+
+from tracecore.durable import fsync_file, fsync_folder
+from tracecore.errors import UsageProblem
+from tracecore.store.arrow_types import conform, delta_schema
+from tracecore.store.base import StagedTable, TableFile
+from tracecore_schemas.canonical import digest_file, hex_of
+from tracecore_schemas.tables import PARTITION
+
+__all__ = ["PRIMARY", "write_table"]
+
+PRIMARY = ("sensor", "topic", "timestamp_ns", "sequence", "index", "frame_id", "label_id", "revision", "event_id")
+"""Columns that rows are sorted by inside a drive, in this order, those that a table has; rows that agree in all keep the order they came in."""
+
+ROW_GROUP_BYTES = 64 * 1024 * 1024
+ROW_GROUP_ROWS = 65_536
+_SPILL_BYTES = 16 * 1024 * 1024
+
+
+def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: Path) -> StagedTable:
+    """Write rows to Parquet files in a staging folder.
+
+    Args:
+        data: a table, or a reader for more than memory holds: its batches wait on disk, a drive's rows are read back row group by row group.
+        folder: empty or absent.
+
+    Raises:
+        UsageProblem: rows that a Delta table can't hold, or rows without a drive where the schema has drives.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    reader = data.to_reader() if isinstance(data, pa.Table) else data
+    if isinstance(data, pa.RecordBatch):
+        reader = pa.RecordBatchReader.from_batches(data.schema, [data])
+    if not isinstance(reader, pa.RecordBatchReader):
+        raise UsageProblem(f"A table output takes a pyarrow.Table or RecordBatchReader, found {type(data).__name__}.")
+    schema = delta_schema(reader.schema)
+    partitioned = PARTITION in schema.names and pat.is_string(schema.field(PARTITION).type)
+    files: list[TableFile] = []
+    spill = folder / "spill"
+    spill.mkdir()
+    parts = _in_memory(data, schema, partitioned) if isinstance(data, pa.Table) else _spilled(reader, schema, spill, partitioned)
+    for number, (drive, batches) in enumerate(parts):
+        files.append(_write_file(batches, folder, number, drive))
+    for left in spill.iterdir():
+        left.unlink()
+    spill.rmdir()
+    fsync_folder(folder)
+    return StagedTable(folder, schema, (PARTITION,) if partitioned else (), tuple(files))
+
+
+def _require_drives(table: pa.Table) -> None:
+    empty = table.column(PARTITION).null_count or pc.any(pc.equal(table.column(PARTITION), "")).as_py()
+    if empty:
+        raise UsageProblem("The table has rows without a drive: a table with a column 'drive' is kept by drive, so every row needs one.")
+
+
+def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:  # private
+    """Give the rows of each drive, drives by name."""
+    table = conform(table, schema)
+    if not partitioned:
+        if table.num_rows:
+            yield None, table.to_batches()
+        return
+    _require_drives(table)
+    column = table.column(PARTITION)
+    for drive in sorted(column.unique().to_pylist()):
+        yield drive, table.filter(pc.equal(column, drive)).drop_columns([PARTITION]).to_batches()
+
+
+def _spilled(
+    reader: pa.RecordBatchReader,
+    schema: pa.Schema,
+    folder: Path,
+    partitioned: bool,  # private
+) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:
+    """Write batches to one Arrow file a drive (more where a drive comes back later) and give them memory-mapped, drives by name."""
+    segments: dict[str | None, list[Path]] = {}
+    current: tuple[str | None, pa.ipc.RecordBatchFileWriter] | None = None
+    for batch in reader:
+        if not batch.num_rows:
+            continue
+        for drive, rows in _by_drive(conform(pa.Table.from_batches([batch]), schema), partitioned):
+            if current is None or current[0] != drive:
+                if current is not None:
+                    current[1].close()
+                path = folder / f"{sum(map(len, segments.values()))}.arrow"
+                segments.setdefault(drive, []).append(path)
+                current = (drive, pa.ipc.new_file(str(path), rows.schema))
+            current[1].write_table(rows, max_chunksize=max(1, rows.num_rows * _SPILL_BYTES // max(rows.nbytes, 1)))
+    if current is not None:
+        current[1].close()
+    for drive in sorted(segments, key=lambda name: name or ""):
+        opened = [pa.ipc.open_file(pa.memory_map(str(path))) for path in segments[drive]]
+        yield drive, [file.get_batch(index) for file in opened for index in range(file.num_record_batches)]
+        del opened
+        for path in segments[drive]:
+            path.unlink()
+
+
+def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, pa.Table]]:  # private
+    if not partitioned:
+        yield None, table
+        return
+    _require_drives(table)
+    column = table.column(PARTITION)
+    drives = column.unique().to_pylist()
+    for drive in drives:
+        rows = table if len(drives) == 1 else table.filter(pc.equal(column, drive))
+        yield drive, rows.drop_columns([PARTITION])
+
+
+def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive: str | None) -> TableFile:
+    """Write one drive's rows, sorted, in row groups cut by the rows alone."""
+    table = pa.Table.from_batches(batches)
+    order = _order(table)
+    sizes = _row_sizes(table)
+    if order is not None:
+        sizes = [sizes[index] for index in order]
+    written = table.schema
+    flat = [field.name for field in written if not pat.is_nested(field.type) and not pat.is_binary(field.type)]
+    temporary = folder / f"{number:05d}.parquet"
+    with pq.ParquetWriter(
+        temporary, written, version="2.6", compression="zstd", use_dictionary=flat, write_statistics=flat, store_schema=False
+    ) as writer:
+        for start, stop in _row_groups(sizes):
+            group = table.slice(start, stop - start) if order is None else _gather(batches, order[start:stop])
+            writer.write_table(group.combine_chunks(), row_group_size=max(1, stop - start))
+    fsync_file(temporary)
+    digest = digest_file(temporary)
+    # The name says what the bytes should be, so that a damaged file can be named; identity rests on the bytes alone.
+    final = temporary.rename(folder / f"{number:05d}-{hex_of(digest)}.parquet")
+    partition = () if drive is None else ((PARTITION, drive),)
+    return TableFile(final.name, digest, final.stat().st_size, table.num_rows, partition, _stats(final))
+
+
+def _order(table: pa.Table) -> list[int] | None:
+    """Give the stable order of rows by their primary columns, None where they are in order."""
+    keys = [name for name in PRIMARY if name in table.column_names and not pat.is_nested(table.schema.field(name).type)]
+    if not keys:
+        return None
+    indices: list[int] = pc.sort_indices(table.select(keys), sort_keys=[(name, "ascending") for name in keys]).to_pylist()
+    return None if indices == list(range(table.num_rows)) else indices
+
+
+def _row_sizes(table: pa.Table) -> list[int]:
+    """Estimate the bytes of each row from its texts and binaries; the same rows give the same sizes whatever chunks they lie in."""
+    columns = [column for column in table.columns if pat.is_binary(column.type) or pat.is_string(column.type)]
+    sizes = [8 * table.num_columns] * table.num_rows
+    for column in columns:
+        lengths = pc.fill_null(pc.binary_length(column), 0).to_pylist()
+        sizes = [size + length for size, length in zip(sizes, lengths, strict=True)]
+    return sizes
+
+
+def _row_groups(sizes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    start = total = 0
+    for index, size in enumerate(sizes):
+        if index > start and (total + size > ROW_GROUP_BYTES or index - start >= ROW_GROUP_ROWS):
+            yield start, index
+            start, total = index, 0
+        total += size
+    if len(sizes) > start:
+        yield start, len(sizes)
+
+
+def _gather(batches: Sequence[pa.RecordBatch], wanted: Sequence[int]) -> pa.Table:
+    """Take rows by their place in a sequence of batches, touching only those they lie in: `Table.take` would first join all in memory."""
+    ends = list(accumulate(batch.num_rows for batch in batches))
+    by_batch: dict[int, list[int]] = {}
+    for position in range(len(wanted)):
+        by_batch.setdefault(bisect_right(ends, wanted[position]), []).append(position)
+    pieces: list[pa.RecordBatch] = []
+    came: list[int] = []
+    for number, positions in by_batch.items():
+        first = ends[number] - batches[number].num_rows
+        pieces.append(batches[number].take(pa.array([wanted[position] - first for position in positions], pa.int64())))
+        came.extend(positions)
+    back = [0] * len(came)
+    for place, position in enumerate(came):
+        back[position] = place
+    return pa.Table.from_batches(pieces).combine_chunks().take(pa.array(back, pa.int64()))
+
+
+def _stats(path: Path) -> str:
+    """Give Delta's file statistics from a Parquet footer: rows, and least, greatest and null count of each flat column."""
+    footer = pq.read_metadata(path)
+    least: dict[str, Any] = {}
+    greatest: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    unusable: set[str] = set()
+    for group in range(footer.num_row_groups):
+        for index in range(footer.num_columns):
+            column = footer.row_group(group).column(index)
+            name, stats = column.path_in_schema, column.statistics
+            if "." in name or stats is None:
+                continue
+            nulls[name] = nulls.get(name, 0) + (stats.null_count or 0)
+            if stats.has_min_max and _plain(stats.min) and _plain(stats.max):
+                least[name] = min(least.get(name, stats.min), stats.min)
+                greatest[name] = max(greatest.get(name, stats.max), stats.max)
+            elif not stats.has_min_max and stats.num_values == 0:
+                continue  # only nulls here: they bound nothing
+            else:
+                unusable.add(name)
+    kept = {name for name in least if name not in unusable}
+    return json.dumps(
+        {
+            "numRecords": footer.num_rows,
+            "minValues": {name: least[name] for name in sorted(kept)},
+            "maxValues": {name: greatest[name] for name in sorted(kept)},
+            "nullCount": {name: nulls[name] for name in sorted(nulls)},
+        },
+        ensure_ascii=False,
+    )
+
+
+def _plain(value: Any) -> bool:
+    """Say whether a bound may stand in the log: a whole number, a finite float or a short text."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and len(value) <= 64)

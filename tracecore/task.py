@@ -1,0 +1,91 @@
+"""What the executor is asked to do and what it answers: one asset of a program, one execution of its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tracecore.host import RegisteredStage
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Artifact, CheckRun, Parent
+
+__all__ = ["DEFAULT_THREADS", "Outcome", "Supplied", "Task"]
+
+DEFAULT_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Supplied:
+    """One input as supplied: an exact version, and the run it came from.
+
+    Attributes:
+        artifact: the version.
+        producer: id of the recorded run that made it.
+        rejected: whether it failed a blocking check; the executor then refuses to read it.
+    """
+
+    artifact: Artifact
+    producer: str | None
+    rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One asset to make.
+
+    Attributes:
+        program: the program's name.
+        asset: the asset's name in it.
+        stage: what makes it.
+        params: as the program says; defaults are filled in by the stage's `Params`.
+        inputs: by input port.
+        seed: the only source of randomness of the stage.
+        program_artifact: recorded as an input of the run, outside the staleness key.
+        base: folder that relative file paths in `params` start from.
+        checks: what the program says of checks, by name: `{"no_leak": {"blocking": False, "seconds": 2}}`; one that the stage
+            does not name itself is run too.
+        parent: the run that started this one (Dagster's).
+        threads: intra-op CPU threads for the stage.
+    """
+
+    program: str
+    asset: str
+    stage: RegisteredStage
+    params: Mapping[str, Any]
+    inputs: Mapping[str, Supplied]
+    seed: int
+    program_artifact: Artifact | None
+    base: Path
+    checks: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    parent: Parent | None = None
+    threads: int = DEFAULT_THREADS
+
+    @property
+    def job(self) -> str:
+        """`<program>.<asset>`, the name of the OpenLineage job."""
+        return f"{self.program}.{self.asset}"
+
+    def output_name(self, port: str) -> str:
+        """Give the artifact name of an output: `<program>.<asset>`, with `.<port>` where the stage has several."""
+        return self.job if len(self.stage.stage_class.outputs()) == 1 else f"{self.job}.{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task.
+
+    Attributes:
+        run_id: the run that made the outputs: the old one where they were reused.
+        reused: whether nothing had to be made.
+        outputs: by port.
+        checks: every check of them, those of an earlier run too where it is reused.
+        rejected: whole refs of outputs that failed a blocking check.
+    """
+
+    run_id: str
+    reused: bool
+    outputs: Mapping[str, Artifact]
+    checks: tuple[CheckRun, ...]
+    rejected: frozenset[str]
