@@ -29,7 +29,7 @@ class Logs(tc.Stage):
 
     kind = tc.StageKind.INGEST
     drives = tc.Files("paths", suffixes=[".txt"], note="drive file")
-    numbers = tc.Output("dataset", checks=["not_empty"])
+    numbers = tc.Output("dataset")
 
     class Params(tc.Params):
         paths: list[str]
@@ -124,6 +124,23 @@ class Engine(tc.Stage):
             (context.path(self.engine) / "model.engine").write_bytes(weights * 2)
 
 
+class Labels(tc.Stage):
+    """Read label files; the first is kept, the others are only looked at."""
+
+    kind = tc.StageKind.LABEL
+    sources = tc.Files("paths", suffixes=[".json"], note="label file", optional=True)
+    labels = tc.Output("label_batch")
+
+    class Params(tc.Params):
+        paths: list[str] = []
+
+    def run(self, context, params):
+        files = context.files(self.sources)
+        kept = [context.adopt(file, kind="external", name=file.name).read_text() for file in files[:1]]
+        texts = kept + [file.path.read_text() for file in files[1:]]
+        context.write(self.labels, pa.table({"label": texts}, schema=pa.schema([("label", pa.string())])))
+
+
 class Small(tc.Check):
     """The low half is small."""
 
@@ -141,7 +158,7 @@ class Small(tc.Check):
 
 @tc.hookimpl
 def tracecore_register_stages():
-    return [Logs, Split, Model, Engine]
+    return [Logs, Split, Model, Engine, Labels]
 
 
 @tc.hookimpl

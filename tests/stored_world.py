@@ -7,11 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 from record_world import PROGRAM, World, artifact, origin
+
 from tracecore.store import LocalStore, Stored
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact, RunInput
 
-FRAMES = pa.schema([pa.field("drive", pa.string(), nullable=False), pa.field("timestamp_ns", pa.int64(), nullable=False), pa.field("luma", pa.float32())])
+FRAMES = pa.schema(
+    [pa.field("drive", pa.string(), nullable=False), pa.field("timestamp_ns", pa.int64(), nullable=False), pa.field("luma", pa.float32())]
+)
 
 
 def frames(*drives: str) -> pa.Table:

@@ -20,7 +20,7 @@ __all__ = ["ReleaseConfig", "SessionFactory", "definitions", "output_key", "rele
 SessionFactory = Callable[[dg.AssetExecutionContext], Session]
 """Gives the session of a Dagster run; the same one for all steps of a run."""
 
-_RETRY_SECONDS = 5
+_RETRY_SECONDS = 2
 
 
 class WaiverConfig(dg.Config):
@@ -54,7 +54,7 @@ def definitions(program: WiredProgram, sessions: SessionFactory) -> dg.Definitio
     assets = [_asset(program, asset, sessions) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
     if program.program.release is not None:
-        assets.append(_release(program, keys, sessions))
+        assets.append(_release(program, sessions))
     job = dg.define_asset_job(
         job_name(program.name),
         selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.program.release else [])),
@@ -133,10 +133,13 @@ def _asset(program: WiredProgram, asset: WiredAsset, sessions: SessionFactory) -
     return step
 
 
-def _release(program: WiredProgram, deps: list[dg.AssetKey], sessions: SessionFactory) -> dg.AssetsDefinition:
+def _release(program: WiredProgram, sessions: SessionFactory) -> dg.AssetsDefinition:
+    # A build holds every output; edges from those that nothing else reads are enough to come last, and keep the page's graph readable.
+    read = {(wire.asset, wire.output) for asset in program.assets for wire in asset.wires}
+    last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]
     spec = dg.AssetSpec(
         _release_key(program),
-        deps=deps,
+        deps=last,
         group_name=group_name(program.name),
         kinds={"build"},
         description="The sealed vehicle build: gates judged, manifest signed.",

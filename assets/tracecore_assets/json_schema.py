@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore_assets.program import TYPE, GateSpec, VehicleProgram
-from tracecore_schemas.json_schemas import export
+from tracecore_schemas.json_schemas import export, first_paragraphs
 
 __all__ = ["program_file"]
 
@@ -32,16 +32,19 @@ def program_file() -> dict[str, Any]:
             {**_gate("gate", _NAME), "additionalProperties": True},
         ],
     }
-    return {
-        "$schema": _DRAFT,
-        "$id": "urn:tracecore:program:1",
-        "title": "Vehicle program",
-        "type": "object",
-        "properties": {"type": {"const": TYPE}, "attributes": attributes},
-        "required": ["attributes", "type"],
-        "additionalProperties": False,
-        "$defs": definitions,
-    }
+    schema: dict[str, Any] = first_paragraphs(
+        {
+            "$schema": _DRAFT,
+            "$id": "urn:tracecore:program:1",
+            "title": "Vehicle program",
+            "type": "object",
+            "properties": {"type": {"const": TYPE}, "attributes": attributes},
+            "required": ["attributes", "type"],
+            "additionalProperties": False,
+            "$defs": definitions,
+        }
+    )
+    return schema
 
 
 def _gate(form: str, subject: dict[str, Any], **further: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def load_program(name_or_path: str | Path, overrides: Overrides | None = None, *
     Raises:
         UsageProblem: what is wrong with it, with file, line and the nearest right name.
     """
-    changes = overrides or Overrides()
+    changes = (overrides or Overrides()).absolute()
     source = apply_settings(program_source(name_or_path), changes.settings)
     program = parse_program(source)
     return replace_files(wire(program, source, host or PluginHost.load()), changes)

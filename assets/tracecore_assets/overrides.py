@@ -32,9 +32,8 @@ class Overrides:
 
     def absolute(self) -> Overrides:
         """Give the same overrides with paths that hold from any directory."""
-        return replace(
-            self, drives=tuple(str(Path(path).absolute()) for path in self.drives), labels=tuple(str(Path(path).absolute()) for path in self.labels)
-        )
+        drives, labels = (tuple(str(Path(path).expanduser().absolute()) for path in paths) for paths in (self.drives, self.labels))
+        return replace(self, drives=drives, labels=labels)
 
 
 def apply_settings(source: Source, settings: tuple[str, ...]) -> Source:

@@ -5,6 +5,7 @@ Fragments are the danger: twenty lines can expand to millions of fields. So each
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ class Limits:
 
     Attributes:
         document_bytes: UTF-8 bytes of the document.
+        variables_bytes: bytes of the variables as JSON.
         tokens: lexical tokens of the document.
         nesting: brackets open at one time, and selection sets inside each other through fragments.
         depth: fields inside each other, fragments expanded.
@@ -50,6 +52,7 @@ class Limits:
     """
 
     document_bytes: int = 32 * 1024
+    variables_bytes: int = 64 * 1024
     tokens: int = 2_000
     nesting: int = 48
     depth: int = 16
@@ -96,6 +99,9 @@ def read_document(text: str, variables: Mapping[str, Any], limits: Limits = DEFA
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.document_bytes:
         raise LimitExceeded(f"The document has {size} bytes; at most {limits.document_bytes} are allowed.")
+    size = len(json.dumps(variables)) if variables else 0
+    if size > limits.variables_bytes:
+        raise LimitExceeded(f"The variables have {size} bytes; at most {limits.variables_bytes} are allowed.")
     _lex(text, limits)
     document = parse(text, no_location=False, max_tokens=limits.tokens + 2)
     _Measurer(document, variables, limits).check()

@@ -80,10 +80,15 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
     places = asyncio.Semaphore(_AT_ONCE)
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return _json(200, {"status": "ok"})
 
     async def graphql(request: Request) -> Response:
-        asked = _read_request(request.headers.get("content-type", ""), await read_body(request))
+        try:
+            async with asyncio.timeout(limits.seconds):
+                body = await read_body(request)
+        except TimeoutError:
+            return _problem(408, f"The body did not arrive within {limits.seconds:g} s.")
+        asked = await run_in_threadpool(_read_request, request.headers.get("content-type", ""), body)
         async with places:
             work = asyncio.ensure_future(run_in_threadpool(ask, record, asked.document, asked.variables, asked.operation, limits=limits))
             # A thread can't be stopped: the asker gets an answer in time, the thread ends with the question it is at and no other is begun.
@@ -91,7 +96,7 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
         if not done:
             return _problem(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.")
         answer: Answer = work.result()
-        return JSONResponse(answer.body, status_code=200 if answer.accepted else 400)
+        return _json(200 if answer.accepted else 400, answer.body)
 
     app = Starlette(
         routes=[
@@ -141,7 +146,12 @@ def _read_request(content_type: str, body: bytes) -> GraphQLRequest:
 
 def _problem(status: int, message: str) -> JSONResponse:
     """Give an error in the one form that all answers have."""
-    return JSONResponse({"errors": [{"message": message}]}, status_code=status)
+    return _json(status, {"errors": [{"message": message}]})
+
+
+def _json(status: int, body: Any) -> JSONResponse:
+    """Give a JSON answer that nobody on the way may keep or take for anything else."""
+    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
 
 async def _too_large(_request: Request, error: Exception) -> Response:

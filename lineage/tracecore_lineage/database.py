@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from tracecore.disk import disk_problem
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
@@ -27,6 +27,7 @@ __all__ = ["Database"]
 
 _WRITE = "tracecore_write"
 _BUSY_SECONDS = 60
+_WRITABLE = "mode=rwc"
 _EXPECTED = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
 
 
@@ -154,7 +155,7 @@ def _checked(url: str) -> URL:
 def _sqlite_engine(url: URL) -> Engine:
     """Make an engine whose every transaction begins as we say, and whose every commit is on disk."""
     path = Path(url.database or "").absolute()
-    engine = create_engine("sqlite://", creator=lambda: _sqlite_connection(path), poolclass=NullPool if _immutable(path) else QueuePool)
+    engine = create_engine("sqlite://", creator=lambda: _sqlite_connection(path), poolclass=QueuePool)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -164,21 +165,21 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _sqlite_connection(path: Path) -> sqlite3.Connection:
-    mode = "mode=ro&immutable=1" if _immutable(path) else "mode=rwc"
+    mode = _mode(path)
     connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
-    if "immutable" not in mode:
+    if mode == _WRITABLE:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     return connection
 
 
-def _immutable(path: Path) -> bool:
-    """Say whether the file lies where nothing can be written and no log waits to be merged: then SQLite needs no lock files beside it."""
+def _mode(path: Path) -> str:
+    """Choose how to open a file: where nothing can be written SQLite can make no lock files, and needs none if no log waits to be merged."""
     if not path.exists() or _writable(path.parent):
-        return False
+        return _WRITABLE
     log = path.with_name(path.name + "-wal")
-    return not log.exists() or log.stat().st_size == 0
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
 
 
 def _writable(folder: Path) -> bool:

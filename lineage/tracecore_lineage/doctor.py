@@ -37,8 +37,12 @@ def examine(record: RecordWriter) -> dict[str, Any]:
         if _live(record, run.id) or run.parent in live:  # oldest first: a run that a live run started is a part of it
             live.add(run.id)
     runs = [{"run": run.id, "job": run.job, "started_at": run.started_at, "live": run.id in live} for run in found]
-    dangling, orphans = _store(record, live)
     problems = list(_problems(record))
+    try:
+        dangling, orphans = _store(record, live)
+    except (ValueError, KeyError, TypeError) as error:
+        dangling, orphans = [], []
+        problems.append(f"The catalog can't be read ({error}): run 'tracecore verify', then 'tracecore replay' to make it again from the ledger.")
     ok = len(live) == len(runs) and not dangling and not problems
     return {"ok": ok, "open_runs": runs, "orphans": orphans, "dangling": dangling, "problems": problems}
 

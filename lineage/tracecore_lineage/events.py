@@ -104,7 +104,7 @@ class EventMaker:
             run,
             ended_at,
             further,
-            [datasets.input_dataset(self.namespace, item) for item in inputs],
+            [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)],
             [datasets.output_dataset(self.namespace, port, artifact) for port, artifact in outputs.items()],
         )
 
@@ -114,7 +114,7 @@ class EventMaker:
         if aborted:
             further["tracecore_abort"] = facets.TracecoreAbortRunFacet(error, producer=producer())
         state = RunState.ABORT if aborted else RunState.FAIL
-        return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in inputs])
+        return self._stage_event(state, run, ended_at, further, [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)])
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
         """Give the ABORT of a run that is known by its START alone; its facets are said again, so that the two events agree.
@@ -214,6 +214,13 @@ class EventMaker:
                 code.type, code.url, path=code.path, version=code.version, producer=producer()
             )
         return self.event(state, Run(run.id, {**run_facets, **(further or {})}), Job(self.namespace, run.job, job_facets), at, inputs, outputs)
+
+
+def _with_program(run: StageRun, inputs: Sequence[RunInput]) -> Sequence[RunInput]:
+    """Add the program, which is an input of every run of it, where it is not among the inputs yet."""
+    if run.program is None or any(item.artifact.ref == run.program.ref for item in inputs):
+        return inputs
+    return [RunInput("program", run.program), *inputs]
 
 
 def _run_facet(name: str, value: Any) -> Any:

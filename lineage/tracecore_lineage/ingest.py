@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +41,11 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A good event: its place among those handed in, its exact bytes, and whether it speaks for a job of the workspace itself."""
+    """A good event: its place among those handed in, its exact bytes, its run, and whether it speaks for a job of the workspace itself."""
 
     index: int
     body: bytes
+    run: str | None
     own: bool
 
 
@@ -60,23 +61,30 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str) -
     for index, event in enumerate(events):
         try:
             body = _bytes(event)
-            job = parse_event(body).members.get("job")
+            parsed = parse_event(body)
+            job = parsed.members.get("job")
             project(body, 0, namespace)
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
-            good.append(Candidate(index, body, own=job is not None and job["namespace"] == namespace))
+            good.append(Candidate(index, body, parsed.run_id, own=job is not None and job["namespace"] == namespace))
     return good, refused
 
 
-def take(good: Sequence[Candidate], known: Mapping[str, int], namespace: str, *, own: bool) -> tuple[list[bytes], list[Refused]]:
-    """Choose what is appended: what speaks for the workspace's own jobs is taken from its owner alone, or where it is recorded already."""
+def take(
+    good: Sequence[Candidate], known: Mapping[str, int], our_runs: Collection[str], namespace: str, *, own: bool
+) -> tuple[list[bytes], list[Refused]]:
+    """Choose what is appended: what speaks for the workspace's own jobs or runs is taken from its owner alone, or where it is recorded already."""
     bodies: list[bytes] = []
     refused: list[Refused] = []
     for candidate in good:
         if candidate.own and not own and ledger.event_id(candidate.body) not in known:
             reason = f"expected a job namespace other than {namespace!r}: of this workspace's own jobs only tracecore itself reports"
             refused.append(Refused(candidate.index, reason))
+        elif candidate.run in our_runs and not candidate.own:
+            refused.append(
+                Refused(candidate.index, f"run.runId: {candidate.run} is a run of this workspace's own, which only tracecore itself can end")
+            )
         else:
             bodies.append(candidate.body)
     return bodies, refused

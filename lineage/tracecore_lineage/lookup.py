@@ -22,8 +22,9 @@ from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import Ref
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, ExpectationOutcome, RunInput, Unknown
 
-__all__ = ["TERMINAL", "Ending", "ending", "facets", "reusable", "start_event", "versions"]
+__all__ = ["TERMINAL", "Ending", "ending", "facets", "our_runs", "reusable", "start_event", "versions"]
 
+_CHUNK = 500
 TERMINAL = ("COMPLETE", "FAIL", "ABORT")
 
 
@@ -46,6 +47,17 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
     )
     row = connection.execute(query).one_or_none()
     return None if row is None else Ending(row.event_id, row.event_type, row.event_time)
+
+
+def our_runs(connection: Connection, namespace: str, run_ids: Iterable[str]) -> set[str]:
+    """Say which of these runs are of the workspace's own jobs."""
+    wanted = sorted(run_ids)
+    found: set[str] = set()
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.job_namespace == namespace)
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
 
-Our own events may say more than others': only a job in the workspace's own namespace gives checks, staleness keys and builds.
+Our own events may say more than others': only a job in the workspace's own namespace gives checks, staleness keys and builds, and only it says of our
+versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 __all__ = ["Row", "dataset_ref", "project"]
 
 UNVERSIONED = "unversioned"
+_IMPORTED = "file"
+"""Namespace of the files that our own runs take in from outside."""
+_FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +87,31 @@ def dataset_ref(namespace: str, dataset: Mapping[str, Any], absent: str) -> Ref:
 def _rows(event: Event, place: _Place, namespace: str) -> Iterator[Row]:
     members = event.members
     if event.kind == "dataset":
-        yield from _dataset_facets(members["dataset"], str(dataset_ref(namespace, members["dataset"], UNVERSIONED)), place)
+        said = _sayable(members["dataset"], namespace, ours=False)
+        yield from _dataset_facets(said, str(dataset_ref(namespace, members["dataset"], UNVERSIONED)), place)
         return
     job = members["job"]
+    ours = job["namespace"] == namespace
     yield from _facets(job.get("facets"), f"job:{job['namespace']}/{job['name']}", place)
     if event.kind == "run":
-        yield from _run_rows(event, place, ours=job["namespace"] == namespace)
+        yield from _run_rows(event, place, ours=ours)
     for direction in ("input", "output"):
         for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
             absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
             ref = dataset_ref(namespace, dataset, absent)
-            yield from _dataset_facets(dataset, str(ref), place)
+            yield from _dataset_facets(_sayable(dataset, namespace, ours=ours), str(ref), place)
             if event.run_id is not None:
                 yield _edge(event, place, direction, ordinal, dataset, ref)
+
+
+def _sayable(dataset: Mapping[str, Any], namespace: str, *, ours: bool) -> Mapping[str, Any]:
+    """Leave out what only our own jobs may say of versions that are ours: artifacts, and files that we imported."""
+    if ours or dataset["namespace"] not in {namespace, _IMPORTED}:
+        return dataset
+    return {
+        member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_")} if member in _FACETS and value else value
+        for member, value in dataset.items()
+    }
 
 
 def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tracecore.workspace import Workspace
-from tracecore_lineage import ingest, ledger, people, replay, rotation
+from tracecore_lineage import ingest, ledger, lookup, people, replay, rotation
 from tracecore_lineage.database import Database
 from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.questions import RecordQuestions
@@ -51,7 +51,8 @@ class Record(RecordQuestions):
             return ingest.Ingested(0, 0, tuple(refused))
         with self.database.write() as connection:
             known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
-            bodies, strangers = ingest.take(good, known, self.namespace, own=own)
+            our_runs = lookup.our_runs(connection, self.namespace, {candidate.run for candidate in good if candidate.run is not None})
+            bodies, strangers = ingest.take(good, known, our_runs, self.namespace, own=own)
             appended = self._append(connection, bodies)
         new = sum(place.new for place in appended)
         return ingest.Ingested(new, len(appended) - new, tuple(sorted((*refused, *strangers), key=lambda refusal: refusal.index)))

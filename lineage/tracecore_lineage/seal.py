@@ -139,9 +139,10 @@ def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
     """Take a standing build for what was asked, if it is."""
     if standing.content_digest == content_digest(content):
         return standing
-    changed = " and ".join(differences(predicate_content(standing.statement["predicate"]), content)) or "the content"
+    changed = differences(predicate_content(standing.statement["predicate"]), content)
+    verb = "differs" if len(changed) == 1 and not changed[0].startswith(("the artifacts", "the gates", "the waivers")) else "differ"
     raise UsageProblem(
-        f"build/{standing.name} is sealed already ({standing.ref}) and holds something else: {changed} differ{'' if ' and ' in changed else 's'}."
+        f"build/{standing.name} is sealed already ({standing.ref}) and holds something else: {' and '.join(changed)} {verb}."
         " A build's name is written once; choose another."
     )
 

@@ -55,7 +55,7 @@ def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[st
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Give the digest of a build's content; the sentence that explains a gate's outcome is no part of it."""
+    """Give the digest of a build's content: versions by role, whichever run made them, and gates without the sentence that explains their outcome."""
     return digest_json(_bare(content))
 
 
@@ -91,10 +91,14 @@ def differences(sealed: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     after = {entry["role"]: entry for entry in new["artifacts"]}
     changed = [role for role in sorted(before.keys() | after.keys()) if before.get(role) != after.get(role)]
     if changed:
-        found.append(f"the artifacts {', '.join(changed)}")
+        found.append(f"the artifact{'s' if len(changed) > 1 else ''} {', '.join(changed)}")
     found += [words for key, words in (("gates", "the gates"), ("waivers", "the waivers"), ("approver", "the approver")) if old[key] != new[key]]
     return found
 
 
 def _bare(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {**{key: content[key] for key in _CONTENT}, "gates": [{key: gate[key] for key in _GATE_CONTENT} for gate in content["gates"]]}
+    return {
+        **{key: content[key] for key in _CONTENT},
+        "artifacts": [{"role": entry["role"], "ref": entry["ref"]} for entry in content["artifacts"]],
+        "gates": [{key: gate[key] for key in _GATE_CONTENT} for gate in content["gates"]],
+    }

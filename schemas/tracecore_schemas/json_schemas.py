@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from tracecore_schemas.build import BUILD_PREDICATE
 from tracecore_schemas.trace import Trace
 
-__all__ = ["build_predicate", "export", "trace_answer"]
+__all__ = ["build_predicate", "export", "first_paragraphs", "trace_answer"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
@@ -28,7 +28,8 @@ _PSEUDONYM = {"type": ["string", "null"]}
 def trace_answer() -> dict[str, Any]:
     """Give the schema of what `tracecore trace --json` prints."""
     found = TypeAdapter(Trace).json_schema(ref_template="#/$defs/{model}")
-    return {"$schema": _DRAFT, "$id": "urn:tracecore:trace:1", **found}
+    answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": "urn:tracecore:trace:1", **found})
+    return answer
 
 
 def build_predicate() -> dict[str, Any]:
@@ -55,6 +56,18 @@ def build_predicate() -> dict[str, Any]:
             sealed_at={**_TEXT, "format": "date-time"},
             key={**_HEX, "description": "id of the key that signed"},
         ),
+    }
+
+
+def first_paragraphs(schema: Any) -> Any:
+    """Shorten every description to its first paragraph: what follows in a docstring is for readers of the code."""
+    if isinstance(schema, list):
+        return [first_paragraphs(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: " ".join(value.partition("\n\n")[0].split()) if name == "description" and isinstance(value, str) else first_paragraphs(value)
+        for name, value in schema.items()
     }
 
 

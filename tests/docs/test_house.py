@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from tracecore.host import PluginHost
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["schemas", "lineage", "assets", "graphql", "plugins", "tests", "benchmarks", "docs"]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PAGES = sorted(path for pattern in ("*.md", "*/README.md", "docs/**/*.md", "plugins/*/README.md") for path in ROOT.glob(pattern))
+PAGES = sorted({path for pattern in ("*.md", "*/README.md", "docs/**/*.md", "plugins/*/README.md") for path in ROOT.glob(pattern)})
 
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "tracecore"])
@@ -47,11 +49,29 @@ def test_a_plugin_is_a_distribution_with_its_readme_tests_and_entry_point(plugin
     assert (plugin / "README.md").read_text(encoding="utf-8").count("\n") > 5
 
 
+def test_the_list_of_plugins_names_everything_they_bring() -> None:
+    text = (ROOT / "plugins" / "README.md").read_text(encoding="utf-8")
+    host = PluginHost.load()
+    ours = {plugin.name for plugin in PLUGINS}
+    brought = {stage.name for stage in host.stages if stage.entry_point in ours}
+    brought |= {name for kind in (host.checks, host.gates) for name, registered in kind.items() if registered.entry_point in ours}
+    brought |= set(host.commands)
+    assert ours <= {plugin.entry_point for plugin in host.plugins}
+    assert [name for name in sorted(brought | ours) if not re.search(rf"`{name}`|\[{name}\]", text)] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_in_a_page_leads_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"\]\((?!https?://|#)([^)#]+)", text)
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_source_file_that_the_reliability_page_names_is_there() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:tracecore|lineage|docs)/[\w/.]+)`", text)
+    assert len(named) > 8
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 def test_every_decision_is_in_the_list() -> None:

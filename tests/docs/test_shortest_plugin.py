@@ -35,7 +35,7 @@ staged = store.stage_table(pa.Table.from_pylist(rows), run_id="given", port="fra
 kept = store.put_table(staged, kind="dataset", name="given.frames", run_id="given")
 frames = Artifact("dataset", "given.frames", kept.digest, kept.media, kept.location, kept.size_bytes, kept.rows, kept.schema, kept.delta,
                   Origin("frames", kept.digest, kept.size_bytes, "given"))
-program = Artifact("program", "dark", kept.digest, Media.NONE)
+program = Artifact("program", "dark", kept.digest, Media.NONE, origin=Origin("dark.yaml", kept.digest, 1, "program file"))
 executor = Executor(workspace, store, record, host)
 
 def run(**params):
@@ -51,7 +51,7 @@ print(json.dumps({
     "checks": {check.name: check.success for check in first.checks},
     "again": again.reused and again.outputs["night"].ref == out.ref,
     "darker": [darker.reused, darker.outputs["night"].rows],
-    "complete": record.trace(out.ref)["complete"],
+    "gaps": record.trace(out.ref)["gaps"],
     "plugin": [(plugin["entry_point"], plugin["version"], plugin["runs"]) for plugin in record.plugins()],
 }))
 """
@@ -88,7 +88,7 @@ def test_the_shortest_plugin_runs_is_checked_reused_and_recorded(installed: Path
         "checks": {"not_empty": True, "unique_frame_ids": True},
         "again": True,
         "darker": [False, 2],
-        "complete": True,
+        "gaps": [],
         "plugin": [["night", "0.1.0", 2]],
     }
 

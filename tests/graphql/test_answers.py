@@ -132,6 +132,8 @@ def test_pages_of_a_connection_follow_each_other_without_hole_or_repetition(reco
         ('{artifact(ref:"run/0192d3c1-7e9a-7c4e-8c3c-0d6cf0a8a111"){ref}}', "names no artifact"),
         ('{artifact(ref:"dataset/demo.drives.frame"){ref}}', "Did you mean 'dataset/demo.drives.frames'?"),
         ('{trace(ref:"build/demo",asOf:"yesterday"){root}}', "'yesterday' is no time"),
+        ('{trace(ref:"build/demo",asOf:"9999-12-31T23:59:59-12:00"){root}}', "is no time"),
+        ('{trace(ref:"dataset/a\\u0000b"){root}}', "is not in this part of the record"),
         ('{trace(ref:"build/demo",depth:-1){root}}', "expected 0 or more, found -1"),
         ("{builds(first:501){totalCount}}", "'first' is 501; expected 0 to 500"),
         ("{builds(first:-1){totalCount}}", "'first' is -1"),

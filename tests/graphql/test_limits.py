@@ -47,6 +47,8 @@ def test_tokens_bytes_and_nesting_are_bounded_before_the_parser_runs() -> None:
         read_document("{" + "a " * 3000 + "}", {})
     with pytest.raises(LimitExceeded, match="bytes; at most 32768"):
         read_document("#" + "x" * 40_000, {})
+    with pytest.raises(LimitExceeded, match="variables have 100011 bytes; at most 65536"):
+        read_document("{a}", {"ref": "x" * 100_000})
     with pytest.raises(LimitExceeded, match="nests brackets deeper than 48"):
         read_document("{a" * 900, {})
     with pytest.raises(LimitExceeded, match="nests brackets deeper than 48"):
@@ -105,6 +107,8 @@ def test_auditors_may_introspect_with_the_standard_query() -> None:
 def test_what_is_no_graphql_is_a_syntax_error() -> None:
     with pytest.raises(GraphQLError, match="Syntax Error"):
         read_document("{builds(", {})
+    with pytest.raises(GraphQLError, match="Syntax Error"):
+        read_document('{trace(ref: "dataset/\\ud800") {root}}', {})
     with pytest.raises(GraphQLError, match="Syntax Error"):
         read_document("", {})
 

@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 from kernel_world import World, given
+
 from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
 from tracecore.locks import try_run
+from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.kinds import Media, Severity
 from tracecore_schemas.run import Artifact
 
@@ -117,6 +119,40 @@ def test_a_damaged_file_is_left_out_by_name_and_the_rest_is_ingested(world: Worl
     assert ("drive file not ingested", "c.txt: it says so") in {(each.what, each.why) for each in drives.outputs["numbers"].unknowns}
 
 
+def test_a_label_file_ends_the_trace_without_a_gap_and_one_only_looked_at_is_known_by_its_digest(world: World) -> None:
+    kept = world.drive("a.json", "kept")
+    looked_at = world.drive("b.json", "looked at")
+    labels = world.run("labels", "label", "labels", paths=["drives"])
+    trace = world.record.trace(labels.outputs["labels"].ref)
+    assert trace["complete"] is True
+    externals = {node["name"].rpartition("/")[2]: node for node in trace["nodes"] if node["kind"] == "external"}
+    assert set(externals) == {"a.json", "b.json"}
+    assert externals["a.json"]["ref"] == f"external/file/a.json@{digest_file(kept)}"
+    assert externals["b.json"]["ref"] == f"external/file/b.json@{digest_file(looked_at)}"
+    assert {edge["role"] for edge in trace["edges"] if edge["ref"].startswith("external/")} == {"label_file"}
+    assert [unknown["what"] for unknown in trace["unknowns"]] == ["bytes"]
+
+
+def test_files_may_be_left_out_where_the_stage_says_so(world: World) -> None:
+    assert world.run("labels", "label", "labels").outputs["labels"].rows == 0
+
+
+def test_checks_that_a_crash_left_out_are_run_by_whoever_reuses_the_output(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    drives = world.logs()
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.executor, "_check", crash)
+        with pytest.raises(KeyboardInterrupt):
+            world.split(drives)
+    again = world.split(drives)
+    assert again.reused
+    assert [check.name for check in again.checks] == ["small"]
+    assert [check.id for check in world.split(drives).checks] == [again.checks[0].id]
+
+
 def test_two_different_files_that_claim_one_drive_name_are_refused(world: World) -> None:
     world.drive("c.txt", "alpha: 5")
     with pytest.raises(UsageProblem, match=r"Two different files claim the name 'alpha': '.*a\.txt' and '.*c\.txt'"):
@@ -211,9 +247,9 @@ def test_missing_wrong_unknown_and_rejected_inputs_are_refused_before_anything_r
     before = len(seen(world))
     with pytest.raises(UsageProblem, match="Stage 'split' of asset 'training_set' needs a dataset 'numbers', which nothing supplies"):
         world.run("training_set", "curate", "split")
-    with pytest.raises(UsageProblem, match="needs a dataset as 'numbers', found model/test.model@"):
+    with pytest.raises(UsageProblem, match=r"needs a dataset as 'numbers', found model/test\.model@"):
         world.run("training_set", "curate", "split", {"numbers": given(model, "model")})
-    with pytest.raises(UsageProblem, match="has no input 'number'. Did you mean 'numbers'?"):
+    with pytest.raises(UsageProblem, match=r"has no input 'number'\. Did you mean 'numbers'\?"):
         world.run("training_set", "curate", "split", {"number": given(drives, "numbers")})
     with pytest.raises(AnswerIsNo, match="was rejected by a blocking check"):
         world.run("model", "train", "model", {"numbers": replace(given(halves, "low"), rejected=True)})
@@ -273,7 +309,7 @@ def test_other_settings_of_a_check_run_it_again_without_making_the_output_again(
 def test_a_program_can_add_a_check_and_an_unknown_one_is_refused(world: World) -> None:
     halves = world.split(world.logs(), checks={"not_empty": {}})
     assert [check.name for check in halves.checks] == ["small", "not_empty"]
-    with pytest.raises(UsageProblem, match="There is no check 'smal'. Did you mean 'small'?"):
+    with pytest.raises(UsageProblem, match=r"There is no check 'smal'\. Did you mean 'small'\?"):
         world.split(world.logs(), checks={"smal": {}})
     with pytest.raises(UsageProblem, match="The setting 'blocking' of check 'small' of asset 'training_set' expects true or false, found 'no'"):
         world.split(world.logs(), checks={"small": {"blocking": "no"}})
@@ -289,7 +325,7 @@ def test_a_check_that_exits_fails_by_name_and_stops_nothing(world: World) -> Non
 def test_an_empty_table_fails_its_not_empty_check(world: World) -> None:
     world.drive("a.txt", "alpha:")
     world.drive("b.txt", "beta:")
-    drives = world.logs()
+    drives = world.logs(checks={"not_empty": {}})
     assert drives.outputs["numbers"].rows == 0
     assert drives.rejected == {drives.outputs["numbers"].ref}
 
@@ -366,12 +402,17 @@ def test_what_a_stage_was_given_can_not_change_the_record(world: World) -> None:
 
 
 def test_two_processes_that_build_the_same_make_nothing_twice(world: World) -> None:
-    script = (
-        "import sys; from pathlib import Path; from kernel_world import World; from tracecore.host import PluginHost; from tracecore.workspace import Workspace\n"
-        "world = World(Workspace.open(Path(sys.argv[1])), PluginHost.load())\n"
-        "halves = world.split(world.logs())\n"
-        "print(halves.run_id, world.model(halves, mode='slow').run_id)\n"
-    )
+    script = """
+import sys
+from pathlib import Path
+from kernel_world import World
+from tracecore.host import PluginHost
+from tracecore.workspace import Workspace
+
+world = World(Workspace.open(Path(sys.argv[1])), PluginHost.load())
+halves = world.split(world.logs())
+print(halves.run_id, world.model(halves, mode="slow").run_id)
+"""
     paths = os.pathsep.join([str(world.base / "site"), *(path for path in sys.path if path.endswith("tests"))])
     environment = {**os.environ, "PYTHONPATH": paths, "TRACECORE_PLUGINS": "kernelworld"}
     command = [sys.executable, "-c", script, str(world.workspace.root)]

@@ -83,14 +83,14 @@ def test_writers_of_several_threads_follow_each_other(tmp_path: Path) -> None:
 
 def test_two_processes_open_a_new_workspace_and_write_at_once(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "workspace")
-    processes = [subprocess.Popen([sys.executable, "-c", WRITER, str(workspace.root), "15", name], stdout=subprocess.PIPE) for name in ("a", "b")]
+    processes = [subprocess.Popen([sys.executable, "-c", WRITER, str(workspace.root), "8", name], stdout=subprocess.PIPE) for name in ("a", "b")]
     for process in processes:
         process.communicate(timeout=120)
     assert [process.returncode for process in processes] == [0, 0]
     with Record.open(workspace) as record, record.database.read() as connection:
         head = ledger.head(connection)
-        assert head.size == 60
-        assert ledger.root_at(connection, 60) == head.root
+        assert head.size == 32
+        assert ledger.root_at(connection, 32) == head.root
         assert record.replay(check=True) == []
         assert len(record.keys.public_keys()) == 1
 
@@ -116,9 +116,12 @@ def test_kill_9_leaves_an_open_run_and_loses_nothing_acknowledged(tmp_path: Path
 
 def test_an_opened_workspace_is_quick_to_open_again(tmp_path: Path) -> None:
     opened(tmp_path / "workspace").close()
-    began = time.perf_counter()
-    opened(tmp_path / "workspace").close()
-    assert time.perf_counter() - began < 0.5
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        opened(tmp_path / "workspace").close()
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.2
     code = (
         "import sys; from tracecore_lineage import Record; Record.open(sys.argv[1]); "
         "assert not [name for name in ('alembic', 'openlineage') if name in sys.modules]"

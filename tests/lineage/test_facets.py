@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -46,3 +47,12 @@ def test_every_class_has_a_schema_with_its_members() -> None:
         assert schema["$id"] == url
         members = {field.name for field in found.__attrs_attrs__} - {"_deleted"}
         assert members == set(schema["properties"]) - {"_deleted"}, found.__name__
+
+
+def test_every_facet_that_a_plugin_of_ours_describes_has_a_schema() -> None:
+    house = FACETS.parents[1]
+    described = re.compile(r'"(tracecore_[a-z]+)"')
+    named = {name for path in house.glob("plugins/*/tracecore_*/**/*.py") for name in described.findall(path.read_text(encoding="utf-8"))}
+    packages = {path.name for path in house.glob("plugins/*/tracecore_*")} | {path.name for path in house.glob("*/tracecore_*")}
+    assert named - packages <= set(NAMES)
+    assert "tracecore_frames" in named

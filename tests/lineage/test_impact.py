@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from record_world import World
+
 from tracecore.errors import UsageProblem
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.trace import Trace
@@ -29,10 +30,9 @@ def test_a_drive_reaches_every_build_made_of_it_and_builds_stand_first(world: Wo
     assert "drive_log/south" not in refs(answer)
 
 
-def test_impact_has_the_shape_of_a_trace(world: World) -> None:
-    world.all().seal()
-    answer = world.record.impact("drive_log/north")
-    assert answer.keys() == world.record.trace("build/demo").keys()
+def test_impact_has_the_shape_of_a_trace(sealed: World) -> None:
+    answer = sealed.record.impact("drive_log/north")
+    assert answer.keys() == sealed.record.trace("build/demo").keys()
 
 
 def test_checks_are_no_reached_runs(world: World) -> None:
@@ -69,25 +69,22 @@ def test_a_failed_run_that_read_a_version_is_shown_with_its_state_and_made_nothi
     assert refs(answer) == ["dataset/demo.drives.frames"]
 
 
-def test_a_plugin_version_reaches_what_its_runs_made(world: World) -> None:
-    world.all().seal()
-    answer = world.record.impact("plugin/train@0.1.0")
+def test_a_plugin_version_reaches_what_its_runs_made(sealed: World) -> None:
+    answer = sealed.record.impact("plugin/train@0.1.0")
     assert answer["root"] == "plugin/train@0.1.0"
     assert refs(answer) == ["build/demo", "model/demo.model", "engine/demo.engine"]
     with pytest.raises(UsageProblem, match="no recorded run ran it"):
-        world.record.impact("plugin/train@9.9.9")
+        sealed.record.impact("plugin/train@9.9.9")
 
 
-def test_a_depth_cuts_and_says_so(world: World) -> None:
-    world.all().seal()
-    answer = world.record.impact("drive_log/north", depth=1)
+def test_a_depth_cuts_and_says_so(sealed: World) -> None:
+    answer = sealed.record.impact("drive_log/north", depth=1)
     assert answer["truncated"]
     assert refs(answer) == ["drive_log/north", "dataset/demo.drives.frames", "dataset/demo.drives.signals"]
-    assert not world.record.impact("engine/demo.engine", depth=9)["truncated"]
+    assert not sealed.record.impact("engine/demo.engine", depth=9)["truncated"]
 
 
-def test_a_frame_reaches_what_its_drive_reached_and_the_answer_says_so(world: World) -> None:
-    world.all().seal()
-    answer = world.record.impact("frame/north/%2Fcamera%2Ffront%2Fimage/1500")
+def test_a_frame_reaches_what_its_drive_reached_and_the_answer_says_so(sealed: World) -> None:
+    answer = sealed.record.impact("frame/north/%2Fcamera%2Ffront%2Fimage/1500")
     assert "build/demo" in refs(answer)
     assert "Followed through drive_log/north@" in answer["note"]

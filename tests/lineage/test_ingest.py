@@ -45,6 +45,34 @@ def test_nothing_good_leaves_nothing(world: World) -> None:
     assert world.record.position() == 0
 
 
+def test_nobody_else_ends_our_own_runs(world: World) -> None:
+    """A FAIL with an early eventTime would win over our COMPLETE, and what the run made would be a gap."""
+    world.ingest("north")
+    run = world.runs["drives"]
+    for early in (foreign(eventType="FAIL", eventTime="2001-01-01T00:00:00Z", run={"runId": name}) for name in (run, run.upper())):
+        assert "is a run of this workspace's own" in world.record.ingest([early]).refused[0].reason
+    assert world.record.trace("dataset/demo.drives.frames")["complete"]
+
+
+def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versions(world: World) -> None:
+    world.all()
+    labels = world.made["labels"]
+    version = {"_producer": "urn:p", "_schemaURL": "urn:s", "datasetVersion": labels.digest}
+    empty = {"_producer": "urn:p", "_schemaURL": "urn:s", "unknowns": []}
+    note = {"_producer": "urn:p", "_schemaURL": "urn:s", "text": "seen"}
+    dataset = {
+        "namespace": "world",
+        "name": "label_batch/demo.labels",
+        "facets": {"version": version, "tracecore_unknowns": empty, "theirs_note": note},
+    }
+    later = "2031-01-01T00:00:00Z"
+    assert world.record.ingest([{"eventTime": later, "producer": "urn:p", "schemaURL": "urn:s", "dataset": dataset}]).recorded == 1
+    assert world.record.ingest([foreign(eventTime=later, outputs=[dataset])]).recorded == 1
+    facets = world.record.facets(labels.ref)
+    assert facets["tracecore_unknowns"] == {"unknowns": [{"what": "labeler", "why": "the file names none"}]}
+    assert facets["theirs_note"] == {"text": "seen"}
+
+
 def test_nobody_else_speaks_for_our_own_jobs(world: World) -> None:
     """A forged COMPLETE with a staleness key would be used again as if it were ours."""
     key = "sha256:" + "a" * 64

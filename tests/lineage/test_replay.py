@@ -148,7 +148,7 @@ def shuffled() -> Shuffled:
 
 
 @given(data=st.data())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_order_and_any_duplicates_of_the_same_events_give_the_same_rows(everyone: list[bytes], shuffled: Shuffled, data: st.DataObject) -> None:
     order = data.draw(st.permutations(range(len(everyone))))
     twice = data.draw(st.lists(st.integers(0, len(everyone) - 1), max_size=40))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from record_world import World
+
 from tracecore.errors import UsageProblem
 from tracecore_schemas.kinds import StageKind
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 
 import pytest
 from record_world import PROGRAM, World, artifact
+
 from tracecore.errors import UsageProblem
 from tracecore_lineage import times
 from tracecore_schemas.kinds import Severity, StageKind
@@ -22,9 +25,10 @@ def text(world: World, ref: str) -> str:
     return json.dumps(world.record.trace(ref))
 
 
-def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_without_a_gap(world: World) -> None:
-    build = world.all().seal()
-    trace = world.record.trace("build/demo")
+def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_without_a_gap(sealed: World) -> None:
+    build = sealed.record.build("demo")
+    assert build is not None
+    trace = sealed.record.trace("build/demo")
     assert (trace["root"], trace["direction"], trace["complete"], trace["truncated"], trace["gaps"]) == (build.ref, "backward", True, False, [])
     assert refs(trace) == {
         "build/demo", "engine/demo.engine", "model/demo.model", "dataset/demo.training_set.train", "label_batch/demo.labels",
@@ -34,11 +38,12 @@ def test_a_build_is_traced_back_to_its_drive_files_label_file_and_program_withou
     assert all(run["state"] == "COMPLETE" for run in trace["runs"])
 
 
-def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(world: World) -> None:
-    world.all().seal()
-    trace = world.record.trace("build/demo")
+def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(sealed: World) -> None:
+    trace = sealed.record.trace("build/demo")
     training = next(run for run in trace["runs"] if run["job"] == "demo.model")
-    edges = {(edge["direction"], edge["role"], edge["ref"].partition("@")[0], edge["inferred"]) for edge in trace["edges"] if edge["run"] == training["id"]}
+    edges = {
+        (edge["direction"], edge["role"], edge["ref"].partition("@")[0], edge["inferred"]) for edge in trace["edges"] if edge["run"] == training["id"]
+    }
     assert edges == {
         ("input", "program", "program/demo", False),
         ("input", "frames", "dataset/demo.training_set.train", False),
@@ -48,9 +53,8 @@ def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(world
     assert (training["stage"], training["plugin"], training["plugin_version"], training["params"]) == ("train", "train", "0.1.0", {"epochs": 1})
 
 
-def test_checks_stand_with_the_run_they_checked_and_are_no_runs_of_the_lineage(world: World) -> None:
-    world.all().seal()
-    trace = world.record.trace("build/demo")
+def test_checks_stand_with_the_run_they_checked_and_are_no_runs_of_the_lineage(sealed: World) -> None:
+    trace = sealed.record.trace("build/demo")
     assert not any(".check." in run["job"] for run in trace["runs"])
     curation = next(run for run in trace["runs"] if run["job"] == "demo.training_set")
     assert curation["checks"] == [
@@ -59,9 +63,8 @@ def test_checks_stand_with_the_run_they_checked_and_are_no_runs_of_the_lineage(w
     ]
 
 
-def test_unknowns_of_versions_checks_quarantine_and_unexecuted_engines_are_listed_and_break_nothing(world: World) -> None:
-    world.all().seal()
-    trace = world.record.trace("build/demo")
+def test_unknowns_of_versions_checks_quarantine_and_unexecuted_engines_are_listed_and_break_nothing(sealed: World) -> None:
+    trace = sealed.record.trace("build/demo")
     ingest = next(run["id"] for run in trace["runs"] if run["job"] == "demo.drives")
     listed = {(unknown["at"].partition("@")[0], unknown["what"], unknown["why"]) for unknown in trace["unknowns"]}
     assert listed == {
@@ -74,9 +77,8 @@ def test_unknowns_of_versions_checks_quarantine_and_unexecuted_engines_are_liste
     assert trace["complete"]
 
 
-def test_created_is_the_eventtime_and_recorded_the_ledgers_time_of_the_same_complete(world: World) -> None:
-    world.all().seal()
-    trace = world.record.trace("build/demo")
+def test_created_is_the_eventtime_and_recorded_the_ledgers_time_of_the_same_complete(sealed: World) -> None:
+    trace = sealed.record.trace("build/demo")
     node = next(node for node in trace["nodes"] if node["kind"] == "model")
     run = next(run for run in trace["runs"] if run["id"] == node["run"])
     assert node["created_at"] == run["ended_at"]
@@ -174,15 +176,14 @@ def test_a_blocking_check_that_failed_marks_its_output_rejected_and_a_warning_do
     assert not node["rejected"]
 
 
-def test_a_depth_cuts_after_levels_of_runs_and_says_so(world: World) -> None:
-    world.all().seal()
-    trace = world.record.trace("build/demo", depth=1)
+def test_a_depth_cuts_after_levels_of_runs_and_says_so(sealed: World) -> None:
+    trace = sealed.record.trace("build/demo", depth=1)
     assert (trace["truncated"], trace["complete"]) == (True, False)
     assert [run["job"] for run in trace["runs"]] == ["demo.release"]
     assert "Cut after 1 level of runs" in trace["note"]
-    assert not world.record.trace("build/demo", depth=50)["truncated"]
+    assert not sealed.record.trace("build/demo", depth=50)["truncated"]
     with pytest.raises(UsageProblem, match="expected 0 or more, found -1"):
-        world.record.trace("build/demo", depth=-1)
+        sealed.record.trace("build/demo", depth=-1)
 
 
 def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
@@ -199,17 +200,15 @@ def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
         world.record.trace("model/demo.model", as_of="yesterday")
 
 
-def test_a_run_is_traced_to_what_it_read_and_shows_what_it_made(world: World) -> None:
-    world.all()
-    trace = world.record.trace(f"run/{world.runs['model']}")
-    assert trace["root"] == f"run/{world.runs['model']}"
+def test_a_run_is_traced_to_what_it_read_and_shows_what_it_made(sealed: World) -> None:
+    trace = sealed.record.trace(f"run/{sealed.runs['model']}")
+    assert trace["root"] == f"run/{sealed.runs['model']}"
     assert {"model/demo.model", "dataset/demo.training_set.train", "drive_log/north"} <= refs(trace)
     assert "engine/demo.engine" not in refs(trace)
 
 
-def test_a_frame_is_traced_through_its_drive(world: World) -> None:
-    world.all()
-    trace = world.record.trace("frame/north/%2Fcamera%2Ffront%2Fimage/1500")
+def test_a_frame_is_traced_through_its_drive(sealed: World) -> None:
+    trace = sealed.record.trace("frame/north/%2Fcamera%2Ffront%2Fimage/1500")
     assert trace["nodes"][0]["kind"] == "frame"
     assert {"drive_log/north"} <= refs(trace)
     assert "drive_log/south" not in refs(trace)
@@ -233,10 +232,9 @@ def test_a_frame_is_traced_through_its_drive(world: World) -> None:
         ("plugin/trian@0.1.0", r"Did you mean 'plugin/train@0.1.0'\?"),
     ],
 )
-def test_an_unknown_ref_is_answered_with_the_nearest_right_one(world: World, ref: str, sentence: str) -> None:
-    world.all().seal()
+def test_an_unknown_ref_is_answered_with_the_nearest_right_one(sealed: World, ref: str, sentence: str) -> None:
     with pytest.raises(UsageProblem, match=sentence):
-        world.record.trace(ref)
+        sealed.record.trace(ref)
 
 
 def test_digits_that_mean_several_versions_are_refused_with_all_of_them(world: World) -> None:
@@ -249,9 +247,8 @@ def test_digits_that_mean_several_versions_are_refused_with_all_of_them(world: W
         world.record.trace("model/demo.model@abcdef")
 
 
-def test_the_program_is_an_origin_and_no_gap(world: World) -> None:
-    world.all()
-    trace = world.record.trace(PROGRAM.ref)
+def test_the_program_is_an_origin_and_no_gap(sealed: World) -> None:
+    trace = sealed.record.trace(PROGRAM.ref)
     assert (trace["complete"], trace["runs"]) == (True, [])
 
 
@@ -263,3 +260,13 @@ def test_a_trace_of_two_thousand_nodes_is_quick(world: World) -> None:
     took = time.process_time() - started
     assert len(trace["nodes"]) == 2_002
     assert took < 2, f"took {took:.2f} s of CPU"  # 0.25 s on a free core
+
+
+def test_a_question_imports_nothing_heavy(sealed: World) -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from tracecore.cli import cli;"
+        "answer = CliRunner().invoke(cli, ['trace', 'build/demo', '-w', sys.argv[1]]); assert answer.exit_code == 0, answer.output;"
+        "print(sorted({'pyarrow', 'pandas', 'dagster', 'torch', 'openlineage', 'great_expectations', 'deltalake', 'numpy'} & sys.modules.keys()))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code, str(sealed.record.workspace.root)], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from record_world import World, artifact
+
 from tracecore_lineage import times
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import Run, RunInput
@@ -42,17 +43,20 @@ def test_a_facet_that_came_later_is_listed_and_changes_nothing_else(world: World
 
 
 def test_the_same_fact_said_again_is_no_news(world: World) -> None:
-    world.all().seal()
+    world.all()
+    world.record.ingest([dataset_event(world, world.made["model"].ref, {"note": {"text": "seen"}})])
+    world.seal()
     before = json.dumps(world.record.trace("build/demo"))
-    world.record.ingest([dataset_event(world, world.made["model"].ref, {"tracecore_training": {"epochs": 1}})])
+    world.record.ingest([dataset_event(world, world.made["model"].ref, {"note": {"text": "seen"}})])
     assert json.dumps(world.record.trace("build/demo")) == before
 
 
 def test_a_facet_with_an_older_eventtime_than_the_one_that_stands_changes_nothing(world: World) -> None:
-    world.all().seal()
+    world.all()
+    world.record.ingest([dataset_event(world, world.made["model"].ref, {"note": {"text": "seen"}})])
+    world.seal()
     before = json.dumps(world.record.trace("build/demo"))
-    old = dataset_event(world, world.made["model"].ref, {"tracecore_training": {"epochs": 9}}, "2001-01-01T00:00:00.000000Z")
-    world.record.ingest([old])
+    world.record.ingest([dataset_event(world, world.made["model"].ref, {"note": {"text": "older"}}, "2001-01-01T00:00:00.000000Z")])
     assert json.dumps(world.record.trace("build/demo")) == before
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from stored_world import StoredWorld, frames, kept
+
 from tracecore.errors import UsageProblem
 from tracecore_lineage import Record, ledger, merkle
 from tracecore_schemas.catalog import CATALOG_TABLES
@@ -31,10 +32,9 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copied(pristine: Path, tmp_path: Path) -> Iterator[StoredWorld]:
     shutil.copytree(pristine, tmp_path / "elsewhere")
     world = StoredWorld(Record.open(tmp_path / "elsewhere"))
-    for name in ("demo.drives", "demo.labels"):
-        [world.made[name.removeprefix("demo.")]] = world.record.artifacts("dataset" if name == "demo.drives" else "label_batch", name)
-    [world.made["model"]] = world.record.artifacts("model", "demo.model")
-    [world.made["engine"]] = world.record.artifacts("engine", "demo.engine")
+    for asset, kind in (("drives", "dataset"), ("labels", "label_batch"), ("model", "model"), ("engine", "engine")):
+        [world.made[asset]] = world.record.artifacts(kind, f"demo.{asset}")
+        world.runs[asset] = world.record.show(world.made[asset].ref)["made_by"][0]["run"]
     [world.made["drive"]] = world.record.artifacts("drive_log", "north")
     yield world
     world.record.close()
@@ -76,8 +76,13 @@ def test_an_untouched_workspace_verifies_wherever_it_lies_and_says_what_was_look
 
 @pytest.mark.parametrize(
     ("asset", "inside", "named"),
-    [("drive", "", "drive_log/north"), ("engine", "", "engine/demo.engine"), ("model", "model.safetensors", "model/demo.model"), ("model", "config.json", "model/demo.model")],
-)  # fmt: skip
+    [
+        ("drive", "", "drive_log/north"),
+        ("engine", "", "engine/demo.engine"),
+        ("model", "model.safetensors", "model/demo.model"),
+        ("model", "config.json", "model/demo.model"),
+    ],
+)
 def test_a_flipped_byte_in_a_stored_file_is_named_with_the_file(copied: StoredWorld, asset: str, inside: str, named: str) -> None:
     path = copied.path(asset, inside)
     flip(path)
@@ -146,21 +151,44 @@ def test_edited_partition_values_in_a_delta_log_are_named(copied: StoredWorld) -
 
 @pytest.mark.parametrize("name", [str(table.__tablename__) for table in CATALOG_TABLES])
 def test_a_changed_a_deleted_and_an_added_row_of_each_catalog_table_is_named(copied: StoredWorld, name: str) -> None:
-    if select(copied, f"SELECT count(*) FROM {name}")[0] == 0:  # noqa: S608  # our own table names
+    if select(copied, f"SELECT count(*) FROM {name}")[0] == 0:  # our own table names
         assert name == "catalog_staleness"  # no run of this world can be reused
         sql(copied, "INSERT INTO catalog_staleness VALUES ('ff', 3, 'sha256:00', 'run', '2026')")
         assert failures(copied) == [("catalog_staleness ff", "catalog row extra")]
         return
-    column = {"catalog_facet": "value", "catalog_edge": "role", "catalog_run_event": "job_name", "catalog_check": "message", "catalog_build": "program"}[name]
-    row = select(copied, f"SELECT rowid, {column}, event_id FROM {name} WHERE seq = (SELECT max(seq) FROM {name})")  # noqa: S608  # as above
-    sql(copied, f"UPDATE {name} SET {column} = 'forged' WHERE rowid = ?", row[0])  # noqa: S608  # as above
+    column = {
+        "catalog_facet": "value",
+        "catalog_edge": "role",
+        "catalog_run_event": "job_name",
+        "catalog_check": "message",
+        "catalog_build": "program",
+    }[name]
+    row = select(copied, f"SELECT rowid, {column}, event_id FROM {name} WHERE seq = (SELECT max(seq) FROM {name})")  # as above
+    sql(copied, f"UPDATE {name} SET {column} = 'forged' WHERE rowid = ?", row[0])  # as above
     [failure] = [failure for failure in copied.record.verify()["failures"] if failure["ref"].startswith(name)]
     assert (failure["what"], failure["expected"], failure["found"]) == (f"catalog row changed: {column}", row[1], "forged")
     assert row[2] in failure["ref"]
-    sql(copied, f"UPDATE {name} SET {column} = ?, event_id = 'ff' WHERE rowid = ?", row[1], row[0])  # noqa: S608  # as above
+    sql(copied, f"UPDATE {name} SET {column} = ?, event_id = 'ff' WHERE rowid = ?", row[1], row[0])  # as above
     assert {what for ref, what in failures(copied) if ref.startswith(name)} == {"catalog row missing", "catalog row extra"}
-    sql(copied, f"DELETE FROM {name} WHERE rowid = ?", row[0])  # noqa: S608  # as above
+    sql(copied, f"DELETE FROM {name} WHERE rowid = ?", row[0])  # as above
     assert {what for ref, what in failures(copied) if ref.startswith(name)} == {"catalog row missing"}
+
+
+def test_a_catalog_that_makes_no_sense_any_more_is_named_and_the_trace_taken_from_the_ledger(copied: StoredWorld) -> None:
+    for table in CATALOG_TABLES:
+        sql(copied, f"DELETE FROM {table.__tablename__}")  # our own table names
+    flip(copied.path("engine"))
+    found = failures(copied, "build/demo")
+    assert ("engine/demo.engine", str(copied.made["engine"].location)) in found
+    assert {ref.partition(" ")[0] for ref, what in found if what == "catalog row missing"} == {
+        "catalog_build", "catalog_check", "catalog_edge", "catalog_facet", "catalog_run_event",
+    }  # fmt: skip
+    copied.record.replay()
+    sql(copied, "UPDATE catalog_facet SET value = 'forged'")
+    assert ("engine/demo.engine", str(copied.made["engine"].location)) in failures(copied)
+    with pytest.raises(UsageProblem, match="The catalog holds what no event says"):
+        copied.record.trace("build/demo")
+    assert any("The catalog can't be read" in problem for problem in copied.record.doctor()["problems"])
 
 
 def test_an_edited_event_is_named_and_so_is_every_root_over_it(copied: StoredWorld) -> None:
@@ -221,7 +249,7 @@ def test_a_truncated_ledger_is_named_by_its_head_and_by_a_checkpoint_kept_elsewh
     size = copied.record.position()
     sql(copied, "DELETE FROM ledger_event WHERE seq >= ?", size - 2)
     for table in CATALOG_TABLES:
-        sql(copied, f"DELETE FROM {table.__tablename__} WHERE seq >= ?", size - 2)  # noqa: S608  # our own table names
+        sql(copied, f"DELETE FROM {table.__tablename__} WHERE seq >= ?", size - 2)  # our own table names
     assert ("ledger/head", "number of events") in failures(copied)
     refit_head(copied)
     assert failures(copied) == [("ledger/head", "number of events in the checkpoint")]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from markdown_pages import examples
+from record_world import World
 
 from tracecore_assets.json_schema import program_file
 from tracecore_assets.parse import parse_program, program_source, shipped_programs
+from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.json_schemas import build_predicate, trace_answer
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "json"
@@ -45,3 +49,21 @@ def test_a_gate_that_the_program_reader_refuses_is_refused_by_the_schema(gate: d
     asset = {"stage": "ingest", "plugin": "mcap"}
     program = {"type": "tracecore_assets.VehicleProgram", "attributes": {"name": "p", "assets": {"drives": asset}, "release": {"gates": [gate]}}}
     assert not Draft202012Validator(program_file()).is_valid(program)
+
+
+def test_the_predicate_of_the_format_page_and_of_a_real_seal_keep_the_build_schema(tmp_path: Path) -> None:
+    validator = Draft202012Validator(build_predicate(), format_checker=Draft202012Validator.FORMAT_CHECKER)
+    written = json.loads(examples("docs/formats/build.md")["statement"])
+    waiver = Waiver("no_leak", "compares with published figures", date(2099, 12, 31), "Ada Lovelace")
+    sealed = World.at(tmp_path / "w").all().seal(gates=[GateOutcome("no_leak", False, True, 3, 0, "3 frames are shared")], waivers=[waiver])
+    for statement in (written, sealed.statement):
+        assert [error.message for error in validator.iter_errors(statement["predicate"])] == []
+
+
+def test_a_real_trace_and_impact_keep_the_trace_schema(tmp_path: Path) -> None:
+    validator = Draft202012Validator(trace_answer())
+    world = World.at(tmp_path / "w").all()
+    world.seal()
+    for answer in (world.record.trace("build/demo"), world.record.trace("build/demo", depth=1), world.record.impact("drive_log/north")):
+        assert [error.message for error in validator.iter_errors(answer)] == []
+        assert answer["nodes"]

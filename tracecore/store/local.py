@@ -51,12 +51,15 @@ class LocalStore:
         return folder
 
     def discard(self, run_id: str) -> None:
-        """Remove what a run left in staging."""
+        """Remove what a run left in staging, and data that it moved to a table but never committed."""
         remove_tree(self._staging / run_id)
+        for folder in tables.uncommitted(self.root, run_id):
+            remove_tree(folder)
 
     def staged_runs(self) -> list[str]:
-        """Ids of the runs that have something in staging."""
-        return sorted(path.name for path in self._staging.iterdir()) if self._staging.is_dir() else []
+        """Ids of the runs that have something in staging, or data in a table that no commit names."""
+        staged = {path.name for path in self._staging.iterdir()} if self._staging.is_dir() else set()
+        return sorted(staged | {folder.name for folder in tables.uncommitted(self.root)})
 
     # --- files and directories
 
@@ -109,7 +112,7 @@ class LocalStore:
             else:
                 if target.exists():
                     rename_durably(target, self.staging(run_id) / f".damaged-{target.name}")
-                rename_durably(source, target)
+                _rename_or_agree(source, target, files)
             beside = target.with_name(f"{target.name}.manifest.json")
             if not beside.is_file() or beside.read_bytes() != manifest:
                 write_durably(beside, manifest)
@@ -196,6 +199,16 @@ class LocalStore:
             return [StoreFailure(where, artifact.digest, "missing")]
         digest = digest_file(place)
         return [] if digest == artifact.digest else [StoreFailure(where, artifact.digest, digest)]
+
+
+def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str]]) -> None:
+    """Move a directory into place; another process may have put the same one there just now."""
+    try:
+        rename_durably(source, target)
+    except OSError:
+        if not target.is_dir() or scan_directory(target) != files:
+            raise
+        remove_tree(source)
 
 
 def _verify_directory(artifact: Artifact, place: Path) -> list[StoreFailure]:

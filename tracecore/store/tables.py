@@ -25,7 +25,7 @@ from tracecore_schemas.tables import describe
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-__all__ = ["commit_table", "open_table", "table_exists", "table_files", "table_folder", "verify_table"]
+__all__ = ["commit_table", "open_table", "table_exists", "table_files", "table_folder", "uncommitted", "verify_table"]
 
 CONFIGURATION = {
     # A version that a COMPLETE names stays readable for ever: neither the log nor the files of old versions may be cleaned away.
@@ -123,6 +123,24 @@ def _uri(table: Path) -> str:
 
 def _commits(version: int) -> list[str]:
     return [commit_name(number) for number in range(version + 1)]
+
+
+def uncommitted(root: Path, run_id: str = "*") -> list[Path]:
+    """Find data folders in tables that no commit names: a crash between moving them there and the commit leaves them.
+
+    Args:
+        root: the store's.
+        run_id: of one run; every run's by default.
+    """
+    return [folder for folder in sorted(root.glob(f"tables/*/*/{run_id}")) if folder.name != LOG and folder.is_dir() and not _committed(folder)]
+
+
+def _committed(folder: Path) -> bool:
+    """Say whether a commit adds a file of a run's data folder; the newest commits first, as that is where it usually is."""
+    named = f'"path":"{folder.name}/'
+    empty = f'"tracecore.run":"{folder.name}"'
+    commits = sorted((folder.parent / LOG).glob("*.json"), reverse=True)
+    return any(named in text or empty in text for text in (commit.read_text(encoding="utf-8", errors="replace") for commit in commits))
 
 
 def _version_of(artifact: Artifact) -> DeltaVersion:

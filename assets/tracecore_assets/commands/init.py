@@ -34,7 +34,8 @@ def command(directory: Path | None, source: str, workspace: Path | None, as_json
 
     folder = directory or Path()
     place = Workspace.create(workspace or os.environ.get(ENV_HOME) or folder / DEFAULT, slug=folder.absolute().name)
-    Record.open(place).close()
+    with Record.open(place) as record:
+        record.keys.ensure()
     file, name, new = begin_program(folder / _PROGRAM, source, place)
     if as_json:
         emit_json({"workspace": str(place.root), "slug": place.slug, "program": str(file), "new": new})

@@ -13,6 +13,9 @@ from tracecore.options import say, workspace_option
 
 __all__ = ["command"]
 
+_CONNECTIONS = 64
+"""Connections at one time; each may hold a body of 16 MiB."""
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -38,7 +41,15 @@ def command(host: str, port: int, workspace: Path | None) -> None:
         say("Nobody may ask yet: make a token with 'tracecore token create auditor'.")
     if not _is_loopback(host):
         say("It listens beyond this machine without TLS: put a proxy with TLS before it, for tokens travel in clear text.")
-    config = uvicorn.Config(application(record, tokens), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        application(record, tokens),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=5,
+    )
     try:
         uvicorn.Server(config).run(sockets=[listener])
     finally:

@@ -8,7 +8,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy import Connection, Engine, MetaData, text
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import tables
@@ -49,6 +49,8 @@ def upgrade(engine: Engine, found: str | None) -> None:
             "Upgrade tracecore to open it."
         )
     with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "postgresql":  # several hosts may open a team's record at once; their lock files don't know of each other
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tracecore.migrate'))"))
         command.upgrade(_config(connection), "head")
 
 
@@ -77,5 +79,6 @@ def _config(connection: Connection | None = None) -> Config:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     return config

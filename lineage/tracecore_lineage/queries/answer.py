@@ -6,7 +6,7 @@ for byte, for ever.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,17 +152,26 @@ def _unknowns(found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerd
     for check in checks:
         for one in _list(facets.get(f"run:{check.run}", {}), "tracecore_check", "unknowns"):
             add(check.target, str(one["what"]), str(one["why"]))
+    _unknowns_of_runs(found, runs, facets, add, lambda run, why: any(told == why and run in found.made_by.get(at, ()) for at, _, told in listed))
+    return [listed[key] for key in sorted(listed)]
+
+
+def _unknowns_of_runs(
+    found: Found, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], said: Callable[[str, str], bool]
+) -> None:
+    """Collect what the runs left out and what others' runs don't say; `said` tells what stands with a run's outputs already."""
     for run in found.runs:
         of_run = facets.get(f"run:{run}", {})
         for file in _list(of_run, "tracecore_quarantine", "files"):
-            add(f"run/{run}", "drive file not ingested", f"{file['name']}: {file['reason']}")
+            why = f"{file['name']}: {file['reason']}"
+            if not said(run, why):
+                add(f"run/{run}", "drive file not ingested", why)
         if not of_run.keys() & {"tracecore_execution", "tracecore_build"}:
             add(
                 f"run/{run}",
                 "execution",
                 f"{runs[run].producer} recorded this run and did not say what code, parameters and environment it ran with.",
             )
-    return [listed[key] for key in sorted(listed)]
 
 
 def _list(facets: Mapping[str, Facet], name: str, key: str) -> list[dict[str, Any]]:

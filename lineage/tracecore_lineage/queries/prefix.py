@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import Connection, Table, select
 from sqlmodel import SQLModel
 
+from tracecore.errors import UsageProblem
 from tracecore_lineage import ledger
 from tracecore_schemas.catalog import LedgerEvent
+from tracecore_schemas.refs import RefError
 
-__all__ = ["Prefix", "chunks", "head", "prefix_at", "recorded_at", "table"]
+__all__ = ["Prefix", "chunks", "head", "prefix_at", "readable_catalog", "recorded_at", "table"]
 
 T = TypeVar("T")
 
@@ -42,6 +46,15 @@ def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
     listed = list(values)
     for start in range(0, len(listed), _CHUNK):
         yield listed[start : start + _CHUNK]
+
+
+@contextmanager
+def readable_catalog() -> Iterator[None]:
+    """Say in one sentence that the catalog was changed behind the record's back, where a row of it makes no sense."""
+    try:
+        yield
+    except (RefError, json.JSONDecodeError) as error:
+        raise UsageProblem(f"The catalog holds what no event says ({error}): run 'tracecore verify'; 'tracecore replay' makes it again.") from error
 
 
 def head(connection: Connection) -> Prefix:

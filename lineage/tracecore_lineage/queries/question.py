@@ -14,7 +14,7 @@ from tracecore_lineage.queries.forward import walk_forward
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.later import what_came_later
 from tracecore_lineage.queries.named import read_ref
-from tracecore_lineage.queries.prefix import Prefix, head, prefix_at
+from tracecore_lineage.queries.prefix import Prefix, head, prefix_at, readable_catalog
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.queries.subjects import locate
 from tracecore_schemas.trace import Trace
@@ -34,7 +34,7 @@ def horizon(connection: Connection, as_of: str | None) -> Prefix:
 def _instant(text: str) -> str:
     try:
         return times.instant(datetime.fromisoformat(text).astimezone(UTC)) if _has_offset(text) else times.instant(datetime.fromisoformat(text))
-    except ValueError:
+    except (ValueError, OverflowError):  # the year 10000 in UTC is no time either
         raise UsageProblem(f"{text!r} is no time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
 
 
@@ -54,15 +54,16 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
     Raises:
         UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
-    now = Reader(connection, horizon(connection, as_of))
-    start = locate(now, read_ref(now, text))
-    reader = now if start.prefix == now.prefix else Reader(connection, start.prefix)
-    found = start.found("backward")
-    walk_backward(reader, found, start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
-    _say_cut(found, depth)
-    answer = assemble(reader, found)
-    answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
-    return answer.trace
+    with readable_catalog():
+        now = Reader(connection, horizon(connection, as_of))
+        start = locate(now, read_ref(now, text))
+        reader = now if start.prefix == now.prefix else Reader(connection, start.prefix)
+        found = start.found("backward")
+        walk_backward(reader, found, start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
+        _say_cut(found, depth)
+        answer = assemble(reader, found)
+        answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
+        return answer.trace
 
 
 def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
@@ -77,12 +78,13 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
     Raises:
         UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
-    now = Reader(connection, horizon(connection, as_of))
-    start = locate(now, read_ref(now, text))
-    found = start.found("forward")
-    walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, depth=_checked(depth))
-    _say_cut(found, depth)
-    return assemble(now, found).trace
+    with readable_catalog():
+        now = Reader(connection, horizon(connection, as_of))
+        start = locate(now, read_ref(now, text))
+        found = start.found("forward")
+        walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, depth=_checked(depth))
+        _say_cut(found, depth)
+        return assemble(now, found).trace
 
 
 def _checked(depth: int | None) -> int | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from tracecore.errors import UsageProblem
 from tracecore_lineage.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.queries.named import find_build, read_ref, whole
-from tracecore_lineage.queries.prefix import recorded_at, table
+from tracecore_lineage.queries.prefix import readable_catalog, recorded_at, table
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
 from tracecore_schemas.catalog import BuildRow
@@ -34,15 +34,16 @@ def show(connection: Connection, text: str, *, as_of: str | None = None) -> dict
     Raises:
         UsageProblem: an unknown ref, with the nearest right one, or one that has no page of its own.
     """
-    reader = Reader(connection, horizon(connection, as_of))
-    ref = read_ref(reader, text)
-    if ref.kind == "run":
-        return _run(reader, ref)
-    if ref.kind == "build":
-        return _build(reader, ref)
-    if not (ref.is_artifact or ref.kind == "external"):
-        raise UsageProblem(f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run or a build; try 'tracecore trace {ref}'.")
-    return _artifact(reader, whole(reader, ref))
+    with readable_catalog():
+        reader = Reader(connection, horizon(connection, as_of))
+        ref = read_ref(reader, text)
+        if ref.kind == "run":
+            return _run(reader, ref)
+        if ref.kind == "build":
+            return _build(reader, ref)
+        if not (ref.is_artifact or ref.kind == "external"):
+            raise UsageProblem(f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run or a build; try 'tracecore trace {ref}'.")
+        return _artifact(reader, whole(reader, ref))
 
 
 def _artifact(reader: Reader, ref: str) -> dict[str, Any]:

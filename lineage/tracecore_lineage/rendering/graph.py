@@ -9,6 +9,12 @@ from tracecore_schemas.trace import Node, RunNode, Trace
 __all__ = ["TraceGraph"]
 
 
+_RANK = {kind: place for place, kind in enumerate(("build", "engine", "model", "dataset", "label_batch", "kpi_report", "event_set", "drive_log"))}
+"""What a reader looks for first: the product, what it was made from, then what was measured of it."""
+_BESIDE = ("kpi_report/", "event_set/")
+"""Measurements stand beside the line from drives to engine: what they read is not drawn under them alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class TraceGraph:
     """The nodes of a trace and what stands behind each of them, looking from the root.
@@ -41,8 +47,9 @@ class TraceGraph:
                 behind.setdefault(ref, {}).update(dict.fromkeys(target.get(run, ())))
         nodes = {node["ref"]: node for node in trace["nodes"]}
         made = {ref: runs[node["run"]] for ref, node in nodes.items() if node["run"] in runs}
-        order = {ref: place for place, ref in enumerate(nodes)}
-        return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: order.get(ref, len(order))) for ref, found in behind.items()})
+        rank = {ref: (_RANK.get(node["kind"], len(_RANK)), place) for place, (ref, node) in enumerate(nodes.items())}
+        last = (len(_RANK), len(rank))
+        return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in behind.items()})
 
     def roots(self) -> list[str]:
         """Give what to begin to draw with: the root, or what the run that was asked about made or read."""
@@ -52,7 +59,7 @@ class TraceGraph:
         return [ref for ref in self.nodes if ref not in reached]
 
     def reduced(self) -> dict[str, list[str]]:
-        """Leave out what is reached through another neighbor as well: a release reads the dataset, but through the model."""
+        """Leave out what is reached through another neighbor as well: a release holds the dataset, but stands on it through the model."""
         reach: dict[str, int] = {}
         places = {ref: 1 << place for place, ref in enumerate(self.nodes)}
         for ref in self._deepest_first():
@@ -60,7 +67,11 @@ class TraceGraph:
             for other in self.behind.get(ref, ()):
                 reach[ref] |= reach.get(other, 0)
         return {
-            ref: [one for one in others if not any(reach.get(two, 0) & places.get(one, 0) for two in others if two != one)]
+            ref: [
+                one
+                for one in others
+                if not any(reach.get(two, 0) & places.get(one, 0) for two in others if two != one and not two.startswith(_BESIDE))
+            ]
             for ref, others in self.behind.items()
         }
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracecore_schemas.refs import parse_ref
-
 from tracecore_lineage.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.rendering.tree import Sealed
+from tracecore_schemas.refs import parse_ref
 
 if TYPE_CHECKING:
     from tracecore_lineage.record import Record

@@ -16,6 +16,7 @@ from tracecore_schemas.trace import Trace
 __all__ = ["Sealed", "draw", "show"]
 
 _WHOLE = 100_000
+_NAMED = 3
 _GROUPED = 4
 """Drive logs of one run are drawn as one line from this number on."""
 
@@ -60,14 +61,22 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
             drawing.node(tree, root)
     for entry in trace["gaps"]:
         tree.add(Text.assemble(("gap  ", "bold red"), f"{short_ref(entry['at'])}: {entry['why']}"))
-    for unknown in trace["unknowns"]:
-        tree.add(Text.assemble(("unknown  ", "yellow"), f"{short_ref(unknown['at'])}: {unknown['what']}: {unknown['why']}"))
+    for (what, why), places in _grouped(trace).items():
+        tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
     for later in trace["later"]:
         said = later.get("name") or later.get("state") or later.get("run") or ""
         tree.add(Text.assemble(("later  ", "magenta"), f"{short_ref(later['at'])}: {later['what']} {said} (recorded {later['recorded_at']})"))
     if trace.get("note"):
         tree.add(Text(trace["note"], style="italic"))
     return tree
+
+
+def _grouped(trace: Trace) -> dict[tuple[str, str], list[str]]:
+    """Say the same unknown of several versions once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for unknown in trace["unknowns"]:
+        found.setdefault((unknown["what"], unknown["why"]), []).append(unknown["at"])
+    return found
 
 
 def show(tree: Tree) -> None:
@@ -128,8 +137,9 @@ class _Drawing:
     def _open(self, branch: Tree, ref: str, *, programs: bool = False) -> list[tuple[Tree, str]]:
         shown = [child for child in self.behind.get(ref, ()) if not child.startswith("program/")]
         drives = [child for child in shown if child.startswith("drive_log/")]
-        if len(drives) >= _GROUPED:
-            words = drives_in_words([self.graph.nodes[drive] for drive in drives])
+        above = len(drives) > 1 and self.drawn.issuperset(drives)
+        if above or len(drives) >= _GROUPED:
+            words = ["(above)"] if above else drives_in_words([self.graph.nodes[drive] for drive in drives])
             branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
             self.drawn.update(drives)
             shown = [child for child in shown if child not in drives]
@@ -145,9 +155,15 @@ class _Drawing:
         marks: Sequence[tuple[str, str]] = (
             *([("rejected", "bold red")] if node["rejected"] else []),
             *([("gap", "bold red")] if ref in self.gaps else []),
-            *([(f"unknown: {', '.join(self.unknown[ref])}", "yellow")] if ref in self.unknown else []),
+            *([(f"unknown: {_some(self.unknown[ref])}", "yellow")] if ref in self.unknown else []),
         )
         return _line(short_ref(ref), words, marks)
+
+
+def _some(words: Sequence[str]) -> str:
+    """Name a few; all of them are listed below the tree."""
+    more = len(words) - _NAMED
+    return ", ".join(words) if more <= 1 else f"{', '.join(words[:_NAMED])} and {more} more"
 
 
 def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()) -> Text:

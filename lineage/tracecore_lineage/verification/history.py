@@ -46,35 +46,46 @@ class History:
         roots: the recomputed root at each position that was asked for.
         seals: every build that its events seal.
         key_changes: every change of the signing key.
+        problems: (position, what to tell of it) of every event that is not what was recorded.
     """
 
     size: int = 0
     frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
-    roots: dict[int, bytes] = field(default_factory=dict)
+    roots: dict[int, bytes] = field(default_factory=lambda: {0: merkle.EMPTY_ROOT})
     seals: list[SealEvent] = field(default_factory=list)
     key_changes: list[KeyChange] = field(default_factory=list)
+    problems: list[tuple[int, str, str, str]] = field(default_factory=list)
+
+    def tell(self, findings: Findings, bound: int | None) -> None:
+        """Report the problems of the events below a position, and how many were looked at."""
+        for position, what, expected, found in self.problems:
+            if bound is None or position < bound:
+                findings.fail(f"event/{position}", what, expected, found)
+        findings.checked["events"] += self.size if bound is None else min(self.size, bound)
 
 
-def read_history(connection: Connection, namespace: str, findings: Findings, *, bound: int | None, positions: Collection[int] = ()) -> History:
-    """Read the whole ledger once and name every event that is not what was recorded.
+def read_history(connection: Connection, namespace: str, *, positions: Collection[int] = ()) -> History:
+    """Read the whole ledger once, and note every event that is not what was recorded.
 
     Args:
         connection: to the record's database.
         namespace: the workspace's own.
-        findings: failures are added to it.
-        bound: what stands from here on is read, for the roots that follow from it, but is not what was asked about; None asks about all.
         positions: sizes whose root is wanted, beside those of the builds met.
     """
     history = History()
-    history.roots[0] = merkle.EMPTY_ROOT
-    beyond = Findings()
     previous = ""
     for leaf in ledger.read(connection):
-        about = findings if bound is None or leaf.seq < bound else beyond
         if leaf.seq != history.size:
-            about.fail(f"event/{history.size}", "event missing from the ledger", f"an event at every position up to {leaf.seq}", "none")
+            history.problems.append((history.size, "event missing from the ledger", f"an event at every position up to {leaf.seq}", "none"))
             history.size = leaf.seq
-        hashed = _check(leaf, previous, about)
+        hashed = ledger.leaf_hash(leaf.recorded_at, leaf.body)
+        identity = ledger.event_id(leaf.body)
+        if identity != leaf.event_id:
+            history.problems.append((leaf.seq, "bytes of the event", leaf.event_id, identity))
+        elif hashed.hex() != leaf.leaf_hash:
+            history.problems.append((leaf.seq, "leaf hash (event and recorded time)", leaf.leaf_hash, hashed.hex()))
+        if leaf.recorded_at < previous:
+            history.problems.append((leaf.seq, "recorded time", f"{previous} or later", leaf.recorded_at))
         previous = leaf.recorded_at
         _collect(leaf, namespace, history)
         history.frontier.append(hashed)
@@ -83,18 +94,6 @@ def read_history(connection: Connection, namespace: str, findings: Findings, *, 
             history.roots[history.size] = history.frontier.root()
     history.roots[history.size] = history.frontier.root()
     return history
-
-
-def _check(leaf: ledger.Leaf, previous: str, findings: Findings) -> bytes:
-    """Compare a leaf with what its bytes say, and give the hash that follows from them."""
-    where = f"event/{leaf.seq}"
-    hashed = ledger.leaf_hash(leaf.recorded_at, leaf.body)
-    if findings.equal(where, "bytes of the event", leaf.event_id, ledger.event_id(leaf.body)):
-        findings.equal(where, "leaf hash (event and recorded time)", leaf.leaf_hash, hashed.hex())
-    if leaf.recorded_at < previous:
-        findings.fail(where, "recorded time", f"{previous} or later", leaf.recorded_at)
-    findings.checked["events"] += 1
-    return hashed
 
 
 def _collect(leaf: ledger.Leaf, namespace: str, history: History) -> None:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine, insert
+from sqlmodel import SQLModel
 
 from tracecore.errors import UsageProblem
 from tracecore.store import LocalStore
-from tracecore_lineage import ledger, replay
+from tracecore_lineage import catalog, ledger, replay
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, origin_of, parse
 from tracecore_lineage.keys import PublicKey
-from tracecore_lineage.queries.named import read_ref
-from tracecore_lineage.queries.prefix import head
+from tracecore_lineage.projection import project
+from tracecore_lineage.queries.named import find_build, read_ref
+from tracecore_lineage.queries.prefix import head, table
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.queries.subjects import locate
+from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.verification.content import check_content
 from tracecore_lineage.verification.findings import Findings, Verdict
-from tracecore_lineage.verification.history import read_history
+from tracecore_lineage.verification.history import History, read_history
 from tracecore_lineage.verification.seals import check_head, check_kept_checkpoint, check_seal, parsed_head
 from tracecore_lineage.verification.trust import read_key, trust
+from tracecore_schemas.catalog import LedgerEvent, LedgerHead
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -57,9 +61,14 @@ def verify(
     kept = None if checkpoint is None else _read_checkpoint(Path(checkpoint))
     findings = Findings()
     with record.database.read() as connection:
-        bound, refs = (None, None) if ref is None else _extent(connection, ref)
-        _check_record(connection, record, findings, bound, pinned, kept)
-        artifacts = stored_artifacts(connection, record.namespace, refs=refs, bound=bound)
+        history = read_history(connection, record.namespace, positions=() if kept is None else {kept.size})
+        bound = None if ref is None else _bound(connection, ref, history)
+        history.tell(findings, bound)
+        _check_seals(connection, record, findings, history, bound, pinned, kept)
+        agrees = _check_catalog(connection, record.namespace, findings, bound)
+        with _believable(connection, record.namespace, agrees=agrees) as believed:
+            refs = None if ref is None else {node["ref"] for node in trace(believed, ref)["nodes"]}
+            artifacts = stored_artifacts(believed, record.namespace, refs=refs, bound=bound)
     check_content(LocalStore(record.workspace), artifacts, findings, progress)
     return findings.verdict(pinned=pinned is not None)
 
@@ -73,18 +82,27 @@ def _read_checkpoint(path: Path) -> Checkpoint:
         raise UsageProblem(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
 
 
-def _extent(connection: Connection, ref: str) -> tuple[int, set[str]]:
-    """Give how far the ledger matters to a ref, and the versions that its trace stands on."""
-    reader = Reader(connection, head(connection))
-    start = locate(reader, read_ref(reader, ref))
-    return start.prefix.bound, {node["ref"] for node in trace(connection, ref)["nodes"]}
+def _bound(connection: Connection, text: str, history: History) -> int | None:
+    """Give how far the ledger matters to a ref: for a build up to its own event, as the ledger says, not the catalog; else all of it."""
+    ref = read_ref(Reader(connection, head(connection)), text)
+    if ref.kind != "build":
+        return None
+    sealed = [seal for seal in history.seals if seal.build["name"] == ref.segments[0]]
+    if not sealed:
+        find_build(Reader(connection, head(connection)), ref)  # says what is there instead
+    return sealed[0].seq + 1 if sealed else None
 
 
-def _check_record(
-    connection: Connection, record: RecordWriter, findings: Findings, bound: int | None, pinned: PublicKey | None, kept: Checkpoint | None
+def _check_seals(
+    connection: Connection,
+    record: RecordWriter,
+    findings: Findings,
+    history: History,
+    bound: int | None,
+    pinned: PublicKey | None,
+    kept: Checkpoint | None,
 ) -> None:
-    """Compare ledger, catalog, seals and checkpoints with one another, all of them recomputed from the events' bytes."""
-    history = read_history(connection, record.namespace, findings, bound=bound, positions=() if kept is None else {kept.size})
+    """Compare seals, checkpoints and the ledger's head with the recomputed ledger."""
     stored = ledger.head(connection)
     believed = trust(record.keys, pinned, history, parsed_head(stored))
     origin = origin_of(record.namespace)
@@ -99,6 +117,33 @@ def _check_record(
                 findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
             check_seal(seal, history, record.namespace, believed, findings)
-    for difference in replay.compare(connection, record.namespace, stop=bound):
+
+
+def _check_catalog(connection: Connection, namespace: str, findings: Findings, bound: int | None) -> bool:
+    """Name every catalog row that is not what the ledger's events say; give whether all are."""
+    agrees = True
+    for difference in replay.compare(connection, namespace, stop=bound):
+        agrees = False
         what = f"catalog row {difference.what}" + (f": {difference.column}" if difference.column else "")
         findings.fail(difference.row, what, difference.expected or "what the ledger's events say", difference.found or "nothing such")
+    return agrees
+
+
+@contextmanager
+def _believable(connection: Connection, namespace: str, *, agrees: bool) -> Iterator[Connection]:
+    """Give a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
+    if agrees:
+        yield connection
+        return
+    engine = create_engine("sqlite://")
+    with engine.connect() as made, made.begin():
+        SQLModel.metadata.create_all(made)
+        stored = ledger.head(connection)
+        made.execute(insert(table(LedgerHead)), {"id": 1, "size": stored.size, "root": stored.root.hex(), "frontier": "[]", "checkpoint": ""})
+        for leaf in ledger.read(connection):
+            row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": b""}
+            made.execute(insert(table(LedgerEvent)), row)
+            with suppress(BadEvent):  # named where the catalog was compared
+                catalog.write(made, project(leaf.body, leaf.seq, namespace))
+        yield made
+    engine.dispose()

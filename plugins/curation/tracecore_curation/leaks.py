@@ -11,7 +11,7 @@ from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
 from tracecore_curation.neighborhood import neighbors
 from tracecore_curation.pairs import FramePair, Tally, closest
 
-__all__ = ["KEPT", "Leak", "Limits", "Side", "find_leaks", "in_words"]
+__all__ = ["KEPT", "Leak", "Limits", "Side", "counted", "find_leaks", "in_words"]
 
 KEPT = 20
 """How many pairs or names a finding keeps, the nearest first; how many there are is always said."""
@@ -61,6 +61,15 @@ def find_leaks(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -> list
     return [*_shared_frames(a, b), *_shared_drives(a, b), *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
 
 
+def counted(number: int, what: str) -> str:
+    """Give a number with its noun, in the plural where it has to be."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def in_words(reason: str, near: float, also: float) -> str:
     """Say how near two frames are by the two measures of a reason."""
     if reason == "time_and_place":
@@ -74,7 +83,7 @@ def _shared_frames(a: Side, b: Side) -> list[Leak]:
         return []
     drives = sorted(set(a.frames.drives[np.isin(a.frames.ids, shared)].tolist()))
     pairs = tuple(FramePair(id_, id_, "one frame") for id_ in shared[:KEPT])
-    return [Leak("shared_frame", (a.name, b.name), tuple(drives), f"{len(shared)} frames are in both", len(shared), pairs)]
+    return [Leak("shared_frame", (a.name, b.name), tuple(drives), f"{counted(len(shared), 'frame')} {_are(len(shared))} in both", len(shared), pairs)]
 
 
 def _shared_drives(a: Side, b: Side) -> list[Leak]:
@@ -82,7 +91,7 @@ def _shared_drives(a: Side, b: Side) -> list[Leak]:
     for drive in sorted(set(a.frames.drive_names) & set(b.frames.drive_names)):
         of_a, of_b = (side.frames.take(side.frames.drives == drive) for side in (a, b))
         pairs = _nearest_in_time(of_a, of_b)
-        words = f"drive {drive} is in both ({len(of_a)} and {len(of_b)} frames"
+        words = f"drive {drive} is in both ({len(of_a)} and {counted(len(of_b), 'frame')}"
         words += f", nearest {pairs[0].apart})" if pairs else ")"
         found.append(Leak("shared_drive", (a.name, b.name), (drive,), words, len(of_a) + len(of_b), pairs))
     return found
@@ -98,15 +107,16 @@ def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
     apart = np.abs(times[chosen] - b.times)
     other = a.ids[order[chosen]] != b.ids
     ranked = np.lexsort((b.times, apart))
-    counted = bool((a.clocks == "index").any())
+    by_index = bool((a.clocks == "index").any())
     return tuple(
-        FramePair(a.ids[order[chosen[row]]], b.ids[row], _time_in_words(int(apart[row]), counted)) for row in ranked[other[ranked]][:KEPT].tolist()
+        FramePair(a.ids[order[chosen[row]]], b.ids[row], _time_in_words(int(apart[row]), by_index=by_index))
+        for row in ranked[other[ranked]][:KEPT].tolist()
     )
 
 
-def _time_in_words(apart: int, counted: bool) -> str:
-    if counted:
-        return f"{apart} frame{'s' * (apart != 1)} apart"
+def _time_in_words(apart: int, *, by_index: bool) -> str:
+    if by_index:
+        return f"{counted(apart, 'frame')} apart"
     return f"{apart / 1e9:.1f} s apart" if apart >= 50_000_000 else f"{apart / 1e6:.1f} ms apart"
 
 
@@ -114,8 +124,8 @@ def _time_and_place(a: Side, b: Side, limits: Limits) -> list[Leak]:
     tally = closest(neighbors(a.frames, b.frames, seconds=limits.seconds, meters=limits.meters), a.frames, b.frames, KEPT)
     if not tally.count:
         return []
-    words = f"{tally.frames_b} frames of {b.name} are within {limits.seconds:g} s and {limits.meters:g} m of {tally.frames_a} frames of other drives"
-    words += f" in {a.name}"
+    words = f"{counted(tally.frames_b, 'frame')} of {b.name} {_are(tally.frames_b)} within {limits.seconds:g} s and {limits.meters:g} m of "
+    words += f"{counted(tally.frames_a, 'frame')} of other drives in {a.name}"
     return [_leak("time_and_place", a, b, words, tally)]
 
 
@@ -124,7 +134,8 @@ def _near_duplicates(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -
     tally = closest(found, a.frames, b.frames, KEPT)
     if not tally.count:
         return []
-    words = f"{tally.frames_b} frames of {b.name} show nearly the same picture as {tally.frames_a} of {a.name} ({tally.count} pairs)"
+    words = f"{counted(tally.frames_b, 'frame')} of {b.name} {'shows' if tally.frames_b == 1 else 'show'} nearly the same picture as "
+    words += f"{tally.frames_a} of {a.name} ({counted(tally.count, 'pair')})"
     return [_leak("near_duplicate", a, b, words, tally)]
 
 

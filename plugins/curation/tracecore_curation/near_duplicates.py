@@ -1,8 +1,9 @@
 """Near-duplicates: frames that show the same picture, whatever drive and file they are of.
 
 Two looks, so that dark or empty frames, whose hashes all agree, are no false alarm: the 64-bit difference hashes differ in few bits, and small gray
-thumbnails, brought to the same brightness and contrast, are alike. On real frames (CamVid, 468 frames of three drives through one city) two drives'
-frames come no nearer than 7 bits or a likeness of 0.88, while frames of one drive a second apart that show the same scene are at 0.95 to 0.998.
+thumbnails, brought to the same brightness and contrast, are alike. Measured on real frames (CamVid, 468 frames of three drives through one city):
+frames of two drives come no nearer than 7 bits and a likeness of 0.88; a frame coded again in poor quality, at half its size, at 60 % of its
+brightness or cut by 1 % at each edge is found every time, cut by 2.5 % four times in five; mirrored it is not found.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import tracecore as tc
 from tracecore.suggest import suggestion
 from tracecore_curation.frame_facts import read_facts
-from tracecore_curation.leaks import KEPT, Leak, Limits, Side, find_leaks
+from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
 from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
 from tracecore_schemas.canonical import JSON
@@ -102,7 +102,9 @@ def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> dict[str, A
 def _message(leaks: Sequence[Leak], sides: Sequence[Side]) -> str:
     names = " and ".join(side.name for side in sides)
     if not leaks:
-        counts = ", ".join(f"{_count(len(side.frames), 'frame')} of {_count(len(side.frames.drive_names), 'drive')} in {side.name}" for side in sides)
+        counts = ", ".join(
+            f"{counted(len(side.frames), 'frame')} of {counted(len(side.frames.drive_names), 'drive')} in {side.name}" for side in sides
+        )
         return f"Nothing is shared by {names} ({counts})."
     said = []
     for leak in leaks:
@@ -111,10 +113,6 @@ def _message(leaks: Sequence[Leak], sides: Sequence[Side]) -> str:
         cut = f" ({len(shown)} shown, nearest first)" if len(shown) < leak.count else ""
         said.append(f"{' and '.join(leak.sides)}: {leak.found}{cut}: {named}")
     return f"The split leaks. {'. '.join(said)}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _outcomes(leaks: Sequence[Leak], sides: Sequence[Side]) -> tuple[ExpectationOutcome, ...]:

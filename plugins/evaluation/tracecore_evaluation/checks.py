@@ -47,7 +47,8 @@ class KpisAboveBaseline(tc.Check):
         mean, trivial = values.get("map50"), baseline.get("map50")
         if mean is None or trivial is None:
             return tc.CheckResult(False, "The report has no mean average precision to compare with a baseline's.")
-        behind = [name for name in report["classes"] if (values[f"ap50.{name}"] or 0) <= (baseline.get(f"ap50.{name}") or 0)]
+        known = [name for name in report["classes"] if values[f"ap50.{name}"] is not None]
+        behind = [name for name in known if values[f"ap50.{name}"] <= (baseline.get(f"ap50.{name}") or 0)]
         message = f"The mean AP50 is {mean:.3f}, the baseline's {trivial:.3f}"
         message += f"; not above it: {', '.join(behind)}." if behind else "; every class is above it."
         outcome = ExpectationOutcome("map50_above_baseline", mean > trivial, expected=f"more than {trivial:.3f}", actual=f"{mean:.3f}")

@@ -59,7 +59,7 @@ class Samples:
                 pen.text((left + 3, top + 1), f"{frame.drive} {frame.timestamp_ns}", fill=_INK, font_size=10)
                 place = np.array([left, top + _CAPTION, left, top + _CAPTION])
                 for box in truth[frame.id].boxes:
-                    pen.rectangle(self._corners(box, frame, place), outline=_TRUE)
+                    pen.rectangle(self._corners(box, frame, place), outline=_TRUE, width=2)
                 found = seen[frame.id].above(score)
                 for box, value, class_ in zip(found.boxes, found.scores, found.classes, strict=True):
                     corners = self._corners(box, frame, place)

@@ -16,7 +16,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from mcap.writer import CompressionType, Writer
 from PIL import Image
+
 from tracecore.stage import SourceFile
+from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_file
 
 START = 1_791_000_000_000_000_000
@@ -102,6 +104,12 @@ class DriveFile:
         self._writer.finish()
         self._stream.close()
         return self.path
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A fresh workspace."""
+    return Workspace.create(tmp_path / "workspace", slug="test")
 
 
 @pytest.fixture

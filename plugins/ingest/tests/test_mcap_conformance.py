@@ -11,6 +11,7 @@ import pytest
 from mcap import records as layout
 from mcap.opcode import Opcode
 from shared_data import shared_data
+
 from tracecore_ingest.chunks import MESSAGE, chunk_content, inner_records
 from tracecore_ingest.records import Raw, RecordFile, parse
 from tracecore_ingest.scan import scan
@@ -77,10 +78,6 @@ def test_the_conformance_suite_is_there() -> None:
 @pytest.mark.parametrize("path", _cases(), ids=lambda path: path.stem)
 def test_a_file_of_the_suite_reads_as_its_json_says(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())["records"]
-    for record in expected:
-        for field in record["fields"]:
-            if isinstance(field[1], dict):
-                field[1] = {key: value for key, value in field[1].items()}
     assert [_in_their_words(record) for record in _records(path)] == expected
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from typing import IO
 
 import lz4.frame
 import zstandard
@@ -90,14 +90,13 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
         at = start + length
 
 
-def read_chunk(path: Path, offset: int) -> bytes:
+def read_chunk(file: IO[bytes], offset: int) -> bytes:
     """Give the verified content of the chunk at an offset of a file that was judged sound."""
-    return chunk_content(read_record(path, offset))[1]
+    return chunk_content(read_record(file, offset))[1]
 
 
-def read_record(path: Path, offset: int) -> Raw:
+def read_record(file: IO[bytes], offset: int) -> Raw:
     """Read the one record at an offset of a file that was judged sound."""
-    with path.open("rb") as file:
-        file.seek(offset)
-        opcode, length = HEAD.unpack(file.read(HEAD.size))
-        return Raw(opcode, offset, length, file.read(length))
+    file.seek(offset)
+    opcode, length = HEAD.unpack(file.read(HEAD.size))
+    return Raw(opcode, offset, length, file.read(length))

@@ -70,14 +70,15 @@ def fetch(path: Path, group: Sequence[Portion]) -> list[bytes]:
     found: list[bytes] = [b""] * len(chunks)
     order = np.argsort(chunks, kind="stable")
     bounds = np.flatnonzero(np.diff(chunks[order])) + 1
-    for run in np.split(order, bounds):
-        chunk = int(chunks[run[0]])
-        if chunk == UNCHUNKED:
-            for i in run.tolist():
-                found[i] = read_record(path, int(offsets[i])).body[MESSAGE.size :]
-            continue
-        content = read_chunk(path, chunk)
-        starts = (offsets[run] + (HEAD.size + MESSAGE.size)).tolist()
-        for i, start, size in zip(run.tolist(), starts, sizes[run].tolist(), strict=True):
-            found[i] = content[start : start + size]
+    with path.open("rb") as file:
+        for run in np.split(order, bounds):
+            chunk = int(chunks[run[0]])
+            if chunk == UNCHUNKED:
+                for i in run.tolist():
+                    found[i] = read_record(file, int(offsets[i])).body[MESSAGE.size :]
+                continue
+            content = read_chunk(file, chunk)
+            starts = (offsets[run] + (HEAD.size + MESSAGE.size)).tolist()
+            for i, start, size in zip(run.tolist(), starts, sizes[run].tolist(), strict=True):
+                found[i] = content[start : start + size]
     return found

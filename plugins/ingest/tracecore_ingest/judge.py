@@ -87,6 +87,7 @@ class _Judgement:
 
     def drive(self, source: SourceFile, log: Log) -> Drive:
         metadata = _drive_metadata(log)
+        self._refuse_twins(log)
         topics = []
         for _, index in log.used():
             role = role_of(index.channel, index.schema)
@@ -113,6 +114,18 @@ class _Judgement:
             unchecked=log.unchecked_messages,
             data_section_checked=log.data_section_checked,
         )
+
+    def _refuse_twins(self, log: Log) -> None:
+        """A frame is named by drive, sensor and time: two images of one sensor at one time could not be told apart."""
+        seen: set[tuple[str, int]] = set()
+        for id_, column in self._images.items():
+            index = log.channels[id_]
+            for encoding, time in zip(column.encodings, index.times, strict=True):
+                if encoding is None:
+                    continue
+                if (index.channel.topic, time) in seen:
+                    raise Damaged(f"two images of sensor {index.channel.topic!r} have the log time {time} ns, by which a frame is named")
+                seen.add((index.channel.topic, time))
 
 
 def _drive_metadata(log: Log) -> dict[str, str]:

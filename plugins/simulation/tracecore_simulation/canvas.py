@@ -13,6 +13,7 @@ from tracecore_simulation.camera import Point2
 __all__ = ["FINER", "Canvas", "Color"]
 
 Color = tuple[int, int, int]
+_SKY = 255
 FINER = 2  # drawn at twice the size, then averaged: edges without steps
 
 
@@ -32,7 +33,7 @@ class Canvas:
         self._color = ImageDraw.Draw(self._image, "RGBA")
         self._glow_image = Image.new("RGB", size) if glowing else None
         self._glow = ImageDraw.Draw(self._glow_image) if self._glow_image else None
-        self._ids_image = Image.new("L", (width, height))
+        self._ids_image = Image.new("L", (width, height), _SKY)
         self._ids = ImageDraw.Draw(self._ids_image)
         self.subject = 0
         """Number of the object being drawn; 0 for scenery."""
@@ -85,8 +86,14 @@ class Canvas:
         return min(us) < self.width and max(us) > 0 and min(vs) < self.height and max(vs) > 0
 
     def marked(self) -> npt.NDArray[np.uint8]:
-        """Give the number of the object that each pixel shows, (height, width)."""
-        return np.asarray(self._ids_image)
+        """Give the number of the object that each pixel shows, 0 for scenery and sky, (height, width)."""
+        found = np.array(self._ids_image)
+        found[found == _SKY] = 0
+        return found
+
+    def sky(self) -> npt.NDArray[np.bool_]:
+        """Say of each pixel whether nothing was drawn before the sky, (height, width)."""
+        return np.asarray(np.asarray(self._ids_image) == _SKY)
 
     def count(self, subject: int) -> int:
         """Count the pixels that show an object now."""

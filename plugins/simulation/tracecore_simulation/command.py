@@ -12,7 +12,16 @@ from tracecore_simulation.drives import draw_drives
 __all__ = ["command"]
 
 
-@click.command("draw-drives")
+_EXAMPLE = """
+\b
+Example:
+  tracecore draw-drives drawn
+  tracecore build first --program recorded --drives drawn \\
+      --labels drawn/labels.coco.json --approver me
+"""
+
+
+@click.command("draw-drives", epilog=_EXAMPLE)
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--drives", default=5, show_default=True, type=click.IntRange(1, 500), help="How many drives.")
@@ -20,13 +29,7 @@ __all__ = ["command"]
 @click.option("--size", default="480x270", show_default=True, metavar="WIDTHxHEIGHT", help="Size of the pictures in pixels.")
 @json_option
 def command(folder: Path, seed: int, drives: int, frames: int, size: str, as_json: bool) -> None:
-    r"""Draw small drives (MCAP) with labels (COCO) to try tracecore on.
-
-    \b
-    Example:
-      tracecore draw-drives drawn
-      tracecore build first --program recorded --drives drawn --labels drawn/labels.coco.json --approver me
-    """
+    """Draw small drives (MCAP) with labels (COCO) to try tracecore on."""
     width, cross, height = size.partition("x")
     if not (cross and width.isdigit() and height.isdigit()):
         raise click.BadParameter(f"expected WIDTHxHEIGHT in pixels, as 480x270, found {size!r}", param_hint="--size")

@@ -141,7 +141,7 @@ def _signs(rng: np.random.Generator, reach: float, first: int) -> list[RoadSign]
         along = float(rng.uniform(14, 26))
         while along < reach:
             shape = list(_SIGNS)[int(rng.choice(len(_SIGNS), p=list(_SIGNS.values())))]
-            size = float(rng.uniform(0.62, 0.8)) * (1.7 if shape == "panel" else 1.0)
+            size = float(rng.uniform(0.78, 1.0)) * (1.6 if shape == "panel" else 1.0)
             signs.append(RoadSign(first + len(signs) + 1, where * 6.0, along, shape, size, float(rng.uniform(2.2, 2.6))))
             along += float(rng.uniform(20, 38))
     return signs

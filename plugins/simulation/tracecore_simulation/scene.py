@@ -22,7 +22,7 @@ __all__ = ["Box", "draw_frame"]
 
 FAR = 95.0  # m: people and cars further away are not drawn
 _SEEN = 0.30  # of an object must be visible to be labeled
-_REACH = {"sign": 60.0, "pedestrian": 60.0, "bicyclist": 60.0, "car": 85.0}  # m
+_REACH = {"sign": 45.0, "pedestrian": 50.0, "bicyclist": 55.0, "car": 75.0}  # m
 _REACH_AT_NIGHT = {"sign": 38.0, "pedestrian": 32.0, "bicyclist": 45.0, "car": 60.0}  # m: what lies in the dark can't be labeled
 
 
@@ -142,14 +142,15 @@ def _draw_in_order(canvas: Canvas, camera: Camera, view: View, subjects: list[_S
 
 
 def _depth(canvas: Canvas, camera: Camera, near: list[float]) -> npt.NDArray[np.float32]:
-    """Give the distance of each pixel: of the object it shows, else of the road or of the house fronts."""
+    """Give the distance of each pixel: of the object it shows, else of the road or the house fronts; 0 for the sky, which has no haze before it."""
     rows = np.arange(canvas.height, dtype=np.float32)[:, None]
     columns = np.arange(canvas.width, dtype=np.float32)[None, :]
     road = np.where(rows > camera.horizon + 1, camera.focal * camera.eye / np.maximum(rows - camera.horizon, 1), 400.0)
     fronts = camera.focal * 9.0 / np.maximum(np.abs(columns - canvas.width / 2), 1.0)
     depth = np.minimum(road, np.maximum(fronts, 4.0))
     marked = canvas.marked()
-    return np.asarray(np.where(marked > 0, np.asarray(near, dtype=np.float32)[marked], depth), dtype=np.float32)
+    depth = np.where(marked > 0, np.asarray(near, dtype=np.float32)[marked], depth)
+    return np.asarray(np.where(canvas.sky(), 0.0, depth), dtype=np.float32)
 
 
 def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
@@ -176,7 +177,7 @@ def _boxes(marked: npt.NDArray[np.uint8], full: list[int], subjects: list[_Subje
         x, y = int(columns.min()), int(rows.min())
         w, h = int(columns.max()) - x + 1, int(rows.max()) - y + 1
         visible = len(rows) / full[number]
-        smallest = height * (0.028 if subject.category == "sign" else 0.04)
+        smallest = height * (0.033 if subject.category == "sign" else 0.048)
         if visible >= _SEEN and h >= smallest and w >= 4 and len(rows) >= 20:
             found.append(Box(subject.track, subject.category, x, y, w, h, len(rows), round(visible, 2)))
     return sorted(found, key=lambda box: (box.category, box.track))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from packaging.utils import canonicalize_name
+
 from tracecore.distributions import source_digest
 
 CONFIG: dict[str, Any] = {

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
 from tracecore import RunFailed, UsageProblem
 from tracecore_tensorrt.graph import describe
 from tracecore_tensorrt.half import to_half
@@ -15,11 +16,18 @@ from tracecore_tensorrt.parity import compare, run_onnx, sample_images
 
 
 def small_graph(operator: str, weight: float = 1.0) -> onnx.ModelProto:
-    """An operator before a convolution."""
-    nodes = [helper.make_node(operator, ["image"], ["a"], name="first"), helper.make_node("Conv", ["a", "w"], ["scores"], name="conv")]
+    """An operator between two convolutions, and one before them."""
+    nodes = [
+        helper.make_node("Sqrt", ["image"], ["a"], name="before"),
+        helper.make_node("Conv", ["a", "w"], ["b"], name="one"),
+        helper.make_node(operator, ["b"], ["c"], name="between"),
+        helper.make_node("Conv", ["c", "w"], ["scores"], name="two"),
+    ]
     value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 8, 8]) for name in ("image", "scores")]
     weights = numpy_helper.from_array(np.full((1, 1, 1, 1), weight, np.float32), "w")
-    return helper.make_model(helper.make_graph(nodes, "g", value[:1], value[1:], [weights]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return helper.make_model(
+        helper.make_graph(nodes, "g", value[:1], value[1:], [weights]), opset_imports=[helper.make_opsetid("", 20)], ir_version=10
+    )
 
 
 def test_every_convolution_computes_in_half_precision_and_the_decoding_in_single(graph: Any) -> None:
@@ -28,7 +36,7 @@ def test_every_convolution_computes_in_half_precision_and_the_decoding_in_single
     for node in half.graph.node:
         if node.op_type == "Conv":
             assert types[node.input[1]] == TensorProto.FLOAT16
-        if node.op_type in ("Sigmoid", "TopK", "GatherElements", "Exp"):
+        if node.op_type in ("ReduceMean", "Sqrt", "Sigmoid", "TopK", "GatherElements", "Exp"):
             assert not any(name.endswith(".half") for name in node.input)
 
 
@@ -56,7 +64,7 @@ def test_a_convolution_may_give_an_output_itself() -> None:
 
 
 def test_an_operator_it_does_not_know_is_refused_by_name() -> None:
-    with pytest.raises(UsageProblem, match=r"operator Tanh \(first\) before a convolution"):
+    with pytest.raises(UsageProblem, match=r"operator Tanh \(between\) between convolutions"):
         to_half(small_graph("Tanh"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from tracecore_tensorrt.parity import Detections, compare, sample_images
 
 

@@ -27,7 +27,7 @@ class Builder:
     """An installed builder.
 
     Attributes:
-        name: of its module: `tensorrt` or `tensorrt_rtx`.
+        name: of its distribution: `tensorrt` or `tensorrt-rtx`.
         version: of it.
         module: imported.
         ahead: whether it builds for GPUs that aren't here.
@@ -70,7 +70,7 @@ def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log
     """Choose a builder: the data-centre one where it is installed and the target is the GPU that is here, else the one that builds ahead of time.
 
     Args:
-        wanted: `auto`, `tensorrt` or `tensorrt_rtx`.
+        wanted: `auto`, `tensorrt` or `tensorrt-rtx`.
         targets: compute capabilities asked for.
         present: of the GPU on this machine, or None.
         log: told why a builder was passed over.
@@ -79,13 +79,13 @@ def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log
         UsageProblem: none is installed, or none can build for the targets.
     """
     reasons = []
-    for name in ("tensorrt", "tensorrt_rtx") if wanted == "auto" else (wanted,):
+    for name in ("tensorrt", "tensorrt-rtx") if wanted == "auto" else (wanted,):
         try:
-            module = importlib.import_module(name)
+            module = importlib.import_module(name.replace("-", "_"))
         except ImportError as error:
             reasons.append(f"{name} can't be imported ({error})")
             continue
-        builder = Builder(name, str(module.__version__), module, ahead=name == "tensorrt_rtx")
+        builder = Builder(name, str(module.__version__), module, ahead=name == "tensorrt-rtx")
         if not builder.ahead and list(targets) != [present]:
             reasons.append(f"{name} builds only for the GPU of its machine ({present or 'none here'}), not for {', '.join(targets)}")
             log.info("%s", reasons[-1])

@@ -37,8 +37,8 @@ class TensorRT(tc.Stage):
         precision: Literal["fp32", "tf32", "fp16"] = tc.Field(
             "fp16", description="of the convolutional part (the decoding is always single precision); tf32 rounds what products are made of"
         )
-        builder: Literal["auto", "tensorrt", "tensorrt_rtx"] = tc.Field(
-            "auto", description="auto takes tensorrt where it is installed and the target is the GPU that is here, else tensorrt_rtx"
+        builder: Literal["auto", "tensorrt", "tensorrt-rtx"] = tc.Field(
+            "auto", description="auto takes tensorrt where it is installed and the target is the GPU that is here, else tensorrt-rtx"
         )
         batch: int = tc.Field(8, ge=1, le=1024, description="most images at once")
         optimization: int = tc.Field(3, ge=0, le=5, description="the builder's optimization level")

@@ -39,13 +39,8 @@ class Onnx(tc.Stage):
 
         detector = load_detector(context.read(self.model))
         height, width = detector.config["input"]["height"], detector.config["input"]["width"]
-        trained_with = detector.config["architecture"].get("source_digest")
-        if trained_with != detector.source_digest:
-            context.unknown(
-                "architecture source",
-                f"The model was trained with architecture source {trained_with} and exported with {detector.source_digest}: "
-                "nobody has compared the two.",
-            )
+        if detector.doubt is not None:
+            context.unknown("architecture source", detector.doubt)
         context.progress(0, 3, "exporting")
         graph = export_graph(detector.module, height=height, width=width, opset=params.opset)
         data = graph.SerializeToString(deterministic=True)

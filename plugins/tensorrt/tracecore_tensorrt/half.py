@@ -1,10 +1,13 @@
 """Half precision in the graph itself: engines are built strongly typed, so what the graph says is what the engine computes.
 
-Only what leads to a convolution becomes half precision; the decoding of boxes and scores stays single, for half precision has too few bits for pixels
-and ranks. (`onnxruntime.transformers.float16` was tried: its result was neither sorted nor well typed for these graphs.)
+Only what lies between the first and the last convolutions becomes half precision. What is done to the image before, and the decoding of boxes and
+scores, stay single: half precision has too few bits for means, pixels and ranks. (`onnxruntime.transformers.float16` was tried: what it gave was
+neither sorted nor well typed.)
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -32,26 +35,29 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         model: single precision.
 
     Raises:
-        UsageProblem: an operator before a convolution isn't known here.
+        UsageProblem: an operator between convolutions isn't known here.
         RunFailed: a weight doesn't fit half precision.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    body = _before_convolutions(graph)
+    body = _between_convolutions(graph)
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
-    inputs = {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    made = {name for node in graph.node if node.name in body for name in node.output}
     # what the body gives and anything else takes goes back to single precision
     taken = {name for node in graph.node if node.name not in body for name in node.input} | {value.name for value in graph.output}
-    data = inputs | {name for node in graph.node if node.name in body for name in node.output}
     halved: dict[str, TensorProto] = {}
-    nodes = [_cast(name, _half(name), TensorProto.FLOAT16) for name in sorted(inputs)]
+    entered: set[str] = set()
+    nodes: list[NodeProto] = []
     for node in graph.node:
         if node.name not in body:
             nodes.append(node)
             continue
         given = list(node.output)
-        halved.update(_halve_node(node, data, weights))
+        needed, arriving = _halve_node(node, made, weights)
+        halved.update(needed)
+        nodes.extend(_cast(name, _half(name), TensorProto.FLOAT16) for name in arriving if name not in entered)
+        entered.update(arriving)
         nodes.append(node)
         nodes.extend(_cast(_half(name), name, TensorProto.FLOAT) for name in given if name in taken)
     used = {name for node in nodes for name in node.input}
@@ -64,23 +70,26 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _halve_node(node: NodeProto, data: set[str], weights: dict[str, TensorProto]) -> dict[str, TensorProto]:
-    """Make one node take and give half precision, and give the weights it then needs by their single names."""
+def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]) -> tuple[dict[str, TensorProto], list[str]]:
+    """Make one node take and give half precision; give the weights it then needs, and what arrives from outside, by their single names."""
     if node.op_type not in _KNOWN:
         raise UsageProblem(
-            f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) before a convolution. Choose precision fp32 or tf32."
+            f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Choose precision fp32 or tf32."
         )
-    halved = {}
+    halved: dict[str, TensorProto] = {}
+    arriving: list[str] = []
     for place, name in enumerate(node.input):
         if place and node.op_type in _FIRST_ALONE:
             break
         if name in weights:
             halved[name] = _halve(weights[name])
-        if name in weights or name in data:
+        elif name and name not in made:
+            arriving.append(name)
+        if name:
             node.input[place] = _half(name)
     for place, name in enumerate(node.output):
         node.output[place] = _half(name)
-    return halved
+    return halved, arriving
 
 
 def _halve(tensor: TensorProto) -> TensorProto:
@@ -98,14 +107,25 @@ def _cast(source: str, target: str, type_: int) -> NodeProto:
     return helper.make_node("Cast", [source], [target], name=f"{target}.cast", to=type_)
 
 
-def _before_convolutions(graph: onnx.GraphProto) -> set[str]:
-    """Name every node whose result reaches a convolution, the convolutions with them."""
-    producers = {name: node for node in graph.node for name in node.output}
-    body: set[str] = set()
-    waiting = [node for node in graph.node if node.op_type == "Conv"]
+def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
+    """Name every node that lies after one convolution and before another, and the convolutions."""
+    makers = {name: node for node in graph.node for name in node.output}
+    takers: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            takers.setdefault(name, []).append(node)
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    before = _reached(convolutions, lambda node: [makers[name] for name in node.input if name in makers])
+    after = _reached(convolutions, lambda node: [taker for name in node.output for taker in takers.get(name, ())])
+    return before & after
+
+
+def _reached(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodeProto]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(starts)
     while waiting:
         node = waiting.pop()
-        if node.name not in body:
-            body.add(node.name)
-            waiting += [producers[name] for name in node.input if name in producers]
-    return body
+        if node.name not in found:
+            found.add(node.name)
+            waiting += onward(node)
+    return found

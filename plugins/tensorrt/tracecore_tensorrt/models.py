@@ -7,6 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packaging.utils import canonicalize_name
+
 from tracecore import UsageProblem
 from tracecore.distributions import source_digest
 from tracecore.suggest import suggestion
@@ -34,6 +36,14 @@ class Detector:
     module: nn.Module
     config: dict[str, Any]
     source_digest: str | None
+
+    @property
+    def doubt(self) -> str | None:
+        """Say, where the code of the architecture has changed since the training, that it has; its weights may fit and mean something else."""
+        trained_with = self.config["architecture"].get("source_digest")
+        if trained_with == self.source_digest:
+            return None
+        return f"The model was trained with architecture source {trained_with} and is run with {self.source_digest}: nobody has compared the two."
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -72,10 +82,9 @@ def load_detector(folder: Path) -> Detector:
         module: nn.Module = entry.load()(config)
         module.load_state_dict(load_file(folder / "model.safetensors"))
     except (FileNotFoundError, safetensors.SafetensorError, RuntimeError, KeyError) as error:
-        raise UsageProblem(
-            f"The weights in model.safetensors don't fit architecture {entry.name!r} as installed ({entry.value}): {error}."
-        ) from error
-    return Detector(module.eval(), config, source_digest(entry.dist.name.lower().replace("_", "-")) if entry.dist else None)
+        reason = " ".join(str(error).split())
+        raise UsageProblem(f"The model's weights don't fit architecture {entry.name!r} as installed ({entry.value}): {reason}") from error
+    return Detector(module.eval(), config, source_digest(canonicalize_name(entry.dist.name)) if entry.dist else None)
 
 
 def _architecture(name: str) -> EntryPoint:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import simplejpeg
+
 from tracecore_schemas.tables import FRAMES, LABELS
 
 COLORS = {"car": (200, 40, 40), "pedestrian": (40, 190, 60)}
@@ -50,7 +51,14 @@ def draw(count: int, *, seed: int = 1, drive: str = "drawn") -> tuple[list[dict[
 
 
 def label(
-    frame_id: str, label_id: str, category: str | None, box: tuple[float, float, float, float] | None, *, drive: str = "drawn", time: int = 0, **other: Any
+    frame_id: str,
+    label_id: str,
+    category: str | None,
+    box: tuple[float, float, float, float] | None,
+    *,
+    drive: str = "drawn",
+    time: int = 0,
+    **other: Any,
 ) -> dict[str, Any]:
     """Give one row of labels; without a box it says that the frame holds nothing."""
     x, y, width, height = box or (None,) * 4

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 
 import pytest
 import torch
+
 from tracecore_training.architecture import CenterDetector, center_detector, decode
 from tracecore_training.files import model_config
 
@@ -44,7 +45,7 @@ def test_a_peak_is_decoded_to_its_box_and_class() -> None:
     boxes, scores, classes = decode(logits, sides, detections=3, window=3)
     assert boxes[0, 0].tolist() == [12, 20, 32, 52]
     assert classes[0, :2].tolist() == [1, 0]
-    assert scores[0].tolist() == pytest.approx([torch.tensor(3.0).sigmoid().item(), torch.tensor(1.0).sigmoid().item(), torch.tensor(-9.0).sigmoid().item()])
+    assert scores[0].tolist() == pytest.approx(torch.tensor([3.0, 1.0, -9.0]).sigmoid().tolist())
 
 
 def test_every_cell_and_class_is_decoded_to_itself() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 from PIL import Image
+
 from tracecore import RunFailed, UsageProblem
 from tracecore_training.examples import Examples, read_examples, read_labels
 from tracecore_training.targets import IGNORED
@@ -47,7 +48,7 @@ def test_frames_come_in_order_of_time_whatever_order_they_are_stored_in(read: Ca
     assert np.array_equal(read(frames, labels).images, read(frames[::-1], labels[::-1]).images)
 
 
-def test_a_frame_without_any_label_row_is_left_out_and_one_said_to_be_empty_is_kept(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
+def test_a_frame_without_label_rows_is_left_out_and_one_said_to_be_empty_is_kept(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
     frames, labels = drawn(3)
     labels = [row for row in labels if row["frame_id"] == frames[0]["frame_id"]]
     labels.append(make_label(frames[1]["frame_id"], "empty", None, None))
@@ -59,7 +60,9 @@ def test_a_frame_without_any_label_row_is_left_out_and_one_said_to_be_empty_is_k
 
 def test_labels_of_unknown_frames_are_ignored_and_counted(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
     frames, labels = drawn(2)
-    examples = read(frames, [*labels, make_label("frame/other/camera/1", "x", "car", (1, 1, 9, 9)), make_label("frame/other/camera/2", "y", None, None)])
+    examples = read(
+        frames, [*labels, make_label("frame/other/camera/1", "x", "car", (1, 1, 9, 9)), make_label("frame/other/camera/2", "y", None, None)]
+    )
     assert examples.ignored["labels_of_unknown_frames"] == 1
     assert examples.objects == len(labels)
 
@@ -110,7 +113,7 @@ def test_labels_without_any_box_are_a_clear_error(read: Callable[..., Examples],
 
 def test_a_wanted_class_without_labels_is_named_with_those_there_are(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
     frames, _ = drawn(1)
-    with pytest.raises(UsageProblem, match="no box of class 'tram'. Their classes: car"):
+    with pytest.raises(UsageProblem, match=r"no box of class 'tram'\. Their classes: car"):
         read(frames, [make_label(frames[0]["frame_id"], "x", "car", (1, 1, 9, 9))], ("car", "tram"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from tracecore_training.reproducible import reproducible
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from tracecore_training.losses import center_loss, side_loss
 from tracecore_training.targets import IGNORED, Targets, draw_targets
 

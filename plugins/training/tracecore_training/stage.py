@@ -25,7 +25,7 @@ class TorchDetector(tc.Stage):
     class Params(tc.Params):
         """How to train."""
 
-        steps: int = tc.Field(1600, ge=1, le=10_000_000, description="batches to train on; a count, never a time, so that a run can be made again")
+        steps: int = tc.Field(1500, ge=1, le=10_000_000, description="batches to train on; a count, never a time, so that a run can be made again")
         batch: int = tc.Field(8, ge=1, le=1024, description="images per step")
         size: tuple[int, int] = tc.Field((176, 240), description="height and width of the input in px, multiples of 16")
         learning_rate: float = tc.Field(4e-3, gt=0, allow_inf_nan=False, description="at its highest, after the warm-up")

@@ -1,0 +1,226 @@
+"""The stage `detection-kpis`, run by the real executor over a real ONNX graph that sees the box around bright pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bright_box import config, write_detector
+from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
+from stage_world import StageWorld, check_of
+
+from tracecore.errors import RunFailed, UsageProblem
+from tracecore.executor import Outcome, Supplied
+from tracecore_schemas.tables import EVENTS
+
+BOX = (10, 20, 24, 16)
+
+
+def scenes() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Six frames with one bright box each; the first four are labeled as cars, the fifth as empty, the sixth not at all."""
+    rows = [frame("seen", i, picture(i, box=BOX), time_of_day="night" if i % 2 else "day", region="DE") for i in range(6)]
+    labels = [label(row, 0, "car", BOX) for row in rows[:4]] + [label(rows[4], 0, None, None)]
+    labels.append(label(rows[0], 1, "bus", (1, 1, 5, 5)))
+    labels.append(label(rows[1], 2, "pedestrian", (60, 30, 8, 20)))
+    return rows, labels
+
+
+def elsewhere() -> list[dict[str, Any]]:
+    """Labels of another drive, which the baseline is made of: cars in other places."""
+    return [label(row, 0, "car", (40 + 10 * number, 30, 20, 16)) for number, row in enumerate(drive_of("elsewhere", 4))]
+
+
+def evaluate(world: StageWorld, model: Supplied, rows: list[dict[str, Any]], labels: list[dict[str, Any]], **params: Any) -> Outcome:
+    engine = params.pop("engine", None)
+    inputs = {
+        "model": model,
+        "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
+        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+    }
+    return world.run("evaluate", "detection-kpis", inputs | ({} if engine is None else {"engine": engine}), asset="kpis", **params)
+
+
+def detector(world: StageWorld, folder: Path, **changes: Any) -> Supplied:
+    return world.folder("model", "test.onnx", write_detector(folder, **changes))
+
+
+@pytest.fixture
+def outcome(world: StageWorld, tmp_path: Path) -> Outcome:
+    rows, labels = scenes()
+    return evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *elsewhere()])
+
+
+def test_kpis_of_a_detector_known_by_heart(world: StageWorld, outcome: Outcome) -> None:
+    facet = outcome.outputs["report"].facets["tracecore_kpis"]
+    values, baseline = facet["values"], facet["baseline"]
+    assert facet["executed_with"].startswith("onnxruntime ")
+    assert values["ap50.car"] == pytest.approx(1.0), "boxes come back from the input's size to recorded pixels"
+    assert values["ap.car"] == pytest.approx(1.0)
+    assert values["recall.car"] == 1.0
+    assert values["precision.car"] == pytest.approx(4 / 5), "the frame that is labeled as empty holds a bright box too"
+    assert values["precision.car.night"] == 1.0
+    assert values["recall.pedestrian"] == 0.0
+    assert values["map50"] == pytest.approx(0.5)
+    assert "recall.sign" not in values, "nothing to find is no KPI of 0"
+    assert baseline["recall.car"] == baseline["ap50.car"] == 0.0, "the mean box of the other drive is beside every car"
+    assert baseline["recall.pedestrian"] == 0.0, "no label elsewhere holds one"
+
+
+def test_every_check_passes_and_the_baseline_is_compared(outcome: Outcome) -> None:
+    assert {check.name for check in outcome.checks} == {"kpis_finite", "kpis_above_baseline", "events_complete", "scores_in_range"}
+    assert check_of(outcome, "kpis_finite").success
+    assert check_of(outcome, "events_complete").success
+    above = check_of(outcome, "kpis_above_baseline")
+    assert above.success
+    assert "not above it: pedestrian." in above.message
+
+
+def test_mistakes_become_events_that_lead_to_their_frames_and_labels(world: StageWorld, outcome: Outcome) -> None:
+    table = world.read(outcome, "events")
+    assert table.column_names == EVENTS.names
+    rows, labels = scenes()
+    events = {row["type"]: row for row in table.to_pylist()}
+    assert table.num_rows == 2
+    false_positive = events["false_positive"]
+    assert false_positive["frame_id"] == rows[4]["frame_id"]
+    assert [false_positive[name] for name in ("x", "y", "width", "height")] == list(BOX)
+    assert false_positive["score"] == pytest.approx(0.9)
+    assert (false_positive["iou"], false_positive["label_id"]) == (0.0, None)
+    miss = events["miss"]
+    assert (miss["frame_id"], miss["category"], miss["label_id"], miss["score"]) == (rows[1]["frame_id"], "pedestrian", labels[-1]["label_id"], None)
+    assert outcome.outputs["events"].facets["tracecore_events"]["counts"] == {"false_positive": 1, "miss": 1}
+
+
+def test_what_could_not_be_evaluated_is_stated(outcome: Outcome) -> None:
+    unknowns = {unknown.what: unknown.why for unknown in outcome.outputs["report"].unknowns}
+    assert unknowns == {
+        "unlabeled frames": "1 of 6 frames have no labels and were not evaluated on.",
+        "KPIs of sign": "No evaluated frame holds a sign, so there is nothing to find.",
+        "precision.pedestrian": "The detector gives no pedestrian of score 0.3 or more.",
+        "KPIs of bus": "The model has no class 'bus'; 1 of its boxes on the evaluated frames were left out.",
+    }
+
+
+def test_the_report_says_all_of_it_to_people_and_programs(world: StageWorld, outcome: Outcome) -> None:
+    folder = world.read(outcome, "report")
+    assert {path.name for path in folder.iterdir()} == {"report.json", "report.md", "precision_recall.png", "ap50.png", "samples.png"}
+    report = json.loads((folder / "report.json").read_text())
+    assert report["values"]["recall.sign"] is None
+    assert report["thresholds"]["chosen"] == "score 0.3 is the program's parameter 'score'; it was not tuned on these frames"
+    assert report["slices"] == {"DE": 5, "day": 3, "night": 2, "seen": 5, "small": None, "medium": None, "large": None}
+    page = (folder / "report.md").read_text()
+    assert "| car | 4 | 1.000 |" in page
+    assert "over the 4 labeled frames that are not evaluated" in page
+    for name in ("precision_recall.png", "ap50.png", "samples.png"):
+        data = (folder / name).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert b"matplotlib" not in data.lower(), "a version inside would change the bytes of the same KPIs"
+
+
+def test_the_same_inputs_give_the_same_bytes(world: StageWorld, tmp_path: Path, outcome: Outcome) -> None:
+    rows, labels = scenes()
+    model = detector(world, tmp_path / "again")
+    again = evaluate(world, model, rows, [*labels, *elsewhere()], samples=13)  # another parameter, so that it runs again
+    assert not again.reused
+    for port in ("report", "events"):
+        assert again.outputs[port].digest == outcome.outputs[port].digest
+
+
+def test_a_graph_of_a_fixed_batch_size_answers_the_same(world: StageWorld, tmp_path: Path, outcome: Outcome) -> None:
+    rows, labels = scenes()
+    fixed = evaluate(world, detector(world, tmp_path / "fixed", batch=4), rows, [*labels, *elsewhere()])
+    assert fixed.outputs["report"].digest == outcome.outputs["report"].digest
+
+
+def test_the_last_revision_of_a_label_counts(world: StageWorld, tmp_path: Path) -> None:
+    rows, _ = scenes()
+    corrected = [label(rows[0], 0, "car", (60, 2, 10, 10)) | {"revision": 0}, label(rows[0], 0, "car", BOX, revision=1)]
+    found = evaluate(world, detector(world, tmp_path / "model"), rows[:1], corrected)
+    assert found.outputs["report"].facets["tracecore_kpis"]["values"]["recall.car"] == 1.0
+    unknowns = [unknown.what for unknown in found.outputs["report"].unknowns]
+    assert "baseline" in unknowns, "no label is elsewhere"
+
+
+def test_the_baseline_is_the_mean_box_of_other_frames(world: StageWorld, tmp_path: Path) -> None:
+    rows, labels = scenes()
+    # Mean of 4 and 16 is 10: where the cars are. A mean box can be right, and a report should show it.
+    others = [label(row, 0, "car", (x, 20, 24, 16)) for row, x in zip(drive_of("elsewhere", 2), (4, 16), strict=True)]
+    facet = evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *others]).outputs["report"].facets["tracecore_kpis"]
+    assert facet["baseline"]["recall.car"] == 1.0
+    assert facet["baseline"]["ap.car"] == pytest.approx(1.0)
+    assert facet["baseline"]["precision.car"] == pytest.approx(4 / 5)
+
+
+def test_an_engine_without_a_gpu_is_said_to_be_not_executed(world: StageWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ctypes
+
+    def absent(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ctypes, "CDLL", absent)
+    (tmp_path / "model.engine").write_bytes(b"no engine at all: it must not be loaded")
+    engine = world.file(
+        "engine", "test.engine", tmp_path / "model.engine", tracecore_engine={"builder": "tensorrt-rtx", "compute_capability": "SM89"}
+    )
+    rows, labels = scenes()
+    outcome = evaluate(world, detector(world, tmp_path / "model"), rows, labels, engine=engine)
+    why = next(unknown.why for unknown in outcome.outputs["report"].unknowns if unknown.what == "not executed")
+    assert why.startswith("The engine was not executed. There is no GPU here: CUDA's driver library is not installed.")
+    assert why.endswith("The KPIs are of the ONNX model that it was made from.")
+    assert outcome.outputs["report"].facets["tracecore_kpis"]["executed_with"].startswith("onnxruntime ")
+
+
+def test_frames_without_any_label_can_not_be_evaluated_on(world: StageWorld, tmp_path: Path) -> None:
+    rows, _ = scenes()
+    with pytest.raises(UsageProblem, match=r"None of the 6 frames to evaluate on is labeled: the labels speak of 4 other frames\."):
+        evaluate(world, detector(world, tmp_path / "model"), rows, elsewhere())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"input": config()["input"] | {"resize": "letterbox"}}, "asks for input.resize 'letterbox'; this evaluation makes inputs with 'stretch'"),
+        ({"input": config()["input"] | {"layout": "NHWC"}}, "asks for input.layout 'NHWC'"),
+    ],
+)
+def test_an_input_that_is_not_made_here_is_refused(world: StageWorld, tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    rows, labels = scenes()
+    with pytest.raises(UsageProblem, match=words):
+        evaluate(world, detector(world, tmp_path / "model", **change), rows, labels)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("config.json", "{}", "lacks 'classes' or 'input' with height and width"),
+        ("config.json", '{"classes": NaN}', "is no strict JSON: NaN is no JSON number"),
+        ("model.onnx", "not a graph", "onnxruntime can't load the model's graph model.onnx"),
+    ],
+)
+def test_a_broken_model_is_named(world: StageWorld, tmp_path: Path, file: str, content: str, words: str) -> None:
+    rows, labels = scenes()
+    folder = write_detector(tmp_path / "model")
+    (folder / file).write_text(content)
+    with pytest.raises(UsageProblem, match=words):
+        evaluate(world, world.folder("model", "test.onnx", folder), rows, labels)
+
+
+def test_a_class_that_the_model_does_not_list_fails_the_run(world: StageWorld, tmp_path: Path) -> None:
+    rows, labels = scenes()
+    with pytest.raises(RunFailed, match=r"The detector gives class 7 on frame/seen/.*, but its config\.json lists 3 classes"):
+        evaluate(world, detector(world, tmp_path / "model", classes=(7,)), rows, labels)
+    with pytest.raises(RunFailed, match=r"gives a box or score that is not finite on frame/seen/"):
+        evaluate(world, detector(world, tmp_path / "nan", scores=(float("nan"),)), rows, labels)
+
+
+def test_a_detector_that_sees_nothing_is_reported_all_the_same(world: StageWorld, tmp_path: Path) -> None:
+    rows, labels = scenes()
+    outcome = evaluate(world, detector(world, tmp_path / "model", scores=(0.0,)), rows, [*labels, *elsewhere()])
+    values = outcome.outputs["report"].facets["tracecore_kpis"]["values"]
+    assert values["ap50.car"] == 0.0
+    assert values["recall.car"] == 0.0
+    assert "precision.car" not in values
+    assert set(world.read(outcome, "events")["type"].to_pylist()) == {"miss"}
+    assert not check_of(outcome, "kpis_above_baseline").success

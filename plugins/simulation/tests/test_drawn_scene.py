@@ -1,0 +1,101 @@
+"""A drawn scene obeys perspective and occlusion, and its boxes show what they say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tracecore_simulation.camera import NEAR, Camera
+from tracecore_simulation.layout import lay_out
+from tracecore_simulation.people import Person
+from tracecore_simulation.plan import plan_drives
+from tracecore_simulation.scene import Box, draw_frame
+from tracecore_simulation.world import Actor, Ego, Road, World
+
+SIZE = (320, 180)
+SOMEONE = Person(1.75, (226, 186, 158), (30, 24, 22), (200, 30, 30), (40, 40, 60))
+STRAIGHT = World(Road(0.0, 60.0, 0.0), Ego(1, 0.001, 3.0), (), (), (), (), (), 5)
+
+
+def _car(track: int, along: float, lateral: float = 1.7) -> Actor:
+    return Actor(track, "car", lateral, along, 0.0, body="suv", paint=(30, 90, 200))
+
+
+def _walker(track: int, along: float, lateral: float = 1.7) -> Actor:
+    return Actor(track, "pedestrian", lateral, along, 0.0, person=SOMEONE)
+
+
+def _boxes(*actors: Actor, time_of_day: str = "day") -> dict[int, Box]:
+    _, boxes = draw_frame(replace(STRAIGHT, actors=actors), 0.0, SIZE, time_of_day, np.random.default_rng(0))
+    return {box.track: box for box in boxes}
+
+
+def test_what_is_twice_as_far_is_half_as_large() -> None:
+    near, far = _boxes(_walker(1, 10.0))[1], _boxes(_walker(1, 20.0))[1]
+    assert near.height / far.height == pytest.approx(2, rel=0.15)
+    assert near.height == pytest.approx(0.92 * SIZE[0] * SOMEONE.height / 10, rel=0.1), "focal length times height over distance"
+
+
+def test_what_is_hidden_is_not_labeled() -> None:
+    """Behind a car nobody is seen; beside it a box goes around what can be seen of them."""
+    assert set(_boxes(_car(1, 10.0), _walker(2, 25.0))) == {1}
+    free = _boxes(_walker(2, 14.0, 3.4))[2]
+    partly = _boxes(_car(1, 10.0), _walker(2, 14.0, 3.4))[2]
+    assert partly.visible < 1
+    assert partly.width < free.width
+    assert free.visible == 1
+
+
+def test_what_is_small_far_or_in_the_dark_is_not_labeled() -> None:
+    assert not _boxes(_walker(1, 85.0))
+    assert set(_boxes(_walker(1, 45.0))) == {1}
+    assert not _boxes(_walker(1, 45.0), time_of_day="night")
+    assert set(_boxes(_walker(1, 15.0), time_of_day="night")) == {1}
+
+
+def test_boxes_are_cut_at_the_edge_of_the_picture() -> None:
+    box = _boxes(_car(1, 5.5, -1.9))[1]
+    assert box.x == 0
+    assert box.x + box.width < SIZE[0]
+
+
+def test_a_box_shows_its_object() -> None:
+    """A red jacket on a gray road: most red lies inside the box."""
+    picture, (box,) = draw_frame(replace(STRAIGHT, actors=(_walker(1, 9.0),)), 0.0, SIZE, "day", np.random.default_rng(0))
+    red = (picture[:, :, 0].astype(int) - picture[:, :, 1]) > 90
+    rows, columns = np.nonzero(red)
+    inside = (columns >= box.x) & (columns < box.x + box.width) & (rows >= box.y) & (rows < box.y + box.height)
+    assert inside.sum() > 40
+    assert inside.mean() > 0.9
+
+
+def test_motion_is_smooth() -> None:
+    world = lay_out(np.random.default_rng(4), side=1, seconds=10)
+    places: dict[int, list[float]] = {}
+    for step in range(6):
+        _, boxes = draw_frame(world, 2 + step * 0.04, SIZE, "day", np.random.default_rng(0))
+        for box in boxes:
+            if box.visible == 1 and 4 < box.x < SIZE[0] - box.width - 4:
+                places.setdefault(box.track, []).append(box.x + box.width / 2)
+    moved = [abs(after - before) for places in places.values() for before, after in pairwise(places)]
+    assert len(moved) > 10
+    assert max(moved) < 0.05 * SIZE[0]
+
+
+def test_a_polygon_is_cut_where_it_passes_the_camera() -> None:
+    camera = Camera(SIZE[0], SIZE[1], 300.0, 80.0)
+    assert camera.polygon([(0, 0, -5), (1, 0, -5), (1, 0, -1)]) == []
+    behind_and_ahead = camera.polygon([(-1, 0, -5), (1, 0, -5), (1, 0, 20), (-1, 0, 20)])
+    assert len(behind_and_ahead) == 4
+    assert max(v for _, v in behind_and_ahead) == pytest.approx(80 + 300 * 1.5 / NEAR)
+
+
+def test_drives_of_a_long_plan_differ_in_name_place_and_day() -> None:
+    plans = plan_drives(17)
+    assert len({plan.name for plan in plans}) == 17
+    assert len({(plan.latitude, plan.longitude) for plan in plans}) == 17
+    assert len({plan.start.date() for plan in plans}) == 17
+    assert {plan.time_of_day for plan in plans[:3]} == {"day", "dusk", "night"}

@@ -1,0 +1,164 @@
+"""What people see: the tree, Mermaid and DOT, and the exit codes of the commands that ask the record."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from record_world import World, artifact
+from rich.console import Console
+from stored_world import StoredWorld
+
+from tracecore.cli import cli
+from tracecore_lineage.rendering.diagram import dot, mermaid
+from tracecore_lineage.rendering.sealed import sealed_of
+from tracecore_lineage.rendering.tree import draw
+from tracecore_lineage.rendering.words import count, short_ref
+from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.run import RunInput
+
+
+def drawn(world: World, ref: str) -> list[str]:
+    console = Console(width=300, record=True, file=None, force_terminal=False)
+    trace = world.record.trace(ref)
+    with console.capture() as captured:
+        console.print(draw(trace, sealed_of(world.record, trace["root"])))
+    return captured.get().splitlines()
+
+
+def run(world: World, *arguments: str) -> Result:
+    return CliRunner().invoke(cli, [*arguments, "--workspace", str(world.record.workspace.root)], prog_name="tracecore")
+
+
+def test_the_first_line_of_a_build_says_seal_completeness_gates_and_the_approver_by_name(sealed: World) -> None:
+    assert drawn(sealed, "build/demo")[0].rstrip() == (
+        "build/demo   sealed, signature valid (bytes: tracecore verify) · complete, no gaps, 5 unknowns"
+        " · 1 gate passed, 0 waived · approver Ada Lovelace"
+    )
+
+
+def test_the_tree_leads_from_the_engine_to_the_drives_and_draws_nothing_twice(sealed: World) -> None:
+    lines = [re.sub(r"@[0-9a-f]{6}", "@…", line.rstrip()) for line in drawn(sealed, "build/demo")]
+    assert lines[1:10] == [
+        "├── engine/demo.engine@…   tensorrt-rtx 1.7.1 · SM89 · fp16 · unknown: not executed",
+        "│   └── model/demo.model@…   train 0.1.0 · 1 epoch",
+        "│       ├── dataset/demo.training_set.train@…   11 bytes · 2 checks passed · unknown: time and place",
+        "│       │   └── dataset/demo.drives.frames@…   2 frames",
+        "│       │       ├── drive_log/north@…   1970-01-01",
+        "│       │       └── drive_log/south@…   1970-01-01",
+        "│       └── label_batch/demo.labels@…   5 bytes · unknown: labeler",
+        "│           ├── dataset/demo.drives.frames@…   (above)",
+        "│           └── external/file/labels.coco.json@…   4 bytes",
+    ]
+    assert lines[10] == "├── program/demo@…   11 bytes"
+
+
+def test_many_drive_logs_are_one_line(world: World) -> None:
+    world.ingest(*(f"drive{number}" for number in range(9)))
+    lines = drawn(world, "dataset/demo.drives.frames")
+    assert "├── 9 × drive_log   1970-01-01" in [line.rstrip() for line in lines]  # noqa: RUF001  # a multiplication sign is what is meant
+    assert not any("drive_log/drive" in line for line in lines)
+
+
+def test_gaps_rejections_and_what_came_later_are_drawn(world: World) -> None:
+    stray = artifact("dataset", "found", "in a drawer")
+    world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")}, more_inputs=[RunInput("frames", stray)])
+    world.check("model", "parity", success=False)
+    text = "\n".join(drawn(world, "model/demo.model"))
+    assert "1 gap, 0 unknowns" in text
+    assert "gap  dataset/found@" in text
+    world.seal()
+    world.check("model", "robustness", success=False)
+    text = "\n".join(drawn(world, "build/demo"))
+    assert "rejected" in text
+    assert "failed: parity" in text
+    assert "later  model/demo.model@" in text
+
+
+def test_mermaid_and_dot_name_every_version_run_and_edge(sealed: World) -> None:
+    trace = sealed.record.trace("build/demo")
+    flowchart, digraph = mermaid(trace), dot(trace)
+    assert flowchart.startswith("flowchart LR\n")
+    assert flowchart.count("-->") == digraph.count(" -> ") == len(trace["edges"])
+    for node in trace["nodes"]:
+        assert f'"{short_ref(node["ref"])}"' in flowchart
+        assert f'label="{short_ref(node["ref"])}"' in digraph
+
+
+def test_what_stands_in_names_can_not_break_out_of_a_diagram(world: World) -> None:
+    world.run('x"] --> evil', StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "w")})
+    trace = world.record.trace("model/demo.model")
+    assert "x&quot;] --&gt; evil" in mermaid(trace)
+    assert 'label="demo.x\\"] --> evil"' in dot(trace)
+
+
+def test_numbers_are_written_with_their_nouns() -> None:
+    assert [count(1, "frame"), count(1204, "frame"), count(2, "box"), count(0, "check")] == ["1 frame", "1,204 frames", "2 boxes", "0 checks"]
+
+
+def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: World) -> None:
+    for arguments in (("trace", "build/demo", "--json"), ("trace", "build/demo", "--format", "json")):
+        result = run(sealed, *arguments)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert json.loads(result.stdout) == sealed.record.trace("build/demo")
+    assert json.loads(run(sealed, "impact", "drive_log/north", "--json").stdout)["direction"] == "forward"
+    assert json.loads(run(sealed, "show", "model/demo.model", "--json").stdout)["kind"] == "model"
+    assert list(json.loads(run(sealed, "trace", "build/demo", "--json").stdout)) == [
+        "root", "direction", "position", "complete", "truncated", "gaps", "unknowns", "nodes", "runs", "edges", "later",
+    ]  # fmt: skip
+
+
+def test_a_tree_is_whole_lines_where_stdout_is_no_terminal(sealed: World) -> None:
+    result = run(sealed, "trace", "build/demo")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].endswith("approver Ada Lovelace")
+    assert "reached build/demo" in run(sealed, "impact", "drive_log/north").stdout
+
+
+def test_strict_exits_with_one_where_the_trace_is_not_complete(sealed: World) -> None:
+    assert run(sealed, "trace", "model/demo.model", "--strict").exit_code == 0
+    assert run(sealed, "trace", "model/demo.model", "--strict", "--depth", "1").exit_code == 1
+    assert run(sealed, "trace", "model/demo.model", "--depth", "1").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["trace", "impact", "show", "verify"])
+def test_an_unknown_ref_is_one_sentence_and_exit_code_two(sealed: World, command: str) -> None:
+    result = run(sealed, command, "model/demo.modle")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.strip() == "Error: model/demo.modle is not in this part of the record. Did you mean 'model/demo.model'?"
+
+
+def test_show_prints_an_artifact_a_run_and_a_build_with_the_approvers_name(sealed: World) -> None:
+    assert "approver Ada Lovelace" in run(sealed, "show", "build/demo").stdout
+    assert "versions, newest first:" in run(sealed, "show", "model/demo.model").stdout
+    assert "demo.model   COMPLETE" in run(sealed, "show", f"run/{sealed.runs['model']}").stdout
+
+
+def test_verify_doctor_and_recover_answer_with_their_exit_codes(tmp_path: Path) -> None:
+    world = StoredWorld.at(tmp_path / "workspace").all()
+    world.seal()
+    assert run(world, "verify", "build/demo").stdout.startswith("build/demo: verified: 6 artifacts")
+    assert json.loads(run(world, "verify", "--json").stdout)["ok"]
+    assert run(world, "doctor").stdout == "All is well.\n"
+    world.path("engine").write_bytes(b"other code")
+    result = run(world, "verify")
+    assert result.exit_code == 1
+    assert "engine/demo.engine@" in result.stdout.splitlines()[0]
+    assert "the whole workspace: NOT verified, 1 failure" in result.stdout
+    opened = world.start("model", StageKind.TRAIN)
+    assert run(world, "doctor").exit_code == 1
+    assert run(world, "recover").stdout == f"run/{opened.id}  closed as ABORT\n"
+    assert run(world, "recover").stdout == "Nothing to recover: no run is open.\n"
+    world.record.close()
+
+
+@pytest.mark.parametrize("command", ["trace", "impact", "show", "verify", "doctor", "recover"])
+def test_every_command_explains_itself_with_examples(command: str) -> None:
+    result = CliRunner().invoke(cli, [command, "--help"], prog_name="tracecore")
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout
+    assert "--json" in result.stdout
+    assert "--workspace" in result.stdout
