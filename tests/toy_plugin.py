@@ -45,9 +45,7 @@ def install(folder: Path) -> Path:
     (info / "entry_points.txt").write_text("[tracecore]\ntoy = tracecore_toy\n")
     digest = base64.urlsafe_b64encode(hashlib.sha256(code).digest()).rstrip(b"=").decode()
     name = info.name
-    (info / "RECORD").write_text(
-        f"tracecore_toy.py,sha256={digest},{len(code)}\n{name}/METADATA,,\n{name}/entry_points.txt,,\n{name}/RECORD,,\n"
-    )
+    (info / "RECORD").write_text(f"tracecore_toy.py,sha256={digest},{len(code)}\n{name}/METADATA,,\n{name}/entry_points.txt,,\n{name}/RECORD,,\n")
     return folder
 
 

@@ -24,6 +24,7 @@ __all__ = ["ENV_DEBUG", "TracecoreGroup", "cli", "main"]
 GROUP = "tracecore.commands"
 ENV_DEBUG = "TRACECORE_DEBUG"
 _BUILT_IN = {"completion": "tracecore.commands.completion:command"}
+BAD_INPUT = 2
 INTERRUPTED = 130
 UNEXPECTED = 3
 
@@ -146,22 +147,47 @@ class TracecoreGroup(click.Group):
     def _run(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Mapping[str, Any]) -> int:
         try:
             answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except click.ClickException as error:
-            error.show()
-            return 2
-        except (click.Abort, KeyboardInterrupt):
-            return _tell("Interrupted.", INTERRUPTED)
-        except TracecoreError as error:
-            _traceback_if_asked()
-            return _tell(f"Error: {error}", error.exit_code)
-        except BrokenPipeError:
-            # Whoever read our answer has seen enough (`tracecore trace … | head`); a second complaint at exit would be noise.
-            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  # stays open until the process ends
-            return 0
-        except Exception as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
-            return _unexpected(error)
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
+            return _answer(error)
         # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
         return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
+
+
+def _answer(error: BaseException) -> int:
+    """Tell what a command raised, in one sentence, and give the exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return BAD_INPUT
+        case click.ClickException():
+            return _tell(_usage(error), BAD_INPUT)
+        case click.Abort() | KeyboardInterrupt():
+            return _tell("Interrupted.", INTERRUPTED)
+        case TracecoreError():
+            _traceback_if_asked()
+            return _tell(f"Error: {error}", error.exit_code)
+        case SystemExit():
+            return _exit_code(error)
+    return _unexpected(error)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Say on one line what is wrong with a command line, and where its help is unless the right word is offered already."""
+    message = error.format_message().rstrip()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    offered = "did you mean" in message.lower() or "--help" in message
+    hint = f" See '{context.command_path} --help'." if context is not None and not offered else ""
+    return f"Error: {message}{'' if message.endswith(('.', '?', '!')) else '.'}{hint}"
+
+
+def _exit_code(error: SystemExit) -> int:
+    """Give the code of a command that exited by itself.
+
+    Whoever read our answer may have seen enough (`tracecore trace … | head`): click then exits with 1, which would say that the answer is no.
+    """
+    if type(sys.stdout).__name__ == "_PacifyFlushWrapper":
+        return 0
+    return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
 
 
 def _traceback_if_asked() -> bool:
@@ -176,7 +202,7 @@ def _tell(sentence: str, code: int) -> int:
     return code
 
 
-def _unexpected(error: Exception) -> int:
+def _unexpected(error: BaseException) -> int:
     problem = disk_problem(error, "the workspace")
     shown = _traceback_if_asked()
     if problem is not None:
@@ -185,7 +211,7 @@ def _unexpected(error: Exception) -> int:
     return _tell(f"Error: something unexpected happened: {_reason(error)}.{hint}", UNEXPECTED)
 
 
-@click.group(cls=TracecoreGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group("tracecore", cls=TracecoreGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="tracecore", prog_name="tracecore")
 def cli() -> None:
     """The flight recorder of a perception program: from drive logs to sealed vehicle builds, traceable for ever."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tracecore_assets.building import BuildAnswer, BuildRefused, build
+    from tracecore_assets.component import VehicleProgram
     from tracecore_assets.loading import load_program
     from tracecore_assets.overrides import Overrides
-    from tracecore_assets.program import VehicleProgram
 
 __all__ = ["BuildAnswer", "BuildRefused", "Overrides", "VehicleProgram", "build", "load_program"]
 
@@ -16,7 +16,7 @@ _WHERE = {
     "BuildAnswer": "building",
     "BuildRefused": "building",
     "Overrides": "overrides",
-    "VehicleProgram": "program",
+    "VehicleProgram": "component",
     "build": "building",
     "load_program": "loading",
 }

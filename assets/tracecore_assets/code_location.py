@@ -12,18 +12,18 @@ import dagster as dg
 from tracecore.errors import TracecoreError
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
-from tracecore_assets.definitions import SessionFactory, definitions, request_of_run
+from tracecore_assets.definitions import definitions
 from tracecore_assets.loading import load_program
 from tracecore_assets.remembered import remembered
-from tracecore_assets.session import Session
-from tracecore_assets.wiring import WiredProgram
+from tracecore_assets.run_sessions import run_sessions
 
-__all__ = ["defs"]
+__all__ = ["defs", "program_definitions"]
 
 _log = logging.getLogger(__name__)
 
 
-def _definitions(workspace: Workspace) -> dg.Definitions:
+def program_definitions(workspace: Workspace) -> dg.Definitions:
+    """Give the definitions of all programs of a workspace; one that can't be loaded is told in the log and not shown."""
     host = PluginHost.load()
     found = []
     for entry in remembered(workspace):
@@ -32,24 +32,11 @@ def _definitions(workspace: Workspace) -> dg.Definitions:
         except TracecoreError as problem:
             _log.warning("The program '%s' is not shown: %s", entry.name, problem)
             continue
-        found.append(definitions(wired, _sessions(wired, workspace, host)))
+        found.append(definitions(wired, run_sessions(wired, host, workspace)))
     return dg.Definitions.merge(*found) if found else dg.Definitions()
-
-
-def _sessions(wired: WiredProgram, workspace: Workspace, host: PluginHost) -> SessionFactory:
-    opened: dict[str, Session] = {}
-
-    def session(context: dg.AssetExecutionContext) -> Session:
-        run = context.run
-        if run.run_id not in opened:
-            request_of_run(wired, run.run_config)
-            opened[run.run_id] = Session(wired, workspace, host, run=run.run_id)
-        return opened[run.run_id]
-
-    return session
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Give the definitions of all programs of the workspace."""
-    return _definitions(Workspace.open())
+    return program_definitions(Workspace.open())

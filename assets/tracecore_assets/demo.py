@@ -55,7 +55,7 @@ build/{BUILD} was made in {seconds:.0f} s. What to open next:
   make serve                                  the audit server: ask for its trace by GraphQL
   {tracecore} verify build/{BUILD} --workspace {workspace}
   {tracecore} show model/reference.model --workspace {workspace}
-The same again (make demo) makes nothing; with your own drives: {tracecore} build NAME --program recorded --drives PATH --labels PATH --approver WHO"""
+  {tracecore} build NAME --program recorded --drives PATH --labels PATH --approver WHO     the same with your own drives"""
 
 
 if __name__ == "__main__":

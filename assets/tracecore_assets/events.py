@@ -38,7 +38,14 @@ def _metadata(
     context: dg.AssetExecutionContext, session: Session, asset: WiredAsset, artifact: Artifact, outcome: Outcome
 ) -> dict[str, dg.MetadataValue]:
     try:
-        return artifact_metadata(artifact, outcome.run_id, reused=outcome.reused, store=session.store, inputs=session.inputs_of(asset.name))
+        return artifact_metadata(
+            artifact,
+            outcome.run_id,
+            reused=outcome.reused,
+            store=session.store,
+            inputs=session.inputs_of(asset.name),
+            quarantine=session.record.show(f"run/{outcome.run_id}")["facets"].get("tracecore_quarantine"),
+        )
     except Exception as error:  # noqa: BLE001  # a picture that can't be drawn must not fail a run that is in the record already
         context.log.warning("No metadata could be drawn of %s: %r", artifact.ref, error)
         return {"ref": dg.MetadataValue.text(artifact.ref)}

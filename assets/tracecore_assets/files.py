@@ -52,7 +52,9 @@ def found_files(wired: WiredProgram, asset: WiredAsset, port: Files) -> list[Pat
         option = _OPTIONS.get(asset.spec.stage)
         own = port.param not in asset.params or asset.params[port.param] == asset.spec.params.get(port.param)
         if option is not None and own and wired.base == next(iter(shipped_programs().values())).parent:
-            raise UsageProblem(f"The shipped program '{wired.name}' reads your own files: name each {port.note} with {option} PATH.") from problem
+            raise UsageProblem(
+                f"The shipped program '{wired.name}' brings no {port.note}: name yours with {option} PATH ('tracecore draw-drives DIR' draws some)."
+            ) from problem
         where: tuple[str | int, ...] = ("attributes", "assets", asset.name, "params", port.param)
         if own:
             raise wired.source.problem(where, str(problem)) from problem

@@ -25,8 +25,8 @@ _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 Metadata = dict[str, Any]
 
 
-def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact]) -> Metadata:
-    """Describe one output for the Dagster UI.
+def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact], quarantine: JSON = None) -> Metadata:
+    """Describe one output for the Dagster UI, what one looks for first at the top.
 
     Args:
         artifact: the output.
@@ -34,8 +34,12 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
         reused: whether an earlier run made it.
         store: opens artifacts.
         inputs: what the run read, for frames under boxes and boxes over frames.
+        quarantine: the `tracecore_quarantine` facet of the run, if it left files out.
     """
-    found: Metadata = {
+    found: Metadata = {**_kpis(artifact), **_pictures(artifact, store, list(inputs)), **_quarantine(quarantine)}
+    if artifact.unknowns:
+        found["unknowns"] = _table([{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns])
+    found |= {
         "ref": dg.MetadataValue.text(artifact.ref),
         "run": dg.MetadataValue.text(f"run/{run_id}"),
         "reused": dg.MetadataValue.bool(reused),
@@ -47,12 +51,14 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
     if artifact.schema:
         columns = [dg.TableColumn(field.name, field.type, description=field.description or None) for field in artifact.schema]
         found["dagster/column_schema"] = dg.TableSchema(columns)
-    if artifact.unknowns:
-        found["unknowns"] = _table([{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns])
-    found |= _kpis(artifact)
-    found |= _facets(artifact)
-    found |= _pictures(artifact, store, list(inputs))
-    return found
+    return found | _facets(artifact)
+
+
+def _quarantine(facet: JSON) -> Metadata:
+    files = facet.get("files") if isinstance(facet, Mapping) else None
+    if not isinstance(files, Sequence) or not files:
+        return {}
+    return {"quarantined": _table([{"file": str(file["name"]), "reason": str(file["reason"])} for file in files if isinstance(file, Mapping)])}
 
 
 def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMetadataValue:

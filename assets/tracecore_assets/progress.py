@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from tracecore.task import Outcome
 from tracecore_schemas.run import Artifact
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-__all__ = ["Console", "describe"]
+__all__ = ["Console", "Lines", "Progress", "describe"]
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -25,6 +26,60 @@ def describe(artifact: Artifact) -> str:
     rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
     head, _, digest = artifact.ref.rpartition("@")
     return f"{head}@{digest[:6]}{rows}"
+
+
+class Progress(Protocol):
+    """Shown how far a build is: one asset after the other, and how far the running stage is."""
+
+    def begin(self, job: str, stage: str) -> None:
+        """See that a job (`<program>.<asset>`) is looked at."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """See how far the running stage is; `total` 0 says that nobody knows how much there is."""
+
+    def stopped(self) -> None:
+        """See that the job came to no outcome."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """See what became of the job."""
+
+
+class Lines:
+    """Progress as lines for whatever takes them, a running stage now and then only.
+
+    Args:
+        line: takes a line.
+    """
+
+    def __init__(self, line: Callable[[str], None]) -> None:
+        self._line = line
+        self._job = ""
+        self._began = self._told = 0.0
+
+    def begin(self, job: str, stage: str) -> None:
+        """See that a job is looked at."""
+        self._job = f"{job} ({stage})"
+        self._began = self._told = time.monotonic()
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Print a line now and then."""
+        if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            self._line(f"  ...      {self._job}: " + " · ".join(text for text in (f"{done} of {total}" if total else "", note) if text))
+
+    def stopped(self) -> None:
+        """See that the job came to no outcome; why is told by the error."""
+        self._line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Print what became of an asset's outputs, and which of its checks failed."""
+        seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
+        for artifact in outcome.outputs.values():
+            word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
+            self._line(f"  {word:<8} {describe(artifact)}{seconds}")
+        for check in outcome.checks:
+            if not check.success:
+                self._line(f"           check {check.name} failed ({check.severity.value}): {check.message}")
 
 
 class Console:
@@ -41,9 +96,7 @@ class Console:
         self._stream = stream or os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
         self._bar: Bar | None = None
         self._task: TaskID | None = None
-        self._job = ""
-        self._began = 0.0
-        self._told = 0.0
+        self._lines = Lines(self.line)
 
     def __enter__(self) -> Self:
         from rich.console import Console as RichConsole
@@ -79,8 +132,7 @@ class Console:
 
     def begin(self, job: str, stage: str) -> None:
         """See that a job is looked at."""
-        self._job = job
-        self._began = self._told = time.monotonic()
+        self._lines.begin(job, stage)
         if self._bar is not None:
             self._drop()
             self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
@@ -89,25 +141,18 @@ class Console:
         """Move the bar; away from a terminal print a line now and then."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None, note=note)
-        elif time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
-            self.line(f"  ...      {self._job}: " + " · ".join(text for text in (f"{done} of {total}" if total else "", note) if text))
+        else:
+            self._lines(done, total, note)
 
     def stopped(self) -> None:
         """See that the job came to no outcome; why is told by the error."""
         self._drop()
-        self.line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
+        self._lines.stopped()
 
     def outcome(self, outcome: Outcome) -> None:
         """Print what became of an asset's outputs, and which of its checks failed."""
         self._drop()
-        seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
-        for artifact in outcome.outputs.values():
-            word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
-            self.line(f"  {word:<8} {describe(artifact)}{seconds}")
-        for check in outcome.checks:
-            if not check.success:
-                self.line(f"           check {check.name} failed ({check.severity.value}): {check.message}")
+        self._lines.outcome(outcome)
 
     def _drop(self) -> None:
         if self._bar is not None and self._task is not None:

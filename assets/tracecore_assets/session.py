@@ -22,7 +22,7 @@ from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Origin, Parent, Unknown
 
 if TYPE_CHECKING:
-    from tracecore_assets.progress import Console
+    from tracecore_assets.progress import Progress
 
 __all__ = ["Session"]
 
@@ -45,7 +45,7 @@ class Session:
         interrupted: whether somebody stopped it.
     """
 
-    def __init__(self, wired: WiredProgram, workspace: Workspace, host: PluginHost, *, run: str, progress: Console | None = None) -> None:
+    def __init__(self, wired: WiredProgram, workspace: Workspace, host: PluginHost, *, run: str, progress: Progress | None = None) -> None:
         self.wired = wired
         self.workspace = workspace
         self.host = host

@@ -13,10 +13,9 @@ from tracecore.errors import TracecoreError
 from tracecore.locks import try_run
 from tracecore.store import LocalStore
 from tracecore_lineage import ledger
-from tracecore_lineage.queries.prefix import table
-from tracecore_lineage.recover import open_runs
+from tracecore_lineage.recover import elsewhere, open_runs
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_schemas.catalog import LedgerEvent
+from tracecore_lineage.tables import EVENTS
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -34,7 +33,7 @@ def examine(record: RecordWriter) -> dict[str, Any]:
     live: set[str] = set()
     found = open_runs(record)
     for run in found:
-        if _live(record, run.id) or run.parent in live:  # oldest first: a run that a live run started is a part of it
+        if _live(record, run.id) or run.parent in live or elsewhere(record, run.id):  # oldest first: a run that a live run started is a part of it
             live.add(run.id)
     runs = [{"run": run.id, "job": run.job, "started_at": run.started_at, "live": run.id in live} for run in found]
     problems = list(_problems(record))
@@ -48,8 +47,11 @@ def examine(record: RecordWriter) -> dict[str, Any]:
 
 
 def _live(record: RecordWriter, run_id: str) -> bool:
-    with try_run(record.workspace.locks, run_id) as gone:
-        return not gone
+    try:
+        with try_run(record.workspace.locks, run_id) as gone:
+            return not gone
+    except OSError:
+        return False  # where no lock file can be written no run can be going on
 
 
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
@@ -116,7 +118,7 @@ def _database(record: RecordWriter) -> Iterator[str]:
             found = [row[0] for row in connection.execute(text("PRAGMA quick_check(5)"))]
             if found != ["ok"]:
                 yield f"The record's database is damaged: {'; '.join(found)}."
-        events = connection.execute(select(func.count()).select_from(table(LedgerEvent))).scalar_one()
+        events = connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
         size = ledger.head(connection).size
         if events != size:
             yield f"The ledger's head says {size} events and {events} are there: run 'tracecore verify'."

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, LargeBinary, cast, insert, select, update
 
 from tracecore_lineage import merkle, times
 from tracecore_lineage.tables import EVENTS, HEAD
@@ -37,6 +37,8 @@ __all__ = [
     "root_at",
 ]
 
+# SQLite lets an edit turn the bytes into a text; whatever stands there is read as bytes, so that `verify` can say that they are others.
+_LEAF = (EVENTS.c.seq, EVENTS.c.event_id, EVENTS.c.recorded_at, EVENTS.c.leaf_hash, cast(EVENTS.c.body, LargeBinary).label("body"))
 _CHUNK = 500
 
 Sign = Callable[[int, bytes], str]
@@ -159,7 +161,7 @@ def read(connection: Connection, start: int = 0, stop: int | None = None) -> Ite
     place = start
     while stop is None or place < stop:
         upper = place + _CHUNK if stop is None else min(place + _CHUNK, stop)
-        query = select(EVENTS).where(EVENTS.c.seq >= place, EVENTS.c.seq < upper).order_by(EVENTS.c.seq)
+        query = select(*_LEAF).where(EVENTS.c.seq >= place, EVENTS.c.seq < upper).order_by(EVENTS.c.seq)
         rows = connection.execute(query).all()
         for row in rows:
             yield Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, bytes(row.body))
@@ -170,7 +172,7 @@ def read(connection: Connection, start: int = 0, stop: int | None = None) -> Ite
 
 def read_event(connection: Connection, identity: str) -> Leaf | None:
     """Give the leaf of one event id."""
-    row = connection.execute(select(EVENTS).where(EVENTS.c.event_id == identity)).one_or_none()
+    row = connection.execute(select(*_LEAF).where(EVENTS.c.event_id == identity)).one_or_none()
     return None if row is None else Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, bytes(row.body))
 
 

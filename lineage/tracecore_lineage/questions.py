@@ -45,11 +45,11 @@ class RecordQuestions(RecordWriter):
             return impact(connection, ref, depth=depth, as_of=as_of)
 
     def show(self, ref: str, *, as_of: str | None = None) -> dict[str, Any]:
-        """Give one artifact, run or build: its facets, its checks and its history."""
+        """Give one artifact, run or build with its facets, checks and history, or one frame or label with the tables that hold it."""
         from tracecore_lineage.queries.show import show
 
         with self.database.read() as connection:
-            return show(connection, ref, as_of=as_of)
+            return show(connection, ref, as_of=as_of, workspace=self.workspace)
 
     def seal(self, request: SealRequest) -> SealedBuild:
         """Seal a build, durably; the same content under the same name gives the build that is there.

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
+from tracecore.environment import host_name
 from tracecore.locks import try_run
 from tracecore.store import LocalStore
 from tracecore_lineage import lookup
-from tracecore_lineage.queries.prefix import table
-from tracecore_schemas.catalog import RunEventRow
+from tracecore_lineage.tables import RUN_EVENTS
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["WHY", "OpenRun", "Recovered", "open_runs", "recover"]
+__all__ = ["WHY", "OpenRun", "Recovered", "elsewhere", "open_runs", "recover"]
 
 WHY = "Its process is gone: closed by 'tracecore recover'."
 
@@ -41,7 +41,7 @@ class Recovered:
 
     Attributes:
         aborted: ids of the runs it closed.
-        live: ids of open runs that it left alone, because a process holds their lock.
+        live: ids of open runs that it left alone: a process holds their lock, or they run on another machine of a team's record.
         removed: ids of the runs whose staging it removed.
     """
 
@@ -57,13 +57,26 @@ def open_runs(record: RecordWriter) -> list[OpenRun]:
 
 
 def _open(connection: Connection, namespace: str) -> list[OpenRun]:
-    events = table(RunEventRow)
-    ended = select(events.c.run_id).where(events.c.event_type.in_(lookup.TERMINAL))
-    query = select(events).where(events.c.job_namespace == namespace, events.c.run_id.not_in(ended)).order_by(events.c.event_time, events.c.event_id)
+    ended = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.event_type.in_(lookup.TERMINAL))
+    query = (
+        select(RUN_EVENTS)
+        .where(RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.run_id.not_in(ended))
+        .order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)
+    )
     found: dict[str, OpenRun] = {}
     for row in connection.execute(query):
         found.setdefault(row.run_id, OpenRun(row.run_id, row.job_name, row.event_time, row.parent_run_id))
     return list(found.values())
+
+
+def elsewhere(record: RecordWriter, run_id: str) -> bool:
+    """Say whether a run of a record that several machines share (PostgreSQL) was started on another machine than this."""
+    if record.database.dialect == "sqlite":
+        return False
+    with record.database.read() as connection:
+        started = lookup.start_event(connection, run_id) or {}
+    host = started.get("run", {}).get("facets", {}).get("tracecore_execution", {}).get("host")
+    return host not in {None, host_name()}
 
 
 def recover(record: RecordWriter) -> Recovered:
@@ -75,7 +88,8 @@ def recover(record: RecordWriter) -> Recovered:
     removed: list[str] = []
     for run in open_runs(record):
         with try_run(locks, run.id) as gone:
-            if not gone or run.parent in live:  # a run that a live run started is a part of it
+            # A run that a live run started is a part of it. Locks are files: of a team's other machines nothing can be known here.
+            if not gone or run.parent in live or elsewhere(record, run.id):
                 live.append(run.id)
             elif record.abort(run.id, WHY):
                 aborted.append(run.id)

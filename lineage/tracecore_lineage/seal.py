@@ -18,11 +18,10 @@ from tracecore.errors import RunFailed, UsageProblem
 from tracecore.locks import hold_run
 from tracecore_lineage import checkpoint, lookup, people, times
 from tracecore_lineage.envelope import EnvelopeError, open_envelope, seal_payload
-from tracecore_lineage.queries.prefix import table
 from tracecore_lineage.statement import content_digest, content_of, differences, predicate_content, statement
+from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.build import SealedBuild, SealRequest
 from tracecore_schemas.canonical import digest_bytes, hex_of, jcs
-from tracecore_schemas.catalog import BuildRow
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import artifact_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown
@@ -89,15 +88,13 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
 
 def find(connection: Connection, name: str) -> SealedBuild | None:
     """Give the build of a name: the first that was sealed under it."""
-    rows = table(BuildRow)
-    row = connection.execute(select(rows).where(rows.c.name == name).order_by(rows.c.seq).limit(1)).one_or_none()
+    row = connection.execute(select(BUILDS).where(BUILDS.c.name == name).order_by(BUILDS.c.seq).limit(1)).one_or_none()
     return None if row is None else _from_row(row)
 
 
 def builds(connection: Connection) -> list[SealedBuild]:
     """Give every sealed build, in the order they were sealed."""
-    rows = table(BuildRow)
-    return [_from_row(row) for row in connection.execute(select(rows).order_by(rows.c.seq))]
+    return [_from_row(row) for row in connection.execute(select(BUILDS).order_by(BUILDS.c.seq))]
 
 
 def _from_row(row: Row[Any]) -> SealedBuild:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore_lineage.queries.prefix import chunks, table
-from tracecore_schemas.catalog import FacetRow, RunEventRow
+from tracecore_lineage.queries.prefix import chunks
+from tracecore_lineage.tables import FACETS, RUN_EVENTS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
@@ -26,19 +26,18 @@ def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection
         refs: only these versions; None gives all.
         bound: only what events below this position say.
     """
-    facets, events = table(FacetRow), table(RunEventRow)
     query = (
-        select(facets.c.subject, facets.c.value)
-        .join(events, events.c.event_id == facets.c.event_id)
-        .where(facets.c.name == "tracecore_artifact", events.c.job_namespace == namespace)
+        select(FACETS.c.subject, FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(FACETS.c.name == "tracecore_artifact", RUN_EVENTS.c.job_namespace == namespace)
         .distinct()
     )
     if bound is not None:
-        query = query.where(facets.c.seq < bound)
+        query = query.where(FACETS.c.seq < bound)
     rows = (
         connection.execute(query).all()
         if refs is None
-        else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(facets.c.subject.in_(chunk)))]
+        else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))]
     )
     found: dict[tuple[Any, ...], Artifact] = {}
     for row in sorted(rows, key=lambda row: (row.subject, row.value)):

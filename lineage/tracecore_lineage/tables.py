@@ -7,7 +7,7 @@ from sqlmodel import SQLModel
 
 from tracecore_schemas import catalog
 
-__all__ = ["CHECKS", "EDGES", "EVENTS", "FACETS", "HEAD", "OUTBOX", "PERSONS", "PROJECTION", "RUN_EVENTS", "STALENESS", "table"]
+__all__ = ["BUILDS", "CHECKS", "EDGES", "EVENTS", "FACETS", "HEAD", "OUTBOX", "PERSONS", "PROJECTION", "RUN_EVENTS", "STALENESS", "table"]
 
 
 def table(model: type[SQLModel]) -> Table:
@@ -24,5 +24,6 @@ EDGES = table(catalog.EdgeRow)
 FACETS = table(catalog.FacetRow)
 CHECKS = table(catalog.CheckRow)
 STALENESS = table(catalog.StalenessRow)
+BUILDS = table(catalog.BuildRow)
 PROJECTION = tuple(table(model) for model in catalog.CATALOG_TABLES)
 """The tables of the catalog, which replay makes again."""

@@ -40,7 +40,9 @@ class Project:
         return [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
 
 
 @pytest.fixture(scope="session")

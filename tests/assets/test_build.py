@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from toy_plugin import PROGRAM, write_drives
+
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.waivers import WaiverText

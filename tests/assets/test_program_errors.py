@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from toy_plugin import PROGRAM
+
 from tracecore.errors import UsageProblem
 from tracecore_assets import Overrides, load_program
 
@@ -17,7 +18,12 @@ from tracecore_assets import Overrides, load_program
         ("stage: train", "stage: trian", 12, "'stage' can't be 'trian'. Did you mean 'train'?"),
         ("plugin: toy-split", "plugin: toy-splt", 9, "No installed plugin offers a curate stage 'toy-splt'. Did you mean 'toy-split'?"),
         ("plugin: toy-split", "plugin: toy-train", 9, "The stage 'toy-train' is a train stage, not a curate stage: write 'stage: train'."),
-        ("{paths: [drives]}", "{paths: [drives], scal: 2}", 6, "unknown key 'scal' of asset 'drives' (parameters of stage 'toy-ingest'). Did you mean 'scale'?"),
+        (
+            "{paths: [drives]}",
+            "{paths: [drives], scal: 2}",
+            6,
+            "unknown key 'scal' of asset 'drives' (parameters of stage 'toy-ingest'). Did you mean 'scale'?",
+        ),
         ("{paths: [drives]}", "{paths: [drives], scale: 0}", 6, "'scale' is not as expected: input should be greater than or equal to 1; found 0."),
         ("{paths: [drives]}", "{paths: [drivs]}", 6, "does not exist"),
         ("{frames: drives.frames}", "{frame: drives.frames}", 10, "asset 'training_set' has no input 'frame'. Did you mean 'frames'?"),
@@ -38,7 +44,12 @@ from tracecore_assets import Overrides, load_program
         ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car}", 20, "a KPI gate needs min, max or both"),
         ("{kpi: recall.car, min: 0.4}", "{gate: toy-enuf}", 20, "There is no gate 'toy-enuf'. Did you mean 'toy-enough'?"),
         ("{kpi: recall.car, min: 0.4}", "{check: toy_no_leak}", 20, "two gates are called 'toy_no_leak'"),
-        ("type: tracecore_assets.VehicleProgram", "type: VehicleProgram", 1, "expected 'type: tracecore_assets.VehicleProgram', found 'VehicleProgram'."),
+        (
+            "type: tracecore_assets.VehicleProgram",
+            "type: VehicleProgram",
+            1,
+            "expected 'type: tracecore_assets.VehicleProgram', found 'VehicleProgram'.",
+        ),
     ],
 )
 def test_an_error_names_its_line_and_the_nearest_right_name(project, old, new, line, sentence):
@@ -87,7 +98,9 @@ def test_a_bad_setting_names_the_option(project, setting, sentence):
 
 def test_settings_are_read_as_yaml(project):
     """Numbers are numbers, lists are lists, and what YAML reads as text stays text."""
-    wired = load_program(project.program, Overrides(settings=("model.epochs=3", "training_set.holdout=0001TP", "seed=9", "release.approver=optional")))
+    wired = load_program(
+        project.program, Overrides(settings=("model.epochs=3", "training_set.holdout=0001TP", "seed=9", "release.approver=optional"))
+    )
     assert wired.asset("model").params["epochs"] == 3
     assert wired.asset("training_set").params["holdout"] == "0001TP"
     assert wired.program.seed == 9

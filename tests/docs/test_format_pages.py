@@ -6,14 +6,19 @@ import base64
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jsonschema import Draft202012Validator
 from markdown_pages import ROOT, examples
 
+from tracecore.store import LocalStore
 from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
+from tracecore.workspace import Workspace
 from tracecore_lineage import checkpoint, ledger, merkle
 from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.reading import parse_event
@@ -98,3 +103,55 @@ def test_the_facets_of_the_event_example_keep_their_schemas() -> None:
 def test_every_facet_schema_is_listed_in_the_page() -> None:
     text = (ROOT / "docs" / "formats" / "events.md").read_text(encoding="utf-8")
     assert [path.stem for path in (ROOT / "lineage" / "facets").glob("*.json") if f"| `{path.stem}` |" not in text] == []
+
+
+def test_a_stored_tables_digest_follows_from_the_page_and_the_delta_protocol_alone(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    store = LocalStore(workspace)
+    for number, drives in enumerate((["b", "a", "a"], ["c"])):
+        rows = pa.table({"drive": drives, "frame_id": [f"f{n}" for n in range(len(drives))]})
+        kept = store.put_table(store.stage_table(rows, run_id=f"r{number}", port="p"), kind="dataset", name="x y", run_id=f"r{number}")
+        assert kept.delta is not None
+        assert kept.delta.version == number
+        table = workspace.store / "tables" / "dataset" / "x=20y"
+        found: dict[str, dict[str, Any]] = {}
+        stated: dict[str, Any] = {}
+        for name, digest in kept.delta.log:
+            commit = (table / "_delta_log" / name).read_bytes()
+            assert "sha256:" + hashlib.sha256(commit).hexdigest() == digest
+            actions = [json.loads(line) for line in commit.splitlines()]
+            stated.update({kind: action[kind] for action in actions for kind in ("metaData", "protocol") if kind in action})
+            for removed in (action["remove"]["path"] for action in actions if "remove" in action):
+                del found[removed]
+            for added in (action["add"] for action in actions if "add" in action):
+                data = (table / added["path"]).read_bytes()
+                found[added["path"]] = {
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "size": len(data),
+                    "rows": pq.read_metadata(table / added["path"]).num_rows,
+                    "partition": added["partitionValues"],
+                    "deletion_vector": None,
+                }
+        manifest = {
+            "v": 1,
+            "type": "tracecore.delta",
+            "schema": json.loads(stated["metaData"]["schemaString"]),
+            "partition_columns": stated["metaData"]["partitionColumns"],
+            "protocol": stated["protocol"],
+            "configuration": stated["metaData"]["configuration"],
+            "files": sorted(found.values(), key=lambda file: (file["sha256"], rfc8785.dumps(file["partition"]))),
+        }
+        assert "sha256:" + hashlib.sha256(rfc8785.dumps(manifest)).hexdigest() == kept.digest
+
+
+def test_a_stored_directory_lies_where_the_page_says_with_its_manifest_beside(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    store = LocalStore(workspace)
+    source = store.staging("r") / "out"
+    source.mkdir()
+    (source / "a.txt").write_text("a", encoding="utf-8")
+    kept = store.put_directory(source, run_id="r")
+    digits = kept.digest.removeprefix("sha256:")
+    place = workspace.store / "trees" / digits[:2]
+    assert (place / digits / "a.txt").read_text(encoding="utf-8") == "a"
+    assert hashlib.sha256((place / f"{digits}.manifest.json").read_bytes()).hexdigest() == digits

@@ -86,6 +86,7 @@ def test_the_license_is_apache_2_0_in_full() -> None:
     assert "END OF TERMS AND CONDITIONS" in text
 
 
-def test_no_source_file_grows_beyond_400_lines() -> None:
-    sources = [path for folder in ["tracecore", *FOLDERS] for path in (ROOT / folder).rglob("*.py") if "versions" not in path.parts]
+def test_no_shipped_file_grows_beyond_400_lines() -> None:
+    everything = [path for folder in ["tracecore", *FOLDERS] for path in (ROOT / folder).rglob("*.py")]
+    sources = [path for path in everything if not {"versions", "tests"} & set(path.parts)]  # migrations are generated, tests may be long lists
     assert [(str(path.relative_to(ROOT)), count) for path in sources if (count := path.read_text(encoding="utf-8").count("\n")) > 400] == []

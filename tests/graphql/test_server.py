@@ -6,6 +6,8 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -166,3 +168,27 @@ def test_a_question_that_takes_too_long_is_answered_in_time(record: Record, toke
         assert limited.status_code == 503
         assert "took longer than 0.2 s" in message(limited)
         released.set()
+
+
+def test_a_damaged_token_file_lets_nobody_in_and_tells_nothing(record: Record, tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "w")
+    tokens = TokenStore(workspace)
+    headers = {"Authorization": f"Bearer {tokens.create(Role.ADMIN)}"}
+    (workspace.root / "access" / "tokens.json").write_text("{", encoding="utf-8")
+    with TestClient(application(record, TokenStore(workspace)), raise_server_exceptions=False) as client:
+        response = client.post("/graphql", headers=headers, json={"query": "{builds{totalCount}}"})
+        assert (response.status_code, message(response)) == (500, "Something went wrong on the server; its log has it.")
+        assert client.get("/health").status_code == 200
+
+
+def test_answers_are_not_kept_by_anybody_on_the_way(client: TestClient, auditor: dict[str, str]) -> None:
+    for response in (client.get("/health"), client.get("/"), client.post("/graphql", headers=auditor, json={"query": "{builds{totalCount}}"})):
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_many_askers_at_once_get_the_same_answer(client: TestClient, auditor: dict[str, str]) -> None:
+    body = {"query": document("trace"), "variables": {"ref": "build/demo"}}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.post("/graphql", headers=auditor, json=body).text, range(16)))
+    assert len(set(answers)) == 1
+    assert json.loads(answers[0])["data"]["trace"]["complete"] is True

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -129,10 +130,33 @@ def test_the_version_is_told() -> None:
     assert CliRunner().invoke(cli, ["--version"]).stdout.startswith("tracecore, version ")
 
 
-def test_a_reader_that_stops_early_is_no_error() -> None:
-    command = f"{sys.executable} -m tracecore completion bash | head -1; exit ${{PIPESTATUS[0]}}"
+def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "much.py").write_text(
+        "import click\nfrom tracecore.cli import cli\n"
+        "cli._from_plugins = {'much': click.Command('much', callback=lambda: click.echo('x\\n' * 10**6))}\n"
+        "cli.main(['much'])\n"
+    )
+    command = f"{sys.executable} {tmp_path}/much.py | head -1; exit ${{PIPESTATUS[0]}}"
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert (answer.returncode, answer.stderr) == (0, "")
+    assert (answer.returncode, answer.stdout, answer.stderr) == (0, "x\n", "")
+
+
+@pytest.mark.parametrize(("code", "shown"), [(5, 5), (None, 0), ("out of words", 3)])
+def test_a_command_that_calls_exit_ends_with_its_code(code: object, shown: int) -> None:
+    assert raising(SystemExit(code)).exit_code == shown
+
+
+def test_a_usage_error_is_one_line_that_says_where_the_help_is() -> None:
+    missing = CliRunner().invoke(cli, ["plugins", "show"])
+    assert missing.exit_code == 2
+    assert missing.stderr == "Error: Missing argument 'NAME'. See 'tracecore plugins show --help'.\n"
+    assert CliRunner().invoke(cli, ["plugins", "lst"]).stderr.count("\n") == 1
+
+
+def test_no_command_at_all_shows_the_help() -> None:
+    result = CliRunner().invoke(cli, [])
+    assert result.exit_code == 2
+    assert "Commands:" in result.stderr
 
 
 def test_the_help_imports_nothing_heavy() -> None:

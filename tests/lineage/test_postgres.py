@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 from record_world import World
-from sqlalchemy import make_url
+from sqlalchemy import make_url, update
 
-from tracecore_lineage import Record, ledger, outbox
+from tracecore_lineage import Record, ledger, outbox, times
 from tracecore_lineage.migrations.upgrade import differences, downgrade, upgrade
+from tracecore_lineage.tables import FACETS
+
+pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")  # pgserver falls back to a folder of its own
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,23 @@ def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
     assert record.trace("build/demo")["complete"] is True
     assert record.person(record.pseudonym("Ada Lovelace")) == "Ada Lovelace"
     assert not list(record.workspace.root.glob("record.db*"))
+
+
+def test_every_question_is_answered_as_on_sqlite(world: World) -> None:
+    world.all()
+    build = world.seal()
+    run, elsewhere = world.start("model"), world.start("model", host="another-machine")
+    record = world.record
+    assert record.impact("drive_log/north")["nodes"][0]["ref"] == build.ref
+    assert record.show("model/demo.model")["made_by"][0]["run"] == world.runs["model"]
+    assert record.trace("build/demo", as_of=times.now())["position"] == build.position
+    assert record.verify()["ok"]
+    done = record.recover()
+    assert (done.aborted, done.live) == ((run.id,), (elsewhere.id,)), "locks are files: who can't see them leaves a run alone"
+    assert record.doctor()["problems"] == []
+    with record.database.write() as connection:
+        connection.execute(update(FACETS).values(value="forged"))
+    assert {failure["what"] for failure in record.verify("build/demo")["failures"]} == {"catalog row changed: value"}
 
 
 def test_several_writers_leave_no_hole(world: World) -> None:

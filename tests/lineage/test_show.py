@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 from record_world import World
+from stored_world import StoredWorld, kept
 
 from tracecore.errors import UsageProblem
 from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.refs import frame_ref
 
 
 def test_an_artifact_shows_facets_checks_makers_readers_and_history(world: World) -> None:
@@ -50,5 +55,29 @@ def test_a_build_shows_its_statement_and_position(world: World) -> None:
 
 def test_what_has_no_page_says_so(world: World) -> None:
     world.all()
-    with pytest.raises(UsageProblem, match="takes an artifact, a run or a build"):
+    with pytest.raises(UsageProblem, match="takes an artifact, a run, a build, a frame or a label"):
+        world.record.show("plugin/train@0.1.0")
+    with pytest.raises(UsageProblem, match="no recorded table holds it"):
         world.record.show("frame/north/front/1500")
+
+
+def test_a_frame_and_a_label_show_the_rows_of_the_tables_that_hold_them_without_the_image(tmp_path: Path) -> None:
+    world = StoredWorld.at(tmp_path / "workspace")
+    frame, time = frame_ref("north", "/front", 2**60), 2**60
+    columns = {
+        "drive": ["north", "south"],
+        "frame_id": [frame, "other"],
+        "timestamp_ns": [time, 7],
+        "image": [b"jpeg", b"jpeg"],
+        "label_id": ["00ff", "11"],
+    }
+    stored = world.table("demo.frames", pa.table(columns))
+    world.run("frames", StageKind.INGEST, outputs={"frames": kept("dataset", "demo.frames", stored)})
+    row = {"drive": "north", "frame_id": frame, "timestamp_ns": str(time), "label_id": "00ff"}
+    [held] = world.record.show(frame)["held_by"]
+    assert (held["ref"], [{name: found[name] for name in row} for found in held["rows"]]) == (world.made["frames"].ref, [row])
+    assert "image" not in held["rows"][0]
+    assert world.record.show("label/00ff")["held_by"] == [held]
+    with pytest.raises(UsageProblem, match="no recorded table holds it"):
+        world.record.show("label/22")
+    world.record.close()

@@ -201,6 +201,13 @@ def test_an_edited_event_is_named_and_so_is_every_root_over_it(copied: StoredWor
     assert ("event/5", "bytes of the event") in failures(copied, "build/demo")
 
 
+def test_an_event_edited_by_sql_which_makes_a_text_of_its_bytes_is_named(copied: StoredWorld) -> None:
+    sql(copied, "UPDATE ledger_event SET body = replace(body, 'demo', 'fake') WHERE seq = 5")
+    assert select(copied, "SELECT typeof(body) FROM ledger_event WHERE seq = 5")[0] == "text"
+    assert ("event/5", "bytes of the event") in failures(copied)
+    assert copied.record.replay(check=True)
+
+
 def rehash(world: StoredWorld, seq: int, body: bytes) -> None:
     """Edit an event and every hash that an attacker without the key can make fit."""
     identity = ledger.event_id(body)

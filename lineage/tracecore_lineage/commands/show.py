@@ -18,6 +18,7 @@ _EXAMPLES = """
 Examples:
   tracecore show build/demo
   tracecore show model/demo.model
+  tracecore show frame/0016E5/%2Fcamera%2Ffront%2Fimage/1700000000000000000
   tracecore show run/0199c1f4-8f0e-7a31-9c55-1b6a3f1f2a10 --json
 """
 _SHOWN = 10
@@ -30,7 +31,7 @@ _WIDTH = 160
 @workspace_option
 @json_option
 def command(ref: str, as_of: str | None, workspace: Path | None, as_json: bool) -> None:
-    """Show one artifact, run or build: its facets, its checks, and its history."""
+    """Show one artifact, run or build: its facets, its checks, and its history; of one frame or label the tables that hold it."""
     from tracecore_lineage import Record
 
     with Record.open(workspace) as record:
@@ -38,7 +39,8 @@ def command(ref: str, as_of: str | None, workspace: Path | None, as_json: bool) 
         if as_json:
             emit_json(answer)
             return
-        lines = list(_run(answer) if answer["kind"] == "run" else _build(answer, record.person) if answer["kind"] == "build" else _artifact(answer))
+        pages = {"run": _run, "frame": _rows, "label": _rows}
+        lines = list(_build(answer, record.person) if answer["kind"] == "build" else pages.get(answer["kind"], _artifact)(answer))
     click.echo("\n".join(lines))
 
 
@@ -49,6 +51,14 @@ def _artifact(answer: Mapping[str, Any]) -> Iterator[str]:
     yield from _checks(answer)
     yield from _facets(answer["facets"])
     yield from _listed("versions, newest first", (f"{version['ref']}  {version['created_at']}" for version in answer["versions"]))
+
+
+def _rows(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield answer["ref"]
+    for held in answer["held_by"]:
+        yield f"  held by {held['ref']}"
+        for row in held["rows"]:
+            yield "    " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None and value != [])
 
 
 def _run(answer: Mapping[str, Any]) -> Iterator[str]:

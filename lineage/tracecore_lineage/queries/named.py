@@ -9,9 +9,9 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import nearest
-from tracecore_lineage.queries.prefix import Prefix, table
+from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Link, Reader
-from tracecore_schemas.catalog import BuildRow, EdgeRow
+from tracecore_lineage.tables import BUILDS, EDGES
 from tracecore_schemas.refs import Ref, RefError, parse_ref
 
 __all__ = ["Build", "find_build", "known_refs", "newest", "read_ref", "whole"]
@@ -50,8 +50,7 @@ def read_ref(reader: Reader, text: str) -> Ref:
 
 def known_refs(reader: Reader) -> list[str]:
     """Give every ref that people may ask for, without versions, sorted."""
-    edges = table(EdgeRow)
-    rows = reader.connection.execute(select(edges.c.kind, edges.c.name).where(edges.c.seq < reader.prefix.bound).distinct())
+    rows = reader.connection.execute(select(EDGES.c.kind, EDGES.c.name).where(EDGES.c.seq < reader.prefix.bound).distinct())
     return sorted(
         {f"{row.kind}/{row.name}" for row in rows} | {f"build/{quote(build.name, safe='')}" for build in _builds(reader.connection, reader.prefix)}
     )
@@ -73,9 +72,8 @@ def find_build(reader: Reader, ref: Ref) -> Build:
 
 
 def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> list[Build]:
-    rows = table(BuildRow)
-    query = select(rows).where(rows.c.seq < prefix.bound).order_by(rows.c.seq)
-    found = connection.execute(query if name is None else query.where(rows.c.name == name))
+    query = select(BUILDS).where(BUILDS.c.seq < prefix.bound).order_by(BUILDS.c.seq)
+    found = connection.execute(query if name is None else query.where(BUILDS.c.name == name))
     return [Build(row.name, row.ref, row.run_id, row.seq, row.position) for row in found]
 
 
@@ -109,8 +107,7 @@ def newest(reader: Reader, links: list[Link]) -> str:
 
 
 def _versions(reader: Reader, ref: Ref) -> list[Link]:
-    edges = table(EdgeRow)
-    query = select(edges).where(edges.c.kind == ref.kind, edges.c.name == ref.name, edges.c.seq < reader.prefix.bound)
+    query = select(EDGES).where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name, EDGES.c.seq < reader.prefix.bound)
     return [
         Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
         for row in reader.connection.execute(query)

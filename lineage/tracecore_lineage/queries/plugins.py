@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore_lineage.queries.prefix import table
-from tracecore_schemas.catalog import FacetRow
+from tracecore_lineage.tables import FACETS
 
 __all__ = ["plugins"]
 
@@ -23,9 +22,8 @@ def plugins(connection: Connection) -> list[dict[str, Any]]:
     Returns:
         Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `closure_digest`, `stages` (sorted names) and `runs` (how many) of each.
     """
-    facets = table(FacetRow)
     standing: dict[str, tuple[tuple[str, str], str]] = {}
-    for row in connection.execute(select(facets.c.subject, facets.c.event_time, facets.c.event_id, facets.c.value).where(facets.c.name == _FACET)):
+    for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):
         moment = (row.event_time, row.event_id)
         # START and COMPLETE both say it; the greatest wins, as with every facet.
         if row.subject not in standing or moment > standing[row.subject][0]:

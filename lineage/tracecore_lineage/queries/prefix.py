@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, Table, select
-from sqlmodel import SQLModel
+from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import ledger
-from tracecore_schemas.catalog import LedgerEvent
+from tracecore_lineage.tables import EVENTS
 from tracecore_schemas.refs import RefError
 
-__all__ = ["Prefix", "chunks", "head", "prefix_at", "readable_catalog", "recorded_at", "table"]
+__all__ = ["Prefix", "chunks", "head", "prefix_at", "readable_catalog", "recorded_at"]
 
 T = TypeVar("T")
 
@@ -34,11 +33,6 @@ class Prefix:
 
     bound: int
     position: int
-
-
-def table(model: type[SQLModel]) -> Table:
-    """Give the SQL table of a catalog model, whose columns are typed as columns."""
-    return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
 def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
@@ -76,10 +70,9 @@ def prefix_at(connection: Connection, time: str) -> Prefix:
 
 def recorded_at(connection: Connection, positions: Iterable[int]) -> dict[int, str]:
     """Give the recorded time of events by their `seq`."""
-    events = table(LedgerEvent)
     found: dict[int, str] = {}
     for chunk in chunks(sorted(set(positions))):
         found.update(
-            (row.seq, row.recorded_at) for row in connection.execute(select(events.c.seq, events.c.recorded_at).where(events.c.seq.in_(chunk)))
+            (row.seq, row.recorded_at) for row in connection.execute(select(EVENTS.c.seq, EVENTS.c.recorded_at).where(EVENTS.c.seq.in_(chunk)))
         )
     return found

@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tracecore_lineage.queries.prefix import Prefix, chunks, table
-from tracecore_schemas.catalog import CheckRow, EdgeRow, FacetRow, RunEventRow
+from tracecore_lineage.queries.prefix import Prefix, chunks
+from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS
 from tracecore_schemas.kinds import RunState
 
 __all__ = ["CheckVerdict", "Facet", "Link", "Reader", "RunFacts"]
@@ -159,9 +159,8 @@ class Reader:
         """Give the runs with these ids that the prefix knows."""
         wanted = set(ids)
         rows: dict[str, list[Row[Any]]] = {}
-        events = table(RunEventRow)
         for chunk in chunks(sorted(wanted - self._runs.keys())):
-            for row in self.connection.execute(select(events).where(events.c.run_id.in_(chunk), events.c.seq < self.prefix.bound)):
+            for row in self.connection.execute(select(RUN_EVENTS).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.seq < self.prefix.bound)):
                 rows.setdefault(row.run_id, []).append(row)
         self._runs.update((run, _resolve_run(found)) for run, found in rows.items())
         return {run: self._runs[run] for run in wanted if run in self._runs}
@@ -201,11 +200,10 @@ class Reader:
             subjects: `run:<uuid>` or whole refs.
             since: only what events from this position on say.
         """
-        facets = table(FacetRow)
         found: dict[str, dict[str, Facet]] = {}
         for chunk in chunks(sorted(set(subjects))):
-            query = select(facets).where(facets.c.subject.in_(chunk), facets.c.seq < self.prefix.bound)
-            for row in self.connection.execute(query.where(facets.c.seq >= since) if since else query).all():
+            query = select(FACETS).where(FACETS.c.subject.in_(chunk), FACETS.c.seq < self.prefix.bound)
+            for row in self.connection.execute(query.where(FACETS.c.seq >= since) if since else query).all():
                 of_subject = found.setdefault(row.subject, {})
                 standing = of_subject.get(row.name)
                 if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
@@ -214,11 +212,10 @@ class Reader:
 
     def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
         """Give the newest verdict of each check on outputs of runs, or on outputs themselves; sorted by name, target and run."""
-        checks = table(CheckRow)
         newest: dict[tuple[str, str, str], CheckVerdict] = {}
         for column, values in (("of_run", of_runs), ("target", targets)):
             for chunk in chunks(sorted(set(values))):
-                for row in self.connection.execute(select(checks).where(checks.c[column].in_(chunk), checks.c.seq < self.prefix.bound)):
+                for row in self.connection.execute(select(CHECKS).where(CHECKS.c[column].in_(chunk), CHECKS.c.seq < self.prefix.bound)):
                     key = (row.of_run, row.target, row.name)
                     standing = newest.get(key)
                     if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
@@ -227,12 +224,11 @@ class Reader:
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
         """Say which of these runs are checks: runs that read an output to judge it, and make nothing."""
-        facets = table(FacetRow)
         found: set[str] = set()
         for chunk in chunks(sorted(set(runs))):
             subjects = [f"run:{run}" for run in chunk]
-            query = select(facets.c.subject).where(
-                facets.c.subject.in_(subjects), facets.c.name == "tracecore_check", facets.c.seq < self.prefix.bound
+            query = select(FACETS.c.subject).where(
+                FACETS.c.subject.in_(subjects), FACETS.c.name == "tracecore_check", FACETS.c.seq < self.prefix.bound
             )
             found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
         return found
@@ -243,14 +239,13 @@ class Reader:
         return sorted((link for link in links if link.event_id in makers.get(link.run, ())), key=lambda link: link.order)
 
     def _links(self, column: str, values: Iterable[str], direction: str | None = None, *, kind: str | None = None) -> list[Link]:
-        edges = table(EdgeRow)
         found: list[Link] = []
         for chunk in chunks(sorted(set(values))):
-            query = select(edges).where(edges.c[column].in_(chunk), edges.c.seq < self.prefix.bound)
+            query = select(EDGES).where(EDGES.c[column].in_(chunk), EDGES.c.seq < self.prefix.bound)
             if direction is not None:
-                query = query.where(edges.c.direction == direction)
+                query = query.where(EDGES.c.direction == direction)
             if kind is not None:
-                query = query.where(edges.c.kind == kind)
+                query = query.where(EDGES.c.kind == kind)
             found.extend(
                 Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
                 for row in self.connection.execute(query).all()  # at once: a fetch a row costs more than the rows

@@ -8,25 +8,28 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
+from tracecore.workspace import Workspace
 from tracecore_lineage.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.queries.named import find_build, read_ref, whole
-from tracecore_lineage.queries.prefix import readable_catalog, recorded_at, table
+from tracecore_lineage.queries.prefix import readable_catalog, recorded_at
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
-from tracecore_schemas.catalog import BuildRow
+from tracecore_lineage.queries.rows import show_row
+from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.kinds import RunState, Severity
 from tracecore_schemas.refs import Ref, parse_ref
 
 __all__ = ["show"]
 
 
-def show(connection: Connection, text: str, *, as_of: str | None = None) -> dict[str, Any]:
-    """Give everything that is recorded of one artifact, run or build.
+def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
+    """Give everything that is recorded of one artifact, run or build; of a frame or label what the tables say that hold it.
 
     Args:
         connection: to the record's database, in one consistent view.
         text: the ref.
         as_of: recorded time: the record as it stood then.
+        workspace: whose store holds the tables; frames and labels can be shown only with it.
 
     Returns:
         `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
@@ -41,8 +44,14 @@ def show(connection: Connection, text: str, *, as_of: str | None = None) -> dict
             return _run(reader, ref)
         if ref.kind == "build":
             return _build(reader, ref)
+        if ref.kind in {"frame", "label"} and workspace is not None:
+            from tracecore.store import LocalStore  # brings pyarrow along, which no other question needs
+
+            return show_row(connection, LocalStore(workspace), workspace.slug, ref, reader.prefix)
         if not (ref.is_artifact or ref.kind == "external"):
-            raise UsageProblem(f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run or a build; try 'tracecore trace {ref}'.")
+            raise UsageProblem(
+                f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a build, a frame or a label; try 'tracecore trace {ref}'."
+            )
         return _artifact(reader, whole(reader, ref))
 
 
@@ -129,8 +138,7 @@ def _error(run: RunFacts, facet: Any) -> str | None:
 
 def _build(reader: Reader, ref: Ref) -> dict[str, Any]:
     build = find_build(reader, ref)
-    rows = table(BuildRow)
-    row = reader.connection.execute(select(rows).where(rows.c.ref == build.ref).order_by(rows.c.seq).limit(1)).one()
+    row = reader.connection.execute(select(BUILDS).where(BUILDS.c.ref == build.ref).order_by(BUILDS.c.seq).limit(1)).one()
     envelope = json.loads(row.envelope)
     try:
         statement = json.loads(open_envelope(envelope).payload)

@@ -12,9 +12,9 @@ from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.named import find_build, whole
-from tracecore_lineage.queries.prefix import Prefix, table
+from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Link, Reader
-from tracecore_schemas.catalog import FacetRow
+from tracecore_lineage.tables import FACETS
 from tracecore_schemas.refs import Ref, artifact_ref
 
 __all__ = ["Start", "locate"]
@@ -105,8 +105,7 @@ def _frame(reader: Reader, ref: Ref) -> Start:
 
 def _plugin(reader: Reader, ref: Ref) -> Start:
     """Find the runs of a plugin, by its entry point or stage, in one version or in all."""
-    facets = table(FacetRow)
-    query = select(facets.c.subject, facets.c.value).where(facets.c.name == "tracecore_execution", facets.c.seq < reader.prefix.bound)
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_execution", FACETS.c.seq < reader.prefix.bound)
     runs: set[str] = set()
     known: set[str] = set()
     for row in reader.connection.execute(query):

@@ -73,7 +73,26 @@ def check_seal(seal: SealEvent, history: History, namespace: str, trust: Trust, 
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         findings.fail(where, "seal", "an in-toto statement of a build", f"{type(error).__name__}: {error}")
         return
-    if jcs(expected) != opened.payload:
+    try:
+        _check_statement(where, seal, opened, predicate, expected, history, namespace, trust, findings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
+
+
+def _check_statement(
+    where: str,
+    seal: SealEvent,
+    opened: Opened,
+    predicate: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    history: History,
+    namespace: str,
+    trust: Trust,
+    findings: Findings,
+) -> None:
+    """Compare each thing that a statement says with what is recomputed."""
+    row = seal.build
+    if jcs(dict(expected)) != opened.payload:
         findings.fail(where, "statement", "the statement that follows from its own content", "another (subjects, content digest or members differ)")
     findings.equal(where, "payload type", IN_TOTO, opened.payload_type)
     _check_signature(where, opened, predicate, trust, findings)

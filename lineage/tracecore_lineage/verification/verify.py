@@ -17,17 +17,17 @@ from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, origin_of,
 from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.projection import project
 from tracecore_lineage.queries.named import find_build, read_ref
-from tracecore_lineage.queries.prefix import head, table
+from tracecore_lineage.queries.prefix import head
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tables import EVENTS, HEAD
 from tracecore_lineage.verification.content import check_content
 from tracecore_lineage.verification.findings import Findings, Verdict
 from tracecore_lineage.verification.history import History, read_history
 from tracecore_lineage.verification.seals import check_head, check_kept_checkpoint, check_seal, parsed_head
 from tracecore_lineage.verification.trust import read_key, trust
-from tracecore_schemas.catalog import LedgerEvent, LedgerHead
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -139,10 +139,10 @@ def _believable(connection: Connection, namespace: str, *, agrees: bool) -> Iter
     with engine.connect() as made, made.begin():
         SQLModel.metadata.create_all(made)
         stored = ledger.head(connection)
-        made.execute(insert(table(LedgerHead)), {"id": 1, "size": stored.size, "root": stored.root.hex(), "frontier": "[]", "checkpoint": ""})
+        made.execute(insert(HEAD), {"id": 1, "size": stored.size, "root": stored.root.hex(), "frontier": "[]", "checkpoint": ""})
         for leaf in ledger.read(connection):
             row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": b""}
-            made.execute(insert(table(LedgerEvent)), row)
+            made.execute(insert(EVENTS), row)
             with suppress(BadEvent):  # named where the catalog was compared
                 catalog.write(made, project(leaf.body, leaf.seq, namespace))
         yield made

@@ -179,9 +179,17 @@ def test_three_sides_are_compared_two_by_two() -> None:
     assert "validation and test" not in result.message
 
 
+def test_an_empty_side_shares_nothing() -> None:
+    assert check(drive_of("a", 2), []).success
+
+
 def test_outputs_that_are_no_frame_tables_are_not_compared(tmp_path: Path) -> None:
     other = pa.table({"drive": ["a"], "value": [1]})
-    assert NoLeak().run(Tables(train=frame_table(drive_of("a", 2)), report=tmp_path, signals=other, validation=frame_table(drive_of("b", 2)))).success
+    named = pa.table({"frame_id": ["frame/a/s/1"], "drive": ["a"]})
+    a, b = frame_table(drive_of("a", 2)), frame_table(drive_of("b", 2))
+    result = NoLeak().run(Tables(train=a, report=tmp_path, signals=other, events=named, validation=b))
+    assert result.success
+    assert [unknown.what for unknown in result.unknowns] == ["leaks of events", "time and place"], "what names frames and was not compared is said"
     with pytest.raises(UsageProblem, match=r"compares at least two frame tables, and the stage's outputs train, report hold train\."):
         NoLeak().run(Tables(train=frame_table(drive_of("a", 2)), report=tmp_path))
 

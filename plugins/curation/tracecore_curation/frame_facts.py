@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["MEASURED", "FrameFacts", "read_facts"]
+__all__ = ["FACT_COLUMNS", "MEASURED", "FrameFacts", "read_facts"]
 
 MEASURED = "measured"
 """Value of a frame's `clock` that may be compared between drives."""
 
-_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "index", "dhash", "clock", "latitude", "longitude"]
+FACT_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "index", "dhash", "clock", "latitude", "longitude")
+"""The columns that a table has to have to be compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
         frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
         filter_: which rows.
     """
-    table: pa.Table = frames.to_table(columns=_COLUMNS, filter=filter_)
+    table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=filter_)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
     latitude, longitude = (table[name].cast(pa.float64()).fill_null(float("nan")).to_numpy() for name in ("latitude", "longitude"))
     return FrameFacts(

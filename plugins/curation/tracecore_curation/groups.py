@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tracecore_curation.frame_facts import FrameFacts
 from tracecore_curation.leaks import Limits, in_words
 from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
@@ -96,16 +98,23 @@ def choose_validation(groups: Sequence[Group], share: float, seed: int) -> set[s
 
 def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joint]:
     """Sum pairs of frames up by their two drives: how many, and the nearest."""
-    found: dict[tuple[str, str], tuple[int, tuple[float, float, int, int]]] = {}
+    names = facts.drive_names
+    code = {name: number for number, name in enumerate(names)}
+    codes = np.array([code[name] for name in facts.drives.tolist()], dtype=np.int64)
+    found: dict[int, tuple[int, tuple[float, float, int, int]]] = {}
     for block in blocks:
-        rows = zip(block.near.tolist(), block.also.tolist(), block.a.tolist(), block.b.tolist(), strict=True)
-        for nearness in rows:
-            _, _, i, j = nearness
-            if facts.drives[i] < facts.drives[j]:  # each pair comes both ways
-                drives = (facts.drives[i], facts.drives[j])
-                count, best = found.get(drives, (0, nearness))
-                found[drives] = (count + 1, min(best, nearness))
-    return [
-        Joint(drives, reason, count, FramePair(facts.ids[best[2]], facts.ids[best[3]], in_words(reason, best[0], best[1])))
-        for drives, (count, best) in sorted(found.items())
-    ]
+        once = np.flatnonzero(codes[block.a] < codes[block.b])  # each pair comes both ways
+        a, b, near, also = block.a[once], block.b[once], block.near[once], block.also[once]
+        joined = codes[a] * len(names) + codes[b]
+        order = np.lexsort((b, a, also, near, joined))
+        keys, first, counts = np.unique(joined[order], return_index=True, return_counts=True)
+        for key, row, count in zip(keys.tolist(), order[first].tolist(), counts.tolist(), strict=True):
+            nearest = (float(near[row]), float(also[row]), int(a[row]), int(b[row]))
+            before, best = found.get(key, (0, nearest))
+            found[key] = (before + count, min(best, nearest))
+    joints = []
+    for key, (count, (near_, also_, i, j)) in sorted(found.items()):
+        first_drive, second_drive = divmod(key, len(names))
+        pair = FramePair(facts.ids[i], facts.ids[j], in_words(reason, near_, also_))
+        joints.append(Joint((names[first_drive], names[second_drive]), reason, count, pair))
+    return joints

@@ -66,19 +66,21 @@ def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) ->
         found_i, found_j = [], []
         # Whatever lies within one cell's size lies in a neighboring cell: 3^4 of them.
         for offset in product((-1, 0, 1), repeat=4):
-            keys = _keys(cells_a[start : start + _BLOCK] + np.array(offset))
+            cells = cells_a[start : start + _BLOCK] + np.array(offset)
+            keys = _keys(cells)
             first, last = np.searchsorted(sorted_b, keys, "left"), np.searchsorted(sorted_b, keys, "right")
             counts = last - first
             if counts.any():
                 i = np.repeat(np.arange(len(keys)), counts)
                 within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-                found_i.append(i + start)
-                found_j.append(order[np.repeat(first, counts) + within])
+                j = order[np.repeat(first, counts) + within]
+                # Two cells may share a key: only what lies in this very cell, so that each pair comes once.
+                same = (cells[i] == cells_b[j]).all(axis=1)
+                found_i.append(i[same] + start)
+                found_j.append(j[same])
         if not found_i:
             continue
-        # Two offsets may share a key: each pair once.
-        pairs = np.unique(np.stack([np.concatenate(found_i), np.concatenate(found_j)], axis=1), axis=0)
-        i, j = pairs[:, 0], pairs[:, 1]
+        i, j = np.concatenate(found_i), np.concatenate(found_j)
         apart_s = np.abs(a.times[rows_a[i]] - b.times[rows_b[j]]) / 1e9
         apart_m = np.linalg.norm(points_a[i] - points_b[j], axis=1)
         kept = (apart_s <= seconds) & (apart_m <= meters) & (a.drives[rows_a[i]] != b.drives[rows_b[j]])

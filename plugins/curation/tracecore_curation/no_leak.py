@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 import tracecore as tc
 from tracecore.suggest import suggestion
-from tracecore_curation.frame_facts import read_facts
+from tracecore_curation.frame_facts import FACT_COLUMNS, read_facts
 from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
 from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
@@ -28,6 +28,7 @@ _REASONS = {
     "near_duplicate": "frames that show the same picture",
 }
 _SAID = 3
+_NEEDED = {*FACT_COLUMNS, "image"}
 _KERNELS = {"blocking", "severity"}  # settings of any check, which are the kernel's
 
 
@@ -52,7 +53,7 @@ class NoLeak(tc.Check):
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
         """Compare every two frame tables among the stage's outputs."""
         params = _params(context.params)
-        tables = _frame_tables(context, params.ports)
+        tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]
         thumbnails = Thumbnails(*tables.values())
         limits = Limits(params.seconds, params.meters, params.bits, params.likeness)
@@ -67,7 +68,7 @@ class NoLeak(tc.Check):
                 "limits": params.model_dump(exclude={"ports"}),
                 "leaks": [_details(leak) for leak in leaks],
             },
-            unknowns=() if missing is None else (Unknown("time and place", missing),),
+            unknowns=(*uncompared, *(() if missing is None else (Unknown("time and place", missing),))),
         )
 
 
@@ -83,20 +84,28 @@ def _params(given: Mapping[str, JSON]) -> NoLeakParams:
         raise tc.UsageProblem(f"The check 'no_leak' can't take {first['loc'][0]}={first['input']!r}: {first['msg']}.") from error
 
 
-def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> dict[str, Any]:
+def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
+    """Give the outputs that can be compared, and those that hold frames but lack what a comparison needs."""
     for port in ports:
         if port not in context.ports:
             raise tc.UsageProblem(
                 f"The check 'no_leak' is asked to compare '{port}', which is no output of the stage. {suggestion(port, context.ports)}"
             )
     tables = {port: context.read(port) for port in ports or context.ports}
-    frames = {port: table for port, table in tables.items() if isinstance(table, ds.Dataset) and {"frame_id", "dhash"} <= set(table.schema.names)}
+    tables = {port: table for port, table in tables.items() if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names}
+    lacking = {port: sorted(_NEEDED - set(table.schema.names)) for port, table in tables.items()}
+    frames = {port: table for port, table in tables.items() if not lacking[port]}
     if len(frames) < 2:
         raise tc.UsageProblem(
             f"The check 'no_leak' compares at least two frame tables, and the stage's outputs {', '.join(context.ports)} "
             f"hold {', '.join(frames) or 'none'}."
         )
-    return frames
+    uncompared = [
+        Unknown(f"leaks of {port}", f"It names frames but lacks the columns {', '.join(columns)}, so it was not compared.")
+        for port, columns in lacking.items()
+        if columns
+    ]
+    return frames, uncompared
 
 
 def _message(leaks: Sequence[Leak], sides: Sequence[Side]) -> str:

@@ -207,6 +207,13 @@ def test_a_broken_model_is_named(world: StageWorld, tmp_path: Path, file: str, c
         evaluate(world, world.folder("model", "test.onnx", folder), rows, labels)
 
 
+def test_a_detector_without_mistakes_leaves_no_event(world: StageWorld, tmp_path: Path) -> None:
+    rows, labels = scenes()
+    outcome = evaluate(world, detector(world, tmp_path / "model"), rows[:1], labels[:1])
+    assert world.read(outcome, "events").num_rows == 0
+    assert all(check.success for check in outcome.checks if check.name != "kpis_above_baseline"), [check.message for check in outcome.checks]
+
+
 def test_a_class_that_the_model_does_not_list_fails_the_run(world: StageWorld, tmp_path: Path) -> None:
     rows, labels = scenes()
     with pytest.raises(RunFailed, match=r"The detector gives class 7 on frame/seen/.*, but its config\.json lists 3 classes"):

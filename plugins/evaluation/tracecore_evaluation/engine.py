@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,9 +44,9 @@ def engine_detector(engine: Path, artifact: Artifact) -> EngineDetector:
     """
     facet: Any = artifact.facets.get("tracecore_engine", {})
     cuda = _Cuda()
-    built_for = str(facet.get("compute_capability", "")).upper().removeprefix("SM").replace(".", "")
-    if built_for and cuda.capability not in built_for.split(","):
-        raise NotExecutable(f"The engine is built for SM{built_for}; the GPU here is SM{cuda.capability}.")
+    built_for = str(facet.get("compute_capability", "no GPU that the record names"))
+    if f"SM{cuda.capability}" not in re.findall(r"SM\d+", built_for):
+        raise NotExecutable(f"The engine is built for {built_for}; the GPU here is SM{cuda.capability}.")
     builder = str(facet.get("builder", "tensorrt-rtx"))
     name = _RUNTIMES.get(builder.replace("_", "-"))
     if name is None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pyarrow.compute as pc
 import pytest
 from kernel_world import World
@@ -110,6 +111,23 @@ def test_the_drive_log_is_in_the_trace_with_its_origin(quick: World, small_drive
     assert said["attachments"] == [{"name": "note.txt", "media_type": "application/octet-stream", "size_bytes": 5}]
     assert said["metadata"]["region"] == "DE"
     assert said["checksums"] == {"data_section": True, "messages_without": 0}
+
+
+@pytest.mark.parametrize("drive", ["alpha", None])
+def test_what_is_said_of_drives_frames_and_signals_fits_the_facets_contracts(
+    quick: World, small_drive: Callable[..., Path], drive: str | None
+) -> None:
+    outcome = _ingest(quick, small_drive("beta.mcap", drive=drive))
+    (log,) = quick.record.artifacts("drive_log", drive or "beta")
+    contracts = Path(__file__).parents[3] / "lineage" / "facets"
+    for artifact, name in (
+        (log, "tracecore_drive"),
+        (outcome.outputs["frames"], "tracecore_frames"),
+        (outcome.outputs["signals"], "tracecore_signals"),
+    ):
+        contract = json.loads((contracts / f"{name}.json").read_text())
+        facet = {"_producer": "urn:tracecore:test", "_schemaURL": contract["$id"]} | dict(artifact.facets[name])
+        jsonschema.Draft202012Validator(contract, format_checker=jsonschema.FormatChecker()).validate(facet)
 
 
 def test_a_damaged_file_is_named_and_the_rest_is_ingested(quick: World, small_drive: Callable[..., Path]) -> None:

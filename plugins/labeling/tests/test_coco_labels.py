@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageProblem
 from tracecore.executor import Outcome
+from tracecore_labeling.coco_file import read_coco
 from tracecore_schemas.canonical import digest_file, digest_json
 from tracecore_schemas.tables import LABELS
 
@@ -187,6 +189,7 @@ def test_attributes_of_a_box_are_kept_as_text(world: StageWorld, take: Take) -> 
         ),
         (lambda d: d["annotations"][1].update(labeler=5), "annotation 12 has a 'labeler' that is no text: 5"),
         (lambda d: d.pop("annotations"), "expected a list 'annotations', found none"),
+        (lambda d: d.update(categories=[], annotations=[]), "its list 'categories' is empty"),
         (lambda d: d.update(images=[]), "annotation 11 is of image 1, which the file doesn't list"),
         (lambda d: d.update(images=[], annotations=[]), "it lists no images"),
     ],
@@ -321,3 +324,25 @@ def test_camvid_is_linked_box_by_box(world: StageWorld, tmp_path: Path) -> None:
     assert check_of(outcome, "labels_in_image").success
     split = {dict(row["frame_attributes"])["official_split"] for row in world.read(outcome, "labels").to_pylist()}
     assert split == {"train", "val"}
+
+
+@pytest.mark.parametrize(
+    ("file", "boxes", "words"),
+    [
+        ("coco_instances/annotations/instances_val.json", 2, ""),
+        ("coco_person_keypoints/annotations/person_keypoints_val.json", 2, ""),
+        ("coco_roboflow/train/_annotations.coco.json", 1, ""),
+        ("mmdet_coco/annotations/instances_val.json", 2, ""),
+        ("coco_captions/annotations/captions_val.json", 0, "its list 'categories' is empty"),
+        ("coco_image_info/annotations/image_info_val.json", 0, "its list 'categories' is empty"),
+        ("coco_labels/annotations/labels_val.json", 0, "annotation 1 lacks 'bbox'"),
+        ("coco_panoptic/annotations/panoptic_val.json", 0, "entry 0 of 'annotations' has no id"),
+    ],
+)
+def test_other_tools_detection_files_are_read_and_other_sorts_are_refused(file: str, boxes: int, words: str) -> None:
+    path = shared_data("label_formats", "coco", *file.split("/"))
+    if words:
+        with pytest.raises(UsageProblem, match=re.escape(words)):
+            read_coco(path, path.name)
+    else:
+        assert len(read_coco(path, path.name).annotations) == boxes

@@ -117,6 +117,9 @@ class _Reader:
         if not isinstance(info, dict):
             raise self.problem("expected an object as 'info'")
         categories = self.categories(document)
+        if not categories:
+            # An image without boxes says that it holds nothing of these classes: without classes it says nothing.
+            raise self.problem("its list 'categories' is empty")
         images = {image.id: image for image in self.images(document)}
         annotations = tuple(self.annotations(document, images, categories, info))
         return CocoFile(

@@ -30,7 +30,7 @@ class Canvas:
         self.width, self.height = width, height
         size = (width * FINER, height * FINER)
         self._image = Image.new("RGB", size)
-        self._color = ImageDraw.Draw(self._image, "RGBA")
+        self._solid, self._clear = ImageDraw.Draw(self._image), ImageDraw.Draw(self._image, "RGBA")  # blending costs more than covering
         self._glow_image = Image.new("RGB", size) if glowing else None
         self._glow = ImageDraw.Draw(self._glow_image) if self._glow_image else None
         self._ids_image = Image.new("L", (width, height), _SKY)
@@ -55,20 +55,23 @@ class Canvas:
         if len(points) < 3 or not self._visible(points):
             return
         fine = [(u * FINER, v * FINER) for u, v in points]
-        self._color.polygon(fine, fill=(*color, alpha))
+        if alpha == 255:
+            self._solid.polygon(fine, fill=color)
+        else:
+            self._clear.polygon(fine, fill=(*color, alpha))
         if self._glow is not None and alpha == 255:
             self._glow.polygon(fine, fill=glow or (0, 0, 0))
         if mark:
             self._ids.polygon(list(points), fill=self.subject)
 
-    def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, alpha: int = 255, mark: bool = True) -> None:
+    def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, mark: bool = True) -> None:
         """Fill an ellipse of half axes `rx` and `ry`, in px of the finished picture."""
         u, v = center
         if rx <= 0.2 or ry <= 0.2 or not self._visible([(u - rx, v - ry), (u + rx, v + ry)]):
             return
         box = [(u - rx) * FINER, (v - ry) * FINER, (u + rx) * FINER, (v + ry) * FINER]
-        self._color.ellipse(box, fill=(*color, alpha))
-        if self._glow is not None and alpha == 255:
+        self._solid.ellipse(box, fill=color)
+        if self._glow is not None:
             self._glow.ellipse(box, fill=glow or (0, 0, 0))
         if mark:
             self._ids.ellipse([u - rx, v - ry, u + rx, v + ry], fill=self.subject)

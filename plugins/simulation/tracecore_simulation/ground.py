@@ -34,15 +34,16 @@ def sky(width: int, height: int, horizon: float, time_of_day: str, seed: int, sh
         shift: how far the car has turned, radians: the clouds move the other way.
     """
     top, low, cloud = (np.asarray(color, dtype=np.float32) for color in _SKIES[time_of_day])
-    rows = np.clip(np.arange(height, dtype=np.float32) / max(horizon, 1), 0, 1)[:, None, None]
-    picture = top * (1 - rows) + low * rows * np.ones((1, width, 1), dtype=np.float32)
-    field = _clouds(seed)
+    band = min(max(int(horizon) + 1, 1), height)  # what lies below is covered by the ground
+    rows = np.linspace(0, 1, band, dtype=np.float32)[:, None, None]
     start = int((shift * 1.1 + 0.4) * 128) % 128
-    part = Image.fromarray(field[:, start : start + 128]).resize((width, max(int(horizon), 1)), Image.Resampling.BICUBIC)
-    cover = np.zeros((height, width, 1), dtype=np.float32)
-    cover[: part.height, :, 0] = np.clip(np.asarray(part), 0, 1)[:height, :] * np.linspace(1, 0.35, part.height, dtype=np.float32)[:, None]
-    picture = picture * (1 - 0.75 * cover) + cloud * 0.75 * cover
-    return np.asarray(np.clip(picture, 0, 255).astype(np.uint8))
+    part = Image.fromarray(_clouds(seed)[:, start : start + 128]).resize((width, band), Image.Resampling.BICUBIC)
+    cover = np.clip(np.asarray(part), 0, 1)[:, :, None] * (0.75 - 0.49 * rows)
+    clear = top * (1 - rows) + low * rows
+    picture = np.empty((height, width, 3), dtype=np.uint8)
+    picture[:band] = np.clip(clear + cover * (cloud - clear), 0, 255)
+    picture[band:] = low.astype(np.uint8)
+    return picture
 
 
 @lru_cache(maxsize=8)

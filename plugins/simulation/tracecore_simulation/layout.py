@@ -10,7 +10,7 @@ import numpy as np
 from tracecore_simulation.canvas import Color
 from tracecore_simulation.cars import BODIES
 from tracecore_simulation.people import Person
-from tracecore_simulation.world import AHEAD, LANE, SIDEWALK, Actor, Building, Ego, Road, RoadSign, Tree, World
+from tracecore_simulation.world import AHEAD, LANE, SIDEWALK, Actor, Building, Ego, Mount, Road, RoadSign, Tree, World
 
 __all__ = ["lay_out"]
 
@@ -132,7 +132,9 @@ def lay_out(rng: np.random.Generator, *, side: int, seconds: float) -> World:
     cast.ride()
     signs = tuple(_signs(rng, reach, len(cast.actors)))
     buildings = tuple(_buildings(rng, reach))
-    return World(road, ego, tuple(cast.actors), signs, buildings, tuple(_trees(rng, reach)), crosswalks, int(rng.integers(1 << 31)))
+    trees, number = tuple(_trees(rng, reach)), int(rng.integers(1 << 31))
+    mount = Mount(*(float(rng.uniform(low, high)) for low, high in ((0.42, 0.49), (0.86, 0.99), (0.46, 0.56), (0.8, 1.15))))
+    return World(road, ego, tuple(cast.actors), signs, buildings, trees, crosswalks, number, mount)
 
 
 def _signs(rng: np.random.Generator, reach: float, first: int) -> list[RoadSign]:

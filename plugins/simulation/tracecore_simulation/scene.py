@@ -64,7 +64,7 @@ def draw_frame(world: World, t: float, size: tuple[int, int], time_of_day: str, 
     width, height = size
     view = View(world, t)
     pitch = 0.0025 * math.sin(t * 5.1) + 0.0015 * math.sin(t * 11.3)
-    camera = Camera(width, height, 0.92 * width, height * 0.455 + pitch * width)
+    camera = Camera(width, height, world.mount.focal * width, height * world.mount.horizon + pitch * width)
     dark = time_of_day != "day"
     canvas = Canvas(width, height, glowing=dark)
     canvas.paint(sky(width, height, camera.horizon, time_of_day, view.world.seed, view.heading))
@@ -77,7 +77,7 @@ def draw_frame(world: World, t: float, size: tuple[int, int], time_of_day: str, 
     _shadows(canvas, camera, subjects, strength={"day": 105, "dusk": 70, "night": 90}[time_of_day])
     full, near = _draw_in_order(canvas, camera, view, subjects, dark=dark)
     depth = _depth(canvas, camera, near)
-    picture = expose(canvas.colors(), canvas.glows(), depth, camera, time_of_day, _lamps(camera, view, dark=dark), rng)
+    picture = expose(canvas.colors(), canvas.glows(), depth, camera, world.mount, time_of_day, _lamps(camera, view, dark=dark), rng)
     reach = _REACH_AT_NIGHT if time_of_day == "night" else _REACH
     return picture, _boxes(canvas.marked(), full, [None, *subjects], reach, height)
 

@@ -9,20 +9,9 @@ from tracecore_simulation.camera import Point3
 from tracecore_simulation.canvas import Color
 from tracecore_simulation.people import Person
 
-__all__ = [
-    "LANE",
-    "Actor",
-    "Building",
-    "Ego",
-    "Road",
-    "RoadSign",
-    "Tree",
-    "View",
-    "World",
-]
+__all__ = ["AHEAD", "LANE", "SIDEWALK", "Actor", "Building", "Ego", "Mount", "Road", "RoadSign", "Tree", "View", "World"]
 
 LANE = 3.4  # m
-PARKED = 4.75  # m from the middle of the road to the middle of a parked car
 SIDEWALK = (6.0, 8.6)  # m from the middle of the road
 AHEAD = 130.0  # m: what is further away is not drawn
 
@@ -135,6 +124,23 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """How a car's camera and lamps are mounted: every car differs a little.
+
+    Attributes:
+        horizon: row of the horizon, as a share of the height of the picture.
+        focal: focal length, as a share of the width of the picture.
+        aim: where the headlamps point, as a share of the width of the picture from its left edge.
+        lamps: strength of the headlamps.
+    """
+
+    horizon: float = 0.455
+    focal: float = 0.92
+    aim: float = 0.51
+    lamps: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything of one drive."""
 
@@ -146,6 +152,7 @@ class World:
     trees: tuple[Tree, ...]
     crosswalks: tuple[float, ...]
     seed: int
+    mount: Mount = Mount()
 
 
 class View:

@@ -86,7 +86,7 @@ class CenterDetector(nn.Module):
             Logits of the class heat maps [N, C, H/4, W/4], and the distances from each cell's center to its box's left, top, right and bottom side
             in input pixels [N, 4, H/4, W/4].
         """
-        at4 = self.stage4(_even_out(image))
+        at4 = self.stage4((image - 0.5) * 4)
         at8 = self.stage8(at4)
         at16 = self.stage16(at8)
         at32 = self.stage32(at16)
@@ -107,13 +107,6 @@ class CenterDetector(nn.Module):
         """
         logits, sides = self.maps(image)
         return decode(logits, sides, detections=self.detections, window=self.window)
-
-
-def _even_out(image: Tensor) -> Tensor:
-    """Give every image the same mean color and contrast, so that dusk looks like day to what follows."""
-    centered = image - image.mean(dim=(2, 3), keepdim=True)
-    # 0.05 keeps the noise of an all but even image from being blown up to a picture
-    return centered / (centered.square().mean(dim=(1, 2, 3), keepdim=True).sqrt() + 0.05)
 
 
 def _enlarge(coarse: Tensor, like: Tensor) -> Tensor:

@@ -132,7 +132,8 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
         RunFailed: a frame's image can't be decoded.
     """
     known = frames.to_table(columns=["frame_id"])["frame_id"].to_pylist()
-    labeled = sorted(set(known) & labels.boxes.keys())
+    unknown = labels.boxes.keys() - set(known)
+    labeled = sorted(labels.boxes.keys() - unknown)
     if not labeled:
         raise UsageProblem(
             f"None of the {len(known)} frames has a label: the labels speak of {len(labels.boxes)} other frames. "
@@ -154,7 +155,7 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
         indices=[labels.indices[frame_id] for frame_id in ids],
         ignored={
             "frames_without_labels": len(known) - len(labeled),
-            "labels_of_unknown_frames": sum(len(boxes) for frame, boxes in labels.boxes.items() if frame not in set(known)),
+            "labels_of_unknown_frames": sum(len(labels.boxes[frame]) for frame in unknown),
             "labels_without_a_box": labels.unusable,
         },
     )

@@ -5,6 +5,7 @@ import time
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 import tracecore as tc
 from tracecore_schemas.kinds import Severity
 

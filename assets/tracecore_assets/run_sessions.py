@@ -1,0 +1,43 @@
+"""Sessions of runs that Dagster starts by itself: one a run, opened by its first step, in the process that the run is executed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tracecore.host import PluginHost
+from tracecore.workspace import Workspace
+from tracecore_assets.definitions import SessionFactory, request_of_run
+from tracecore_assets.progress import Lines
+from tracecore_assets.session import Session
+from tracecore_assets.wiring import WiredProgram
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+__all__ = ["run_sessions"]
+
+
+def run_sessions(wired: WiredProgram, host: PluginHost, workspace: Workspace | None = None) -> SessionFactory:
+    """Give what opens the session of a run.
+
+    Args:
+        wired: the program.
+        host: the installed plugins.
+        workspace: where everything goes; `TRACECORE_HOME`, else `./.tracecore`, made where there is none, if None.
+    """
+    opened: dict[str, Session] = {}
+
+    def session(context: dg.AssetExecutionContext) -> Session:
+        run = context.run
+        if run.run_id not in opened:
+            request_of_run(wired, run.run_config)
+            opened[run.run_id] = Session(wired, workspace or Workspace.create(), host, run=run.run_id, progress=Lines(_log_of(context)))
+        return opened[run.run_id]
+
+    return session
+
+
+def _log_of(context: dg.AssetExecutionContext) -> Callable[[str], None]:
+    """Give what puts a line into the run's log on the page."""
+    return lambda line: context.log.info(line.strip())

@@ -1,0 +1,190 @@
+"""`tracecore build` on the command line: exit codes, one sentence, one JSON object; what a kill leaves, and two at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import click
+import pytest
+from click.testing import CliRunner
+from toy_plugin import PROGRAM, write_drives
+
+from tracecore_assets.commands.variadic import VariadicCommand
+from tracecore_lineage import Record
+
+BUILD = ("build", "one", "--program", "toy.yaml", "--approver", "board")
+
+
+def test_the_answer_is_one_json_object_and_progress_goes_to_stderr(project):
+    """What the public contract promises of `build --json`."""
+    done = project.run(*BUILD, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert list(answer) == ["build", "made", "reused", "rejected", "gates"]
+    assert answer["gates"][1] == {"name": "recall.car", "passed": True, "waived": False, "measured": 0.5, "required": {"min": 0.4}}
+    assert "made     dataset/toy.drives.frames@" in done.stderr
+    again = project.run(*BUILD)
+    assert "nothing was made, all 6 reused" in again.stdout
+    assert "passed  toy_no_leak: no drive is on both sides" in again.stdout
+    assert sorted(path.name for path in project.folder.iterdir()) == ["drives", "toy.yaml", "ws"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("--set", "training_set.leak=true"), 1, "Error: build/one is not released: gate toy_no_leak failed: drive b is on both sides."),
+        (("--set", "model.epohcs=2"), 2, "Error: --set model.epohcs: unknown key 'epohcs'"),
+        (("--set", "model.fail=value"), 3, "Error: Stage 'toy-train' of asset 'model' failed: ValueError: the loss is nan."),
+        (("--waive", "toy_no_leak"), 2, "Each --waive needs its own --reason and --until"),
+        (("--drives", "nowhere"), 2, "Error: --drives: The drive file"),
+    ],
+)
+def test_errors_are_one_sentence_and_an_exit_code(project, arguments, code, sentence):
+    """1 the answer is no, 2 bad input, 3 a run failed; no traceback of Dagster's."""
+    done = project.run(*BUILD, *arguments, "--json")
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "dagster" not in done.stderr.lower()
+    if code == 1:
+        answer = json.loads(done.stdout)
+        assert answer["build"] is None
+        assert [gate["passed"] for gate in answer["gates"]] == [False, True]
+    else:
+        assert done.stdout == ""
+
+
+def _start(project, *arguments):
+    return subprocess.Popen(
+        project.command(*BUILD, *arguments), cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _wait_for_training(project, process):
+    """Wait until the training has its START in the record."""
+    for _ in range(600):
+        if process.poll() is not None:
+            raise AssertionError(process.stderr.read())
+        if (project.workspace / "record.db").exists():
+            with Record.open(project.workspace) as record:
+                if any(record.show(f"run/{run}")["job"] == "toy.model" for run in record.open_runs()):
+                    return
+        time.sleep(0.1)
+    raise AssertionError("the training never began")
+
+
+def test_a_killed_build_is_closed_by_recover_and_done_by_the_same_command(project):
+    """`kill -9` in the middle, `recover`, the same build again: done, nothing dangling, the killed run shown as ABORT."""
+    process = _start(project, "--set", "model.seconds=40")
+    _wait_for_training(project, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    recovered = project.run("recover", "--json")
+    assert recovered.returncode == 0, recovered.stderr
+    with Record.open(project.workspace) as record:
+        assert record.open_runs() == []
+    done = project.run(*BUILD, "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert len(answer["made"]) == 2
+    assert len(answer["reused"]) == 4
+    with Record.open(project.workspace) as record:
+        assert record.doctor()["ok"]
+        assert "ABORT" in _states(record)
+    assert _dagster_states(project) == ["FAILURE", "SUCCESS"]
+
+
+def _states(record):
+    from sqlalchemy import text
+
+    with record.database.read() as connection:
+        return [json.loads(row[0])["eventType"] for row in connection.execute(text("SELECT body FROM ledger_event"))]
+
+
+def _dagster_states(project):
+    """Ask Dagster how its runs ended: the page must not show a killed one as running for ever."""
+    from tracecore.workspace import Workspace
+    from tracecore_assets.instance import dagster_instance
+
+    with dagster_instance(Workspace.open(project.workspace)) as instance:
+        return sorted(run.status.value for run in instance.get_runs())
+
+
+def test_an_interrupt_is_recorded_as_abort(project):
+    """Ctrl-C ends the build at once; nothing stays open."""
+    process = _start(project, "--set", "model.seconds=40")
+    _wait_for_training(project, process)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Interrupted." in stderr
+    assert "Traceback" not in stderr
+    with Record.open(project.workspace) as record:
+        assert record.open_runs() == []
+        assert _states(record)[-1] == "ABORT"
+
+
+def test_two_builds_at_once_are_both_right_and_make_nothing_twice(project):
+    """Whoever comes second waits for what is being made, and uses it."""
+    write_drives(project.folder / "drives")
+    first = _start(project, "--json", "--set", "model.seconds=2")
+    second = _start(project, "--json", "--set", "model.seconds=2")
+    answers = []
+    for process in (first, second):
+        stdout, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+        answers.append(json.loads(stdout))
+    assert answers[0]["build"] == answers[1]["build"]
+    assert sum(len(answer["made"]) for answer in answers) == 6
+    with Record.open(project.workspace) as record:
+        assert record.doctor()["ok"]
+        assert record.verify()["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "drives"),
+    [
+        (["one", "--drives", "a", "b", "--json"], "one", ("a", "b")),
+        (["--drives", "a", "--drives", "b", "one"], "one", ("a", "b")),
+        (["--drives", "a", "b", "--json", "one"], "one", ("a", "b")),
+        (["--drives", "a", "b", "one"], "one", ("a", "b")),
+        (["--drives=a", "one"], "one", ("a",)),
+        (["one"], "one", ()),
+    ],
+)
+def test_several_drives_may_follow_one_option(arguments, name, drives):
+    """As a shell's `--drives *.mcap` gives them, wherever the name stands."""
+
+    @click.command(cls=VariadicCommand)
+    @click.argument("name")
+    @click.option("--drives", multiple=True)
+    @click.option("--json", "as_json", is_flag=True)
+    def command(name, drives, as_json):
+        click.echo(json.dumps([name, drives]))
+
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output) == [name, list(drives)]
+
+
+def test_init_makes_a_workspace_a_key_and_a_program_to_edit(project):
+    """The program is a copy of a shipped one, comments and all; one that is there stays."""
+    done = project.run("init", "fleet", "--workspace", "fleet-ws", "--from", "toy.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["slug"] == "fleet"
+    copied = project.folder / "fleet" / "vehicle.yaml"
+    assert copied.read_text() == PROGRAM
+    assert list((project.folder / "fleet-ws" / "keys").glob("*.pem"))
+    copied.write_text(PROGRAM + "# mine\n")
+    again = project.run("init", "fleet", "--workspace", "fleet-ws")
+    assert again.returncode == 0, again.stderr
+    assert "was there, left as it is" in again.stdout
+    assert copied.read_text().endswith("# mine\n")
+    wrong = project.run("init", "fleet2", "--workspace", "fleet-ws", "--from", "recordd")
+    assert wrong.returncode == 2
+    assert "Did you mean 'recorded'?" in wrong.stderr
