@@ -89,9 +89,11 @@ class World:
         target = self.made[asset]
         now = datetime.now(UTC)
         outcome = ExpectationOutcome(name, success)
+        inputs = (RunInput("frames", target, self.runs[asset]),)
+        message = "as it should be" if success else "2 frames are shared"
         check = CheckRun(
-            self.record.new_run_id(), f"demo.{asset}.check.{name}", name, self.runs[asset], target.ref, (RunInput("frames", target, self.runs[asset]),),
-            success, severity, (outcome,), "as it should be" if success else "2 frames are shared", now, now, {}, tuple(unknowns),
+            self.record.new_run_id(), f"demo.{asset}.check.{name}", name, self.runs[asset], target.ref, inputs,
+            success, severity, (outcome,), message, now, now, {}, tuple(unknowns),
         )  # fmt: skip
         self.record.check(check)
         return check

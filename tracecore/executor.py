@@ -238,6 +238,8 @@ class Executor:
         else:
             message = f"{_who(task)} failed: {reason_of(error)}."
             raised = RunFailed(message.replace("..", "."))
+        # Before anything is recorded: where the disk is full, what was staged makes room for the FAIL.
+        self._store.discard(run.id)
         shown = without_places(message, self._workspace.root, task.base)
         try:
             self._recorder.fail(run, shown, trace=failure_trace(error), inputs=inputs, aborted=aborted)

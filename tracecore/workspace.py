@@ -11,10 +11,11 @@ from pathlib import Path
 from tracecore.durable import write_durably
 from tracecore.errors import UsageProblem
 
-__all__ = ["ENV_CATALOG", "ENV_HOME", "Workspace", "slugify"]
+__all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify"]
 
 ENV_HOME = "TRACECORE_HOME"
 ENV_CATALOG = "TRACECORE_CATALOG_URL"
+ENV_STORE = "TRACECORE_STORE_URL"
 DEFAULT = ".tracecore"
 _CONFIG = "workspace.json"
 _FORMAT = 1

@@ -36,7 +36,8 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
         inputs: what the run read, for frames under boxes and boxes over frames.
         quarantine: the `tracecore_quarantine` facet of the run, if it left files out.
     """
-    found: Metadata = {**_kpis(artifact), **_pictures(artifact, store, list(inputs)), **_quarantine(quarantine)}
+    kpis, plotted = _kpis(artifact)
+    found: Metadata = {**_pictures(artifact, store, list(inputs)), **kpis, **_quarantine(quarantine)}
     if artifact.unknowns:
         found["unknowns"] = _table([{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns])
     found |= {
@@ -51,7 +52,7 @@ def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: A
     if artifact.schema:
         columns = [dg.TableColumn(field.name, field.type, description=field.description or None) for field in artifact.schema]
         found["dagster/column_schema"] = dg.TableSchema(columns)
-    return found | _facets(artifact)
+    return found | _facets(artifact) | plotted
 
 
 def _quarantine(facet: JSON) -> Metadata:
@@ -65,21 +66,18 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:_MAX_ROWS]])
 
 
-def _kpis(artifact: Artifact) -> Metadata:
+def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
+    """Give a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
     facet = artifact.facets.get("tracecore_kpis")
     values = facet.get("values") if isinstance(facet, Mapping) else None
     if not isinstance(values, Mapping) or not isinstance(facet, Mapping):
-        return {}
+        return {}, {}
     given = facet.get("baseline")
     baseline = given if isinstance(given, Mapping) else {}
     rows = [{"kpi": name, "value": _number(value), "baseline": _number(baseline.get(name))} for name, value in values.items()]
-    # Numbers of their own besides the table: Dagster draws them over all materializations.
-    plotted = {
-        f"kpi/{name}": dg.MetadataValue.float(float(value))
-        for name, value in values.items()
-        if isinstance(value, int | float) and name.count(".") < 2
-    }
-    return {"kpis": _table(rows), **plotted}
+    numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float) and name.count(".") < 2}
+    plotted = {f"kpi/{name}": dg.MetadataValue.float(value) for name, value in numbers.items()}
+    return {"kpis": _table(rows)}, plotted
 
 
 def _number(value: JSON) -> str:
@@ -97,8 +95,7 @@ def _facets(artifact: Artifact) -> Metadata:
 def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
     if artifact.media is Media.DIRECTORY:
         plots = [path for path in sorted(Path(store.open(artifact)).rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
-        shown = {f"plot/{path.stem}": picture_file(path) for path in plots[:_MAX_PLOTS]}
-        return {name: dg.MetadataValue.md(text) for name, text in shown.items() if text is not None}
+        return {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
     if artifact.media is not Media.DELTA:
         return {}
     of_boxes = [each for each in (artifact, *inputs) if _columns(each) >= BOX_COLUMNS]

@@ -58,14 +58,18 @@ def contact_sheet(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
         return None
     tiles = [_tile(row, by_frame.get(row["frame_id"], ())) for row in _rows(frames, chosen)]
     shown = [tile for tile in tiles if tile is not None]
-    return _markdown(_montage(shown)) if shown else None
+    return _markdown(_montage(shown), "sample frames") if shown else None
 
 
-def picture_file(path: Path) -> str | None:
-    """Give a stored picture as markdown, or None where it is too big for an event log."""
-    if path.stat().st_size > MAX_BYTES:
-        return None
-    return f"![{path.stem}](data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()})"
+def picture_file(path: Path) -> str:
+    """Give a stored picture as markdown, made smaller where it is too big for an event log."""
+    from PIL import Image
+
+    if path.stat().st_size <= MAX_BYTES:
+        return f"![{path.stem}](data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()})"
+    with Image.open(path) as image:
+        image.thumbnail((1400, 1400))
+        return _markdown(image.convert("RGB"), path.stem)
 
 
 def _boxes(table: pads.Dataset) -> dict[str, list[Box]]:
@@ -139,10 +143,10 @@ def _montage(tiles: Sequence[Image]) -> Image:
     return sheet
 
 
-def _markdown(image: Image) -> str:
-    for quality in (85, 70, 50, 30):
+def _markdown(image: Image, name: str) -> str:
+    while True:
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=quality)
-        if buffer.tell() <= MAX_BYTES:
-            break
-    return f"![sample frames](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+        image.save(buffer, "JPEG", quality=80)
+        if buffer.tell() <= MAX_BYTES or image.width < _TILE_WIDTH:
+            return f"![{name}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+        image = image.resize((image.width * 3 // 4, image.height * 3 // 4))

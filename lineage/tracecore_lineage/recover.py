@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
+from tracecore.disk import clear_disk_errors
 from tracecore.environment import host_name
 from tracecore.locks import try_run
 from tracecore.store import LocalStore
@@ -80,7 +81,16 @@ def elsewhere(record: RecordWriter, run_id: str) -> bool:
 
 
 def recover(record: RecordWriter) -> Recovered:
-    """Close every run of a process that is gone and remove what crashed runs left in staging."""
+    """Close every run of a process that is gone and remove what crashed runs left in staging.
+
+    Raises:
+        UsageProblem: the workspace can't be written.
+    """
+    with clear_disk_errors(record.workspace.root):
+        return _recover(record)
+
+
+def _recover(record: RecordWriter) -> Recovered:
     locks = record.workspace.locks
     store = LocalStore(record.workspace)
     aborted: list[str] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +49,23 @@ def toy_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(tmp_path_factory.mktemp("site"))
 
 
+def begin_project(folder: Path, site: Path) -> Project:
+    made = Project(folder, site)
+    made.write(PROGRAM)
+    write_drives(folder / "drives")
+    return made
+
+
 @pytest.fixture
-def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Give a project whose plugin this process sees too."""
     monkeypatch.syspath_prepend(str(toy_site))
     monkeypatch.setenv("TRACECORE_PLUGINS", "toy")
     monkeypatch.delenv("TRACECORE_HOME", raising=False)
-    made = Project(tmp_path, toy_site)
-    made.write(PROGRAM)
-    write_drives(tmp_path / "drives")
-    yield made
+    return begin_project(tmp_path, toy_site)
+
+
+@pytest.fixture(scope="module")
+def shared_project(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Project:
+    """Give one project to all tests of a file, which use it by its command line alone."""
+    return begin_project(tmp_path_factory.mktemp("project"), toy_site)

@@ -182,7 +182,7 @@ def test_a_name_stands_for_one_content_for_ever(project):
     make(project)
     with pytest.raises(UsageProblem, match="build/one is sealed already, from another program or other parameters"):
         make(project, "one", "model.epochs=2")
-    with pytest.raises(UsageProblem, match="build/one is sealed already .* the approver"):
+    with pytest.raises(UsageProblem, match=r"build/one is sealed already .* the approver"):
         make(project, approver="somebody else")
 
 
@@ -201,14 +201,14 @@ def test_a_stage_that_raises_ends_the_build_in_one_sentence(project):
 def test_bad_input_is_the_users_error_and_not_a_failed_run(project):
     """A drive file that can't be is named."""
     write_drives(project.folder / "drives", a="1 bad 3")
-    with pytest.raises(UsageProblem, match="The drive file a.txt has a bad line 2"):
+    with pytest.raises(UsageProblem, match=r"The drive file a\.txt has a bad line 2"):
         make(project)
 
 
 def test_a_blocking_check_stops_the_build_and_keeps_the_evidence(project):
     """A rejected output stays, nothing reads it, nothing is sealed."""
     write_drives(project.folder / "drives", a="-1 2")
-    with pytest.raises(BuildRefused, match="'drives.frames' is rejected: its check 'toy_positive' failed: the least value is -1") as caught:
+    with pytest.raises(BuildRefused, match=r"'drives\.frames' is rejected: its check 'toy_positive' failed: the least value is -1") as caught:
         make(project)
     answer = caught.value.answer
     assert roles(answer.rejected) == {"toy.drives.frames"}

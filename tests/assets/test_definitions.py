@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from toy_plugin import PROGRAM, write_drives
+
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_assets import Overrides, build, load_program
@@ -70,7 +71,7 @@ def test_materializations_carry_digests_refs_and_checks(project):
         assert evaluation.description == "the least value is 1"
         kpis = instance.fetch_materializations(dg.AssetKey(["toy", "kpis"]), limit=1).records[0].asset_materialization
         assert kpis.metadata["kpi/recall.car"].value == 0.5
-        assert [dict(row.data) for row in kpis.metadata["kpis"].records][0] == {"kpi": "recall.car", "value": "0.5000", "baseline": "0.0000"}
+        assert dict(kpis.metadata["kpis"].records[0].data) == {"kpi": "recall.car", "value": "0.5000", "baseline": "0.0000"}
         sealed = instance.fetch_materializations(dg.AssetKey(["toy", "release"]), limit=1).records[0].asset_materialization
         assert sealed.metadata["ref"].value.startswith("build/two@")
         runs = instance.get_runs()
@@ -123,7 +124,8 @@ def test_a_program_file_is_a_dagster_component(project, dagster_project):
 
 def test_a_bad_request_from_the_page_fails_before_any_work(project, dagster_project):
     """What the launchpad begins with, an empty name, is refused in one sentence by the first step."""
-    result = dagster_project.resolve_job_def("build_toy").execute_in_process(raise_on_error=False)
+    job = dagster_project.resolve_job_def("build_toy")
+    result = job.execute_in_process(run_config=job.run_config, raise_on_error=False)
     assert not result.success
     failure = next(event for event in result.all_node_events if event.is_failure).event_specific_data
     assert "'' is no name for a build" in failure.user_failure_data.description

@@ -58,7 +58,8 @@ def test_the_questions_of_the_audit_page_are_answered(tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
     inline = [shlex.split(line) for line in re.findall(r"`(tracecore (?:trace|impact|show|replay) [^`]+)`", text)]
-    asked = [[word.replace("<drive>", "north").replace("<name>", "demo.engine") for word in words] for words in [*inline, *commands("docs/audit.md")]]
+    meant = {"<drive>": "north", "<name>": "demo.engine", "<sensor>": "%2Fcamera%2Ffront%2Fimage", "<timestamp_ns>": "1500"}
+    asked = [[re.sub(r"<\w+>", lambda found: meant[found[0]], word) for word in words] for words in [*inline, *commands("docs/audit.md")]]
     assert len(asked) > 6
     for words in asked:
         if words[1] != "serve":

@@ -162,3 +162,9 @@ def test_the_name_is_no_part_of_the_digest(store: LocalStore, tmp_path: Path) ->
     other = replace(kept, name="two")
     assert kept.digest == other.digest
     assert kept.ref != other.ref
+
+
+def test_a_store_elsewhere_is_refused_rather_than_ignored(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACECORE_STORE_URL", "s3://bucket/store")
+    with pytest.raises(UsageProblem, match="TRACECORE_STORE_URL is set to 's3://bucket/store', but artifacts can only be kept inside the workspace"):
+        LocalStore(workspace)

@@ -227,7 +227,7 @@ def test_a_frame_is_traced_through_its_drive(sealed: World) -> None:
         ("model/demo.model@abcdef", "Recorded versions of model/demo.model: model/demo.model@"),
         ("build/demo@abcdef", "what is sealed under that name is build/demo@"),
         ("run/00000000-0000-7000-8000-000000000000", "no event of that run was recorded"),
-        ("label/00ff", "Ask for its label_batch"),
+        ("label/00ff", "'tracecore show label/00ff' names the batch that holds it"),
         ("vehicle/WVW1", "nothing was recorded of any vehicle yet"),
         ("plugin/trian@0.1.0", r"Did you mean 'plugin/train@0.1.0'\?"),
     ],

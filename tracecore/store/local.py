@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tracecore.store import tables
 from tracecore.store.base import StagedTable, Stored, StoreFailure
 from tracecore.store.files import clone_or_copy, fsync_tree, make_folder, remove_tree, rename_durably
 from tracecore.store.manifest import directory_manifest, scan_directory
-from tracecore.workspace import Workspace
+from tracecore.workspace import ENV_STORE, Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file, hex_of
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
@@ -33,9 +34,16 @@ class LocalStore:
 
     Args:
         workspace: whose `store/` it is.
+
+    Raises:
+        UsageProblem: `TRACECORE_STORE_URL` names another place.
     """
 
     def __init__(self, workspace: Workspace) -> None:
+        elsewhere = os.environ.get(ENV_STORE)
+        if elsewhere:
+            # Better refused than ignored: whoever set it believes that the bytes go there.
+            raise UsageProblem(f"{ENV_STORE} is set to '{elsewhere}', but artifacts can only be kept inside the workspace so far: unset it.")
         self.root = workspace.store
         self._staging = workspace.staging
         self._locks = workspace.locks

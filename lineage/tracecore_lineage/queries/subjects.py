@@ -68,7 +68,9 @@ def locate(reader: Reader, ref: Ref) -> Start:
     if ref.kind == "plugin":
         return _plugin(reader, ref)
     if ref.kind == "label":
-        raise UsageProblem(f"{ref} can't be followed by itself: labels are recorded in batches. Ask for its label_batch/<name>.")
+        raise UsageProblem(
+            f"{ref} can't be followed by itself: labels are recorded in batches. 'tracecore show {ref}' names the batch that holds it; ask for that."
+        )
     if ref.kind in {"labeler", "vehicle", "bug"}:
         raise UsageProblem(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
     version = whole(reader, ref)
