@@ -17,6 +17,7 @@ from tracecore_assets.names import job_name
 from tracecore_assets.overrides import Overrides
 from tracecore_assets.release import ReleaseRequest, read_request, refuse_other_program
 from tracecore_assets.remembered import remember
+from tracecore_assets.waiting import wait_calmly
 from tracecore_assets.waivers import WaiverText
 from tracecore_schemas.build import GateOutcome, SealedBuild
 
@@ -95,6 +96,7 @@ def build(
         BuildRefused: a blocking check or a gate failed; no build is made.
         KeyboardInterrupt: somebody stopped it; the running stage is recorded as aborted.
     """
+    wait_calmly()
     changes = overrides or Overrides()
     host = PluginHost.load()
     wired = load_program(program, changes, host=host)
@@ -130,19 +132,19 @@ def _run(session: Session, wired: WiredProgram, request: ReleaseRequest, run_id:
         return
     failure = session.failure
     if failure is None:
-        raise KeyboardInterrupt if session.interrupted else RunFailed(f"Dagster could not run the build: {_dagster_reason(result)}.")
+        error = _first_error(result)
+        # An interrupt that met Dagster between two steps is told by Dagster alone.
+        if session.interrupted or (error is not None and error.cls_name == "DagsterExecutionInterruptedError"):
+            raise KeyboardInterrupt
+        reason = " ".join(error.message.split()) if error is not None else "no reason was given"
+        raise RunFailed(f"Dagster could not run the build: {reason}.")
     if isinstance(failure, AnswerIsNo):
         raise BuildRefused(str(failure), _answer(session)) from failure
     raise failure
 
 
-def _dagster_reason(result: Any) -> str:
-    for event in result.all_events:
-        data = event.event_specific_data
-        error = getattr(data, "error", None)
-        if error is not None:
-            return " ".join(str(error.message).split())
-    return "no reason was given"
+def _first_error(result: Any) -> Any:
+    return next((error for event in result.all_events if (error := getattr(event.event_specific_data, "error", None)) is not None), None)
 
 
 def _answer(session: Session) -> BuildAnswer:

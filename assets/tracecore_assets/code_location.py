@@ -14,6 +14,7 @@ from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_assets.definitions import definitions
 from tracecore_assets.loading import load_program
+from tracecore_assets.names import job_name
 from tracecore_assets.remembered import remembered
 from tracecore_assets.run_sessions import run_sessions
 
@@ -25,15 +26,20 @@ _log = logging.getLogger(__name__)
 def program_definitions(workspace: Workspace) -> dg.Definitions:
     """Give the definitions of all programs of a workspace; one that can't be loaded is told in the log and not shown."""
     host = PluginHost.load()
-    found = []
+    found: dict[str, dg.Definitions] = {}
     for entry in remembered(workspace):
         try:
             wired = load_program(entry.source, entry.overrides, host=host)
         except TracecoreError as problem:
             _log.warning("The program '%s' is not shown: %s", entry.name, problem)
             continue
-        found.append(definitions(wired, run_sessions(wired, host, workspace)))
-    return dg.Definitions.merge(*found) if found else dg.Definitions()
+        job = job_name(wired.name)
+        if job in found:
+            # Dagster's names know no hyphens: one of `night-fleet` and `night_fleet` would take the whole page down.
+            _log.warning("The program '%s' is not shown: Dagster would call it like another, %s.", entry.name, job)
+            continue
+        found[job] = definitions(wired, run_sessions(wired, host, workspace))
+    return dg.Definitions.merge(*found.values()) if found else dg.Definitions()
 
 
 @dg.definitions

@@ -111,6 +111,8 @@ class Console:
                 TimeElapsedColumn(),
                 console=RichConsole(file=self._stream, highlight=False, emoji=False),
                 transient=True,
+                redirect_stdout=False,  # Dagster captures the standard streams itself
+                redirect_stderr=False,
             )
             self._bar.start()
         return self

@@ -88,6 +88,14 @@ def test_the_page_loads_the_programs_that_were_built_here(project):
     remember(place, "other", other, Overrides(drives=("drives",)))
     assert [(entry.name, entry.overrides.settings) for entry in remembered(place)] == [("other", ()), ("toy", ("model.epochs=2",))]
     assert {job.name for job in program_definitions(place).jobs} == {"build_toy", "build_other"}
+    third = project.folder / "third.yaml"
+    third.write_text(PROGRAM.replace("name: toy", "name: oth-er"))
+    (project.folder / "third2.yaml").write_text(PROGRAM.replace("name: toy", "name: oth_er"))
+    remember(place, "oth-er", third, Overrides())
+    remember(place, "oth_er", project.folder / "third2.yaml", Overrides())
+    assert {job.name for job in program_definitions(place).jobs} == {"build_toy", "build_other", "build_oth_er"}
+    third.unlink()
+    (project.folder / "third2.yaml").unlink()
     other.unlink()
     assert {job.name for job in program_definitions(place).jobs} == {"build_toy"}
     location = json.loads(Path(workspace_file(place)).read_text())["load_from"][0]["python_module"]

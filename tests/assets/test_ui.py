@@ -72,6 +72,13 @@ def test_a_build_launched_from_the_page_is_sealed(page, shared_project):
         assert record.build("from_page").ref.startswith("build/from_page@")
 
 
+def test_a_taken_port_is_told_at_once(page, shared_project):
+    """No traceback after seconds: one sentence, exit 2."""
+    done = shared_project.run("ui", "--port", page.rpartition(":")[2])
+    assert done.returncode == 2
+    assert "The page can't listen on 127.0.0.1:" in done.stderr
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 

@@ -25,6 +25,7 @@ def command(host: str, port: int, workspace: Path | None) -> None:
     from tracecore_assets.instance import dagster_home, workspace_file
     from tracecore_assets.remembered import remembered
 
+    _refuse_taken(host, port)
     place = Workspace.create(workspace)
     if not remembered(place):
         say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
@@ -35,3 +36,17 @@ def command(host: str, port: int, workspace: Path | None) -> None:
     levels = ["--log-level", "warning", "--code-server-log-level", "warning"]
     arguments = ["-m", "dagster_webserver", "--host", host, "--port", str(port), "--workspace", workspace_file(place), *levels]
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606  # the same interpreter, no shell
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """Say now that a port can't be used: Dagster would say so after seconds, in a traceback."""
+    import socket
+
+    from tracecore.errors import UsageProblem
+
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise UsageProblem(f"The page can't listen on {host}:{port} ({error.strerror or error}): name another with --host and --port.") from error

@@ -20,7 +20,7 @@ from tracecore_training.targets import draw_targets
 
 __all__ = ["Curves", "Schedule", "train"]
 
-_SIDE_WEIGHT = 5.0
+_SIDE_WEIGHT = 2.0
 _GREATEST_NORM = 20.0
 _POINTS = 200  # of a curve
 

@@ -1,0 +1,69 @@
+"""The shipped program `recorded` on real drives that nobody here made (CamVid), trained for a few steps only."""
+
+from __future__ import annotations
+
+import pytest
+from shared_data import shared_data
+
+from tracecore_assets import BuildRefused, Overrides, build
+from tracecore_lineage import Record
+from tracecore_schemas.refs import parse_ref
+
+SPLIT_ONLY = """\
+type: tracecore_assets.VehicleProgram
+attributes:
+  name: recorded
+  seed: 7
+  assets:
+    drives: {stage: ingest, plugin: mcap, params: {paths: [drives]}}
+    labels: {stage: label, plugin: coco, inputs: {frames: drives.frames}, params: {paths: [labels.coco.json]}}
+    training_set:
+      stage: curate
+      plugin: leak-free-split
+      inputs: {frames: drives.frames, labels: labels}
+      params: {by: drive}
+  release:
+    approver: required
+    gates: [{check: no_leak}]
+"""
+
+
+def test_camvid_becomes_a_sealed_build_and_its_own_official_split_is_blocked(tmp_path, monkeypatch):
+    """From three drive files to a seal, with what is unknown listed; the split its authors published leaks by drive, and is refused."""
+    camvid = shared_data("camvid")
+    monkeypatch.delenv("TRACECORE_PLUGINS", raising=False)
+    files = {"drives": (str(camvid),), "labels": (str(camvid / "labels.coco.json"),)}
+    few = ("training_set.holdout=0001TP", "model.steps=4", "model.size=[96, 128]")
+    answer = build(tmp_path / "ws", "camvid", "recorded", overrides=Overrides(few, **files), approver="safety-board")
+    assert {parse_ref(ref).segments[0].removeprefix("recorded.") for ref in answer.made} == {
+        "drives.frames",
+        "drives.signals",
+        "labels",
+        "training_set.train",
+        "training_set.validation",
+        "model",
+        "onnx",
+        "engine",
+        "kpis.report",
+        "kpis.events",
+    }
+    with Record.open(tmp_path / "ws") as record:
+        trace = record.trace("build/camvid")
+    nodes = {(node["kind"], node["name"]): node for node in trace["nodes"]}
+    assert trace["complete"]
+    assert trace["gaps"] == []
+    assert {name for kind, name in nodes if kind == "drive_log"} == {"0001TP", "0006R0", "0016E5"}
+    assert nodes["dataset", "recorded.drives.frames"]["rows"] == 468
+    assert nodes["dataset", "recorded.training_set.validation"]["rows"] == 62
+    unknowns = {unknown["what"] for unknown in trace["unknowns"]}
+    assert {"labeler", "time and place"} <= unknowns
+
+    program = tmp_path / "split.yaml"
+    program.write_text(SPLIT_ONLY)
+    official = Overrides(("training_set.by=official_split",), **files)
+    with pytest.raises(BuildRefused, match=r"build/official is not released: gate no_leak failed: .*drive 0016E5 .*1\.0 s apart") as caught:
+        build(tmp_path / "ws", "official", program, overrides=official, approver="safety-board")
+    refused = caught.value.answer
+    # The same drives and labels, another split: only that is made.
+    assert {parse_ref(ref).segments[0] for ref in refused.made} == {"recorded.training_set.train", "recorded.training_set.validation"}
+    assert len(refused.reused) == 3
