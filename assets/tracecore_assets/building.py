@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tracecore.errors import AnswerIsNo, RunFailed
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
+from tracecore_assets.document import program_document
 from tracecore_assets.loading import load_program
 from tracecore_assets.names import job_name
 from tracecore_assets.overrides import Overrides
@@ -101,6 +102,7 @@ def build(
     host = PluginHost.load()
     wired = load_program(program, changes, host=host)
     request = read_request(wired, name, approver, waivers)
+    program_document(wired)  # a file that is not there is said before a workspace is made
     place = workspace if isinstance(workspace, Workspace) else Workspace.create(workspace)
 
     from tracecore_assets.session import Session

@@ -212,6 +212,6 @@ def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
             self.counts[logging.getLevelName(level).lower()] += 1
             if level == logging.ERROR:
                 self.last = message.strip()
-            log.log(level, "%s", message)
+            log.log(level, "TensorRT: %s", message)
 
     return RunLogger()
