@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tracecore import distributions
 from tracecore.environment import current_environment
 from tracecore.workspace import Workspace
+
+# What Hypothesis remembers belongs to pytest's cache: a test run leaves nothing else in the checkout.
+set_hypothesis_home_dir(Path(__file__).parents[1] / ".pytest_cache" / "hypothesis")
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,7 @@ def program_definitions(workspace: Workspace) -> dg.Definitions:
             _log.warning("The program '%s' is not shown: Dagster would call it like another, %s.", entry.name, job)
             continue
         found[job] = definitions(wired, run_sessions(wired, host, workspace))
-    return dg.Definitions.merge(*found.values()) if found else dg.Definitions()
+    return dg.Definitions.merge(dg.Definitions(executor=dg.in_process_executor), *found.values())
 
 
 @dg.definitions

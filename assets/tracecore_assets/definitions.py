@@ -61,9 +61,10 @@ def definitions(program: WiredProgram, sessions: SessionFactory) -> dg.Definitio
         description=f"Make what is missing or stale of program '{program.name}', run checks and gates, and seal the build.",
         # What the page's launchpad begins with: an empty name is refused in one sentence, before any work.
         config=_run_config(program, "", None, []) if program.program.release else None,
+        # One process for all steps: they share a session, and Dagster's step processes cost seconds each.
+        executor_def=dg.in_process_executor,
     )
-    # One process for all steps: they share a session, and Dagster's step processes cost seconds each.
-    return dg.Definitions(assets=assets, jobs=[job], executor=dg.in_process_executor)
+    return dg.Definitions(assets=assets, jobs=[job])
 
 
 def release_config(program: WiredProgram, request: ReleaseRequest) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tracecore.host import PluginHost
@@ -29,17 +28,18 @@ def run_sessions(wired: WiredProgram, host: PluginHost, workspace: Workspace | N
     """
     wait_calmly()
     opened: dict[str, Session] = {}
+    current: dict[str, dg.AssetExecutionContext] = {}
+
+    def tell(line: str) -> None:
+        """Put a line into the log of the step that runs now."""
+        current["step"].log.info(line.strip())
 
     def session(context: dg.AssetExecutionContext) -> Session:
         run = context.run
+        current["step"] = context
         if run.run_id not in opened:
             request_of_run(wired, run.run_config)
-            opened[run.run_id] = Session(wired, workspace or Workspace.create(), host, run=run.run_id, progress=Lines(_log_of(context)))
+            opened[run.run_id] = Session(wired, workspace or Workspace.create(), host, run=run.run_id, progress=Lines(tell))
         return opened[run.run_id]
 
     return session
-
-
-def _log_of(context: dg.AssetExecutionContext) -> Callable[[str], None]:
-    """Give what puts a line into the run's log on the page."""
-    return lambda line: context.log.info(line.strip())

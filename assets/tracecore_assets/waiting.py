@@ -12,7 +12,7 @@ def wait_calmly() -> None:
 
     GNU's OpenMP, which torch brings, spins about 300,000 rounds at each barrier. Alone on a machine that costs nothing; where something else
     wants a core, each of the thousand barriers of a training step waits for a thread that is not running, and training was measured to be
-    several times slower. What is computed does not change. Whoever sets one of these variables keeps what they set.
+    two to five times slower. What is computed does not change. Whoever sets one of these variables keeps what they set.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
