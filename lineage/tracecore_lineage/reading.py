@@ -7,14 +7,14 @@ ledger.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import times
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["BadEvent", "Event", "parse_event", "strict_json"]
 
@@ -53,19 +53,11 @@ def strict_json(body: bytes) -> Any:
         BadEvent: no UTF-8, no JSON, NaN or an infinity, a key twice, a lone surrogate, U+0000, or nested too deep.
     """
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite)
-        again = json.dumps(value, ensure_ascii=False)
-        again.encode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BadEvent(f"expected UTF-8, found byte 0x{body[error.start]:02x} at {error.start}") from None
-    except UnicodeEncodeError:
-        raise BadEvent("expected texts of whole characters, found a lone surrogate") from None
-    except RecursionError:
-        raise BadEvent("expected JSON of sane depth, found objects nested too deep to read") from None
-    except BadEvent:
-        raise
-    except ValueError as error:
-        raise BadEvent(f"expected JSON ({error})") from None
+        value = loads_strict(body)
+        # Written out again only where there can be one: an escaped backslash before `u0000` makes it a text that only looks like it.
+        again = json.dumps(value, ensure_ascii=False) if b"\\u0000" in body else ""
+    except StrictJSONError as error:
+        raise BadEvent(f"expected JSON: {error}") from None
     if _NUL.search(again):
         raise BadEvent("expected texts without U+0000, which databases can't keep")
     return value
@@ -172,23 +164,3 @@ def _word(value: Any) -> str:
     if isinstance(value, (str, int, float)):
         return repr(value)
     return "a list" if isinstance(value, list) else "an object"
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadEvent(f"expected each key once, found {twice!r} twice in one object")
-    return members
-
-
-def _no_constant(constant: str) -> NoReturn:
-    raise BadEvent(f"expected numbers that JSON knows, found {constant}")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise BadEvent(f"expected a number that fits a double, found {digits[:40]}")
-    return number
