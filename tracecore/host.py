@@ -201,7 +201,7 @@ class PluginHost:
             raise UsageProblem(f"Several plugins offer the {kind} stage '{plugin}': write {choices}.")
         if named:
             raise UsageProblem(f"The stage '{plugin}' is a {named[0].kind} stage, not a {kind} stage: write 'stage: {named[0].kind}'.")
-        raise UsageProblem(f"No installed plugin offers a {kind} stage '{plugin}'. {self._offer(kind, plugin)}")
+        raise UsageProblem(f"No installed plugin offers the {kind} stage '{plugin}'. {self._offer(kind, plugin)}")
 
     def _offer(self, kind: str, plugin: str) -> str:
         """Offer the nearest name of that kind; a broken plugin that may hold it is named too."""

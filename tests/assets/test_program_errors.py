@@ -16,7 +16,7 @@ from tracecore_assets import Overrides, load_program
         ("      plugin: toy-split", "      plugn: toy-split", 9, "unknown key 'plugn' of asset 'training_set'. Did you mean 'plugin'?"),
         ("      plugin: toy-train", "", 11, "the key 'plugin' of asset 'model' is missing."),
         ("stage: train", "stage: trian", 12, "'stage' can't be 'trian'. Did you mean 'train'?"),
-        ("plugin: toy-split", "plugin: toy-splt", 9, "No installed plugin offers a curate stage 'toy-splt'. Did you mean 'toy-split'?"),
+        ("plugin: toy-split", "plugin: toy-splt", 9, "No installed plugin offers the curate stage 'toy-splt'. Did you mean 'toy-split'?"),
         ("plugin: toy-split", "plugin: toy-train", 9, "The stage 'toy-train' is a train stage, not a curate stage: write 'stage: train'."),
         (
             "{paths: [drives]}",

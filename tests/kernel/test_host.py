@@ -88,7 +88,7 @@ def test_ctrl_c_while_a_plugin_loads_is_no_broken_plugin(plugin_site: Path) -> N
 def test_an_unknown_stage_is_refused_with_the_nearest_right_one(plugin_site: Path) -> None:
     loaded = host(plugin_site, night=GOOD, bad="raise SystemExit")
     with pytest.raises(
-        UsageProblem, match=r"No installed plugin offers a curate stage 'nigt-frames'\. Did you mean 'night-frames'\?.*Broken plugins .*: bad\."
+        UsageProblem, match=r"No installed plugin offers the curate stage 'nigt-frames'\. Did you mean 'night-frames'\?.*Broken plugins .*: bad\."
     ):
         loaded.stage("curate", "nigt-frames")
     with pytest.raises(UsageProblem, match=r"There is no stage kind 'curat'\. Did you mean 'curate'\?"):
