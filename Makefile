@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy tracecore schemas/tracecore_schemas lineage/tracecore_lineage assets/tracecore_assets graphql/tracecore_graphql $(wildcard plugins/*/tracecore_*)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 bench: setup
 	$(BIN)/python -m benchmarks
