@@ -31,10 +31,18 @@ class Adoptions:
         locks: the workspace's lock folder.
         found: the files found for the run, by port.
         ports: the stage's file ports.
+        supplied: the run's inputs, of which members may be adopted.
     """
 
     def __init__(
-        self, run: Run, store: Store, recorder: Recorder, locks: Path, found: Mapping[str, Sequence[SourceFile]], ports: Mapping[str, Files]
+        self,
+        run: Run,
+        store: Store,
+        recorder: Recorder,
+        locks: Path,
+        found: Mapping[str, Sequence[SourceFile]],
+        ports: Mapping[str, Files],
+        supplied: Sequence[RunInput] = (),
     ) -> None:
         self._run = run
         self._store = store
@@ -42,6 +50,7 @@ class Adoptions:
         self._locks = locks
         self._found = found
         self._ports = ports
+        self._supplied = {taken.role: taken for taken in supplied}
         self._by_name: dict[tuple[str, str], tuple[SourceFile, RunInput]] = {}
         self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
 
@@ -54,6 +63,8 @@ class Adoptions:
         """
         if kind not in {each.value for each in ArtifactKind}:
             raise UsageProblem(f"'{kind}' is no kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
+        if file.part_of and kind == ArtifactKind.EXTERNAL:
+            raise UsageProblem(f"'{file.name}' is part of the input '{file.part_of}', so it is not from outside: adopt it as a 'drive_log'.")
         before = self._by_name.get((kind, name))
         if before is not None:
             other, known = before
@@ -72,7 +83,7 @@ class Adoptions:
             media=Media.FILE,
             location=stored.location,
             size_bytes=stored.size_bytes,
-            origin=Origin(file.name, file.digest, file.size_bytes, self._note(file)),
+            origin=None if file.part_of else Origin(file.name, file.digest, file.size_bytes, self._note(file)),
             unknowns=tuple(Unknown(*each) for each in unknowns),
             facets=dict(facets),
             namespace=_EXTERNAL_NAMESPACE if kind == ArtifactKind.EXTERNAL else None,
@@ -80,7 +91,7 @@ class Adoptions:
         if kind == ArtifactKind.EXTERNAL:
             taken = RunInput(self._role(file), artifact)
         else:
-            taken = RunInput(kind, artifact, self._record(artifact, adoption_key(kind, name, stored.digest, facets, unknowns)))
+            taken = RunInput(kind, artifact, self._record(artifact, self._key(artifact, file), file))
         self._by_name[kind, name] = (file, taken)
         return self._path(artifact)
 
@@ -128,10 +139,16 @@ class Adoptions:
         ]
         return {"tracecore_quarantine": {"files": files}}
 
-    def _record(self, artifact: Artifact, key: str) -> str:
+    def _key(self, artifact: Artifact, file: SourceFile) -> str:
+        unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]
+        made_from = self._supplied[file.part_of].artifact.ref if file.part_of else None
+        return adoption_key(artifact.kind, artifact.name, artifact.digest, artifact.facets, unknowns, made_from)
+
+    def _record(self, artifact: Artifact, key: str, file: SourceFile) -> str:
         """Record an adopted artifact by a child run, unless the record says the same of it already; give the id of that run."""
         with hold_key(self._locks, key):
             known = self._recorder.reusable(key)
+            made_from = (self._supplied[file.part_of],) if file.part_of else ()
             if known is not None and any(each.ref == artifact.ref for each in known.outputs.values()):
                 return known.id
             child = Run(
@@ -145,11 +162,11 @@ class Adoptions:
                 host=self._run.host,
                 parent=Parent(self._run.id, self._run.job, self._recorder.namespace),
                 code=self._run.code,
-                description=f"Keeps the {artifact.origin.note if artifact.origin else 'file'} {artifact.name} as it was found.",
+                description=f"Keeps the {self._note(file)} {artifact.name} as it was found.",
             )
             with hold_run(self._locks, child.id):
                 self._recorder.start(child)
-                self._recorder.complete(child, (), {str(artifact.kind): artifact})
+                self._recorder.complete(child, made_from, {str(artifact.kind): artifact})
             return child.id
 
     def _path(self, artifact: Artifact) -> Path:
@@ -162,7 +179,9 @@ class Adoptions:
 
     def _note(self, file: SourceFile) -> str:
         port = self._port(file)
-        return port.note if port is not None else "file"
+        if port is not None:
+            return port.note
+        return f"file of the input '{file.part_of}'" if file.part_of else "file"
 
     def _role(self, file: SourceFile) -> str:
         return self._note(file).replace(" ", "_")

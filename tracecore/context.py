@@ -16,9 +16,11 @@ from tracecore.adoption import Adoptions
 from tracecore.progress import Progress
 from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile
 from tracecore.store import StagedTable, Store
+from tracecore.store.manifest import scan_directory
 from tracecore.suggest import suggestion
 from tracecore.task import Task
 from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Run, Unknown
 
 __all__ = ["ReadOnlyLineage", "RunContext"]
@@ -70,6 +72,7 @@ class RunContext:
         lineage: Lineage,
         found: Mapping[str, Sequence[SourceFile]],
         adoptions: Adoptions,
+        scratch: Path,
         progress: Progress | None = None,
     ) -> None:
         self.seed = task.seed
@@ -85,6 +88,7 @@ class RunContext:
         self._store = store
         self._found = found
         self._adoptions = adoptions
+        self._scratch = scratch
         self._progress = progress
 
     def _own(self, port: P, kind: type[P]) -> P:
@@ -110,6 +114,21 @@ class RunContext:
     def files(self, port: Files) -> list[SourceFile]:
         """Give the files found for a port."""
         return list(self._found[self._own(port, Files).name])
+
+    def members(self, port: Input) -> list[SourceFile]:
+        """Give the files of an input that is a directory."""
+        supplied = self._task.inputs.get(self._own(port, Input).name)
+        if supplied is None:
+            return []
+        folder = self._store.open(supplied.artifact)
+        if supplied.artifact.media is not Media.DIRECTORY:
+            raise TypeError(f"the stage asked for the members of its input '{port.name}', which is a {supplied.artifact.media}, no directory")
+        return [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
+
+    def scratch(self) -> Path:
+        """Give the folder that outlives a kill."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        return self._scratch
 
     def adopt(
         self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()

@@ -31,6 +31,7 @@ from tracecore.sources import read_sources
 from tracecore.stage import SourceFile
 from tracecore.staleness import staleness_key
 from tracecore.store import Store, Stored
+from tracecore.store.files import remove_tree
 from tracecore.suggest import suggestion
 from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
 from tracecore.workspace import Workspace
@@ -163,9 +164,10 @@ class Executor:
         self._host.notify("run_started", _summary(task, run, RunState.OPEN))
         stage = task.stage.stage_class
         supplied = [RunInput(name, task.inputs[name].artifact, task.inputs[name].producer) for name in stage.inputs() if name in task.inputs]
-        adoptions = Adoptions(run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports())
+        adoptions = Adoptions(run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied)
+        scratch = self._workspace.scratch_of(prepared.key)
         try:
-            context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, self._progress)
+            context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, scratch, self._progress)
             self._store.staging(run.id)
             stage().run(context, prepared.params)
             outputs = self._put_outputs(task, run, context, adoptions)
@@ -176,6 +178,7 @@ class Executor:
             if raised is error:
                 raise
             raise raised from error
+        remove_tree(scratch)  # only now: until COMPLETE is durable, a kill may need it again
         self._host.notify("run_finished", _summary(task, run, RunState.COMPLETE, outputs=tuple(artifact.ref for artifact in outputs.values())))
         return outputs
 

@@ -94,12 +94,13 @@ class Files(Port):
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file from outside the record, as found before the run started."""
+    """One file that a stage may adopt: found outside the record before the run started, or a member of an input (`part_of` names its port)."""
 
     path: Path
     name: str
     digest: str
     size_bytes: int
+    part_of: str = ""
 
 
 @runtime_checkable
@@ -140,15 +141,27 @@ class Context(Protocol):
     def files(self, port: Files) -> list[SourceFile]:
         """Give the files found for a port, sorted by name; a read that is recorded."""
 
+    def members(self, port: Input) -> list[SourceFile]:
+        """Give the files of an input that is a directory, by path; empty for an optional input left out.
+
+        One that is adopted is recorded as made from that input, so that its trace goes on to whoever wrote the directory.
+        """
+
+    def scratch(self) -> Path:
+        """Give a folder that outlives a kill: the next run that is to make the same finds what this one left there.
+
+        For checkpoints of long work. What is made must be the same with and without it; it is removed when the run completes.
+        """
+
     def adopt(
         self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
     ) -> Path:
-        """Keep a source file in the store with its declared origin and give its stored path.
+        """Keep a source file in the store, with its declared origin or as part of an input, and give its stored path.
 
         A `drive_log` is recorded by a child run and becomes an input of this one (role `drive_log`); an `external` becomes an input with an origin.
 
         Raises:
-            UsageProblem: two different files claim one name.
+            UsageProblem: two different files claim one name, or a member of an input is to become an `external`.
         """
 
     def quarantine(self, file: SourceFile, reason: str) -> None:

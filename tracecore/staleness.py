@@ -42,10 +42,23 @@ def staleness_key(
     )
 
 
-def adoption_key(kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> str:
-    """Give the key of the run that records an outside file as an artifact, so that the same file said the same of is recorded once."""
+def adoption_key(
+    kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
+) -> str:
+    """Give the key of the run that records a file as an artifact, so that the same file said the same of is recorded once.
+
+    Args:
+        kind: what it is recorded as.
+        name: under which name.
+        digest: of its bytes.
+        facets: what is said of it.
+        unknowns: (what, why) that nobody knows of it.
+        made_from: whole ref of the artifact that it is a member of; None for a file from outside.
+    """
+    part: dict[str, JSON] = {} if made_from is None else {"made_from": made_from}
     return digest_json(
         {
+            **part,
             "v": 1,
             "type": "tracecore.adoption",
             "kind": kind,

@@ -48,6 +48,10 @@ class Workspace:
         """Outputs of running stages, one folder a run; on the store's file system, so that a move is a rename."""
         return self.root / "store" / "staging"
 
+    def scratch_of(self, key: str) -> Path:
+        """What a stage keeps for the next run of the same staleness key, should this one be killed: no part of the record, free to be deleted."""
+        return self.root / "scratch" / key.removeprefix("sha256:")[:32]
+
     @property
     def locks(self) -> Path:
         """Lock files of live runs, staleness keys and tables."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from tracecore_assets.pictures import BOX_COLUMNS, FRAME_COLUMNS, contact_sheet, picture_file
+from tracecore_assets.pictures import BOX_COLUMNS, FRAME_COLUMNS, picture_file, sample_frames
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
@@ -104,7 +104,7 @@ def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Met
         return {}
     if (of_frames[0].size_bytes or 0) > _MAX_READ:
         return {}
-    sheet = contact_sheet(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
+    sheet = sample_frames(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
     return {"sample": dg.MetadataValue.md(sheet)} if sheet else {}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from tracecore_lineage.recover import Recovered
     from tracecore_lineage.verification.findings import Verdict
+    from tracecore_schemas.run import Artifact
 
 __all__ = ["RecordQuestions"]
 
@@ -50,6 +51,17 @@ class RecordQuestions(RecordWriter):
 
         with self.database.read() as connection:
             return show(connection, ref, as_of=as_of, workspace=self.workspace)
+
+    def artifact(self, ref: str) -> Artifact:
+        """Give one stored version by its ref (the newest of its name where the ref names none), as the store opens it.
+
+        Raises:
+            UsageProblem: it is not in the record, or its bytes are not kept in this workspace.
+        """
+        from tracecore_lineage.queries.stored import stored_version
+
+        with self.database.read() as connection:
+            return stored_version(connection, ref, self.workspace.slug)
 
     def seal(self, request: SealRequest) -> SealedBuild:
         """Seal a build, durably; the same content under the same name gives the build that is there.

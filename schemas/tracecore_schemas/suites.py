@@ -12,7 +12,7 @@ from typing import Any
 
 from tracecore_schemas.kinds import Severity
 
-__all__ = ["SUITES", "Suite"]
+__all__ = ["EVENT_TYPES", "SUITES", "Suite"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,9 @@ def _between(column: str, low: float | None, high: float | None = None, *, stric
 def _greater(column: str, than: str) -> Mapping[str, Any]:
     return _expect("expect_column_pair_values_a_to_be_greater_than_b", column_A=column, column_B=than, ignore_row_if="either_value_is_missing")
 
+
+EVENT_TYPES = ("false_positive", "miss", "wrong_class", "wrong_state", "off_path", "lost_track", "false_track")
+"""What a mistake of the perception can be."""
 
 _NOT_EMPTY = _expect("expect_table_row_count_to_be_between", min_value=1)
 
@@ -104,7 +107,37 @@ SUITES: tuple[Suite, ...] = (
         (
             *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "event_id", "type", "category"),
             _expect("expect_column_values_to_be_unique", column="event_id"),
-            _expect("expect_column_values_to_be_in_set", column="type", value_set=["false_positive", "miss"]),
+            _expect(
+                "expect_column_values_to_be_in_set",
+                column="type",
+                value_set=list(EVENT_TYPES),
+            ),
+        ),
+    ),
+    Suite(
+        "sweeps_complete",
+        "Every LiDAR sweep has a drive, a sensor, a time and its number of points, and none stands twice.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "sweep_id", "points", "drive_log"),
+            _expect("expect_column_values_to_be_unique", column="sweep_id"),
+            _between("points", 0),
+        ),
+    ),
+    Suite(
+        "calibrations_complete",
+        "Every calibration names its drive, its sensor, its frame and its source, and none stands twice.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "frame", "source"),
+            _expect("expect_compound_columns_to_be_unique", column_list=["drive", "sensor", "timestamp_ns"]),
+        ),
+    ),
+    Suite(
+        "detections_complete",
+        "Every detection names its frame and what it is, and none stands twice.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "number", "geometry"),
+            _expect("expect_compound_columns_to_be_unique", column_list=["frame_id", "number"]),
+            _expect("expect_column_values_to_be_in_set", column="geometry", value_set=["box2d", "path", "tag", "none"]),
         ),
     ),
     Suite(

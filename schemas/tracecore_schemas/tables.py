@@ -1,14 +1,15 @@
 """Arrow schemas of the tables that stages hand to each other. All are partitioned by `drive`.
 
 Geometry is in pixels of the recorded image, origin at its top left corner, x to the right, y down. Times are MCAP's log_time in nanoseconds since the
-Unix epoch, or the file's index where a source has no clock. Places are WGS 84 degrees.
+Unix epoch, or the file's index where a source has no clock. Places are WGS 84 degrees. In space, lengths are meters: the vehicle's frame has x ahead,
+y to the left, z up from the road below the middle of the rear axle (ISO 8855); a camera's optical frame has x to the right, y down, z ahead (REP103).
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["EVENTS", "FRAMES", "LABELS", "PARTITION", "SIGNALS", "describe"]
+__all__ = ["CALIBRATIONS", "DETECTIONS", "EVENTS", "FRAMES", "LABELS", "PARTITION", "POINTS_DTYPE", "SIGNALS", "SWEEPS", "describe"]
 
 PARTITION = "drive"
 
@@ -18,6 +19,7 @@ def _field(name: str, type_: pa.DataType, meaning: str, *, nullable: bool = Fals
 
 
 _TEXT_MAP = pa.map_(pa.string(), pa.string())
+_NUMBERS = pa.list_(pa.field("element", pa.float64(), nullable=False))
 
 FRAMES = pa.schema(
     [
@@ -63,21 +65,30 @@ LABELS = pa.schema(
         _field("frame_id", pa.string(), "ref of the labeled frame"),
         _field("label_id", pa.string(), "32 hex digits, kept by corrections"),
         _field("revision", pa.int32(), "0, and one more with each correction"),
-        _field("geometry", pa.string(), "box2d; none says that the frame was looked at and holds nothing"),
-        _field("category", pa.string(), "class name", nullable=True),
+        _field("geometry", pa.string(), "box2d, cuboid, path, tag; none says that the frame was looked at and holds no object"),
+        _field("category", pa.string(), "class name; of a tag what it speaks of (light_state)", nullable=True),
         _field("x", pa.float64(), "left edge, px", nullable=True),
         _field("y", pa.float64(), "top edge, px", nullable=True),
         _field("width", pa.float64(), "box width, px", nullable=True),
         _field("height", pa.float64(), "box height, px", nullable=True),
         _field("area", pa.float64(), "area of the object, px^2", nullable=True),
         _field("crowd", pa.bool_(), "whether one box stands for many objects"),
-        _field("image_width", pa.int32(), "of the labeled image, px"),
-        _field("image_height", pa.int32(), "of the labeled image, px"),
+        _field("image_width", pa.int32(), "of the labeled image, px; 0 where there is no image (a LiDAR sweep)"),
+        _field("image_height", pa.int32(), "of the labeled image, px; 0 where there is no image"),
+        _field("cuboid", _NUMBERS, "center x y z in m, rotation quaternion x y z w, size along x y z in m (ASAM OpenLABEL)", nullable=True),
+        _field("cuboid_frame", pa.string(), "frame of the cuboid: vehicle, or the sensor whose frame it is in", nullable=True),
+        _field("path", _NUMBERS, "x ahead and y to the left by turns, m, in the vehicle's frame: where the vehicle drives next", nullable=True),
+        _field("value", pa.string(), "what a tag says (light_state: none, red, yellow, green)", nullable=True),
+        _field("track", pa.string(), "the object's track in its drive, the same for box and cuboid of one object", nullable=True),
         _field("labeler", pa.string(), "pseudonym of who labeled", nullable=True),
         _field("labeled_at", pa.string(), "when, RFC 3339", nullable=True),
         _field("tool", pa.string(), "labeling tool and version", nullable=True),
         _field("guideline", pa.string(), "version of the labeling guideline", nullable=True),
-        _field("qa", pa.string(), "verdict of the review", nullable=True),
+        _field("task", pa.string(), "labeling task it was made in", nullable=True),
+        _field("refusals", pa.int32(), "how often the task was refused before", nullable=True),
+        _field("reviewer", pa.string(), "pseudonym of who reviewed", nullable=True),
+        _field("reviewed_at", pa.string(), "when, RFC 3339", nullable=True),
+        _field("qa", pa.string(), "verdict of the review: accepted, corrected, rejected, added", nullable=True),
         _field("attributes", _TEXT_MAP, "further attributes of the label"),
         _field("frame_attributes", _TEXT_MAP, "attributes that the label source gives to the frame (official_split)"),
     ]
@@ -91,18 +102,78 @@ EVENTS = pa.schema(
         _field("timestamp_ns", pa.int64(), "log_time of the frame"),
         _field("frame_id", pa.string(), "ref of the frame"),
         _field("event_id", pa.string(), "32 hex digits of the event's content"),
-        _field("type", pa.string(), "false_positive or miss"),
+        _field("type", pa.string(), "false_positive, miss, wrong_class, wrong_state (of a light), off_path, lost_track, false_track"),
         _field("category", pa.string(), "class name"),
         _field("score", pa.float64(), "confidence of a false positive", nullable=True),
         _field("iou", pa.float64(), "greatest overlap with the other side, 0 to 1"),
-        _field("x", pa.float64(), "left edge, px"),
+        _field("x", pa.float64(), "left edge, px; 0 for a mistake about the whole frame"),
         _field("y", pa.float64(), "top edge, px"),
-        _field("width", pa.float64(), "box width, px"),
+        _field("width", pa.float64(), "box width, px; the image's for a mistake about the whole frame"),
         _field("height", pa.float64(), "box height, px"),
         _field("label_id", pa.string(), "the label that was missed", nullable=True),
+        _field("expected", pa.string(), "what is true (a class, a light's state)", nullable=True),
+        _field("found", pa.string(), "what was seen instead", nullable=True),
+        _field("error", pa.float64(), "how far off, in the unit of what is judged (m for a path)", nullable=True),
+        _field("track", pa.string(), "track of the object, where tracked", nullable=True),
+        _field("distance", pa.float64(), "from the vehicle to the object, m, where known", nullable=True),
+        _field("conditions", _TEXT_MAP, "slices that the frame and object are in: time_of_day, region, size, distance"),
     ]
 )
 """One row a mistake of the perception."""
+
+DETECTIONS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the camera"),
+        _field("timestamp_ns", pa.int64(), "log_time of the frame"),
+        _field("frame_id", pa.string(), "ref of the frame"),
+        _field("number", pa.int32(), "place among the frame's detections, best first, from 0; a frame without any has one row of geometry none"),
+        _field("geometry", pa.string(), "box2d, path, tag, none"),
+        _field("category", pa.string(), "class name; of a tag what it speaks of (light_state)", nullable=True),
+        _field("score", pa.float64(), "confidence, 0 to 1", nullable=True),
+        _field("x", pa.float64(), "left edge, px", nullable=True),
+        _field("y", pa.float64(), "top edge, px", nullable=True),
+        _field("width", pa.float64(), "box width, px", nullable=True),
+        _field("height", pa.float64(), "box height, px", nullable=True),
+        _field("path", _NUMBERS, "x ahead and y to the left by turns, m, in the vehicle's frame", nullable=True),
+        _field("value", pa.string(), "what a tag says", nullable=True),
+    ]
+)
+"""One row a thing that a model saw on a frame: what its perception API would hand on."""
+
+POINTS_DTYPE = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")]
+"""NumPy dtype of a sweep's points: m in the sensor's frame, intensity 0 to 1."""
+
+SWEEPS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the LiDAR"),
+        _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
+        _field("sweep_id", pa.string(), "ref like a frame's: frame/<drive>/<sensor>/<timestamp_ns>"),
+        _field("index", pa.int32(), "place in its drive and sensor, by time, from 0"),
+        _field("points", pa.int32(), "number of points"),
+        _field("frame", pa.string(), "name of the coordinate frame, as recorded"),
+        _field("clock", pa.string(), "measured, or what the drive says of its clock (synthetic, index)"),
+        _field("drive_log", pa.string(), "digest of the drive log it comes from"),
+        _field("data", pa.binary(), "points as little-endian float32 x, y, z, intensity (POINTS_DTYPE)"),
+    ]
+)
+"""One row a LiDAR sweep."""
+
+CALIBRATIONS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the camera or LiDAR"),
+        _field("timestamp_ns", pa.int64(), "from when on it holds"),
+        _field("frame", pa.string(), "name of the sensor's coordinate frame"),
+        _field("width", pa.int32(), "image width in px; null for a LiDAR", nullable=True),
+        _field("height", pa.int32(), "image height in px", nullable=True),
+        _field("projection", _NUMBERS, "3x4 row-major, optical frame to px (P of sensor_msgs/CameraInfo)", nullable=True),
+        _field("to_vehicle", _NUMBERS, "4x4 row-major, sensor's frame to vehicle's frame, m", nullable=True),
+        _field("source", pa.string(), "what says so: a topic, a file"),
+    ]
+)
+"""One row a sensor's calibration, from a time on: how its frame lies in the vehicle's and how a camera projects."""
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:

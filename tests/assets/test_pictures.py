@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 from PIL import Image
 
-from tracecore_assets.pictures import MAX_BYTES, contact_sheet, picture_file
+from tracecore_assets.pictures import MAX_BYTES, picture_file, sample_frames
 
 
 def _jpeg(color, size=(96, 64)):
@@ -35,7 +35,7 @@ def _picture(markdown):
 
 def test_a_sheet_shows_frames_of_all_drives_as_a_data_uri():
     """Six frames, three in a row; nothing is fetched from another host."""
-    sheet = contact_sheet(_frames())
+    sheet = sample_frames(_frames())
     assert sheet.startswith("![sample frames](data:image/jpeg;base64,")
     assert _picture(sheet).width == 3 * 320 + 2 * 4
 
@@ -45,7 +45,7 @@ def test_boxes_are_drawn_and_frames_that_have_some_are_preferred():
     boxes = pa.Table.from_pylist(
         [{"drive": "b", "frame_id": "b3", "timestamp_ns": 3, "x": 20.0, "y": 10.0, "width": 50.0, "height": 40.0, "category": "car"}]
     )
-    picture = _picture(contact_sheet(_frames(), pads.dataset(boxes)))
+    picture = _picture(sample_frames(_frames(), pads.dataset(boxes)))
     assert picture.width == 320
     scale = 320 / 96
     edge, inside = picture.getpixel((round(45 * scale), round(10 * scale))), picture.getpixel((round(45 * scale), round(30 * scale)))
@@ -59,8 +59,8 @@ def test_a_label_without_a_box_and_a_broken_image_disturb_nothing():
     texts, numbers = ("drive", "frame_id", "category"), ("x", "y", "width", "height")
     columns = [(name, pa.string()) for name in texts] + [(name, pa.float64()) for name in numbers]
     empty = pads.dataset(pa.Table.from_pylist([{"drive": "a", "frame_id": "a0"}], schema=pa.schema(columns)))
-    assert contact_sheet(pads.dataset(pa.Table.from_pylist(rows)), empty) is None
-    assert contact_sheet(_frames(1), empty) is not None
+    assert sample_frames(pads.dataset(pa.Table.from_pylist(rows)), empty) is None
+    assert sample_frames(_frames(1), empty) is not None
 
 
 def test_a_big_plot_is_made_smaller(tmp_path):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from tracecore_evaluation.matching import Match
 from tracecore_evaluation.scene import Frame, Seen, Truth
 from tracecore_schemas.canonical import digest_json, hex_of
+from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import EVENTS
 
 __all__ = ["events_table"]
@@ -48,7 +49,7 @@ def events_table(
         twice[digest] = twice.get(digest, 0) + 1
         # Two detections may agree in every bit; the second is another event all the same.
         event["event_id"] = (digest if twice[digest] == 1 else hex_of(digest_json([digest, twice[digest]])))[:32]
-    return pa.Table.from_pylist(rows, schema=EVENTS)
+    return table_of(EVENTS, rows)
 
 
 def _event(frame: Frame, type_: str, category: str, box: list[float], iou: float) -> dict[str, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-import pyarrow as pa
+from dataclasses import asdict, dataclass
 
 import tracecore as tc
 from tracecore_labeling.coco_file import CocoFile, read_coco
 from tracecore_labeling.linking import FRAME_COLUMNS, FrameIndex, Linked, link
 from tracecore_labeling.rows import Row, rows_of
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import LABELS
 
 __all__ = ["Coco"]
@@ -61,7 +60,7 @@ class Coco(tc.Stage):
             batches.append(_Batch(file, linked, tuple(rows_of(file, linked, source.digest))))
         _refuse_overlap(batches)
         rows = sorted((row for batch in batches for row in batch.rows), key=lambda row: (row.drive, row.sensor, row.timestamp_ns, row.label_id))
-        context.write(self.labels, _table(rows))
+        context.write(self.labels, table_of(LABELS, map(asdict, rows)))
         context.describe(self.labels, "tracecore_labels", _facet(batches, rows))
         for what, why in _unknowns(batches, rows):
             context.unknown(what, why, port=self.labels)
@@ -77,11 +76,6 @@ def _refuse_overlap(batches: Sequence[_Batch]) -> None:
                     f"The label files {owner[frame.frame_id]} and {batch.file.name} both label the frame {frame.frame_id}; expected one."
                 )
             owner[frame.frame_id] = batch.file.name
-
-
-def _table(rows: Sequence[Row]) -> pa.Table:
-    columns = {name: [getattr(row, name) for row in rows] for name in LABELS.names}
-    return pa.table({name: pa.array(values, type=LABELS.field(name).type) for name, values in columns.items()}, schema=LABELS)
 
 
 def _facet(batches: Sequence[_Batch], rows: Sequence[Row]) -> Mapping[str, JSON]:

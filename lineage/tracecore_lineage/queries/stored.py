@@ -1,0 +1,37 @@
+"""One stored version by its ref, for whoever wants to open its bytes."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage.queries.named import read_ref, whole
+from tracecore_lineage.queries.prefix import readable_catalog
+from tracecore_lineage.queries.question import horizon
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.stored import stored_artifacts
+from tracecore_schemas.run import Artifact
+
+__all__ = ["stored_version"]
+
+
+def stored_version(connection: Connection, text: str, namespace: str) -> Artifact:
+    """Find a stored version.
+
+    Args:
+        connection: to the record's database.
+        text: a ref; the newest of its name where it names no version.
+        namespace: the workspace's own.
+
+    Raises:
+        UsageProblem: it is not in the record, or its bytes are not kept here.
+    """
+    with readable_catalog():
+        reader = Reader(connection, horizon(connection, None))
+        ref = read_ref(reader, text)
+        if not (ref.is_artifact or ref.kind == "external"):
+            raise UsageProblem(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
+        found = stored_artifacts(connection, namespace, refs=[whole(reader, ref)])
+    if not found:
+        raise UsageProblem(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")
+    return found[-1]

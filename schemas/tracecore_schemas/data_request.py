@@ -1,0 +1,46 @@
+"""A data request: what a diagnosis says is missing, and what curation can choose drives and frames by."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["FILE", "DataRequest", "Want"]
+
+FILE = "request.json"
+"""Name of the one file of a `data_request` artifact."""
+
+
+class Want(BaseModel):
+    """One thing that is wanted: more frames that meet conditions, because of mistakes that were seen.
+
+    Attributes:
+        cluster: the cluster of events it comes from.
+        why: one sentence for people, with the counts.
+        category: class of object the frames should hold; null for mistakes about whole frames.
+        conditions: by dimension (`time_of_day`, `region`, `size`, `distance`), the values that count; a frame must meet all that its table can tell.
+        count: how many frames are wanted.
+        like: refs of frames that show the mistake, the clearest first.
+        bugs: ids of bug reports that ask for the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: str
+    why: str
+    category: str | None = None
+    conditions: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    count: int = Field(ge=1)
+    like: tuple[str, ...] = ()
+    bugs: tuple[str, ...] = ()
+
+
+class DataRequest(BaseModel):
+    """What is wanted, most needed first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    type: Literal["tracecore.data_request"] = "tracecore.data_request"
+    wants: tuple[Want, ...]
