@@ -57,7 +57,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def progress_bar() -> Progress:
     """Give a rich progress display on stderr, gone when the work is done; silent where stderr is no terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     target = console(stderr=True)
     return Progress(
@@ -66,6 +66,7 @@ def progress_bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         console=target,
         transient=True,
         disable=not target.is_terminal,

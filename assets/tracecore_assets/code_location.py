@@ -15,6 +15,7 @@ from tracecore.workspace import Workspace
 from tracecore_assets.definitions import definitions
 from tracecore_assets.loading import load_program
 from tracecore_assets.names import job_name
+from tracecore_assets.notifications import failed_checks_sensor
 from tracecore_assets.remembered import remembered
 from tracecore_assets.run_sessions import run_sessions
 
@@ -39,7 +40,7 @@ def program_definitions(workspace: Workspace) -> dg.Definitions:
             _log.warning("The program '%s' is not shown: Dagster would call it like another, %s.", entry.name, job)
             continue
         found[job] = definitions(wired, run_sessions(wired, host, workspace))
-    return dg.Definitions.merge(dg.Definitions(executor=dg.in_process_executor), *found.values())
+    return dg.Definitions.merge(dg.Definitions(executor=dg.in_process_executor, sensors=[failed_checks_sensor()]), *found.values())
 
 
 @dg.definitions

@@ -9,7 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from tracecore_assets.pictures import BOX_COLUMNS, FRAME_COLUMNS, picture_file, sample_frames
+from tracecore_assets.curves import curves_picture, read_curves
+from tracecore_assets.pictures import BOX_COLUMNS, FRAME_COLUMNS, picture_file, png_markdown, sample_frames
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
@@ -20,6 +21,7 @@ _MAX_FACET = 20_000  # bytes of one facet's JSON in the event log
 _MAX_ROWS = 100
 _MAX_PLOTS = 4
 _MAX_READ = 4 << 30  # bytes of a table that is opened for sample pictures
+_PAGES = ("report.md", "README.md")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 Metadata = dict[str, Any]
@@ -94,8 +96,7 @@ def _facets(artifact: Artifact) -> Metadata:
 
 def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
     if artifact.media is Media.DIRECTORY:
-        plots = [path for path in sorted(Path(store.open(artifact)).rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
-        return {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
+        return _of_directory(Path(store.open(artifact)))
     if artifact.media is not Media.DELTA:
         return {}
     of_boxes = [each for each in (artifact, *inputs) if _columns(each) >= BOX_COLUMNS]
@@ -106,6 +107,21 @@ def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Met
         return {}
     sheet = sample_frames(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
     return {"sample": dg.MetadataValue.md(sheet)} if sheet else {}
+
+
+def _of_directory(folder: Path) -> Metadata:
+    """Show what a directory holds for people: its page, its training curves, its pictures."""
+    plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
+    shown: Metadata = {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
+    page = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
+    if page is not None and page.stat().st_size <= _MAX_FACET:
+        shown["page"] = dg.MetadataValue.md(page.read_text(encoding="utf-8", errors="replace"))
+    curves = read_curves(folder)
+    if curves is None:
+        return shown
+    if (picture := curves_picture(curves)) is not None:
+        shown["curves"] = dg.MetadataValue.md(png_markdown(picture, "training curves"))
+    return shown | {f"curve/{name}": dg.MetadataValue.float(value) for name, value in curves.last.items()}
 
 
 def _columns(artifact: Artifact) -> frozenset[str]:

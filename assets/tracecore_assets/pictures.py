@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset as pads
     from PIL.Image import Image
 
-__all__ = ["BOX_COLUMNS", "FRAME_COLUMNS", "picture_file", "sample_frames"]
+__all__ = ["BOX_COLUMNS", "FRAME_COLUMNS", "picture_file", "png_markdown", "sample_frames"]
 
 FRAME_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "image"})
 BOX_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "x", "y", "width", "height", "category"})
@@ -52,7 +52,7 @@ def picture_file(path: Path) -> str:
     from PIL import Image
 
     if path.stat().st_size <= MAX_BYTES:
-        return f"![{path.stem}](data:image/{path.suffix[1:]};base64,{base64.b64encode(path.read_bytes()).decode()})"
+        return _data_uri(path.read_bytes(), path.suffix[1:], path.stem)
     with Image.open(path) as image:
         image.thumbnail((1400, 1400))
         return _markdown(image.convert("RGB"), path.stem)
@@ -105,5 +105,18 @@ def _markdown(image: Image, name: str) -> str:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=80)
         if buffer.tell() <= MAX_BYTES or image.width < _TILE_WIDTH:
-            return f"![{name}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})"
+            return _data_uri(buffer.getvalue(), "jpeg", name)
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
+
+
+def png_markdown(picture: bytes, name: str) -> str:
+    """Give a PNG as markdown, made smaller where it is too big for an event log."""
+    from PIL import Image
+
+    if len(picture) <= MAX_BYTES:
+        return _data_uri(picture, "png", name)
+    return _markdown(Image.open(io.BytesIO(picture)).convert("RGB"), name)
+
+
+def _data_uri(picture: bytes, type_: str, name: str) -> str:
+    return f"![{name}](data:image/{type_};base64,{base64.b64encode(picture).decode()})"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-__all__ = ["Console", "Lines", "Progress", "describe"]
+__all__ = ["Console", "Lines", "Progress", "describe", "remaining"]
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -26,6 +26,14 @@ def describe(artifact: Artifact) -> str:
     rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
     head, _, digest = artifact.ref.rpartition("@")
     return f"{head}@{digest[:6]}{rows}"
+
+
+def remaining(done: int, total: int, seconds: float) -> str:
+    """Say how long the rest takes if it goes on as before: `about 1:40 left`; empty where nobody can know."""
+    if not 0 < done < total:
+        return ""
+    minutes, rest = divmod(round(seconds * (total - done) / done), 60)
+    return f"about {minutes}:{rest:02} left"
 
 
 class Progress(Protocol):
@@ -65,7 +73,8 @@ class Lines:
         """Print a line now and then."""
         if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
-            self._line(f"  ...      {self._job}: " + " · ".join(text for text in (f"{done} of {total}" if total else "", note) if text))
+            shown = (f"{done} of {total}" if total else "", note, remaining(done, total, time.monotonic() - self._began))
+            self._line(f"  ...      {self._job}: " + " · ".join(text for text in shown if text))
 
     def stopped(self) -> None:
         """See that the job came to no outcome; why is told by the error."""
@@ -100,7 +109,7 @@ class Console:
 
     def __enter__(self) -> Self:
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         if self._stream.isatty():
             self._bar = Progress(
@@ -109,6 +118,7 @@ class Console:
                 BarColumn(),
                 TextColumn("{task.fields[note]}", markup=False),
                 TimeElapsedColumn(),
+                TimeRemainingColumn(compact=True),
                 console=RichConsole(file=self._stream, highlight=False, emoji=False),
                 transient=True,
                 redirect_stdout=False,  # Dagster captures the standard streams itself

@@ -19,7 +19,7 @@ def _field(name: str, type_: pa.DataType, meaning: str, *, nullable: bool = Fals
 
 
 _TEXT_MAP = pa.map_(pa.string(), pa.string())
-_NUMBERS = pa.list_(pa.field("element", pa.float64(), nullable=False))
+_NUMBERS = pa.list_(pa.float64())
 
 FRAMES = pa.schema(
     [

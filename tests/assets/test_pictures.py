@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 
 import pyarrow as pa
 import pyarrow.dataset as pads
 from PIL import Image
 
-from tracecore_assets.pictures import MAX_BYTES, picture_file, sample_frames
+from tracecore_assets.curves import curves_picture, read_curves
+from tracecore_assets.pictures import MAX_BYTES, picture_file, png_markdown, sample_frames
 
 
 def _jpeg(color, size=(96, 64)):
@@ -69,3 +71,23 @@ def test_a_big_plot_is_made_smaller(tmp_path):
     Image.effect_noise((1600, 1200), 80).save(path)
     assert path.stat().st_size > MAX_BYTES
     assert _picture(picture_file(path)).width <= 1400
+
+
+def _model(folder, **changes):
+    said = {"v": 1, "type": "tracecore.curves", "x": {"name": "step", "values": [1, 2, 3]}}
+    series = [{"name": "loss", "values": [3.0, 2.0, None]}, {"name": "learning rate", "values": [0.1, 0.2, 0.1]}]
+    (folder / "curves.json").write_text(json.dumps(said | {"series": series} | changes))
+    return folder
+
+
+def test_training_curves_are_drawn_and_their_last_numbers_given(tmp_path):
+    curves = read_curves(_model(tmp_path))
+    assert curves.last == {"loss": 2.0, "learning rate": 0.1}
+    assert Image.open(io.BytesIO(curves_picture(curves))).width > 400
+    assert png_markdown(curves_picture(curves), "training curves").startswith("![training curves](data:image/png;base64,")
+
+
+def test_curves_of_another_shape_are_none_of_ours(tmp_path):
+    assert read_curves(tmp_path) is None
+    assert read_curves(_model(tmp_path, type="other")) is None
+    assert read_curves(_model(tmp_path, series=3)) is None

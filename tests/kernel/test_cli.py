@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -168,3 +169,24 @@ def test_the_help_imports_nothing_heavy() -> None:
     )
     answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group, info_name="tracecore")
+    for name in group.list_commands(context):
+        each = group.get_command(context, name)
+        assert each is not None, name
+        yield (*path, name), each
+        if isinstance(each, click.Group):
+            yield from _commands(each, (*path, name))
+
+
+def test_every_command_says_what_it_does_and_shows_an_example_of_itself() -> None:
+    """A group's examples may be its commands' own."""
+    lacking = []
+    for path, each in _commands(cli):
+        words = " ".join(("tracecore", *path))
+        shown = f"{each.help or ''}\n{each.epilog or ''}"
+        if not (each.help or "").strip() or (words not in shown and not isinstance(each, click.Group) and path != ("completion",)):
+            lacking.append(words)
+    assert lacking == []

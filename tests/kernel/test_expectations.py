@@ -7,7 +7,7 @@ import pytest
 from tracecore.errors import UsageProblem
 from tracecore.expectations import validate
 from tracecore_schemas.suites import SUITES
-from tracecore_schemas.tables import EVENTS, FRAMES, LABELS, SIGNALS
+from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
 
 UNIQUE = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}
 ROWS = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
@@ -49,8 +49,13 @@ def test_an_expectation_that_does_not_exist_is_refused_with_the_suites_name() ->
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_every_built_in_suite_is_understood_over_a_table_it_is_meant_for(suite) -> None:
-    schemas = [FRAMES, SIGNALS, LABELS, EVENTS]
-    columns = {expectation["kwargs"].get("column") for expectation in suite.expectations} - {None}
+    schemas = [FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS]
+    columns = {
+        name
+        for expectation in suite.expectations
+        for name in (expectation["kwargs"].get("column"), *expectation["kwargs"].get("column_list", ()))
+        if name is not None
+    }
     schema = next(schema for schema in schemas if columns <= set(schema.names))
     result = validate(suite.name, suite.expectations, ds.dataset(schema.empty_table()))
     assert "could not be judged" not in result.message, result.message

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("build", cls=VariadicCommand)
+_EXAMPLES = """
+\b
+Examples:
+  tracecore build first --program vehicle.yaml --approver me
+  tracecore build first --program recorded --drives drives/*.mcap --labels labels.coco.json --approver me
+  tracecore build second --program vehicle.yaml --set model.steps=800 --approver me
+  tracecore build third --approver me --waive no_leak --reason "one drive, shown to the board" --until 2027-01-31
+"""
+
+
+@click.command("build", cls=VariadicCommand, epilog=_EXAMPLES)
 @click.argument("name")
 @click.option(
     "--program", default="reference", show_default=True, metavar="FILE|NAME", help="A program's file, or a shipped program: reference, recorded."

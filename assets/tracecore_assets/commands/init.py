@@ -13,7 +13,15 @@ __all__ = ["command"]
 _PROGRAM = "vehicle.yaml"
 
 
-@click.command("init")
+_EXAMPLES = """
+\b
+Examples:
+  tracecore init
+  tracecore init fleet --from reference
+"""
+
+
+@click.command("init", epilog=_EXAMPLES)
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--from", "source", default="recorded", show_default=True, metavar="PROGRAM", help="The program to begin with: a shipped one or a file."

@@ -20,11 +20,21 @@ __all__ = ["command"]
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @workspace_option
 def command(host: str, port: int, workspace: Path | None) -> None:
-    """Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it."""
+    r"""Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it.
+
+    Where TRACECORE_NOTIFY names places to tell (Apprise URLs, separated by spaces), a Dagster daemon runs beside the page and its sensor tells
+    them of failed checks.
+
+    \b
+    Examples:
+      tracecore ui --port 3001
+      TRACECORE_NOTIFY="json://hooks.example/perception" tracecore ui
+    """
     from tracecore.workspace import ENV_HOME, Workspace
     from tracecore_assets.instance import dagster_home, workspace_file
     from tracecore_assets.remembered import remembered
 
+    told = len(os.environ.get("TRACECORE_NOTIFY", "").split())
     _refuse_taken(host, port)
     place = Workspace.create(workspace)
     if not remembered(place):
@@ -34,7 +44,11 @@ def command(host: str, port: int, workspace: Path | None) -> None:
     environment = {**os.environ, "DAGSTER_HOME": home, ENV_HOME: str(place.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
     say(f"Dagster UI of {place.root}: http://{host}:{port} (Ctrl-C ends it)")
     levels = ["--log-level", "warning", "--code-server-log-level", "warning"]
-    arguments = ["-m", "dagster_webserver", "--host", host, "--port", str(port), "--workspace", workspace_file(place), *levels]
+    # Sensors run in Dagster's daemon, which `dagster dev` starts beside the page; without one to run, the page alone starts sooner.
+    page = ["dagster", "dev"] if told else ["dagster_webserver"]
+    arguments = ["-m", *page, "--host", host, "--port", str(port), "--workspace", workspace_file(place), *levels]
+    if told:
+        say(f"Failed checks are told to {told} place{'s' if told > 1 else ''} of TRACECORE_NOTIFY.")
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606  # the same interpreter, no shell
 
 

@@ -17,7 +17,7 @@ _CONNECTIONS = 64
 """Connections at one time; each may hold a body of 16 MiB."""
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tracecore serve\n  tracecore serve --host 0.0.0.0 --port 8443 --workspace /srv/tracecore")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8011, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @workspace_option

@@ -14,12 +14,12 @@ from tracecore_graphql.access import Role, TokenStore
 __all__ = ["command"]
 
 
-@click.group()
+@click.group(epilog="\b\nExamples:\n  tracecore token create auditor --expires 2027-01-31\n  tracecore token list")
 def command() -> None:
     """Make, list and revoke tokens of the audit server; they are no part of the record."""
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tracecore token create auditor --expires 2027-01-31")
 @click.argument("role", type=click.Choice([role.value for role in Role]))
 @click.option(
     "--expires",
@@ -34,7 +34,7 @@ def create(role: str, expires: datetime | None, workspace: Path | None) -> None:
     click.echo(TokenStore(Workspace.open(workspace)).create(Role(role), moment))
 
 
-@command.command(name="list")
+@command.command(name="list", epilog="\b\nExample:\n  tracecore token list --json")
 @workspace_option
 @json_option
 def list_(workspace: Path | None, as_json: bool) -> None:
@@ -53,7 +53,7 @@ def list_(workspace: Path | None, as_json: bool) -> None:
         click.echo(f"{token['id']}  {token['role']:<8}  {token['state']:<7}  until {str(token['expires_at'])[:19]}Z")
 
 
-@command.command()
+@command.command(epilog="\b\nExample:\n  tracecore token revoke 3f9c20")
 @click.argument("token_id", metavar="ID")
 @workspace_option
 def revoke(token_id: str, workspace: Path | None) -> None:

@@ -1,0 +1,128 @@
+"""Telling people of failed checks: a Dagster sensor over the runs that ended, and Apprise for wherever people are (chat, mail, a webhook)."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of its sensors when it meets them.
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from tracecore.errors import UsageProblem
+
+__all__ = ["ENV_NOTIFY", "FailedCheck", "failed_checks", "failed_checks_sensor", "notify", "places"]
+
+ENV_NOTIFY = "TRACECORE_NOTIFY"
+_SECONDS = 30
+_RUNS_PER_TICK = 25
+_SHOWN = 20
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """One check that said no.
+
+    Attributes:
+        asset: key of the asset it judged, its parts joined by `/`.
+        check: its name.
+        blocking: whether nothing downstream may read the asset now.
+        message: what it found, in its own words.
+    """
+
+    asset: str
+    check: str
+    blocking: bool
+    message: str
+
+
+def places() -> tuple[str, ...]:
+    """Give the Apprise URLs that `TRACECORE_NOTIFY` names, separated by white space; none where nobody wants to be told."""
+    return tuple(os.environ.get(ENV_NOTIFY, "").split())
+
+
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
+    """Give the checks that failed in a Dagster run, blocking ones first."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
+    found = []
+    for record in records:
+        event = record.event_log_entry.dagster_event
+        assert event is not None, "asked for events of one type of Dagster's own"
+        judged = event.asset_check_evaluation_data
+        if not judged.passed:
+            blocking = judged.severity is dg.AssetCheckSeverity.ERROR
+            found.append(FailedCheck(judged.asset_key.to_user_string(), judged.check_name, blocking, judged.description or "it gave no reason"))
+    return sorted(found, key=lambda each: (not each.blocking, each.asset, each.check))
+
+
+def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> None:
+    """Send one message about one run.
+
+    Args:
+        urls: where to, in Apprise's words (`slack://…`, `mailto://…`, `json://host/path`).
+        build: what was run, for the title.
+        failed: what failed; not empty.
+
+    Raises:
+        UsageProblem: Apprise is not installed, a URL is none of its own, or a place could not be reached.
+    """
+    try:
+        import apprise
+    except ImportError:
+        raise UsageProblem(f'{ENV_NOTIFY} is set, but notifications need Apprise: pip install "tracecore[notify]".') from None
+    messenger = apprise.Apprise()
+    # Without the URL's own text: it holds a password as a rule.
+    if wrong := [place for place, url in enumerate(urls, start=1) if not messenger.add(url)]:
+        raise UsageProblem(f"Entry {wrong[0]} of {ENV_NOTIFY} is no URL that Apprise knows: expected one such as json://host/path or mailto://….")
+    title = f"tracecore: {len(failed)} check{'s' if len(failed) > 1 else ''} failed in {build}"
+    if not messenger.notify(title=title, body="\n".join(_lines(failed)), notify_type=apprise.NotifyType.WARNING):
+        raise UsageProblem(f"A place that {ENV_NOTIFY} names could not be told of {build}: see the log above; it is tried again.")
+
+
+def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
+    for each in failed[:_SHOWN]:
+        yield f"{'blocking' if each.blocking else 'warning'}: {each.check} of {each.asset}: {each.message}"
+    if len(failed) > _SHOWN:
+        yield f"… and {len(failed) - _SHOWN} more; the Dagster page lists them all"
+
+
+def failed_checks_sensor() -> dg.SensorDefinition:
+    """Give the sensor that tells people of failed checks; it is on where `TRACECORE_NOTIFY` says whom to tell."""
+
+    @dg.sensor(
+        name="failed_checks",
+        minimum_interval_seconds=_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING if places() else dg.DefaultSensorStatus.STOPPED,
+        description=f"Tells whoever {ENV_NOTIFY} names of checks that failed in runs that ended.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        if not places():
+            return dg.SkipReason(f"{ENV_NOTIFY} names nobody to tell.")
+        if context.cursor is None:
+            # What failed before anybody listened is no news.
+            context.update_cursor(_cursor(datetime.now(UTC).timestamp(), []))
+            return dg.SkipReason("Listening from now on.")
+        after, done = json.loads(context.cursor)
+        told = 0
+        # Inclusive, so that of two runs that end at the same moment none is lost; `done` keeps them from being told twice.
+        wanted = dg.RunsFilter(statuses=_ENDED, updated_after=datetime.fromtimestamp(after - 1e-3, UTC))
+        for record in context.instance.get_run_records(wanted, limit=_RUNS_PER_TICK, order_by="update_timestamp", ascending=True):
+            run, ended = record.dagster_run, record.update_timestamp.timestamp()
+            if run.run_id in done:
+                continue
+            if failed := failed_checks(context.instance, run.run_id):
+                notify(places(), f"run {run.run_id[:8]} of {run.job_name}", failed)
+                told += 1
+            # After each run: a place that can't be reached holds up its own run, and none is told twice.
+            done = [*(done if ended - after < 1 else []), run.run_id]
+            after = max(after, ended)
+            context.update_cursor(_cursor(after, done))
+        return dg.SkipReason(f"{told} runs with failed checks were told." if told else "No run with a failed check ended.")
+
+    return sensor
+
+
+def _cursor(after: float, done: Sequence[str]) -> str:
+    return json.dumps([after, list(done)])

@@ -1,0 +1,95 @@
+"""People are told of failed checks: by the sensor, once a run, through Apprise, and never of what failed before anybody listened."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import dagster as dg
+import pytest
+from toy_plugin import write_drives
+
+from tracecore.errors import UsageProblem
+from tracecore.workspace import Workspace
+from tracecore_assets.instance import dagster_instance
+from tracecore_assets.notifications import ENV_NOTIFY, failed_checks, failed_checks_sensor, notify
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    """A web hook on loopback that keeps what it is sent."""
+    received = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(ENV_NOTIFY, f"json://127.0.0.1:{server.server_port}/hook")
+        yield received
+        server.shutdown()
+
+
+@pytest.fixture
+def refused(project):
+    """A workspace whose last run failed a blocking check."""
+    write_drives(project.folder / "drives", a="1 2 3", b="-4 5")
+    assert project.run("build", "one", "--program", "toy.yaml", "--approver", "board").returncode == 1
+    return Workspace.open(project.workspace)
+
+
+def tick(instance, cursor):
+    context = dg.build_sensor_context(instance=instance, cursor=cursor)
+    answer = failed_checks_sensor()(context)
+    return answer.skip_message, context.cursor
+
+
+def test_a_run_with_a_failed_check_is_told_once(refused, hook):
+    with dagster_instance(refused) as instance:
+        said, cursor = tick(instance, "[0, []]")
+        assert said == "1 runs with failed checks were told."
+        assert tick(instance, cursor) == ("No run with a failed check ended.", cursor)
+    assert len(hook) == 1
+    assert hook[0]["title"].startswith("tracecore: 1 check failed in run ")
+    assert hook[0]["message"].startswith("blocking: toy_positive of toy/drives/frames: the least value is -4")
+
+
+def test_what_failed_before_anybody_listened_is_no_news(refused, hook):
+    with dagster_instance(refused) as instance:
+        said, cursor = tick(instance, None)
+        assert said == "Listening from now on."
+        assert tick(instance, cursor)[0] == "No run with a failed check ended."
+    assert hook == []
+
+
+def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook, monkeypatch):
+    reached = ENV_NOTIFY, "json://127.0.0.1:9/nobody"
+    with dagster_instance(refused) as instance:
+        with monkeypatch.context() as away:
+            away.setenv(*reached)
+            with pytest.raises(UsageProblem, match="could not be told"):
+                tick(instance, "[0, []]")
+        assert tick(instance, "[0, []]")[0] == "1 runs with failed checks were told."
+    assert len(hook) == 1
+
+
+def test_a_url_that_is_none_is_named_by_its_place_and_not_shown(refused):
+    with dagster_instance(refused) as instance:
+        failed = failed_checks(instance, instance.get_runs()[0].run_id)
+    with pytest.raises(UsageProblem, match=r"Entry 2 of TRACECORE_NOTIFY is no URL that Apprise knows") as problem:
+        notify(["json://127.0.0.1:9/x", "nonsense-with-a-password"], "build/one", failed)
+    assert "password" not in str(problem.value)
+
+
+def test_nobody_is_told_where_nobody_asked(refused, monkeypatch):
+    monkeypatch.delenv(ENV_NOTIFY, raising=False)
+    with dagster_instance(refused) as instance:
+        assert tick(instance, "[0, []]")[0] == "TRACECORE_NOTIFY names nobody to tell."
+    assert failed_checks_sensor().default_status is dg.DefaultSensorStatus.STOPPED
