@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := $(sort $(wildcard plugins/*/pyproject.toml))
+# The template is copied by `tracecore plugins new`, never installed.
+PLUGINS := $(sort $(filter-out plugins/_template/pyproject.toml,$(wildcard plugins/*/pyproject.toml)))
 export TRACECORE_HOME ?= $(CURDIR)/.tracecore
 
 .PHONY: setup demo test ui serve lint bench clean

@@ -1,12 +1,13 @@
 """`python -m benchmarks.determinism`: is the same seed the same bytes? Each seed's program is built twice, in two workspaces at different paths.
 
-Writes a picture, a row a seed and a column an artifact from drives to ONNX, and exits with 1 where a digest differs, or where two seeds share one that
-chance should have made different.
+Writes a picture, a row a seed and a column an artifact from drives to ONNX, and exits with 1 where a digest differs, or where two seeds share one
+that chance should have made different.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def differences(found: Mapping[int, Sequence[Mapping[str, str]]]) -> list[str]:
     for seed, (one, other) in found.items():
         wrong += [f"seed {seed}: {name} differs" for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]
     seeds = list(found)
-    for one, other in zip(seeds, seeds[1:], strict=False):
+    for one, other in itertools.pairwise(seeds):
         shared = {name for name, digest in found[one][0].items() if name.startswith(SEEDED) and found[other][0].get(name) == digest}
         wrong += [f"seeds {one} and {other}: {name} is the same" for name in sorted(shared)]
     return wrong

@@ -1,4 +1,7 @@
-"""A detector small enough to know by heart: it sees one thing, the box around the bright pixels, as a real ONNX graph."""
+"""A detector small enough to know by heart: it sees one thing, the box around the bright pixels, as a real ONNX graph.
+
+With three heads it also says that the way bends to where the box begins, and takes the color of the upper left corner for the light.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 CLASSES = ("car", "pedestrian", "sign")
+AHEAD = (5, 10, 20)
+STATES = ("none", "red", "yellow", "green")
+THREE_HEADS = {
+    "heads": {"obstacles": {"classes": list(CLASSES)}, "path": {"ahead_m": list(AHEAD)}, "light": {"states": list(STATES)}},
+    "outputs": ["boxes", "scores", "classes", "path", "light"],
+}
+"""What config.json says beside, of a detector with three heads: `write_detector(folder, **THREE_HEADS)`."""
 
 
 def config(height: int = 32, width: int = 48) -> dict[str, Any]:
@@ -25,7 +35,8 @@ def write_detector(
     """Write model.onnx and config.json.
 
     The box is the smallest around all pixels brighter than 0.8; it is given once for each score, as that class. A frame without such pixels gets the
-    scores all the same, and the box of the whole picture.
+    scores all the same, and the box of the whole picture. With `outputs=` of three heads the path lies, at x m ahead, x * (0.5 - left edge of the
+    box / width) m to the left, and the light is that of the corner's color (black: none).
     """
     folder.mkdir(parents=True, exist_ok=True)
     said = config() | changes
@@ -66,15 +77,21 @@ def write_detector(
         "given_scores": np.array([scores], np.float32),
         "given_classes": np.array([classes], np.int64),
     }
+    outputs = [
+        helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, count, 4]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, count]),
+        helper.make_tensor_value_info("classes", TensorProto.INT64, [batch, count]),
+    ]
+    if "light" in said.get("outputs", ()):
+        more, further = _two_heads(width)
+        nodes, constants = nodes + more, constants | further
+        outputs.append(helper.make_tensor_value_info("path", TensorProto.FLOAT, [batch, len(AHEAD)]))
+        outputs.append(helper.make_tensor_value_info("light", TensorProto.FLOAT, [batch, len(STATES)]))
     graph = helper.make_graph(
         nodes,
         "bright-box",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, height, width])],
-        [
-            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, [batch, count, 4]),
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, count]),
-            helper.make_tensor_value_info("classes", TensorProto.INT64, [batch, count]),
-        ],
+        outputs,
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
@@ -82,3 +99,30 @@ def write_detector(
     (folder / "model.onnx").write_bytes(model.SerializeToString(deterministic=True))
     (folder / "config.json").write_text(json.dumps(said), encoding="utf-8")
     return folder
+
+
+def _two_heads(width: int) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    """Give the nodes and constants of the heads for path and light."""
+    nodes = [
+        helper.make_node("Cast", ["x_first"], ["left_edge"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["left_edge", "per_px"], ["left_share"]),
+        helper.make_node("Sub", ["half", "left_share"], ["to_the_left"]),
+        helper.make_node("Mul", ["to_the_left", "ahead"], ["path"]),
+        helper.make_node("Slice", ["image", "from_corner", "to_corner", "corner_axes"], ["corner"]),
+        helper.make_node("Flatten", ["corner"], ["color"], axis=1),
+        helper.make_node("MatMul", ["color", "of_color"], ["by_color"]),
+        helper.make_node("Add", ["by_color", "at_black"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["light"], axis=1),
+    ]
+    constants = {
+        "per_px": np.array(1 / width, np.float32),
+        "half": np.array(0.5, np.float32),
+        "ahead": np.array([AHEAD], np.float32),
+        "from_corner": np.array([0, 0], np.int64),
+        "to_corner": np.array([1, 1], np.int64),
+        "corner_axes": np.array([2, 3], np.int64),
+        # rows: red, green, blue of the corner; columns: STATES
+        "of_color": np.array([[0, 10, 10, -10], [0, -10, 10, 10], [0, 0, 0, 0]], np.float32),
+        "at_black": np.array([[2.5, 0, -12.5, 0]], np.float32),
+    }
+    return nodes, constants

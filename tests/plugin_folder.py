@@ -10,7 +10,7 @@ from textwrap import dedent
 
 
 def write_distribution(
-    folder: Path, name: str, source: str, *, version: str = "1.0", requires: tuple[str, ...] = (), module: str | None = None
+    folder: Path, name: str, source: str, *, version: str = "1.0", requires: tuple[str, ...] = (), module: str | None = None, readme: str = ""
 ) -> Path:
     """Write a distribution as an installer leaves it; its entry point in group `tracecore` is `name`, its module `<name>_plugin`.
 
@@ -21,6 +21,7 @@ def write_distribution(
         version: of the distribution.
         requires: requirement lines.
         module: another module name.
+        readme: its long description.
     """
     folder.mkdir(parents=True, exist_ok=True)
     module = module or f"{name.replace('-', '_')}_plugin"
@@ -28,7 +29,7 @@ def write_distribution(
     head = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     files = {
         f"{module}.py": dedent(source),
-        f"{info}/METADATA": "\n".join([*head, *(f"Requires-Dist: {each}" for each in requires), ""]),
+        f"{info}/METADATA": "\n".join([*head, *(f"Requires-Dist: {each}" for each in requires), *(["", readme] if readme else []), ""]),
         f"{info}/entry_points.txt": f"[tracecore]\n{name} = {module}\n",
         f"{info}/INSTALLER": "hand\n",
         f"{info}/direct_url.json": f'{{"url": "file://{folder}", "dir_info": {{}}}}',

@@ -118,6 +118,13 @@ class World:
         labels = artifact("label_batch", "demo.labels", "boxes", unknowns=(Unknown("labeler", "the file names none"),))
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels}, more_inputs=[RunInput("label_file", file)])
 
+    def campaign(self, *labelers: str, content: str = "campaign", **facet: Any) -> Artifact:
+        """Labels that people made, who are named by pseudonym; they take the place of the imported ones."""
+        said = {"boxes": 12, "frames": 2, "categories": {"car": 12}, "labelers": list(labelers), "guidelines": ["v3"], **facet}
+        labels = artifact("label_batch", "demo.labels", content, facets={"tracecore_labels": said})
+        self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels})
+        return labels
+
     def train(self, content: str = "weights", *, epochs: int = 1) -> None:
         model = artifact("model", "demo.model", content, facets={"tracecore_training": {"epochs": epochs}})
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})

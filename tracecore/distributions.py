@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 from tracecore_schemas.canonical import JSON, digest_json
 
-__all__ = ["FileRecord", "closure_digest", "distribution_digest", "installed", "package_folders", "source_digest"]
+__all__ = ["FileRecord", "closure_digest", "distribution_digest", "installed", "package_folders", "project_folder", "source_digest"]
 
 FileRecord = tuple[str, str, int]
 """(POSIX path inside site-packages, SHA-256 hex, size in bytes)."""
@@ -49,7 +49,7 @@ def _is_source(relative: str) -> bool:
     return not relative.endswith(_BYTE_CODE) and "__pycache__" not in parts and not any(part.startswith(".") for part in parts)
 
 
-def _editable_folder(distribution: metadata.Distribution) -> Path | None:
+def project_folder(distribution: metadata.Distribution) -> Path | None:
     """Give the project folder of an editable installation (PEP 610), None for an ordinary one."""
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
@@ -97,7 +97,7 @@ def _hatch_packages(project: Path) -> set[str]:
 
 def package_folders(distribution: metadata.Distribution) -> list[Path]:
     """Find where an editable distribution's packages (folders) and single modules (files) lie, without importing them; none for an ordinary one."""
-    project = _editable_folder(distribution)
+    project = project_folder(distribution)
     found: dict[str, Path] = {}
     for name in _top_level(distribution, project) if project is not None else ():
         try:
@@ -149,7 +149,7 @@ def source_digest(name: str) -> str:
         name: normalized name of an installed distribution.
     """
     distribution = installed()[name]
-    return _digest(_from_site_packages(distribution) if _editable_folder(distribution) is None else _from_sources(distribution))
+    return _digest(_from_site_packages(distribution) if project_folder(distribution) is None else _from_sources(distribution))
 
 
 @cache
@@ -160,7 +160,7 @@ def distribution_digest(name: str) -> str:
         name: normalized name of an installed distribution.
     """
     distribution = installed()[name]
-    return _digest(_from_record(distribution) if _editable_folder(distribution) is None else _from_sources(distribution))
+    return _digest(_from_record(distribution) if project_folder(distribution) is None else _from_sources(distribution))
 
 
 def _requirements(name: str, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:

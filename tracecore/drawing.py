@@ -17,6 +17,7 @@ __all__ = ["Drawn", "Line", "Mark", "color_of", "contact_sheet", "draw_tile", "s
 
 _PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#46f0f0", "#f032e6", "#bcf60c")
 _GAP, _CAPTION = 4, 16
+_ENLARGED = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,18 @@ def draw_tile(drawn: Drawn, width: int = 320) -> Image | None:
         return None
     scale = width / image.width
     height = max(1, round(image.height * scale))
-    tile = Image.new("RGB", (width, height + (_CAPTION if drawn.caption else 0)), "white")
-    tile.paste(image.resize((width, height)), (0, 0))
-    pen = Draw(tile)
+    picture = image.resize((width, height))
+    pen = Draw(picture)
     _draw_lines(pen, drawn.lines, scale)
     _draw_marks(pen, drawn.marks, scale)
     for row, (text, color) in enumerate(drawn.notes):
         pen.text((4, 3 + 12 * row), text, fill=color, stroke_width=1, stroke_fill="black")
-    if drawn.caption:
-        pen.text((2, height + 2), drawn.caption, fill="black")
+    if not drawn.caption:
+        return picture
+    # Pasted when all is drawn: what reaches beyond the picture must not cover the caption.
+    tile = Image.new("RGB", (width, height + _CAPTION), "white")
+    tile.paste(picture, (0, 0))
+    Draw(tile).text((2, height + 2), drawn.caption, fill="black")
     return tile
 
 
@@ -111,7 +115,10 @@ def _draw_lines(pen: ImageDraw, lines: Sequence[Line], scale: float) -> None:
     for line in lines:
         points = [(u * scale, v * scale) for u, v in line.points]
         if line.dots:
-            pen.point(points, fill=line.color)
+            # In an enlarged picture a single pixel is too small to be seen.
+            half = 1 if scale >= _ENLARGED else 0
+            for u, v in points:
+                pen.rectangle((u - half, v - half, u + half, v + half), fill=line.color)
         elif len(points) > 1:
             pen.line(points, fill=line.color, width=2)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import rfc8785
 from pydantic import BaseModel, ValidationError
@@ -41,11 +41,29 @@ def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: st
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known_inside = _names_inside(model, first["loc"][:-1])
+            raise UsageProblem(f"Unknown parameter '{name}' {where}. {suggestion(str(first['loc'][-1]), known_inside)}") from error
         if first["type"] == "missing":
             raise UsageProblem(f"The parameter '{name}' {where} is missing.") from error
         shown = f"Parameter '{name}'" if name else "The parameters"
         reason = first["msg"].removeprefix("Value error, ")
         raise UsageProblem(f"{shown} {where}: {reason[:1].lower() + reason[1:]}, found {first['input']!r}.") from error
+
+
+def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
+    """Give the names that a block of parameters inside others has, by its place; none where it is no block."""
+    blocks: list[type[BaseModel]] = [model]
+    for name in place:
+        if isinstance(name, str):
+            blocks = [inside for block in blocks if name in block.model_fields for inside in _blocks_of(block.model_fields[name].annotation)]
+    return {name for block in blocks for name in block.model_fields}
+
+
+def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [block for part in get_args(annotation) for block in _blocks_of(part)]
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:

@@ -40,10 +40,16 @@ def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]
     Raises:
         UsageProblem: a path that is not there, or a folder or glob without any such file; it is named.
     """
-    found: dict[Path, Path] = {}
+    return [path for path, _ in _find(port, params, base)]
+
+
+def _find(port: Files, params: Mapping[str, Any], base: Path) -> list[tuple[Path, str]]:
+    """Give the files and what they are called."""
+    found: dict[Path, tuple[Path, str]] = {}
     for text in _paths(params.get(port.param), port):
-        for path in _expand(text, port, base):
-            found.setdefault(path.resolve(), path)
+        for path, folder in _expand(text, port, base):
+            name = path.name if folder is None or not port.nested else Path(folder.resolve().name, path.relative_to(folder)).as_posix()
+            found.setdefault(path.resolve(), (path, name))
     if not found and not port.optional:
         raise UsageProblem(f"The parameter '{port.param}' names no {port.note}: give files, folders or globs.")
     return list(found.values())
@@ -58,26 +64,27 @@ def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> list[Sou
     Raises:
         UsageProblem: as `find_files`, or a file that can't be read.
     """
-    return sorted((_source(path, port) for path in find_files(port, params, base)), key=lambda file: (file.name, file.digest))
+    return sorted((_source(path, name, port) for path, name in _find(port, params, base)), key=lambda file: (file.name, file.digest))
 
 
-def _expand(text: str, port: Files, base: Path) -> Iterator[Path]:
+def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Give each file with the folder it was found in, None where it was named outright."""
     path = base / Path(text).expanduser()
     if path.is_file():
-        yield path
+        yield path, None
     elif path.is_dir():
         inside = [each for each in sorted(path.rglob("*")) if _fits(each, path, port)]
-        if not inside and not port.optional:
+        if not inside:
             raise UsageProblem(f"The folder '{path}' holds no {port.note} ({', '.join(port.suffixes)}).")
-        yield from inside
+        yield from ((each, path) for each in inside)
     elif any(character in text for character in _GLOB):
         pattern = Path(text).expanduser()
         start = Path(pattern.anchor) if pattern.is_absolute() else base
         matched = sorted(start.glob(str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern)))
-        files = [each for each in matched if each.is_file()]
+        files: list[tuple[Path, Path | None]] = [(each, None) for each in matched if each.is_file()]
         for folder in (each for each in matched if each.is_dir()):
-            files.extend(each for each in sorted(folder.rglob("*")) if _fits(each, folder, port))
-        if not files and not port.optional:
+            files.extend((each, folder) for each in sorted(folder.rglob("*")) if _fits(each, folder, port))
+        if not files:
             raise UsageProblem(f"No {port.note} matches '{path}'.")
         yield from files
     else:
@@ -86,11 +93,16 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[Path]:
 
 def _fits(path: Path, folder: Path, port: Files) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.is_file() and path.suffix.lower() in {suffix.lower() for suffix in port.suffixes}
+    return not hidden and path.is_file() and any(_meant(path, suffix) for suffix in port.suffixes)
 
 
-def _source(path: Path, port: Files) -> SourceFile:
+def _meant(path: Path, suffix: str) -> bool:
+    """Whether a path has a suffix or a whole name, or matches a pattern of its last parts."""
+    return path.match(suffix) if "*" in suffix else suffix.lower() in (path.suffix.lower(), path.name.lower())
+
+
+def _source(path: Path, name: str, port: Files) -> SourceFile:
     try:
-        return SourceFile(path=path.absolute(), name=path.name, digest=digest_file(path), size_bytes=path.stat().st_size)
+        return SourceFile(path=path.absolute(), name=name, digest=digest_file(path), size_bytes=path.stat().st_size)
     except OSError as error:
         raise UsageProblem(f"The {port.note} '{path}' can't be read: {(error.strerror or str(error)).lower()}.") from error

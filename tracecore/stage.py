@@ -80,16 +80,20 @@ class Files(Port):
 
     Args:
         param: the parameter that holds their paths: a list of files, folders and globs, relative to the program's file.
-        suffixes: which files of a folder are meant (`.mcap`); a file named outright is always taken.
+        suffixes: which files of a folder are meant: suffixes (`.mcap`), whole names (`metadata.yaml`), patterns of a path's last parts
+            (`calib/*.txt`); a file named outright is always taken.
         note: what they are, in words (`drive file`).
-        optional: whether there may be none.
+        optional: whether no path need be given; a folder or glob that is given must hold such a file all the same.
+        nested: whether files are called by their place in the folder they were found in, its own name first (`set/train/images/7.jpg`): for data
+            to which folders mean something. The names are part of the staleness key.
     """
 
-    def __init__(self, param: str, *, suffixes: Sequence[str], note: str, optional: bool = False) -> None:
+    def __init__(self, param: str, *, suffixes: Sequence[str], note: str, optional: bool = False, nested: bool = False) -> None:
         self.param = param
         self.suffixes = tuple(suffixes)
         self.note = note
         self.optional = optional
+        self.nested = nested
 
 
 @dataclass(frozen=True, slots=True)

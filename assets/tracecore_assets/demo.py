@@ -1,4 +1,4 @@
-"""`make demo`: the main job from nothing: drives are drawn, the reference program makes a vehicle build of them, and its trace is shown.
+"""`make demo`: the main job from nothing: a world drives, the reference program makes a vehicle build of it, and its trace is shown.
 
 `python -m tracecore_assets.demo`; everything goes into the workspace that `TRACECORE_HOME` names, else `./.tracecore`.
 """
@@ -31,12 +31,8 @@ def main() -> None:
     """Run the demo."""
     began = time.monotonic()
     root = Workspace.locate()
-    drawn = _short(root / "demo")
-    if not (root / "demo" / "labels.coco.json").exists():
-        _command("draw-drives", drawn)
     options = ["--workspace", _short(root)]
-    files = ["--drives", drawn, "--labels", f"{drawn}/labels.coco.json"]
-    _command("build", BUILD, "--program", "reference", *files, "--approver", "demo", *options)
+    _command("build", BUILD, "--program", "reference", "--approver", "demo", *options)
     _command("trace", f"build/{BUILD}", *options)
     print(_next(_short(root), time.monotonic() - began), flush=True)  # noqa: T201  # the demo's last words
 
@@ -51,11 +47,13 @@ def _next(workspace: str, seconds: float) -> str:
     tracecore = _short(python.with_name("tracecore"))
     return f"""
 build/{BUILD} was made in {seconds:.0f} s. What to open next:
-  make ui                                     its assets, checks and pictures on Dagster's page
+  make ui                                     its assets, checks, curves and pictures on Dagster's page
   make serve                                  the audit server: ask for its trace by GraphQL
+  {tracecore} look event_set/reference.kpis.events --workspace {workspace}                the mistakes, drawn
+  {tracecore} query "SELECT category, count(*) AS n FROM kpis_events GROUP BY ALL" --workspace {workspace}
   {tracecore} verify build/{BUILD} --workspace {workspace}
-  {tracecore} show model/reference.model --workspace {workspace}
-  {tracecore} build NAME --program recorded --drives PATH --labels PATH --approver WHO     the same with your own drives"""
+  docs/loop.md                                the whole loop, step by step
+  {tracecore} build NAME --program recorded --drives PATH --labels PATH --approver WHO     a build of your own drives"""
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from tracecore.errors import RunFailed, UsageProblem
 from tracecore.gate import GateEvidence
 from tracecore.host import PluginHost
 from tracecore.suggest import suggestion
+from tracecore_assets.earlier import EarlierBuild, kpi_values, less_is_better
 from tracecore_assets.program import GateSpec, Release
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.run import Artifact
@@ -16,6 +17,7 @@ from tracecore_schemas.run import Artifact
 __all__ = ["collect_kpis", "evaluate_gates", "needs_unknowns"]
 
 _SHOWN = 3  # offending things named in a sentence; all of them stand in the record
+_SAME = 1e-12  # 0.60 - 0.58 is a little more than 0.02 in binary figures
 
 
 def needs_unknowns(release: Release) -> bool:
@@ -24,31 +26,27 @@ def needs_unknowns(release: Release) -> bool:
 
 
 def collect_kpis(artifacts: Mapping[str, Artifact]) -> dict[str, float]:
-    """Collect the KPIs of all reports, by their names and by `<asset>.<name>`.
-
-    A name to which two reports give different values stands only under the latter: a gate must not pass by the wrong one.
-    """
-    plain: dict[str, set[float]] = {}
-    qualified: dict[str, float] = {}
-    for role, artifact in artifacts.items():
-        facet = artifact.facets.get("tracecore_kpis")
-        values = facet.get("values") if isinstance(facet, Mapping) else None
-        for name, value in (values if isinstance(values, Mapping) else {}).items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                plain.setdefault(name, set()).add(float(value))
-                qualified[f"{role.partition('.')[0]}.{name}"] = float(value)
-    return qualified | {name: next(iter(values)) for name, values in plain.items() if len(values) == 1}
+    """Collect the KPIs of all reports among artifacts by role; see `kpi_values`."""
+    return kpi_values({role: artifact.facets for role, artifact in artifacts.items()})
 
 
-def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -> tuple[GateOutcome, ...]:
+def evaluate_gates(
+    release: Release, evidence: GateEvidence, host: PluginHost, earlier: Callable[[], EarlierBuild] = EarlierBuild
+) -> tuple[GateOutcome, ...]:
     """Judge every gate of a release, failed ones too: whoever repairs a build wants to see them all.
+
+    Args:
+        release: the gates.
+        evidence: all they may look at.
+        host: knows the plugins' gates.
+        earlier: gives the build before; asked where a gate compares with it.
 
     Raises:
         RunFailed: a plugin's gate raised.
     """
     judge: dict[str, Callable[[GateSpec], GateOutcome]] = {
         "check": lambda gate: _check(gate, evidence),
-        "kpi": lambda gate: _kpi(gate, evidence),
+        "kpi": lambda gate: _kpi(gate, evidence, earlier),
         "unknowns": lambda gate: _unknowns(gate, evidence),
         "gate": lambda gate: _plugin(gate, evidence, host),
     }
@@ -70,9 +68,8 @@ def _check(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
     )
 
 
-def _kpi(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
-    least, most = gate.requirement.get("min"), gate.requirement.get("max")
-    bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
+def _kpi(gate: GateSpec, evidence: GateEvidence, earlier: Callable[[], EarlierBuild]) -> GateOutcome:
+    least, most, most_worse = (gate.requirement.get(key) for key in ("min", "max", "max_drop"))
     measured = evidence.kpis.get(gate.subject)
     required = dict(gate.requirement)
     if measured is None:
@@ -81,8 +78,25 @@ def _kpi(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
             gate.name, passed=False, waived=False, measured=None, required=required, message=f"no report has the KPI {gate.subject}. {offer}"
         )
     passed = (least is None or measured >= least) and (most is None or measured <= most)
-    message = f"{gate.subject} is {measured:.4g}; required: {bounds}"
+    bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
+    message = f"{gate.subject} is {measured:.4g}" + (f"; required: {bounds}" if bounds else "")
+    if most_worse is not None:
+        no_worse, compared = _compared(gate.subject, measured, most_worse, evidence, earlier())
+        passed, message = passed and no_worse, f"{message}; {compared}"
     return GateOutcome(gate.name, passed, waived=False, measured=measured, required=required, message=message)
+
+
+def _compared(kpi: str, measured: float, most: float, evidence: GateEvidence, earlier: EarlierBuild) -> tuple[bool, str]:
+    """Compare a KPI with the build before; where there is nothing to compare with, that is said, and nothing is worse."""
+    before = earlier.kpis.get(kpi)
+    if earlier.name is None:
+        return True, "there is no earlier build of this program to compare with"
+    if before is None:
+        return True, f"build/{earlier.name} before has no {kpi} to compare with"
+    less = less_is_better(kpi, {role: artifact.facets for role, artifact in evidence.artifacts.items()})
+    worse = measured - before if less else before - measured
+    by = f"{abs(worse):.4g} {'worse' if worse > 0 else 'better'} than" if worse else "the same as"
+    return worse <= most + _SAME, f"{by} in build/{earlier.name} before ({before:.4g}); required: at most {most:g} worse"
 
 
 def _unknowns(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:

@@ -16,6 +16,7 @@ __all__ = ["program_file"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAME = {"type": "string", "minLength": 1}
+_BOUNDS = {"min": {"type": "number"}, "max": {"type": "number"}, "max_drop": {"type": "number", "minimum": 0}}
 
 
 def program_file() -> dict[str, Any]:
@@ -27,7 +28,7 @@ def program_file() -> dict[str, Any]:
         "description": (GateSpec.__doc__ or "").partition("\n")[0],
         "oneOf": [
             _gate("check", _NAME),
-            {**_gate("kpi", _NAME, min={"type": "number"}, max={"type": "number"}), "anyOf": [{"required": ["min"]}, {"required": ["max"]}]},
+            {**_gate("kpi", _NAME, **_BOUNDS), "anyOf": [{"required": [bound]} for bound in _BOUNDS]},
             _gate("unknowns", {"const": "none"}),
             {**_gate("gate", _NAME), "additionalProperties": True},
         ],

@@ -19,7 +19,7 @@ __all__ = ["artifact_metadata"]
 
 _MAX_FACET = 20_000  # bytes of one facet's JSON in the event log
 _MAX_ROWS = 100
-_MAX_PLOTS = 4
+_MAX_PLOTS = 6
 _MAX_READ = 4 << 30  # bytes of a table that is opened for sample pictures
 _PAGES = ("report.md", "README.md")
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -76,7 +76,11 @@ def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
         return {}, {}
     given = facet.get("baseline")
     baseline = given if isinstance(given, Mapping) else {}
-    rows = [{"kpi": name, "value": _number(value), "baseline": _number(baseline.get(name))} for name, value in values.items()]
+    intervals = facet.get("intervals")
+    rows = [
+        {"kpi": name, "value": _number(value), **_interval(name, intervals), "baseline": _number(baseline.get(name))}
+        for name, value in values.items()
+    ]
     numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float) and name.count(".") < 2}
     plotted = {f"kpi/{name}": dg.MetadataValue.float(value) for name, value in numbers.items()}
     return {"kpis": _table(rows)}, plotted
@@ -84,6 +88,14 @@ def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
 
 def _number(value: JSON) -> str:
     return f"{value:.4f}" if isinstance(value, int | float) and not isinstance(value, bool) else "-"
+
+
+def _interval(name: str, intervals: JSON) -> dict[str, str]:
+    """Give the column of confidence intervals, where a report has any."""
+    if not isinstance(intervals, Mapping) or not intervals:
+        return {}
+    bounds = intervals.get(name)
+    return {"95 % interval": " to ".join(map(_number, bounds)) if isinstance(bounds, Sequence) and not isinstance(bounds, str) else "-"}
 
 
 def _facets(artifact: Artifact) -> Metadata:
@@ -115,7 +127,9 @@ def _of_directory(folder: Path) -> Metadata:
     shown: Metadata = {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
     page = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
     if page is not None and page.stat().st_size <= _MAX_FACET:
-        shown["page"] = dg.MetadataValue.md(page.read_text(encoding="utf-8", errors="replace"))
+        # Its pictures stand beside it as plots: their paths mean nothing here.
+        lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
+        shown["page"] = dg.MetadataValue.md("\n".join(line for line in lines if not line.startswith("![")))
     curves = read_curves(folder)
     if curves is None:
         return shown

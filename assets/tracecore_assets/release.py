@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.gate import GateEvidence
 from tracecore.observe import BuildSummary, GateSummary
+from tracecore_assets.earlier import earlier_build
 from tracecore_assets.gates import collect_kpis, evaluate_gates, needs_unknowns
 from tracecore_assets.waivers import WaiverText, read_waivers, waive
 from tracecore_assets.wiring import WiredProgram
@@ -75,7 +76,8 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     )
     unknowns = session.unknowns() if needs_unknowns(release_section) else ()
     evidence = GateEvidence({role: artifact for role, (artifact, _) in artifacts.items()}, checks, collect_kpis(_only(artifacts)), unknowns)
-    gates, waivers = waive(evaluate_gates(release_section, evidence, session.host), request.waivers)
+    judged = evaluate_gates(release_section, evidence, session.host, lambda: earlier_build(session.record, session.wired.program.name, request.name))
+    gates, waivers = waive(judged, request.waivers)
     session.gates = gates
     failed = [gate for gate in gates if not gate.passed and not gate.waived]
     if failed:

@@ -65,7 +65,7 @@ class Limits:
 
 DEFAULT_LIMITS = Limits()
 
-ROOT_COST = {"trace": 1_000, "impact": 1_000, "artifact": 50, "run": 50, "build": 20, "builds": 20, "plugins": 200}
+ROOT_COST = {"trace": 1_000, "impact": 1_000, "artifact": 50, "run": 50, "bug": 20, "build": 20, "builds": 20, "plugins": 200}
 """What a field of the root costs beside what is selected below it: a trace walks the whole graph behind a build."""
 
 DEFAULT_PAGE = 50

@@ -11,6 +11,7 @@ import strawberry
 from strawberry.types import Info
 
 from tracecore.errors import TracecoreError, UsageProblem
+from tracecore_graphql.bug_types import Bug, bug_of
 from tracecore_graphql.build_types import Build, Plugin, build_of
 from tracecore_graphql.connections import Connection, paginate
 from tracecore_graphql.described import output_type, question
@@ -99,6 +100,12 @@ class Query:
     def impact(self, info: Info[Asked, None], ref: RefText) -> Trace | None:
         """Everything that a ref reached."""
         return trace_answer(info.context.in_time().impact(ref))
+
+    @question
+    def bug(self, info: Info[Asked, None], id: strawberry.ID) -> Bug | None:  # noqa: A002  # the contract names the argument so
+        """One reported bug by its id (or `bug/<id>`), or null."""
+        found = info.context.in_time().bug(id)
+        return None if found is None else bug_of(found)
 
     @question
     def plugins(self, info: Info[Asked, None], first: First = DEFAULT_PAGE, after: After = None) -> Connection[Plugin]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from tracecore_schemas.bug import Bug
 from tracecore_schemas.build import SealedBuild
 
 __all__ = ["AuditSource"]
@@ -24,6 +25,9 @@ class AuditSource(Protocol):
 
     def build(self, name: str) -> SealedBuild | None:
         """Give one sealed build by its name."""
+
+    def bug(self, identity: str) -> Bug | None:
+        """Give one reported bug by its id."""
 
     def plugins(self) -> Sequence[Mapping[str, Any]]:
         """Give the plugins that recorded runs ran: entry_point, distribution, version, source_digest, closure_digest, stages, runs."""

@@ -42,7 +42,7 @@ class UnknownFact:
 
 @output_type
 class TraceNode:
-    """One artifact version. `ref` is always whole; `digest` is null for datasets of other producers."""
+    """One artifact version. `ref` is always whole; `digest` is null for datasets of other producers, bugs and labelers."""
 
     ref: str
     kind: str

@@ -14,7 +14,7 @@ from tracecore_schemas.canonical import JSON, is_digest
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, FieldSpec, Origin, RunInput, Unknown
 
-__all__ = ["STANDARD", "artifact_from", "checked_inputs", "input_dataset", "output_dataset"]
+__all__ = ["STANDARD", "artifact_from", "checked_inputs", "input_dataset", "named_input", "named_output", "output_dataset"]
 
 STANDARD = frozenset({"schema", "version", "symlinks", "tracecore_artifact", "tracecore_origin", "tracecore_unknowns"})
 """Dataset facets that carry the fields of an `Artifact`; all others are its `facets`."""
@@ -34,6 +34,28 @@ def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
     port_facet = facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())
     home, name = _name(namespace, artifact)
     return OutputDataset(home, name, {"outputStatistics": statistics, "tracecore_port": port_facet}, facets=_described(artifact))
+
+
+def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
+    """Give an output that is known by its name alone and has no digest: a bug."""
+    from openlineage.client.event_v2 import OutputDataset
+
+    from tracecore_lineage import facets
+    from tracecore_lineage.events import producer
+
+    return OutputDataset(
+        namespace, ref, {"tracecore_port": facets.TracecorePortOutputDatasetFacet(port, None, producer=producer())}, facets=dict(described)
+    )
+
+
+def named_input(namespace: str, ref: str, role: str) -> Any:
+    """Give an input that is known by its name alone and has no digest: a bug."""
+    from openlineage.client.event_v2 import InputDataset
+
+    from tracecore_lineage import facets
+    from tracecore_lineage.events import producer
+
+    return InputDataset(namespace, ref, {"tracecore_port": facets.TracecorePortInputDatasetFacet(role, None, producer=producer())})
 
 
 def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any:

@@ -6,6 +6,7 @@ hand in is kept as it is, nulls included.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
@@ -36,6 +37,7 @@ from tracecore_schemas.run import Run as StageRun
 __all__ = ["EventMaker", "event_bytes", "producer"]
 
 _ENGINE = "tracecore"
+_BUG = re.compile(r"bug/[0-9a-f]{12}")
 
 
 @cache
@@ -104,7 +106,7 @@ class EventMaker:
             run,
             ended_at,
             further,
-            [datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)],
+            [*(datasets.input_dataset(self.namespace, item) for item in _with_program(run, inputs)), *self._named_inputs(run)],
             [datasets.output_dataset(self.namespace, port, artifact) for port, artifact in outputs.items()],
         )
 
@@ -167,13 +169,38 @@ class EventMaker:
         )
         return self.fact("environment", run_id, {"tracecore_environment": facet}, recorded_at)
 
-    def fact(self, verb: str, run_id: str, run_facets: Mapping[str, Any], at: datetime) -> tuple[bytes, bytes]:
-        """Give the START and COMPLETE of something that happened in the record itself: a run of job `tracecore.<verb>`."""
+    def fact(
+        self,
+        verb: str,
+        run_id: str,
+        run_facets: Mapping[str, Any],
+        at: datetime,
+        *,
+        inputs: Sequence[RunInput] = (),
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> tuple[bytes, bytes]:
+        """Give the START and COMPLETE of something that happened in the record itself: a run of job `tracecore.<verb>`.
+
+        Args:
+            verb: what happened.
+            run_id: of the run that stands for it.
+            run_facets: what it says of itself.
+            at: when.
+            inputs: the versions it is about.
+            outputs: dataset facets of what it made that has a name and no digest, by ref (`bug/<id>`).
+        """
         job = Job(self.namespace, f"tracecore.{verb}", {"jobType": _job_type(verb.upper())})
         common = {"processing_engine": _engine()}
         return (
             self.event(RunState.START, Run(run_id, dict(common)), job, at),
-            self.event(RunState.COMPLETE, Run(run_id, {**common, **run_facets}), job, at),
+            self.event(
+                RunState.COMPLETE,
+                Run(run_id, {**common, **run_facets}),
+                job,
+                at,
+                [datasets.input_dataset(self.namespace, item) for item in inputs],
+                [datasets.named_output(self.namespace, name, verb, described) for name, described in (outputs or {}).items()],
+            ),
         )
 
     def event(
@@ -189,6 +216,12 @@ class EventMaker:
         return event_bytes(
             RunEvent(eventTime=times.instant(at), producer=producer(), run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs))
         )
+
+    def _named_inputs(self, run: StageRun) -> list[InputDataset]:
+        """Give the bugs that a run's parameters name as its inputs: it was run because of them."""
+        given = ((role, value if isinstance(value, (list, tuple)) else [value]) for role, value in sorted(run.params.items()))
+        named = {(role, text) for role, values in given for text in values if isinstance(text, str) and _BUG.fullmatch(text)}
+        return [datasets.named_input(self.namespace, text, role) for role, text in sorted(named)]
 
     def _stage_event(
         self,

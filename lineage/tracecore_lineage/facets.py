@@ -19,6 +19,7 @@ __all__ = [
     "StageFacet",
     "TracecoreAbortRunFacet",
     "TracecoreArtifactDatasetFacet",
+    "TracecoreBugDatasetFacet",
     "TracecoreBuildRunFacet",
     "TracecoreCheckRunFacet",
     "TracecoreEnvironmentRunFacet",
@@ -132,6 +133,22 @@ class TracecoreKeyRunFacet(RunFacet):
     @staticmethod
     def _get_schema() -> str:
         return schema_url("tracecore_key")
+
+
+@attrs.define
+class TracecoreBugDatasetFacet(DatasetFacet):
+    """A perception bug as it was reported: what was seen, in which build, and the frames that show it."""
+
+    id: str
+    text: str
+    build: str | None
+    frames: list[str]
+    severity: str | None
+    reporter: str | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_bug")
 
 
 @attrs.define

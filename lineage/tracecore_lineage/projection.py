@@ -25,6 +25,8 @@ UNVERSIONED = "unversioned"
 _IMPORTED = "file"
 """Namespace of the files that our own runs take in from outside."""
 _FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
+_BY_NAME = frozenset({"bug"})
+"""Kinds of the workspace's own that have no versions: the name alone says which is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +70,18 @@ def dataset_ref(namespace: str, dataset: Mapping[str, Any], absent: str) -> Ref:
     """Give the whole ref of a dataset in an event.
 
     Args:
-        namespace: the workspace's own, where `kind/name` with a digest as its version is an artifact.
+        namespace: the workspace's own, where `kind/name` with a digest as its version is an artifact, and `bug/<id>` without one is a bug.
         dataset: an entry of inputs or outputs.
         absent: the version of a dataset that names none.
     """
     version = ((dataset.get("facets") or {}).get("version") or {}).get("datasetVersion")
-    if dataset["namespace"] == namespace and version is not None and is_digest(version):
+    if dataset["namespace"] == namespace and (version is None or is_digest(version)):
         try:
-            ref = parse_ref(f"{dataset['name']}@{version.removeprefix('sha256:')}")
+            ref = parse_ref(dataset["name"] if version is None else f"{dataset['name']}@{version.removeprefix('sha256:')}")
         except RefError:
             pass
         else:
-            if ref.is_artifact:
+            if ref.is_artifact if version is not None else ref.kind in _BY_NAME and ref.version is None:
                 return ref
     return parse_ref(external_ref(dataset["namespace"], dataset["name"], version or absent))
 

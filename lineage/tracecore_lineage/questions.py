@@ -10,10 +10,12 @@ from tracecore_schemas.build import SealedBuild, SealRequest
 from tracecore_schemas.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from tracecore_lineage.bugs import Reported
     from tracecore_lineage.recover import Recovered
     from tracecore_lineage.verification.findings import Verdict
+    from tracecore_schemas.bug import Bug
     from tracecore_schemas.run import Artifact
 
 __all__ = ["RecordQuestions"]
@@ -52,6 +54,22 @@ class RecordQuestions(RecordWriter):
         with self.database.read() as connection:
             return show(connection, ref, as_of=as_of, workspace=self.workspace)
 
+    def kpi_history(self, ref: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
+        """Give the KPIs of every version of a report, oldest first, with the builds sealed on each and the change since the one before.
+
+        Args:
+            ref: `kpi_report/<name>`.
+            kpis: only these names; all where there are none.
+            as_of: recorded time: the record as it stood then.
+
+        Raises:
+            UsageProblem: no such report or KPI, with the nearest right one.
+        """
+        from tracecore_lineage.queries.history import kpi_history
+
+        with self.database.read() as connection:
+            return kpi_history(connection, ref, kpis=kpis, as_of=as_of)
+
     def artifact(self, ref: str) -> Artifact:
         """Give one stored version by its ref (the newest of its name where the ref names none), as the store opens it.
 
@@ -86,6 +104,39 @@ class RecordQuestions(RecordWriter):
 
         with self.database.read() as connection:
             return find(connection, name)
+
+    def report_bug(
+        self, text: str, *, build: str | None = None, frames: Sequence[str] = (), severity: str | None = None, reporter: str | None = None
+    ) -> Reported:
+        """Record a perception bug, durably; the same report again gives the bug that is there.
+
+        Args:
+            text: what was seen.
+            build: name or ref of the build that it was seen in.
+            frames: refs of the frames that show it.
+            severity: `low`, `medium`, `high` or `critical`.
+            reporter: who reports it; the ledger gets a pseudonym.
+
+        Raises:
+            UsageProblem: no text, or a build or frame that the record does not know, with the nearest right one.
+        """
+        from tracecore_lineage.bugs import report
+
+        return report(self, text, build=build, frames=frames, severity=severity, reporter=reporter)
+
+    def bugs(self, *, build: str | None = None) -> list[Bug]:
+        """Give the reported bugs, newest first; with a build (name or ref) only those that were seen in it."""
+        from tracecore_lineage.queries.bugs import bugs
+
+        with self.database.read() as connection:
+            return bugs(connection, build=build)
+
+    def bug(self, identity: str) -> Bug | None:
+        """Give a bug by its id."""
+        from tracecore_lineage.queries.bugs import find
+
+        with self.database.read() as connection:
+            return find(connection, identity)
 
     def plugins(self) -> list[dict[str, Any]]:
         """Give the plugins that recorded runs ran, each version with its digests, its stages and the number of its runs."""

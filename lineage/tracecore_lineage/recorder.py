@@ -26,9 +26,10 @@ from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Environment,
 if TYPE_CHECKING:
     from tracecore_lineage.events import EventMaker
 
-__all__ = ["Position", "RecordWriter"]
+__all__ = ["ENVIRONMENTS", "Position", "RecordWriter"]
 
-_ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
+ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
+"""Namespace of the runs that record environments: one for each digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,31 @@ class RecordWriter:
             body = build(Position(head.size, head.root, note, connection))
             return None if body is None else self._append(connection, [body])[0]
 
+    def append_fact(
+        self,
+        connection: Connection,
+        verb: str,
+        at: datetime,
+        *,
+        inputs: Sequence[RunInput] = (),
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> str:
+        """Append what happened in the record itself, as a run of job `tracecore.<verb>`; the caller's writing transaction makes it durable.
+
+        Args:
+            connection: in a writing transaction.
+            verb: what happened.
+            at: when.
+            inputs: the versions it is about.
+            outputs: dataset facets of what it made that has a name and no digest, by ref (`bug/<id>`).
+
+        Returns:
+            The id of its run.
+        """
+        run_id = self.new_run_id()
+        self._append(connection, self.events.fact(verb, run_id, {}, at, inputs=inputs, outputs=outputs))
+        return run_id
+
     def append_signed(self, bodies: Sequence[bytes], key: PrivateKey) -> None:
         """Append events under a head that a given key signs: what a change of keys needs."""
         with self.database.write() as connection:
@@ -204,7 +230,7 @@ class RecordWriter:
     def _environment_events(self, connection: Connection, environment: Environment | None) -> tuple[bytes, ...]:
         if environment is None or environment.digest in self._environments:
             return ()
-        run_id = str(uuid.uuid5(_ENVIRONMENTS, environment.digest))  # one run for each digest, so that it is found again
+        run_id = str(uuid.uuid5(ENVIRONMENTS, environment.digest))  # one run for each digest, so that it is found again
         if lookup.ending(connection, run_id) is not None:
             return ()
         return self.events.environment(run_id, environment, datetime.now(UTC))

@@ -107,6 +107,7 @@ class FacetRow(SQLModel, table=True):
     """One facet that one event asserts of a subject: `run:<uuid>`, `job:<namespace>/<name>` or an artifact's whole ref."""
 
     __tablename__ = "catalog_facet"
+    __table_args__ = (Index("ix_catalog_facet_name", "name"),)  # which label batches there are, which runs a plugin ran: asked by name
 
     event_id: str = Field(primary_key=True, max_length=64)
     subject: str = Field(primary_key=True, index=True)

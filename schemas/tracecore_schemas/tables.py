@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["CALIBRATIONS", "DETECTIONS", "EVENTS", "FRAMES", "LABELS", "PARTITION", "POINTS_DTYPE", "SIGNALS", "SWEEPS", "describe"]
+__all__ = ["CALIBRATIONS", "CLUSTERS", "DETECTIONS", "EVENTS", "FRAMES", "LABELS", "PARTITION", "POINTS_DTYPE", "SIGNALS", "SWEEPS", "describe"]
 
 PARTITION = "drive"
 
@@ -174,6 +174,16 @@ CALIBRATIONS = pa.schema(
     ]
 )
 """One row a sensor's calibration, from a time on: how its frame lies in the vehicle's and how a camera projects."""
+
+CLUSTERS = pa.schema(
+    [
+        *EVENTS,
+        _field("cluster", pa.string(), "the cluster it is in, as files and requests name it; null where it is like too few others", nullable=True),
+        _field("cluster_name", pa.string(), "the cluster in words", nullable=True),
+        _field("cluster_rank", pa.int32(), "1 for the worst cluster", nullable=True),
+    ]
+)
+"""One row a mistake of the perception, with the cluster it is in."""
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:

@@ -29,7 +29,7 @@ class UnknownFact(TypedDict):
 
 
 class Node(TypedDict):
-    """One artifact version; `ref` is always whole, `digest` is null for externals."""
+    """One artifact version; `ref` is always whole, `digest` is null for externals, bugs and labelers."""
 
     ref: str
     kind: str

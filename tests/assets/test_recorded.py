@@ -38,6 +38,8 @@ def test_camvid_becomes_a_sealed_build_and_its_own_official_split_is_blocked(tmp
     assert {parse_ref(ref).segments[0].removeprefix("recorded.") for ref in answer.made} == {
         "drives.frames",
         "drives.signals",
+        "drives.sweeps",
+        "drives.calibrations",
         "labels",
         "training_set.train",
         "training_set.validation",
@@ -46,6 +48,7 @@ def test_camvid_becomes_a_sealed_build_and_its_own_official_split_is_blocked(tmp
         "engine",
         "kpis.report",
         "kpis.events",
+        "kpis.detections",
     }
     with Record.open(tmp_path / "ws") as record:
         trace = record.trace("build/camvid")
@@ -66,4 +69,4 @@ def test_camvid_becomes_a_sealed_build_and_its_own_official_split_is_blocked(tmp
     refused = caught.value.answer
     # The same drives and labels, another split: only that is made.
     assert {parse_ref(ref).segments[0] for ref in refused.made} == {"recorded.training_set.train", "recorded.training_set.validation"}
-    assert len(refused.reused) == 3
+    assert len(refused.reused) == 5

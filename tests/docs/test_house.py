@@ -12,7 +12,7 @@ from tracecore.host import PluginHost
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["schemas", "lineage", "assets", "graphql", "plugins", "tests", "benchmarks", "docs"]
-PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
+PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/[!_]*/pyproject.toml"))  # _template becomes a plugin when it is copied
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = sorted({path for pattern in ("*.md", "*/README.md", "docs/**/*.md", "plugins/*/README.md") for path in ROOT.glob(pattern)})
 
@@ -54,7 +54,8 @@ def test_the_list_of_plugins_names_everything_they_bring() -> None:
     host = PluginHost.load()
     ours = {plugin.name for plugin in PLUGINS}
     brought = {stage.name for stage in host.stages if stage.entry_point in ours}
-    brought |= {name for kind in (host.checks, host.gates) for name, registered in kind.items() if registered.entry_point in ours}
+    kinds = (host.checks, host.gates, host.exporters, host.importers)
+    brought |= {name for kind in kinds for name, registered in kind.items() if registered.entry_point in ours}
     brought |= set(host.commands)
     assert ours <= {plugin.entry_point for plugin in host.plugins}
     assert [name for name in sorted(brought | ours) if not re.search(rf"`{name}`|\[{name}\]", text)] == []

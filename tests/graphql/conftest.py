@@ -22,6 +22,9 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
     archive = artifact("dataset", "demo.archive", "big", size_bytes=HUGE, rows=HUGE)
     world.run("archive", StageKind.CURATE, [("frames", "drives.frames")], {"archive": archive}, version="0.2.0", params={"share": 0.25})
     world.check("archive", "not_empty", success=False, severity=Severity.BLOCKING)
+    labels = {"boxes": 1, "frames": 1, "categories": {}, "labelers": ["w1"]}
+    world.run("relabeled", StageKind.LABEL, outputs={"labels": artifact("label_batch", "demo.relabeled", "l", facets={"tracecore_labels": labels})})
+    world.record.report_bug("cyclist missed", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"], severity="high", reporter="Bo")
     with world.record as opened:
         yield opened
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -75,6 +76,23 @@ def test_impact_is_the_records_impact_and_so_is_a_forward_trace(record: Record) 
     assert any(node["ref"].startswith("build/demo@") for node in expected["nodes"])
 
 
+def test_a_bug_is_the_records_bug_by_its_id_or_ref(record: Record) -> None:
+    [bug] = record.bugs()
+    for identity in (bug.id, bug.ref):
+        assert snake(asked(record, "bug", id=identity)) == {**asdict(bug), "ref": bug.ref, "frames": list(bug.frames)}
+    assert asked(record, "bug", id="000000000000") is None
+    assert asked(record, "bug", id="no/such bug") is None
+
+
+def test_bugs_and_labelers_are_walked_as_every_node(record: Record) -> None:
+    [bug] = record.bugs()
+    assert without_note(snake(asked(record, "trace", ref=bug.ref))) == without_note(record.trace(bug.ref))
+    assert without_note(snake(asked(record, "impact", ref="labeler/w1"))) == without_note(record.impact("labeler/w1"))
+    node = asked(record, "trace", ref="labeler/w1")["nodes"][0]
+    assert (node["kind"], node["digest"], node["name"]) == ("labeler", None, "w1")
+    assert [entry["what"] for entry in asked(record, "trace", ref="build/demo")["later"]] == ["bug reported"]
+
+
 def test_a_build_comes_with_its_signed_statement(record: Record) -> None:
     sealed = record.build("demo")
     assert sealed
@@ -106,7 +124,7 @@ def test_plugins_are_those_that_recorded_runs_ran_each_version_by_itself(record:
         ("plugin/curate@0.1.0", 1, ["curate"]),
         ("plugin/curate@0.2.0", 1, ["curate"]),
         ("plugin/ingest@0.1.0", 3, ["ingest"]),
-        ("plugin/label@0.1.0", 1, ["label"]),
+        ("plugin/label@0.1.0", 2, ["label"]),
         ("plugin/train@0.1.0", 1, ["train"]),
     ]
 

@@ -395,7 +395,7 @@ def test_what_a_stage_was_given_can_not_change_the_record(world: World) -> None:
     from tracecore.context import RunContext
 
     task = world.task("training_set", "curate", "split", {"numbers": given(drives, "numbers")})
-    context = RunContext(task, world.executor._run(task, world.executor._prepare(task)), world.store, world.record, {}, None)
+    context = RunContext(task, world.executor._run(task, world.executor._prepare(task)), world.store, world.record, {}, None, world.base / "scratch")
     context.artifact(task.stage.stage_class.inputs()["numbers"]).facets["numbers_facet"]["count"] = 99
     assert artifact.facets["numbers_facet"] == {"count": 5}
     assert not hasattr(context.lineage, "complete")

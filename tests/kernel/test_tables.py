@@ -21,7 +21,7 @@ from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.run import Artifact
-from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
+from tracecore_schemas.tables import CALIBRATIONS, CLUSTERS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_any_delta_reader_reads_the_table(store: LocalStore) -> None:
     assert sum(row["num_records"] for row in pa.table(table.get_add_actions(flatten=True)).to_pylist()) == 6
 
 
-@pytest.mark.parametrize("schema", [FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS])
+@pytest.mark.parametrize("schema", [FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS, CLUSTERS])
 def test_an_empty_table_is_a_table(store: LocalStore, schema: pa.Schema) -> None:
     kept = put(store, schema.empty_table())
     assert kept.rows == 0

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_world import World
+from record_world import World, artifact
 from sqlalchemy import make_url, update
 
+from tracecore.errors import UsageProblem
 from tracecore_lineage import Record, ledger, outbox, times
 from tracecore_lineage.migrations.upgrade import differences, downgrade, upgrade
 from tracecore_lineage.tables import FACETS
+from tracecore_schemas.kinds import StageKind
 
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")  # pgserver falls back to a folder of its own
 
@@ -74,6 +76,26 @@ def test_every_question_is_answered_as_on_sqlite(world: World) -> None:
     with record.database.write() as connection:
         connection.execute(update(FACETS).values(value="forged"))
     assert {failure["what"] for failure in record.verify("build/demo")["failures"]} == {"catalog row changed: value"}
+
+
+def test_bugs_labelers_and_histories_are_answered_as_on_sqlite(world: World) -> None:
+    world.ingest("north")
+    world.campaign("w_1", "w%2")
+    report = artifact("kpi_report", "demo.kpis", "k", facets={"tracecore_kpis": {"values": {"map50": 0.4}, "baseline": {}}})
+    world.run("kpis", StageKind.EVALUATE, [("labels", "labels")], {"report": report})
+    world.made["model"], world.runs["model"] = report, world.runs["kpis"]
+    build = world.seal()
+    record = world.record
+    reported = record.report_bug("ghost brake", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"], reporter="Bo")
+    assert not record.report_bug("ghost brake", build="demo", frames=["frame/north/%2Fcamera%2Ffront%2Fimage/1500"]).new
+    assert record.bugs(build="demo") == [reported.bug]
+    for name in ("labeler/w_1", "labeler/w%252"):
+        assert [node["ref"] for node in record.impact(name)["nodes"]][:3] == [build.ref, name, world.made["labels"].ref]
+    with pytest.raises(UsageProblem, match="Did you mean 'labeler/w_1'"):
+        record.impact("labeler/wx1")
+    assert [entry["name"] for entry in record.trace("build/demo")["later"]] == [reported.bug.ref]
+    assert record.kpi_history("kpi_report/demo.kpis")["history"][0]["build"] == "demo"
+    assert record.replay(check=True) == []
 
 
 def test_several_writers_leave_no_hole(world: World) -> None:

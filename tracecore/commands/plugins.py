@@ -1,4 +1,4 @@
-"""`tracecore plugins list|show`: what is installed, and what is broken and why."""
+"""`tracecore plugins list|show|check|new`: what is installed, what is broken and why, whether a plugin conforms, and a new one to begin with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracecore.commands.plugins_check import check
+from tracecore.commands.plugins_new import new
 from tracecore.options import console, emit_json, json_option
 
 if TYPE_CHECKING:
@@ -17,12 +19,26 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.group("plugins", short_help="List the installed plugins, or show one.")
+_EXAMPLES = """
+\b
+Examples:
+  tracecore plugins list
+  tracecore plugins show curation
+  tracecore plugins new night --kind curate
+  tracecore plugins check night
+"""
+
+
+@click.group("plugins", short_help="List, show, check or begin plugins.", epilog=_EXAMPLES)
 def command() -> None:
-    """The installed plugins: what each brings, and which can't be used and why."""
+    """The installed plugins: what each brings, which can't be used and why, which keep the contract; and a new one to begin with."""
 
 
-@command.command("list", short_help="List every plugin, broken ones with their error.")
+command.add_command(check)
+command.add_command(new)
+
+
+@command.command("list", short_help="List every plugin, broken ones with their error.", epilog="\b\nExample:\n  tracecore plugins list --json")
 @json_option
 def list_plugins(*, as_json: bool) -> None:
     """List every installed plugin with its stages, checks and gates; a broken one with its error."""
@@ -35,7 +51,11 @@ def list_plugins(*, as_json: bool) -> None:
     _print(host)
 
 
-@command.command("show", short_help="Show one plugin: its stages with their parameters, inputs and outputs.")
+@command.command(
+    "show",
+    short_help="Show one plugin: its stages with their parameters, inputs and outputs.",
+    epilog="\b\nExample:\n  tracecore plugins show training",
+)
 @click.argument("name")
 @json_option
 def show(name: str, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ Examples:
   tracecore impact drive_log/0016E5
   tracecore impact dataset/demo.training_set.train@d09c41 --json
   tracecore impact plugin/training@0.1.0
+  tracecore impact labeler/w07
 """
 
 
@@ -29,7 +30,8 @@ Examples:
 def command(ref: str, depth: int | None, as_of: str | None, form: str, workspace: Path | None, as_json: bool) -> None:
     """Show everything that REF reached, builds first.
 
-    REF is a version (the newest without a digest), a run, a frame (followed through its drive) or a plugin (the runs that ran it).
+    REF is a version (the newest without a digest), a run, a frame (followed through its drive), a plugin (the runs that ran it) or a labeler (the
+    batches that they labeled).
     """
     from tracecore_lineage import Record
     from tracecore_lineage.rendering.diagram import dot, mermaid

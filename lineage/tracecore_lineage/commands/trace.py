@@ -34,8 +34,8 @@ def command(
 ) -> None:
     """Show the complete backward trace of REF: everything it was made from, over the exact versions that were read.
 
-    REF is a build (build/demo), a version (model/demo.model@41aa9e, the newest without a digest), a run (run/<uuid>) or a frame
-    (frame/<drive>/<sensor>/<ns>). A build is answered from the part of the record it was sealed over, the same for ever.
+    REF is a build (build/demo), a version (model/demo.model@41aa9e, the newest without a digest), a run (run/<uuid>), a frame
+    (frame/<drive>/<sensor>/<ns>) or a bug (bug/<id>). A build is answered from the part of the record it was sealed over, the same for ever.
     """
     from tracecore_lineage import Record
     from tracecore_lineage.rendering.diagram import dot, mermaid

@@ -67,7 +67,7 @@ def _name_unmade(found: Found, facets: Facets) -> None:
     if found.direction != "backward":
         return
     for ref in found.unmade():
-        if "tracecore_origin" not in facets.get(ref, {}) and not any(at == ref for at, _ in found.gaps):
+        if not ref.startswith("labeler/") and "tracecore_origin" not in facets.get(ref, {}) and not any(at == ref for at, _ in found.gaps):
             found.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
 
 
@@ -166,7 +166,7 @@ def _unknowns_of_runs(
             why = f"{file['name']}: {file['reason']}"
             if not said(run, why):
                 add(f"run/{run}", "drive file not ingested", why)
-        if not of_run.keys() & {"tracecore_execution", "tracecore_build"}:
+        if not (runs[run].is_fact or of_run.keys() & {"tracecore_execution", "tracecore_build"}):
             add(
                 f"run/{run}",
                 "execution",

@@ -12,7 +12,7 @@ from tracecore_schemas.kinds import RunState
 __all__ = ["walk_forward"]
 
 
-def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: Iterable[str] = (), depth: int | None = None) -> None:
+def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None) -> None:
     """Follow versions to what read them and what that made, a level of runs at a time.
 
     A reader that says which run it took a version from is reached through that run alone: the same bytes made twice are two histories.
@@ -22,13 +22,16 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
         found: is filled.
         start: refs to begin with; whatever read them is reached, whichever run it took them from.
         runs: runs to begin with, where a run was asked about.
+        level: the distance of the first versions from the root.
         depth: how many levels of runs to follow; None for all.
     """
+    if depth is not None and level > depth:
+        found.truncated = True
+        return
     reached: dict[tuple[str, str | None], None] = dict.fromkeys((ref, None) for ref in start)
     seen = set(reached)
     for ref, _ in reached:
-        found.node(ref, 0)
-    level = 0
+        found.node(ref, level)
     next_runs = list(dict.fromkeys(runs))
     while reached or next_runs:
         using = [*_users(reader, reached), *_likely_users(reader, found, reached, level)]

@@ -1,6 +1,6 @@
 """What became known after the position of a sealed build about the very things its trace names.
 
-A later run that uses the same version is no news about it, nor is the same fact said again; neither is listed.
+A later run that uses the same version is no news about it, nor is the same fact said again; neither is listed. A bug is news.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from tracecore_lineage.queries.answer import Assembled
+from tracecore_lineage.queries.bugs import reported_since
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import Reader
@@ -29,7 +30,8 @@ def what_came_later(now: Reader, found: Found, then: Assembled, bound: int) -> l
         bound: where the build's prefix ends.
 
     Returns:
-        Entries with `at`, `what` (`facet`, `gap filled`, `check failed`, `state`), what it says, `position` and `recorded_at`; by position.
+        Entries with `at`, `what` (`facet`, `gap filled`, `check failed`, `state`, `bug reported`), what it says, `position` and `recorded_at`; by
+        position.
     """
     if now.prefix.bound <= bound:
         return []
@@ -38,6 +40,7 @@ def what_came_later(now: Reader, found: Found, then: Assembled, bound: int) -> l
         *_filled_gaps(now, then, bound),
         *_failed_checks(now, found, bound),
         *_states(now, found, then, bound),
+        *_bugs(now, found, bound),
     ]
     times = recorded_at(now.connection, (entry["position"] for entry in entries))
     for entry in entries:
@@ -83,3 +86,23 @@ def _states(now: Reader, found: Found, then: Assembled, bound: int) -> list[dict
         for run in found.runs
         if known[run].seq >= bound and known[run].state is not then.runs[run].state
     ]
+
+
+def _bugs(now: Reader, found: Found, bound: int) -> list[dict[str, Any]]:
+    """List each later bug once, at the thing it is about that stands nearest to the root: the build itself before its drives."""
+    entries: list[dict[str, Any]] = []
+    for ref, facet, about in reported_since(now, bound):
+        known = sorted((found.levels[link.ref], link.ref) for link in about if link.ref in found.levels)
+        if known:
+            said = facet.value
+            entries.append(
+                {
+                    "at": known[0][1],
+                    "what": "bug reported",
+                    "name": ref,
+                    "text": said.get("text"),
+                    "severity": said.get("severity"),
+                    "position": facet.seq,
+                }
+            )
+    return entries

@@ -9,12 +9,13 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import nearest
+from tracecore_lineage.queries.labelers import known_labelers
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Link, Reader
 from tracecore_lineage.tables import BUILDS, EDGES
 from tracecore_schemas.refs import Ref, RefError, parse_ref
 
-__all__ = ["Build", "find_build", "known_refs", "newest", "read_ref", "whole"]
+__all__ = ["Build", "build_named", "find_build", "known_refs", "newest", "read_ref", "whole"]
 
 _SHOWN = 10
 
@@ -44,7 +45,7 @@ def read_ref(reader: Reader, text: str) -> Ref:
     try:
         return parse_ref(text)
     except RefError as error:
-        offer = nearest(text, known_refs(reader))
+        offer = nearest(text, [*known_refs(reader), *(str(Ref("labeler", (name,))) for name in known_labelers(reader))])
         raise UsageProblem(f"{error}{f' Did you mean {offer!r}?' if offer else ''}") from None
 
 
@@ -69,6 +70,15 @@ def find_build(reader: Reader, ref: Ref) -> Build:
         if ref.version is None or (parse_ref(build.ref).version or "").startswith(ref.version):
             return build
     raise UsageProblem(f"{ref} is not in the record; what is sealed under that name is {builds[0].ref}.")
+
+
+def build_named(reader: Reader, text: str) -> Build:
+    """Find a sealed build by its name alone, or by its ref.
+
+    Raises:
+        UsageProblem: no such build, with the nearest right one.
+    """
+    return find_build(reader, read_ref(reader, text) if text.startswith("build/") else Ref("build", (text,)))
 
 
 def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> list[Build]:

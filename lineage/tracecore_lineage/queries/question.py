@@ -59,7 +59,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
         start = locate(now, read_ref(now, text))
         reader = now if start.prefix == now.prefix else Reader(connection, start.prefix)
         found = start.found("backward")
-        walk_backward(reader, found, start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
+        walk_backward(reader, found, () if start.batches else start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
         _say_cut(found, depth)
         answer = assemble(reader, found)
         answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
@@ -81,8 +81,8 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
     with readable_catalog():
         now = Reader(connection, horizon(connection, as_of))
         start = locate(now, read_ref(now, text))
-        found = start.found("forward")
-        walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, depth=_checked(depth))
+        found = start.found("forward", _checked(depth))
+        walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
         _say_cut(found, depth)
         return assemble(now, found).trace
 

@@ -52,6 +52,11 @@ class RunFacts:
     seq: int
     events: frozenset[str]
 
+    @property
+    def is_fact(self) -> bool:
+        """Whether it stands for something that happened in the record itself (a bug, a change of keys), in which no code of a stage ran."""
+        return self.job.startswith("tracecore.") and self.producer.startswith("urn:tracecore:recorder:")
+
 
 @dataclass(frozen=True, slots=True)
 class Link:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection
 
 from tracecore.errors import TracecoreError, UsageProblem
+from tracecore_lineage.cells import json_cell
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.stored import stored_artifacts
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["show_row"]
 
 _COLUMN = {"frame": "frame_id", "label": "label_id"}
-_EXACT = 2**53
-"""Beyond it a JSON reader may round an integer: nanoseconds travel as texts."""
 
 
 def show_row(connection: Connection, store: Store, namespace: str, ref: Ref, prefix: Prefix) -> dict[str, Any]:
@@ -78,13 +77,4 @@ def _rows(store: Store, artifact: Artifact, column: str, value: str, ref: Ref) -
     if ref.kind == "frame" and "drive" in names:
         chosen &= ds.field("drive") == ref.segments[0]  # one partition instead of all
     for row in table.to_table(filter=chosen, columns=names).to_pylist():
-        yield {name: _json(cell) for name, cell in row.items()}
-
-
-def _json(cell: Any) -> Any:
-    if isinstance(cell, int) and not isinstance(cell, bool) and abs(cell) > _EXACT:
-        return str(cell)
-    if isinstance(cell, list):
-        pairs = all(isinstance(entry, tuple) and len(entry) == 2 for entry in cell)
-        return {str(key): _json(entry) for key, entry in cell} if cell and pairs else [_json(entry) for entry in cell]
-    return cell if cell is None or isinstance(cell, (bool, int, float, str)) else str(cell)
+        yield {name: json_cell(cell) for name, cell in row.items()}

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, select
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_lineage.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.queries.bugs import the_bug
+from tracecore_lineage.queries.labeling import show_labeler
 from tracecore_lineage.queries.named import find_build, read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog, recorded_at
 from tracecore_lineage.queries.question import horizon
@@ -23,7 +25,7 @@ __all__ = ["show"]
 
 
 def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
-    """Give everything that is recorded of one artifact, run or build; of a frame or label what the tables say that hold it.
+    """Give everything that is recorded of one artifact, run, build, bug or labeler; of a frame or label what the tables say that hold it.
 
     Args:
         connection: to the record's database, in one consistent view.
@@ -48,9 +50,14 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
             from tracecore.store import LocalStore  # brings pyarrow along, which no other question needs
 
             return show_row(connection, LocalStore(workspace), workspace.slug, ref, reader.prefix)
+        if ref.kind == "bug":
+            return _bug(reader, ref)
+        if ref.kind == "labeler":
+            return show_labeler(reader, ref, workspace)
         if not (ref.is_artifact or ref.kind == "external"):
             raise UsageProblem(
-                f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a build, a frame or a label; try 'tracecore trace {ref}'."
+                f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a build, a frame, a label, a labeler or a bug;"
+                f" try 'tracecore trace {ref}'."
             )
         return _artifact(reader, whole(reader, ref))
 
@@ -134,6 +141,21 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
 
 def _error(run: RunFacts, facet: Any) -> str | None:
     return str(facet.get("message")) if run.state in {RunState.FAIL, RunState.ABORT} and facet else None
+
+
+def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
+    bug = the_bug(reader, ref)
+    about = [link for link in reader.links_of([bug.run]) if link.direction == "input"]
+    return {
+        **_artifact(reader, bug.ref),
+        "text": bug.text,
+        "severity": bug.severity,
+        "build": bug.build,
+        "frames": list(bug.frames),
+        "reporter": bug.reporter,
+        "reported_at": bug.reported_at,
+        "about": [{"ref": link.ref, "role": link.role} for link in about],
+    }
 
 
 def _build(reader: Reader, ref: Ref) -> dict[str, Any]:

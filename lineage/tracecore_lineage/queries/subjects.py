@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_lineage.queries.found import Found
+from tracecore_lineage.queries.frames import frame_reading
+from tracecore_lineage.queries.labelers import ROLE, Batch, batches_of
 from tracecore_lineage.queries.named import find_build, whole
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Link, Reader
 from tracecore_lineage.tables import FACETS
-from tracecore_schemas.refs import Ref, artifact_ref
+from tracecore_schemas.refs import Ref
 
 __all__ = ["Start", "locate"]
 
@@ -30,6 +31,7 @@ class Start:
         versions: (ref, run it was taken from, or None) to start from.
         runs: runs to start from.
         frame: for a single frame, the reading of its drive log by the run that took the frame out of it.
+        batches: for a labeler, the label batches that name them.
     """
 
     root: str
@@ -37,10 +39,18 @@ class Start:
     versions: tuple[tuple[str, str | None], ...] = ()
     runs: tuple[str, ...] = ()
     frame: Link | None = None
+    batches: tuple[Batch, ...] = ()
 
-    def found(self, direction: str) -> Found:
-        """Begin a walk: a frame stands before it, as what ingest took out of its drive log."""
+    @property
+    def level(self) -> int:
+        """How many levels of runs lie between the root and the versions that a forward walk starts from."""
+        return 1 if self.batches else 0
+
+    def found(self, direction: str, depth: int | None = None) -> Found:
+        """Begin a walk: a frame stands before it, as what ingest took out of its drive log; a labeler, as who labeled for a run."""
         found = Found(self.root, direction)
+        if self.batches:
+            self._labeler(found, depth)
         if self.frame is not None:
             found.note = f"Followed through {self.frame.ref}; which tables hold this very frame is not looked up."
             found.node(self.root, 0)
@@ -50,6 +60,17 @@ class Start:
                 found.edge(self.frame.run, self.root, "output", "frame")
                 found.edge(self.frame.run, self.frame.ref, "input", self.frame.role)
         return found
+
+    def _labeler(self, found: Found, depth: int | None) -> None:
+        found.node(self.root, 0)
+        if found.direction == "backward":
+            found.note = f"A trace ends at who labeled; 'tracecore impact {self.root}' gives what they labeled and what it reached."
+        elif depth is None or depth >= self.level:
+            for link in (link for batch in self.batches for link in batch.made):
+                found.run(link.run, self.level)
+                found.edge(link.run, self.root, "input", ROLE)
+                found.edge(link.run, link.ref, "output", link.role)
+                found.made(link.ref, link.run)
 
 
 def locate(reader: Reader, ref: Ref) -> Start:
@@ -64,14 +85,18 @@ def locate(reader: Reader, ref: Ref) -> Start:
     if ref.kind == "run":
         return _run(reader, ref)
     if ref.kind == "frame":
-        return _frame(reader, ref)
+        reading = frame_reading(reader, ref)
+        return Start(str(ref), reader.prefix, ((reading.ref, reading.producer_run),), frame=reading)
     if ref.kind == "plugin":
         return _plugin(reader, ref)
     if ref.kind == "label":
         raise UsageProblem(
             f"{ref} can't be followed by itself: labels are recorded in batches. 'tracecore show {ref}' names the batch that holds it; ask for that."
         )
-    if ref.kind in {"labeler", "vehicle", "bug"}:
+    if ref.kind == "labeler":
+        batches = batches_of(reader, ref)
+        return Start(str(ref), reader.prefix, tuple((batch.ref, None) for batch in batches), batches=tuple(batches))
+    if ref.kind == "vehicle":
         raise UsageProblem(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
     version = whole(reader, ref)
     return Start(version, reader.prefix, ((version, None),))
@@ -84,25 +109,6 @@ def _run(reader: Reader, ref: Ref) -> Start:
         raise UsageProblem(f"{ref} is not in this part of the record: no event of that run was recorded.")
     known = next(iter(found))
     return Start(f"run/{known}", reader.prefix, runs=(known,))
-
-
-def _frame(reader: Reader, ref: Ref) -> Start:
-    """Find the drive that a frame is of, and make sure that the drive can hold it."""
-    drive, sensor, time = ref.segments
-    log = whole(reader, Ref("drive_log", (drive,)))
-    facet = reader.facets([log]).get(log, {}).get("tracecore_drive")
-    said: dict[str, Any] = facet.value if facet is not None else {}
-    sensors = [str(name) for name in said.get("sensors") or ()]
-    if sensors and sensor not in sensors:
-        raise UsageProblem(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} has no sensor {sensor!r}. {suggestion(sensor, sensors)}")
-    start, end = said.get("start_ns"), said.get("end_ns")
-    if start is not None and end is not None and not int(start) <= int(time) <= int(end):
-        raise UsageProblem(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} goes from {start} to {end} ns.")
-    checks = reader.check_runs({link.run for link in reader.inputs_like([log])})
-    readings = [link for link in reader.inputs_like([log]) if link.run not in checks and reader.runs([link.run])[link.run].ended_at is not None]
-    if not readings:
-        raise UsageProblem(f"{ref} is not in the record: no completed run has read {log}.")
-    return Start(str(ref), reader.prefix, ((log, readings[-1].producer_run),), frame=readings[-1])
 
 
 def _plugin(reader: Reader, ref: Ref) -> Start:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from rich.text import Text
 from rich.tree import Tree
 
-from tracecore.options import console
 from tracecore_lineage.rendering.graph import TraceGraph
+from tracecore_lineage.rendering.screen import screen
 from tracecore_lineage.rendering.words import count, drives_in_words, node_in_words, short_ref
 from tracecore_schemas.trace import Trace
 
 __all__ = ["Sealed", "draw", "show"]
 
-_WHOLE = 100_000
 _NAMED = 3
 _GROUPED = 4
 """Drive logs of one run are drawn as one line from this number on."""
@@ -64,7 +63,7 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
     for (what, why), places in _grouped(trace).items():
         tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
     for later in trace["later"]:
-        said = later.get("name") or later.get("state") or later.get("run") or ""
+        said = " ".join(filter(None, (later.get("name") or later.get("state") or later.get("run"), later.get("text"))))
         tree.add(Text.assemble(("later  ", "magenta"), f"{short_ref(later['at'])}: {later['what']} {said} (recorded {later['recorded_at']})"))
     if trace.get("note"):
         tree.add(Text(trace["note"], style="italic"))
@@ -81,10 +80,7 @@ def _grouped(trace: Trace) -> dict[tuple[str, str], list[str]]:
 
 def show(tree: Tree) -> None:
     """Print a tree on stdout: wrapped to a terminal's width, whole lines into a file or pipe."""
-    target = console()
-    if not target.is_terminal:
-        target.width = _WHOLE  # soft wrapping, which would do for plain text, doesn't reach into a tree
-    target.print(tree)
+    screen().print(tree)
 
 
 def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:

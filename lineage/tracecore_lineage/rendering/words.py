@@ -11,6 +11,8 @@ from tracecore_schemas.trace import Node, RunNode
 __all__ = ["count", "drives_in_words", "node_in_words", "short_ref"]
 
 _DIGITS = 6
+_PEOPLE = 8
+"""How many labelers are named in one line."""
 
 
 def short_ref(ref: str) -> str:
@@ -22,7 +24,7 @@ def short_ref(ref: str) -> str:
 
 def count(number: int, noun: str) -> str:
     """Write a number of things: `1 frame`, `1,204 frames`, `2 batches`."""
-    plural = f"{noun}es" if noun.endswith(("ch", "sh", "x", "s")) else f"{noun}s"
+    plural = f"{noun}es" if noun.endswith(("ch", "sh", "x", "s")) and noun != "epoch" else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 
@@ -83,13 +85,33 @@ def _labels(node: Node, _: RunNode | None) -> list[str]:
     labels = _facet(node, "tracecore_labels")
     if "boxes" not in labels:
         return _frames(node, None)
-    words = [count(int(labels["boxes"]), "box")]
+    held = [count(int(labels[kind]), noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid")) if labels.get(kind)]
+    words = [", ".join(held) or "no boxes"]
     if labels.get("frames"):
         words[0] += f" on {count(int(labels['frames']), 'frame')}"
     words += [f"guideline {', '.join(map(str, labels['guidelines']))}"] if labels.get("guidelines") else []
-    words += [count(len(labels["labelers"]), "labeler")] if labels.get("labelers") else []
-    words += [f"{labels['reviewed_share']:.0%} reviewed"] if isinstance(labels.get("reviewed_share"), (int, float)) else []
-    return words
+    words += [_labelers(labels["labelers"])] if labels.get("labelers") else []
+    shares = [f"{labels[share]:.0%} {done}" for share, done in _SHARES if isinstance(labels.get(share), (int, float))]
+    return [*words, *([", ".join(shares)] if shares else [])]
+
+
+_SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
+
+
+def _labelers(pseudonyms: Sequence[Any]) -> str:
+    """Name who labeled; of many the first few, and how many there are."""
+    named = ", ".join(map(str, pseudonyms[:_PEOPLE]))
+    if len(pseudonyms) > _PEOPLE:
+        return f"labelers {named}, … {len(pseudonyms):,} in all"
+    return f"{'labeler' if len(pseudonyms) == 1 else 'labelers'} {named}"
+
+
+def _bug(node: Node, _: RunNode | None) -> list[str]:
+    bug = _facet(node, "tracecore_bug")
+    shown = bug.get("frames") or ()
+    words = [str(bug["text"])] if bug.get("text") else []
+    words += [f"severity {bug['severity']}"] if bug.get("severity") else []
+    return [*words, *([f"shown by {count(len(shown), 'frame')}"] if shown else [])]
 
 
 def _training(node: Node, _: RunNode | None) -> list[str]:
@@ -114,10 +136,14 @@ def _text(facet: Mapping[str, Any], key: str) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value) if value is not None else ""
 
 
+_HEADLINE = ("map50", "path_error.mean", "light.accuracy", "mistakes_per_hour.total", "mota")
+"""The KPIs of our own reports that stand for the rest, a head or level each."""
+
+
 def _kpis(node: Node, _: RunNode | None) -> list[str]:
     kpis = _facet(node, "tracecore_kpis")
     values, baseline = kpis.get("values") or {}, kpis.get("baseline") or {}
-    first = [name for name in ("map50", "map") if name in values] or sorted(values)[:2]
+    first = [name for name in _HEADLINE if name in values] or sorted(values)[:2]
     return [
         f"{name} {values[name]:.2f}{f' (baseline {baseline[name]:.2f})' if isinstance(baseline.get(name), (int, float)) else ''}"
         for name in first
@@ -143,4 +169,6 @@ _DESCRIBERS: Mapping[str, tuple[_Describer, ...]] = {
     "engine": (_engine,),
     "kpi_report": (_kpis,),
     "build": (),
+    "bug": (_bug,),
+    "labeler": (),
 }

@@ -1,4 +1,4 @@
-"""What this plugin brings: two curation stages and the check that no split leaks."""
+"""What this plugin brings: three curation stages, the check that no split leaks and the check that a request is met."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ import tracecore as tc
 from tracecore_curation.frame_filter import FrameFilter
 from tracecore_curation.leak_free_split import LeakFreeSplit
 from tracecore_curation.no_leak import NoLeak
+from tracecore_curation.request_met import RequestMet
+from tracecore_curation.requested_frames import RequestedFrames
 
 __all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the stages `leak-free-split` and `frame-filter`."""
-    return [LeakFreeSplit, FrameFilter]
+    """Give the stages `leak-free-split`, `frame-filter` and `requested-frames`."""
+    return [LeakFreeSplit, FrameFilter, RequestedFrames]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Give the check `no_leak`."""
-    return [NoLeak()]
+    """Give the checks `no_leak` and `request_met`."""
+    return [NoLeak(), RequestMet()]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from tracecore_evaluation.average_precision import average_precision
-from tracecore_evaluation.kpis import Thresholds, kpis, slice_names
+from tracecore_evaluation.kpis import Thresholds, kpis
 from tracecore_evaluation.matching import match
 from tracecore_evaluation.scene import Frame, Seen, Truth, iou_matrix, size_of
+from tracecore_evaluation.slices import slice_names
 
 Box = tuple[float, float, float, float]
 

@@ -69,12 +69,13 @@ def test_kpis_of_a_detector_known_by_heart(world: StageWorld, outcome: Outcome) 
 
 
 def test_every_check_passes_and_the_baseline_is_compared(outcome: Outcome) -> None:
-    assert {check.name for check in outcome.checks} == {"kpis_finite", "kpis_above_baseline", "events_complete", "scores_in_range"}
+    names = {"kpis_finite", "kpis_above_baseline", "events_complete", "scores_in_range", "detections_complete"}
+    assert {check.name for check in outcome.checks} == names
     assert check_of(outcome, "kpis_finite").success
     assert check_of(outcome, "events_complete").success
     above = check_of(outcome, "kpis_above_baseline")
     assert above.success
-    assert "not above it: pedestrian." in above.message
+    assert above.message == "map50 is 0.500, the baseline's 0.000; classes not above it: pedestrian."
 
 
 def test_mistakes_become_events_that_lead_to_their_frames_and_labels(world: StageWorld, outcome: Outcome) -> None:
@@ -100,6 +101,8 @@ def test_what_could_not_be_evaluated_is_stated(outcome: Outcome) -> None:
         "KPIs of sign": "No evaluated frame holds a sign, so there is nothing to find.",
         "precision.pedestrian": "The detector gives no pedestrian of score 0.3 or more.",
         "KPIs of bus": "The model has no class 'bus'; 1 of its boxes on the evaluated frames were left out.",
+        "slices by distance": "Of 5 of 5 objects no cuboid says how far away they are.",
+        "confidence interval": "The frames are of fewer than 3 drives (seen); intervals are made by drive.",
     }
 
 
@@ -109,7 +112,7 @@ def test_the_report_says_all_of_it_to_people_and_programs(world: StageWorld, out
     report = json.loads((folder / "report.json").read_text())
     assert report["values"]["recall.sign"] is None
     assert report["thresholds"]["chosen"] == "score 0.3 is the program's parameter 'score'; it was not tuned on these frames"
-    assert report["slices"] == {"DE": 5, "day": 3, "night": 2, "seen": 5, "small": None, "medium": None, "large": None}
+    assert report["slices"] == {"DE": 5, "day": 3, "night": 2, "small": None, "medium": None, "large": None}
     page = (folder / "report.md").read_text()
     assert "| car | 4 | 1.000 |" in page
     assert "over the 4 labeled frames that are not evaluated" in page
@@ -124,7 +127,7 @@ def test_the_same_inputs_give_the_same_bytes(world: StageWorld, tmp_path: Path, 
     model = detector(world, tmp_path / "again")
     again = evaluate(world, model, rows, [*labels, *elsewhere()], samples=13)  # another parameter, so that it runs again
     assert not again.reused
-    for port in ("report", "events"):
+    for port in ("report", "events", "detections"):
         assert again.outputs[port].digest == outcome.outputs[port].digest
 
 
@@ -218,7 +221,7 @@ def test_a_class_that_the_model_does_not_list_fails_the_run(world: StageWorld, t
     rows, labels = scenes()
     with pytest.raises(RunFailed, match=r"The detector gives class 7 on frame/seen/.*, but its config\.json lists 3 classes"):
         evaluate(world, detector(world, tmp_path / "model", classes=(7,)), rows, labels)
-    with pytest.raises(RunFailed, match=r"gives a box or score that is not finite on frame/seen/"):
+    with pytest.raises(RunFailed, match=r"The model's output 'scores' is not finite on frame/seen/"):
         evaluate(world, detector(world, tmp_path / "nan", scores=(float("nan"),)), rows, labels)
 
 

@@ -1,1 +1,1 @@
-"""Detection KPIs: stages of the tracecore plugin."""
+"""KPIs of perception: stages of the tracecore plugin."""

@@ -13,7 +13,12 @@ import numpy as np
 from tracecore_evaluation.scene import Frame, Seen
 from tracecore_evaluation.truth import MeanBox
 
-__all__ = ["mean_boxes"]
+__all__ = ["BASELINE", "mean_boxes"]
+
+BASELINE = (
+    "What is said without looking. On every frame each class's mean box over the {frames} labeled frames that are not evaluated, scored by the share "
+    "of those frames that hold the class; a path straight ahead; the state of the light most frequent on those frames."
+)
 
 
 def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict[str, Seen]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import tracecore as tc
+from tracecore_evaluation.figures import better, figure_of
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -14,10 +15,10 @@ __all__ = ["KpisAboveBaseline", "KpisFinite"]
 
 
 class KpisFinite(tc.Check):
-    """Every KPI of a report is a number from 0 to 1."""
+    """Every KPI of a report is a number that its sort of figure can be: a share from 0 to 1, an error or a rate from 0 on."""
 
     name = "kpis_finite"
-    description = "The report has KPIs, and each is a number from 0 to 1."
+    description = "The report has KPIs, and each is a number that it can be: a share from 0 to 1, an error or a rate from 0 on."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
         """Read `report.json` strictly: NaN is refused by the reader itself."""
@@ -26,33 +27,49 @@ class KpisFinite(tc.Check):
         except (StrictJSONError, OSError, KeyError) as error:
             return tc.CheckResult(False, f"report.json can't be read as a KPI report: {error}.")
         known = {name: value for name, value in values.items() if value is not None}
-        bad = sorted(name for name, value in known.items() if not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value <= 1)
-        found = f"{len(known)} KPIs, {len(bad)} of them not from 0 to 1" + (f": {', '.join(bad[:5])}" if bad else "")
+        bad = sorted(name for name, value in known.items() if not _possible(name, value))
+        found = f"{len(known)} KPIs, {len(bad)} of them not what they can be" + (f": {', '.join(bad[:5])}" if bad else "")
         good = bool(known) and not bad
-        outcome = ExpectationOutcome("kpis_are_shares", good, expected="at least one KPI, each from 0 to 1", actual=found)
+        expected = "at least one KPI, shares from 0 to 1, errors and rates from 0 on"
+        outcome = ExpectationOutcome("kpis_are_possible", good, expected=expected, actual=found)
         return tc.CheckResult(good, f"The report has {found}.", (outcome,), {"kpis": len(known), "bad": list(bad)})
 
 
+def _possible(name: str, value: Any) -> bool:
+    figure = figure_of(name)
+    return isinstance(value, (int, float)) and math.isfinite(value) and figure.least <= value <= figure.most
+
+
 class KpisAboveBaseline(tc.Check):
-    """The detector beats the trivial baseline."""
+    """The model beats the trivial baseline in every KPI that stands for a head."""
 
     name = "kpis_above_baseline"
-    description = "The mean average precision is above that of the baseline, which has never looked at a picture."
+    description = "Each headline KPI is better than the baseline's, which has never looked at a picture."
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare `map50`, and name the classes that are not above the baseline."""
+        """Compare the headline KPIs (more is better, of errors and rates less), and name the classes that are not above the baseline."""
         report = _report(context)
         values, baseline = report["values"], report["baseline"]["values"]
-        mean, trivial = values.get("map50"), baseline.get("map50")
-        if mean is None or trivial is None:
-            return tc.CheckResult(False, "The report has no mean average precision to compare with a baseline's.")
-        known = [name for name in report["classes"] if values[f"ap50.{name}"] is not None]
+        compared = {
+            name: (values[name], baseline[name]) for name in report["headline"] if values.get(name) is not None and baseline.get(name) is not None
+        }
+        if not compared:
+            return tc.CheckResult(False, "The report has no headline KPI to compare with a baseline's.")
+        outcomes = tuple(_outcome(name, value, trivial) for name, (value, trivial) in compared.items())
+        known = [name for name in report.get("classes", []) if values[f"ap50.{name}"] is not None]
         behind = [name for name in known if values[f"ap50.{name}"] <= (baseline.get(f"ap50.{name}") or 0)]
-        message = f"The mean AP50 is {mean:.3f}, the baseline's {trivial:.3f}"
-        message += f"; not above it: {', '.join(behind)}." if behind else "; every class is above it."
-        outcome = ExpectationOutcome("map50_above_baseline", mean > trivial, expected=f"more than {trivial:.3f}", actual=f"{mean:.3f}")
-        return tc.CheckResult(mean > trivial, message, (outcome,), {"map50": mean, "baseline": trivial, "not_above": behind})
+        message = "; ".join(f"{name} is {value:.3f}, the baseline's {trivial:.3f}" for name, (value, trivial) in compared.items())
+        message += f"; classes not above it: {', '.join(behind)}." if behind else "."
+        details = {name: {"value": value, "baseline": trivial} for name, (value, trivial) in compared.items()}
+        return tc.CheckResult(all(outcome.success for outcome in outcomes), message, outcomes, {"headline": details, "not_above": behind})
+
+
+def _outcome(name: str, value: float, trivial: float) -> ExpectationOutcome:
+    way = "less" if figure_of(name).lower_is_better else "more"
+    return ExpectationOutcome(
+        f"{name.replace('.', '_')}_above_baseline", better(name, value, trivial), expected=f"{way} than {trivial:.3f}", actual=f"{value:.3f}"
+    )
 
 
 def _report(context: tc.CheckContext) -> Any:

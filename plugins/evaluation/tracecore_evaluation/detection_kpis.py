@@ -1,111 +1,117 @@
-"""The stage `detection-kpis`: how good a detector is on labeled frames, by class and slice, and every mistake it makes."""
+"""The stage `detection-kpis`: how good each head of a model is on labeled frames, by class and slice, and every mistake it makes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
 import tracecore as tc
-from tracecore_evaluation.baseline import mean_boxes
+from tracecore_evaluation.baseline import BASELINE
+from tracecore_evaluation.detections import FLOOR, detections_table
 from tracecore_evaluation.detector import Detector, OnnxDetector, detect
 from tracecore_evaluation.engine import NotExecutable, engine_detector
-from tracecore_evaluation.events import events_table
-from tracecore_evaluation.kpis import Kpis, Thresholds, kpis
-from tracecore_evaluation.model_config import read_config
-from tracecore_evaluation.plots import plot_ap50, plot_precision_recall
-from tracecore_evaluation.report import Report, write_report
+from tracecore_evaluation.events import events_table, frame_events
+from tracecore_evaluation.intervals import bootstrap
+from tracecore_evaluation.judge import Limits, headline, judge, mean_path_answers, trivial_answers
+from tracecore_evaluation.kpis import Thresholds
+from tracecore_evaluation.label_rows import attributes_of, read_rows
+from tracecore_evaluation.level_1_page import details, page
+from tracecore_evaluation.model_config import ModelConfig, read_config
+from tracecore_evaluation.plots import plot_level_1
+from tracecore_evaluation.report import Findings, facet, write_report
+from tracecore_evaluation.resampling import level_1
 from tracecore_evaluation.samples import Samples, sample_frames
-from tracecore_evaluation.scene import Frame
-from tracecore_evaluation.truth import Labels, read_frames, read_labels
+from tracecore_evaluation.slices import FRAME_DIMENSIONS, OBJECT_DIMENSIONS, read_slicing
+from tracecore_evaluation.truth import read_frames, read_labels
+from tracecore_evaluation.unknowns import level_1_unknowns
 
 __all__ = ["DetectionKpis"]
 
 
 class DetectionKpis(tc.Stage):
-    """Run a detector over labeled frames and compare what it sees with what is true: AP, precision and recall by class and slice."""
+    """Run a model over labeled frames and judge every head it has: obstacles, path and state of the light, by class and slice."""
 
     kind = tc.StageKind.EVALUATE
     engine = tc.Input("engine", optional=True, description="executed instead of the model where there are a GPU and a runtime that fit")
-    model = tc.Input("model", description="an ONNX model: its config.json says how its input is made")
+    model = tc.Input("model", description="an ONNX model: its config.json says how its input is made and which heads it has")
     frames = tc.Input("dataset", description="the frames to evaluate on; those without labels are left out and said")
     labels = tc.Input("label_batch", description="what is true of them; labels of other frames make the baseline")
     report = tc.Output("kpi_report", checks=["kpis_finite", "kpis_above_baseline"], description="report.json, report.md, plots and sample pictures")
-    events = tc.Output("event_set", checks=["events_complete", "scores_in_range"], description="a row a false positive or miss")
+    events = tc.Output("event_set", checks=["events_complete", "scores_in_range"], description="a row a mistake")
+    detections = tc.Output("dataset", checks=["detections_complete"], description="all that the model saw: boxes, paths, states of the light")
 
     class Params(tc.Params):
-        """What counts as a detection."""
+        """What counts as a detection and as a mistake, and which parts of the frames get KPIs of their own."""
 
         score: float = tc.Field(0.3, ge=0, le=1, description="least score of a detection in precision, recall and events; AP counts all scores")
         iou: float = tc.Field(0.5, gt=0, le=1, description="least overlap (intersection over union) of a hit in precision, recall and events")
+        path_within: float = tc.Field(0.5, gt=0, description="lateral error of the path that is still within, m")
+        off_path: float = tc.Field(1.0, gt=0, description="mean lateral error of a frame's path above which it is a mistake, m")
+        slices: tuple[str, ...] = tc.Field(
+            ("time_of_day", "region", "distance", "size"),
+            description="dimensions to slice by: time_of_day, region, drive, distance and size of objects, or what the labels say of frames",
+        )
+        distances: tuple[float, ...] = tc.Field((15.0, 30.0), description="where one range of distances ends and the next begins, m")
+        draws: int = tc.Field(200, ge=20, le=10_000, description="draws of drives that the confidence intervals are made from")
         samples: int = tc.Field(12, ge=1, le=60, description="frames on the sheet of sample pictures")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Detect, compare, report."""
+        """Look, compare, report."""
         model: Path = context.read(self.model)
         config = read_config(model)
-        table = context.read(self.frames)
-        known = read_frames(table)
-        labels = read_labels(context.read(self.labels), known, config.classes)
-        frames = [frame for frame in known if frame.id in labels.truth]
-        detector, not_executed = self._detector(context, model)
+        limits = Limits(Thresholds(params.score, params.iou), params.path_within, params.off_path)
+        rows = read_rows(context.read(self.labels), attributes=bool(set(params.slices) - {*FRAME_DIMENSIONS, *OBJECT_DIMENSIONS}))
+        attributes = attributes_of(rows)
+        slicing = read_slicing(params.slices, params.distances, {name for said in attributes.values() for name in said})
+        known = read_frames(context.read(self.frames), slicing.frames, attributes)
+        labels = read_labels(rows, known, config)
+        frames = [frame for frame in known if labels.speaks_of(frame.id)]
+        detector, not_executed = self._detector(context, model, config)
         samples = Samples(sample_frames(frames, params.samples))
-        seen = detect(detector, config, table, frames, context.progress, samples.look)
-        thresholds = Thresholds(params.score, params.iou)
-        found = kpis(frames, labels.truth, seen, config.classes, thresholds)
-        trivial = mean_boxes(frames, labels.elsewhere)
+        answers = detect(detector, config, context.read(self.frames), frames, context.progress, samples.look)
+        judged = judge(frames, labels, answers, config, limits, slicing)
         # The baseline's scores are shares of frames, so all of its boxes count.
-        baseline = kpis(frames, labels.truth, trivial, config.classes, Thresholds(0.0, params.iou))
-        unknowns = [*not_executed, *_unknowns(known, frames, labels, found, config.classes, params.score)]
-        report = Report(config, detector.executed_with, thresholds, len(frames), labels.frames_elsewhere, found, baseline, unknowns)
-        folder = context.path(self.report)
-        write_report(folder, report)
-        plot_precision_recall(folder / "precision_recall.png", found)
-        plot_ap50(folder / "ap50.png", found, baseline)
-        samples.draw(folder / "samples.png", labels.truth, seen, config.classes, params.score)
-        events = events_table(frames, labels.truth, seen, found.matches, config.classes, params.score)
-        context.write(self.events, events)
-        context.describe(
-            self.report,
-            "tracecore_kpis",
-            {"values": _finite(found), "baseline": _finite(baseline), "executed_with": detector.executed_with, "frames": len(frames)},
+        for_baseline = Limits(Thresholds(0.0, params.iou), params.path_within, params.off_path)
+        baseline = judge(frames, labels, trivial_answers(frames, labels, config), config, for_baseline, slicing)
+        mean_path = judge(frames, labels, mean_path_answers(frames, labels), config, for_baseline, slicing)
+        drives = sorted({frame.drive for frame in frames})
+        measure = level_1(frames, labels, answers, judged, config, limits.thresholds, params.path_within)
+        findings = Findings(
+            1,
+            detector.executed_with,
+            len(frames),
+            len(drives),
+            judged.values,
+            baseline.values,
+            BASELINE.format(frames=labels.frames_elsewhere),
+            headline(config),
+            bootstrap(drives, measure, seed=context.seed, draws=params.draws),
+            judged.slices,
+            [*not_executed, *level_1_unknowns(len(known), frames, labels, judged, config, slicing, params.score)],
         )
-        counts = {type_: events["type"].to_pylist().count(type_) for type_ in ("false_positive", "miss")}
-        context.describe(self.events, "tracecore_events", {"counts": counts, "score": params.score, "iou": params.iou})
-        for what, why in unknowns:
+        folder = context.path(self.report)
+        pictures = plot_level_1(folder, judged, baseline, config) | {"samples.png": "Samples"}
+        samples.draw(folder / "samples.png", labels, answers, config, params.score)
+        write_report(
+            folder, findings, page(findings, judged, baseline, config, limits, pictures), **details(judged, baseline, mean_path, config, limits)
+        )
+        mistakes = frame_events(frames, labels, answers, judged, config, limits, slicing)
+        context.write(self.events, events_table(mistakes))
+        context.write(self.detections, detections_table(frames, answers, config))
+        context.describe(self.report, "tracecore_kpis", facet(findings))
+        counts = Counter(row["type"] for row in mistakes)
+        context.describe(self.events, "tracecore_events", {"counts": dict(sorted(counts.items())), "score": params.score, "iou": params.iou})
+        context.describe(self.detections, "tracecore_detections", {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()})
+        for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 
-    def _detector(self, context: tc.Context, model: Path) -> tuple[Detector, list[tuple[str, str]]]:
+    def _detector(self, context: tc.Context, model: Path, config: ModelConfig) -> tuple[Detector, list[tuple[str, str]]]:
         """Give the engine where it can be executed, else its source model; and why the engine was not."""
         artifact = context.artifact(self.engine)
         if artifact is not None:
             try:
-                return engine_detector(context.read(self.engine), artifact), []
+                return engine_detector(context.read(self.engine), artifact, config.outputs), []
             except NotExecutable as reason:
                 why = f"The engine was not executed. {reason} The KPIs are of the ONNX model that it was made from."
-                return OnnxDetector(model, context.threads), [("not executed", why)]
-        return OnnxDetector(model, context.threads), []
-
-
-def _unknowns(
-    known: list[Frame], frames: list[Frame], labels: Labels, found: Kpis, classes: tuple[str, ...], score: float
-) -> Iterator[tuple[str, str]]:
-    if len(frames) < len(known):
-        yield "unlabeled frames", f"{len(known) - len(frames)} of {len(known)} frames have no labels and were not evaluated on."
-    for name in classes:
-        count = found.counts[name]
-        if not count.hits + count.misses:
-            yield f"KPIs of {name}", f"No evaluated frame holds a {name}, so there is nothing to find."
-        elif found.values[f"precision.{name}"] is None:
-            yield f"precision.{name}", f"The detector gives no {name} of score {score:g} or more."
-    for name, boxes in labels.foreign.items():
-        yield f"KPIs of {name}", f"The model has no class '{name}'; {boxes} of its boxes on the evaluated frames were left out."
-    if not labels.frames_elsewhere:
-        yield "baseline", "The labels speak of no frame but the evaluated ones, so there is no mean box to compare with."
-    for dimension in ("time_of_day", "region"):
-        missing = sum(dimension not in frame.slices for frame in frames)
-        if missing:
-            yield f"slices by {dimension}", f"Of {missing} of {len(frames)} frames nobody said the {dimension.replace('_', ' ')}."
-
-
-def _finite(found: Kpis) -> dict[str, float]:
-    return {name: value for name, value in sorted(found.values.items()) if value is not None}
+                return OnnxDetector(model, config.outputs, context.threads), [("not executed", why)]
+        return OnnxDetector(model, config.outputs, context.threads), []

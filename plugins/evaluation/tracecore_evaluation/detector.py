@@ -1,8 +1,9 @@
-"""Detectors as the evaluation runs them: one image in, boxes, scores and classes out."""
+"""Models as the evaluation runs them: one image in, what each head says out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,13 +17,13 @@ from tracecore_evaluation.images import decode_image, model_input
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame, Seen
 
-__all__ = ["OUTPUTS", "Detector", "OnnxDetector", "detect"]
+__all__ = ["Answers", "Detector", "OnnxDetector", "detect"]
 
-OUTPUTS = ("boxes", "scores", "classes")
+Outputs = Mapping[str, NDArray[Any]]
 
 
 class Detector(Protocol):
-    """Runs a detector.
+    """Runs a model.
 
     Attributes:
         executed_with: runtime and version, for the record.
@@ -30,19 +31,38 @@ class Detector(Protocol):
 
     executed_with: str
 
-    def __call__(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Detect on an image [3, H, W]: boxes [K, 4] as x1, y1, x2, y2 in input px, scores [K], classes [K]."""
+    def __call__(self, image: NDArray[np.float32]) -> Outputs:
+        """Give what the heads say of an image [3, H, W], by output.
+
+        `boxes` [K, 4] as x1, y1, x2, y2 in input px, `scores` [K], `classes` [K], `path` [P] in m to the left, `light` [S] probabilities.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a model says of frames, by frame ref.
+
+    Attributes:
+        seen: boxes in recorded px.
+        paths: how far to the left the way is at the model's distances, m.
+        lights: probability of each state.
+    """
+
+    seen: dict[str, Seen] = field(default_factory=dict)
+    paths: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    lights: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 class OnnxDetector:
-    """A detector's ONNX graph on the CPU.
+    """A model's ONNX graph on the CPU.
 
     Args:
         model: its directory, with `model.onnx`.
+        outputs: which of the graph's outputs to give.
         threads: intra-op threads; the same number gives the same bits.
     """
 
-    def __init__(self, model: Path, threads: int) -> None:
+    def __init__(self, model: Path, outputs: Sequence[str], threads: int) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -54,17 +74,18 @@ class OnnxDetector:
             self._session = onnxruntime.InferenceSession((model / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
             raise UsageProblem(f"onnxruntime can't load the model's graph model.onnx: {error}") from error
-        inputs, outputs = ([value.name for value in values] for values in (self._session.get_inputs(), self._session.get_outputs()))
-        if inputs != ["image"] or not set(OUTPUTS) <= set(outputs):
-            raise UsageProblem(f"The model's graph should take 'image' and give {', '.join(OUTPUTS)}; it takes {inputs} and gives {outputs}.")
+        inputs, given = ([value.name for value in values] for values in (self._session.get_inputs(), self._session.get_outputs()))
+        if inputs != ["image"] or not set(outputs) <= set(given):
+            raise UsageProblem(f"The model's graph should take 'image' and give {', '.join(outputs)}; it takes {inputs} and gives {given}.")
         batch = self._session.get_inputs()[0].shape[0]
         self._batch = batch if isinstance(batch, int) else 1
+        self._outputs = list(outputs)
         self.executed_with = f"onnxruntime {onnxruntime.__version__}, CPU"
 
-    def __call__(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Detect on one image: alone, so that its answer can't depend on which frames come with it; a graph of a fixed batch gets it repeated."""
-        boxes, scores, classes = self._session.run(list(OUTPUTS), {"image": np.repeat(image[None], self._batch, axis=0)})
-        return boxes[0], scores[0], classes[0]
+    def __call__(self, image: NDArray[np.float32]) -> Outputs:
+        """Look at one image: alone, so that its answer can't depend on which frames come with it; a graph of a fixed batch gets it repeated."""
+        results = self._session.run(self._outputs, {"image": np.repeat(image[None], self._batch, axis=0)})
+        return {name: result[0] for name, result in zip(self._outputs, results, strict=True)}
 
 
 def detect(
@@ -73,43 +94,47 @@ def detect(
     table: Any,
     frames: Sequence[Frame],
     progress: Callable[[int, int], None],
-    look: Callable[[Frame, NDArray[np.uint8]], None],
-) -> dict[str, Seen]:
-    """Run a detector over frames.
+    look: Callable[[Frame, bytes], None],
+) -> Answers:
+    """Run a model over frames.
 
     Args:
-        detector: the detector.
-        config: its input and classes.
+        detector: the model.
+        config: its input and heads.
         table: the frame table, a `pyarrow.dataset.Dataset`.
         frames: which of its frames.
         progress: told how many are done, of how many.
-        look: shown each frame's image.
-
-    Returns:
-        What it sees, by frame ref, in recorded px.
+        look: shown each frame's encoded image.
 
     Raises:
-        RunFailed: a score, box or class that can't be.
+        RunFailed: it says what can't be.
     """
-    found: dict[str, Seen] = {}
-    for frame, image in _pictures(table, frames):
-        look(frame, image)
-        found[frame.id] = _seen(frame, config, *detector(model_input(image, height=config.height, width=config.width)))
-        progress(len(found), len(frames))
+    found = Answers()
+    for done, (frame, data, encoding) in enumerate(_pictures(table, frames), 1):
+        look(frame, data)
+        said = detector(model_input(decode_image(data, encoding, frame.id), height=config.height, width=config.width))
+        for name, value in said.items():
+            if value.dtype.kind == "f" and not np.isfinite(value).all():
+                raise RunFailed(f"The model's output '{name}' is not finite on {frame.id}.")
+        if config.classes:
+            found.seen[frame.id] = _seen(frame, config, said["boxes"], said["scores"], said["classes"])
+        if config.ahead:
+            found.paths[frame.id] = _sized(said["path"], len(config.ahead), "path", "heads.path.ahead_m")
+        if config.states:
+            found.lights[frame.id] = np.clip(_sized(said["light"], len(config.states), "light", "heads.light.states"), 0, 1)
+        progress(done, len(frames))
     return found
 
 
-def _pictures(table: Any, frames: Sequence[Frame]) -> Iterator[tuple[Frame, NDArray[np.uint8]]]:
+def _pictures(table: Any, frames: Sequence[Frame]) -> Iterator[tuple[Frame, bytes, str]]:
     by_id = {frame.id: frame for frame in frames}
     wanted = pc.field("frame_id").isin(pa.array(sorted(by_id), type=pa.string()))
     for batch in table.to_batches(columns=["frame_id", "encoding", "image"], filter=wanted, batch_size=64):
         for frame_id, encoding, image in zip(batch["frame_id"].to_pylist(), batch["encoding"].to_pylist(), batch["image"], strict=True):
-            yield by_id[frame_id], decode_image(image.as_py(), encoding, frame_id)
+            yield by_id[frame_id], image.as_py(), encoding
 
 
-def _seen(frame: Frame, config: ModelConfig, boxes: NDArray[np.float32], scores: NDArray[np.float32], classes: NDArray[np.int64]) -> Seen:
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise RunFailed(f"The detector gives a box or score that is not finite on {frame.id}.")
+def _seen(frame: Frame, config: ModelConfig, boxes: NDArray[Any], scores: NDArray[Any], classes: NDArray[Any]) -> Seen:
     if len(classes) and not (classes.min() >= 0 and classes.max() < len(config.classes)):
         raise RunFailed(f"The detector gives class {int(classes.max())} on {frame.id}, but its config.json lists {len(config.classes)} classes.")
     scale = np.array([frame.width / config.width, frame.height / config.height] * 2, dtype=np.float64)
@@ -120,3 +145,9 @@ def _seen(frame: Frame, config: ModelConfig, boxes: NDArray[np.float32], scores:
     return Seen(
         np.concatenate([corners[kept, :2], sides[kept]], axis=1), np.clip(scores[kept], 0, 1).astype(np.float64), classes[kept].astype(np.int64)
     )
+
+
+def _sized(values: NDArray[Any], count: int, name: str, key: str) -> NDArray[np.float64]:
+    if values.shape != (count,):
+        raise RunFailed(f"The model's output '{name}' has {values.size} values a frame, but its config.json lists {count} in {key}.")
+    return values.astype(np.float64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracecore.errors import RunFailed
-from tracecore_evaluation.detector import OUTPUTS
+from tracecore_evaluation.model_config import OUTPUTS
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.run import Artifact
 
@@ -31,12 +32,13 @@ class NotExecutable(Exception):  # says why, no error of anyone's
     """Why an engine can't be executed here; the message is one sentence."""
 
 
-def engine_detector(engine: Path, artifact: Artifact) -> EngineDetector:
+def engine_detector(engine: Path, artifact: Artifact, outputs: Sequence[str] = OUTPUTS) -> EngineDetector:
     """Load an engine.
 
     Args:
         engine: its file.
         artifact: its recorded identity: digest, and the facet `tracecore_engine` that says what it was built with and for.
+        outputs: which of its outputs to give.
 
     Raises:
         NotExecutable: no GPU, no runtime, or the wrong one of them.
@@ -63,14 +65,15 @@ def engine_detector(engine: Path, artifact: Artifact) -> EngineDetector:
     found = digest_file(engine)
     if found != artifact.digest:
         raise RunFailed(f"The engine's file is not the recorded one: expected {artifact.digest}, found {found}; it was not loaded.")
-    return EngineDetector(engine.read_bytes(), runtime, cuda, f"{builder} {runtime.__version__}, SM{cuda.capability}")
+    return EngineDetector(engine.read_bytes(), runtime, cuda, outputs, f"{builder} {runtime.__version__}, SM{cuda.capability}")
 
 
 class EngineDetector:
-    """A detector's engine on the GPU."""
+    """A model's engine on the GPU."""
 
-    def __init__(self, data: bytes, runtime: ModuleType, cuda: _Cuda, executed_with: str) -> None:
+    def __init__(self, data: bytes, runtime: ModuleType, cuda: _Cuda, outputs: Sequence[str], executed_with: str) -> None:
         self.executed_with = executed_with
+        self._outputs = tuple(outputs)
         self._cuda = cuda
         self._runtime = runtime.Runtime(runtime.Logger(runtime.Logger.ERROR))
         self._engine = self._runtime.deserialize_cuda_engine(data)
@@ -79,10 +82,10 @@ class EngineDetector:
         self._context = self._engine.create_execution_context()
         self._numpy = {runtime.float32: np.float32, runtime.float16: np.float16, runtime.int64: np.int64, runtime.int32: np.int32}
 
-    def __call__(self, image: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Detect on one image [3, H, W]."""
-        boxes, scores, classes = (result[0] for result in self._run(image[None]))
-        return boxes.astype(np.float32), scores.astype(np.float32), classes.astype(np.int64)
+    def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """Look at one image [3, H, W]; numbers come as the ONNX graph has them, whatever precision the engine gives them in."""
+        given = {name: result[0] for name, result in zip(self._outputs, self._run(image[None]), strict=True)}
+        return {name: value.astype(np.float32 if value.dtype.kind == "f" else np.int64) for name, value in given.items()}
 
     def _run(self, image: NDArray[np.float32]) -> list[NDArray[Any]]:
         if not self._context.set_input_shape("image", image.shape):
@@ -94,7 +97,7 @@ class EngineDetector:
             self._cuda.to_device(held[-1], given)
             self._context.set_tensor_address("image", held[-1])
             results = []
-            for name in OUTPUTS:
+            for name in self._outputs:
                 results.append(np.empty(tuple(self._context.get_tensor_shape(name)), dtype=self._numpy[self._engine.get_tensor_dtype(name)]))
                 held.append(self._cuda.allocate(results[-1].nbytes))
                 self._context.set_tensor_address(name, held[-1])

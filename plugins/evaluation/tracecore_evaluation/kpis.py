@@ -1,7 +1,8 @@
-"""KPIs of a detector: average precision, precision and recall, by class and slice.
+"""KPIs of the obstacles: average precision, precision and recall, by class and slice.
 
 Names: `ap50.<class>`, `ap.<class>`, `precision.<class>`, `recall.<class>`, each with `.<slice>` for a part of the frames or objects
-(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects.
+(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects. A slice by distance has recall
+alone: a box says nothing of how far away what isn't there would be.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 from tracecore_evaluation.average_precision import Curve, average_precision
 from tracecore_evaluation.matching import Match, match
 from tracecore_evaluation.scene import SIZES, Frame, Seen, Truth, size_of
+from tracecore_evaluation.slices import Slicing, slice_names
 
-__all__ = ["Counts", "Kpis", "Thresholds", "kpis", "slice_names"]
+__all__ = ["Counts", "Kpis", "Thresholds", "kpis"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Kpis:
-    """The KPIs of one detector.
+    """The KPIs of one detector's boxes.
 
     Attributes:
         values: by name; None where a class has no object (or, for precision, no detection).
         counts: by class, over all frames.
         curves: by class, over all frames.
-        slices: frames by slice; None for sizes of objects.
+        slices: frames by slice; None for slices of objects.
         matches: by frame ref.
     """
 
@@ -64,17 +66,14 @@ class Kpis:
     matches: dict[str, Match] = field(default_factory=dict)
 
 
-def slice_names(frames: Sequence[Frame]) -> dict[str, list[Frame]]:
-    """Give the frames of each slice by its name: the value itself (`night`), behind its dimension where two dimensions share a value."""
-    found: dict[tuple[str, str], list[Frame]] = {}
-    for frame in frames:
-        for dimension, value in frame.slices.items():
-            found.setdefault((dimension, value), []).append(frame)
-    values = [value for _, value in found] + list(SIZES)
-    return {value if values.count(value) == 1 else f"{dimension}-{value}": members for (dimension, value), members in sorted(found.items())}
-
-
-def kpis(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str, Seen], classes: Sequence[str], thresholds: Thresholds) -> Kpis:
+def kpis(
+    frames: Sequence[Frame],
+    truth: Mapping[str, Truth],
+    seen: Mapping[str, Seen],
+    classes: Sequence[str],
+    thresholds: Thresholds,
+    slicing: Slicing | None = None,
+) -> Kpis:
     """Compare what a detector sees with what is true.
 
     Args:
@@ -83,13 +82,16 @@ def kpis(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str,
         seen: by frame ref.
         classes: names by index.
         thresholds: for precision and recall; average precision has its own.
+        slicing: how objects are sliced; by size where None. Frames know their own slices.
     """
+    slicing = slicing or Slicing()
+    sizes = tuple(SIZES) if slicing.sizes else ()
     found = Kpis(matches={frame.id: match(seen[frame.id].above(thresholds.score), truth[frame.id], thresholds.iou) for frame in frames})
-    parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames)}
+    parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames, (*sizes, *slicing.distances))}
     for name, members in parts.items():
         suffix = f".{name}" if name else ""
         precision = average_precision(members, truth, seen, len(classes))
-        areas = {"all": suffix} | ({size: f".{size}" for size in SIZES} if not name else {})
+        areas = {"all": suffix} | ({size: f".{size}" for size in sizes} if not name else {})
         for area, end in areas.items():
             counts = _count(members, truth, seen, found.matches, classes, thresholds.score, None if area == "all" else area)
             for class_, category in enumerate(classes):
@@ -105,8 +107,25 @@ def kpis(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str,
             found.slices[name] = len(members)
         else:
             found.curves.update(zip(classes, precision.curves, strict=True))
-    found.slices.update(dict.fromkeys(SIZES))
+    by_distance = _count_by_distance(frames, truth, found.matches, classes, slicing)
+    found.values.update({f"recall.{category}.{part}": count.recall for (category, part), count in by_distance.items()})
+    found.slices.update(dict.fromkeys((*sizes, *(slicing.distances if by_distance else ()))))
     return found
+
+
+def _count_by_distance(
+    frames: Sequence[Frame], truth: Mapping[str, Truth], matches: Mapping[str, Match], classes: Sequence[str], slicing: Slicing
+) -> dict[tuple[str, str], Counts]:
+    counts: dict[tuple[str, str], Counts] = {}
+    for frame in frames if slicing.bounds else ():
+        of_frame = truth[frame.id]
+        for row, was_found in enumerate(matches[frame.id].found.tolist()):
+            distance = of_frame.distance(row)
+            if distance is not None and not of_frame.crowd[row]:
+                count = counts.setdefault((classes[of_frame.classes[row]], slicing.distance_of(distance)), Counts())
+                count.hits += was_found
+                count.misses += not was_found
+    return counts
 
 
 def _count(

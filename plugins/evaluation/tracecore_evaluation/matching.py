@@ -25,12 +25,24 @@ class Match:
         found: per object, whether a detection took it; never for a crowd.
         overlap_seen: per detection, its greatest overlap with any object of any class.
         overlap_true: per object, its greatest overlap with any detection of any class.
+        overlap_other: of each detection with each object of another class; 0 for objects of its own class, and crowds.
     """
 
     hit: NDArray[np.int64]
     found: NDArray[np.bool_]
     overlap_seen: NDArray[np.float64]
     overlap_true: NDArray[np.float64]
+    overlap_other: NDArray[np.float64]
+
+    def other_class(self, row: int, iou: float) -> int | None:
+        """Give the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any.
+
+        Args:
+            row: of the detection.
+            iou: least overlap.
+        """
+        near = np.flatnonzero(self.overlap_other[row] >= iou).tolist()
+        return min(near, key=lambda column: (bool(self.found[column]), -self.overlap_other[row, column], column)) if near else None
 
 
 def match(seen: Seen, truth: Truth, iou: float) -> Match:
@@ -52,4 +64,5 @@ def match(seen: Seen, truth: Truth, iou: float) -> Match:
             hit[row], found[best] = best, True
         elif (same & truth.crowd & (overlaps[row] >= iou)).any():
             hit[row] = -2
-    return Match(hit, found, overlaps.max(axis=1, initial=0.0), overlaps.max(axis=0, initial=0.0))
+    other = np.where((seen.classes[:, None] != truth.classes[None]) & ~truth.crowd[None], overlaps, 0.0)
+    return Match(hit, found, overlaps.max(axis=1, initial=0.0), overlaps.max(axis=0, initial=0.0), other)

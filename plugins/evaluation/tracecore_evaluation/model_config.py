@@ -1,4 +1,4 @@
-"""What a model's `config.json` says of its input and its classes."""
+"""What a model's `config.json` says of its input, its heads and its classes."""
 
 from __future__ import annotations
 
@@ -7,39 +7,86 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.errors import UsageProblem
+from tracecore_schemas.canonical import JSON
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["ModelConfig", "read_config"]
+__all__ = ["OUTPUTS", "ModelConfig", "read_config"]
+
+OUTPUTS = ("boxes", "scores", "classes")
+"""Outputs of the head `obstacles`, which is all that a model without `heads` has."""
 
 _KNOWN = {"channels": 3, "layout": "NCHW", "range": "0..1 RGB", "resize": "stretch"}
+_HEADS = {"obstacles": OUTPUTS, "path": ("path",), "light": ("light",)}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A detector's input size in px, and its class names by index."""
+    """A model's input size in px, and what its heads speak of.
+
+    Attributes:
+        height: of its input, px.
+        width: of its input, px.
+        classes: of obstacles, by index; empty without that head.
+        ahead: distances ahead of the vehicle, m, at which the head `path` says how far to the left the way is; empty without it.
+        states: of the light, by index; empty without the head `light`.
+        unjudged: heads that nothing here judges.
+    """
 
     height: int
     width: int
     classes: tuple[str, ...]
+    ahead: tuple[float, ...] = ()
+    states: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads."""
+        said = {"obstacles": self.classes, "path": self.ahead, "light": self.states}
+        return tuple(head for head in _HEADS if said[head])
+
+    def spoken_of(self) -> dict[str, JSON]:
+        """Give what the heads speak of, for the record."""
+        return {"heads": [*self.heads], "classes": [*self.classes], "ahead_m": [*self.ahead], "states": [*self.states]}
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the graph's outputs that are judged."""
+        return tuple(output for head in self.heads for output in _HEADS[head])
 
 
 def read_config(model: Path) -> ModelConfig:
     """Read the `config.json` of a model directory.
 
     Raises:
-        UsageProblem: it is missing or broken, or asks for an input that is not made here: a wrong input would only show as bad KPIs.
+        UsageProblem: it is missing or broken, has no head that can be judged, or asks for an input that is not made here: a wrong input would only
+            show as bad KPIs.
     """
     path = model / "config.json"
     try:
         config: Any = loads_strict(path.read_bytes())
         given = config["input"]
-        found = ModelConfig(int(given["height"]), int(given["width"]), tuple(str(name) for name in config["classes"]))
+        heads: Any = config.get("heads", {"obstacles": {"classes": config.get("classes")}})
+        found = ModelConfig(
+            int(given["height"]),
+            int(given["width"]),
+            tuple(str(name) for name in heads["obstacles"]["classes"]) if "obstacles" in heads else (),
+            tuple(float(ahead) for ahead in heads["path"]["ahead_m"]) if "path" in heads else (),
+            tuple(str(state) for state in heads["light"]["states"]) if "light" in heads else (),
+            tuple(sorted(set(heads) - set(_HEADS))),
+        )
     except OSError as error:
         raise UsageProblem(f"The model has no config.json that can be read: {error.strerror or error}.") from error
     except StrictJSONError as error:
         raise UsageProblem(f"The model's config.json is no strict JSON: {error}.") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageProblem(f"The model's config.json lacks 'classes' or 'input' with height and width: {error}.") from error
+        raise UsageProblem(
+            f"The model's config.json lacks 'classes' or 'input' with height and width, or what its heads speak of: {error}."
+        ) from error
+    if not found.outputs:
+        raise UsageProblem(f"The model's config.json names no head that can be judged: expected some of {', '.join(_HEADS)}.")
+    if list(found.ahead) != sorted(set(found.ahead)) or (found.ahead and found.ahead[0] <= 0):
+        raise UsageProblem(f"The model's config.json should give heads.path.ahead_m as meters above 0 that ascend; found {list(found.ahead)}.")
     for name, known in _KNOWN.items():
         if given.get(name, known) != known:
             raise UsageProblem(f"The model's config.json asks for input.{name} {given[name]!r}; this evaluation makes inputs with {known!r}.")

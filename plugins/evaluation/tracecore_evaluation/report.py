@@ -1,4 +1,7 @@
-"""The KPI report: report.json for programs, report.md for people. Neither holds a time or a path, so that the same KPIs give the same bytes."""
+"""What every KPI report has: report.json for programs, report.md for people, a facet for the record.
+
+None holds a time or a path, so that the same KPIs give the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,102 +11,118 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracecore_evaluation.kpis import Kpis, Thresholds
-from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.figures import figure_of, lower_is_better
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["Report", "write_report"]
+__all__ = ["Findings", "cell", "cells", "closing", "facet", "headline_table", "write_report"]
 
-_BASELINE = (
-    "On every frame each class's mean box over the {frames} labeled frames that are not evaluated, scored by the share of those frames that "
-    "hold the class."
-)
+Values = Mapping[str, float | None]
+Intervals = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All that a report says."""
+class Findings:
+    """What every report says.
 
-    config: ModelConfig
+    Attributes:
+        level: 1 frame by frame, 2 by mistakes of the perception while driving.
+        executed_with: what answered.
+        frames: how many were evaluated.
+        drives: of how many drives.
+        values: KPIs by name, None where there is nothing to count.
+        baseline: the same of what has looked at nothing.
+        baseline_is: what that is.
+        headline: the KPIs that stand for the rest, each to be better than the baseline.
+        intervals: 95 % intervals by KPI.
+        slices: frames by slice; None for slices of objects.
+        unknowns: what could not be said, and why.
+    """
+
+    level: int
     executed_with: str
-    thresholds: Thresholds
     frames: int
-    frames_elsewhere: int
-    kpis: Kpis
-    baseline: Kpis
+    drives: int
+    values: Values
+    baseline: Values
+    baseline_is: str
+    headline: Sequence[str]
+    intervals: Intervals
+    slices: Mapping[str, int | None]
     unknowns: Sequence[tuple[str, str]]
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write report.json and report.md."""
-    text = json.dumps(_document(report), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(_page(report), encoding="utf-8")
+def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: Any) -> None:
+    """Write report.json and report.md.
 
-
-def _document(report: Report) -> Mapping[str, Any]:
-    return {
+    Args:
+        folder: where.
+        findings: what every report says.
+        page: lines of the page.
+        **more: further keys of report.json; a mapping given as `baseline` is added to the baseline's own keys.
+    """
+    of_baseline = {"what": findings.baseline_is, "values": findings.baseline} | dict(more.pop("baseline", {}))
+    document = {
         "v": 1,
         "type": "tracecore.kpi_report",
-        "classes": list(report.config.classes),
-        "executed_with": report.executed_with,
-        "frames": report.frames,
-        "thresholds": {"score": report.thresholds.score, "iou": report.thresholds.iou, "chosen": _chosen(report)},
-        "values": report.kpis.values,
-        "counts": _counts(report.kpis),
-        "slices": report.kpis.slices,
-        "curves": {
-            name: None if curve is None else {"recall": curve.recall, "precision": curve.precision} for name, curve in report.kpis.curves.items()
-        },
-        "baseline": {
-            "what": _BASELINE.format(frames=report.frames_elsewhere),
-            "values": report.baseline.values,
-            "counts": _counts(report.baseline),
-        },
-        "unknowns": [{"what": what, "why": why} for what, why in report.unknowns],
+        "level": findings.level,
+        "executed_with": findings.executed_with,
+        "frames": findings.frames,
+        "drives": findings.drives,
+        "headline": list(findings.headline),
+        "values": findings.values,
+        "lower_is_better": lower_is_better(findings.values),
+        "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
+        "slices": findings.slices,
+        "baseline": of_baseline,
+        "unknowns": [{"what": what, "why": why} for what, why in findings.unknowns],
+    }
+    text = json.dumps(document | more, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.md").write_text("\n".join(page) + "\n", encoding="utf-8")
+
+
+def facet(findings: Findings) -> dict[str, JSON]:
+    """Give the facet `tracecore_kpis`."""
+    return {
+        "values": _known(findings.values),
+        "baseline": _known(findings.baseline),
+        "executed_with": findings.executed_with,
+        "frames": findings.frames,
+        "level": findings.level,
+        "lower_is_better": [*lower_is_better(findings.values)],
+        "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
     }
 
 
-def _chosen(report: Report) -> str:
-    return f"score {report.thresholds.score:g} is the program's parameter 'score'; it was not tuned on these frames"
+def _known(values: Values) -> dict[str, JSON]:
+    return {name: value for name, value in sorted(values.items()) if value is not None}
 
 
-def _counts(kpis: Kpis) -> JSON:
-    return {name: {"hits": count.hits, "false_positives": count.false_positives, "misses": count.misses} for name, count in kpis.counts.items()}
+def headline_table(findings: Findings) -> list[str]:
+    """Give the table that a report begins with: each headline KPI, its interval and the baseline's value."""
+    lines = ["| KPI | value | 95 % interval by drive | baseline | better is |", "|---|---|---|---|---|"]
+    for name in findings.headline:
+        figure = figure_of(name)
+        unit = "" if figure.unit == "share" else f" {figure.unit}"
+        interval = findings.intervals.get(name)
+        between = "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        way = "less" if figure.lower_is_better else "more"
+        value, baseline = cell(findings.values.get(name)), cell(findings.baseline.get(name))
+        lines.append(f"| **{name}** | {value}{unit} | {between} | {baseline} | {way} |")
+    return [*lines, "", f"Baseline: {findings.baseline_is}", ""]
 
 
-def _page(report: Report) -> str:
-    values, baseline = report.kpis.values, report.baseline.values
-    how = (
-        f"{report.frames} frames, executed with {report.executed_with}. Precision and recall count detections of score "
-        f"{report.thresholds.score:g} and more that overlap an object by {report.thresholds.iou:g} and more; {_chosen(report)}. "
-        "AP is COCO's, over all scores."
-    )
-    lines = [
-        "# Detection KPIs",
-        "",
-        how,
-        "",
-        "| class | objects | AP50 | baseline | AP | baseline | precision | recall | false positives | misses |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name in report.config.classes:
-        count = report.kpis.counts[name]
-        cells = [values[f"ap50.{name}"], baseline[f"ap50.{name}"], values[f"ap.{name}"], baseline[f"ap.{name}"]]
-        cells += [values[f"precision.{name}"], values[f"recall.{name}"]]
-        lines.append(f"| {name} | {count.hits + count.misses} | {_cells(cells)} | {count.false_positives} | {count.misses} |")
-    means = _cells([values["map50"], baseline["map50"], values["map"], baseline["map"]])
-    lines += [f"| mean | | {means} | | | | |", "", f"Baseline: {_BASELINE.format(frames=report.frames_elsewhere)}", ""]
-    lines += ["## Slices", "", "| slice | frames | " + " | ".join(f"AP50 {name} | recall {name}" for name in report.config.classes) + " |"]
-    lines += ["|---|---|" + "---|---|" * len(report.config.classes)]
-    for slice_, frames in report.kpis.slices.items():
-        cells = [values[f"{kpi}.{name}.{slice_}"] for name in report.config.classes for kpi in ("ap50", "recall")]
-        lines.append(f"| {slice_} | {'by size of object' if frames is None else frames} | {_cells(cells)} |")
-    if report.unknowns:
-        lines += ["", "## Unknown", "", *(f"- {what}: {why}" for what, why in report.unknowns)]
-    lines += ["", "![Precision over recall](precision_recall.png)", "", "![AP50 beside the baseline](ap50.png)", "", "![Samples](samples.png)", ""]
-    return "\n".join(lines)
+def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
+    """Give how a report ends: what is unknown, and its pictures (title by file)."""
+    lines = ["", "## Unknown", "", *(f"- {what}: {why}" for what, why in findings.unknowns)] if findings.unknowns else []
+    return [*lines, *(line for file, title in pictures.items() for line in ("", f"![{title}]({file})"))]
 
 
-def _cells(values: Sequence[float | None]) -> str:
-    return " | ".join("-" if value is None else f"{value:.3f}" for value in values)
+def cell(value: float | None) -> str:
+    """Give a figure as it stands in a table."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+def cells(values: Sequence[float | None]) -> str:
+    """Give figures as cells of a table."""
+    return " | ".join(cell(value) for value in values)

@@ -1,21 +1,23 @@
-"""Sample pictures: what the detector sees beside what is true, on frames taken evenly over the drives."""
+"""Sample pictures: what a model says beside what is true, on frames taken evenly over the drives."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.scene import Frame, Seen, Truth
+from tracecore.drawing import Drawn, Line, Mark, color_of, contact_sheet, draw_tile, save_png
+from tracecore_evaluation.detector import Answers
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.scene import Frame
+from tracecore_evaluation.truth import Labels
 
 __all__ = ["Samples", "sample_frames"]
 
-_WIDTH = 320
+_TRUE, _SEEN, _WRONG = "#ffffff", "#ff3cc8", "#ff2d2d"
 _COLUMNS = 3
-_CAPTION = 14
-_TRUE, _SEEN, _INK = (0, 220, 90), (255, 60, 200), (255, 255, 255)
 
 
 def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
@@ -25,7 +27,7 @@ def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
 
 
 class Samples:
-    """Keeps small pictures of some frames while the detector runs, and draws them on one sheet.
+    """Keeps the pictures of some frames while the model runs, and draws them on one sheet.
 
     Args:
         frames: which.
@@ -34,42 +36,78 @@ class Samples:
     def __init__(self, frames: Sequence[Frame]) -> None:
         self._frames = frames
         self._wanted = {frame.id for frame in frames}
-        self._pictures: dict[str, NDArray[np.uint8]] = {}
+        self._pictures: dict[str, bytes] = {}
 
-    def look(self, frame: Frame, image: NDArray[np.uint8]) -> None:
-        """Keep a frame's picture if it is one of the samples."""
+    def look(self, frame: Frame, image: bytes) -> None:
+        """Keep a frame's encoded picture if it is one of the samples."""
         if frame.id in self._wanted:
-            from PIL import Image
+            self._pictures[frame.id] = image
 
-            height = max(1, round(frame.height * _WIDTH / frame.width))
-            self._pictures[frame.id] = np.asarray(Image.fromarray(image).resize((_WIDTH, height), Image.Resampling.BILINEAR))
+    def draw(self, path: Path, labels: Labels, answers: Answers, config: ModelConfig, score: float) -> None:
+        """Draw the sheet.
 
-    def draw(self, path: Path, truth: Mapping[str, Truth], seen: Mapping[str, Seen], classes: Sequence[str], score: float) -> None:
-        """Draw the sheet: true boxes green, detections of at least a score pink with class and score."""
-        from PIL import Image, ImageDraw
+        True boxes are dashed, detections of at least a score have their class and score; the small plan on the right shows the true way (white) and
+        the one said (pink) from above; the state of the light stands in the corner.
+        """
+        tiles = []
+        for frame in self._frames:
+            marks = [*_true_marks(frame, labels, config), *_seen_marks(frame, answers, config, score)]
+            lines, notes = _path(frame, labels, answers, config)
+            drawn = Drawn(
+                self._pictures[frame.id], f"{frame.drive}  {frame.timestamp_ns}", marks, lines, [*_light(frame, labels, answers, config), *notes]
+            )
+            tiles.append(draw_tile(drawn))
+        shown = [tile for tile in tiles if tile is not None]
+        save_png(contact_sheet(shown, _COLUMNS), path)
 
-        rows = [self._frames[start : start + _COLUMNS] for start in range(0, len(self._frames), _COLUMNS)]
-        heights = [max(self._pictures[frame.id].shape[0] for frame in row) + _CAPTION for row in rows]
-        sheet = Image.new("RGB", (_WIDTH * min(_COLUMNS, len(self._frames)), sum(heights)))
-        pen = ImageDraw.Draw(sheet)
-        for row, top in zip(rows, np.cumsum([0, *heights[:-1]]).tolist(), strict=True):
-            for column, frame in enumerate(row):
-                left = column * _WIDTH
-                sheet.paste(Image.fromarray(self._pictures[frame.id]), (left, top + _CAPTION))
-                pen.text((left + 3, top + 1), f"{frame.drive} {frame.timestamp_ns}", fill=_INK, font_size=10)
-                place = np.array([left, top + _CAPTION, left, top + _CAPTION])
-                for box in truth[frame.id].boxes:
-                    pen.rectangle(self._corners(box, frame, place), outline=_TRUE, width=2)
-                found = seen[frame.id].above(score)
-                for box, value, class_ in zip(found.boxes, found.scores, found.classes, strict=True):
-                    corners = self._corners(box, frame, place)
-                    pen.rectangle(corners, outline=_SEEN)
-                    pen.text((corners[0] + 1, max(top + _CAPTION, corners[1] - 10)), f"{classes[class_]} {value:.2f}", fill=_SEEN, font_size=9)
-        sheet.save(path, format="PNG", optimize=False)
 
-    @staticmethod
-    def _corners(box: NDArray[np.float64], frame: Frame, place: NDArray[np.int64]) -> tuple[float, float, float, float]:
-        scale = _WIDTH / frame.width
-        x, y, width, height = (float(value) * scale for value in box)
-        left, top, right, bottom = (float(value) for value in place + np.array([x, y, x + width, y + height]))
-        return left, top, right, bottom
+def _true_marks(frame: Frame, labels: Labels, config: ModelConfig) -> list[Mark]:
+    if frame.id not in labels.truth:
+        return []
+    truth = labels.truth[frame.id]
+    return [_mark(box, "", config.classes[class_], dashed=True) for box, class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True)]
+
+
+def _seen_marks(frame: Frame, answers: Answers, config: ModelConfig, score: float) -> list[Mark]:
+    if frame.id not in answers.seen:
+        return []
+    seen = answers.seen[frame.id].above(score)
+    rows = zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True)
+    return [_mark(box, f"{config.classes[class_]} {value:.2f}", config.classes[class_]) for box, value, class_ in rows]
+
+
+def _mark(box: Sequence[float], text: str, category: str, *, dashed: bool = False) -> Mark:
+    x, y, width, height = box
+    return Mark(x, y, width, height, text, color_of(category), dashed)
+
+
+def _light(frame: Frame, labels: Labels, answers: Answers, config: ModelConfig) -> list[tuple[str, str]]:
+    if frame.id not in answers.lights:
+        return []
+    state = int(np.argmax(answers.lights[frame.id]))
+    true = labels.lights.get(frame.id)
+    if true is None or true == state:
+        return [(f"light: {config.states[state]}" + (" (no label)" if true is None else ""), _TRUE)]
+    return [(f"light: {config.states[state]}, true: {config.states[true]}", _WRONG)]
+
+
+def _path(frame: Frame, labels: Labels, answers: Answers, config: ModelConfig) -> tuple[list[Line], list[tuple[str, str]]]:
+    """Draw the way from above at the right edge of the picture, as high as 45 % of it for the farthest distance; sideways it is drawn to scale."""
+    if frame.id not in answers.paths:
+        return [], []
+    scale = 0.45 * frame.height / config.ahead[-1]
+    origin = (frame.width * 0.87, frame.height * 0.97)
+
+    def above(left: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+        places = [(0.0, 0.0), *((x, y) for x, y in zip(config.ahead, left.tolist(), strict=True) if not np.isnan(y))]
+        return tuple((origin[0] - y * scale, origin[1] - x * scale) for x, y in places)
+
+    said = answers.paths[frame.id]
+    lines = [Line(above(said), _SEEN)]
+    if frame.id not in labels.paths:
+        return lines, []
+    true = labels.paths[frame.id]
+    lines.insert(0, Line(above(true), _TRUE))
+    known = ~np.isnan(true)
+    error = float(np.abs(said - true)[known].mean()) if known.any() else float("nan")
+    return lines, [(f"path: {error:.2f} m off", _TRUE)]

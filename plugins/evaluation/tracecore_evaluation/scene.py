@@ -5,6 +5,7 @@ Boxes are x, y, width, height in px of the recorded image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,7 +20,13 @@ SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An evaluated frame; `slices` gives its value by dimension (time_of_day, region, drive), where known."""
+    """An evaluated frame.
+
+    Attributes:
+        slices: its value by dimension that is sliced by, where known.
+        conditions: all that is known of it by dimension (time_of_day, region).
+        clock: `measured`, or what its drive says of its clock (synthetic, index).
+    """
 
     id: str
     drive: str
@@ -28,17 +35,35 @@ class Frame:
     width: int
     height: int
     slices: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    clock: str = "measured"
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The true boxes of one frame [n, 4]; a crowd stands for many objects and is neither found nor missed."""
+    """The true boxes of one frame [n, 4]; a crowd stands for many objects and is neither found nor missed.
+
+    Attributes:
+        known_distances: from the vehicle, m, NaN where unknown; empty where none is known.
+        known_tracks: the objects' tracks; empty where none is known.
+    """
 
     boxes: NDArray[np.float64]
     classes: NDArray[np.int64]
     areas: NDArray[np.float64]
     crowd: NDArray[np.bool_]
     ids: tuple[str, ...]
+    known_distances: tuple[float, ...] = ()
+    known_tracks: tuple[str | None, ...] = ()
+
+    def distance(self, row: int) -> float | None:
+        """Give how far an object is from the vehicle, m; None where nobody said."""
+        value = self.known_distances[row] if self.known_distances else math.nan
+        return None if math.isnan(value) else value
+
+    def track(self, row: int) -> str | None:
+        """Give an object's track; None where nobody said."""
+        return self.known_tracks[row] if self.known_tracks else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +81,15 @@ class Seen:
 
     def above(self, score: float) -> Seen:
         """Give the boxes of at least a score."""
-        kept = self.scores >= score
+        return self.of(self.scores >= score)
+
+    def of(self, kept: NDArray[np.bool_]) -> Seen:
+        """Give some of the boxes."""
         return Seen(self.boxes[kept], self.scores[kept], self.classes[kept])
+
+    def first(self, count: int) -> Seen:
+        """Give at most so many of the boxes, the best."""
+        return Seen(self.boxes[:count], self.scores[:count], self.classes[:count])
 
 
 def size_of(area: float) -> str:

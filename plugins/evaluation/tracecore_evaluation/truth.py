@@ -1,23 +1,31 @@
-"""Evaluated frames and their true boxes, from the frame and label tables."""
+"""Evaluated frames and what is true of them, from the frame and label tables."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tracecore.errors import UsageProblem
+from tracecore_evaluation.label_rows import Row, distances_of
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.path_shape import lateral
 from tracecore_evaluation.scene import Frame, Truth
 
-__all__ = ["Labels", "MeanBox", "read_frames", "read_labels"]
+__all__ = ["LIGHT", "Labels", "MeanBox", "read_frames", "read_labels"]
 
-_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", "time_of_day", "region"]
-_LABEL_COLUMNS = [
-    "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "area", "crowd", "image_width", "image_height",
-]  # fmt: skip
+T = TypeVar("T")
+
+LIGHT = "light_state"
+"""Category of the tags that say a light's state."""
+
+_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", "time_of_day", "region", "clock"]
+_CONDITIONS = ("time_of_day", "region")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,52 +41,69 @@ class Labels:
     """What the labels say.
 
     Attributes:
-        truth: by frame ref, for each evaluated frame that was labeled.
+        truth: by frame ref, for each evaluated frame on which boxes were looked for.
+        paths: by ref of each evaluated frame with a path: how far to the left the way is at the model's distances, m, NaN beyond its end.
+        lights: by ref of each evaluated frame with a light's state that the model knows: its index.
         foreign: boxes of evaluated frames by class that the model doesn't know.
+        foreign_states: evaluated frames by state that the model doesn't know.
         elsewhere: per class index, its mean box on the labeled frames that are not evaluated, None where it has no box there.
+        mean_path: the mean of the paths on those frames, None without any.
+        usual_state: index of the state most frequent on those frames, None without any.
         frames_elsewhere: how many those frames are.
     """
 
     truth: Mapping[str, Truth]
+    paths: Mapping[str, NDArray[np.float64]]
+    lights: Mapping[str, int]
     foreign: Mapping[str, int]
+    foreign_states: Mapping[str, int]
     elsewhere: tuple[MeanBox | None, ...]
+    mean_path: NDArray[np.float64] | None
+    usual_state: int | None
     frames_elsewhere: int
 
+    def speaks_of(self, frame: str) -> bool:
+        """Say whether anything that the model is judged by is labeled on a frame."""
+        return frame in self.truth or frame in self.paths or frame in self.lights
 
-def read_frames(table: Any) -> list[Frame]:
-    """Read which frames a table holds, in order of drive, sensor and time."""
+
+def read_frames(
+    table: Any, dimensions: Sequence[str] = ("time_of_day", "region", "drive"), attributes: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Frame]:
+    """Read which frames a table holds, in order of drive, sensor and time.
+
+    Args:
+        table: the frame table.
+        dimensions: that frames are sliced by.
+        attributes: what the labels say of frames, by frame ref.
+    """
     rows = (
         table.to_table(columns=_FRAME_COLUMNS).sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")]).to_pylist()
     )
-    return [
-        Frame(
-            row["frame_id"], row["drive"], row["sensor"], row["timestamp_ns"], row["width"], row["height"],
-            {name: row[name] for name in ("time_of_day", "region", "drive") if row[name] is not None},
-        )
-        for row in rows
-    ]  # fmt: skip
+    frames = []
+    for row in rows:
+        said = {**(attributes or {}).get(row["frame_id"], {}), **row}
+        slices = {name: str(said[name]) for name in dimensions if said.get(name) is not None}
+        conditions = {name: row[name] for name in _CONDITIONS if row[name] is not None} | {name: slices[name] for name in slices if name != "drive"}
+        identity = (row["frame_id"], row["drive"], row["sensor"], row["timestamp_ns"], row["width"], row["height"])
+        frames.append(Frame(*identity, slices, conditions, row["clock"]))
+    return frames
 
 
-def read_labels(table: Any, frames: Sequence[Frame], classes: Sequence[str]) -> Labels:
-    """Read the labels, each in its last revision.
+def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
+    """Read what is true of frames.
 
     Args:
-        table: the label table.
+        rows: of the label table, each label once (`read_rows`).
         frames: the evaluated frames.
-        classes: the model's, by index.
+        config: what the model speaks of.
 
     Raises:
         UsageProblem: no evaluated frame is labeled.
     """
     evaluated = {frame.id for frame in frames}
-    index = {name: number for number, name in enumerate(classes)}
-    last: dict[str, dict[str, Any]] = {}
-    for row in table.to_table(columns=_LABEL_COLUMNS).to_pylist():
-        known = last.get(row["label_id"])
-        if known is None or row["revision"] > known["revision"]:
-            last[row["label_id"]] = row
-    rows = sorted(last.values(), key=lambda row: (row["frame_id"], row["label_id"]))
-    by_frame: dict[str, list[dict[str, Any]]] = {row["frame_id"]: [] for row in rows}
+    index = {name: number for number, name in enumerate(config.classes)}
+    by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}
     foreign: Counter[str] = Counter()
     for row in rows:
         if row["geometry"] != "box2d":
@@ -87,17 +112,37 @@ def read_labels(table: Any, frames: Sequence[Frame], classes: Sequence[str]) -> 
             by_frame[row["frame_id"]].append(row)
         elif row["frame_id"] in evaluated:
             foreign[row["category"]] += 1
-    truth = {id_: _truth(rows, index) for id_, rows in by_frame.items() if id_ in evaluated}
-    if not truth:
+    distances = distances_of(rows)
+    truth = {id_: _truth(of_frame, index, distances) for id_, of_frame in by_frame.items() if id_ in evaluated} if config.classes else {}
+    paths = {row["frame_id"]: lateral(row["path"], config.ahead) for row in rows if row["geometry"] == "path" and row["path"]} if config.ahead else {}
+    said = {row["frame_id"]: row["value"] for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT and row["value"] is not None}
+    states = {id_: config.states.index(value) for id_, value in said.items() if value in config.states}
+    foreign_states = Counter(value for id_, value in said.items() if config.states and id_ in evaluated and value not in config.states)
+    others = {id_: of_frame for id_, of_frame in by_frame.items() if id_ not in evaluated}
+    found = Labels(
+        truth,
+        _of(paths, evaluated),
+        _of(states, evaluated),
+        dict(sorted(foreign.items())),
+        dict(sorted(foreign_states.items())),
+        tuple(_mean_box(others, name) for name in config.classes),
+        _mean_path([paths[id_] for id_ in sorted(paths.keys() - evaluated)]),
+        _usual([states[id_] for id_ in sorted(states.keys() - evaluated)]),
+        len({row["frame_id"] for row in rows if row["geometry"] != "cuboid"} - evaluated),
+    )
+    if not any(found.speaks_of(id_) for id_ in evaluated):
         raise UsageProblem(
-            f"None of the {len(evaluated)} frames to evaluate on is labeled: the labels speak of {len(by_frame)} other frames. "
+            f"None of the {len(evaluated)} frames to evaluate on is labeled: the labels speak of {found.frames_elsewhere} other frames. "
             "Wire 'labels' to a label batch of these frames."
         )
-    others = {id_: rows for id_, rows in by_frame.items() if id_ not in evaluated}
-    return Labels(truth, dict(sorted(foreign.items())), tuple(_mean_box(others, name) for name in classes), len(others))
+    return found
 
 
-def _truth(rows: Sequence[Mapping[str, Any]], index: Mapping[str, int]) -> Truth:
+def _of(values: Mapping[str, T], frames: Collection[str]) -> dict[str, T]:
+    return {id_: value for id_, value in values.items() if id_ in frames}
+
+
+def _truth(rows: Sequence[Row], index: Mapping[str, int], distances: Mapping[tuple[str, str], float]) -> Truth:
     boxes = np.array([[row["x"], row["y"], row["width"], row["height"]] for row in rows], dtype=np.float64).reshape(-1, 4)
     areas = [row["width"] * row["height"] if row["area"] is None else row["area"] for row in rows]
     return Truth(
@@ -106,10 +151,12 @@ def _truth(rows: Sequence[Mapping[str, Any]], index: Mapping[str, int]) -> Truth
         np.array(areas, dtype=np.float64),
         np.array([row["crowd"] for row in rows], dtype=bool),
         tuple(row["label_id"] for row in rows),
+        tuple(distances.get((row["frame_id"], row["track"] or ""), math.nan) for row in rows),
+        tuple(row["track"] for row in rows),
     )
 
 
-def _mean_box(frames: Mapping[str, Sequence[Mapping[str, Any]]], category: str) -> MeanBox | None:
+def _mean_box(frames: Mapping[str, Sequence[Row]], category: str) -> MeanBox | None:
     rows = [row for of_frame in frames.values() for row in of_frame if row["category"] == category and not row["crowd"]]
     if not rows:
         return None
@@ -121,3 +168,16 @@ def _mean_box(frames: Mapping[str, Sequence[Mapping[str, Any]]], category: str) 
     )
     x, y, width, height = (float(value) for value in shares.mean(axis=0))
     return MeanBox((x, y, width, height), len({row["frame_id"] for row in rows}) / len(frames))
+
+
+def _mean_path(paths: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    if not paths:
+        return None
+    known = ~np.isnan(np.stack(paths))
+    mean: NDArray[np.float64] = np.where(known, np.stack(paths), 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return mean
+
+
+def _usual(states: Sequence[int]) -> int | None:
+    counts = Counter(states)
+    return min(counts, key=lambda state: (-counts[state], state)) if counts else None

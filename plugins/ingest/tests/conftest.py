@@ -3,57 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf import timestamp_pb2
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
+from foxglove_messages import Proto
 from mcap.writer import CompressionType, Writer
 from PIL import Image
+from stage_world import StageWorld
 
+from tracecore.check import Check, CheckContext, CheckResult
+from tracecore.host import PluginHost, Registered
 from tracecore.stage import SourceFile
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_file
 
 START = 1_791_000_000_000_000_000
-_TYPES = {"string": 9, "bytes": 12, "double": 1}
-FIELDS = {
-    "foxglove.CompressedImage": {"frame_id": (4, "string"), "data": (2, "bytes"), "format": (3, "string")},
-    "foxglove.LocationFix": {"latitude": (1, "double"), "longitude": (2, "double"), "frame_id": (7, "string")},
-}
-
-
-class Proto:
-    """A protobuf message and its schema, described here and not by the plugin."""
-
-    def __init__(self, name: str, stamp_number: int) -> None:
-        self.name = name
-        stamp = FileDescriptorProto()
-        timestamp_pb2.DESCRIPTOR.CopyToProto(stamp)
-        package, _, short = name.rpartition(".")
-        file = FileDescriptorProto(name=f"{short}.proto", package=package, syntax="proto3", dependency=[stamp.name])
-        message = file.message_type.add(name=short)
-        message.field.add(
-            name="timestamp", number=stamp_number, type=FieldDescriptorProto.TYPE_MESSAGE, type_name=".google.protobuf.Timestamp", label=1
-        )
-        for field, (number, kind) in FIELDS[name].items():
-            message.field.add(name=field, number=number, type=_TYPES[kind], label=1)
-        self.schema = FileDescriptorSet(file=[stamp, file]).SerializeToString(deterministic=True)
-        pool = DescriptorPool()
-        pool.Add(stamp)
-        pool.Add(file)
-        self._class = GetMessageClass(pool.FindMessageTypeByName(name))
-
-    def message(self, time: int, **fields: Any) -> bytes:
-        made = self._class(**fields)
-        made.timestamp.seconds, made.timestamp.nanos = divmod(time, 1_000_000_000)
-        return made.SerializeToString(deterministic=True)
 
 
 class DriveFile:
@@ -66,8 +34,8 @@ class DriveFile:
         self._writer = Writer(self._stream, **options)
         self._writer.start(library="test")
         self._channels: dict[str, int] = {}
-        self.image = Proto("foxglove.CompressedImage", 1)
-        self.fix = Proto("foxglove.LocationFix", 6)
+        self.image = Proto("foxglove.CompressedImage")
+        self.fix = Proto("foxglove.LocationFix")
 
     def drive(self, **pairs: str) -> DriveFile:
         self._writer.add_metadata("drive", pairs)
@@ -95,6 +63,11 @@ class DriveFile:
     def locate(self, time: int, latitude: float, longitude: float, topic: str = "/gnss") -> DriveFile:
         message = self.fix.message(time, latitude=latitude, longitude=longitude)
         return self.raw(topic, time, message, "protobuf", (self.fix.name, "protobuf", self.fix.schema))
+
+    def tell(self, topic: str, time: int, name: str, *, stamped: bool = True, **fields: Any) -> DriveFile:
+        """Say a protobuf message of a known type."""
+        proto = Proto(name)
+        return self.raw(topic, time, proto.message(time if stamped else None, **fields), "protobuf", proto.mcap)
 
     def attach(self, name: str, data: bytes) -> DriveFile:
         self._writer.add_attachment(1, 2, name, "application/octet-stream", data)
@@ -175,3 +148,32 @@ def rows(batches: Sequence[Any]) -> list[dict[str, Any]]:
 def rows_fixture() -> Callable[..., list[dict[str, Any]]]:
     """Give the rows of batches."""
     return rows
+
+
+class _Agreeing(Check):
+    """Stands for a suite: Great Expectations' import costs seconds, and its suites have tests of their own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def run(self, context: CheckContext) -> CheckResult:
+        return CheckResult(success=True, message=f"{context.read().count_rows()} rows")
+
+
+@pytest.fixture
+def ingesting(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[StageWorld]:
+    """A world with the ingest plugin alone."""
+    monkeypatch.setenv("TRACECORE_PLUGINS", "ingest")
+    world = StageWorld(workspace, PluginHost.load())
+    assert not world.host.broken
+    yield world
+    world.record.close()
+
+
+@pytest.fixture
+def quick(ingesting: StageWorld) -> StageWorld:
+    """The same world, its suites replaced by checks that cost nothing."""
+    for stage in ingesting.host.stages:
+        for name in {name for port in stage.stage_class.outputs().values() for name in port.checks}:
+            ingesting.host.checks[name] = Registered(_Agreeing(name), "test")
+    return ingesting

@@ -11,7 +11,7 @@ import pytest
 from tracecore_ingest import tables
 from tracecore_ingest.fetch import fetch, portions
 from tracecore_ingest.judge import judge
-from tracecore_ingest.log import Place
+from tracecore_ingest.recording import Place, Recording
 from tracecore_ingest.scan import scan
 
 START = 1_791_000_000_000_000_000
@@ -23,15 +23,15 @@ def test_messages_out_of_order_come_back_in_order(drive_file: Any, options: dict
     order = np.random.default_rng(1).permutation(50).tolist()
     for number in order:
         file.say("/b", START + number // 2, number).say("/a", START - number, -number)
-    log = scan(file.done())
-    ids = {id_ for id_, _ in log.used()}
+    recording = Recording([scan(file.done())])
+    keys = {key for key, _ in recording.used()}
     for topic, expected in (
         ("/b", sorted(order, key=lambda number: (number // 2, order.index(number)))),
         ("/a", sorted(-number for number in order)),
     ):
-        place = log.topic(topic, ids)
+        place = recording.topic(topic, keys)
         for limit in (1, 7, 1 << 20):
-            found = [int(data) for group in portions([place], limit, 1000) for data in fetch(log.path, group)]
+            found = [int(data) for group in portions([place], limit, 1000) for data in fetch(recording, group)]
             assert found == expected
 
 
@@ -57,7 +57,7 @@ def test_memory_stays_bounded_whatever_a_drive_weighs(drive_file: Any, picture: 
 
 def _place(topic: str, sizes: list[int]) -> Place:
     zeros = np.zeros(len(sizes), dtype=np.int64)
-    return Place(topic, zeros, zeros, zeros, zeros, zeros, np.asarray(sizes, dtype=np.int64))
+    return Place(topic, zeros, zeros, zeros, zeros, zeros, zeros, np.asarray(sizes, dtype=np.int64))
 
 
 def test_portions_keep_the_order_and_the_limits() -> None:

@@ -1,1 +1,1 @@
-"""Drive logs into frames and signals: stages of the tracecore plugin."""
+"""Recorded data into frames, signals, sweeps and calibrations: stages of the tracecore plugin."""

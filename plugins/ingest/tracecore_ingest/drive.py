@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tracecore.stage import SourceFile
-from tracecore_ingest.log import AttachmentFacts
+from tracecore_ingest.calibration import CameraModel
+from tracecore_ingest.frame_tree import FrameTree
+from tracecore_ingest.log import AttachmentFacts, Log
 from tracecore_ingest.messages import Role
 from tracecore_ingest.places import Fixes
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["MEASURED", "UNSTATED", "Drive", "ImageColumn", "TopicFacts"]
+__all__ = ["MEASURED", "UNSTATED", "CloudColumn", "Drive", "ImageColumn", "TopicFacts"]
 
 MEASURED = "measured"
 UNSTATED = "unstated"
@@ -33,8 +35,22 @@ class TopicFacts:
 
 @dataclass(slots=True)
 class ImageColumn:
-    """Measures of a camera channel's images in the order of the file; `encodings` is None where an image was not decoded."""
+    """Measures of a camera channel's images in the order of the file.
 
+    Attributes:
+        topic: of the channel.
+        frame: the coordinate frame that its last image names.
+        raw: pixel formats of the images that were recorded as raw pixels.
+        encodings: None where an image was not decoded.
+        widths: px.
+        heights: px.
+        lumas: mean luma, 0 to 1.
+        hashes: difference hashes.
+    """
+
+    topic: str
+    frame: str = ""
+    raw: set[str] = field(default_factory=set)
     encodings: list[str | None] = field(default_factory=list)
     widths: array[int] = field(default_factory=lambda: array("l"))
     heights: array[int] = field(default_factory=lambda: array("l"))
@@ -45,6 +61,30 @@ class ImageColumn:
     def decoded(self) -> int:
         """How many images were decoded."""
         return sum(encoding is not None for encoding in self.encodings)
+
+
+@dataclass(slots=True)
+class CloudColumn:
+    """What was seen of a LiDAR channel's sweeps.
+
+    Attributes:
+        frame: the coordinate frame that its last sweep names.
+        sweeps: how many.
+        dim: how many of them have no brightness.
+        top: the largest brightness, see `RecordedCloud.top`.
+    """
+
+    frame: str = ""
+    sweeps: int = 0
+    dim: int = 0
+    top: float = 0.0
+
+    def join(self, other: CloudColumn) -> None:
+        """Add what was seen in another file of the drive."""
+        self.frame = other.frame or self.frame
+        self.sweeps += other.sweeps
+        self.dim += other.dim
+        self.top = max(self.top, other.top)
 
 
 @dataclass(slots=True)
@@ -62,6 +102,9 @@ class Drive:
         end_ns: last log time.
         fixes: its GNSS fixes.
         images: measures of its images, by channel id.
+        clouds: what was seen of its sweeps, by topic.
+        models: its camera calibrations, in the order of time.
+        tree: its transforms.
         attachments: what is attached to the file.
         profile: of the MCAP header.
         library: what wrote the file.
@@ -69,6 +112,10 @@ class Drive:
         undecoded: messages that were counted only, by (topic, why).
         unchecked: messages that no checksum covers.
         data_section_checked: whether one checksum covers the whole data section, metadata and schemas with it.
+        joined: where the drive was recorded into several files, what was found in each; empty for one file.
+        bag: what a ROS 2 bag says of itself that is not so, as (what, why).
+        log: the index of its messages, kept from judging while memory allows; None where the file is to be indexed again.
+        assumed: message types whose definition the file does not hold, so that ROS 2 Humble's was taken.
     """
 
     source: SourceFile
@@ -81,6 +128,9 @@ class Drive:
     end_ns: int | None
     fixes: Fixes
     images: dict[int, ImageColumn]
+    clouds: dict[str, CloudColumn]
+    models: list[CameraModel]
+    tree: FrameTree
     attachments: tuple[AttachmentFacts, ...]
     profile: str
     library: str
@@ -88,6 +138,15 @@ class Drive:
     undecoded: Counter[tuple[str, str]]
     unchecked: int
     data_section_checked: bool
+    joined: tuple[Drive, ...] = ()
+    bag: tuple[tuple[str, str], ...] = ()
+    assumed: tuple[str, ...] = ()
+    log: Log | None = None
+
+    @property
+    def parts(self) -> tuple[Drive, ...]:
+        """The drive file by file: itself where it is one file."""
+        return self.joined or (self,)
 
     @property
     def messages(self) -> int:
@@ -102,7 +161,27 @@ class Drive:
     @property
     def signals(self) -> list[str]:
         """Topics of its signals."""
-        return sorted({topic.topic for topic in self.topics if topic.role is Role.SIGNAL})
+        return sorted({topic.topic for topic in self.topics if topic.role.heard})
+
+    @property
+    def lidars(self) -> list[str]:
+        """Topics of its LiDARs."""
+        return sorted({topic.topic for topic in self.topics if topic.role is Role.SWEEP})
+
+    @property
+    def camera_frames(self) -> dict[str, str]:
+        """Coordinate frame by camera topic; empty where its images name none, or were not decoded."""
+        named = {column.topic: column.frame for column in self.images.values() if column.frame}
+        return dict.fromkeys(self.sensors, "") | named
+
+    @property
+    def lidar_frames(self) -> dict[str, str]:
+        """Coordinate frame by topic of each LiDAR that was decoded."""
+        return {topic: column.frame for topic, column in self.clouds.items() if column.sweeps}
+
+    def log_name(self, number: int) -> str:
+        """Give the name of the drive log that a file of the drive becomes: the drive's own, of further files with their number."""
+        return f"{self.name}.{number}" if number else self.name
 
     def facet(self) -> dict[str, JSON]:
         """Give the facet `tracecore_drive`."""
@@ -121,6 +200,7 @@ class Drive:
             if bounds is None
             else {"bounds": {"south": bounds.south, "west": bounds.west, "north": bounds.north, "east": bounds.east}, "fixes": len(self.fixes)},
             "sensors": list(self.sensors),
+            "lidars": list(self.lidars),
             "attachments": [{"name": item.name, "media_type": item.media_type, "size_bytes": item.size_bytes} for item in self.attachments],
             "profile": self.profile,
             "library": self.library,
@@ -140,7 +220,10 @@ class Drive:
 
     def unknowns(self) -> list[tuple[str, str]]:
         """Give what the file does not tell, or what was not read of it."""
-        found: list[tuple[str, str]] = []
+        found: list[tuple[str, str]] = [*self.bag]
+        if self.assumed:
+            why = f"drive {self.name}: the bag does not hold them; those of ROS 2 Humble were taken for {', '.join(self.assumed)}"
+            found.append(("message definitions", why))
         if missing := self.without_time_or_place():
             found.append(("time and place", f"drive {self.name}: {' and '.join(missing)}"))
         if self.undecoded:

@@ -7,12 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tracecore_ingest.chunks import MESSAGE, read_chunk, read_record
-from tracecore_ingest.log import UNCHUNKED, Place
+from tracecore_ingest.log import UNCHUNKED
+from tracecore_ingest.recording import Place, Recording
 from tracecore_ingest.records import HEAD
+from tracecore_ingest.sqlite_log import read_rows
 
 __all__ = ["Portion", "fetch", "portions"]
+
+Whole = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +62,32 @@ def portions(places: Sequence[Place], limit_bytes: int, limit_messages: int) -> 
         yield group
 
 
-def fetch(path: Path, group: Sequence[Portion]) -> list[bytes]:
+def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
     """Give the data of a group's messages, in its order.
 
     Args:
-        path: the file.
+        recording: the files.
         group: what is wanted.
     """
-    chunks = np.concatenate([portion.place.chunks[portion.start : portion.stop] for portion in group])
-    offsets = np.concatenate([portion.place.offsets[portion.start : portion.stop] for portion in group])
-    sizes = np.concatenate([portion.place.sizes[portion.start : portion.stop] for portion in group])
+    files, chunks, offsets, sizes = (
+        np.concatenate([getattr(portion.place, column)[portion.start : portion.stop] for portion in group])
+        for column in ("files", "chunks", "offsets", "sizes")
+    )
+    found: list[bytes] = [b""] * len(files)
+    for number in np.unique(files).tolist():
+        wanted = np.flatnonzero(files == number)
+        log = recording.logs[number]
+        if log.storage == "sqlite3":
+            data = read_rows(log.path, offsets[wanted].tolist())
+        else:
+            data = _read(log.path, chunks[wanted], offsets[wanted], sizes[wanted])
+        for place, each in zip(wanted.tolist(), data, strict=True):
+            found[place] = each
+    return found
+
+
+def _read(path: Path, chunks: Whole, offsets: Whole, sizes: Whole) -> list[bytes]:
+    """Read messages of one MCAP file, each chunk once."""
     found: list[bytes] = [b""] * len(chunks)
     order = np.argsort(chunks, kind="stable")
     bounds = np.flatnonzero(np.diff(chunks[order])) + 1

@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tracecore_ingest.damage import Damaged
 
-__all__ = ["DECODED", "ImageFacts", "difference_hash", "encoding_of", "look_at"]
+__all__ = ["DECODED", "ImageFacts", "difference_hash", "encoding_in", "encoding_of", "look_at"]
 
 DECODED = ("jpeg", "png", "webp")
 _NAMES = {"jpg": "jpeg"}
@@ -40,6 +40,21 @@ def encoding_of(format_: str) -> str:
     """Give the name of an image format as the frames table has it: `jpg` is `jpeg`."""
     name = format_.strip().lower().removeprefix("image/")
     return _NAMES.get(name, name)
+
+
+def encoding_in(data: bytes) -> str:
+    """Say how an image file is encoded, by its first bytes: names of files may be wrong.
+
+    Raises:
+        Damaged: it is none of `DECODED`.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "webp"
+    raise Damaged(f"is no JPEG, PNG or WebP image: it begins with {data[:8]!r}" if data else "holds no image: 0 bytes")
 
 
 def look_at(data: bytes, encoding: str) -> ImageFacts:

@@ -8,40 +8,56 @@ from collections.abc import Callable, Sequence
 from mcap import records as layout
 
 from tracecore.stage import SourceFile
+from tracecore_ingest.calibration import CameraModel, camera_model
+from tracecore_ingest.cloud_message import cloud_reader
 from tracecore_ingest.damage import Damaged
-from tracecore_ingest.drive import MEASURED, UNSTATED, Drive, ImageColumn, TopicFacts
+from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts
+from tracecore_ingest.frame_tree import FrameTree
+from tracecore_ingest.image_message import image_reader
 from tracecore_ingest.images import DECODED, encoding_of, look_at
 from tracecore_ingest.log import Log
-from tracecore_ingest.messages import Role, image_reader, role_of, signal_reader
+from tracecore_ingest.messages import Role, role_of, signal_reader, why_undecoded
 from tracecore_ingest.places import Fixes
-from tracecore_ingest.scan import OnMessage, scan
+from tracecore_ingest.reading import read_log
+from tracecore_ingest.scan import OnMessage
 
 __all__ = ["judge"]
 
 
-def judge(source: SourceFile, sensors: Sequence[str] | None = None, progress: Callable[[int], None] | None = None) -> Drive:
+def judge(
+    source: SourceFile,
+    sensors: Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    lidars: Sequence[str] | None = None,
+) -> Drive:
     """Read a drive file whole and say what it is.
 
     Args:
         source: the file.
         sensors: cameras whose images are wanted; None for all. Others are counted but not decoded.
         progress: told the bytes read so far.
+        lidars: LiDARs whose sweeps are wanted; None for all. Others are counted but not decoded.
 
     Raises:
         Damaged: the file is not sound, with the reason.
     """
-    reading = _Judgement(sensors)
-    log = scan(source.path, reading.open_channel, progress)
+    reading = _Judgement(sensors, lidars)
+    log = read_log(source.path, reading.open_channel, progress)
     return reading.drive(source, log)
 
 
 class _Judgement:
     """What gathers while one file is read."""
 
-    def __init__(self, sensors: Sequence[str] | None) -> None:
+    def __init__(self, sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> None:
         self._sensors = sensors
+        self._lidars = lidars
         self._fixes = Fixes()
         self._images: dict[int, ImageColumn] = {}
+        self._clouds: dict[str, CloudColumn] = {}
+        self._swept: set[tuple[str, int]] = set()
+        self._models: list[CameraModel] = []
+        self._tree = FrameTree()
         self._inexact: Counter[str] = Counter()
         self._undecoded: Counter[tuple[str, str]] = Counter()
 
@@ -49,23 +65,28 @@ class _Judgement:
         match role_of(channel, schema):
             case Role.FRAME if self._sensors is None or channel.topic in self._sensors:
                 return self._image_taker(channel, schema)
-            case Role.SIGNAL:
-                return self._signal_taker(channel, schema)
+            case Role.SWEEP if self._lidars is None or channel.topic in self._lidars:
+                return self._cloud_taker(channel, schema)
+            case Role.SIGNAL | Role.CALIBRATION | Role.TRANSFORM as role:
+                return self._signal_taker(channel, schema, role)
         return None
 
     def _image_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
         read = image_reader(channel, schema)
-        column = self._images.setdefault(channel.id, ImageColumn())
+        column = self._images.setdefault(channel.id, ImageColumn(channel.topic))
 
         def take(_: int, data: bytes) -> None:
-            format_, image = read(data)
-            encoding = encoding_of(format_)
+            image = read(data)
+            encoding = encoding_of(image.format)
+            column.frame = image.frame or column.frame
             if encoding not in DECODED:
-                self._undecoded[channel.topic, f"image format {format_!r}"] += 1
+                self._undecoded[channel.topic, f"image format {image.format!r}"] += 1
                 column.encodings.append(None)
                 facts = None
             else:
-                facts = look_at(image, encoding)
+                facts = look_at(image.data, encoding)
+                if image.raw:
+                    column.raw.add(image.raw)
                 column.encodings.append(encoding)
             column.widths.append(facts.width if facts else 0)
             column.heights.append(facts.height if facts else 0)
@@ -74,16 +95,43 @@ class _Judgement:
 
         return take
 
-    def _signal_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
+    def _cloud_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
+        read = cloud_reader(channel, schema)
+        column = self._clouds.setdefault(channel.topic, CloudColumn())
+
+        def take(log_time: int, data: bytes) -> None:
+            cloud = read(data)
+            if (channel.topic, log_time) in self._swept:
+                raise Damaged("is the second sweep at this log time, by which a sweep is named")
+            self._swept.add((channel.topic, log_time))
+            column.frame = cloud.frame or column.frame
+            column.sweeps += 1
+            column.dim += cloud.brightness is None
+            column.top = max(column.top, cloud.top)
+
+        return take
+
+    def _signal_taker(self, channel: layout.Channel, schema: layout.Schema | None, role: Role) -> OnMessage:
         read = signal_reader(channel, schema)
 
         def take(log_time: int, data: bytes) -> None:
             message = read(data)
             if not message.exact:
                 self._inexact[channel.topic] += 1
-            self._fixes.see(log_time, message.value)
+            if role is Role.CALIBRATION:
+                self._calibrated(camera_model(channel.topic, log_time, message.value))
+            elif role is Role.TRANSFORM:
+                self._tree.see(channel.topic, message.value)
+            else:
+                self._fixes.see(log_time, message.value)
 
         return take
+
+    def _calibrated(self, model: CameraModel) -> None:
+        """Remember a calibration, unless it says again what its topic said before: some drivers send one with every image."""
+        known = next((each for each in reversed(self._models) if each.topic == model.topic), None)
+        if known is None or not known.same_as(model):
+            self._models.append(model)
 
     def drive(self, source: SourceFile, log: Log) -> Drive:
         metadata = _drive_metadata(log)
@@ -92,7 +140,7 @@ class _Judgement:
         for _, index in log.used():
             role = role_of(index.channel, index.schema)
             if role is Role.UNDECODED:
-                self._undecoded[index.channel.topic, _why(index.channel, index.schema)] += len(index)
+                self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index)
             topics.append(TopicFacts(index.channel.topic, index.schema_name, index.channel.message_encoding, len(index), role))
         clock = metadata.get("clock", "").strip() or (MEASURED if self._fixes.confirm_clock() else UNSTATED)
         return Drive(
@@ -106,6 +154,9 @@ class _Judgement:
             end_ns=max((max(index.times) for _, index in log.used()), default=None),
             fixes=self._fixes,
             images=self._images,
+            clouds=self._clouds,
+            models=sorted(self._models, key=lambda model: model.time_ns),
+            tree=self._tree,
             attachments=tuple(log.attachments),
             profile=log.profile,
             library=log.library,
@@ -113,6 +164,8 @@ class _Judgement:
             undecoded=self._undecoded,
             unchecked=log.unchecked_messages,
             data_section_checked=log.data_section_checked,
+            log=log,
+            assumed=tuple(sorted({kind for kind in log.assumed if any(index.schema_name == kind for _, index in log.used())})),
         )
 
     def _refuse_twins(self, log: Log) -> None:
@@ -134,8 +187,3 @@ def _drive_metadata(log: Log) -> dict[str, str]:
     if len(names) > 1:
         raise Damaged(f"its metadata records name {len(names)} different drives: {', '.join(sorted(names))}")
     return {key: value for pairs in records for key, value in pairs.items()}
-
-
-def _why(channel: layout.Channel, schema: layout.Schema | None) -> str:
-    encoding = channel.message_encoding or "no encoding"
-    return encoding if schema is None else f"{encoding}, {schema.name}"

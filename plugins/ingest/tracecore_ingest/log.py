@@ -7,11 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from mcap import records as layout
 
-__all__ = ["AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log", "Place"]
+__all__ = ["UNCHUNKED", "AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log"]
 
 UNCHUNKED = -1
 
@@ -70,32 +68,6 @@ class ChannelIndex:
         return None if self.schema is None else str(self.schema.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """The messages of one topic in the order of their log times (file order where equal), over all its channels.
-
-    Attributes:
-        topic: the topic.
-        channels: id of each message's channel.
-        ordinals: place of each message among its channel's, in the order of the file.
-        times: log times in ns.
-        chunks: see `ChannelIndex`.
-        offsets: see `ChannelIndex`.
-        sizes: see `ChannelIndex`.
-    """
-
-    topic: str
-    channels: npt.NDArray[np.int64]
-    ordinals: npt.NDArray[np.int64]
-    times: npt.NDArray[np.int64]
-    chunks: npt.NDArray[np.int64]
-    offsets: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.times)
-
-
 @dataclass(slots=True)
 class Log:
     """A file whose every byte was read and found sound.
@@ -111,6 +83,8 @@ class Log:
         chunks: facts of each chunk, by its offset.
         unchecked_messages: messages that no checksum covers.
         data_section_checked: whether one checksum covers the whole data section.
+        storage: `mcap`, or `sqlite3` for a ROS 2 bag kept that way; offsets are then ids of rows.
+        assumed: message types whose definition the file does not hold.
     """
 
     path: Path
@@ -123,6 +97,8 @@ class Log:
     chunks: dict[int, ChunkFacts] = field(default_factory=dict)
     unchecked_messages: int = 0
     data_section_checked: bool = False
+    storage: str = "mcap"
+    assumed: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(len(channel) for channel in self.channels.values())
@@ -130,24 +106,3 @@ class Log:
     def used(self) -> Iterator[tuple[int, ChannelIndex]]:
         """The channels that hold messages, by id."""
         return ((id_, channel) for id_, channel in sorted(self.channels.items()) if len(channel))
-
-    def topic(self, topic: str, channel_ids: set[int]) -> Place:
-        """Put the messages of a topic in the order of time.
-
-        Args:
-            topic: the topic.
-            channel_ids: which of its channels are meant.
-        """
-        parts = [(id_, channel) for id_, channel in self.used() if channel.channel.topic == topic and id_ in channel_ids]
-
-        def column(values: list[array[int]]) -> npt.NDArray[np.int64]:
-            return np.concatenate([np.asarray(value).astype(np.int64) for value in values]) if values else np.empty(0, np.int64)
-
-        times = column([channel.times for _, channel in parts])
-        chunks = column([channel.chunks for _, channel in parts])
-        offsets = column([channel.offsets for _, channel in parts])
-        sizes = column([channel.sizes for _, channel in parts])
-        channels = np.repeat(np.asarray([id_ for id_, _ in parts], dtype=np.int64), [len(channel) for _, channel in parts])
-        ordinals = np.concatenate([np.arange(len(channel), dtype=np.int64) for _, channel in parts]) if parts else np.empty(0, np.int64)
-        order = np.lexsort((offsets, chunks, times))
-        return Place(topic, channels[order], ordinals[order], times[order], chunks[order], offsets[order], sizes[order])

@@ -1,63 +1,138 @@
-"""Which messages are camera images, which are signals, and how their bytes become values."""
+"""Which messages are camera images, LiDAR sweeps, calibrations and signals, and how their bytes become values."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import DecodeError
 from mcap import records as layout
-from mcap.exceptions import McapError
-from mcap_protobuf.decoder import DecoderFactory
 
-from tracecore_ingest.damage import Damaged, damage_where
+from tracecore_ingest.damage import Damaged
 from tracecore_ingest.json_message import JsonMessage, read_json
+from tracecore_ingest.protobuf_message import protobuf_json, protobuf_readable, protobuf_reader
+from tracecore_ingest.ros_message import ROS_SCHEMAS, ros_name, ros_reader, ros_text
 
-__all__ = ["IMAGE", "LOCATION", "Role", "image_reader", "role_of", "signal_reader"]
-
-IMAGE = "foxglove.CompressedImage"
-LOCATION = "foxglove.LocationFix"
+__all__ = ["Dialect", "Role", "dialect_of", "object_reader", "role_of", "signal_reader", "type_of", "why_undecoded"]
 
 
 class Role(StrEnum):
-    """What a channel's messages become."""
+    """What a channel's messages become; calibrations and transforms stand among the signals too."""
 
     FRAME = "frame"
+    SWEEP = "sweep"
+    CALIBRATION = "calibration"
+    TRANSFORM = "transform"
     SIGNAL = "signal"
     UNDECODED = "undecoded"
+
+    @property
+    def heard(self) -> bool:
+        """Whether the messages stand in the table of signals."""
+        return self in (Role.SIGNAL, Role.CALIBRATION, Role.TRANSFORM)
+
+
+class Dialect(StrEnum):
+    """How the bytes of a message are to be read."""
+
+    PROTOBUF = "protobuf"
+    JSON = "json"
+    ROS = "cdr"
+    UNKNOWN = ""
+
+
+_KNOWN = "foxglove."
+_FOXGLOVE = {
+    "CompressedImage": Role.FRAME,
+    "RawImage": Role.FRAME,
+    "PointCloud": Role.SWEEP,
+    "CameraCalibration": Role.CALIBRATION,
+    "FrameTransform": Role.TRANSFORM,
+    "FrameTransforms": Role.TRANSFORM,
+    **dict.fromkeys(("CompressedVideo", "Grid", "VoxelGrid", "RawAudio", "SceneUpdate"), Role.UNDECODED),  # bulk, and nothing that is a number
+}
+_ROS = {
+    "CompressedImage": Role.FRAME,
+    "Image": Role.FRAME,
+    "PointCloud2": Role.SWEEP,
+    "CameraInfo": Role.CALIBRATION,
+}
+
+
+def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect:
+    """Say how a channel's messages are to be read; `UNKNOWN` where this plugin can't."""
+    match channel.message_encoding, schema:
+        case "json", _:
+            return Dialect.JSON
+        case "protobuf", layout.Schema(encoding="protobuf", name=name):
+            # What is known by name must be readable; of other types a schema that is not is no damage to the file.
+            return Dialect.PROTOBUF if name.startswith(_KNOWN) or protobuf_readable(schema) else Dialect.UNKNOWN
+        case "cdr", layout.Schema(encoding=encoding) if encoding in ROS_SCHEMAS:
+            return Dialect.ROS if ros_reader(schema) is not None else Dialect.UNKNOWN
+    return Dialect.UNKNOWN
+
+
+def type_of(schema: layout.Schema | None) -> str:
+    """Give the name of a message type as this plugin knows it."""
+    return "" if schema is None else ros_name(schema.name) if schema.encoding in ROS_SCHEMAS else str(schema.name)
 
 
 def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
     """Say what a channel's messages become: by encoding and schema, never by topic."""
-    name = "" if schema is None else schema.name
-    if channel.message_encoding == "protobuf" and schema is not None and schema.encoding == "protobuf":
-        return {IMAGE: Role.FRAME, LOCATION: Role.SIGNAL}.get(name, Role.UNDECODED)
-    if channel.message_encoding == "json":
-        return Role.FRAME if name == IMAGE else Role.SIGNAL
+    name = type_of(schema)
+    match dialect_of(channel, schema):
+        case Dialect.PROTOBUF | Dialect.JSON:
+            package, _, short = name.rpartition(".")
+            return _FOXGLOVE.get(short, Role.SIGNAL) if package == "foxglove" else Role.SIGNAL
+        case Dialect.ROS:
+            if name == "tf2_msgs/msg/TFMessage":
+                return Role.TRANSFORM
+            package, _, short = name.rpartition("/")
+            return _ROS.get(short, Role.SIGNAL) if package == "sensor_msgs/msg" else Role.SIGNAL
     return Role.UNDECODED
 
 
-def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], tuple[str, bytes]]:
-    """Give what reads the images of a channel: bytes of a message to (format, encoded image).
+def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
+    """Say of an undecoded channel what it is: encoding and type, and whether its definition is what failed."""
+    encoding = channel.message_encoding or "no encoding"
+    if schema is None:
+        return encoding
+    described = (encoding, schema.encoding) == ("protobuf", "protobuf") or (encoding == "cdr" and schema.encoding in ROS_SCHEMAS)
+    unread = described and dialect_of(channel, schema) is Dialect.UNKNOWN
+    return f"{encoding}, {schema.name}{', whose definition can not be read' if unread else ''}"
+
+
+def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
+    """Give what reads messages into objects with the message's fields as attributes: for images and clouds, whose bulk stays bytes.
 
     Raises:
         Damaged: the recorded schema can't be used.
     """
-    if channel.message_encoding == "json":
-        return _json_image
-    decode = _protobuf(channel, schema)
+    match dialect_of(channel, schema):
+        case Dialect.PROTOBUF:
+            assert schema is not None
+            return protobuf_reader(channel, schema)
+        case Dialect.ROS:
+            assert schema is not None
+            reader = ros_reader(schema)
+            assert reader is not None
+            return reader
+    name = type_of(schema)
 
-    def read(data: bytes) -> tuple[str, bytes]:
-        message = decode(data)
-        return str(message.format), bytes(message.data)
+    def read(data: bytes) -> Any:
+        value = read_json(data).value
+        if not isinstance(value, dict):
+            raise Damaged(f"is no {name}: expected a JSON object")
+        return _attributes(value)
 
-    _expect_fields(decode(b""), IMAGE, ("format", "data"))
     return read
+
+
+def _attributes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: _attributes(entry) for key, entry in value.items()})
+    return [_attributes(entry) for entry in value] if isinstance(value, list) else value
 
 
 def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], JsonMessage]:
@@ -66,48 +141,14 @@ def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Call
     Raises:
         Damaged: the recorded schema can't be used.
     """
-    if channel.message_encoding == "json":
-        return read_json
-    decode = _protobuf(channel, schema)
-    _expect_fields(decode(b""), LOCATION, ("latitude", "longitude"))
-
-    def read(data: bytes) -> JsonMessage:
-        with damage_where(f"is no {LOCATION}", ValueError):  # a time stamp beyond the year 9999
-            value = MessageToDict(decode(data), preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-        # protobuf writes numbers that JSON does not know as text: "NaN"
-        exact = not any(entry in ("NaN", "Infinity", "-Infinity") for entry in value.values() if isinstance(entry, str))
-        return JsonMessage(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")), exact)
-
-    return read
-
-
-def _protobuf(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
-    """Make a decoder from the schema that was recorded with the messages, not from today's."""
-    assert schema is not None
-    with damage_where(f"the protobuf schema of topic {channel.topic!r}", DecodeError, McapError, TypeError, ValueError, KeyError):
-        decode = DecoderFactory().decoder_for(channel.message_encoding, schema)
-    assert decode is not None
-
-    def read(data: bytes) -> Any:
-        try:
-            return decode(data)
-        except DecodeError as problem:
-            raise Damaged(f"is no {schema.name}: {problem}") from problem
-
-    return read
-
-
-def _expect_fields(message: Any, name: str, fields: tuple[str, ...]) -> None:
-    missing = [field for field in fields if not hasattr(message, field)]
-    if missing:
-        raise Damaged(f"the recorded schema of {name} has no field {missing[0]!r}")
-
-
-def _json_image(data: bytes) -> tuple[str, bytes]:
-    value = read_json(data).value
-    if not isinstance(value, dict) or not isinstance(value.get("format"), str) or not isinstance(value.get("data"), str):
-        raise Damaged(f"is no {IMAGE}: expected the fields 'format' and 'data' (base64)")
-    try:
-        return value["format"], base64.b64decode(value["data"], validate=True)
-    except binascii.Error as problem:
-        raise Damaged(f"is no {IMAGE}: its data are no base64: {problem}") from problem
+    match dialect_of(channel, schema):
+        case Dialect.PROTOBUF:
+            assert schema is not None
+            read = protobuf_reader(channel, schema)
+            return lambda data: protobuf_json(read(data))
+        case Dialect.ROS:
+            assert schema is not None
+            told = ros_text(schema)
+            assert told is not None
+            return told
+    return read_json

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 import tracecore as tc
+from tracecore_ingest.calibration import Calibrations
+from tracecore_ingest.cloud_message import full_scale
 from tracecore_ingest.drive import Drive
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["Counted", "describe_outputs"]
+__all__ = ["Counted", "describe_calibrations", "describe_frames", "describe_signals", "describe_sweeps", "name_drives", "tell_of_drives"]
 
 _NAMED = 20  # drives of one sentence; the facet lists all
+_LIDAR = re.compile(r"point_?cloud|lidar|laser_?scan|velodyne|ouster|livox|hesai|pandar", re.IGNORECASE)
+
+
+class _Named(Protocol):
+    """A drive of any source."""
+
+    @property
+    def name(self) -> str:
+        """The drive's name."""
 
 
 class Counted:
@@ -32,13 +45,14 @@ class Counted:
         self.drives: Counter[str] = Counter()
         self.topics: Counter[str] = Counter()
         self.unplaced: Counter[str] = Counter()
+        self.points = 0
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self._topic_column = topic_column
         self._context = context
         self._total = total
 
-    def through(self, drives: Iterable[tuple[Drive, Iterator[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
+    def through(self, drives: Iterable[tuple[_Named, Iterator[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
         """Pass batches on, counted."""
         for done, (drive, batches) in enumerate(drives):
             self._context.progress(done, self._total, f"{self.noun} of {drive.name}")
@@ -53,6 +67,8 @@ class Counted:
             self.topics[entry["values"]] += entry["counts"]
         if "latitude" in batch.schema.names and batch["latitude"].null_count:
             self.unplaced[drive] += batch["latitude"].null_count
+        if "points" in batch.schema.names:
+            self.points += pc.sum(batch["points"]).as_py() or 0
         span = pc.min_max(batch["timestamp_ns"]).as_py()
         self.first_ns = span["min"] if self.first_ns is None else min(self.first_ns, span["min"])
         self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
@@ -68,36 +84,94 @@ class Counted:
         }
 
 
-def describe_outputs(context: tc.Context, frames: tc.Output, signals: tc.Output, drives: Sequence[Drive], seen: Counted, heard: Counted) -> None:
-    """Say of both outputs what they hold and what is not known of it.
-
-    Args:
-        context: of the run.
-        frames: the output port of the frames.
-        signals: the output port of the signals.
-        drives: the drives that went in.
-        seen: the frames, counted.
-        heard: the signals, counted.
-    """
-    facts = seen.facts("frames_by_sensor")
-    facts["sensors"] = sorted(seen.topics)
-    facts["place"] = _bounds([drive for drive in drives if seen.drives[drive.name]])
-    context.describe(frames, "tracecore_frames", facts)
-    context.describe(signals, "tracecore_signals", heard.facts("topics"))
+def tell_of_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
+    """State what is unknown about all outputs."""
     if not drives:
         context.unknown("drives", "no drive file could be ingested; what was left out is listed with its reason")
-    _tell_of_places(context, frames, drives, seen)
+    for what, why in (said for drive in drives for said in drive.bag):
+        context.unknown(what, why)
+    assumed = [drive for drive in drives if drive.assumed]
+    if assumed:
+        context.unknown("message definitions", f"the bags of {_named(assumed)} do not hold all of them; those of ROS 2 Humble were taken")
     left = [drive for drive in drives if drive.undecoded]
     if left:
         count = sum(drive.undecoded.total() for drive in left)
         kinds = sorted({why.partition(",")[0] for drive in left for _, why in drive.undecoded})
         why = f"{count:,} messages ({', '.join(kinds)}) of {_named(left)} are in no table; each drive log says of which topics"
         context.unknown("messages not decoded", why)
+
+
+def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: Counted) -> None:
+    """Say of the frames what they are and what is not known of them.
+
+    Args:
+        context: of the run.
+        port: the output of the frames.
+        drives: the drives that went in.
+        seen: the frames, counted.
+    """
+    facts = seen.facts("frames_by_sensor")
+    facts["sensors"] = sorted(seen.topics)
+    facts["place"] = _bounds([drive for drive in drives if seen.drives[drive.name]])
+    raw = {column.topic: column.raw for drive in drives for column in drive.images.values() if column.raw}
+    if raw:
+        facts["raw_images_as_png"] = {topic: sorted(formats) for topic, formats in sorted(raw.items())}
+    context.describe(port, "tracecore_frames", facts)
+    _tell_of_places(context, port, drives, seen)
+
+
+def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: Counted) -> None:
+    """Say of the signals what they are and what is not known of them."""
+    context.describe(port, "tracecore_signals", heard.facts("topics"))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
         count = sum(drive.inexact.total() for drive in inexact)
         why = f"{count:,} messages of {_named(inexact)} hold NaN or Infinity, which JSON does not know; they read as null"
-        context.unknown("numbers that are none", why, port=signals)
+        context.unknown("numbers that are none", why, port=port)
+
+
+def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: Counted) -> None:
+    """Say of the LiDAR sweeps what they are and what is not known of them."""
+    facts = swept.facts("sweeps_by_sensor")
+    facts["sensors"] = sorted(swept.topics)
+    facts["points"] = swept.points
+    scales: dict[str, set[float]] = {}
+    dim: Counter[str] = Counter()
+    for drive in drives:
+        for topic, column in drive.clouds.items():
+            dim[topic] += column.dim
+            if column.sweeps > column.dim:
+                scales.setdefault(topic, set()).add(full_scale(column.top))
+    facts["intensity_scales"] = {topic: sorted(found) for topic, found in sorted(scales.items())}
+    context.describe(port, "tracecore_sweeps", facts)
+    for topic, count in sorted(dim.items()):
+        if count:
+            context.unknown("intensity", f"{count:,} sweeps of {topic} hold no brightness; their points' intensity is 0", port=port)
+    unread = sorted({(topic, why) for drive in drives for topic, why in drive.undecoded if _LIDAR.search(f"{topic} {why}")})
+    if unread:
+        why = ", ".join(f"{topic} ({why})" for topic, why in unread)
+        context.unknown("LiDAR not decoded", f"these topics look like a LiDAR's and are in no table: {why}", port=port)
+
+
+def describe_calibrations(
+    context: tc.Context, port: tc.Output, drives: Sequence[Drive], calibrated: Mapping[str, Calibrations], vehicle_frames: Sequence[str]
+) -> None:
+    """Say of the calibrations what they are and what is not known of them."""
+    rows = [row for each in calibrated.values() for row in each.rows]
+    context.describe(
+        port,
+        "tracecore_calibrations",
+        {
+            "calibrations": len(rows),
+            "drives": {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows},
+            "sensors": sorted({row["sensor"] for row in rows}),
+            "with_projection": sum(row.get("projection") is not None for row in rows),
+            "with_place": sum(row["to_vehicle"] is not None for row in rows),
+            "vehicle_frames": {drive.name: drive.tree.vehicle_frame(vehicle_frames) for drive in drives if drive.tree.edges},
+        },
+    )
+    for what, why in (stated for each in calibrated.values() for stated in each.unknowns):
+        context.unknown(what, why, port=port)
 
 
 def _tell_of_places(context: tc.Context, frames: tc.Output, drives: Sequence[Drive], seen: Counted) -> None:
@@ -113,9 +187,13 @@ def _tell_of_places(context: tc.Context, frames: tc.Output, drives: Sequence[Dri
 
 
 def _named(drives: Sequence[Drive]) -> str:
-    names = ", ".join(drive.name for drive in drives[:_NAMED])
-    more = f" and {len(drives) - _NAMED} more" if len(drives) > _NAMED else ""
-    return f"drive{'s' if len(drives) > 1 else ''} {names}{more}"
+    return name_drives([drive.name for drive in drives])
+
+
+def name_drives(names: Sequence[str]) -> str:
+    """Name drives in a sentence, the first twenty of them."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"drive{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
 
 
 def _bounds(drives: Sequence[Drive]) -> JSON:

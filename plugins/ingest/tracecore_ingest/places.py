@@ -43,6 +43,9 @@ class Fixes:
         """Take a message in, if it is a fix: an object with `latitude` and `longitude` in degrees; 0, 0 is what receivers say without one."""
         if type(message) is not dict or "latitude" not in message:
             return
+        status = message.get("status")
+        if isinstance(status, dict) and (_number(status.get("status")) or 0) < 0:  # sensor_msgs/NavSatStatus: -1 says that there is no fix
+            return
         latitude, longitude = _number(message.get("latitude")), _number(message.get("longitude"))
         if latitude is None or longitude is None:
             return
@@ -54,6 +57,13 @@ class Fixes:
         utc = utc_of(message)
         if utc is not None and abs(log_time - utc) < 1 << 62:
             self._lags.append(log_time - utc)
+
+    def join(self, other: Fixes) -> None:
+        """Take in the fixes of another file of the drive."""
+        self.times.extend(other.times)
+        self.latitudes.extend(other.latitudes)
+        self.longitudes.extend(other.longitudes)
+        self._lags.extend(other._lags)
 
     def confirm_clock(self) -> bool:
         """Whether the receivers' own times agree with the log times to a minute (median)."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracecore as tc
+from tracecore_ingest.image_folders import Images
+from tracecore_ingest.kitti import Kitti
 from tracecore_ingest.stage import Mcap
 
 __all__ = ["tracecore_register_stages"]
@@ -10,5 +12,5 @@ __all__ = ["tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Bring the stage `mcap`."""
-    return [Mcap]
+    """Bring the stages `mcap`, `kitti` and `images`."""
+    return [Mcap, Kitti, Images]

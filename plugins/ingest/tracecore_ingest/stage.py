@@ -1,89 +1,101 @@
-"""The stage `mcap`: drive logs in, frames and signals out."""
+"""The stage `mcap`: drive logs in, frames, signals, sweeps and calibrations out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pyarrow as pa
 
 import tracecore as tc
 from tracecore.suggest import suggestion
-from tracecore_ingest.damage import Damaged
+from tracecore_ingest.bags import METADATA
+from tracecore_ingest.calibration import calibrate
 from tracecore_ingest.drive import Drive
-from tracecore_ingest.judge import judge
-from tracecore_ingest.outcome import Counted, describe_outputs
-from tracecore_ingest.tables import frame_batches, signal_batches
-from tracecore_schemas.tables import FRAMES, SIGNALS
+from tracecore_ingest.frame_tree import VEHICLE_FRAMES
+from tracecore_ingest.outcome import Counted, describe_calibrations, describe_frames, describe_signals, describe_sweeps, tell_of_drives
+from tracecore_ingest.sound import Wanted, sound_drives
+from tracecore_ingest.tables import frame_batches, signal_batches, sweep_batches
+from tracecore_schemas.refs import artifact_ref
+from tracecore_schemas.rows import table_of
+from tracecore_schemas.tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS
 
 __all__ = ["Mcap"]
 
-_TELL_EVERY = 8 << 20  # bytes between two words on progress
-
 
 class Mcap(tc.Stage):
-    """Read drive logs (MCAP) into camera frames and vehicle signals; each file is judged whole before any of it goes in."""
+    """Read drive logs (MCAP, ROS 2 bags) into camera frames, signals, LiDAR sweeps and calibrations; each file is judged whole before any goes in."""
 
     kind = tc.StageKind.INGEST
-    drives = tc.Files("paths", suffixes=[".mcap"], note="drive file")
+    drives = tc.Files("paths", suffixes=[".mcap", ".db3", METADATA], note="drive file", optional=True)
+    logs = tc.Input("drive_log", optional=True, description="a directory of drive logs that an earlier stage wrote")
     frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete"], description="camera frames with their images, one row a frame")
     signals = tc.Output("dataset", checks=["signals_complete"], description="vehicle signals, one row a message")
+    sweeps = tc.Output("dataset", checks=["sweeps_complete"], description="LiDAR sweeps with their points, one row a sweep")
+    calibrations = tc.Output(
+        "dataset", checks=["calibrations_complete"], description="how each sensor lies on the vehicle and how each camera projects"
+    )
 
     class Params(tc.Params):
         """What to read."""
 
-        paths: list[str] = tc.Field(description="drive files: MCAP files, folders of them, or globs; relative to the program's file")
+        paths: list[str] = tc.Field([], description="drive files: MCAP files, folders of them, or globs; relative to the program's file")
         sensors: list[str] | None = tc.Field(None, description="camera topics to take frames from; all where left out")
+        lidars: list[str] | None = tc.Field(None, description="LiDAR topics to take sweeps from; all where left out")
         topics: list[str] | None = tc.Field(None, description="signal topics to take; all where left out")
+        vehicle_frame: str | None = tc.Field(None, description=f"name of the vehicle's coordinate frame; the first of {', '.join(VEHICLE_FRAMES)}")
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Judge every file, keep the sound ones as drive logs, then write their rows drive by drive."""
-        drives = _sound_drives(context, context.files(self.drives), params.sensors)
+        files = [*context.files(self.drives), *self._members(context)]
+        if not any(file.path.name != METADATA for file in files):
+            raise tc.UsageProblem("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")
+        drives = sound_drives(context, files, Wanted(params.sensors, params.lidars))
         _refuse_shared_names(drives)
-        _refuse_unknown_topics(drives, params.sensors, params.topics)
+        _refuse_unknown_topics(drives, params)
         for drive in drives:
-            drive.path = context.adopt(
-                drive.source, kind="drive_log", name=drive.name, facets={"tracecore_drive": drive.facet()}, unknowns=drive.unknowns()
-            )
+            _adopt(context, drive)
         total = len(drives)
         frames, signals = Counted("frames", "sensor", context, total), Counted("messages", "topic", context, total)
         rows = frames.through((drive, frame_batches(drive, params.sensors)) for drive in drives)
         context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES, rows))
         rows = signals.through((drive, signal_batches(drive, params.topics)) for drive in drives)
         context.write(self.signals, pa.RecordBatchReader.from_batches(SIGNALS, rows))
-        describe_outputs(context, self.frames, self.signals, drives, frames, signals)
+        sweeps = Counted("sweeps", "sensor", context, total)
+        rows = sweeps.through((drive, sweep_batches(drive, params.lidars)) for drive in drives)
+        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS, rows))
+        named = VEHICLE_FRAMES if params.vehicle_frame is None else (params.vehicle_frame,)
+        calibrated = {
+            drive.name: calibrate(drive.name, drive.start_ns or 0, drive.models, drive.camera_frames, drive.lidar_frames, drive.tree, named)
+            for drive in drives
+        }
+        context.write(self.calibrations, table_of(CALIBRATIONS, (row for each in calibrated.values() for row in each.rows)))
+        tell_of_drives(context, drives)
+        describe_frames(context, self.frames, drives, frames)
+        describe_signals(context, self.signals, drives, signals)
+        describe_sweeps(context, self.sweeps, drives, sweeps)
+        describe_calibrations(context, self.calibrations, drives, calibrated, named)
+
+    def _members(self, context: tc.Context) -> list[tc.SourceFile]:
+        members = context.members(self.logs)
+        found = [member for member in members if not {member.path.suffix.lower(), member.path.name}.isdisjoint(self.drives.suffixes)]
+        if members and not found:
+            names = ", ".join(member.name for member in members[:5])
+            raise tc.UsageProblem(f"The input 'logs' holds no drive file ({', '.join(self.drives.suffixes)}); it holds {names}.")
+        return found
 
 
-def _sound_drives(context: tc.Context, files: Sequence[tc.SourceFile], sensors: Sequence[str] | None) -> list[Drive]:
-    """Judge each file; a damaged one is quarantined with its reason, the same bytes under one name count once."""
-    total = sum(file.size_bytes for file in files)
-    done = 0
-    sound: dict[tuple[str, str], Drive] = {}
-    for file in files:
-        note = f"checking {file.name}"
-        try:
-            drive = judge(file, sensors, _telling(context, done, total, note))
-        except Damaged as problem:
-            context.log.warning("%s is left out: %s", file.name, problem)
-            context.quarantine(file, str(problem))
-        else:
-            if sound.setdefault((drive.name, file.digest), drive) is not drive:
-                context.log.info("%s holds the same bytes as another file of drive %s: it is taken once", file.name, drive.name)
-        done += file.size_bytes
-        context.progress(done, total, note)
-    return sorted(sound.values(), key=lambda drive: drive.name)
-
-
-def _telling(context: tc.Context, before: int, total: int, note: str) -> Callable[[int], None]:
-    told = 0
-
-    def tell(read: int) -> None:
-        nonlocal told
-        if read - told >= _TELL_EVERY:
-            told = read
-            context.progress(min(before + read, total), total, note)
-
-    return tell
+def _adopt(context: tc.Context, drive: Drive) -> None:
+    for number, part in enumerate(drive.parts):
+        whole = part if number else drive
+        said = whole.facet()
+        if number:
+            said["part_of"] = artifact_ref("drive_log", drive.name)
+        elif drive.joined:
+            said["parts"] = [each.source.name for each in drive.joined]
+        part.path = context.adopt(
+            part.source, kind="drive_log", name=drive.log_name(number), facets={"tracecore_drive": said}, unknowns=whole.unknowns()
+        )
 
 
 def _refuse_shared_names(drives: Sequence[Drive]) -> None:
@@ -95,14 +107,15 @@ def _refuse_shared_names(drives: Sequence[Drive]) -> None:
             )
 
 
-def _refuse_unknown_topics(drives: Sequence[Drive], sensors: Sequence[str] | None, topics: Sequence[str] | None) -> None:
-    for param, asked, known in (
-        ("sensors", sensors, {sensor for drive in drives for sensor in drive.sensors}),
-        ("topics", topics, {topic for drive in drives for topic in drive.signals}),
+def _refuse_unknown_topics(drives: Sequence[Drive], params: Mcap.Params) -> None:
+    for param, what, asked, known in (
+        ("sensors", "camera", params.sensors, {sensor for drive in drives for sensor in drive.sensors}),
+        ("lidars", "LiDAR", params.lidars, {sensor for drive in drives for sensor in drive.lidars}),
+        ("topics", "signal", params.topics, {topic for drive in drives for topic in drive.signals}),
     ):
         for name in asked or ():
             if name not in known and drives:
-                none = f"The files hold no {'camera' if param == 'sensors' else 'signal'} topic."
+                none = f"The files hold no {what} topic."
                 raise tc.UsageProblem(
                     f"Parameter '{param}' names the topic '{name}', which no drive file holds. {suggestion(name, known, none_known=none)}"
                 )

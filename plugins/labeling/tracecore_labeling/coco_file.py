@@ -15,33 +15,34 @@ from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
+from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.provenance import Provenance, provenance_of
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["CocoAnnotation", "CocoFile", "CocoImage", "read_coco"]
+__all__ = ["CocoAnnotation", "CocoFile", "as_text", "read_coco"]
 
 # What the format itself gives an image and an annotation; every other key is an attribute that its author added.
 _IMAGE_KEYS = {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "drive", "log_time_ns", "sensor"}
-_ANNOTATION_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "attributes", "labeler", "labeled_at", "tool", "guideline", "qa"}
+_ANNOTATION_KEYS = {
+    "id",
+    "image_id",
+    "category_id",
+    "bbox",
+    "area",
+    "iscrowd",
+    "attributes",
+    "labeler",
+    "labeled_at",
+    "tool",
+    "guideline",
+    "qa",
+    "track",
+    "track_id",
+}
 _OTHER_GEOMETRY = {"segmentation", "keypoints", "num_keypoints"}
 # Boxes are written by programs that round: this much beyond the edge is no box outside its image.
 _ROUNDING_PX = 1e-6
 _NANOSECONDS = re.compile(r"-?[0-9]{1,19}")
-
-
-@dataclass(frozen=True, slots=True)
-class CocoImage:
-    """One labeled image; `log_time_ns` and `drive` link it to a recorded frame where they are given."""
-
-    id: str
-    file_name: str
-    width: int
-    height: int
-    drive: str | None
-    sensor: str | None
-    log_time_ns: int | None
-    frame: int | None
-    attributes: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class CocoAnnotation:
     box: tuple[float, float, float, float]
     area: float | None
     crowd: bool
+    track: str | None
     provenance: Provenance
     attributes: Mapping[str, str]
 
@@ -72,7 +74,7 @@ class CocoFile:
 
     name: str
     categories: tuple[str, ...]
-    images: tuple[CocoImage, ...]
+    images: tuple[LabeledImage, ...]
     annotations: tuple[CocoAnnotation, ...]
     unnamed_labelers: int
     clipped: int
@@ -164,14 +166,14 @@ class _Reader:
             found[id_] = name
         return found
 
-    def images(self, document: Mapping[str, Any]) -> Iterator[CocoImage]:
+    def images(self, document: Mapping[str, Any]) -> Iterator[LabeledImage]:
         for id_, entry in self.entries(document, "images", "image"):
             what = f"image {id_}"
             log_time = entry.get("log_time_ns")
             if log_time is not None and (isinstance(log_time, bool) or not _NANOSECONDS.fullmatch(str(log_time))):
                 raise self.problem(f"{what} has a log_time_ns that is no whole number of nanoseconds written as a text: {log_time!r}")
             frame = entry.get("frame")
-            yield CocoImage(
+            yield LabeledImage(
                 id=id_,
                 file_name=self.text(entry, "file_name", what, required=log_time is None) or "",
                 width=self.size(entry, "width", what),
@@ -184,7 +186,7 @@ class _Reader:
             )
 
     def annotations(
-        self, document: Mapping[str, Any], images: Mapping[str, CocoImage], categories: Mapping[str, str], info: Mapping[str, Any]
+        self, document: Mapping[str, Any], images: Mapping[str, LabeledImage], categories: Mapping[str, str], info: Mapping[str, Any]
     ) -> Iterator[CocoAnnotation]:
         for id_, entry in self.entries(document, "annotations", "annotation"):
             what = f"annotation {id_}"
@@ -212,6 +214,7 @@ class _Reader:
                 box=self.box(entry, image, what),
                 area=self.area(entry, what),
                 crowd=bool(crowd),
+                track=self.track(entry, what),
                 provenance=provenance,
                 attributes={key: as_text(value) for key, value in {**extra, **own}.items() if value is not None},
             )
@@ -229,10 +232,12 @@ class _Reader:
             )
         return name
 
-    def box(self, entry: Mapping[str, Any], image: CocoImage, what: str) -> tuple[float, float, float, float]:
+    def box(self, entry: Mapping[str, Any], image: LabeledImage, what: str) -> tuple[float, float, float, float]:
         box = self.needed(entry, "bbox", what)
         if not isinstance(box, list) or len(box) != 4 or not all(_is_number(value) for value in box):
             raise self.problem(f"{what} has a bbox that is not four numbers [x, y, width, height]: {box!r}")
+        assert image.width is not None  # a COCO image says its size
+        assert image.height is not None
         x, y, width, height = (float(value) for value in box)
         if self.clip:
             right, bottom = min(x + width, image.width), min(y + height, image.height)
@@ -255,6 +260,12 @@ class _Reader:
         if not _is_number(area) or area < 0:
             raise self.problem(f"{what} has an area that is no number of px^2: {area!r}")
         return float(area)
+
+    def track(self, entry: Mapping[str, Any], what: str) -> str | None:
+        track = entry.get("track", entry.get("track_id"))
+        if track is not None and (isinstance(track, bool) or not isinstance(track, int | str)):
+            raise self.problem(f"{what} has a track that is neither a number nor a text: {track!r}")
+        return None if track is None else str(track)
 
     def needed(self, entry: Mapping[str, Any], key: str, what: str) -> Any:
         value = entry.get(key)

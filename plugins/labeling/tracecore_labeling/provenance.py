@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ["Provenance", "is_pseudonym", "provenance_of"]
+__all__ = ["NOTHING_KNOWN", "Provenance", "is_pseudonym", "provenance_of"]
 
 # A pseudonym has a digit, or ends in random hex, and has nothing that names have: no capitals, spaces, dots or @.
 _PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0-9_-]{2,63}")
@@ -23,12 +23,16 @@ _PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0
 class Provenance:
     """What is known of a label's origin; None where the file doesn't say. `name_left_out` says that it gave a name where a pseudonym was expected."""
 
-    labeler: str | None
-    labeled_at: str | None
-    tool: str | None
-    guideline: str | None
-    qa: str | None
+    labeler: str | None = None
+    labeled_at: str | None = None
+    tool: str | None = None
+    guideline: str | None = None
+    qa: str | None = None
     name_left_out: bool = False
+
+
+NOTHING_KNOWN = Provenance()
+"""Of labels whose source says nothing of their making."""
 
 
 def is_pseudonym(text: str) -> bool:

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tracecore_simulation.camera import NEAR, Camera
 from tracecore_simulation.layout import lay_out
+from tracecore_simulation.light import WEATHERS
+from tracecore_simulation.motion import steady
 from tracecore_simulation.people import Person
 from tracecore_simulation.plan import plan_drives
-from tracecore_simulation.scene import Box, draw_frame
-from tracecore_simulation.world import Actor, Ego, Road, World
+from tracecore_simulation.rig import CAMERA_PLACE
+from tracecore_simulation.road import Road
+from tracecore_simulation.scene import Box, camera_of, draw_frame
+from tracecore_simulation.town import Actor, Building, Ego, Signal, Town, TrafficLight
+from tracecore_simulation.truth import light_ahead
+from tracecore_simulation.view import View
 
 SIZE = (320, 180)
 SOMEONE = Person(1.75, (226, 186, 158), (30, 24, 22), (200, 30, 30), (40, 40, 60))
-STRAIGHT = World(Road(0.0, 60.0, 0.0), Ego(1, 0.001, 3.0), (), (), (), (), (), 5)
+STRAIGHT = Town(Road(), Ego(1, steady(-CAMERA_PLACE[0], 0.0)))
+"""A straight, empty road; the camera stands at 0 m along it."""
 
 
 def _car(track: int, along: float, lateral: float = 1.7) -> Actor:
-    return Actor(track, "car", lateral, along, 0.0, body="suv", paint=(30, 90, 200))
+    return Actor(track, "car", lateral, steady(along, 0.0), body="suv", paint=(30, 90, 200))
 
 
 def _walker(track: int, along: float, lateral: float = 1.7) -> Actor:
-    return Actor(track, "pedestrian", lateral, along, 0.0, person=SOMEONE)
+    return Actor(track, "pedestrian", lateral, steady(along, 0.0), person=SOMEONE)
 
 
-def _boxes(*actors: Actor, time_of_day: str = "day") -> dict[int, Box]:
-    _, boxes = draw_frame(replace(STRAIGHT, actors=actors), 0.0, SIZE, time_of_day, np.random.default_rng(0))
+def _boxes(*actors: Actor, time_of_day: str = "day", **other: Any) -> dict[int, Box]:
+    _, boxes = draw_frame(replace(STRAIGHT, actors=actors, **other), 0.0, SIZE, time_of_day, np.random.default_rng(0))
     return {box.track: box for box in boxes}
 
 
@@ -47,6 +55,59 @@ def test_what_is_hidden_is_not_labeled() -> None:
     assert partly.visible < 1
     assert partly.width < free.width
     assert free.visible == 1
+
+
+def test_a_house_hides_what_stands_behind_it() -> None:
+    """Round a bend the road goes on behind the houses."""
+    house = Building(1, 5.0, 30.0, 9.0, 8.0, (180, 160, 130), 1)
+    assert set(_boxes(_walker(1, 38.0, 14.0))) == {1}
+    assert not _boxes(_walker(1, 38.0, 14.0), buildings=(house,))
+
+
+def test_a_light_shows_its_state_by_day_and_at_night() -> None:
+    """The lit lamp is the brightest of its color, where its box is."""
+    channels = {"red": (0, 1), "green": (1, 0)}
+    for time_of_day in ("day", "night"):
+        for state, (bright, dark) in channels.items():
+            signal = Signal(100, 1, 100, 0.0 if state == "green" else 101.0)
+            light = TrafficLight(9, 3.0, 25.0, 3.0, 3.0, False, signal)
+            picture, (box,) = draw_frame(replace(STRAIGHT, lights=(light,)), 0.0, SIZE, time_of_day, np.random.default_rng(0))
+            assert (box.category, box.state) == ("traffic_light", state)
+            inside = picture[box.y : box.y + box.height, box.x : box.x + box.width].astype(int)
+            assert (inside[:, :, bright] - inside[:, :, dark]).max() > 120
+
+
+def test_a_light_whose_lit_lamp_is_cut_off_says_nothing() -> None:
+    """Near by, the edge of the picture cuts the red lamp of a high light off, and leaves the green one."""
+    told = {}
+    camera = camera_of(STRAIGHT, SIZE)
+    for state, offset in (("red", 101.0), ("green", 0.0)):
+        town = replace(STRAIGHT, lights=(TrafficLight(9, 1.7, 14.0, 5.12, 6.5, False, Signal(100, 1, 100, offset)),))
+        _, boxes = draw_frame(town, 0.0, SIZE, "day", np.random.default_rng(0))
+        assert [(box.category, box.y) for box in boxes] == [("traffic_light", 0)]
+        told[state] = light_ahead(View(town, 0.0), boxes, camera)
+    assert told == {"red": "none", "green": "green"}
+
+
+def test_lights_go_from_green_over_yellow_to_red() -> None:
+    signal = Signal(5.0, 2.0, 4.0, 1.0)
+    assert [signal.state(t) for t in (0, 3.9, 4.1, 5.9, 6.1, 9.9, 10.1)] == ["green", "green", "yellow", "yellow", "red", "red", "green"]
+    assert signal.reds(20) == [(6.0, 10.0), (17.0, 21.0)]
+    assert all(signal.state(t) == "red" for start, end in signal.reds(60) for t in (start + 0.01, end - 0.01))
+
+
+def test_weather_changes_the_picture_and_fog_takes_away_the_distance() -> None:
+    town = lay_out(np.random.default_rng(4), side=1, seconds=10)
+    pictures = {each: draw_frame(town, 1.0, SIZE, "day", np.random.default_rng(0), each)[0].astype(float) for each in WEATHERS}
+    assert all(np.abs(pictures[one] - pictures[other]).mean() > 2 for one, other in pairwise(WEATHERS))
+    contrast = {}
+    for weather in ("clear", "fog"):
+        with_car, without = (
+            draw_frame(replace(STRAIGHT, actors=actors), 0.0, SIZE, "day", np.random.default_rng(0), weather)[0].astype(float)
+            for actors in ((_car(1, 70.0),), ())
+        )
+        contrast[weather] = np.abs(with_car - without).max()
+    assert contrast["fog"] < 0.6 * contrast["clear"]
 
 
 def test_what_is_small_far_or_in_the_dark_is_not_labeled() -> None:
@@ -73,10 +134,10 @@ def test_a_box_shows_its_object() -> None:
 
 
 def test_motion_is_smooth() -> None:
-    world = lay_out(np.random.default_rng(4), side=1, seconds=10)
+    town = lay_out(np.random.default_rng(4), side=1, seconds=10)
     places: dict[int, list[float]] = {}
     for step in range(6):
-        _, boxes = draw_frame(world, 2 + step * 0.04, SIZE, "day", np.random.default_rng(0))
+        _, boxes = draw_frame(town, 2 + step * 0.04, SIZE, "day", np.random.default_rng(0))
         for box in boxes:
             if box.visible == 1 and 4 < box.x < SIZE[0] - box.width - 4:
                 places.setdefault(box.track, []).append(box.x + box.width / 2)
@@ -99,3 +160,8 @@ def test_drives_of_a_long_plan_differ_in_name_place_and_day() -> None:
     assert len({(plan.latitude, plan.longitude) for plan in plans}) == 17
     assert len({plan.start.date() for plan in plans}) == 17
     assert {plan.time_of_day for plan in plans[:3]} == {"day", "dusk", "night"}
+    ten = plans[:10]
+    assert len({plan.region for plan in ten}) == 7
+    assert {plan.side for plan in ten} == {-1, 1}
+    assert {plan.weather for plan in ten} == set(WEATHERS)
+    assert {plan.time_of_day for plan in plan_drives(4, "night")} == {"night"}

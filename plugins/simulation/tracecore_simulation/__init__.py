@@ -1,4 +1,4 @@
-"""Drawn drives for demos and tests, as a tracecore plugin."""
+"""A made-up world that drives and records itself, for demos and tests, as a tracecore plugin."""
 
 from tracecore_simulation.drives import DrawnDrives, draw_drives
 

@@ -10,10 +10,12 @@ from PIL import Image, ImageDraw
 
 from tracecore_simulation.camera import Point2
 
-__all__ = ["FINER", "Canvas", "Color"]
+__all__ = ["FINER", "NUMBERS", "Canvas", "Color"]
 
 Color = tuple[int, int, int]
 _SKY = 255
+NUMBERS = 254
+"""Objects of one frame at most: their numbers are bytes, 0 is the ground and 255 the sky."""
 FINER = 2  # drawn at twice the size, then averaged: edges without steps
 
 
@@ -37,12 +39,13 @@ class Canvas:
         self._ids = ImageDraw.Draw(self._ids_image)
         self.subject = 0
         """Number of the object being drawn; 0 for scenery."""
+        self._drawn: tuple[float, float, float, float] | None = None
 
-    def paint(self, pixels: npt.NDArray[np.uint8]) -> None:
-        """Lay a whole background of the finished size under everything."""
-        self._image.paste(Image.fromarray(pixels).resize(self._image.size, Image.Resampling.BILINEAR))
+    def paint(self, pixels: npt.NDArray[np.uint8], rows: int) -> None:
+        """Stretch a background over so many rows of the finished picture, from its top on."""
+        self._image.paste(Image.fromarray(pixels).resize((self._image.width, rows * FINER), Image.Resampling.BILINEAR))
 
-    def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, mark: bool = True) -> None:
+    def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, inside: bool = False) -> None:
         """Fill a polygon.
 
         Args:
@@ -50,7 +53,7 @@ class Canvas:
             color: its color by daylight.
             glow: the light it gives off by itself.
             alpha: 0 clear to 255 opaque.
-            mark: whether it belongs to the object's outline.
+            inside: whether it lies within what was drawn before and changes its color alone: a window, a mark on the road, a shadow.
         """
         if len(points) < 3 or not self._visible(points):
             return
@@ -59,34 +62,45 @@ class Canvas:
             self._solid.polygon(fine, fill=color)
         else:
             self._clear.polygon(fine, fill=(*color, alpha))
-        if self._glow is not None and alpha == 255:
+        if self._glow is not None and (glow or not inside):
             self._glow.polygon(fine, fill=glow or (0, 0, 0))
-        if mark:
+        if not inside:
             self._ids.polygon(list(points), fill=self.subject)
 
-    def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, mark: bool = True) -> None:
+    def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, inside: bool = False) -> None:
         """Fill an ellipse of half axes `rx` and `ry`, in px of the finished picture."""
         u, v = center
         if rx <= 0.2 or ry <= 0.2 or not self._visible([(u - rx, v - ry), (u + rx, v + ry)]):
             return
         box = [(u - rx) * FINER, (v - ry) * FINER, (u + rx) * FINER, (v + ry) * FINER]
         self._solid.ellipse(box, fill=color)
-        if self._glow is not None:
+        if self._glow is not None and (glow or not inside):
             self._glow.ellipse(box, fill=glow or (0, 0, 0))
-        if mark:
+        if not inside:
             self._ids.ellipse([u - rx, v - ry, u + rx, v + ry], fill=self.subject)
 
-    def limb(self, start: Point2, end: Point2, thickness: float, color: Color, *, mark: bool = True) -> None:
+    def limb(self, start: Point2, end: Point2, thickness: float, color: Color) -> None:
         """Draw a straight limb: a bar with a width in px."""
         du, dv = end[0] - start[0], end[1] - start[1]
         length = max((du * du + dv * dv) ** 0.5, 1e-6)
         nu, nv = -dv / length * thickness / 2, du / length * thickness / 2
         bar = [(start[0] + nu, start[1] + nv), (end[0] + nu, end[1] + nv), (end[0] - nu, end[1] - nv), (start[0] - nu, start[1] - nv)]
-        self.polygon(bar, color, mark=mark)
+        self.polygon(bar, color)
+
+    def begin(self, subject: int) -> None:
+        """Begin to draw an object, or scenery (0)."""
+        self.subject, self._drawn = subject, None
 
     def _visible(self, points: Sequence[Point2]) -> bool:
         us, vs = [point[0] for point in points], [point[1] for point in points]
-        return min(us) < self.width and max(us) > 0 and min(vs) < self.height and max(vs) > 0
+        left, right, top, bottom = min(us), max(us), min(vs), max(vs)
+        seen = left < self.width and right > 0 and top < self.height and bottom > 0
+        if seen and self.subject:
+            past = self._drawn
+            self._drawn = (
+                (left, top, right, bottom) if past is None else (min(left, past[0]), min(top, past[1]), max(right, past[2]), max(bottom, past[3]))
+            )
+        return seen
 
     def marked(self) -> npt.NDArray[np.uint8]:
         """Give the number of the object that each pixel shows, 0 for scenery and sky, (height, width)."""
@@ -98,9 +112,13 @@ class Canvas:
         """Say of each pixel whether nothing was drawn before the sky, (height, width)."""
         return np.asarray(np.asarray(self._ids_image) == _SKY)
 
-    def count(self, subject: int) -> int:
-        """Count the pixels that show an object now."""
-        return int(self._ids_image.histogram()[subject])
+    def count(self) -> int:
+        """Count the pixels that show the object being drawn now."""
+        if self._drawn is None:
+            return 0
+        left, top, right, bottom = self._drawn
+        box = (max(0, int(left) - 2), max(0, int(top) - 2), min(self.width, int(right) + 3), min(self.height, int(bottom) + 3))
+        return int(self._ids_image.crop(box).histogram()[self.subject])
 
     def colors(self) -> npt.NDArray[np.float32]:
         """Give the colors by daylight, (height, width, 3), 0 to 1."""

@@ -11,8 +11,12 @@ from tracecore_simulation.canvas import Canvas, Color
 __all__ = ["BODIES", "CarBody", "draw_car"]
 
 _GLASS: Color = (38, 48, 58)
+_REFLECTION: Color = (66, 80, 94)  # the sky in a window
 _TIRE: Color = (22, 22, 24)
 _HUB: Color = (120, 122, 126)
+_PLATE: Color = (226, 226, 220)
+_BUMPER: Color = (40, 40, 44)
+_TOO_FINE = (_REFLECTION, _PLATE, _BUMPER)  # not to be seen from afar
 _SUN = (0.45, 0.75, -0.48)  # where the sun stands, seen from a face: to the right, above, behind the camera
 
 
@@ -66,17 +70,19 @@ def _faces(body: CarBody, paint: Color, *, braking: bool, lamps: bool) -> list[_
         rear.details.append(([*lamp, (side * w * 0.96, belt * 0.72, -half)], red, tail_glow))
         lamp = [(side * w * 0.94, belt * 0.74, half), (side * w * 0.56, belt * 0.74, half), (side * w * 0.60, belt * 0.56, half)]
         front.details.append(([*lamp, (side * w * 0.94, belt * 0.58, half)], (238, 240, 236), head_glow))
-    rear.details.append(([(-w, low, -half), (w, low, -half), (w, low + 0.2, -half), (-w, low + 0.2, -half)], (40, 40, 44), None))
-    rear.details.append(([(-0.26, 0.52, -half), (0.26, 0.52, -half), (0.26, 0.64, -half), (-0.26, 0.64, -half)], (226, 226, 220), None))
-    front.details.append(([(w, low, half), (-w, low, half), (-w, low + 0.16, half), (w, low + 0.16, half)], (40, 40, 44), None))
+    rear.details.append(([(-w, low, -half), (w, low, -half), (w, low + 0.2, -half), (-w, low + 0.2, -half)], _BUMPER, None))
+    rear.details.append(([(-0.26, 0.52, -half), (0.26, 0.52, -half), (0.26, 0.64, -half), (-0.26, 0.64, -half)], _PLATE, None))
+    front.details.append(([(w, low, half), (-w, low, half), (-w, low + 0.16, half), (w, low + 0.16, half)], _BUMPER, None))
     front.details.append(([(0.5, 0.44, half), (-0.5, 0.44, half), (-0.5, 0.64, half), (0.5, 0.64, half)], (34, 34, 38), None))
     hood = _Face([(-w, belt, foot_f), (w, belt, foot_f), (w, belt * 0.82, half), (-w, belt * 0.82, half)], paint)
     trunk = _Face([(-w, belt, -half), (w, belt, -half), (w, belt, foot_r), (-w, belt, foot_r)], paint)
     roof = _Face([(-inner, top, roof_r), (inner, top, roof_r), (inner, top, roof_f), (-inner, top, roof_f)], paint)
     back = _Face([(-w * 0.96, belt, foot_r), (w * 0.96, belt, foot_r), (inner, top, roof_r), (-inner, top, roof_r)], paint)
     wind = _Face([(w * 0.96, belt, foot_f), (-w * 0.96, belt, foot_f), (-inner, top, roof_f), (inner, top, roof_f)], paint)
-    back.details.append((_inset(back.corners, 0.12), _GLASS, None))
-    wind.details.append((_inset(wind.corners, 0.08), _GLASS, None))
+    for face, part in ((back, 0.12), (wind, 0.08)):
+        rim = _inset(face.corners, part)
+        mirrored = [_between(rim[0], rim[3], 0.55), _between(rim[1], rim[2], 0.70), rim[2], rim[3]]
+        face.details += [(rim, _GLASS, None), (mirrored, _REFLECTION, None)]
     faces = [rear, front, hood, trunk, roof, back, wind]
     for side in (-1, 1):
         flank = _Face(
@@ -157,9 +163,9 @@ def draw_car(
     for _, face, corners in sorted(seen, key=lambda entry: -entry[0]):
         canvas.polygon(camera.polygon(corners), face.color)
         for points, color, glow in face.details:
-            if plain and len(points) > 4:
+            if plain and (len(points) > 4 or color in _TOO_FINE):
                 continue
-            canvas.polygon(camera.polygon([turned(point) for point in points]), color, glow=glow)
+            canvas.polygon(camera.polygon([turned(point) for point in points]), color, glow=glow, inside=True)
 
 
 def _normal(corners: list[Point3], outward: Point3) -> Point3:

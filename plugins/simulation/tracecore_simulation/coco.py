@@ -8,8 +8,8 @@ from datetime import timedelta
 import numpy as np
 
 from tracecore_schemas.canonical import JSON
-from tracecore_simulation.plan import DrivePlan
-from tracecore_simulation.recording import CAMERA, Frame
+from tracecore_simulation.drive import Drive
+from tracecore_simulation.recording import CAMERA
 
 __all__ = ["CATEGORIES", "label_file"]
 
@@ -20,11 +20,11 @@ _LABELERS = 3
 _REVIEWED = 0.1
 
 
-def label_file(drives: Sequence[tuple[DrivePlan, Sequence[Frame]]], *, seed: int, size: tuple[int, int], tool_version: str) -> dict[str, JSON]:
+def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool_version: str) -> dict[str, JSON]:
     """Give a COCO detection file.
 
     Args:
-        drives: each drive with the boxes of its frames.
+        drives: with the truth of their frames; traffic lights are left out, which these files never had.
         seed: the labelers' pseudonyms come from it.
         size: (width, height) of the pictures in px.
         tool_version: of what drew the boxes.
@@ -34,16 +34,17 @@ def label_file(drives: Sequence[tuple[DrivePlan, Sequence[Frame]]], *, seed: int
     ids = {name: number for number, name in enumerate(CATEGORIES, 1)}
     images: list[JSON] = []
     annotations: list[JSON] = []
-    for plan, frames in drives:
+    for drive in drives:
+        plan = drive.plan
         labeled_at = (plan.start + timedelta(days=2)).isoformat().replace("+00:00", "Z")
-        for index, (time, boxes) in enumerate(frames):
+        for index, truth in enumerate(drive.frames):
             image: dict[str, JSON] = {
                 "id": len(images) + 1,
                 "file_name": f"{plan.name}/{index:06d}.jpg",
                 "drive": plan.name,
                 "sensor": CAMERA,
                 "frame": index,
-                "log_time_ns": str(time),
+                "log_time_ns": str(truth.time),
                 "width": size[0],
                 "height": size[1],
                 "time_of_day": plan.time_of_day,
@@ -51,7 +52,7 @@ def label_file(drives: Sequence[tuple[DrivePlan, Sequence[Frame]]], *, seed: int
             images.append(image)
             labeler = labelers[len(images) % len(labelers)]
             reviewed = bool(rng.random() < _REVIEWED)
-            for box in boxes:
+            for box in (box for box in truth.boxes if box.category in CATEGORIES):
                 annotation: dict[str, JSON] = {
                     "id": len(annotations) + 1,
                     "image_id": image["id"],

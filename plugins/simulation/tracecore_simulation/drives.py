@@ -59,29 +59,23 @@ def draw_drives(
     """
     from importlib.metadata import version
 
-    from tracecore_simulation.coco import label_file
+    from tracecore_simulation.coco import CATEGORIES, label_file
+    from tracecore_simulation.drive import Settings
+    from tracecore_simulation.fleet import record_drives
     from tracecore_simulation.plan import plan_drives
-    from tracecore_simulation.recording import record_drive
 
     if drives < 1 or frames < 1:
         raise UsageProblem(f"Expected at least one drive of at least one frame, found {drives} drives of {frames} frames.")
     if min(size) < 32:
         raise UsageProblem(f"Expected pictures of at least 32x32 px, found {size[0]}x{size[1]}.")
     out.mkdir(parents=True, exist_ok=True)
-    total, done = drives * frames, 0
 
-    def tell() -> None:
-        nonlocal done
-        done += 1
+    def tell(done: int, total: int, _name: str) -> None:
         if progress is not None:
             progress(done, total)
 
-    recorded = []
-    paths = []
-    for plan in plan_drives(drives):
-        path = out / f"{plan.name}.mcap"
-        recorded.append((plan, record_drive(path, plan, seed=seed, frames=frames, size=size, done=tell)))
-        paths.append(path)
+    recorded = record_drives(out, plan_drives(drives), Settings(seed, frames, size, lidar=False), progress=tell)
     labels = label_file(recorded, seed=seed, size=size, tool_version=version("tracecore-simulation"))
     write_durably(out / LABELS, json.dumps(labels, indent=1, allow_nan=False).encode() + b"\n")
-    return DrawnDrives(tuple(paths), out / LABELS, total, sum(len(boxes) for _, found in recorded for _, boxes in found))
+    boxes = sum(box.category in CATEGORIES for drive in recorded for truth in drive.frames for box in truth.boxes)
+    return DrawnDrives(tuple(out / drive.file for drive in recorded), out / LABELS, drives * frames, boxes)

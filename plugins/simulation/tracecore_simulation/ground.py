@@ -11,7 +11,8 @@ from PIL import Image
 
 from tracecore_simulation.camera import Camera
 from tracecore_simulation.canvas import Canvas, Color
-from tracecore_simulation.world import AHEAD, LANE, SIDEWALK, View
+from tracecore_simulation.town import AHEAD, LANE, SIDEWALK, Crossing
+from tracecore_simulation.view import View
 
 __all__ = ["draw_ground", "sky"]
 
@@ -22,28 +23,27 @@ _SKIES: dict[str, tuple[tuple[int, int, int], tuple[int, int, int], tuple[int, i
 }
 
 
-def sky(width: int, height: int, horizon: float, time_of_day: str, seed: int, shift: float) -> npt.NDArray[np.uint8]:
-    """Paint the sky with its clouds, and the color of the far ground below.
+def sky(width: int, rows: int, time_of_day: str, weather: str, seed: int, shift: float) -> npt.NDArray[np.uint8]:
+    """Paint the sky with its clouds.
 
     Args:
         width: px.
-        height: px.
-        horizon: row of the horizon, px.
+        rows: px.
         time_of_day: day, dusk or night.
+        weather: one of `light.WEATHERS`; but for a clear sky clouds cover all of it.
         seed: of the clouds, the same all along a drive.
         shift: how far the car has turned, radians: the clouds move the other way.
     """
     top, low, cloud = (np.asarray(color, dtype=np.float32) for color in _SKIES[time_of_day])
-    band = min(max(int(horizon) + 1, 1), height)  # what lies below is covered by the ground
-    rows = np.linspace(0, 1, band, dtype=np.float32)[:, None, None]
-    start = int((shift * 1.1 + 0.4) * 128) % 128
-    part = Image.fromarray(_clouds(seed)[:, start : start + 128]).resize((width, band), Image.Resampling.BICUBIC)
-    cover = np.clip(np.asarray(part), 0, 1)[:, :, None] * (0.75 - 0.49 * rows)
-    clear = top * (1 - rows) + low * rows
-    picture = np.empty((height, width, 3), dtype=np.uint8)
-    picture[:band] = np.clip(clear + cover * (cloud - clear), 0, 255)
-    picture[band:] = low.astype(np.uint8)
-    return picture
+    if weather != "clear":
+        gray = (top + 2 * low + cloud).mean() / 4
+        top, low, cloud = (gray * share + color * 0.15 for share, color in ((0.72, top), (0.82, low), (0.95, cloud)))
+    down = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None]
+    start = min(max(64 + int(shift * 40), 0), 128)
+    part = Image.fromarray(_clouds(seed)[:, start : start + 128]).resize((width, rows), Image.Resampling.BICUBIC)
+    cover = np.clip(np.asarray(part), 0, 1)[:, :, None] * (0.75 - 0.49 * down)
+    clear = top * (1 - down) + low * down
+    return np.asarray(np.clip(clear + cover * (cloud - clear), 0, 255), dtype=np.uint8)
 
 
 @lru_cache(maxsize=8)
@@ -67,49 +67,92 @@ def draw_ground(canvas: Canvas, camera: Camera, view: View) -> None:
     def strip(left: float, right: float, color: Color, up: float = 0.0) -> None:
         edge = [view(left, min(z, z0 + AHEAD) if z < z0 + 500 else z, up) for z in stops[:-1]]
         other = [view(right, z, up) for z in stops[:-1]]
-        canvas.polygon(camera.polygon([*edge, *reversed(other)]), color)
+        canvas.polygon(camera.polygon([*edge, *reversed(other)]), color, inside=True)
 
     canvas.polygon([(0, camera.horizon), (canvas.width, camera.horizon), (canvas.width, canvas.height), (0, canvas.height)], (98, 108, 84))
     strip(-14, 14, (112, 112, 96))
+    streets = [crossing.street for crossing in view.town.crossings if crossing.street is not None and z0 - 10 < crossing.street < z0 + AHEAD]
     for where in (-1, 1):
         strip(where * 5.85, where * SIDEWALK[1], (156, 152, 146))
         strip(where * 5.7, where * 5.95, (188, 186, 180))
+    for street in streets:
+        _street(canvas, camera, view, street)
     strip(-5.7, 5.7, (86, 88, 92))
     strip(-LANE - 0.1, LANE + 0.1, (80, 82, 86))
     for where in (-1, 1):
         strip(where * (LANE + 0.02), where * (LANE + 0.14), (204, 204, 198))
-    _marks(canvas, camera, view)
+    for street in streets:
+        _patch(canvas, camera, view, (-5.7, 5.7), (street - 4.5, street + 4.5), (80, 82, 86))
+    _stains(canvas, camera, view)
+    _marks(canvas, camera, view, streets)
 
 
-def _marks(canvas: Canvas, camera: Camera, view: View) -> None:
+def _patch(canvas: Canvas, camera: Camera, view: View, across: tuple[float, float], along: tuple[float, float], color: Color) -> None:
+    corners = [(across[0], along[0]), (across[1], along[0]), (across[1], along[1]), (across[0], along[1])]
+    canvas.polygon(camera.polygon([view(*corner) for corner in corners]), color, inside=True)
+
+
+def _street(canvas: Canvas, camera: Camera, view: View, street: float) -> None:
+    """Draw the arms of a crossing street, with sidewalks and a line in their middle."""
+    for where in (-1, 1):
+        arm = (where * 5.7, where * 46.0)
+        _patch(canvas, camera, view, (where * 8.6, where * 46.0), (street - 7, street + 7), (150, 146, 140))
+        _patch(canvas, camera, view, arm, (street - 4.5, street + 4.5), (80, 82, 86))
+        for start in range(10, 44, 6):
+            _patch(canvas, camera, view, (where * start, where * (start + 3)), (street - 0.07, street + 0.07), (206, 206, 198))
+
+
+def _marks(canvas: Canvas, camera: Camera, view: View, streets: list[float]) -> None:
     z0 = view.along
+    kept = [(street - 12.5, street + 11.0) for street in streets]
+    kept += [(crossing.along - 6.2, crossing.along + 2.0) for crossing in view.town.crossings if crossing.street is None]
 
-    def patch(left: float, right: float, start: float, end: float, color: Color) -> None:
-        corners = [(left, start), (right, start), (right, end), (left, end)]
-        canvas.polygon(camera.polygon([view(across, along) for across, along in corners]), color)
+    def free(along: float) -> bool:
+        return not any(low < along < high for low, high in kept)
 
     for dash in np.arange(np.floor((z0 - 4) / 8) * 8, z0 + 90, 8.0):
-        patch(-0.07, 0.07, float(dash), float(dash) + 3.4, (214, 214, 206))
-    for crossing in view.world.crosswalks:
-        if z0 - 4 < crossing < z0 + 80:
+        if free(float(dash)):
+            _patch(canvas, camera, view, (-0.07, 0.07), (float(dash), float(dash) + 3.4), (214, 214, 206))
+    for crossing in view.town.crossings:
+        _crossing(canvas, camera, view, crossing)
+
+
+def _crossing(canvas: Canvas, camera: Camera, view: View, crossing: Crossing) -> None:
+    """Draw the crosswalks of a crossing and, where there are lights, the lines to stop at."""
+    far = crossing.along if crossing.street is None else 2 * crossing.street - crossing.along
+
+    def near(along: float) -> bool:
+        return view.along - 4 < along < view.along + 85
+
+    for walk in (crossing.along,) if crossing.street is None else (crossing.along, far):
+        if near(walk):
             for across in np.arange(-LANE + 0.2, LANE - 0.2, 1.0):
-                patch(float(across), float(across) + 0.5, crossing - 1.5, crossing + 1.5, (210, 210, 204))
-    rng = np.random.default_rng(view.world.seed)
-    for _ in range(70):  # patches and stains: a road is not of one color
+                _patch(canvas, camera, view, (float(across), float(across) + 0.5), (walk - 1.5, walk + 1.5), (210, 210, 204))
+    side = view.town.ego.side
+    for lane, line in ((side, crossing.along - 2.7), (-side, far + 2.7)):
+        if crossing.signal is not None and near(line):
+            _patch(canvas, camera, view, (lane * 0.15, lane * (LANE - 0.05)), (line - 0.2, line + 0.2), (216, 216, 208))
+
+
+def _stains(canvas: Canvas, camera: Camera, view: View) -> None:
+    """Draw patches and stains: a road is not of one color."""
+    z0 = view.along
+    rng = np.random.default_rng(view.town.seed)
+    for _ in range(70):
         along, across = float(rng.uniform(0, 400)), float(rng.uniform(-5.2, 4.4))
         long_, wide, tone = float(rng.uniform(0.6, 3.5)), float(rng.uniform(0.3, 1.0)), int(rng.integers(64, 96))
         along += 400 * math.floor((z0 + 50 - along) / 400)  # the same stains every 400 m
         if along > z0 + 1:
-            patch(across, across + wide, along, along + long_, (tone, tone + 1, tone + 3))
+            _patch(canvas, camera, view, (across, across + wide), (along, along + long_), (tone, tone + 1, tone + 3))
 
 
 def _skyline(canvas: Canvas, camera: Camera, view: View) -> None:
     """Draw the far hills or roofs: they turn with the car but come no nearer."""
     heading = view.heading
-    rng = np.random.default_rng(view.world.seed + 1)
-    heights = np.cumsum(rng.normal(0, 1.0, 240))
+    rng = np.random.default_rng(view.town.seed + 1)
+    heights = np.cumsum(rng.normal(0, 1.0, 480))
     heights = (heights - np.convolve(heights, np.ones(31) / 31, "same")) * 0.004 * camera.height + 0.05 * camera.height
-    angles = np.linspace(-1.2, 1.2, 240) - heading
+    angles = np.linspace(-math.pi, math.pi, 480) - heading
     tops = [
         (camera.width / 2 + camera.focal * float(np.tan(a)), camera.horizon - max(2.0, float(h)))
         for a, h in zip(angles, heights, strict=True)

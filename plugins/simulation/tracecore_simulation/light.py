@@ -1,4 +1,4 @@
-"""Light: a drawn scene by day, at dusk, or at night in the light of headlamps and street lamps; and what the sensor adds."""
+"""Light: a drawn scene by day, at dusk, or at night in the light of headlamps and street lamps; what the air and the sensor add."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from tracecore_simulation.camera import Camera
-from tracecore_simulation.world import Mount
+from tracecore_simulation.rig import Mount
 
-__all__ = ["Lamp", "expose"]
+__all__ = ["WEATHERS", "Lamp", "expose"]
+
+WEATHERS = ("clear", "overcast", "rain", "fog")
 
 Pixels = npt.NDArray[np.float32]
 _AMBIENT = {"day": (1.0, 1.0, 1.0), "dusk": (0.46, 0.39, 0.40), "night": (0.085, 0.09, 0.125)}
 _HEADLAMPS = {"day": 0.0, "dusk": 0.22, "night": 0.95}
 _BEAM = (1.0, 0.97, 0.90)
 _SODIUM = (1.0, 0.82, 0.55)
+_HAZE = {"clear": (600.0, 0.0), "overcast": (420.0, 0.0), "rain": (150.0, 0.30), "fog": (48.0, 0.88)}
+"""How far one sees, m, and how much of the sky is veiled."""
+_DROPS = 260  # streaks of rain on a picture
 _GRAIN = {"day": 0.010, "dusk": 0.018, "night": 0.028}
 
 
@@ -39,6 +44,7 @@ def expose(
     camera: Camera,
     mount: Mount,
     time_of_day: str,
+    weather: str,
     lamps: Sequence[Lamp],
     rng: np.random.Generator,
 ) -> npt.NDArray[np.uint8]:
@@ -51,6 +57,7 @@ def expose(
         camera: for the cones of the headlamps.
         mount: how the headlamps are set.
         time_of_day: day, dusk or night.
+        weather: one of `WEATHERS`.
         lamps: street lamps.
         rng: for the grain of the sensor.
     """
@@ -58,8 +65,9 @@ def expose(
     ambient = _AMBIENT[time_of_day]
     rows = np.arange(height, dtype=np.float32)[:, None]
     columns = np.arange(width, dtype=np.float32)[None, :]
+    dark = _HEADLAMPS[time_of_day] > 0
     head = np.zeros((height, width), dtype=np.float32)
-    if _HEADLAMPS[time_of_day]:
+    if dark:
         aim = np.exp(-(((columns - width * mount.aim) / (0.30 * width)) ** 2))
         beam = 1 / (1 + np.exp(-(rows - (camera.horizon - 0.035 * height)) / (0.018 * height)))  # the low beam is cut off above
         head = (_HEADLAMPS[time_of_day] * 1.35 * mount.lamps * aim) * beam * np.clip(9.0 / np.maximum(depth, 5.0), 0, 1)
@@ -67,28 +75,69 @@ def expose(
     for lamp in lamps:
         across = np.exp(-((columns - lamp.u) ** 2) / (2 * lamp.radius**2))
         pools += lamp.strength * across * np.exp(-(((rows - lamp.v) * 2.1) ** 2) / (2 * lamp.radius**2))
-    far = np.clip((depth - 25) / 260, 0, 0.45)
+    sight, veil = _HAZE[weather]
+    far = np.where(depth > 0, 1 - np.exp(-np.maximum(depth - 12, 0) / np.float32(sight)), np.float32(veil)).astype(np.float32)
     near = 1 - far
+    wet = weather == "rain"
+    if wet:
+        near = near * np.where(rows > camera.horizon + 1, np.float32(0.78), np.float32(1.0))  # a wet road is darker
     grain = rng.standard_normal((height, width), dtype=np.float32) * np.float32(_GRAIN[time_of_day])
-    edge = 1 - 0.32 * ((columns / width - 0.5) ** 2 + (rows / height - 0.5) ** 2)  # lenses darken towards the corners
+    edge = 255 - 81.6 * ((columns / width - 0.5) ** 2 + (rows / height - 0.5) ** 2)  # lenses darken towards the corners
     picture = np.empty((height, width, 3), dtype=np.uint8)
     bloom = None if glows is None else _bloom(glows, width)
+    if bloom is not None and glows is not None and wet:
+        bloom = bloom + _mirrored(glows, camera.horizon)
+    drops = _rain(width, height, rng) * np.float32(0.30) if wet else None
     strength = np.float32({"day": 0.0, "dusk": 0.85, "night": 1.0}[time_of_day])
     for channel in range(3):
-        light = ambient[channel] + head * _BEAM[channel] + pools * _SODIUM[channel]
-        shown = colors[:, :, channel] * light * near + far * np.float32(0.82 * ambient[channel])
+        shown = colors[:, :, channel] * near
+        if dark:
+            shown *= ambient[channel] + head * _BEAM[channel] + pools * _SODIUM[channel]
+        shown += far * np.float32(0.82 * ambient[channel])
         if glows is not None and bloom is not None:
             shown = np.maximum(shown, glows[:, :, channel] * strength) + bloom[:, :, channel] * strength
-        shown = (shown + grain) * edge
-        picture[:, :, channel] = np.clip(shown * 255 + 0.5, 0, 255)
+        if drops is not None:
+            shown += drops * np.float32(0.25 + 0.75 * ambient[channel])
+        shown += grain
+        shown *= edge
+        np.clip(shown, 0, 255, out=shown)
+        picture[:, :, channel] = shown
     return picture
 
 
 def _bloom(glows: Pixels, width: int) -> Pixels:
     """Let bright lights spread, as they do in a lens at night."""
     image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8))
-    spread = np.zeros_like(glows)
-    for smaller, radius, share in ((2, width / 400, 0.55), (4, width / 130, 0.75)):
-        small = image.reduce(smaller).filter(ImageFilter.GaussianBlur(radius))
-        spread += np.asarray(small.resize(image.size, Image.Resampling.BILINEAR), dtype=np.float32) * np.float32(share / 255)
-    return spread
+    half = image.reduce(2)
+    narrow = half.filter(ImageFilter.GaussianBlur(width / 400))
+    wide = half.reduce(2).filter(ImageFilter.GaussianBlur(width / 130)).resize(half.size, Image.Resampling.BILINEAR)
+    both = ImageChops.add(narrow.point(lambda value: value * 0.42), wide.point(lambda value: value * 0.58))  # 1.3 in all
+    return np.asarray(both.resize(image.size, Image.Resampling.BILINEAR), dtype=np.float32) * np.float32(1.3 / 255)
+
+
+def _mirrored(glows: Pixels, horizon: float) -> Pixels:
+    """Let a wet road mirror lights: each runs down below itself."""
+    step = 4
+    image = Image.fromarray((np.clip(glows, 0, 1) * 255).astype(np.uint8)).reduce(step)
+    small = np.asarray(image, dtype=np.float32) * np.float32(1 / 255)
+    running = np.zeros_like(small[0])
+    found = np.zeros_like(small)
+    first = int(horizon / step)
+    for row in range(len(small)):
+        running = np.maximum(running * np.float32(0.93), small[row])
+        if row > first:
+            found[row] = np.maximum(running - small[row], 0) * np.float32(0.38)
+    smooth = Image.fromarray((found * 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))
+    size = (glows.shape[1], glows.shape[0])
+    return np.asarray(smooth.resize(size, Image.Resampling.BILINEAR), dtype=np.float32) * np.float32(1 / 255)
+
+
+def _rain(width: int, height: int, rng: np.random.Generator) -> Pixels:
+    """Draw streaks of rain, (height, width), 0 to 1."""
+    image = Image.new("L", (width, height))
+    pen = ImageDraw.Draw(image)
+    places = rng.random((_DROPS, 4))
+    for u, v, long_, bright in places.tolist():
+        x, y, run = u * width, v * height, (0.02 + 0.05 * long_) * height
+        pen.line((x, y, x - 0.12 * run, y + run), fill=int(60 + 140 * bright), width=1)
+    return np.asarray(image, dtype=np.float32) * np.float32(1 / 255)

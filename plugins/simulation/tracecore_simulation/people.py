@@ -10,6 +10,8 @@ from tracecore_simulation.canvas import Canvas, Color
 
 __all__ = ["Person", "draw_bicyclist", "draw_pedestrian"]
 
+_FAR_FIGURE = 24  # px: who is less high has no arms to be seen
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -55,6 +57,9 @@ def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Perso
     lift = (0.0 if sideways else max(0.0, math.sin(phase)) * 0.08, 0.0 if sideways else max(0.0, -math.sin(phase)) * 0.08)
     hip, shoulder, neck = 0.50 * h, 0.80 * h, 0.86 * h
     broad = (0.10 if sideways else 0.16) * h / 1.75 * 1.35
+    if h * s < _FAR_FIGURE:
+        _draw_far(canvas, figure, person, broad, swing)
+        return
     dark: Color = tuple(int(channel * 0.75) for channel in person.trousers)  # type: ignore[assignment]  # three channels stay three
     canvas.limb(figure.at(-0.05, hip), figure.at(-0.05 - swing, 0.04 + lift[0]), 0.15 * s, dark)
     canvas.limb(figure.at(0.05, hip), figure.at(0.05 + swing, 0.04 + lift[1]), 0.15 * s, person.trousers)
@@ -72,8 +77,18 @@ def draw_pedestrian(canvas: Canvas, camera: Camera, place: Point3, person: Perso
     _head(canvas, figure, neck + 0.11, person.skin, person.hair, facing=sideways != 0)
 
 
-def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, *, towards: bool, lamps: bool) -> None:
-    """Draw someone on a bicycle, from behind or from the front.
+def _draw_far(canvas: Canvas, figure: _Figure, person: Person, broad: float, swing: float) -> None:
+    """Draw someone who is a few pixels high: legs, trunk and head."""
+    h, s = person.height, figure.scale
+    for side in (-1, 1):
+        canvas.limb(figure.at(side * 0.05, 0.5 * h), figure.at(side * (0.05 + swing), 0.0), 0.16 * s, person.trousers)
+    wide = broad + 0.04
+    canvas.polygon([figure.at(-wide, 0.82 * h), figure.at(wide, 0.82 * h), figure.at(wide, 0.46 * h), figure.at(-wide, 0.46 * h)], person.top)
+    canvas.ellipse(figure.at(0, 0.93 * h), 0.10 * s, 0.13 * s, person.hair)
+
+
+def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person, phase: float, turn: float, *, lamps: bool) -> None:
+    """Draw someone on a bicycle, from behind or from the front; its wheels stand one behind the other.
 
     Args:
         canvas: where.
@@ -81,17 +96,20 @@ def draw_bicyclist(canvas: Canvas, camera: Camera, place: Point3, person: Person
         place: where the wheels stand, m.
         person: how they look.
         phase: of the pedals, radians.
-        towards: whether they come towards the camera.
+        turn: where they look, radians to the right of where the camera looks.
         lamps: whether the bicycle's light is on.
     """
     figure = _Figure(camera, place, 1)
     s = figure.scale
     frame: Color = (60, 60, 66)
-    canvas.ellipse(figure.at(0, 0.34), 0.05 * s, 0.34 * s, (24, 24, 26))
+    towards = math.cos(turn) < 0
+    for part in (-0.52, 0.52) if towards else (0.52, -0.52):  # the further wheel first
+        wheel = _Figure(camera, (place[0] + part * math.sin(turn), place[1], max(place[2] + part * math.cos(turn), 1.2)), 1)
+        canvas.ellipse(wheel.at(0, 0.34), (0.045 + 0.3 * abs(math.sin(turn))) * wheel.scale, 0.34 * wheel.scale, (24, 24, 26))
     canvas.limb(figure.at(0, 0.45), figure.at(0, 0.95), 0.05 * s, frame)
-    for side, turn in ((-1, phase), (1, phase + math.pi)):
-        foot = 0.30 + 0.15 * math.sin(turn)
-        knee = figure.at(side * 0.17, 0.66 + 0.10 * math.sin(turn))
+    for side, pedal in ((-1, phase), (1, phase + math.pi)):
+        foot = 0.30 + 0.15 * math.sin(pedal)
+        knee = figure.at(side * 0.17, 0.66 + 0.10 * math.sin(pedal))
         canvas.limb(figure.at(side * 0.09, 0.98), knee, 0.14 * s, person.trousers)
         canvas.limb(knee, figure.at(side * 0.12, foot), 0.11 * s, person.trousers)
         canvas.ellipse(figure.at(side * 0.12, foot - 0.02), 0.07 * s, 0.04 * s, (30, 28, 28))

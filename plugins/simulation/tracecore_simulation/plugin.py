@@ -6,11 +6,18 @@ import click
 
 import tracecore as tc
 from tracecore_simulation.command import command
+from tracecore_simulation.stage import World
 
-__all__ = ["tracecore_register_commands"]
+__all__ = ["tracecore_register_commands", "tracecore_register_stages"]
 
 
 @tc.hookimpl
 def tracecore_register_commands() -> list[click.Command]:
     """Bring the command `draw-drives`."""
     return [command]
+
+
+@tc.hookimpl
+def tracecore_register_stages() -> list[type[tc.Stage]]:
+    """Bring the stage `world`."""
+    return [World]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from tracecore_simulation.camera import Camera, Point2, Point3
 from tracecore_simulation.canvas import Canvas, Color
-from tracecore_simulation.world import AHEAD, Building, RoadSign, Tree, View
+from tracecore_simulation.town import AHEAD, Building, RoadSign, Tree
+from tracecore_simulation.view import View
 
 __all__ = ["draw_building", "draw_sign", "draw_tree", "lamp_head"]
 
@@ -43,10 +45,11 @@ def draw_building(canvas: Canvas, camera: Camera, view: View, house: Building, *
         side = [at(start, 0), at(start, house.height), at(start, house.height, 9), at(start, 0, 9)]
         canvas.polygon(camera.polygon(side), _tint(house.wall, 0.70))
     canvas.polygon(camera.polygon([at(start, 0), at(start, house.height), at(end, house.height), at(end, 0)]), front)
-    canvas.polygon(camera.polygon([at(start, 0), at(start, 0.7), at(end, 0.7), at(end, 0)]), _tint(front, 0.72))
+    canvas.polygon(camera.polygon([at(start, 0), at(start, 0.7), at(end, 0.7), at(end, 0)]), _tint(front, 0.72), inside=True)
     canvas.polygon(
         camera.polygon([at(start, house.height - 0.35), at(start, house.height), at(end, house.height), at(end, house.height - 0.35)]),
         _tint(front, 0.6),
+        inside=True,
     )
     rng = np.random.default_rng(house.seed)
     floors = int(house.height / 3.0)
@@ -58,18 +61,20 @@ def draw_building(canvas: Canvas, camera: Camera, view: View, house: Building, *
     for bay in range(bays):
         left = house.start + (bay + 0.22) * pitch
         right = house.start + (bay + 0.78) * pitch
-        near = at(left, 0)[2]
-        if at(right, 0)[2] < 1.5 or near > _FAR_WINDOWS:
+        (x, _, near), (_, _, far) = at(left, 0), at(right, 0)
+        if far < 1.5 or near > _FAR_WINDOWS or abs(x) > 0.62 * far + 4:
             continue
         for floor in range(floors):
             low, high = floor * 3.0 + (0.0 if floor == 0 and bay == door else 0.5 if floor == 0 and shop else 1.1), floor * 3.0 + 2.5
             glow = _tint(_WARM, 0.35 + 0.6 * float(lights[floor, bay])) if lights[floor, bay] < lit else None
             pane: Color = (70, 52, 40) if floor == 0 and bay == door else (62, 74, 88)
-            canvas.polygon(camera.polygon([at(left, low), at(left, high), at(right, high), at(right, low)]), pane, glow=glow)
+            canvas.polygon(camera.polygon([at(left, low), at(left, high), at(right, high), at(right, low)]), pane, glow=glow, inside=True)
             if near < 30 and pane[0] == 62:
                 sash = (left + right) / 2
                 canvas.polygon(
-                    camera.polygon([at(sash - 0.05, low), at(sash - 0.05, high), at(sash + 0.05, high), at(sash + 0.05, low)]), (206, 202, 194)
+                    camera.polygon([at(sash - 0.05, low), at(sash - 0.05, high), at(sash + 0.05, high), at(sash + 0.05, low)]),
+                    (206, 202, 194),
+                    inside=True,
                 )
 
 
@@ -98,6 +103,21 @@ def draw_tree(canvas: Canvas, camera: Camera, view: View, tree: Tree, *, lamps: 
         radius = rng.uniform(0.13, 0.22) * tree.height * scale
         r, g, b = (int(max(0, min(255, channel * tone))) for channel in green)
         canvas.ellipse((u - radius * 0.1, v), radius, radius * 0.85, (r, g, b))
+    if place[2] < 24:  # near enough to see leaves
+        _leaves(canvas, foot, tree, scale, green, rng)
+
+
+def _leaves(canvas: Canvas, foot: Point2, tree: Tree, scale: float, green: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
+    """Draw tufts of leaves on a crown: brighter above, darker below."""
+    for angle, away, size, tone in rng.random((32, 4)).tolist():
+        out = math.sqrt(away) * 0.37 * tree.height
+        rise = math.sin(angle * math.tau)
+        u = foot[0] + math.cos(angle * math.tau) * out * scale * 0.9
+        v = foot[1] - (tree.height * 0.66 + rise * out * 0.78) * scale
+        radius = (0.028 + 0.035 * size) * tree.height * scale
+        bright = 0.78 + 0.34 * tone + 0.30 * rise * away
+        r, g, b = (int(max(0, min(255, channel * bright))) for channel in green)
+        canvas.ellipse((u, v), radius, radius * 0.75, (r, g, b))
 
 
 def lamp_head(camera: Camera, place: Point3, tree: Tree) -> Point2:

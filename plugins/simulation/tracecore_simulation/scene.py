@@ -3,32 +3,66 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from tracecore_simulation.camera import Camera, Point3
-from tracecore_simulation.canvas import Canvas
-from tracecore_simulation.cars import BODIES, draw_car
+from tracecore_simulation.camera import NEAR, Camera
+from tracecore_simulation.canvas import NUMBERS, Canvas
 from tracecore_simulation.ground import draw_ground, sky
 from tracecore_simulation.light import Lamp, expose
-from tracecore_simulation.people import draw_bicyclist, draw_pedestrian
-from tracecore_simulation.roadside import draw_building, draw_sign, draw_tree
-from tracecore_simulation.world import AHEAD, Actor, View, World
+from tracecore_simulation.roadside import draw_building, draw_tree
+from tracecore_simulation.shapes import Cuboid
+from tracecore_simulation.subjects import Subject, subjects_of
+from tracecore_simulation.town import AHEAD, Town
+from tracecore_simulation.view import View
 
-__all__ = ["Box", "draw_frame"]
+__all__ = ["CLASSES", "Box", "camera_of", "draw_frame"]
 
-FAR = 95.0  # m: people and cars further away are not drawn
+CLASSES = ("car", "pedestrian", "bicyclist", "sign", "traffic_light")
 _SEEN = 0.30  # of an object must be visible to be labeled
-_REACH = {"sign": 45.0, "pedestrian": 50.0, "bicyclist": 55.0, "car": 75.0}  # m
-_REACH_AT_NIGHT = {"sign": 38.0, "pedestrian": 32.0, "bicyclist": 45.0, "car": 60.0}  # m: what lies in the dark can't be labeled
+_REACH = {"sign": 45.0, "pedestrian": 50.0, "bicyclist": 55.0, "car": 75.0, "traffic_light": 62.0}  # m
+_REACH_AT_NIGHT = {
+    "sign": 38.0,
+    "pedestrian": 32.0,
+    "bicyclist": 45.0,
+    "car": 60.0,
+    "traffic_light": 62.0,
+}  # m: what lies in the dark can't be labeled
+_DARKEST = 17  # of 255: what is darker on average can't be told from the night
+_SMALLEST = {"sign": 0.033, "traffic_light": 0.026}  # of the height of the picture
+_SMALLEST_OTHER = 0.048
+
+
+_SHADOW = tuple(  # a circle bent towards a square with round corners
+    (math.copysign(abs(math.cos(turn)) ** 0.55, math.cos(turn)), math.copysign(abs(math.sin(turn)) ** 0.55, math.sin(turn)))
+    for turn in (step * math.tau / 12 for step in range(12))
+)
+
+_Scenery = tuple[float, npt.NDArray[np.float32], Callable[[], None]]
+"""How far its far end is, m; how far it is in each column of the picture, m; how it is drawn."""
+_Turn = tuple[float, npt.NDArray[np.float32], int, Callable[[], None]]
+"""The same, with its number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A labeled object: the box around what is visible of it, whole px; `visible` is the share of it that is not hidden."""
+    """A labeled object.
+
+    Attributes:
+        track: its number in the drive.
+        category: one of `CLASSES`.
+        x: left edge of the box around what is visible of it, px.
+        y: top edge, px.
+        width: px.
+        height: px.
+        area: visible pixels.
+        visible: share of it that is not hidden.
+        state: of a traffic light, else empty.
+        cuboid: where it is, in the vehicle's frame.
+    """
 
     track: int
     category: str
@@ -38,124 +72,126 @@ class Box:
     height: int
     area: int
     visible: float
+    state: str
+    cuboid: Cuboid
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
-    track: int
-    category: str
-    place: Point3
-    draw: Callable[[], None]
+def camera_of(town: Town, size: tuple[int, int]) -> Camera:
+    """Give the camera of a drive for a size of picture in px."""
+    focal, _, horizon = town.mount.intrinsics(*size)
+    return Camera(size[0], size[1], focal, horizon)
 
 
-def draw_frame(world: World, t: float, size: tuple[int, int], time_of_day: str, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], list[Box]]:
+def draw_frame(
+    town: Town, t: float, size: tuple[int, int], time_of_day: str, rng: np.random.Generator, weather: str = "clear"
+) -> tuple[npt.NDArray[np.uint8], list[Box]]:
     """Draw what the camera sees at a moment.
 
     Args:
-        world: of the drive.
+        town: of the drive.
         t: seconds since its start.
         size: (width, height) in px.
         time_of_day: day, dusk or night.
         rng: for the grain of the picture.
+        weather: one of `light.WEATHERS`.
 
     Returns:
         The picture (height, width, 3) and the boxes on it.
     """
     width, height = size
-    view = View(world, t)
-    pitch = 0.0025 * math.sin(t * 5.1) + 0.0015 * math.sin(t * 11.3)
-    camera = Camera(width, height, world.mount.focal * width, height * world.mount.horizon + pitch * width)
+    view = View(town, t)
+    camera = camera_of(town, size)
     dark = time_of_day != "day"
     canvas = Canvas(width, height, glowing=dark)
-    canvas.paint(sky(width, height, camera.horizon, time_of_day, view.world.seed, view.heading))
+    above = min(max(int(camera.horizon) + 2, 1), height)
+    canvas.paint(sky(width // 2, above // 2 + 1, time_of_day, weather, town.seed, view.heading), above)  # clouds have no edges: half the size will do
     draw_ground(canvas, camera, view)
+    subjects = subjects_of(canvas, camera, view, dark=dark)
+    shadow = {"day": 105, "dusk": 70, "night": 90}[time_of_day]
+    _shadows(canvas, camera, subjects, strength=shadow if weather == "clear" else shadow * 2 // 3)
     lit = {"day": 0.0, "dusk": 0.25, "night": 0.4}[time_of_day]
-    for house in sorted(view.world.buildings, key=lambda house: -house.start):
-        if house.end > view.along and house.start < view.along + AHEAD:
-            draw_building(canvas, camera, view, house, lit=lit)
-    subjects = _subjects(canvas, camera, view, dark=dark)
-    _shadows(canvas, camera, subjects, strength={"day": 105, "dusk": 70, "night": 90}[time_of_day])
-    full, near = _draw_in_order(canvas, camera, view, subjects, dark=dark)
+    full, near = _draw_in_order(canvas, camera, view, subjects, dark=dark, lit=lit)
     depth = _depth(canvas, camera, near)
-    picture = expose(canvas.colors(), canvas.glows(), depth, camera, world.mount, time_of_day, _lamps(camera, view, dark=dark), rng)
+    picture = expose(canvas.colors(), canvas.glows(), depth, camera, town.mount, time_of_day, weather, _lamps(camera, view, dark=dark), rng)
     reach = _REACH_AT_NIGHT if time_of_day == "night" else _REACH
-    return picture, _boxes(canvas.marked(), full, [None, *subjects], reach, height)
+    return picture, _boxes(canvas.marked(), picture, full, [None, *subjects], reach)
 
 
-def _subjects(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> list[_Subject]:
-    """Find everything to be labeled, with how to draw it, far to near."""
-    found: list[_Subject] = []
-    for actor in view.world.actors:
-        across, along = actor.place(view.t)
-        place = view(across, along)
-        if 1.5 < place[2] < FAR and abs(place[0]) < place[2] * 0.75 + 3:
-            found.append(_Subject(actor.track, actor.category, place, _drawing(canvas, camera, view, actor, place, dark=dark)))
-    for sign in view.world.signs:
-        place = view(sign.lateral, sign.along)
-        if 2.5 < place[2] < AHEAD * 0.6:
-            found.append(_Subject(sign.track, "sign", place, lambda sign=sign: draw_sign(canvas, camera, view, sign)))  # type: ignore[misc]  # the default argument binds this turn's sign
-    found.sort(key=lambda subject: (-subject.place[2], subject.track))
-    return found[-250:]  # ids are bytes
-
-
-def _drawing(canvas: Canvas, camera: Camera, view: View, actor: Actor, place: Point3, *, dark: bool) -> Callable[[], None]:
-    along = actor.place(view.t)[1]
-    turn = view.world.road.heading(along) - view.heading
-    if actor.category == "car":
-        heading = turn + (math.pi if actor.speed < 0 or (actor.speed == 0 and actor.lateral * view.world.ego.side < 0) else 0.0)
-        braking = actor.speed > 0 and math.cos(view.t / view.world.ego.rhythm) < -0.3
-        return lambda: draw_car(canvas, camera, place, heading, BODIES[actor.body], actor.paint, braking=braking, lamps=dark and actor.speed != 0)
-    assert actor.person is not None
-    person = actor.person
-    if actor.category == "bicyclist":
-        return lambda: draw_bicyclist(canvas, camera, place, person, actor.phase + view.t * 5.5, towards=actor.speed < 0, lamps=dark)
-    return lambda: draw_pedestrian(canvas, camera, place, person, actor.phase + view.t * 6.5, float(np.sign(actor.crossing)))
-
-
-def _shadows(canvas: Canvas, camera: Camera, subjects: list[_Subject], strength: int) -> None:
+def _shadows(canvas: Canvas, camera: Camera, subjects: list[Subject], strength: int) -> None:
+    """Lay a soft shadow under everyone near, of the shape of their cuboid's footprint."""
     for subject in subjects:
-        if subject.category == "sign" or subject.place[2] > 70:
+        if subject.category in ("sign", "traffic_light") or subject.place[2] > 70:
             continue
-        wide, deep = (1.15, 2.3) if subject.category == "car" else (0.34, 0.22)
-        x, _, z = subject.place
-        ring = [(x + wide * math.cos(a), 0.0, z + deep * math.sin(a)) for a in np.linspace(0, math.tau, 18, endpoint=False)]
-        canvas.polygon(camera.polygon(ring), (12, 12, 16), alpha=strength, mark=False)
+        cuboid = subject.cuboid()
+        yaw = 2 * math.atan2(cuboid[5], cuboid[6])
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        for wider, share in ((1.22, 0.45), (1.04, 0.75)) if subject.place[2] < 28 else ((1.12, 1.0),):
+            long, wide = cuboid[7] / 2 * wider, cuboid[8] / 2 * wider
+            x, _, z = subject.place
+            ring = [(x - long * ahead * sin - wide * left * cos, 0.0, z + long * ahead * cos - wide * left * sin) for ahead, left in _SHADOW]
+            canvas.polygon(camera.polygon(ring), (12, 12, 16), alpha=int(strength * share), inside=True)
 
 
-def _draw_in_order(canvas: Canvas, camera: Camera, view: View, subjects: list[_Subject], *, dark: bool) -> tuple[list[int], list[float]]:
-    """Draw subjects, trees and lamps far to near; give each subject's pixels before anything hid it, and its distance (index 0 is scenery)."""
-    full, near = [0] * (len(subjects) + 1), [0.0] * (len(subjects) + 1)
-    order: list[tuple[float, int, Callable[[], None]]] = []
-    for number, subject in enumerate(subjects, 1):
-        near[number] = subject.place[2]
-        order.append((subject.place[2], number, subject.draw))
-    for tree in view.world.trees:
-        z = view(tree.lateral, tree.along)[2]
-        order.append((z, 0, lambda tree=tree: draw_tree(canvas, camera, view, tree, lamps=dark)))  # type: ignore[misc]  # the default argument binds this turn's tree
-    for _, number, draw in sorted(order, key=lambda entry: (-entry[0], entry[1])):
-        canvas.subject = number
+def _draw_in_order(
+    canvas: Canvas, camera: Camera, view: View, subjects: list[Subject], *, dark: bool, lit: float
+) -> tuple[list[int], npt.NDArray[np.float32]]:
+    """Draw subjects, houses, trees and lamps far to near.
+
+    Returns:
+        Of each number its pixels before anything hid it, and its distance in each column of the picture, m; subjects have the numbers from 1 on,
+        0 is what was drawn before.
+    """
+    order: list[_Turn] = [
+        (subject.place[2], np.full(1, subject.place[2], dtype=np.float32), number, subject.draw) for number, subject in enumerate(subjects, 1)
+    ]
+    scenery = [*_trees(canvas, camera, view, dark=dark), *_houses(canvas, camera, view, lit=lit)]
+    order += [(far, depth, number, draw) for number, (far, depth, draw) in enumerate(scenery[: NUMBERS - len(order)], len(order) + 1)]
+    full, near = [0] * (len(order) + 1), np.zeros((len(order) + 1, canvas.width), dtype=np.float32)
+    for _, depth, number, draw in sorted(order, key=lambda turn: (-turn[0], turn[2])):
+        near[number] = depth
+        canvas.begin(number)
         draw()
-        if number:
-            full[number] = canvas.count(number)
-    canvas.subject = 0
+        if number <= len(subjects):
+            full[number] = canvas.count()
+    canvas.begin(0)
     return full, near
 
 
-def _depth(canvas: Canvas, camera: Camera, near: list[float]) -> npt.NDArray[np.float32]:
-    """Give the distance of each pixel: of the object it shows, else of the road or the house fronts; 0 for the sky, which has no haze before it."""
+def _trees(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> Iterator[_Scenery]:
+    for tree in view.town.trees:
+        x, _, z = view(tree.lateral, tree.along)
+        if 2.0 < z < AHEAD and abs(x) < z * 0.62 + 4:
+            yield z, np.full(1, z, dtype=np.float32), lambda tree=tree: draw_tree(canvas, camera, view, tree, lamps=dark)  # type: ignore[misc]  # the default argument binds this turn's tree
+
+
+def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterator[_Scenery]:
+    """Give the houses ahead with how far their fronts are in each column: whatever is further away than a house's far end stands behind it."""
+    ratio = (np.arange(canvas.width, dtype=np.float32) + 0.5 - canvas.width / 2) / camera.focal
+    for house in view.town.buildings:
+        if house.end <= view.along or house.start >= view.along + AHEAD:
+            continue
+        (x0, _, z0), (x1, _, z1) = (
+            view(house.side * house.setback, along) for along in (max(house.start, view.along), min(house.end, view.along + AHEAD))
+        )
+        if max(z0, z1) < NEAR or (min(abs(x0) - 0.62 * z0, abs(x1) - 0.62 * z1) > 14 and x0 * x1 > 0):
+            continue
+        across = (x1 - x0) - ratio * (z1 - z0)
+        part = np.clip((ratio * z0 - x0) / np.where(np.abs(across) < 1e-6, 1e-6, across), 0, 1)
+        yield max(z0, z1), np.maximum(z0 + part * (z1 - z0), 3.0), lambda house=house: draw_building(canvas, camera, view, house, lit=lit)  # type: ignore[misc]  # the default argument binds this turn's house
+
+
+def _depth(canvas: Canvas, camera: Camera, near: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Give the distance of each pixel: of the object it shows, else of the road; 0 for the sky, which has no haze before it."""
     rows = np.arange(canvas.height, dtype=np.float32)[:, None]
-    columns = np.arange(canvas.width, dtype=np.float32)[None, :]
-    road = np.where(rows > camera.horizon + 1, camera.focal * camera.eye / np.maximum(rows - camera.horizon, 1), 400.0)
-    fronts = camera.focal * 9.0 / np.maximum(np.abs(columns - canvas.width / 2), 1.0)
-    depth = np.minimum(road, np.maximum(fronts, 4.0))
     marked = canvas.marked()
-    depth = np.where(marked > 0, np.asarray(near, dtype=np.float32)[marked], depth)
+    road = np.where(rows > camera.horizon + 1, camera.focal * camera.eye / np.maximum(rows - camera.horizon, 1), 400.0).astype(np.float32)
+    depth = np.where(marked > 0, near[marked, np.arange(canvas.width)[None, :]], road)
     return np.asarray(np.where(canvas.sky(), 0.0, depth), dtype=np.float32)
 
 
 def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
     found = []
-    for tree in view.world.trees if dark else ():
+    for tree in view.town.trees if dark else ():
         place = view(tree.lateral - math.copysign(1.3, tree.lateral), tree.along)
         if tree.lamp and 3 < place[2] < 90:
             u, v = camera.project(place)
@@ -163,10 +199,13 @@ def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
     return found
 
 
-def _boxes(marked: npt.NDArray[np.uint8], full: list[int], subjects: list[_Subject | None], reach: dict[str, float], height: int) -> list[Box]:
-    """Box what is visible; leave out what is too small, too far, or mostly hidden, as annotators would."""
+def _boxes(
+    marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: list[int], subjects: list[Subject | None], reach: dict[str, float]
+) -> list[Box]:
+    """Box what is visible; leave out what is too small, too far, too dark or mostly hidden, as annotators would."""
     found = []
-    all_rows, all_columns = np.nonzero(marked)
+    height = len(marked)
+    all_rows, all_columns = np.nonzero((marked > 0) & (marked < len(subjects)))
     numbers = marked[all_rows, all_columns]
     for number, subject in enumerate(subjects):
         if subject is None or subject.place[2] > reach[subject.category] or not full[number]:
@@ -177,7 +216,9 @@ def _boxes(marked: npt.NDArray[np.uint8], full: list[int], subjects: list[_Subje
         x, y = int(columns.min()), int(rows.min())
         w, h = int(columns.max()) - x + 1, int(rows.max()) - y + 1
         visible = len(rows) / full[number]
-        smallest = height * (0.033 if subject.category == "sign" else 0.048)
-        if visible >= _SEEN and h >= smallest and w >= 4 and len(rows) >= 20:
-            found.append(Box(subject.track, subject.category, x, y, w, h, len(rows), round(visible, 2)))
+        smallest = height * _SMALLEST.get(subject.category, _SMALLEST_OTHER)
+        if int(picture[rows, columns].max(axis=1).mean()) < _DARKEST:
+            continue
+        if visible >= _SEEN and h >= smallest and w >= 3 and len(rows) >= 18:
+            found.append(Box(subject.track, subject.category, x, y, w, h, len(rows), round(min(visible, 1.0), 2), subject.state, subject.cuboid()))
     return sorted(found, key=lambda box: (box.category, box.track))

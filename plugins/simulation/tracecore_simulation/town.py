@@ -1,69 +1,51 @@
-"""The world of one drive: a winding road, what stands beside it, who moves on it, and where everything is at a moment."""
+"""The town that one drive goes through: its road, what stands beside it, and who moves on it."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tracecore_simulation.camera import Point3
 from tracecore_simulation.canvas import Color
+from tracecore_simulation.motion import Motion
 from tracecore_simulation.people import Person
+from tracecore_simulation.rig import Mount
+from tracecore_simulation.road import Road
 
-__all__ = ["AHEAD", "LANE", "SIDEWALK", "Actor", "Building", "Ego", "Mount", "Road", "RoadSign", "Tree", "View", "World"]
+__all__ = ["AHEAD", "CURB", "LANE", "SIDEWALK", "Actor", "Building", "Crossing", "Ego", "RoadSign", "Signal", "Town", "TrafficLight", "Tree"]
 
 LANE = 3.4  # m
+CURB = 5.85  # m from the middle of the road
 SIDEWALK = (6.0, 8.6)  # m from the middle of the road
+_WAITS = 6.9  # m from the middle of the road, where people wait before they cross
 AHEAD = 130.0  # m: what is further away is not drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
-    """A road that winds: the middle lies at `sway * sin(z / wave + turn)` meters."""
-
-    sway: float
-    wave: float
-    turn: float
-
-    def middle(self, z: float) -> float:
-        """Where its middle lies, m to the right of the axis."""
-        return self.sway * math.sin(z / self.wave + self.turn)
-
-    def heading(self, z: float) -> float:
-        """Where it points, radians to the right."""
-        return math.atan(self.sway / self.wave * math.cos(z / self.wave + self.turn))
-
-
-@dataclass(frozen=True, slots=True)
 class Ego:
-    """The recording car: meters along the road, m/s; it keeps to the lane of its side of the road (1 right, -1 left)."""
+    """The recording car; it keeps to the lane of its side of the road (1 right, -1 left). Its place is the middle of its rear axle."""
 
     side: int
-    cruise: float
-    rhythm: float
-
-    def distance(self, t: float) -> float:
-        """Meters driven after t seconds: it slows down and speeds up a little."""
-        return self.cruise * t + self.cruise * 0.25 * self.rhythm * (1 - math.cos(t / self.rhythm))
-
-    def speed(self, t: float) -> float:
-        """Speed in m/s after t seconds."""
-        return self.cruise * (1 + 0.25 * math.sin(t / self.rhythm))
+    motion: Motion
 
     def lateral(self) -> float:
         """Its place across the road, m from the middle."""
         return self.side * LANE / 2
 
+    def braking(self, t: float) -> bool:
+        """Say whether its brake is on: while it slows down, and while it stands."""
+        return self.motion.acceleration(t) < -0.6 or self.motion.speed(t) < 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Someone or something that is labeled: a car, a pedestrian, a bicyclist.
+    """Someone or something that moves or could: a car, a pedestrian, a bicyclist.
 
     Attributes:
         track: its number in the drive.
         category: car, pedestrian or bicyclist.
         lateral: place across the road at t = 0, m from its middle.
-        along: place along the road at t = 0, m.
-        speed: along the road, m/s; negative comes towards us.
+        motion: along the road, m; speeds below zero come towards us.
+        turned: where it looks, radians to the right of the road.
         crossing: speed across the road, m/s.
         body: shape of a car.
         paint: color of a car.
@@ -74,8 +56,8 @@ class Actor:
     track: int
     category: str
     lateral: float
-    along: float
-    speed: float
+    motion: Motion
+    turned: float = 0.0
     crossing: float = 0.0
     body: str = ""
     paint: Color = (0, 0, 0)
@@ -83,8 +65,87 @@ class Actor:
     phase: float = 0.0
 
     def place(self, t: float) -> tuple[float, float]:
-        """(across, along) in m after t seconds."""
-        return self.lateral + self.crossing * t, self.along + self.speed * t
+        """(across, along) in m after t seconds; who crosses on foot waits on one sidewalk and stays on the other."""
+        across = self.lateral + self.crossing * t
+        return max(-_WAITS, min(_WAITS, across)) if self._walks_across() else across, self.motion.along(t)
+
+    def speed(self, t: float) -> float:
+        """How fast it moves after t seconds, m/s."""
+        waits = self._walks_across() and abs(self.lateral + self.crossing * t) > _WAITS
+        return 0.0 if waits else math.hypot(self.motion.speed(t), self.crossing)
+
+    def _walks_across(self) -> bool:
+        return self.crossing != 0 and self.category != "car"
+
+    def braking(self, t: float) -> bool:
+        """Say whether its brake lights are on."""
+        towards = -1.0 if abs(self.turned) > math.pi / 2 else 1.0
+        return len(self.motion.speeds) > 1 and (towards * self.motion.acceleration(t) < -0.5 or self.speed(t) < 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """When the lights of a crossing show what, for the road we drive on: green, yellow, red, and again."""
+
+    green: float
+    yellow: float
+    red: float
+    offset: float
+
+    def state(self, t: float) -> str:
+        """Green, yellow or red after t seconds."""
+        at = (t + self.offset) % (self.green + self.yellow + self.red)
+        return "green" if at < self.green else "yellow" if at < self.green + self.yellow else "red"
+
+    def reds(self, seconds: float) -> list[tuple[float, float]]:
+        """Give when it is red within a time, (from, to) in s."""
+        cycle = self.green + self.yellow + self.red
+        start = self.green + self.yellow - self.offset
+        start -= math.ceil((start + self.red) / cycle) * cycle
+        found = []
+        while start < seconds:
+            if start + self.red > 0:
+                found.append((start, start + self.red))
+            start += cycle
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficLight:
+    """One head of three lamps that we are to obey.
+
+    Attributes:
+        track: its number in the drive.
+        lateral: of the head, m from the middle of the road.
+        along: of the head, m along the road.
+        high: of the middle of the head, m.
+        post: where its post stands, m from the middle of the road; an arm reaches from there to the head.
+        lying: whether its lamps lie side by side.
+        signal: when it shows what.
+    """
+
+    track: int
+    lateral: float
+    along: float
+    high: float
+    post: float
+    lying: bool
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A place where people cross the road.
+
+    Attributes:
+        along: the middle of its crosswalk, m along the road.
+        street: middle of the street that crosses behind it, m along the road; none where people alone cross.
+        signal: its lights; none where there are none.
+    """
+
+    along: float
+    street: float | None = None
+    signal: Signal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,55 +185,16 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
-    """How a car's camera and lamps are mounted: every car differs a little.
-
-    Attributes:
-        horizon: row of the horizon, as a share of the height of the picture.
-        focal: focal length, as a share of the width of the picture.
-        aim: where the headlamps point, as a share of the width of the picture from its left edge.
-        lamps: strength of the headlamps.
-    """
-
-    horizon: float = 0.455
-    focal: float = 0.92
-    aim: float = 0.51
-    lamps: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class World:
+class Town:
     """Everything of one drive."""
 
     road: Road
     ego: Ego
-    actors: tuple[Actor, ...]
-    signs: tuple[RoadSign, ...]
-    buildings: tuple[Building, ...]
-    trees: tuple[Tree, ...]
-    crosswalks: tuple[float, ...]
-    seed: int
-    mount: Mount = Mount()
-
-
-class View:
-    """A world from the place of the camera at one moment; what all points share is worked out once.
-
-    Args:
-        world: of the drive.
-        t: seconds since its start.
-    """
-
-    def __init__(self, world: World, t: float) -> None:
-        self.world, self.t = world, t
-        self.along = world.ego.distance(t)
-        self.heading = world.road.heading(self.along)
-        self._cos, self._sin = math.cos(self.heading), math.sin(self.heading)
-        self._across = world.road.middle(self.along) + world.ego.lateral()
-
-    def __call__(self, across: float, along: float, up: float = 0.0) -> Point3:
-        """Give a place of the road as the camera sees it: x to its right, z ahead, m."""
-        road = self.world.road
-        x = road.sway * math.sin(along / road.wave + road.turn) + across - self._across
-        z = along - self.along
-        return x * self._cos - z * self._sin, up, x * self._sin + z * self._cos
+    actors: tuple[Actor, ...] = ()
+    signs: tuple[RoadSign, ...] = ()
+    lights: tuple[TrafficLight, ...] = ()
+    buildings: tuple[Building, ...] = ()
+    trees: tuple[Tree, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+    seed: int = 5
+    mount: Mount = field(default_factory=Mount)

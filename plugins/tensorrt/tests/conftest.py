@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,28 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def write_torch_model(folder: Path, *, seed: int = 3) -> Path:
+HEADS: dict[str, Any] = {"obstacles": {"classes": CONFIG["classes"]}, "path": {"ahead_m": [5, 10, 30]}, "light": {"states": ["none", "red", "green"]}}
+OUTPUTS = {"obstacles": ["boxes", "scores", "classes"], "path": ["path"], "light": ["light"]}
+
+
+def with_heads(*names: str) -> dict[str, Any]:
+    """Give the config of a model with these heads alone."""
+    config = CONFIG | {
+        "architecture": {"entry_point": "multitask", "width": 0.25},
+        "heads": {name: HEADS[name] for name in names},
+        "outputs": [output for name in names for output in OUTPUTS[name]],
+    }
+    return config if "obstacles" in names else {name: value for name, value in (config | {"classes": []}).items() if name != "decode"}
+
+
+def write_torch_model(folder: Path, *, seed: int = 3, config: dict[str, Any] = CONFIG) -> Path:
     """Write model.safetensors and config.json with random weights; norms too, or they would be left out of the export."""
     import torch
     from safetensors.torch import save_file
 
-    (entry,) = entry_points(group="tracecore.models", name="center-detector")
+    (entry,) = entry_points(group="tracecore.models", name=config["architecture"]["entry_point"])
     assert entry.dist is not None
-    config = CONFIG | {"architecture": CONFIG["architecture"] | {"source_digest": source_digest(canonicalize_name(entry.dist.name))}}
+    config = config | {"architecture": config["architecture"] | {"source_digest": source_digest(canonicalize_name(entry.dist.name))}}
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -52,12 +67,19 @@ def torch_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def make_headed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Gives a model directory with the heads named, as the stage `torch-multitask` writes it."""
+    return lambda *names: write_torch_model(tmp_path_factory.mktemp("headed"), config=with_heads(*names))
+
+
+@pytest.fixture(scope="session")
 def graph(torch_model: Path) -> Any:
     """Its ONNX graph."""
+    from tracecore_tensorrt.answers import outputs_of
     from tracecore_tensorrt.graph import export_graph
     from tracecore_tensorrt.models import load_detector
 
-    return export_graph(load_detector(torch_model).module, height=64, width=96, opset=20)
+    return export_graph(load_detector(torch_model).module, outputs=outputs_of({}), height=64, width=96, opset=20)
 
 
 @pytest.fixture(scope="session")

@@ -13,16 +13,17 @@ import pytest
 import torch
 from google.protobuf.message import Message
 
+from tracecore_tensorrt.answers import Answers
 from tracecore_tensorrt.graph import describe, strip
 from tracecore_tensorrt.models import load_detector
-from tracecore_tensorrt.parity import Detections, compare, run_onnx, sample_images
+from tracecore_tensorrt.parity import compare, run_onnx, sample_images
 
 _EXPORT = """
 import sys
 from pathlib import Path
 from tracecore_tensorrt.graph import export_graph
 from tracecore_tensorrt.models import load_detector
-graph = export_graph(load_detector(Path(sys.argv[1])).module, height=64, width=96, opset=20)
+graph = export_graph(load_detector(Path(sys.argv[1])).module, outputs=("boxes", "scores", "classes"), height=64, width=96, opset=20)
 Path(sys.argv[2]).write_bytes(graph.SerializeToString(deterministic=True))
 """
 
@@ -88,7 +89,7 @@ def test_two_processes_in_different_folders_export_the_same_bytes(graph: Any, to
 def test_it_answers_as_torch_does(graph: Any, torch_model: Path) -> None:
     images = sample_images(3, height=64, width=96, seed=5)
     with torch.no_grad():
-        expected = Detections(*(value.numpy() for value in load_detector(torch_model).module(torch.from_numpy(images))))
+        expected = Answers(*(value.numpy() for value in load_detector(torch_model).module(torch.from_numpy(images))))
     parity = compare(expected, run_onnx(graph.SerializeToString(), images, threads=2), height=64, width=96)
     assert parity.max_abs_difference < 1e-5
     assert parity.compared > 50

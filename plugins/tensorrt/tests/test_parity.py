@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracecore_tensorrt.parity import Detections, compare, sample_images
+from tracecore_tensorrt.answers import Answers
+from tracecore_tensorrt.parity import compare, sample_images
 
 
-def answer(*rows: tuple[float, float, int]) -> Detections:
+def answer(*rows: tuple[float, float, int]) -> Answers:
     """Give one image's detections: (x, score, class), each box 10 px wide."""
     boxes = np.array([[[x, 0, x + 10, 10] for x, _, _ in rows]], np.float32)
-    return Detections(boxes, np.array([[score for _, score, _ in rows]], np.float32), np.array([[kind for *_, kind in rows]], np.int64))
+    return Answers(boxes, np.array([[score for _, score, _ in rows]], np.float32), np.array([[kind for *_, kind in rows]], np.int64))
 
 
 ONE = answer((0, 0.9, 0), (30, 0.8, 1), (60, 0.1, 0))

@@ -20,6 +20,7 @@ INSTALL = (
     "the data-centre builder comes from NVIDIA's own index: pip install tensorrt --extra-index-url https://pypi.nvidia.com."
 )
 _NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
+_TAKEN_CARE_OF = ("Int64 binding",)  # said as a warning to whoever binds outputs: their types are read from the engine here, and recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ def _layers(network: Any) -> dict[str, Any]:
 
 
 def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
-    """Give a logger of the builder's own kind that hands every line on to the run's log."""
+    """Give a logger of the builder's own kind that hands every line on to the run's log, under the builder's name."""
     levels = {
         trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.Severity.ERROR: logging.ERROR,
@@ -198,6 +199,8 @@ def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
         trt.ILogger.Severity.INFO: logging.INFO,
         trt.ILogger.Severity.VERBOSE: logging.DEBUG,
     }
+
+    named = log.getChild(trt.__name__)
 
     class RunLogger(trt.ILogger):  # type: ignore[misc, name-defined]  # the base comes from whichever builder is installed
         """Hands on, counts, and keeps the last error for the failure's sentence."""
@@ -209,9 +212,11 @@ def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             level = levels.get(severity, logging.INFO)
+            if level == logging.WARNING and any(each in message for each in _TAKEN_CARE_OF):
+                level = logging.INFO
             self.counts[logging.getLevelName(level).lower()] += 1
             if level == logging.ERROR:
                 self.last = message.strip()
-            log.log(level, "TensorRT: %s", message)
+            named.log(level, "TensorRT: %s", message)
 
     return RunLogger()

@@ -48,7 +48,8 @@ class TensorRT(tc.Stage):
             None,
             gt=0,
             lt=1,
-            description="greatest difference of a score, or of a box as a share of the input; where not given, 0.001 for fp32, else 0.02",
+            description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length; "
+            "where not given, 0.001 for fp32, else 0.02",
         )
 
         @field_validator("target")
@@ -107,7 +108,7 @@ class TensorRT(tc.Stage):
         )
         (context.path(self.engine) / "model.engine").write_bytes(built.engine)
         context.progress(1, 2, "built")
-        executed = self._execute(context, params, builder, built.engine, source, compiled, config["input"], present)
+        executed = self._execute(context, params, builder, built.engine, source, compiled, config, present)
         artifact = context.artifact(self.model)
         context.describe(
             self.engine,
@@ -139,28 +140,29 @@ class TensorRT(tc.Stage):
         engine: bytes,
         source: bytes,
         compiled: bytes,
-        shape: dict[str, Any],
+        config: dict[str, Any],
         present: str | None,
     ) -> dict[str, Any]:
         """Compare what was built with its source as far as this machine can, and say how far that was."""
+        from tracecore_tensorrt.answers import reach_of
         from tracecore_tensorrt.device import run_engine, why_not_executed
         from tracecore_tensorrt.parity import compare, run_onnx, sample_images
 
-        height, width = shape["height"], shape["width"]
+        height, width, reach = config["input"]["height"], config["input"]["width"], reach_of(config)
         tolerance = params.tolerance or _TOLERANCE[params.precision]
         images = sample_images(params.samples, height=height, width=width, seed=context.seed)
         reference = run_onnx(source, images, threads=context.threads)
         facts: dict[str, Any] = {}
         if compiled != source:
             # what half precision alone costs is known without a GPU: onnxruntime computes the very graph that the engine was built from
-            cost = compare(reference, run_onnx(compiled, images, threads=context.threads), height=height, width=width)
+            cost = compare(reference, run_onnx(compiled, images, threads=context.threads), height=height, width=width, reach=reach)
             facts["half_precision_graph"] = cost.facet(against="single precision; both by onnxruntime, the engine not run", tolerance=tolerance)
         why = why_not_executed(params.targets, present)
         if why is not None:
             context.unknown("not executed", why, port=self.engine)
             context.log.info("engine not executed: %s", why)
             return {**facts, "executed": False, "why": why}
-        parity = compare(reference, run_engine(builder, engine, images, log=context.log), height=height, width=width)
+        parity = compare(reference, run_engine(builder, engine, images, log=context.log), height=height, width=width, reach=reach)
         context.describe(self.engine, "tracecore_parity", parity.facet(against="ONNX by onnxruntime", tolerance=tolerance))
         if parity.max_abs_difference > tolerance:
             raise tc.RunFailed(

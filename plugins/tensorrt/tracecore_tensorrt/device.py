@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from tracecore import RunFailed
 from tracecore.environment import accelerator
+from tracecore_tensorrt.answers import Answers
 from tracecore_tensorrt.builder import Builder, run_logger
-from tracecore_tensorrt.parity import Detections
 
 __all__ = ["present_capability", "run_engine", "why_not_executed"]
 
@@ -36,7 +36,7 @@ def why_not_executed(targets: list[str], present: str | None) -> str | None:
     return None
 
 
-def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, log: logging.Logger) -> Detections:
+def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, log: logging.Logger) -> Answers:
     """Run an engine that was built just now, one image at a time.
 
     Args:
@@ -76,5 +76,4 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
         stream.synchronize()
         for name, result in results.items():
             answers[name].append(result.cpu().numpy())
-    whole = {name: np.concatenate(values) for name, values in answers.items()}
-    return Detections(whole["boxes"].astype(np.float32), whole["scores"].astype(np.float32), whole["classes"].astype(np.int64))
+    return Answers.named({name: np.concatenate(values) for name, values in answers.items()})

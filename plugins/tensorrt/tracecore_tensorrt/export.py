@@ -11,7 +11,7 @@ __all__ = ["Onnx"]
 
 
 class Onnx(tc.Stage):
-    """Export a detector to one ONNX file with its decoding inside, compared with torch.
+    """Export a model to one ONNX file with its decoding inside, compared with torch.
 
     The same model gives the same bytes wherever it is exported.
     """
@@ -25,7 +25,12 @@ class Onnx(tc.Stage):
         """How to export."""
 
         opset: int = tc.Field(20, ge=18, le=22, description="ONNX operator set")
-        tolerance: float = tc.Field(1e-3, gt=0, lt=1, description="greatest difference of a score, or of a box as a share of the input's longer side")
+        tolerance: float = tc.Field(
+            1e-3,
+            gt=0,
+            lt=1,
+            description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length",
+        )
         samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which both are compared")
 
     def run(self, context: tc.Context, params: Params) -> None:
@@ -33,29 +38,34 @@ class Onnx(tc.Stage):
         # torch takes seconds to import: only where it is used
         import torch
 
+        from tracecore_tensorrt.answers import Answers, outputs_of, reach_of
         from tracecore_tensorrt.graph import describe, export_graph
         from tracecore_tensorrt.models import load_detector
-        from tracecore_tensorrt.parity import Detections, compare, run_onnx, sample_images
+        from tracecore_tensorrt.parity import compare, run_onnx, sample_images
 
         detector = load_detector(context.read(self.model))
         height, width = detector.config["input"]["height"], detector.config["input"]["width"]
+        outputs = outputs_of(detector.config)
         if detector.doubt is not None:
             context.unknown("architecture source", detector.doubt)
         context.progress(0, 3, "exporting")
-        graph = export_graph(detector.module, height=height, width=width, opset=params.opset)
+        graph = export_graph(detector.module, outputs=outputs, height=height, width=width, opset=params.opset)
         data = graph.SerializeToString(deterministic=True)
         context.progress(1, 3, "comparing with torch")
         images = sample_images(params.samples, height=height, width=width, seed=context.seed)
         with torch.no_grad():
-            boxes, scores, classes = (value.numpy() for value in detector.module(torch.from_numpy(images)))
-        parity = compare(Detections(boxes, scores, classes), run_onnx(data, images, threads=context.threads), height=height, width=width)
-        context.log.info("greatest difference from torch: %.3g (boxes %.3g px)", parity.max_abs_difference, parity.boxes_px)
+            answers = [value.numpy() for value in detector.module(torch.from_numpy(images))]
+        by_torch = Answers.named(dict(zip(outputs, answers, strict=True)))
+        by_onnx = run_onnx(data, images, threads=context.threads)
+        parity = compare(by_torch, by_onnx, height=height, width=width, reach=reach_of(detector.config))
+        context.log.info("greatest difference from torch: %.3g (outputs %s)", parity.max_abs_difference, ", ".join(outputs))
         context.progress(2, 3, "writing")
         folder = context.path(self.onnx)
         (folder / "model.onnx").write_bytes(data)
         facts = describe(graph)
         config: dict[str, Any] = {
             **detector.config,
+            "outputs": list(outputs),
             "onnx": {"file": "model.onnx", "opset": facts["opset"], "inputs": facts["inputs"], "outputs": facts["outputs"]},
         }
         (folder / "config.json").write_text(

@@ -1,29 +1,29 @@
-"""The ONNX graph of a detector: exported by torch, stripped of whatever tells where it was made, so that two clones give the same bytes."""
+"""The ONNX graph of a model: exported by torch, stripped of whatever tells where it was made, so that two clones give the same bytes."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import onnx
 from google.protobuf.message import Message
 
-__all__ = ["INPUT", "OUTPUTS", "describe", "export_graph", "strip"]
+__all__ = ["INPUT", "describe", "export_graph", "strip"]
 
 INPUT = "image"
-OUTPUTS = ("boxes", "scores", "classes")
 _BATCH = "N"
 
 
-def export_graph(module: Any, *, height: int, width: int, opset: int) -> onnx.ModelProto:
-    """Export a detector with its decoding, for any number of images.
+def export_graph(module: Any, *, outputs: Sequence[str], height: int, width: int, opset: int) -> onnx.ModelProto:
+    """Export a model with its decoding, for any number of images.
 
     Args:
-        module: its forward takes [N, 3, H, W] and gives boxes, scores, classes.
+        module: its forward takes [N, 3, H, W] and gives the outputs.
+        outputs: their names, in order.
         height: H.
         width: W.
         opset: ONNX operator set.
@@ -43,7 +43,7 @@ def export_graph(module: Any, *, height: int, width: int, opset: int) -> onnx.Mo
             external_data=False,
             opset_version=opset,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=list(outputs),
             dynamic_shapes={INPUT: {0: torch.export.Dim(_BATCH, min=1, max=4096)}},
             verbose=False,
         )

@@ -74,12 +74,15 @@ def load_detector(folder: Path) -> Detector:
         UsageProblem: no installed plugin has its architecture, or the weights don't fit it.
     """
     import safetensors
+    import torch
     from safetensors.torch import load_file
 
     config = read_config(folder)
     entry = _architecture(config["architecture"]["entry_point"])
     try:
-        module: nn.Module = entry.load()(config)
+        # Building draws first weights, which are overwritten: the process's own random state is nobody's to move.
+        with torch.random.fork_rng(devices=[]):
+            module: nn.Module = entry.load()(config)
         module.load_state_dict(load_file(folder / "model.safetensors"))
     except (FileNotFoundError, safetensors.SafetensorError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())

@@ -1,63 +1,62 @@
-"""Whether two makes of one detector answer alike."""
+"""Whether two makes of one model answer alike."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Detections", "Parity", "compare", "run_onnx", "sample_images"]
+from tracecore_tensorrt.answers import Answers
+
+__all__ = ["Parity", "compare", "run_onnx", "sample_images"]
 
 _TIED = 1e-4  # scores nearer than this to the last place may fall in or out of it by rounding
 
 
 @dataclass(frozen=True, slots=True)
-class Detections:
-    """What a detector answered: boxes [N, K, 4] in pixels, scores [N, K], classes [N, K]."""
-
-    boxes: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    classes: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
 class Parity:
-    """How far two answers lie apart.
+    """How far two answers lie apart; None of what the models have no head for.
 
     Attributes:
+        samples: images.
         scores: greatest difference of scores, place by place from the best.
         boxes_px: greatest difference of a side of a box that both found.
         boxes: the same as a share of the input's longer side.
         compared: boxes that were compared.
         unmatched: boxes of one side that the other doesn't have at all.
-        samples: images.
+        path_m: greatest difference of the path, m.
+        path: the same as a share of the farthest distance at which the path is said.
+        light: greatest difference of a light state's probability.
     """
 
-    scores: float
-    boxes_px: float
-    boxes: float
-    compared: int
-    unmatched: int
     samples: int
+    scores: float | None = None
+    boxes_px: float | None = None
+    boxes: float | None = None
+    compared: int = 0
+    unmatched: int = 0
+    path_m: float | None = None
+    path: float | None = None
+    light: float | None = None
 
     @property
     def max_abs_difference(self) -> float:
-        """The greater of both; 1, as far apart as can be, where a box is missing."""
-        return 1.0 if self.unmatched else max(self.scores, self.boxes)
+        """The greatest of scores, boxes, path and light, lengths as shares; 1, as far apart as can be, where a box is missing."""
+        return 1.0 if self.unmatched else max(each for each in (self.scores, self.boxes, self.path, self.light, 0.0) if each is not None)
 
     def facet(self, *, against: str, tolerance: float) -> dict[str, Any]:
         """Give the `tracecore_parity` facet."""
+        of_boxes = {"scores": self.scores, "boxes_px": self.boxes_px, "compared": self.compared, "unmatched": self.unmatched}
+        found = {**(of_boxes if self.scores is not None else {}), "path_m": self.path_m, "light": self.light}
         return {
             "against": against,
             "max_abs_difference": self.max_abs_difference,
             "tolerance": tolerance,
             "samples": self.samples,
-            "scores": self.scores,
-            "boxes_px": self.boxes_px,
-            "compared": self.compared,
-            "unmatched": self.unmatched,
+            **{name: value for name, value in found.items() if value is not None},
         }
 
 
@@ -77,8 +76,8 @@ def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[
     return stretched
 
 
-def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Detections:
-    """Run an ONNX detector with onnxruntime on the CPU, one image at a time and all at once: a graph that has frozen its batch shows here.
+def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answers:
+    """Run an ONNX model with onnxruntime on the CPU, one image at a time and all at once: a graph that has frozen its batch shows here.
 
     Raises:
         RuntimeError: one image alone and in a batch differ.
@@ -90,29 +89,65 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Dete
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    batch = session.run(["boxes", "scores", "classes"], {name: images})
-    first = session.run(["scores"], {name: images[:1]})[0]
-    if np.abs(first[0] - batch[1][0]).max() > _TIED:
-        raise RuntimeError("The exported graph gives an image other scores alone than in a batch.")
-    return Detections(*batch)
+    outputs = [output.name for output in session.get_outputs()]
+    together, alone = (dict(zip(outputs, session.run(outputs, {name: given}), strict=True)) for given in (images, images[:1]))
+    for output in ("scores", "path", "light"):
+        if output in outputs and np.abs(alone[output][0] - together[output][0]).max() > _TIED * max(1.0, float(np.abs(together[output][0]).max())):
+            raise RuntimeError(f"The exported graph gives an image another answer alone than in a batch (output {output}).")
+    return Answers.named(together)
 
 
-def compare(one: Detections, other: Detections, *, height: int, width: int) -> Parity:
+def compare(one: Answers, other: Answers, *, height: int, width: int, reach: float = 1.0) -> Parity:
     """Compare two answers to the same images.
 
     Scores are compared place by place, which ties can't disturb. A box is compared with the nearest box of its class on the other side; those whose
     score is all but that of the last place are left out, as rounding decides whether they are in the list.
+
+    Args:
+        one: answers.
+        other: answers to the same images.
+        height: of the input, px.
+        width: of the input, px.
+        reach: farthest distance at which the path is said, m.
+
+    Raises:
+        ValueError: one answers what the other doesn't.
     """
-    scores = float(np.abs(one.scores - other.scores).max(initial=0))
+    if one.names != other.names:
+        raise ValueError(f"one model answers {', '.join(one.names)}, the other {', '.join(other.names)}")
+    samples = next(len(each) for each in (one.scores, one.path, one.light) if each is not None)
+    path_m = None if one.path is None or other.path is None else _apart(one.path, other.path)
+    light = None if one.light is None or other.light is None else _apart(one.light, other.light)
+    path = None if path_m is None else path_m / reach
+    if one.scores is None or other.scores is None:
+        return Parity(samples, path_m=path_m, path=path, light=light)
+    boxes_px, compared, unmatched = _compare_boxes(one, other)
+    return Parity(samples, _apart(one.scores, other.scores), boxes_px, boxes_px / max(height, width), compared, unmatched, path_m, path, light)
+
+
+def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    return float(np.abs(one - other).max(initial=0))
+
+
+def _compare_boxes(one: Answers, other: Answers) -> tuple[float, int, int]:
+    """Give the greatest difference of a box's side, px, how many boxes were compared, and how many had no partner."""
     apart, compared, unmatched = 0.0, 0, 0
-    for image in range(len(one.scores)):
-        for from_, to in ((one, other), (other, one)):
-            sure = from_.scores[image] > max(from_.scores[image].min(), to.scores[image].min()) + _TIED
-            for box, category in zip(from_.boxes[image][sure], from_.classes[image][sure], strict=True):
-                same = to.boxes[image][to.classes[image] == category]
-                if not len(same):
-                    unmatched += 1
-                    continue
-                apart = max(apart, float(np.abs(same - box).max(axis=1).min()))
-                compared += 1
-    return Parity(scores, apart, apart / max(height, width), compared, unmatched, len(one.scores))
+    for (boxes, scores, classes), (others, scores_there, classes_there) in (
+        *zip(_found(one), _found(other), strict=True),
+        *zip(_found(other), _found(one), strict=True),
+    ):
+        sure = scores > max(scores.min(), scores_there.min()) + _TIED
+        for box, category in zip(boxes[sure], classes[sure], strict=True):
+            same = others[classes_there == category]
+            if not len(same):
+                unmatched += 1
+                continue
+            apart = max(apart, float(np.abs(same - box).max(axis=1).min()))
+            compared += 1
+    return apart, compared, unmatched
+
+
+def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
+    """Give boxes, scores and classes image by image."""
+    if answers.boxes is not None and answers.scores is not None and answers.classes is not None:
+        yield from zip(answers.boxes, answers.scores, answers.classes, strict=True)

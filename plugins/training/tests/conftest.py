@@ -50,6 +50,36 @@ def draw(count: int, *, seed: int = 1, drive: str = "drawn") -> tuple[list[dict[
     return frames, labels
 
 
+LAMPS = {"red": (250, 30, 20), "yellow": (250, 210, 20), "green": (30, 240, 120)}
+STATES = ("none", *LAMPS)
+AHEAD = (5.0, 10.0, 20.0, 30.0)
+
+
+def draw_scenes(count: int, *, seed: int = 1, drive: str = "drawn") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Draw frames with objects, a white lane that leads where the path goes, and a light of a few pixels; label all of it."""
+    frames, labels = draw(count, seed=seed, drive=drive)
+    chance = np.random.default_rng(seed + 1000)
+    for index, frame in enumerate(frames):
+        image = simplejpeg.decode_jpeg(frame["image"], colorspace="RGB").copy()
+        bend = float(chance.uniform(-4, 4))  # m to the left at 30 m
+        for row in range(HEIGHT // 2, HEIGHT):
+            far = (HEIGHT - row) / (HEIGHT / 2)
+            column = int(WIDTH / 2 - bend * far**2 * 10)
+            image[row, max(0, column - 3) : column + 3] = 255
+        state = STATES[int(chance.integers(4))]
+        if state != "none":
+            x, y = int(chance.integers(0, WIDTH - 12)), int(chance.integers(0, HEIGHT // 3))
+            image[y : y + 12, x : x + 12] = 20
+            image[y + 2 : y + 10, x + 2 : x + 10] = LAMPS[state]
+            labels.append(label(frame["frame_id"], f"{index}.box", "traffic_light", (x, y, 12, 12), drive=drive, time=index))
+        frame["image"] = simplejpeg.encode_jpeg(image, quality=95, colorspace="RGB", colorsubsampling="444")
+        path = [value for ahead in AHEAD for value in (ahead, bend * (ahead / 30) ** 2)]
+        frame_id = frame["frame_id"]
+        labels.append(label(frame_id, f"{index}.path", None, None, drive=drive, time=index, geometry="path", path=path))
+        labels.append(label(frame_id, f"{index}.light", "light_state", None, drive=drive, time=index, geometry="tag", value=state))
+    return frames, labels
+
+
 def label(
     frame_id: str,
     label_id: str,
@@ -95,6 +125,11 @@ def label_table(rows: list[dict[str, Any]]) -> pa.Table:
 @pytest.fixture(scope="session")
 def drawn() -> Callable[..., tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
     return draw
+
+
+@pytest.fixture(scope="session")
+def scenes() -> Callable[..., tuple[list[dict[str, Any]], list[dict[str, Any]]]]:
+    return draw_scenes
 
 
 @pytest.fixture(scope="session")

@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from kernel_world import World, given
+from kernel_world import World
 from safetensors.torch import load_file
+from training_world import Trainer
 
 import tracecore as tc
-from tracecore.executor import Outcome
-from tracecore.host import PluginHost, RegisteredStage
-from tracecore.task import Task
+from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import center_detector
 from tracecore_training.examples import decode_image, shrink
 
 SMALL: dict[str, Any] = {"steps": 4, "size": [64, 96], "width": 0.25, "batch": 4}
-Rows = list[dict[str, Any]]
 
 _AGAIN = """
 import importlib.util, json, sys
@@ -42,56 +38,17 @@ class Context:
     log = logging.getLogger("again")
     read = lambda self, port: ds.dataset({"frames": drawing.frame_table(frames), "labels": drawing.label_table(labels)}[port.name])
     path = lambda self, port: Path(".")
+    scratch = lambda self: Path(".")
     describe = lambda self, *anything: None
     progress = lambda self, *anything: None
 TorchDetector().run(Context(), TorchDetector.Params(**json.loads(sys.argv[2])))
 """
 
 
-class Trainer:
-    """Supplies tables to the stage and runs it."""
-
-    def __init__(self, world: World, as_frames: Callable[[Rows], Any], as_labels: Callable[[Rows], Any]) -> None:
-        self.world = world
-        self.tables = as_frames, as_labels
-        self.count = 0
-
-    def supply(self, frames: Rows, labels: Rows) -> Outcome:
-        as_frames, as_labels = self.tables
-        self.count += 1
-
-        class Drawing(tc.Stage):
-            """Hand on drawn frames and their labels."""
-
-            kind = tc.StageKind.INGEST
-            frames = tc.Output("dataset")
-            labels = tc.Output("label_batch")
-
-            class Params(tc.Params):
-                number: int
-
-            def run(self, context: tc.Context, params: Any) -> None:
-                context.write(self.frames, as_frames(frames))
-                context.write(self.labels, as_labels(labels))
-
-        stage = RegisteredStage(Drawing, "drawing", "tracecore-training", "0")
-        return self.world.executor.execute(Task("test", "drawing", stage, {"number": self.count}, {}, 7, None, self.world.base))
-
-    def train(self, supplied: Outcome, *, seed: int = 7, **params: Any) -> Outcome:
-        """Train on one thread: tests share their cores, and threads that wait for each other there wait long."""
-        inputs = {port: given(supplied, port) for port in ("frames", "labels")}
-        task = self.world.task("model", "train", "torch-detector", inputs, seed=seed, **(SMALL | params))
-        return self.world.executor.execute(replace(task, threads=1))
-
-    def folder(self, outcome: Outcome) -> Path:
-        folder = self.world.store.open(outcome.outputs["model"])
-        assert isinstance(folder, Path)
-        return folder
-
-
 @pytest.fixture
 def trainer(tmp_path: Path, as_frames: Any, as_labels: Any) -> Trainer:
-    return Trainer(World(Workspace.create(tmp_path / "workspace"), PluginHost.load()), as_frames, as_labels)
+    world = World(Workspace.create(tmp_path / "workspace"), PluginHost.load())
+    return Trainer(world, as_frames, as_labels, "torch-detector", SMALL)
 
 
 def test_a_model_is_a_directory_of_weights_config_and_curves_without_a_time_of_day(trainer: Trainer, drawn: Any) -> None:

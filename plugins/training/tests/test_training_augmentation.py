@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from tracecore_training.augmentation import Augmentation, augment
+from tracecore_training.augmentation import Augmentation, change_images, draw_changes, move_boxes
 from tracecore_training.targets import IGNORED
 
 HEIGHT, WIDTH = 96, 128
+
+
+def augment(
+    images: np.ndarray, boxes: list[np.ndarray], indices: list[np.ndarray], how: Augmentation, generator: torch.Generator
+) -> tuple[torch.Tensor, list[np.ndarray], list[np.ndarray]]:
+    changes = draw_changes(len(images), how, generator)
+    return change_images(images, changes, how), *move_boxes(boxes, indices, changes, height=HEIGHT, width=WIDTH)
 
 
 def picture() -> tuple[np.ndarray, np.ndarray]:

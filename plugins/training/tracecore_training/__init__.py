@@ -1,1 +1,1 @@
-"""A torch detector: stages of the tracecore plugin."""
+"""Torch training, and trainings of others as evidence: stages of the tracecore plugin."""

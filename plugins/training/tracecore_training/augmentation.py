@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from tracecore_training.targets import IGNORED
 
-__all__ = ["Augmentation", "augment"]
+__all__ = ["Augmentation", "Changes", "change_images", "draw_changes", "move_boxes"]
 
 _LEAST_VISIBLE = 0.3  # share of a box that must still be seen for it to be an example; below, nothing there counts
 _LEAST_SIDE = 1.5  # px
@@ -27,54 +27,98 @@ class Augmentation:
         flip: share of images mirrored left to right.
         zoom: greatest factor by which an image is enlarged; it is shrunk by its square root at most.
         jitter: how far brightness, contrast and color go, 0 not at all.
+        zoomed: share of images that are zoomed; below 1 the first of a batch never is.
     """
 
     flip: float
     zoom: float
     jitter: float
+    zoomed: float = 1.0
 
 
-def augment(
-    images: NDArray[np.uint8],
-    boxes: list[NDArray[np.float32]],
-    indices: list[NDArray[np.int64]],
-    how: Augmentation,
-    generator: torch.Generator,
-) -> tuple[Tensor, list[NDArray[np.float32]], list[NDArray[np.int64]]]:
-    """Change a batch.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is done to each image of a batch.
+
+    Attributes:
+        mirrored: [N] bool.
+        whole: [N] bool, whether the image is shown as it was taken, mirrored or not: zoomed, it no longer tells where the vehicle goes.
+        scale: [N] factor by which it is enlarged.
+        shift: [N, 2] what part of it is shown, across and down, in sampling coordinates.
+        relight: [N, 4] from -1 to 1: gamma, contrast, saturation, warmth.
+    """
+
+    mirrored: Tensor
+    whole: Tensor
+    scale: Tensor
+    shift: Tensor
+    relight: Tensor
+
+
+def draw_changes(count: int, how: Augmentation, generator: torch.Generator) -> Changes:
+    """Decide what is done to each image of a batch; `generator` is the one source of chance."""
+    chance = torch.rand(count, 8, generator=generator)
+    zoomed = (chance[:, 1] < how.zoomed) & (how.zoom > 1)
+    if how.zoomed < 1:
+        zoomed[0] = False  # a batch of zoomed images alone would teach neither path nor light
+    place = torch.where(zoomed, chance[:, 1] / max(how.zoomed, 1e-9), torch.full((count,), 1 / 3))  # at a third the factor is 1
+    scale = torch.where(zoomed, torch.exp(math.log(how.zoom) * (1.5 * place - 0.5)), torch.ones(count))  # 1/sqrt(zoom) to zoom
+    # the part of the picture that is shown: all positions that stay inside it (or hold all of it) are equally likely
+    shift = (2 * chance[:, 2:4] - 1) * (1 - 1 / scale)[:, None]
+    return Changes(chance[:, 0] < how.flip, ~zoomed, scale, shift, 2 * chance[:, 4:] - 1)
+
+
+def change_images(images: NDArray[np.uint8], changes: Changes, how: Augmentation) -> Tensor:
+    """Change a batch of images.
 
     Args:
         images: [N, H, W, 3] uint8 RGB.
-        boxes: per image [B, 4] in pixels.
-        indices: per image [B] class index.
-        how: how far.
-        generator: the one source of chance.
+        changes: what is done to each.
+        how: how far light may change.
 
     Returns:
-        Images [N, 3, H, W] float32 0 to 1, in channels-last memory, and the boxes and classes that remain.
+        [N, 3, H, W] float32 0 to 1, in channels-last memory.
     """
-    count, height, width, _ = images.shape
-    chance = torch.rand(count, 8, generator=generator)
     batch = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    mirrored = chance[:, 0] < how.flip
-    scale = torch.exp(math.log(how.zoom) * (1.5 * chance[:, 1] - 0.5))  # 1/sqrt(zoom) to zoom
-    # the part of the picture that is shown: all positions that stay inside it (or hold all of it) are equally likely
-    shift_x = (2 * chance[:, 2] - 1) * (1 - 1 / scale)
-    shift_y = (2 * chance[:, 3] - 1) * (1 - 1 / scale)
     if how.flip or how.zoom > 1:
-        sign = torch.where(mirrored, -1.0, 1.0)
-        affine = torch.zeros(count, 2, 3)
-        affine[:, 0, 0], affine[:, 0, 2] = sign / scale, shift_x
-        affine[:, 1, 1], affine[:, 1, 2] = 1 / scale, shift_y
-        grid = functional.affine_grid(affine, [count, 3, height, width], align_corners=False)
-        batch = functional.grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        # an image shown whole is mirrored exactly, without the work of sampling it anew
+        batch = torch.where((changes.whole & changes.mirrored)[:, None, None, None], batch.flip(3), batch)
+        if (zoomed := ~changes.whole).any():
+            batch[zoomed] = _sample(batch[zoomed], changes, zoomed)
     if how.jitter:
-        batch = _relight(batch, 2 * chance[:, 4:] - 1, how.jitter)
+        batch = _relight(batch, changes.relight, how.jitter)
+    return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _sample(batch: Tensor, changes: Changes, chosen: Tensor) -> Tensor:
+    """Show the chosen part of each of some images, mirrored or not."""
+    affine = torch.zeros(len(batch), 2, 3)
+    affine[:, 0, 0], affine[:, 0, 2] = torch.where(changes.mirrored, -1.0, 1.0)[chosen] / changes.scale[chosen], changes.shift[chosen, 0]
+    affine[:, 1, 1], affine[:, 1, 2] = 1 / changes.scale[chosen], changes.shift[chosen, 1]
+    grid = functional.affine_grid(affine, list(batch.shape), align_corners=False)
+    return functional.grid_sample(batch, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def move_boxes(
+    boxes: list[NDArray[np.float32]], indices: list[NDArray[np.int64]], changes: Changes, *, height: int, width: int
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.int64]]]:
+    """Move boxes with what they show.
+
+    Args:
+        boxes: per image [B, 4] in pixels.
+        indices: per image [B] class index.
+        changes: what is done to each image.
+        height: of the images, px.
+        width: of the images, px.
+
+    Returns:
+        The boxes that are still seen, and their classes; of one mostly cut off, `IGNORED`.
+    """
     moved = [
-        _move(of_image, classes, bool(mirrored[n]), float(scale[n]), float(shift_x[n]), float(shift_y[n]), height, width)
+        _move(of_image, classes, bool(changes.mirrored[n]), float(changes.scale[n]), changes.shift[n].numpy(), height, width)
         for n, (of_image, classes) in enumerate(zip(boxes, indices, strict=True))
     ]
-    return batch.contiguous(memory_format=torch.channels_last), [box for box, _ in moved], [index for _, index in moved]
+    return [box for box, _ in moved], [index for _, index in moved]
 
 
 def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
@@ -90,16 +134,15 @@ def _relight(batch: Tensor, chance: Tensor, jitter: float) -> Tensor:
 
 
 def _move(
-    boxes: NDArray[np.float32], indices: NDArray[np.int64], mirrored: bool, scale: float, shift_x: float, shift_y: float, height: int, width: int
+    boxes: NDArray[np.float32], indices: NDArray[np.int64], mirrored: bool, scale: float, shift: NDArray[np.float32], height: int, width: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Move boxes as the sampling grid moves the picture: a grid coordinate g in -1..1 shows the source at a*g + shift."""
     if not len(boxes):
         return boxes, indices
     sign = -1.0 if mirrored else 1.0
     extent = np.array([width, height, width, height], np.float32)
-    shift = np.array([shift_x, shift_y, shift_x, shift_y], np.float32)
     direction = np.array([sign, 1, sign, 1], np.float32)
-    moved = (((2 * boxes / extent - 1) - shift) * scale * direction + 1) / 2 * extent
+    moved = (((2 * boxes / extent - 1) - np.concatenate([shift, shift])) * scale * direction + 1) / 2 * extent
     if mirrored:
         moved = moved[:, [2, 1, 0, 3]]
     whole = (moved[:, 2] - moved[:, 0]) * (moved[:, 3] - moved[:, 1])

@@ -1,28 +1,31 @@
-"""The training loop: so many steps of AdamW, with warm-up, cosine, and an average of the weights over time."""
+"""The training loop: so many steps of AdamW, with warm-up and decay, and an average of the weights over time. The only one, whatever the heads."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from tracecore import RunFailed
-from tracecore_training.architecture import STRIDE, CenterDetector
-from tracecore_training.augmentation import Augmentation, augment
+from tracecore_training.architecture import MultiTask
+from tracecore_training.augmentation import Augmentation
+from tracecore_training.checkpoint import Checkpoints, TrainingState
+from tracecore_training.curves import Curves
 from tracecore_training.examples import Examples
-from tracecore_training.losses import center_loss, side_loss
-from tracecore_training.targets import draw_targets
+from tracecore_training.objectives import Objective, draw_batch
 
-__all__ = ["Curves", "Schedule", "train"]
+__all__ = ["Decay", "Schedule", "Trained", "train"]
 
-_SIDE_WEIGHT = 2.0
+Decay = Literal["cosine", "constant", "step"]
+
 _GREATEST_NORM = 20.0
 _POINTS = 200  # of a curve
+_STEP_DOWN, _STEP_FACTOR = 3, 0.1  # `step`: a tenth after each third
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Schedule:
         weight_decay: of convolution weights.
         warm_up: share of the steps in which the learning rate rises.
         ema: how much of the averaged weights each step keeps; 0 takes the last weights as they are.
+        decay: how the learning rate falls after the warm-up: in a cosine to 0, not at all, or to a tenth after each third.
     """
 
     steps: int
@@ -44,46 +48,57 @@ class Schedule:
     weight_decay: float
     warm_up: float
     ema: float
+    decay: Decay = "cosine"
 
     def rate(self, step: int) -> float:
         """Give the learning rate of a step, from 0."""
         rising = max(1, round(self.steps * self.warm_up))
         if step < rising:
             return self.learning_rate * (step + 1) / rising
+        if self.decay == "constant":
+            return self.learning_rate
+        if self.decay == "step":
+            passed = (step - rising) * _STEP_DOWN // max(1, self.steps - rising)
+            return float(self.learning_rate * _STEP_FACTOR**passed)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
 
 
 @dataclass(frozen=True, slots=True)
-class Curves:
-    """What the training looked like, each point the mean over the steps since the one before."""
+class Trained:
+    """What a training gave.
 
-    step: list[int]
-    center: list[float]
-    sides: list[float]
-    total: list[float]
-    learning_rate: list[float]
+    Attributes:
+        model: the averaged weights, in evaluation mode.
+        curves: what it looked like.
+        resumed_at: steps that a killed run had done already, None where nothing was resumed.
+    """
+
+    model: MultiTask
+    curves: Curves
+    resumed_at: int | None = field(default=None)
 
 
 def train(
-    model: CenterDetector,
+    model: MultiTask,
     examples: Examples,
+    objectives: Sequence[Objective],
     schedule: Schedule,
     how: Augmentation,
     generator: torch.Generator,
     progress: Callable[[int, int, str], None],
-) -> tuple[CenterDetector, Curves]:
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
     """Train a model in place.
 
     Args:
         model: fresh weights.
-        examples: images and boxes.
+        examples: images and what was said of them.
+        objectives: of the heads, in order.
         schedule: how long and how fast.
         how: augmentation.
         generator: the one source of chance.
         progress: told (step, steps, loss).
-
-    Returns:
-        The averaged model, and the curves.
+        checkpoints: where the state is kept against a kill, and where a killed run's is found; the weights are the same with and without.
 
     Raises:
         RunFailed: a loss or the gradient is no finite number.
@@ -94,58 +109,43 @@ def train(
     free = [parameter for parameter in model.parameters() if parameter.ndim == 1]  # norms and biases aren't decayed
     groups = [{"params": kept, "weight_decay": schedule.weight_decay}, {"params": free, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.99), fused=True)
-    curves = Curves([], [], [], [], [])
-    sums, since = np.zeros(3), 0
+    state = TrainingState(model, average, optimizer, generator, Curves.of([term for objective in objectives for term in objective.weights]))
+    resumed_at = checkpoints.resume(state) if checkpoints else None
+    curves = state.curves
     every = max(1, schedule.steps // _POINTS)
-    order: list[int] = []
-    for step in range(schedule.steps):
-        while len(order) < schedule.batch:
-            order += torch.randperm(len(examples.images), generator=generator).tolist()
-        chosen, order = order[: schedule.batch], order[schedule.batch :]
+    for step in range(state.step, schedule.steps):
+        while len(state.order) < schedule.batch:
+            state.order += torch.randperm(len(examples.images), generator=generator).tolist()
+        chosen, state.order = state.order[: schedule.batch], state.order[schedule.batch :]
         rate = schedule.rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        losses = _step(model, optimizer, examples, chosen, how, generator, step, schedule.steps)
+        batch = draw_batch(examples, chosen, how, generator)
+        maps = model.maps(batch.images)
+        terms = {name: (objective.weights[name], term) for objective in objectives for name, term in objective.terms(maps, batch).items()}
+        total = _descend(model, optimizer, terms, step, schedule.steps)
         _average(average, model, schedule.ema, step)
-        sums, since = sums + losses, since + 1
-        if since == every or step + 1 == schedule.steps:
-            center, sides, total = (float(value) for value in sums / since)
-            curves.step.append(step + 1)
-            curves.center.append(center)
-            curves.sides.append(sides)
-            curves.total.append(total)
-            curves.learning_rate.append(rate)
-            progress(step + 1, schedule.steps, f"loss {total:.3f}")
-            sums, since = np.zeros(3), 0
-    return average.eval(), curves
+        curves.add({"": total, **{name: term.item() for name, (_, term) in terms.items()}})
+        state.step = step + 1
+        if curves.since == every or step + 1 == schedule.steps:
+            curves.close(step + 1, rate)
+            progress(step + 1, schedule.steps, f"loss {curves.last(''):.3f}")
+        if checkpoints and step + 1 < schedule.steps:
+            checkpoints.keep(state)
+    return Trained(average.eval(), curves, resumed_at)
 
 
-def _step(
-    model: CenterDetector,
-    optimizer: torch.optim.Optimizer,
-    examples: Examples,
-    chosen: list[int],
-    how: Augmentation,
-    generator: torch.Generator,
-    step: int,
-    steps: int,
-) -> np.ndarray:
-    images, boxes, indices = augment(
-        examples.images[chosen], [examples.boxes[n] for n in chosen], [examples.indices[n] for n in chosen], how, generator
-    )
-    _, _, height, width = images.shape
-    targets = draw_targets(boxes, indices, count=len(examples.classes), height=height, width=width, stride=STRIDE)
-    logits, distances = model.maps(images)
-    center, sides = center_loss(logits, targets), side_loss(distances, targets)
-    total = center + _SIDE_WEIGHT * sides
-    _demand_finite("center loss", center, step, steps)
-    _demand_finite("box loss", sides, step, steps)
+def _descend(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
+    """Take one step down the weighted sum of the terms, and give that sum."""
+    for name, (_, term) in terms.items():
+        _demand_finite(f"{name} loss", term, step, steps)
+    total = torch.stack([weight * term for weight, term in terms.values()]).sum()
     optimizer.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), _GREATEST_NORM)
     _demand_finite("gradient of the loss", norm, step, steps)
     optimizer.step()
-    return np.array([center.item(), sides.item(), total.item()])
+    return total.item()
 
 
 def _demand_finite(term: str, value: Tensor, step: int, steps: int) -> None:
@@ -157,7 +157,7 @@ def _demand_finite(term: str, value: Tensor, step: int, steps: int) -> None:
 
 
 @torch.no_grad()
-def _average(average: CenterDetector, model: CenterDetector, keep: float, step: int) -> None:
+def _average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
     """Move the averaged weights towards the model's: by much at first, when the model changes by much."""
     weight = 1 - min(keep, (1 + step) / (10 + step))
     for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):

@@ -1,14 +1,23 @@
-"""What this plugin brings to tracecore: the stage `torch-detector`."""
+"""What this plugin brings to tracecore: three training stages and the check `losses_finite`."""
 
 from __future__ import annotations
 
 import tracecore as tc
+from tracecore_training.losses_check import LossesFinite
+from tracecore_training.multitask import TorchMultitask
 from tracecore_training.stage import TorchDetector
+from tracecore_training.ultralytics_run import UltralyticsRun
 
-__all__ = ["tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the training stage."""
-    return [TorchDetector]
+    """Give the training stages, and the one that takes a finished training over."""
+    return [TorchDetector, TorchMultitask, UltralyticsRun]
+
+
+@tc.hookimpl
+def tracecore_register_checks() -> list[tc.Check]:
+    """Give the check that a training taken over has losses that are numbers."""
+    return [LossesFinite()]

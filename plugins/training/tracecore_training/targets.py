@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["IGNORED", "Targets", "draw_targets"]
+from tracecore_training.body import STRIDE
+
+__all__ = ["IGNORED", "Targets", "draw_focus", "draw_targets"]
 
 IGNORED = -1
 """Class of a box that is no example: one box for many objects. What is found inside it counts neither for nor against."""
@@ -36,7 +39,16 @@ class Targets:
     objects: int
 
 
-def draw_targets(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], *, count: int, height: int, width: int, stride: int) -> Targets:
+def draw_targets(
+    boxes: list[NDArray[np.float32]],
+    classes: list[NDArray[np.int64]],
+    *,
+    count: int,
+    height: int,
+    width: int,
+    stride: int,
+    looked_at: NDArray[np.bool_] | None = None,
+) -> Targets:
     """Draw the targets of a batch.
 
     Every cell near an object's center learns its box, not only the center itself: many times the examples per step (TTFNet, Liu et al. 2019).
@@ -48,6 +60,7 @@ def draw_targets(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int6
         height: of the input, px.
         width: of the input, px.
         stride: px per cell.
+        looked_at: [N], whether anybody looked for objects there: an image where nobody did counts neither for nor against; all were, without.
 
     Returns:
         The targets.
@@ -55,6 +68,8 @@ def draw_targets(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int6
     rows, columns = height // stride, width // stride
     heat = np.zeros((len(boxes), count, rows, columns), np.float32)
     counted = np.ones((len(boxes), 1, rows, columns), np.float32)
+    if looked_at is not None:
+        counted[~looked_at] = 0
     sides = np.ones((len(boxes), 4, rows, columns), np.float32)
     weight = np.zeros((len(boxes), rows, columns), np.float32)
     center_x = np.arange(columns, dtype=np.float32) * stride + stride / 2
@@ -83,6 +98,28 @@ def draw_targets(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int6
             objects += 1
     counted = np.maximum(counted, heat.max(axis=1, keepdims=True) == 1)  # a real object inside a crowd still counts
     return Targets(torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(sides), torch.from_numpy(weight), objects)
+
+
+def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]], where: int, shape: Sequence[int]) -> Tensor:
+    """Draw the cells of the largest box of one class: of several lights that one counts first which is nearest.
+
+    Args:
+        boxes: per image [B, 4], x1, y1, x2, y2 in input pixels.
+        classes: per image [B], index of the class, or `IGNORED`.
+        where: the class.
+        shape: N, h, w.
+
+    Returns:
+        [N, h, w] bool; all false where an image has no such box.
+    """
+    cells = np.zeros(tuple(shape), np.bool_)
+    for image, (of_image, of_class) in enumerate(zip(boxes, classes, strict=True)):
+        candidates = of_image[of_class == where]
+        if len(candidates):
+            sides = candidates[:, 2:] - candidates[:, :2]
+            x1, y1, x2, y2 = (int(each // STRIDE) for each in candidates[int(sides.prod(axis=1).argmax())])
+            cells[image, y1 : y2 + 1, x1 : x2 + 1] = True
+    return torch.from_numpy(cells)
 
 
 def _bell(center: int, extent: float, cells: int) -> tuple[NDArray[np.float32], int, int]:

@@ -1,0 +1,115 @@
+"""`tracecore bug`: perception bugs enter the record, and are read back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracecore.options import emit_json, json_option, say, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore_schemas.bug import Bug
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore bug report "cyclist from the left missed at dusk" --build demo
+  tracecore bug list
+  tracecore bug show 5f0c9be21a47
+"""
+_REPORT = """
+\b
+Examples:
+  tracecore bug report "cyclist from the left missed at dusk" --build demo --severity high
+  tracecore bug report "ghost brake under the bridge" --frame frame/0016E5/%2Fcamera%2Ffront%2Fimage/1700000000000000000
+"""
+_LIST = """
+\b
+Examples:
+  tracecore bug list
+  tracecore bug list --build demo --json
+"""
+_SHOW = """
+\b
+Examples:
+  tracecore bug show 5f0c9be21a47
+  tracecore bug show 5f0c9be21a47 --json
+"""
+
+
+@click.group(name="bug", epilog=_EXAMPLES)
+def command() -> None:
+    """Report a perception bug, and read what was reported.
+
+    A bug is a node of the record: 'tracecore trace bug/ID' leads back through the build and the drives that it is about, and 'tracecore impact' of a
+    build or drive reaches it.
+    """
+
+
+@command.command(name="report", epilog=_REPORT)
+@click.argument("text")
+@click.option("--build", metavar="BUILD", help="The build that it was seen in.")
+@click.option("--frame", "frames", multiple=True, metavar="REF", help="A frame that shows it: frame/DRIVE/SENSOR/TIMESTAMP_NS; may be given often.")
+@click.option("--severity", type=click.Choice(["low", "medium", "high", "critical"]), help="How bad it is, as you judge it.")
+@click.option("--by", "reporter", metavar="WHO", help="Who reports it; the ledger gets a pseudonym.")
+@workspace_option
+@json_option
+def report(
+    text: str, build: str | None, frames: tuple[str, ...], severity: str | None, reporter: str | None, workspace: Path | None, as_json: bool
+) -> None:
+    """Record what was seen: TEXT is one sentence. The same report again is the same bug."""
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        done = record.report_bug(text, build=build, frames=frames, severity=severity, reporter=reporter)
+    if as_json:
+        emit_json({**_members(done.bug), "new": done.new})
+        return
+    click.echo(done.bug.ref)
+    if not done.new:
+        say(f"The same was reported before, {done.bug.reported_at}.")
+
+
+@command.command(name="list", epilog=_LIST)
+@click.option("--build", metavar="BUILD", help="Only bugs that were seen in this build.")
+@workspace_option
+@json_option
+def list_(build: str | None, workspace: Path | None, as_json: bool) -> None:
+    """List the reported bugs, newest first."""
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        found = record.bugs(build=build)
+    if as_json:
+        emit_json({"bugs": [_members(bug) for bug in found]})
+        return
+    for bug in found:
+        click.echo(f"{bug.ref}  {bug.reported_at}  {bug.severity or '-':8}  {(bug.build or '-').partition('@')[0]}  {bug.text}")
+    if not found:
+        say("No bug was reported yet." if build is None else f"No bug was reported in {build}.")
+
+
+@command.command(name="show", epilog=_SHOW)
+@click.argument("bug_id", metavar="ID")
+@workspace_option
+@json_option
+def show(bug_id: str, workspace: Path | None, as_json: bool) -> None:
+    """Show one bug: what was seen, where, and who took it up since."""
+    from tracecore_lineage import Record
+    from tracecore_lineage.rendering.page import page
+
+    with Record.open(workspace) as record:
+        answer = record.show(bug_id if bug_id.startswith("bug/") else f"bug/{bug_id}")
+        if as_json:
+            emit_json(answer)
+        else:
+            click.echo("\n".join(page(answer, record.person)))
+
+
+def _members(bug: Bug) -> dict[str, Any]:
+    return {"ref": bug.ref, **asdict(bug)}

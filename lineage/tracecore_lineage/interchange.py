@@ -1,0 +1,165 @@
+"""Events in and out as lines: the ones a build stands on, all of them, and files of them that others wrote.
+
+A line is one event as compact JSON, or, where bytes must survive as they were recorded, an object that wraps them in base64:
+`{"event_sha256": <64 hex>, "recorded_at": <time>, "body": <base64>}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage import ledger
+from tracecore_lineage.ingest import Ingested, checked
+from tracecore_lineage.reading import BadEvent, strict_json
+from tracecore_lineage.record import Record
+from tracecore_lineage.recorder import ENVIRONMENTS
+from tracecore_lineage.tables import CHECKS, RUN_EVENTS
+from tracecore_schemas.trace import Trace
+
+__all__ = ["EventLine", "events_behind", "exact_line", "line_of", "read_events", "take_events"]
+
+_CHUNK = 500
+_WRAPPED = frozenset({"event_sha256", "recorded_at", "body"})
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One event of a file: its bytes, and where it stands (`events.ndjson:12`)."""
+
+    where: str
+    body: bytes
+
+
+def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
+    """Give the exact bytes of every event that a build's trace was answered from, in the ledger's order.
+
+    These are the events of its runs, of their checks, and of the environments they ran in, up to the build's position; nothing that came later.
+    """
+    runs = {run["id"] for run in trace["runs"]}
+    release = next((node["run"] for node in trace["nodes"] if node["ref"] == trace["root"]), None)
+    with record.database.read() as connection:
+        events: dict[str, int] = {}
+        for chunk in _chunks(sorted(runs)):
+            checks = connection.execute(select(CHECKS.c.run_id).where(CHECKS.c.of_run.in_(chunk), CHECKS.c.seq < trace["position"])).scalars()
+            wanted = [*chunk, *checks]
+            query = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq, RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(wanted))
+            # Of what came after the position the release run's own COMPLETE alone belongs to the build.
+            events |= {row.event_id: row.seq for row in connection.execute(query) if row.seq < trace["position"] or row.run_id == release}
+        found = {identity: leaf.body for identity in events if (leaf := ledger.read_event(connection, identity)) is not None}
+        for environment in sorted({digest for body in found.values() if (digest := _environment(body))}):
+            run = str(uuid.uuid5(ENVIRONMENTS, environment))
+            for row in connection.execute(select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(RUN_EVENTS.c.run_id == run)):
+                leaf = ledger.read_event(connection, row.event_id)
+                if leaf is not None and row.seq < trace["position"]:
+                    events[row.event_id], found[row.event_id] = row.seq, leaf.body
+    for identity, _ in sorted(events.items(), key=lambda each: each[1]):
+        yield found[identity]
+
+
+def _chunks(listed: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(listed), _CHUNK):
+        yield listed[start : start + _CHUNK]
+
+
+def _environment(body: bytes) -> str | None:
+    facet = json.loads(body).get("run", {}).get("facets", {}).get("tracecore_execution", {})
+    digest = facet.get("environment_digest") if isinstance(facet, dict) else None
+    return digest if isinstance(digest, str) else None
+
+
+def line_of(body: bytes) -> bytes:
+    """Give an event on one line: its own bytes where they are on one, else the same JSON written compactly."""
+    if b"\n" not in body and b"\r" not in body:
+        return body
+    return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def exact_line(leaf: ledger.Leaf) -> bytes:
+    """Give an event's exact bytes, wrapped."""
+    wrapped = {"event_sha256": leaf.event_id, "recorded_at": leaf.recorded_at, "body": base64.b64encode(leaf.body).decode()}
+    return json.dumps(wrapped, separators=(",", ":")).encode()
+
+
+def read_events(source: Path) -> list[EventLine]:
+    """Read a file of events, or every `.json` and `.ndjson` file of a folder by name; an unreadable line is left for `take_events` to name.
+
+    A `.json` file holds one event or a list of them, any other one event a line.
+
+    Raises:
+        UsageProblem: it can't be read, or holds no event.
+    """
+    try:
+        files = sorted(path for path in source.iterdir() if path.suffix in {".json", ".ndjson", ".jsonl"}) if source.is_dir() else [source]
+        found = [line for file in files for line in _lines(file)]
+    except OSError as error:
+        raise UsageProblem(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
+    if not found:
+        raise UsageProblem(f"{source} holds no event: expected OpenLineage events, one a line.")
+    return found
+
+
+def _lines(file: Path) -> Iterator[EventLine]:
+    data = file.read_bytes()
+    if file.suffix == ".json":
+        try:
+            parsed = strict_json(data)
+        except BadEvent:
+            parsed = None
+        if isinstance(parsed, list):
+            yield from (EventLine(f"{file.name}[{place}]", json.dumps(each, ensure_ascii=False).encode()) for place, each in enumerate(parsed))
+        elif parsed is not None or b"\n" not in data.strip():
+            yield EventLine(file.name, _unwrapped(data.strip()))
+        else:
+            yield from _each_line(file, data)
+        return
+    yield from _each_line(file, data)
+
+
+def _each_line(file: Path, data: bytes) -> Iterator[EventLine]:
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip():
+            yield EventLine(f"{file.name}:{number}", _unwrapped(line.strip()))
+
+
+def _unwrapped(line: bytes) -> bytes:
+    """Give the event that a line wraps; the line itself where it wraps none, or not rightly: it is then refused as an event."""
+    try:
+        parsed = strict_json(line)
+        if not isinstance(parsed, dict) or set(parsed) != _WRAPPED:
+            return line
+        body = base64.b64decode(parsed["body"], validate=True)
+    except (BadEvent, binascii.Error, TypeError):
+        return line
+    return body if ledger.event_id(body) == parsed["event_sha256"] else line
+
+
+def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bool = False, own: bool = True) -> tuple[Ingested, list[str]]:
+    """Take events of a file into the record: all of them, or with `skip_invalid` the good ones.
+
+    Args:
+        record: of the workspace.
+        events: read by `read_events`.
+        skip_invalid: leave the bad ones out instead of refusing all.
+        own: whether events of the workspace's own jobs are taken: its owner reads back what was exported.
+
+    Returns:
+        What became of them, and why each that was left out was.
+
+    Raises:
+        UsageProblem: an event is none; its line and what is wrong with it. Nothing is recorded then.
+    """
+    _, bad = checked([event.body for event in events], record.namespace)
+    if bad and not skip_invalid:
+        more = f" ({len(bad) - 1} more are bad too)" if len(bad) > 1 else ""
+        raise UsageProblem(f"{events[bad[0].index].where}: {bad[0].reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
+    done = record.ingest([event.body for event in events], own=own)
+    return done, [f"{events[refused.index].where}: {refused.reason}" for refused in done.refused]

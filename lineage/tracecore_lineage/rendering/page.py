@@ -1,0 +1,127 @@
+"""One thing of the record as lines of text: what `tracecore show` prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from tracecore_lineage.rendering.words import count
+
+__all__ = ["page"]
+
+_SHOWN = 10
+_WIDTH = 160
+
+Person = Callable[[str], str | None]
+
+
+def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
+    """Write what `Record.show` answered.
+
+    Args:
+        answer: of any kind.
+        person: gives the name behind a pseudonym, or None; names stand in texts for people alone.
+    """
+    pages = {"run": _run, "frame": _rows, "label": _rows, "labeler": _labeler}
+    if answer["kind"] == "build":
+        yield from _build(answer, person)
+    elif answer["kind"] == "bug":
+        yield from _bug(answer, person)
+    else:
+        yield from pages.get(answer["kind"], _artifact)(answer)
+
+
+def _artifact(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{answer['ref']}{'   REJECTED' if answer['rejected'] else ''}"
+    yield from _listed("made by", (f"run/{use['run']}  {use['job']}  {use['at']}" for use in answer["made_by"]))
+    yield from _listed("read by", (f"run/{use['run']}  {use['job']}  as {use['role'] or 'input'}" for use in answer["read_by"]))
+    yield from _checks(answer)
+    yield from _facets(answer["facets"])
+    yield from _listed("versions, newest first", (f"{version['ref']}  {version['created_at']}" for version in answer["versions"]))
+
+
+def _rows(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield answer["ref"]
+    for held in answer["held_by"]:
+        yield f"  held by {held['ref']}"
+        for row in held["rows"]:
+            yield "    " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None and value != [])
+
+
+def _run(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{answer['ref']}   {answer['job']}   {answer['state']}"
+    yield f"  started {answer['started_at']}, ended {answer['ended_at'] or 'not yet'}, recorded by {answer['producer']}"
+    if answer["error"]:
+        yield f"  error: {answer['error']}"
+    yield from _listed("inputs", (f"{link['role'] or '-'}: {link['ref']}" for link in answer["inputs"]))
+    yield from _listed("outputs", (f"{link['role'] or '-'}: {link['ref']}" for link in answer["outputs"]))
+    yield from _checks(answer)
+    yield from _facets({**answer["facets"], **answer["job_facets"]})
+
+
+def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
+    said = answer["statement"]["predicate"]
+    approver = said["approver"]
+    yield f"{answer['ref']}"
+    yield f"  sealed {said['sealed_at']} at position {answer['position']} by run/{answer['run']}, content {said['content_digest']}"
+    if approver is not None:
+        yield f"  approver {person(approver) or approver}"
+    yield f"  program {said['program']}"
+    yield from _listed("artifacts", (f"{entry['role']}: {entry['ref']}" for entry in said["artifacts"]), whole=True)
+    yield from _listed("gates", (f"{_gate(gate)} {gate['name']}: {gate['message']}" for gate in said["gates"]), whole=True)
+    waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by']) or entry['by']}: {entry['reason']}" for entry in said["waivers"])
+    yield from _listed("waivers", waivers, whole=True)
+    yield from _facets(answer["facets"])
+
+
+def _bug(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
+    reporter = answer["reporter"]
+    yield f"{answer['ref']}   {answer['text']}"
+    by = f" by {person(reporter) or reporter}" if reporter else ""
+    yield f"  reported {answer['reported_at']}{by}, severity {answer['severity'] or 'not judged'}"
+    yield f"  seen in {answer['build'] or 'no build that was named'}"
+    yield from _listed("shown by", iter(answer["frames"]), whole=True)
+    yield from _listed("about", (f"{link['role']}: {link['ref']}" for link in answer["about"]), whole=True)
+    yield from _listed("taken up by", (f"run/{use['run']}  {use['job']}  as {use['role'] or 'input'}" for use in answer["read_by"]))
+    yield from _facets({name: value for name, value in answer["facets"].items() if name != "tracecore_bug"})
+
+
+def _labeler(answer: Mapping[str, Any]) -> Iterator[str]:
+    said = f" · guideline {', '.join(answer['guidelines'])}" if answer["guidelines"] else ""
+    yield f"{answer['ref']}   {count(len(answer['batches']), 'batch')}{said}"
+    yield from _listed("batches, newest first", (_batch(batch) for batch in answer["batches"]))
+
+
+def _batch(batch: Mapping[str, Any]) -> str:
+    labels = "labels not counted: its table is not kept here" if batch["labels"] is None else f"{count(batch['labels'], 'label')} by them"
+    words = [
+        labels,
+        f"one of {count(batch['labelers'], 'labeler')}",
+        *([f"guideline {', '.join(batch['guidelines'])}"] if batch["guidelines"] else []),
+    ]
+    return f"{batch['ref']}  {batch['created_at'] or 'made by no recorded run'}  {' · '.join(words)}"
+
+
+def _gate(gate: Mapping[str, Any]) -> str:
+    return "passed" if gate["passed"] else "waived" if gate["waived"] else "FAILED"
+
+
+def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
+    lines = (f"{'passed' if check['success'] else 'FAILED'} {check['name']} ({check['severity']}): {check['message']}" for check in answer["checks"])
+    yield from _listed("checks", lines, whole=True)
+
+
+def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in facets.items():
+        text = json.dumps(value, ensure_ascii=False)
+        yield f"  {name}: {text if len(text) <= _WIDTH else text[:_WIDTH] + f' … ({len(text)} characters; --json shows all)'}"
+
+
+def _listed(title: str, lines: Iterator[str], *, whole: bool = False) -> Iterator[str]:
+    found = list(lines)
+    if found:
+        yield f"  {title}:"
+        yield from (f"    {line}" for line in (found if whole else found[:_SHOWN]))
+        if not whole and len(found) > _SHOWN:
+            yield f"    … and {len(found) - _SHOWN} more (--json shows all)"

@@ -1,0 +1,147 @@
+"""DuckDB as a question-and-answer machine: it sees the tables that it is handed and nothing else, and can change nothing.
+
+No file, no network, no extension, no Python variable is in its reach, and one statement that reads is all it is given.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from tracecore.errors import UsageProblem
+from tracecore.suggest import nearest
+from tracecore_lineage.sql.tables import QueryTable
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["Answer", "ask"]
+
+_BATCH_ROWS = 4_096
+_LISTING = re.compile(r"\b(show|information_schema|duckdb_\w+|pg_\w+|sqlite_\w+)\b", re.IGNORECASE)
+"""Statements that may list tables without naming one."""
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
+_NO_TABLE = re.compile(r'Table with name "?(?P<name>.+?)"? does not exist')
+_SHUT: Final = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+}
+_SETTINGS = ("enable_progress_bar = false", "TimeZone = 'UTC'", "lock_configuration = true")
+"""What can't be set before DuckDB runs; the last lets nothing be set any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query is answered with, read as it comes.
+
+    Attributes:
+        schema: Arrow's, of the columns.
+        batches: the rows.
+        asked: the tables that were read, by the name the record has for them.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    asked: tuple[QueryTable, ...]
+
+
+@contextmanager
+def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any]) -> Iterator[Answer]:
+    """Ask one question in SQL.
+
+    Args:
+        sql: one SELECT (WITH, FROM, VALUES), DESCRIBE, SUMMARIZE or SHOW.
+        tables: what it may name.
+        opened: gives the `pyarrow.dataset.Dataset` of a table's version; asked only for tables that the text may mean.
+
+    Raises:
+        UsageProblem: it is no single statement that reads, it can't be answered, or it names a table that is not recorded; the nearest right one is
+            offered.
+    """
+    import duckdb
+
+    with (
+        tempfile.TemporaryDirectory(prefix="tracecore-query-") as spill,
+        _told(tables),
+        duckdb.connect(":memory:", config={**_SHUT, "temp_directory": spill}) as connection,
+    ):
+        _one_reading_statement(connection, sql)
+        mentioned = tuple(table for table in tables if _may_mean(sql, table))
+        for table in mentioned:
+            dataset = opened(table.artifact)
+            for name in table.names:
+                connection.register(name, dataset)
+        for setting in _SETTINGS:
+            connection.execute(f"SET {setting}")
+        reader = connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
+        yield Answer(reader.schema, iter(reader), mentioned)
+
+
+def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise UsageProblem(f"A query is one statement: expected one SELECT, found {len(statements)} statements.")
+    kind = statements[0].type
+    if kind != duckdb.StatementType.SELECT:
+        raise UsageProblem(f"The record is only read: expected SELECT, WITH, DESCRIBE, SUMMARIZE or SHOW, found {kind.name.replace('_', ' ')}.")
+
+
+def _may_mean(sql: str, table: QueryTable) -> bool:
+    """Say whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be there already."""
+    text = sql.lower()
+    return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
+
+
+@contextmanager
+def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
+    """Say what DuckDB says in one sentence."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        missing = _NO_TABLE.search(str(error))
+        raise UsageProblem(_sentence(error) if missing is None else _no_table(missing["name"], tables)) from None
+    except duckdb.PermissionException as error:
+        raise UsageProblem(f"A query reads recorded tables alone, no files: {_sentence(error)}") from None
+    except duckdb.Error as error:
+        raise UsageProblem(_sentence(error)) from None
+
+
+def _sentence(error: duckdb.Error) -> str:
+    """Cut DuckDB's message to what is wrong; where in the text it is, is said by the words it quotes."""
+    said = str(error).partition("\n\nLINE ")[0]
+    words = " ".join(said.split())
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
+def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
+    meant = next((table for table in tables if table.name.lower() == name.lower()), None)
+    if meant is not None:
+        other = "" if meant.short is None else f", or call it {meant.short}"
+        return f"A name with dots or dashes stands in double quotes: write {_identifier(meant.name)}{other}."
+    known = {each: table for table in tables for each in table.names}
+    unquoted = next((table for table in tables if table.name.lower() == name.lower() or table.name.lower().endswith(f".{name.lower()}")), None)
+    offer = nearest(name, known) or (unquoted.name if unquoted else None)
+    if offer is not None:
+        return f"There is no table {_identifier(name)}. Did you mean {_identifier(offer)}?"
+    if not known:
+        return f"There is no table {_identifier(name)}: no table is recorded here."
+    return f"There is no table {_identifier(name)}; 'tracecore query --tables' lists those that there are."
+
+
+def _identifier(name: str) -> str:
+    """Spell a table's name as SQL wants it: in double quotes where it holds dots or dashes."""
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'

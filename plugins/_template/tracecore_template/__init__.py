@@ -1,0 +1,1 @@
+"""The stage `template`, as a tracecore plugin."""

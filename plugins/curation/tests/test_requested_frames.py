@@ -1,0 +1,162 @@
+"""The stage `requested-frames` and its check, run by the real executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_frames import drive_of, frame, frame_table, picture
+from mistaken_frames import pool_drives
+from stage_world import StageWorld, check_of
+
+from tracecore.errors import UsageProblem
+from tracecore.executor import Outcome, Supplied
+from tracecore_schemas.data_request import FILE, DataRequest, Want
+
+NIGHT_IN_JAPAN = {"time_of_day": ("night",), "region": ("JP",)}
+
+
+def asking(world: StageWorld, folder: Path, *wants: Want) -> Supplied:
+    folder.mkdir()
+    (folder / FILE).write_text(DataRequest(wants=wants).model_dump_json(), encoding="utf-8")
+    return world.folder("data_request", "test.diagnosis.request", folder)
+
+
+def want(count: int, **other: Any) -> Want:
+    return Want(**{"cluster": "missed-pedestrians", "why": "9 mistakes", "count": count, "conditions": NIGHT_IN_JAPAN, **other})
+
+
+@pytest.fixture
+def choose(world: StageWorld, tmp_path: Path) -> Any:
+    def run(rows: list[dict[str, Any]], *wants: Want, exclude: list[dict[str, Any]] | None = None, **params: Any) -> Outcome:
+        inputs = {"frames": world.table("dataset", "test.drives.frames", frame_table(rows)), "request": asking(world, tmp_path / "request", *wants)}
+        if exclude is not None:
+            inputs["exclude"] = world.table("dataset", "test.training_set.validation", frame_table(exclude))
+        return world.run("curate", "requested-frames", inputs, asset="next_frames", **params)
+
+    return run
+
+
+def drives_of(world: StageWorld, outcome: Outcome) -> list[str]:
+    return sorted(world.read(outcome, "chosen")["drive"].to_pylist())
+
+
+def test_only_frames_of_the_wanted_conditions_are_chosen_and_no_more_than_asked(world: StageWorld, choose: Any) -> None:
+    outcome = choose(pool_drives(), want(12))
+    assert len(drives_of(world, outcome)) == 12
+    assert set(drives_of(world, outcome)) == {"osaka", "kyoto"}
+    assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]
+    said = outcome.outputs["chosen"].facets["tracecore_requested"]
+    assert (said["of"], said["kept"]) == (40, 12)
+    assert said["wants"][0] == {
+        "cluster": "missed-pedestrians", "asked": 12, "found": 12, "matching": 20, "untold": [], "of_shown_drives": 0,
+        "conditions": {"time_of_day": ["night"], "region": ["JP"]},
+    }  # fmt: skip
+    whys = {unknown.what: unknown.why for unknown in outcome.outputs["chosen"].unknowns}
+    assert whys == {"region of frames": "Nobody said the region of 10 of 40 frames, so they were not chosen by it; asked for was JP."}
+
+
+def test_what_looks_most_like_the_mistakes_comes_first_and_those_frames_themselves_not(world: StageWorld, choose: Any) -> None:
+    light = {"region": "JP", "time_of_day": "night", "luma": 0.12}
+    shown = frame("tokyo", 0, picture(5), **light)
+    alike = [frame("osaka", index, picture(5, noise=index + 1), **light) for index in range(2)]
+    rows = [*drive_of("kyoto", 8, **light), *alike, *drive_of("nara", 8, **light), shown]
+    outcome = choose(rows, want(3, like=(shown["frame_id"],)), bits=-1)
+    chosen = world.read(outcome, "chosen")["frame_id"].to_pylist()
+    assert {row["frame_id"] for row in alike} < set(chosen)
+    assert shown["frame_id"] not in chosen
+
+
+def test_frames_that_show_the_same_are_chosen_once(world: StageWorld, choose: Any) -> None:
+    light = {"region": "JP", "time_of_day": "night"}
+    rows = [*(frame("parked", index, picture(5), **light) for index in range(6)), *drive_of("osaka", 2, **light)]
+    outcome = choose(rows, want(6))
+    assert drives_of(world, outcome) == ["osaka", "osaka", "parked"]
+
+
+def test_without_examples_frames_are_spread_over_all_that_match(world: StageWorld, choose: Any) -> None:
+    outcome = choose(pool_drives(), want(4))
+    rows = world.read(outcome, "chosen").to_pylist()
+    assert {row["drive"] for row in rows} == {"kyoto", "osaka"}
+    indices = [row["index"] for row in rows]
+    assert max(indices) - min(indices) >= 4
+
+
+def test_frames_used_already_are_left_out_by_frame_or_by_drive(world: StageWorld, choose: Any) -> None:
+    rows = pool_drives()
+    used = [row for row in rows if row["drive"] == "osaka"][:4]
+    outcome = choose(rows, want(20), exclude=used)
+    assert drives_of(world, outcome) == ["kyoto"] * 10 + ["osaka"] * 6
+    check = check_of(outcome, "request_met")
+    assert (check.success, check.severity.value) == (False, "warn")
+    assert check.message == "1 of 1 wants got too few frames: missed-pedestrians (16 of 20)."
+
+
+def test_an_excluded_frame_bars_its_whole_drive_where_asked(world: StageWorld, choose: Any) -> None:
+    rows = pool_drives()
+    outcome = choose(rows, want(20), exclude=[row for row in rows if row["drive"] == "osaka"][:1], exclude_by="drive")
+    assert set(drives_of(world, outcome)) == {"kyoto"}
+
+
+def test_examples_are_looked_up_among_the_excluded_too(world: StageWorld, choose: Any) -> None:
+    light = {"region": "JP", "time_of_day": "night"}
+    shown = frame("tokyo", 0, picture(5), **light)
+    alike = frame("osaka", 3, picture(5, noise=1), **light)
+    outcome = choose([*drive_of("kyoto", 6, **light), alike], want(1, like=(shown["frame_id"],)), exclude=[shown], exclude_by="drive")
+    assert world.read(outcome, "chosen")["frame_id"].to_pylist() == [alike["frame_id"]]
+    assert outcome.outputs["chosen"].unknowns == ()
+
+
+def test_no_frame_is_chosen_for_two_wants(world: StageWorld, choose: Any) -> None:
+    outcome = choose(pool_drives(), want(15), want(15, cluster="false-cars"))
+    ids = world.read(outcome, "chosen")["frame_id"].to_pylist()
+    assert len(ids) == len(set(ids)) == 20
+    assert [each["found"] for each in outcome.outputs["chosen"].facets["tracecore_requested"]["wants"]] == [15, 5]
+
+
+def test_what_a_frame_table_can_not_tell_is_unknown_not_assumed(world: StageWorld, choose: Any) -> None:
+    asked = want(3, category="pedestrian", conditions={**NIGHT_IN_JAPAN, "size": ("small",), "distance": ("over-30m",)}, like=("frame/a/b/1",))
+    whys = {unknown.what: unknown.why for unknown in choose(pool_drives(), asked).outputs["chosen"].unknowns}
+    assert whys["objects on requested frames"] == "A frame table does not tell what objects a frame holds; asked for was pedestrian."
+    assert whys["size on requested frames"] == "A frame table does not tell the size of objects; asked for was small."
+    assert whys["distance on requested frames"] == "A frame table does not tell the distance of objects; asked for was over-30m."
+    assert whys["likeness to mistakes"].startswith("The frames that show the mistake are in neither 'frames' nor 'exclude'")
+
+
+def test_where_nothing_matches_the_table_is_empty_and_says_so(world: StageWorld, choose: Any) -> None:
+    outcome = choose(pool_drives(), want(5, conditions={"region": ("FR",)}))
+    assert world.read(outcome, "chosen").num_rows == 0
+    assert "No frame that is free to choose meets what is asked for by missed-pedestrians." in [
+        each.why for each in outcome.outputs["chosen"].unknowns
+    ]
+    assert not check_of(outcome, "request_met").success
+    assert check_of(outcome, "unique_frame_ids").success
+
+
+def test_a_request_without_wants_gives_an_empty_table(world: StageWorld, choose: Any) -> None:
+    outcome = choose(pool_drives())
+    assert world.read(outcome, "chosen").num_rows == 0
+    assert check_of(outcome, "request_met").message == "All 0 wants got the frames they asked for."
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, r"The input 'request' holds no request\.json: wire it to a data_request"),
+        ("{", r"The data request is no JSON"),
+        (
+            '{"v": 1, "wants": [{"cluster": "a", "why": "b", "count": 0}]}',
+            r"none that this version can read: wants\.0\.count: Input should be",
+        ),
+    ],
+)
+def test_what_is_no_request_is_refused_with_its_reason(world: StageWorld, tmp_path: Path, content: str | None, words: str) -> None:
+    (tmp_path / "wrong").mkdir()
+    (tmp_path / "wrong" / ("other.json" if content is None else FILE)).write_text(content or "{}", encoding="utf-8")
+    inputs = {
+        "frames": world.table("dataset", "test.drives.frames", frame_table(pool_drives(1))),
+        "request": world.folder("data_request", "wrong", tmp_path / "wrong"),
+    }
+    with pytest.raises(UsageProblem, match=words):
+        world.run("curate", "requested-frames", inputs)

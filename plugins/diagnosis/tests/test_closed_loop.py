@@ -1,0 +1,30 @@
+"""What a diagnosis asks for, curation finds: the loop closes on real artifacts."""
+
+from __future__ import annotations
+
+from drawn_frames import frame_table
+from mistaken_frames import evaluated_drives, event, event_table, pool_drives
+from stage_world import StageWorld, check_of, given
+
+
+def test_curation_finds_the_frames_that_a_diagnosis_asks_for(world: StageWorld) -> None:
+    evaluated = evaluated_drives()
+    missed = [event(row, "miss", "pedestrian", conditions={"size": "small"}) for row in evaluated if row["drive"] == "tokyo"]
+    diagnosis = world.run(
+        "diagnose",
+        "event-clusters",
+        {
+            "events": world.table("event_set", "test.kpis.events", event_table(missed)),
+            "frames": world.table("dataset", "test.training_set.validation", frame_table(evaluated)),
+        },
+        asset="diagnosis",
+        wanted=8,
+    )
+    pool = world.table("dataset", "test.drives.frames", frame_table([*evaluated, *pool_drives()]))
+    kept = world.table("dataset", "test.training_set.validation", frame_table(evaluated))
+    inputs = {"frames": pool, "request": given(diagnosis, "request"), "exclude": kept}
+    chosen = world.run("curate", "requested-frames", inputs, asset="next_frames", exclude_by="drive")
+    assert set(world.read(chosen, "chosen")["drive"].to_pylist()) == {"osaka", "kyoto"}
+    assert check_of(chosen, "request_met").message == "All 1 wants got the frames they asked for."
+    trace = world.record.trace(chosen.outputs["chosen"].ref)
+    assert "data_request" in {node["kind"] for node in trace["nodes"]}

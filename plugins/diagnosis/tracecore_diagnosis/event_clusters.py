@@ -1,0 +1,187 @@
+"""The stage `event-clusters`: what mistakes have in common, what that looks like, and what data would help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import tracecore as tc
+from tracecore.rig import Rig
+from tracecore_diagnosis.appearance import look_at
+from tracecore_diagnosis.bugs import Bug, read_bugs
+from tracecore_diagnosis.clusters import Cluster, Limits, clusters_of
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_of, join_events, mistakes_of
+from tracecore_diagnosis.page import Findings, page
+from tracecore_diagnosis.request import request_of
+from tracecore_diagnosis.scenes import labeled_objects, scenes_of
+from tracecore_diagnosis.sheets import Gallery, draw_sheet, examples_of, sheet_name
+from tracecore_diagnosis.telling import Chances
+from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.data_request import FILE
+from tracecore_schemas.tables import CLUSTERS
+
+__all__ = ["EventClusters"]
+
+_SCORE = 0.3
+_SEVERE = {"pedestrian": 2.0, "bicyclist": 2.0, "wrong_state": 2.0}
+
+
+class EventClusters(tc.Stage):
+    """Cluster mistakes by conditions and appearance, rank the clusters, show them, and ask for the data that would help."""
+
+    kind = tc.StageKind.DIAGNOSE
+    events = tc.Input("event_set", description="mistakes, as detection-kpis gives them")
+    frames = tc.Input("dataset", description="the frames that were evaluated, those without mistakes too")
+    labels = tc.Input("label_batch", optional=True, description="what is true of them: drawn on the sheets, counted in the request")
+    detections = tc.Input("dataset", optional=True, description="what was seen on them: drawn on the sheets")
+    mistakes = tc.Input("event_set", optional=True, description="further mistakes, as mistakes-per-hour gives them")
+    calibrations = tc.Input("dataset", optional=True, description="of the cameras: needed to draw paths")
+    clusters = tc.Output(
+        "event_set", checks=["events_complete", "scores_in_range"], description="every mistake with the name and rank of its cluster"
+    )
+    request = tc.Output("data_request", checks=["request_usable"], description="request.json, README.md and a sheet of pictures for each cluster")
+
+    class Params(tc.Params):
+        """What makes a cluster, and how much is asked for."""
+
+        most: int = tc.Field(8, ge=1, le=99, description="clusters that data is asked for and a sheet is drawn of, the worst first")
+        least: int = tc.Field(5, ge=2, description="fewest mistakes of a cluster")
+        share: float = tc.Field(0.02, ge=0, le=1, description="fewest mistakes of a cluster as a share of all: more mistakes, coarser clusters")
+        dimensions: tuple[str, ...] = tc.Field(
+            ("time_of_day", "region", "distance", "size"), description="conditions to cluster by; where mistakes are few, the last is let go first"
+        )
+        telling: float = tc.Field(
+            1.2, ge=1, description="how many times as often mistakes must happen under a condition of the frame to cluster by it; 1 for always"
+        )
+        appearance: float = tc.Field(
+            0.25, gt=0, le=1, description="least silhouette at which mistakes of the same conditions are cut in parts by how they look; 1 for never"
+        )
+        weights: dict[str, float] = tc.Field(_SEVERE, description="what a mistake weighs by class or type; 1 where not named")
+        examples: int = tc.Field(4, ge=1, le=24, description="mistakes shown on a sheet, and frames named as examples in the request")
+        wanted: int = tc.Field(24, ge=1, description="frames asked for by each want")
+        bugs: tuple[str, ...] = tc.Field((), description="refs of bug reports (bug/<id>), each a want of its own")
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Cluster, rank, draw, ask."""
+        bugs = read_bugs(params.bugs, context.lineage)
+        table = context.read(self.frames)
+        frames = frames_of(table)
+        events = join_events(context.read(self.events), context.read(self.mistakes))
+        mistakes = mistakes_of(events, frames)
+        looks = look_at(table, mistakes, context.progress)
+        least = max(params.least, round(params.share * len(mistakes)))
+        limits = Limits(least, params.dimensions, params.appearance, params.weights, params.telling)
+        chances = Chances(frames, labeled_objects(context.read(self.labels), frames))
+        clusters, left = clusters_of(mistakes, chances, looks, limits, context.seed)
+        context.write(self.clusters, _with_clusters(events, clusters))
+        asked, unasked = clusters[: params.most], clusters[params.most :]
+        examples = {cluster.id: examples_of(cluster, params.examples) for cluster in asked}
+        usable = [bug for bug in bugs if bug.frames]
+        request = request_of(asked, examples, usable, frames, params.wanted)
+        folder = context.path(self.request)
+        drawn = self._draw(context, asked, examples, table, frames)
+        (folder / FILE).write_bytes(jcs(request.model_dump(mode="json")))
+        (folder / "README.md").write_text(page(Findings(request, asked, unasked, drawn, len(mistakes), len(left))), encoding="utf-8", newline="\n")
+        context.describe(
+            self.clusters,
+            "tracecore_clusters",
+            {"clusters": [_said(cluster) for cluster in clusters], "events": len(mistakes), "unclustered": len(left), "least": least},
+        )
+        context.describe(
+            self.request,
+            "tracecore_data_request",
+            {
+                "wants": [
+                    {"cluster": want.cluster, "count": want.count, "conditions": _lists(want.conditions), "bugs": list(want.bugs)}
+                    for want in request.wants
+                ],
+                "unasked": len(unasked),
+            },
+        )
+        self._say(context, mistakes, bugs, frames, len(looks.rows))
+
+    def _draw(
+        self,
+        context: tc.Context,
+        clusters: Sequence[Cluster],
+        examples: Mapping[str, Sequence[Mistake]],
+        table: Any,
+        frames: Mapping[str, FrameFacts],
+    ) -> dict[str, int]:
+        """Draw the sheets; give how many examples each shows."""
+        shown = {mistake.frame_id for cluster in clusters for mistake in examples[cluster.id]} & frames.keys()
+        wanted = pc.field("frame_id").isin(pa.array(sorted(shown), type=pa.string()))
+        images = table.to_table(columns=["frame_id", "image"], filter=wanted)
+        gallery = Gallery(
+            dict(zip(images["frame_id"].to_pylist(), images["image"].to_pylist(), strict=True)),
+            frames,
+            scenes_of(shown, context.read(self.labels), context.read(self.detections), self._score(context)),
+            Rig.read(context.read(self.calibrations)),
+        )
+        folder = context.path(self.request)
+        drawn = {}
+        for done, cluster in enumerate(clusters, start=1):
+            (folder / "sheets").mkdir(exist_ok=True)
+            drawn[cluster.id] = draw_sheet(folder / sheet_name(cluster), cluster, examples[cluster.id], gallery)
+            context.progress(done, len(clusters), "sheets")
+        return drawn
+
+    def _score(self, context: tc.Context) -> float:
+        """Give the least score of a detection: the one that the events were found by, where they say it."""
+        artifact = context.artifact(self.events)
+        facet = artifact.facets.get("tracecore_events") if artifact else None
+        score = facet.get("score") if isinstance(facet, Mapping) else None
+        return float(score) if isinstance(score, int | float) else _SCORE
+
+    def _say(self, context: tc.Context, mistakes: Sequence[Mistake], bugs: Sequence[Bug], frames: Mapping[str, FrameFacts], looked_at: int) -> None:
+        if not mistakes:
+            context.log.info("There are no mistakes: nothing is asked for but what bug reports ask.")
+        strangers = sum(mistake.frame_id not in frames for mistake in mistakes)
+        if strangers:
+            why = f"{strangers} of {len(mistakes)} mistakes are on frames that the input 'frames' does not hold: their rate and looks are not known."
+            context.unknown("frames of mistakes", why)
+        if looked_at < len(mistakes) - strangers:
+            context.unknown(
+                "looks of mistakes", f"The images of {len(mistakes) - strangers - looked_at} mistakes can't be decoded.", port=self.clusters
+            )
+        for bug in bugs:
+            if not bug.frames:
+                context.unknown("frames of a bug", f"bug/{bug.id} names no frames, so nothing can be asked for by it.", port=self.request)
+
+
+def _with_clusters(events: pa.Table, clusters: Sequence[Cluster]) -> pa.Table:
+    own: list[Cluster | None] = [None] * len(events)
+    for cluster in clusters:
+        for member in cluster.members:
+            own[member.row] = cluster
+    columns = {
+        "cluster": [cluster and cluster.id for cluster in own],
+        "cluster_name": [cluster and cluster.name for cluster in own],
+        "cluster_rank": [cluster and cluster.rank for cluster in own],
+    }
+    added = [pa.array(values, type=CLUSTERS.field(name).type) for name, values in columns.items()]
+    return pa.Table.from_arrays([*events.columns, *added], schema=CLUSTERS)
+
+
+def _said(cluster: Cluster) -> JSON:
+    return {
+        "cluster": cluster.id,
+        "name": cluster.name,
+        "rank": cluster.rank,
+        "type": cluster.type,
+        "category": cluster.category,
+        "conditions": dict(cluster.conditions),
+        "events": len(cluster.members),
+        "frames": cluster.frames,
+        "of": cluster.of,
+        "rate": cluster.rate,
+        "lift": cluster.lift,
+        "score": cluster.score,
+    }
+
+
+def _lists(conditions: Mapping[str, Sequence[str]]) -> JSON:
+    return {name: list(values) for name, values in sorted(conditions.items())}

@@ -1,0 +1,21 @@
+"""What this plugin brings: the stage that clusters mistakes and the check of its data request."""
+
+from __future__ import annotations
+
+import tracecore as tc
+from tracecore_diagnosis.checks import RequestUsable
+from tracecore_diagnosis.event_clusters import EventClusters
+
+__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
+
+
+@tc.hookimpl
+def tracecore_register_stages() -> list[type[tc.Stage]]:
+    """Give the stage `event-clusters`."""
+    return [EventClusters]
+
+
+@tc.hookimpl
+def tracecore_register_checks() -> list[tc.Check]:
+    """Give the check `request_usable`."""
+    return [RequestUsable()]

@@ -1,0 +1,95 @@
+"""What is true and what was seen on the frames that are shown, from the label and detection tables."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+__all__ = ["Box", "Scene", "labeled_objects", "scenes_of"]
+
+_SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
+_TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "path", "value", "qa"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box on a frame, px."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    category: str
+    score: float | None = None
+
+
+@dataclass(slots=True)
+class Scene:
+    """Everything known of one frame: boxes and paths (flat x, y in m) that are true and that were seen, what its tags say."""
+
+    true: list[Box] = field(default_factory=list)
+    seen: list[Box] = field(default_factory=list)
+    true_path: Sequence[float] | None = None
+    seen_path: Sequence[float] | None = None
+    said: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: float) -> dict[str, Scene]:
+    """Read what is known of some frames.
+
+    Args:
+        frames: refs.
+        labels: the label table, or None.
+        detections: the table of what was seen, or None.
+        score: least confidence of a box that counts.
+    """
+    scenes = {id_: Scene() for id_ in sorted(frames)}
+    for row in _rows(labels, _TRUE_COLUMNS, frames, "label_id"):
+        _take(scenes[row["frame_id"]], row, true=True)
+    for row in _rows(detections, _SEEN_COLUMNS, frames, "number"):
+        if row["geometry"] != "box2d" or (row["score"] or 0) >= score:
+            _take(scenes[row["frame_id"]], row, true=False)
+    return scenes
+
+
+def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str], int] | None:
+    """Count the labeled boxes of frames by (frame ref, class); None without labels."""
+    if labels is None:
+        return None
+    found: Counter[tuple[str, str]] = Counter()
+    for row in _rows(labels, ["frame_id", "label_id", "revision", "geometry", "category", "qa"], frames, "label_id"):
+        if row["geometry"] == "box2d":
+            found[row["frame_id"], row["category"]] += 1
+    return dict(found)
+
+
+def _rows(table: Any, columns: Sequence[str], frames: Collection[str], last: str) -> list[Mapping[str, Any]]:
+    """Give the rows of some frames in a fixed order, of a label its last revision that was not rejected."""
+    if table is None:
+        return []
+    wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))
+    known = [name for name in columns if name in table.schema.names]
+    rows = table.to_table(columns=known, filter=wanted).to_pylist()
+    rows.sort(key=lambda row: (row["frame_id"], row[last], row.get("revision", 0)))
+    newest = {(row["frame_id"], row[last]): row for row in rows}
+    return [row for row in newest.values() if row.get("qa") != "rejected"]
+
+
+def _take(scene: Scene, row: Mapping[str, Any], *, true: bool) -> None:
+    match row["geometry"]:
+        case "box2d":
+            box = Box(row["x"], row["y"], row["width"], row["height"], row["category"], row.get("score"))
+            (scene.true if true else scene.seen).append(box)
+        case "path" if row.get("path"):
+            if true:
+                scene.true_path = row["path"]
+            else:
+                scene.seen_path = row["path"]
+        case "tag" if row.get("value"):
+            (scene.tags if true else scene.said)[row["category"]] = row["value"]

@@ -1,0 +1,90 @@
+"""Which conditions make a difference: those of the frame under which mistakes happen more often than elsewhere.
+
+Mistakes are counted against chances to make them. For what can be missed these are the labeled objects of its class, where there are labels: a street
+with more pedestrians has more missed ones and says nothing of the perception. For everything else each frame is one chance.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tracecore_diagnosis.mistakes import FRAME_DIMENSIONS, FrameFacts, Mistake
+
+__all__ = ["Chances", "lift_of", "telling_dimensions"]
+
+_CAN_BE_MISSED = frozenset({"miss", "wrong_class", "lost_track"})
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """Chances to make mistakes.
+
+    Attributes:
+        frames: the evaluated frames by ref.
+        objects: labeled objects of evaluated frames by (frame ref, class); None without labels.
+    """
+
+    frames: Mapping[str, FrameFacts]
+    objects: Mapping[tuple[str, str], int] | None = None
+
+    def counts_objects(self, type_: str) -> bool:
+        """Say whether mistakes of a type are counted against labeled objects."""
+        return self.objects is not None and type_ in _CAN_BE_MISSED
+
+    def among(self, type_: str, category: str, frames: Iterable[str]) -> int:
+        """Give the chances on some frames."""
+        if not self.counts_objects(type_):
+            return len(set(frames))
+        return self.labeled(category, frames)
+
+    def labeled(self, category: str, frames: Iterable[str]) -> int:
+        """Give how many labeled objects of a class some frames hold."""
+        return sum((self.objects or {}).get((id_, category), 0) for id_ in frames)
+
+
+def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: Mapping[str, str], chances: Chances) -> float:
+    """Give how many times as often mistakes happen under conditions of the frame as on all frames, by chance to make them; 1 where nothing tells.
+
+    Args:
+        mistakes: of one type and class.
+        type_: theirs.
+        category: theirs.
+        conditions: of the frame.
+        chances: to make them.
+    """
+    exposed = {id_ for id_, frame in chances.frames.items() if conditions.items() <= frame.conditions.items()}
+    all_chances, chances_here = chances.among(type_, category, chances.frames), chances.among(type_, category, exposed)
+    known = [mistake for mistake in mistakes if mistake.frame_id in chances.frames]
+    if not known or not chances_here or not all_chances:
+        return 1.0
+    here = sum(mistake.frame_id in exposed for mistake in known)
+    return (here / chances_here) / (len(known) / all_chances)
+
+
+def telling_dimensions(
+    mistakes: Sequence[Mistake], dimensions: Sequence[str], chances: Chances, *, least: int, telling: float
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Give, by type and class, the dimensions that mistakes are to be grouped by: a condition of the frame that makes no difference is let go.
+
+    Args:
+        mistakes: all.
+        dimensions: those asked for, in order.
+        chances: to make mistakes.
+        least: mistakes that a condition must have to be judged by.
+        telling: least lift of some value of a dimension for it to be kept.
+    """
+    kinds: dict[tuple[str, str], list[Mistake]] = {}
+    for mistake in mistakes:
+        kinds.setdefault((mistake.type, mistake.category), []).append(mistake)
+    found = {}
+    for (type_, category), own in kinds.items():
+        kept = []
+        for name in dimensions:
+            counts = Counter(mistake.conditions[name] for mistake in own if name in mistake.conditions)
+            values = [value for value, count in counts.items() if count >= least]
+            if name not in FRAME_DIMENSIONS or any(lift_of(own, type_, category, {name: value}, chances) >= telling for value in values):
+                kept.append(name)
+        found[type_, category] = tuple(kept)
+    return found

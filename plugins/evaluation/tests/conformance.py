@@ -1,0 +1,19 @@
+"""What the stages are tried on: a detector known by heart, on the built-in frames."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+from tracecore.testing import Sample
+
+__all__ = ["tracecore_samples"]
+
+_DETECTOR = Path(__file__).parents[3] / "tests" / "bright_box.py"
+
+
+def tracecore_samples(stage: str, folder: Path) -> Sample | None:
+    """Give what a stage is tried on; mistakes-per-hour takes the built-in detections."""
+    if stage != "detection-kpis":
+        return None
+    return Sample(params={"samples": 2}, inputs={"model": runpy.run_path(str(_DETECTOR))["write_detector"](folder / "model")})

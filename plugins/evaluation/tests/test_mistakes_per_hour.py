@@ -1,0 +1,197 @@
+"""The stage `mistakes-per-hour`, run by the real executor on what `detection-kpis` handed on or on detections written by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bright_box import THREE_HEADS, write_detector
+from drawn_frames import frame_table, label, label_table
+from stage_world import StageWorld, check_of, given
+from three_heads import cuboid, path, scene, tag
+
+from tracecore.errors import UsageProblem
+from tracecore.executor import Outcome
+from tracecore_schemas.rows import table_of
+from tracecore_schemas.tables import DETECTIONS
+
+FRAMES = 10
+HERE, NOWHERE = (48.0, 20.0, 24.0, 16.0), (4.0, 40.0, 12.0, 16.0)
+
+
+def drive(name: str, **other: Any) -> list[dict[str, Any]]:
+    return [scene(name, index, **other) for index in range(FRAMES)]
+
+
+def labeled(rows: list[dict[str, Any]], *, track: str | None = "one", distance: float | None = 10.0) -> list[dict[str, Any]]:
+    """Say of each frame that a car is where it is, that the way is straight, and that the light is red."""
+    found = []
+    for row in rows:
+        found += [label(row, 0, "car", HERE, track=track), path(row), tag(row, "red")]
+        found += [cuboid(row, track, distance)] if track is not None and distance is not None else []
+    return found
+
+
+def saw(row: dict[str, Any], *boxes: tuple[float, float, float, float], state: str = "red", left: float = 0.0) -> list[dict[str, Any]]:
+    """Give the detections of one frame: cars, the way, the light."""
+    where = {name: row[name] for name in ("drive", "sensor", "timestamp_ns", "frame_id")}
+    things: list[dict[str, Any]] = [
+        {"geometry": "box2d", "category": "car", "score": 0.9} | dict(zip(("x", "y", "width", "height"), box, strict=True)) for box in boxes
+    ]
+    things += [{"geometry": "path", "path": [5.0, left, 10.0, left, 20.0, left]}, {"geometry": "tag", "category": "light_state", "value": state}]
+    return [where | thing | {"number": number} for number, thing in enumerate(things)]
+
+
+def judge(world: StageWorld, rows: list[dict[str, Any]], labels: list[dict[str, Any]], detections: list[dict[str, Any]], **params: Any) -> Outcome:
+    inputs = {
+        "detections": world.table("dataset", "test.kpis.detections", table_of(DETECTIONS, detections)),
+        "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
+        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+    }
+    return world.run("evaluate", "mistakes-per-hour", inputs, asset="mistakes", **params)
+
+
+def values(outcome: Outcome) -> Any:
+    return outcome.outputs["report"].facets["tracecore_kpis"]["values"]
+
+
+def unknowns(outcome: Outcome) -> dict[str, str]:
+    return {unknown.what: unknown.why for unknown in outcome.outputs["report"].unknowns}
+
+
+def test_each_episode_is_one_mistake_per_hour_of_driving(world: StageWorld) -> None:
+    """In 0.9 s: a car unseen for frames 4 to 7, something on nothing for frames 2 to 4, a wrong light for 3 frames, a wrong way for 4."""
+    rows = drive("a", time_of_day="night")
+    detections = []
+    for index, row in enumerate(rows):
+        boxes = ([] if 4 <= index <= 7 else [HERE]) + ([NOWHERE] if 2 <= index <= 4 else [])
+        detections += saw(row, *boxes, state="green" if index in (1, 2, 3, 6) else "red", left=2.0 if index >= 6 else 0.0)
+    outcome = judge(world, rows, labeled(rows), detections)
+    found = values(outcome)
+    hour = 3600 / 0.9
+    assert found["mistakes_per_hour.total"] == pytest.approx(4 * hour)
+    for kind in ("lost_track", "false_track", "wrong_state", "off_path"):
+        assert found[f"mistakes_per_hour.{kind}"] == pytest.approx(hour), kind
+    assert found["mistakes_per_hour.car"] == pytest.approx(2 * hour)
+    assert found["mistakes_per_hour.total.night"] == pytest.approx(4 * hour)
+    # Followed on frames 1 to 3 and, by another track, 9: the first hit confirms nothing. On nothing on frames 3 and 4.
+    assert found["mota"] == pytest.approx(1 - (6 + 2 + 1) / 10)
+    assert found["idf1"] == pytest.approx(2 * 3 / (10 + 6))
+    assert outcome.outputs["report"].facets["tracecore_kpis"]["level"] == 2
+    assert outcome.outputs["events"].facets["tracecore_events"]["counts"] == {"false_track": 1, "lost_track": 1, "off_path": 1, "wrong_state": 1}
+
+
+def test_mistakes_are_events_on_the_frame_they_begin_on(world: StageWorld) -> None:
+    rows = drive("a")
+    detections = [row for index, each in enumerate(rows) for row in saw(each, *([] if index >= 5 else [HERE]))]
+    outcome = judge(world, rows, labeled(rows), detections)
+    (event,) = world.read(outcome, "events").to_pylist()
+    assert (event["type"], event["frame_id"], event["track"], event["distance"]) == ("lost_track", rows[5]["frame_id"], "one", 10.0)
+    assert (event["expected"], event["found"]) == ("car", "nothing for 5 frames")
+    assert dict(event["conditions"]) == {"size": "small", "distance": "0-15m"}
+    assert check_of(outcome, "events_complete").success
+    assert check_of(outcome, "kpis_finite").success
+
+
+def test_an_object_that_is_lost_twice_is_one_mistake_with_the_longer_time(world: StageWorld) -> None:
+    rows = drive("a")
+    detections = [row for index, each in enumerate(rows) for row in saw(each, *([HERE] if 3 <= index <= 5 else []))]
+    outcome = judge(world, rows, labeled(rows), detections)
+    (event,) = world.read(outcome, "events").to_pylist()
+    assert (event["frame_id"], event["found"]) == (rows[0]["frame_id"], "nothing for 4 frames"), "lost on frames 0 to 3, and 6 to 9"
+
+
+def test_what_is_out_of_range_need_not_be_seen(world: StageWorld) -> None:
+    rows = drive("a")
+    far = judge(world, rows, labeled(rows, distance=41.0), [row for each in rows for row in saw(each)])
+    assert values(far)["mistakes_per_hour.total"] == 0
+    low = judge(world, rows, labeled(rows, distance=None), [row for each in rows for row in saw(each)])
+    assert values(low)["mistakes_per_hour.total"] == 0
+    assert unknowns(low)["distance"] == "Of 10 of 10 objects nobody said how far away they are; their height decided."
+    high = judge(world, rows, labeled(rows, distance=None), [row for each in rows for row in saw(each)], height=16)
+    assert values(high)["mistakes_per_hour.lost_track"] == pytest.approx(3600 / 0.9)
+
+
+def test_labels_without_tracks_are_tracked_here_and_that_is_said(world: StageWorld) -> None:
+    rows = drive("a")
+    outcome = judge(world, rows, labeled(rows, track=None), [row for each in rows for row in saw(each)], height=10)
+    assert values(outcome)["mistakes_per_hour.lost_track"] == pytest.approx(3600 / 0.9)
+    said = unknowns(outcome)["tracks of labels"]
+    assert said == "Labels of the drives a say nothing of tracks; their boxes were tracked here, so an object may count twice."
+
+
+def test_a_box_without_a_track_among_others_counts_on_its_frame_alone(world: StageWorld) -> None:
+    rows = drive("a")
+    ghost = label(rows[4], 7, "car", NOWHERE, track=None)
+    outcome = judge(world, rows, [*labeled(rows), ghost], [row for each in rows for row in saw(each, HERE)], height=10)
+    assert values(outcome)["mistakes_per_hour.total"] == 0
+    assert values(outcome)["mota"] == pytest.approx(1 - 2 / 11), "the car before it is confirmed, and the other box"
+    assert unknowns(outcome)["tracks of some labels"] == "1 boxes say nothing of their track; each counts on its frame alone."
+
+
+def test_a_drive_without_a_clock_has_mistakes_but_no_rate(world: StageWorld) -> None:
+    rows = [scene("a", index, timestamp_ns=index, clock="index") for index in range(FRAMES)]
+    outcome = judge(world, rows, labeled(rows), [row for each in rows for row in saw(each)])
+    assert not [name for name in values(outcome) if name.startswith("mistakes_per_hour")]
+    assert values(outcome)["mota"] == 0.0
+    assert unknowns(outcome)["mistakes per hour"] == "The drives a have no clock, so their mistakes are counted but are in no rate."
+    report = json.loads((world.read(outcome, "report") / "report.json").read_text())
+    assert report["counts"]["lost_track"] == 1
+    assert report["headline"] == ["mota", "idf1"]
+
+
+def test_a_clock_that_is_not_measured_is_stated(world: StageWorld) -> None:
+    rows = drive("a")
+    outcome = judge(world, rows, labeled(rows), [row for each in rows for row in saw(each, HERE)])
+    assert unknowns(outcome)["driving time"] == "It is taken from clocks that are not measured (synthetic)."
+
+
+def test_three_drives_give_intervals_and_their_timeline(world: StageWorld) -> None:
+    rows = [row for name in "abc" for row in drive(name, clock="measured")]
+    detections = [row for each in rows for row in saw(each, *([HERE] if each["drive"] != "b" else []))]
+    outcome = judge(world, rows, labeled(rows), detections)
+    facet = outcome.outputs["report"].facets["tracecore_kpis"]
+    assert facet["values"]["mistakes_per_hour.total"] == pytest.approx(3600 / 2.7)
+    assert facet["intervals"]["mistakes_per_hour.total"] == [0.0, pytest.approx(3600 / 0.9)]
+    assert facet["baseline"]["mistakes_per_hour.lost_track"] == pytest.approx(3 * 3600 / 2.7), "who sees nothing loses every car"
+    assert facet["lower_is_better"] == ["mistakes_per_hour"]
+    folder = world.read(outcome, "report")
+    assert {each.name for each in folder.iterdir()} == {"report.json", "report.md", "timeline.png"}
+    page = (folder / "report.md").read_text()
+    assert "| lost_track | 1 | 1333.3 | 0.0 to 4000.0 | 4000.0 |" in page
+    assert "30 frames of 3 drives, 2.7 s of driving" in page
+    assert check_of(outcome, "kpis_above_baseline").success
+
+
+def test_the_order_of_rows_changes_nothing(world: StageWorld) -> None:
+    rows = [row for name in "abc" for row in drive(name)]
+    labels = labeled(rows)
+    detections = [row for index, each in enumerate(rows) for row in saw(each, *([HERE] if index % 7 < 4 else [NOWHERE]))]
+    one, other = judge(world, rows, labels, detections), judge(world, rows[::-1], labels[::-1], detections[::-1], draws=200, distance=40.5)
+    assert not other.reused
+    for port in ("report", "events"):
+        assert other.outputs[port].digest == one.outputs[port].digest
+
+
+def test_detections_of_other_frames_are_refused(world: StageWorld) -> None:
+    rows, others = drive("a"), drive("b")
+    with pytest.raises(UsageProblem, match=r"The detections are of none of the 10 frames\. Wire 'detections' and 'frames' to the same frames\."):
+        judge(world, rows, labeled(rows), [row for each in others for row in saw(each, HERE)])
+    with pytest.raises(UsageProblem, match="The detections are empty"):
+        judge(world, rows, labeled(rows), [])
+
+
+def test_what_detection_kpis_hands_on_is_judged_with_all_its_classes(world: StageWorld, tmp_path: Path) -> None:
+    rows = drive("a", light="red")
+    labels = [*labeled(rows), *(label(row, 5, "pedestrian", NOWHERE, track="two") for row in rows)]
+    frames = world.table("dataset", "test.set.validation", frame_table(rows))
+    batch = world.table("label_batch", "test.labels", label_table(labels))
+    model = world.folder("model", "test.onnx", write_detector(tmp_path / "model", **THREE_HEADS))
+    seen = world.run("evaluate", "detection-kpis", {"model": model, "frames": frames, "labels": batch}, asset="kpis")
+    inputs = {"detections": given(seen, "detections"), "frames": frames, "labels": batch}
+    found = values(world.run("evaluate", "mistakes-per-hour", inputs, asset="mistakes", height=16))
+    assert found["mistakes_per_hour.car"] == 0
+    assert found["mistakes_per_hour.pedestrian"] == pytest.approx(3600 / 0.9), "the model knows pedestrians and sees none"
+    assert found["mistakes_per_hour.wrong_state"] == 0

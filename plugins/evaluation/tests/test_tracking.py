@@ -1,0 +1,134 @@
+"""The tracker, and how well it follows, against cases worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tracecore_evaluation.driving import driven, stretches, tracks_of
+from tracecore_evaluation.episodes import runs
+from tracecore_evaluation.scene import Frame, Seen, Truth
+from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
+from tracecore_evaluation.tracking import Moment, followed
+
+SETTINGS = TrackerSettings(score=0.3, iou=0.3, buffer=0.0, hits=2, max_age=2)
+NS = 1_000_000_000
+
+
+def seen(*boxes: tuple[float, float, float, float], classes: Sequence[int] | None = None, score: float = 0.9) -> Seen:
+    count = len(boxes)
+    return Seen(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.full(count, score), np.array(classes or [0] * count, dtype=np.int64))
+
+
+def truth(*boxes: tuple[float, float, float, float], crowd: Sequence[bool] = ()) -> Truth:
+    array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    ids = tuple(f"label-{row}" for row in range(len(boxes)))
+    return Truth(array, np.zeros(len(boxes), dtype=np.int64), array[:, 2] * array[:, 3], np.array(crowd or [False] * len(boxes), dtype=bool), ids)
+
+
+def tracked(**boxes: tuple[float, float, float, float]) -> Tracked:
+    """Give tracks by number (`t3=box`)."""
+    numbers = tuple(int(name[1:]) for name in boxes)
+    array = np.array(list(boxes.values()), dtype=np.float64).reshape(-1, 4)
+    return Tracked(numbers, tuple(range(len(numbers))), array, np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers)))
+
+
+def moment(true: Truth, names: Sequence[str], found: Tracked) -> Moment:
+    return Moment(true, tuple(names), ~true.crowd, found)
+
+
+HERE, THERE, NOWHERE = (0.0, 0.0, 10.0, 10.0), (50.0, 0.0, 10.0, 10.0), (200.0, 200.0, 10.0, 10.0)
+
+
+def test_an_object_that_moves_evenly_keeps_its_track_through_a_gap() -> None:
+    tracker = Tracker(SETTINGS)
+    numbers = [tracker.step(seen((4.0 * n, 0, 10, 10)) if n not in (5, 6) else seen(), 0.1).numbers for n in range(10)]
+    assert numbers == [(), (0,), (0,), (0,), (0,), (), (), (0,), (0,), (0,)]
+
+
+def test_a_track_is_confirmed_by_hits_and_ends_by_age() -> None:
+    tracker = Tracker(SETTINGS)
+    given = [seen(HERE), seen(HERE), seen(), seen(), seen(), seen(HERE), seen(HERE)]
+    assert [tracker.step(each, 0.1).numbers for each in given] == [(), (0,), (), (), (), (), (1,)]
+
+
+def test_boxes_are_widened_to_find_what_moved_by_more_than_its_size() -> None:
+    steps = [seen((n * 12.0, 0, 10, 10)) for n in range(3)]
+    strict, wide = Tracker(SETTINGS), Tracker(TrackerSettings(score=0.3, iou=0.2, buffer=0.5, hits=2, max_age=2))
+    assert [strict.step(each, 0.5).numbers for each in steps] == [(), (), ()]
+    assert [wide.step(each, 0.5).numbers for each in steps] == [(), (0,), (0,)]
+
+
+def test_classes_are_never_mixed_and_low_scores_never_tracked() -> None:
+    tracker = Tracker(SETTINGS)
+    tracker.step(seen(HERE, classes=[0]), 0.1)
+    assert tracker.step(seen(HERE, classes=[1]), 0.1).numbers == ()
+    assert tracker.step(seen(HERE, classes=[1], score=0.2), 0.1).numbers == ()
+
+
+def test_mota_and_idf1_are_what_a_hand_computes() -> None:
+    """Two objects over three frames: one is followed by track 1, then 1, then 2; the other is missed once; one box is on nothing."""
+    both = truth(HERE, THERE)
+    moments = [
+        moment(both, "ab", tracked(t1=HERE, t7=THERE)),
+        moment(both, "ab", tracked(t1=HERE, t9=NOWHERE)),
+        moment(both, "ab", tracked(t2=HERE, t7=THERE)),
+    ]
+    found = followed(moments, 0.5)
+    assert (found.objects, found.boxes, found.misses, found.false_boxes, found.switches) == (6, 6, 1, 1, 1)
+    assert found.identical == 4, "a with 1 twice, b with 7 twice"
+    assert found.nothing == {9: [1]}
+    assert [each.tolist() for each in found.seen] == [[True, True], [True, False], [True, True]]
+    # MOTA 1 - 3/6, IDF1 2*4/12: the same figures come from motmetrics 1.4 (MIT)
+
+
+def test_who_was_followed_stays_followed_while_it_overlaps_enough() -> None:
+    """Another track fits better on the second frame; the first still overlaps by 0.6, so there is no switch."""
+    one = truth(HERE)
+    near, exact = (0.0, 0.0, 6.0, 10.0), HERE
+    found = followed([moment(one, "a", tracked(t1=exact)), moment(one, "a", tracked(t1=near, t2=exact))], 0.5)
+    assert (found.switches, found.false_boxes) == (0, 1)
+    assert found.nothing == {}, "a track beside an object is imprecise, not on nothing"
+
+
+def test_what_does_not_count_is_neither_missed_nor_false() -> None:
+    far = Moment(truth(HERE, THERE), ("a", "b"), np.array([False, False]), tracked(t1=HERE))
+    found = followed([far], 0.5)
+    assert (found.objects, found.boxes, found.misses, found.false_boxes) == (0, 0, 0, 0)
+    crowd = moment(truth((0.0, 0.0, 100.0, 100.0), crowd=[True]), "a", tracked(t1=HERE))
+    found = followed([crowd], 0.5)
+    assert (found.objects, found.misses, found.false_boxes, found.nothing) == (0, 0, 0, {})
+
+
+def a_frame(drive: str, seconds: float, clock: str = "measured", sensor: str = "s", **slices: str) -> Frame:
+    stamp = int(seconds) if clock == "index" else int(seconds * NS)
+    return Frame(f"frame/{drive}/{sensor}/{stamp}", drive, sensor, stamp, 96, 64, slices, {}, clock)
+
+
+def test_driving_time_leaves_out_breaks_and_drives_without_a_clock() -> None:
+    frames = [a_frame("a", second) for second in (0, 0.5, 1.0, 9.0, 9.5)] + [a_frame("b", n, "index") for n in range(4)]
+    assert driven(frames, {}).drives == {"a": pytest.approx(1.5)}
+    assert [len(stretch) for stretch in stretches(frames)] == [3, 2, 4]
+
+
+def test_two_cameras_of_one_drive_drive_once_and_time_belongs_to_slices() -> None:
+    frames = [a_frame("a", second / 10, sensor=sensor, time="day" if second < 5 else "night") for second in range(11) for sensor in ("l", "r")]
+    by_day = [frame for frame in frames if frame.slices["time"] == "day"]
+    time = driven(frames, {"day": by_day})
+    assert time.drives == {"a": pytest.approx(1.0)}
+    assert time.slices == {"day": {"a": pytest.approx(0.5)}}
+
+
+def test_labels_without_tracks_are_tracked_from_their_boxes_alone() -> None:
+    stretch = [a_frame("a", second / 10) for second in range(3)]
+    boxes = {frame.id: truth((2.0 * place, 0, 10, 10), THERE) for place, frame in enumerate(stretch)}
+    found = tracks_of(stretch, boxes, SETTINGS)
+    assert [found[frame.id] for frame in stretch] == [("0-0", "0-1")] * 3
+
+
+def test_an_episode_is_some_frames_in_a_row_and_what_is_not_known_breaks_it() -> None:
+    assert list(runs([True, True, False, True, True, True], 2)) == [(0, 1), (3, 5)]
+    assert list(runs([True, None, True], 2)) == []
+    assert list(runs([True], 1)) == [(0, 0)]

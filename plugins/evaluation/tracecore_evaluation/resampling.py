@@ -1,0 +1,120 @@
+"""The headline KPIs of level 1 for drives counted as often as wanted: what their confidence intervals are drawn from.
+
+Matching is by frame and does not change with how often a drive counts, so it is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detector import Answers
+from tracecore_evaluation.intervals import Measure, Weights
+from tracecore_evaluation.judge import Judged
+from tracecore_evaluation.kpis import Thresholds
+from tracecore_evaluation.matching import match
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.path_kpis import path_errors
+from tracecore_evaluation.scene import Frame
+from tracecore_evaluation.truth import Labels
+
+__all__ = ["level_1"]
+
+_RECALLS = np.linspace(0, 1, 101)
+_BEST = 100  # detections of a class and frame that count for AP, as COCO has it
+_OVERLAP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """The detections of one class over all frames, best first: score, whether it hits, and its drive; and the objects of each drive."""
+
+    scores: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    drives: NDArray[np.int64]
+    objects: NDArray[np.int64]
+
+    def ap50(self, weights: Weights) -> float | None:
+        """Average precision over 101 recalls (COCO's), each drive counted as often as its weight."""
+        objects = int(weights @ self.objects)
+        if not objects:
+            return None
+        counted = weights[self.drives]
+        true, all_ = np.cumsum(counted * self.hits), np.cumsum(counted)
+        precision = np.divide(true, all_, out=np.zeros(len(all_)), where=all_ > 0)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        places = np.searchsorted(true / objects, _RECALLS, side="left")
+        return float(np.append(envelope, 0.0)[places].mean())
+
+    def shares(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
+        """Precision and recall at a score."""
+        counted = weights[self.drives] * (self.scores >= score)
+        hits, given, objects = int(counted @ self.hits), int(counted.sum()), int(weights @ self.objects)
+        return (hits / given if given else None), (hits / objects if objects else None)
+
+
+def level_1(
+    frames: Sequence[Frame], labels: Labels, answers: Answers, judged: Judged, config: ModelConfig, thresholds: Thresholds, within: float
+) -> Measure:
+    """Give the measure: from weights of drives (by name, ascending) to the headline KPIs.
+
+    Args:
+        frames: the evaluated frames.
+        labels: what is true.
+        answers: what the model says.
+        judged: what judging it found.
+        config: its heads.
+        thresholds: of precision and recall.
+        within: limit of `path_within`, m.
+    """
+    place = {name: number for number, name in enumerate(sorted({frame.drive for frame in frames}))}
+    boxes = [frame for frame in frames if frame.id in labels.truth]
+    classes = {name: _class(boxes, labels, answers, place, class_, thresholds) for class_, name in enumerate(config.classes)}
+    at_overlap = classes if thresholds.iou == _OVERLAP else None
+    fifty = Thresholds(thresholds.score, _OVERLAP)
+    for_ap = at_overlap or {name: _class(boxes, labels, answers, place, class_, fifty) for class_, name in enumerate(config.classes)}
+    drive_of = {frame.id: place[frame.drive] for frame in frames}
+    paths = sorted(judged.path.errors)
+    errors = [judged.path.errors[id_] for id_ in paths]
+    right = {id_: int(np.argmax(answers.lights[id_])) == state for id_, state in sorted(labels.lights.items()) if id_ in answers.lights}
+
+    def measure(weights: Weights) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for name, of_class in classes.items():
+            found[f"ap50.{name}"] = for_ap[name].ap50(weights)
+            found[f"precision.{name}"], found[f"recall.{name}"] = of_class.shares(weights, thresholds.score)
+        known = [value for name in classes if (value := found[f"ap50.{name}"]) is not None]
+        if classes:
+            found["map50"] = float(np.mean(known)) if known else None
+        if paths:
+            times = weights[[drive_of[id_] for id_ in paths]]
+            found.update(path_errors(np.repeat(np.stack(errors), times, axis=0).ravel(), within))
+        if right:
+            times = weights[[drive_of[id_] for id_ in right]]
+            found["light.accuracy"] = float(times @ np.array(list(right.values())) / times.sum()) if times.sum() else None
+        return found
+
+    return measure
+
+
+def _class(frames: Sequence[Frame], labels: Labels, answers: Answers, place: Mapping[str, int], class_: int, thresholds: Thresholds) -> _Class:
+    scores: list[NDArray[np.float64]] = []
+    hits: list[NDArray[np.bool_]] = []
+    drives: list[NDArray[np.int64]] = []
+    objects = np.zeros(len(place), dtype=np.int64)
+    for frame in frames:
+        truth, seen = labels.truth[frame.id], answers.seen[frame.id]
+        seen = seen.of(seen.classes == class_).first(_BEST)
+        hit = match(seen, truth, thresholds.iou).hit
+        counted = hit != -2  # what lies on a crowd is neither right nor wrong
+        scores.append(seen.scores[counted])
+        hits.append(hit[counted] >= 0)
+        drives.append(np.full(int(counted.sum()), place[frame.drive], dtype=np.int64))
+        objects[place[frame.drive]] += int(((truth.classes == class_) & ~truth.crowd).sum())
+    if not frames:
+        return _Class(np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64), objects)
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return _Class(np.concatenate(scores)[order], np.concatenate(hits)[order], np.concatenate(drives)[order], objects)

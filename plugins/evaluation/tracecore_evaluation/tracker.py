@@ -1,0 +1,140 @@
+"""A simple tracker: boxes of single frames become tracks of objects over time, as a perception API hands them on.
+
+Source: SORT (Bewley et al., Simple Online and Realtime Tracking, ICIP 2016, arXiv:1602.00763): boxes are predicted by constant velocity, assigned to
+new detections of the same class by greatest overlap (Hungarian method), confirmed after some hits and dropped after some frames without one. In place
+of SORT's Kalman filter each side of the box has an alpha-beta filter (Kalata 1984): two constants instead of covariances. Boxes are widened before
+they are compared, as in BIoU (Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances?, WACV 2023, arXiv:2211.14317): at a
+few frames a second what is near does not overlap itself from one frame to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.scene import Seen, iou_matrix
+
+__all__ = ["Tracked", "Tracker", "TrackerSettings", "assign"]
+
+_ALPHA, _BETA = 0.8, 0.4  # how much of what a box is off its prediction goes into its place and into its velocity
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSettings:
+    """How tracks begin and end.
+
+    Attributes:
+        score: least score of a detection.
+        iou: least overlap of a detection with a track's predicted box, both widened.
+        buffer: by how much boxes are widened on each side, of their width and height.
+        hits: detections that confirm a track; unconfirmed ones are not handed on.
+        max_age: frames without a detection after which a track ends.
+    """
+
+    score: float
+    iou: float
+    buffer: float
+    hits: int
+    max_age: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """The confirmed tracks that were detected on one frame: numbers, rows of their detections, boxes [n, 4] in px, classes, scores."""
+
+    numbers: tuple[int, ...]
+    rows: tuple[int, ...]
+    boxes: Floats
+    classes: NDArray[np.int64]
+    scores: Floats
+
+
+@dataclass(slots=True)
+class _Track:
+    number: int
+    class_: int
+    box: Floats
+    velocity: Floats  # px per second, of x, y, width, height
+    hits: int = 1
+    age: int = 0  # frames since it was last detected
+    score: float = 0.0
+    row: int = 0  # of its detection among the frame's
+
+    def predict(self, seconds: float) -> None:
+        self.box = self.box + self.velocity * seconds
+        self.box[2:] = np.maximum(self.box[2:], 1.0)
+        self.age += 1
+
+    def update(self, seen: Seen, row: int, seconds: float) -> None:
+        off = seen.boxes[row] - self.box
+        self.box = self.box + _ALPHA * off
+        if seconds > 0:
+            self.velocity = self.velocity + _BETA * off / seconds
+        self.hits, self.age, self.score, self.row = self.hits + 1, 0, float(seen.scores[row]), row
+
+
+class Tracker:
+    """Tracks the objects of one camera, frame by frame.
+
+    Args:
+        settings: how tracks begin and end.
+    """
+
+    def __init__(self, settings: TrackerSettings) -> None:
+        self._settings = settings
+        self._tracks: list[_Track] = []
+        self._begun = 0
+
+    def step(self, seen: Seen, seconds: float) -> Tracked:
+        """Take the detections of the next frame.
+
+        Args:
+            seen: what was detected.
+            seconds: since the frame before.
+        """
+        seen = seen.above(self._settings.score)
+        for track in self._tracks:
+            track.predict(seconds)
+        boxes = np.array([track.box for track in self._tracks], dtype=np.float64).reshape(-1, 4)
+        classes = np.array([track.class_ for track in self._tracks], dtype=np.int64)
+        overlaps = iou_matrix(self._widened(boxes), self._widened(seen.boxes))
+        taken = assign(overlaps, (classes[:, None] == seen.classes[None]) & (overlaps >= self._settings.iou))
+        for row, column in taken:
+            self._tracks[row].update(seen, column, seconds)
+        free = sorted(set(range(len(seen.scores))) - {column for _, column in taken})
+        for column in free:
+            class_, score = int(seen.classes[column]), float(seen.scores[column])
+            self._tracks.append(_Track(self._begun, class_, seen.boxes[column].copy(), np.zeros(4), score=score, row=column))
+            self._begun += 1
+        self._tracks = [track for track in self._tracks if track.age <= self._settings.max_age]
+        shown = [track for track in self._tracks if track.age == 0 and track.hits >= self._settings.hits]
+        return Tracked(
+            tuple(track.number for track in shown),
+            tuple(track.row for track in shown),
+            np.array([track.box for track in shown], dtype=np.float64).reshape(-1, 4),
+            np.array([track.class_ for track in shown], dtype=np.int64),
+            np.array([track.score for track in shown], dtype=np.float64),
+        )
+
+    def _widened(self, boxes: Floats) -> Floats:
+        by = self._settings.buffer
+        return np.concatenate([boxes[:, :2] - by * boxes[:, 2:], (1 + 2 * by) * boxes[:, 2:]], axis=1)
+
+
+def assign(overlaps: Floats, allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Pair rows with columns so that there are as many pairs as can be, and of those the sum of overlaps is greatest (Hungarian method).
+
+    Args:
+        overlaps: [rows, columns].
+        allowed: which pairs may be.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    # A pair is worth more than all overlaps together can be.
+    worth: Floats = np.where(allowed, overlaps + 1 + min(overlaps.shape), 0.0)
+    rows, columns = linear_sum_assignment(worth, maximize=True)
+    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True) if allowed[row, column]]

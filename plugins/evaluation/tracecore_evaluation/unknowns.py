@@ -1,0 +1,88 @@
+"""What a report of level 1 could not say, and why: listed, never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracecore_evaluation.intervals import LEAST_DRIVES
+from tracecore_evaluation.judge import Judged
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.scene import Frame
+from tracecore_evaluation.slices import Slicing
+from tracecore_evaluation.truth import Labels
+
+__all__ = ["few_drives", "level_1_unknowns", "unsliced"]
+
+Unknowns = Iterator[tuple[str, str]]
+
+
+def level_1_unknowns(
+    known: int, frames: Sequence[Frame], labels: Labels, judged: Judged, config: ModelConfig, slicing: Slicing, score: float
+) -> Unknowns:
+    """Give (what, why) of all that is not known.
+
+    Args:
+        known: frames that were to be evaluated.
+        frames: those that are labeled.
+        labels: what is true of them.
+        judged: what judging found.
+        config: the model's heads.
+        slicing: how frames and objects are sliced.
+        score: least of a detection.
+    """
+    if len(frames) < known:
+        yield "unlabeled frames", f"{known - len(frames)} of {known} frames have no labels and were not evaluated on."
+    yield from _heads(frames, labels, config)
+    yield from _obstacles(labels, judged, config, score)
+    yield from _light(labels, judged, config)
+    if not labels.frames_elsewhere:
+        yield "baseline", "The labels speak of no frame but the evaluated ones, so there is no mean box and no usual state to compare with."
+    objects = [truth.distance(row) for truth in labels.truth.values() for row in range(len(truth.ids))]
+    unmeasured = objects.count(None)
+    if slicing.bounds and unmeasured:
+        yield "slices by distance", f"Of {unmeasured} of {len(objects)} objects no cuboid says how far away they are."
+    yield from unsliced(frames, slicing.frames)
+    yield from few_drives({frame.drive for frame in frames})
+
+
+def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
+    """Say of how many frames nobody said what they are sliced by."""
+    for dimension in dimensions:
+        missing = sum(dimension not in frame.slices for frame in frames)
+        if missing:
+            yield f"slices by {dimension}", f"Of {missing} of {len(frames)} frames nobody said the {dimension.replace('_', ' ')}."
+
+
+def few_drives(drives: set[str]) -> Unknowns:
+    """Say why there are no confidence intervals, where there are none."""
+    if len(drives) < LEAST_DRIVES:
+        yield "confidence interval", f"The frames are of fewer than {LEAST_DRIVES} drives ({', '.join(sorted(drives))}); intervals are made by drive."
+
+
+def _heads(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Unknowns:
+    for head in config.unjudged:
+        yield f"KPIs of the head {head}", f"The model has a head '{head}', which this evaluation does not judge; it judges obstacles, path and light."
+    labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
+    for head in config.heads:
+        missing = len(frames) - len(labeled[head])
+        if missing:
+            yield f"{head} of some frames", f"{missing} of {len(frames)} frames have no label for the head '{head}'."
+
+
+def _obstacles(labels: Labels, judged: Judged, config: ModelConfig, score: float) -> Unknowns:
+    for name in config.classes:
+        count = judged.obstacles.counts[name]
+        if not count.hits + count.misses:
+            yield f"KPIs of {name}", f"No evaluated frame holds a {name}, so there is nothing to find."
+        elif judged.obstacles.values[f"precision.{name}"] is None:
+            yield f"precision.{name}", f"The detector gives no {name} of score {score:g} or more."
+    for name, boxes in labels.foreign.items() if config.classes else ():
+        yield f"KPIs of {name}", f"The model has no class '{name}'; {boxes} of its boxes on the evaluated frames were left out."
+
+
+def _light(labels: Labels, judged: Judged, config: ModelConfig) -> Unknowns:
+    for row, state in enumerate(config.states):
+        if labels.lights and not judged.light.confusion[row].sum():
+            yield f"KPIs of light {state}", f"On no evaluated frame the light is {state}, so there is nothing to find."
+    for state, count in labels.foreign_states.items():
+        yield f"KPIs of light {state}", f"The model has no state '{state}'; {count} frames of it were left out."

@@ -1,0 +1,1 @@
+"""Evidence in others' formats: exporters, an importer, a journal and a gate."""

@@ -1,0 +1,49 @@
+"""The gate `no-unknowns`: nothing may be unknown but what the program says may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+import tracecore as tc
+
+__all__ = ["NoUnknowns"]
+
+_SHOWN = 3
+
+
+class NoUnknowns(tc.Gate):
+    """Hold a release back while facts are unknown, but for those that the program excepts by name.
+
+    In a program: `{gate: no-unknowns, except: [labeler, "not *"]}`; a name is what the unknown is called, `*` and `?` as in file names. The core's
+    own `{unknowns: none}` knows no exceptions.
+    """
+
+    name = "no-unknowns"
+    description = "No fact is unknown but those that the program excepts by name."
+
+    def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
+        """Count what is unknown beyond the exceptions.
+
+        Raises:
+            UsageProblem: the gate has another key than `except`, or its value is no list of names.
+        """
+        excepted = _excepted(requirement)
+        counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
+        left_out = len(evidence.unknowns) - len(counted)
+        words = ", ".join(f"{unknown.what} ({ref})" for ref, unknown in counted[:_SHOWN])
+        more = f" and {len(counted) - _SHOWN} more" if len(counted) > _SHOWN else ""
+        besides = f"; {left_out} excepted" if left_out else ""
+        message = f"unknown: {words}{more}{besides}" if counted else f"nothing is unknown{besides}"
+        return tc.GateResult(passed=not counted, measured=len(counted), required={"most": 0, "except": list(excepted)}, message=message)
+
+
+def _excepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
+    other = sorted(set(requirement) - {"except"})
+    if other:
+        raise tc.UsageProblem(f"The gate 'no-unknowns' has no key '{other[0]}': it has 'except', a list of names.")
+    names = requirement.get("except", [])
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise tc.UsageProblem(f"The gate 'no-unknowns' expects a list of names as 'except', found {names!r}.")
+    return tuple(names)

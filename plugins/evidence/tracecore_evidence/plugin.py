@@ -1,0 +1,37 @@
+"""What this plugin brings: evidence in others' formats, a journal of what happens, and the gate `no-unknowns`."""
+
+from __future__ import annotations
+
+import tracecore as tc
+from tracecore_evidence.cyclonedx import CycloneDx
+from tracecore_evidence.dvc import Dvc
+from tracecore_evidence.journal import tracecore_build_sealed, tracecore_run_finished, tracecore_run_started
+from tracecore_evidence.no_unknowns import NoUnknowns
+from tracecore_evidence.prov import Prov
+
+__all__ = [
+    "tracecore_build_sealed",
+    "tracecore_register_exporters",
+    "tracecore_register_gates",
+    "tracecore_register_importers",
+    "tracecore_run_finished",
+    "tracecore_run_started",
+]
+
+
+@tc.hookimpl
+def tracecore_register_exporters() -> list[tc.Exporter]:
+    """Give the export formats `cyclonedx` and `prov`."""
+    return [CycloneDx(), Prov()]
+
+
+@tc.hookimpl
+def tracecore_register_importers() -> list[tc.Importer]:
+    """Give the import format `dvc`."""
+    return [Dvc()]
+
+
+@tc.hookimpl
+def tracecore_register_gates() -> list[tc.Gate]:
+    """Give the gate `no-unknowns`."""
+    return [NoUnknowns()]

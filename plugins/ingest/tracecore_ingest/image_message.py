@@ -1,0 +1,89 @@
+"""Camera images in messages: encoded ones as they are, raw pixels without loss as PNG."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from mcap import records as layout
+from PIL import Image
+
+from tracecore_ingest.damage import Damaged
+from tracecore_ingest.fields import bytes_of, field, text_of, whole_of
+from tracecore_ingest.messages import Dialect, dialect_of, object_reader, type_of
+
+__all__ = ["PIXELS", "RecordedImage", "image_reader"]
+
+PIXELS = {"rgb8": ("RGB", 3), "bgr8": ("BGR", 3), "mono8": ("L", 1), "8UC1": ("L", 1), "8UC3": ("BGR", 3)}
+"""Raw pixel formats that are read: order of the channels, and how many."""
+
+_ENCODED = re.compile(r"\b(jpeg|jpg|png|webp)\b", re.IGNORECASE)
+_COMPRESSION = 1  # zlib's fastest: lossless all the same, and a camera's noise hardly shrinks further
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedImage:
+    """One image as a message holds it.
+
+    Attributes:
+        frame: name of the camera's coordinate frame.
+        format: `jpeg`, `png`, `webp`; of raw pixels `png`, which they are written as; else what the message says.
+        data: the encoded image.
+        raw: the pixel format where the message held raw pixels; empty where it held an encoded image.
+    """
+
+    frame: str
+    format: str
+    data: bytes
+    raw: str = ""
+
+
+def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedImage]:
+    """Give what reads the images of a channel.
+
+    Raises:
+        Damaged: the recorded schema can't be used.
+    """
+    read = object_reader(channel, schema)
+    kind = type_of(schema)
+    ros = dialect_of(channel, schema) is Dialect.ROS
+    encoded = kind.endswith("CompressedImage")
+
+    def read_image(data: bytes) -> RecordedImage:
+        message = read(data)
+        frame = text_of(field(message, "header", kind), "frame_id", kind) if ros else str(getattr(message, "frame_id", ""))
+        if encoded:
+            return RecordedImage(frame, _format(text_of(message, "format", kind)), bytes_of(message, "data", kind))
+        pixels = text_of(message, "encoding", kind)
+        if pixels not in PIXELS:
+            return RecordedImage(frame, pixels, b"", pixels)
+        return RecordedImage(frame, "png", _png(message, kind, pixels), pixels)
+
+    return read_image
+
+
+def _format(said: str) -> str:
+    """Read a message's words on its format: ROS writes `rgb8; jpeg compressed bgr8`; depth images have a header of their own before the PNG."""
+    if ";" not in said or "compresseddepth" in said.lower():
+        return said
+    found = _ENCODED.search(said.partition(";")[2]) or _ENCODED.search(said)
+    return found.group(1) if found else said
+
+
+def _png(message: Any, kind: str, pixels: str) -> bytes:
+    order, channels = PIXELS[pixels]
+    width, height, step = (whole_of(message, name, kind) for name in ("width", "height", "step"))
+    data = bytes_of(message, "data", kind)
+    if not width or not height:
+        raise Damaged(f"holds no image: {width} x {height} px")
+    if step < width * channels or len(data) < step * height:
+        raise Damaged(f"is no {kind}: {len(data)} bytes in rows of {step} can't hold {width} x {height} px of {pixels}")
+    rows = np.frombuffer(data, np.uint8, step * height).reshape(height, step)[:, : width * channels]
+    picture = rows if channels == 1 else rows.reshape(height, width, channels)[:, :, :: -1 if order == "BGR" else 1]
+    stream = BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG", compress_level=_COMPRESSION)
+    return stream.getvalue()

@@ -1,0 +1,160 @@
+"""The files of a KITTI object set: which belongs to what, calibration files and Velodyne scans.
+
+Source: A. Geiger, P. Lenz, R. Urtasun, 'Are we ready for Autonomous Driving? The KITTI Vision Benchmark Suite', CVPR 2012, and the object
+development kit's readme: P0..P3 (3x4) project points of the rectified reference camera's frame, R0_rect (3x3) rectifies that camera's frame,
+Tr_velo_to_cam (3x4) takes points of the Velodyne's frame to it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+
+from tracecore_ingest.damage import Damaged
+from tracecore_ingest.pcd import PCD, read_pcd
+
+__all__ = ["CALIBRATION", "CAMERAS", "PATTERNS", "VELODYNE", "KittiCalibration", "KittiFile", "read_calibration", "read_scan"]
+
+CAMERAS = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
+"""Folder of each camera, and the name of its projection in calibration files."""
+
+VELODYNE = "velodyne"
+RAW_CAMERAS = ("image_00", "image_01", "image_02", "image_03")
+RAW_VELODYNE = "velodyne_points"
+CALIBRATION = "calib"
+_FOLDERS = (*CAMERAS, VELODYNE, CALIBRATION)
+_RAW_FOLDERS = (*RAW_CAMERAS, RAW_VELODYNE)
+
+PATTERNS = (
+    *(f"{folder}/*.{suffix}" for folder in CAMERAS for suffix in ("png", "jpg")),
+    f"{VELODYNE}/*.bin",
+    f"{CALIBRATION}/*.txt",
+    *(f"{folder}/data/*.{suffix}" for folder in ("image_0[0-3]", "IMAGE_0[0-3]") for suffix in ("png", "jpg")),
+    *(f"{RAW_VELODYNE}/data/*.{suffix}" for suffix in ("bin", "pcd")),
+)
+"""The files of object sets and raw drives; labels, tracklets, time stamps and oxts are others."""
+
+_NUMBERED = re.compile(r"[0-9]{1,18}")
+_SIZES = {"P0": 12, "P1": 12, "P2": 12, "P3": 12, "R0_rect": 9, "Tr_velo_to_cam": 12, "Tr_imu_to_velo": 12}
+_NEEDED = ("P2", "R0_rect", "Tr_velo_to_cam")
+_POINT = 16  # bytes: x, y, z, reflectance as float32
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class KittiFile:
+    """Where a file stands in a set.
+
+    Attributes:
+        drive: name of the set: its folders, joined.
+        folder: `image_2`, `velodyne`, `calib`; of a raw drive `image_02`, `velodyne_points`.
+        number: of the frame.
+        raw: whether it is a raw drive's (`image_02/data/0000000007.png`).
+    """
+
+    drive: str
+    folder: str
+    number: int
+    raw: bool = False
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is a camera's."""
+        return self.folder in CAMERAS or self.folder in RAW_CAMERAS
+
+    @classmethod
+    def of(cls, name: str) -> KittiFile:
+        """Read a file's name in its folder (`kitti/training/image_2/000001.png`).
+
+        Raises:
+            Damaged: it stands in no folder of a KITTI object set, or has no number.
+        """
+        path = PurePosixPath(name)
+        *folders, folder = path.parent.parts or ("",)
+        raw = folder == "data" and bool(folders) and folders[-1].lower() in _RAW_FOLDERS
+        if raw:
+            folder = folders.pop().lower()
+        elif folder not in _FOLDERS:
+            raise Damaged(f"stands in no folder of a KITTI object set: expected one of {', '.join(_FOLDERS)}, found '{folder}'")
+        if not _NUMBERED.fullmatch(path.stem):
+            raise Damaged(f"is called '{path.name}': expected the number of a frame, as 000001{path.suffix}")
+        return cls("-".join(folders) or "kitti", folder, int(path.stem), raw)
+
+
+@dataclass(frozen=True, slots=True)
+class KittiCalibration:
+    """One calibration file.
+
+    Attributes:
+        projections: 3x4 by name (`P2`).
+        velodyne_to_camera: (4, 4), the Velodyne's frame to the rectified reference camera's.
+    """
+
+    projections: dict[str, Matrix]
+    velodyne_to_camera: Matrix
+
+
+def read_calibration(path: Path) -> KittiCalibration:
+    """Read a calibration file.
+
+    Raises:
+        Damaged: a matrix that is missing, has not its size or no inverse.
+    """
+    matrices: dict[str, Matrix] = {}
+    try:
+        lines = path.read_text("ascii").splitlines()
+    except UnicodeDecodeError as problem:
+        raise Damaged("is no KITTI calibration: it is no text") from problem
+    for line in filter(str.strip, lines):
+        name, colon, text = line.partition(":")
+        size = _SIZES.get(name.strip())
+        if not colon or size is None:
+            continue
+        try:
+            values = np.asarray([float(value) for value in text.split()])
+        except ValueError as problem:
+            raise Damaged(f"is no KITTI calibration: {name} holds {text.strip()!r:.60}") from problem
+        if values.shape != (size,) or not np.isfinite(values).all():
+            raise Damaged(f"is no KITTI calibration: expected {size} finite numbers as '{name}', found {values.size}")
+        matrices[name.strip()] = values.reshape(3, -1)
+    missing = [name for name in _NEEDED if name not in matrices]
+    if missing:
+        raise Damaged(f"is no KITTI calibration: it holds no '{missing[0]}'")
+    whole = _square(matrices["R0_rect"]) @ _square(matrices["Tr_velo_to_cam"])
+    if abs(np.linalg.det(whole)) < 1e-6:
+        raise Damaged("is no KITTI calibration: its rotation has no inverse")
+    return KittiCalibration({name: matrix for name, matrix in matrices.items() if name.startswith("P")}, whole)
+
+
+def _square(matrix: Matrix) -> Matrix:
+    square = np.eye(4)
+    square[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return square
+
+
+def read_scan(path: Path) -> npt.NDArray[np.float32]:
+    """Read a Velodyne scan: KITTI's `.bin`, or a PCD file.
+
+    Returns:
+        (points, 4): x, y, z in m, reflectance 0 to 1; as the file has them, the reflectance 0 where a PCD file has none.
+
+    Raises:
+        Damaged: its size is no whole number of points, or a value is no finite number.
+    """
+    data = path.read_bytes()
+    if data.lstrip().startswith(PCD):
+        points = read_pcd(data)
+    elif len(data) % _POINT:
+        raise Damaged(f"is no Velodyne scan: its {len(data)} bytes are no whole number of points of {_POINT} bytes")
+    else:
+        points = np.frombuffer(data, "<f4").reshape(-1, 4)
+    if not np.isfinite(points).all():
+        raise Damaged("is no Velodyne scan: it holds numbers that are not finite")
+    if points.size and not 0 <= points[:, 3].min() <= points[:, 3].max() <= 1:
+        raise Damaged(f"is no Velodyne scan: expected reflectances from 0 to 1, found {points[:, 3].min():g} to {points[:, 3].max():g}")
+    return points

@@ -1,0 +1,64 @@
+"""The stage `cvat`: boxes of CVAT's own XML, real files and broken ones."""
+
+from __future__ import annotations
+
+import pytest
+from drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
+from shared_data import shared_data
+from stage_world import StageWorld
+
+from tracecore.errors import UsageProblem
+from tracecore_labeling.cvat_file import read_cvat
+
+
+def file_of(*boxes: str, image: str = f'name="alpha/000001.png" width="{WIDTH}" height="{HEIGHT}"') -> str:
+    return f'<?xml version="1.0"?><annotations><version>1.1</version><image id="0" {image}>{"".join(boxes)}</image></annotations>'
+
+
+BOX = '<box label="car" occluded="1" xtl="10.5" ytl="20" xbr="30" ybr="40"><attribute name="color">red</attribute></box>'
+
+
+def test_real_exports_are_read_and_what_is_no_box_is_named() -> None:
+    task = shared_data("label_formats", "cvat", "for_images", "export_task", "train.xml")
+    read = read_cvat(task, task.name, "sha256:" + "0" * 64)
+    assert [(image.file_name, image.width, image.height) for image in read.images] == [("img0.jpg", 8, 8), ("img1.jpg", 10, 10)]
+    (box,) = read.labels["0"]
+    assert (box.category, box.box) == ("label1", (0.0, 2.0, 4.0, 2.0))
+    assert box.attributes == {"a1": "true", "a2": "v3", "a3": "0003", "a4": "2.4", "occluded": "true"}
+    assert read.left_out == [("other geometries", "train.xml also holds 1 points, 1 polygon, 1 polyline; boxes alone were taken over.")]
+    project = shared_data("label_formats", "cvat", "for_images", "export_project", "annotations.xml")
+    images = read_cvat(project, project.name, "sha256:" + "0" * 64).images
+    assert len({image.id for image in images}) == len(images) == 6
+    assert {image.attributes["subset"] for image in images} == {"Test", "Train", "Validation"}
+
+
+def test_boxes_are_linked_to_the_frame_their_image_is_of(world: StageWorld) -> None:
+    frames = world.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
+    (world.base / "labels.xml").write_text(file_of(BOX))
+    outcome = world.run("label", "cvat", {"frames": frames}, paths=["labels.xml"])
+    assert all(check.success for check in outcome.checks), [check.message for check in outcome.checks]
+    (row,) = world.read(outcome, "labels").to_pylist()
+    assert (row["category"], row["x"], row["y"], row["width"], row["height"]) == ("car", 10.5, 20, 19.5, 20)
+    assert dict(row["attributes"]) == {"color": "red", "occluded": "true"}
+    assert row["frame_id"] == drive_of("alpha", 3)[1]["frame_id"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("<annotations><image", "is no XML that can be taken"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]><annotations/>', "is no XML that can be taken: it declares entities"),
+        ("<annotations><track/></annotations>", "it lists no images (tracks of videos"),
+        (file_of(image='width="9" height="9"'), "image 0 has no name"),
+        (file_of(image='name="a.png"'), "image 0 (a.png) has no width and height in px"),
+        (file_of('<box xtl="1" ytl="1" xbr="2" ybr="2"/>'), "box 0 of image 0 (alpha/000001.png) has no label"),
+        (file_of('<box label="car" xtl="1" ytl="1" xbr="2"/>'), "lacks its corners xtl, ytl, xbr, ybr"),
+        (file_of('<box label="car" xtl="1" ytl="1" xbr="200" ybr="2"/>'), "is empty or lies outside its image: 1.0 1.0 200.0 2.0"),
+    ],
+)
+def test_what_is_no_cvat_file_is_refused(world: StageWorld, text: str, words: str) -> None:
+    frames = world.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
+    (world.base / "labels.xml").write_text(text)
+    with pytest.raises(UsageProblem, match=r"The label file labels\.xml") as raised:
+        world.run("label", "cvat", {"frames": frames}, paths=["labels.xml"])
+    assert words in str(raised.value)

@@ -1,0 +1,130 @@
+"""The label batch of a campaign: each label in its last revision, with who, when, by which guideline, refusals and the verdict of the review."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tracecore_labeling.campaign.clock import text_of
+from tracecore_labeling.campaign.state import CampaignState, Stage, Standing, TaskState
+from tracecore_labeling.provenance import Provenance
+from tracecore_labeling.rows import Row, empty_row, label_id, label_row
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["Tally", "campaign_facet", "campaign_rows", "tally_of"]
+
+_NOTHING_HERE = 0  # the ordinal of the statement that a frame holds no object; labels begin with 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a campaign came to.
+
+    Attributes:
+        tasks: how many there were.
+        done: of them labeled, and reviewed where they were to be.
+        refusals: times a labeler gave a task back.
+        revisions: corrections of labels.
+        reviewed: labels that a second person looked at, those it took out included.
+        agreed: of them accepted as they were.
+        removed: labels that reviews took out.
+        labelers: pseudonyms of all whose labels stand, and of those who reviewed.
+    """
+
+    tasks: int
+    done: int
+    refusals: int
+    revisions: int
+    reviewed: int
+    agreed: int
+    removed: int
+    labelers: tuple[str, ...]
+
+
+def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Row]:
+    """Give the rows of every task that is done; earlier revisions stay in the campaign's log, so that nobody counts a label twice.
+
+    Args:
+        state: of the campaign.
+        frame_attributes: by frame id.
+    """
+    for task in state.tasks.values():
+        if task.stage != Stage.DONE:
+            continue
+        attributes = (frame_attributes or {}).get(task.frame.frame_id)
+        for standing in task.labels:
+            yield _row(state, task, standing, attributes)
+        objects = any(standing.label.geometry in {"box2d", "cuboid"} for standing in task.labels)
+        if not objects and {"box2d", "cuboid"} & set(state.settings.geometries):
+            qa = "accepted" if task.verdict == "accepted" else task.verdict
+            yield empty_row(task.frame, label_id(task.id, _NOTHING_HERE), origin=_origin(state, task, qa), **_work(task), frame_attributes=attributes)
+
+
+def _row(state: CampaignState, task: TaskState, standing: Standing, attributes: Mapping[str, str] | None) -> Row:
+    label = standing.label
+    return label_row(
+        task.frame,
+        label_id(task.id, standing.ordinal),
+        label.geometry,
+        box=label.box,
+        origin=_origin(state, task, standing.qa),
+        revision=standing.revision,
+        category=label.category,
+        area=None if label.box is None else label.box[2] * label.box[3],
+        crowd=label.crowd,
+        cuboid=label.cuboid,
+        cuboid_frame=label.cuboid_frame,
+        path=label.path,
+        value=label.value,
+        track=label.track,
+        attributes=dict(label.attributes),
+        frame_attributes=attributes,
+        **_work(task),
+    )
+
+
+def _origin(state: CampaignState, task: TaskState, qa: str | None) -> Provenance:
+    when = None if task.labeled_at is None else text_of(task.labeled_at)
+    return Provenance(task.labeler, when, state.settings.tool or None, state.settings.guideline, qa)
+
+
+def _work(task: TaskState) -> dict[str, object]:
+    reviewed = None if task.reviewed_at is None else text_of(task.reviewed_at)
+    return {"task": task.id, "refusals": task.refusals, "reviewer": task.reviewer, "reviewed_at": reviewed}
+
+
+def tally_of(state: CampaignState) -> Tally:
+    """Count what a campaign came to."""
+    tasks = list(state.tasks.values())
+    done = [task for task in tasks if task.stage == Stage.DONE]
+    judged = [standing for task in done for standing in task.labels if standing.qa is not None]
+    removed = sum(task.removed for task in done)
+    return Tally(
+        tasks=len(tasks),
+        done=len(done),
+        refusals=sum(task.refusals for task in tasks),
+        revisions=sum(standing.revision for task in done for standing in task.labels),
+        reviewed=len(judged) + removed,
+        agreed=sum(standing.qa == "accepted" for standing in judged),
+        removed=removed,
+        labelers=tuple(sorted({who for task in done for who in (task.labeler, task.reviewer) if who is not None})),
+    )
+
+
+def campaign_facet(states: Iterable[CampaignState]) -> dict[str, JSON]:
+    """Say what the facet `tracecore_labels` says of campaigns."""
+    states = list(states)
+    tallies = [tally_of(state) for state in states]
+    reviewed = sum(tally.reviewed for tally in tallies)
+    digests = {state.settings.guideline: state.settings.guideline_digest for state in states}
+    return {
+        "campaign": ", ".join(sorted(state.settings.name for state in states)),
+        "guideline_digests": {version: digest for version, digest in sorted(digests.items()) if digest is not None},
+        "tasks": sum(tally.tasks for tally in tallies),
+        "tasks_done": sum(tally.done for tally in tallies),
+        "refusals": sum(tally.refusals for tally in tallies),
+        "revisions": sum(tally.revisions for tally in tallies),
+        "removed": sum(tally.removed for tally in tallies),
+        "agreed_share": sum(tally.agreed for tally in tallies) / reviewed if reviewed else None,
+        "labelers": sorted({who for tally in tallies for who in tally.labelers}),
+    }

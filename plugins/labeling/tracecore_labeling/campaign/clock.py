@@ -1,0 +1,66 @@
+"""Clocks that a campaign is handed: the wall's for people, a seeded run's own for simulated ones. Times are microseconds since the Unix epoch."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from tracecore.errors import UsageProblem
+
+__all__ = ["SECOND", "Clock", "SetClock", "WallClock", "moment", "text_of"]
+
+SECOND = 1_000_000
+"""Microseconds in a second."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Clock(Protocol):
+    """Says what time it is."""
+
+    def now(self) -> int:
+        """Give microseconds since the Unix epoch."""
+
+
+class WallClock:
+    """The machine's own time, for people."""
+
+    def now(self) -> int:
+        """Give the machine's time in microseconds."""
+        return time.time_ns() // 1000
+
+
+class SetClock:
+    """A clock that stands until it is set: simulated time never looks at the machine's.
+
+    Args:
+        start: microseconds since the Unix epoch.
+    """
+
+    def __init__(self, start: int) -> None:
+        self.time = start
+
+    def now(self) -> int:
+        """Give the time it was set to."""
+        return self.time
+
+
+def text_of(time_us: int) -> str:
+    """Write a time as RFC 3339 in UTC: `2026-01-05T08:00:00.25Z`."""
+    return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
+
+
+def moment(text: str) -> int:
+    """Read an RFC 3339 time with a zone.
+
+    Raises:
+        UsageProblem: it is none.
+    """
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        read = None
+    if read is None or read.tzinfo is None:
+        raise UsageProblem(f"Expected a time with a zone like 2026-01-05T08:00:00Z, found {text!r}.")
+    return (read - _EPOCH) // timedelta(microseconds=1)

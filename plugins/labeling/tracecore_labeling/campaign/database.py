@@ -1,0 +1,173 @@
+"""The file of a campaign that is under way: its log and tables, read and written in durable steps."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import UsageProblem
+from tracecore_labeling.campaign.clock import Clock
+from tracecore_labeling.campaign.log import Action, Entry
+from tracecore_labeling.campaign.schema import open_database
+from tracecore_labeling.campaign.settings import Settings
+from tracecore_labeling.campaign.state import Stage, frame_of
+from tracecore_labeling.linking import RecordedFrame
+from tracecore_schemas.canonical import JSON, jcs
+
+__all__ = ["CampaignDatabase"]
+
+_INSERT = "INSERT INTO log (seq, at, action, task, who, detail) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+class CampaignDatabase:
+    """One campaign's SQLite file.
+
+    Args:
+        path: where it lies; made where it is not there.
+        clock: what time it is.
+
+    Raises:
+        UsageProblem: it is no campaign file.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self.clock = clock
+        self._inside = False
+        self._settings: Settings | None = None
+        self._now: int | None = None
+        try:
+            self._db = open_database(path)
+        except sqlite3.DatabaseError as error:
+            raise UsageProblem(f"The campaign file {path} can't be opened: {error}.") from error
+
+    def close_file(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything inside one durable step; inside another transaction, part of that."""
+        if self._inside:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        self._inside = True
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        else:
+            self._db.execute("COMMIT")
+        finally:
+            self._inside = False
+
+    @property
+    def settings(self) -> Settings:
+        """The campaign's terms."""
+        if self._settings is None:
+            row = self._db.execute("SELECT detail FROM log WHERE seq = 1").fetchone()
+            if row is None:
+                raise UsageProblem(f"The campaign file {self.path} is empty: nothing was made in it.")
+            self._settings = Settings.from_json(json.loads(row[0]))
+        return self._settings
+
+    def exists(self) -> bool:
+        """Say whether the campaign was made."""
+        return self._db.execute("SELECT 1 FROM log WHERE seq = 1").fetchone() is not None
+
+    def is_closed(self) -> bool:
+        """Say whether nothing more is taken."""
+        # Nothing follows a closing, so the last entry tells: no need to look through the log.
+        return bool(self._db.execute("SELECT action FROM log ORDER BY seq DESC LIMIT 1").fetchone() == (Action.CLOSE,))
+
+    def has(self, task: str) -> bool:
+        """Say whether a task is of this campaign."""
+        return self._db.execute("SELECT 1 FROM tasks WHERE task = ?", (task,)).fetchone() is not None
+
+    def submission_of(self, task: str) -> str | None:
+        """Give the id of what was last submitted for a task."""
+        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
+        return None if row is None else str(json.loads(row[0])["submission"])
+
+    def entries(self, task: str | None = None) -> Iterator[Entry]:
+        """Give the log in order, of one task or of all."""
+        where, given = ("WHERE task = ?", (task,)) if task is not None else ("", ())
+        for seq, at, action, of, who, detail in self._db.execute(f"SELECT seq, at, action, task, who, detail FROM log {where} ORDER BY seq", given):  # noqa: S608  # fixed words
+            yield Entry(seq, at, Action(action), of, who, json.loads(detail))
+
+    def counts(self) -> dict[str, int]:
+        """Count tasks by where they stand."""
+        found = dict(self._db.execute("SELECT stage, count(*) FROM tasks GROUP BY stage"))
+        return {stage: found.get(stage, 0) for stage in (Stage.OPEN, Stage.CLAIMED, Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE)}
+
+    def table(self) -> dict[str, tuple[Any, ...]]:
+        """Give each task's row: what `state_of` the log must agree with."""
+        columns = "task, position, stage, labeler, reviewer, until, refusals, next_ordinal"
+        return {row[0]: row[1:] for row in self._db.execute(f"SELECT {columns} FROM tasks ORDER BY position")}  # noqa: S608  # fixed words
+
+    def barred(self) -> set[tuple[str, str]]:
+        """Give (task, labeler) of everybody who doesn't get a task again."""
+        return set(self._db.execute("SELECT task, labeler FROM barred"))
+
+    def frame(self, task: str) -> RecordedFrame:
+        """Give the frame that a task is about.
+
+        Raises:
+            UsageProblem: there is no such task.
+        """
+        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? LIMIT 1", (task, Action.TASK)).fetchone()
+        if row is None:
+            raise UsageProblem(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
+        return frame_of(json.loads(row[0])["frame"])
+
+    def workers(self) -> dict[str, Any]:
+        """Give what each simulated labeler is about."""
+        return {who: json.loads(state) for who, state in self._db.execute("SELECT who, state FROM workers ORDER BY who")}
+
+    def keep_worker(self, who: str, state: Mapping[str, JSON]) -> None:
+        """Keep what a simulated labeler is about."""
+        with self.transaction():
+            self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (who, jcs(state).decode()))
+
+    def _time(self) -> int:
+        """Give the time of what happens now: one for a whole action, and never before that of the last entry, however the clock was set."""
+        if self._now is None:
+            last = self._db.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()
+            now = max(self.clock.now(), last[0] if last else 0)
+            if not self._inside:
+                return now
+            self._now = now
+        return self._now
+
+    @contextmanager
+    def _action(self) -> Iterator[None]:
+        """Make everything inside one action: durable together, at one time."""
+        self._now = None
+        with self.transaction():
+            try:
+                yield
+            finally:
+                self._now = None
+
+    def _log(self, action: Action, task: str | None, who: str | None, detail: Mapping[str, JSON]) -> int:
+        """Append one entry; its place is one more than the last, so that a hole would show."""
+        seq: int = self._db.execute("SELECT coalesce(max(seq), 0) + 1 FROM log").fetchone()[0]
+        self._db.execute(_INSERT, (seq, self._time(), action, task, who, jcs(detail).decode()))
+        return seq
+
+    def _row(self, task: str) -> dict[str, Any]:
+        cursor = self._db.execute("SELECT * FROM tasks WHERE task = ?", (task,))
+        row = cursor.fetchone()
+        if row is None:
+            raise UsageProblem(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
+        return dict(zip((column[0] for column in cursor.description), row, strict=True))
+
+    def _set(self, task: str, **columns: Any) -> None:
+        names = ", ".join(f"{name} = ?" for name in columns)
+        self._db.execute(f"UPDATE tasks SET {names} WHERE task = ?", (*columns.values(), task))  # noqa: S608  # names from this file

@@ -1,0 +1,171 @@
+"""One label as a labeler submits it: a box, a cuboid, a path or a tag of one frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from tracecore.errors import UsageProblem
+from tracecore.suggest import suggestion
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["GEOMETRIES", "Label", "label_json", "labels_of", "read_labels"]
+
+GEOMETRIES = ("box2d", "cuboid", "path", "tag")
+"""What a campaign may ask for."""
+
+_NEEDS = {"box2d": ("category", "box"), "cuboid": ("category", "cuboid", "cuboid_frame"), "path": ("path",), "tag": ("category", "value")}
+_NUMBERS = {"box": 4, "cuboid": 10}
+_TEXTS = ("category", "cuboid_frame", "value", "track")
+_ROUNDING_PX = 1e-6  # programs round: this much beyond the edge is no box outside its image
+_KNOWN = ("label", "geometry", "box", "cuboid", "path", "crowd", "attributes", *_TEXTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a labeler says; which fields are there depends on the geometry.
+
+    Attributes:
+        geometry: box2d, cuboid, path or tag.
+        category: class name; of a tag what it speaks of.
+        box: x, y, width, height, px.
+        cuboid: ten numbers of ASAM OpenLABEL, m.
+        cuboid_frame: in which frame the cuboid is.
+        path: x ahead and y to the left by turns, m.
+        value: what a tag says.
+        track: the object's, the same for its box and its cuboid.
+        crowd: whether a box stands for many objects.
+        attributes: further attributes, sorted by name.
+    """
+
+    geometry: str
+    category: str | None = None
+    box: tuple[float, float, float, float] | None = None
+    cuboid: tuple[float, ...] | None = None
+    cuboid_frame: str | None = None
+    path: tuple[float, ...] | None = None
+    value: str | None = None
+    track: str | None = None
+    crowd: bool = False
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+def label_json(label: Label) -> dict[str, JSON]:
+    """Write a label as JSON; what it doesn't have is left out."""
+    written: dict[str, JSON] = {"geometry": label.geometry}
+    for name in ("box", "cuboid", "path"):
+        numbers = getattr(label, name)
+        if numbers is not None:
+            written[name] = list(numbers)
+    for name in _TEXTS:
+        text = getattr(label, name)
+        if text is not None:
+            written[name] = text
+    if label.crowd:
+        written["crowd"] = True
+    if label.attributes:
+        written["attributes"] = dict(label.attributes)
+    return written
+
+
+def labels_of(entries: Sequence[Mapping[str, Any]]) -> list[Label]:
+    """Read labels that `label_json` wrote, as they are: they were judged when they were taken."""
+    return [_built(entry) for entry in entries]
+
+
+def read_labels(document: object, width: int, height: int, categories: Sequence[str], geometries: Sequence[str]) -> list[tuple[str | None, Label]]:
+    """Judge what a labeler hands in.
+
+    Args:
+        document: a list of labels, or an object with such a list as `labels`.
+        width: of the frame's image, px; 0 where it has none.
+        height: of the frame's image, px.
+        categories: the classes of boxes and cuboids that the campaign asks for; any where empty.
+        geometries: the geometries it asks for.
+
+    Returns:
+        Each label with the id that it names itself by (`label`, in a correction), if it does.
+
+    Raises:
+        UsageProblem: the first thing that is wrong, by the label's place in the list.
+    """
+    listed = document.get("labels") if isinstance(document, Mapping) else document
+    if not isinstance(listed, list):
+        raise UsageProblem("Expected a list of labels, or an object with the list 'labels'; an empty list says that the frame holds nothing.")
+    return [_judged(place, entry, (width, height), categories, geometries) for place, entry in enumerate(listed)]
+
+
+def _judged(place: int, entry: object, size: tuple[int, int], categories: Sequence[str], geometries: Sequence[str]) -> tuple[str | None, Label]:
+    def problem(what: str) -> UsageProblem:
+        return UsageProblem(f"Label {place} can't be taken: {what}")
+
+    if not isinstance(entry, Mapping):
+        raise problem('expected an object like {"geometry": "box2d", "category": "car", "box": [x, y, width, height]}.')
+    geometry = entry.get("geometry", "box2d")
+    if geometry not in geometries:
+        raise problem(f"its geometry is {geometry!r}, but the campaign asks for {', '.join(geometries)}.")
+    _shape(entry, geometry, problem)
+    if geometry in {"box2d", "cuboid"} and categories and entry["category"] not in categories:
+        raise problem(f"its class is {entry['category']!r}, which the campaign doesn't ask for. {suggestion(entry['category'], categories)}")
+    label = _built({**entry, "geometry": geometry})
+    if label.box is not None:
+        x, y, width, height = label.box
+        if width <= 0 or height <= 0 or x < 0 or y < 0 or x + width > size[0] + _ROUNDING_PX or y + height > size[1] + _ROUNDING_PX:
+            raise problem(f"its box {list(label.box)} is empty or lies outside the image of {size[0]}x{size[1]} px.")
+    named = entry.get("label")
+    return (None if named is None else str(named)), label
+
+
+def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageProblem]) -> None:
+    """Look whether an entry has what its geometry needs, each of the right type, and nothing unknown."""
+    for name in entry:
+        if name not in _KNOWN:
+            raise problem(f"it has {name!r}. {suggestion(str(name), _KNOWN)}")
+    for name in _NEEDS[geometry]:
+        if entry.get(name) is None:
+            raise problem(f"a {geometry} needs '{name}'.")
+    for name in _TEXTS:
+        if not isinstance(entry.get(name, ""), str | None):
+            raise problem(f"its '{name}' is no text: {entry[name]!r}.")
+    for name in ("box", "cuboid", "path"):
+        _numbers(name, entry.get(name), problem)
+    attributes = entry.get("attributes", {})
+    if not isinstance(attributes, Mapping) or not all(isinstance(value, str) for value in attributes.values()):
+        raise problem("its 'attributes' are no object of texts.")
+    if not isinstance(entry.get("crowd", False), bool):
+        raise problem(f"its 'crowd' is neither true nor false: {entry['crowd']!r}.")
+
+
+def _numbers(name: str, value: object, problem: Callable[[str], UsageProblem]) -> None:
+    if value is None:
+        return
+    listed = value if isinstance(value, list | tuple) else None
+    if listed is None or not all(isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in listed):
+        raise problem(f"its '{name}' is no list of numbers: {value!r}.")
+    expected = _NUMBERS.get(name)
+    if expected is not None and len(listed) != expected:
+        raise problem(f"its '{name}' has {len(listed)} numbers, expected {expected}.")
+    if name == "cuboid" and (min(listed[7:10]) <= 0 or not any(listed[3:7])):
+        raise problem(f"its cuboid has no size or no rotation: {list(listed)}.")
+    if name == "path" and (len(listed) < 2 or len(listed) % 2):
+        raise problem("its path needs x and y by turns, one point at least.")
+
+
+def _built(entry: Mapping[str, Any]) -> Label:
+    def numbers(name: str) -> tuple[float, ...] | None:
+        return tuple(map(float, entry[name])) if entry.get(name) is not None else None
+
+    return Label(
+        geometry=entry["geometry"],
+        category=entry.get("category"),
+        box=cast("tuple[float, float, float, float] | None", numbers("box")),
+        cuboid=numbers("cuboid"),
+        cuboid_frame=entry.get("cuboid_frame"),
+        path=numbers("path"),
+        value=entry.get("value"),
+        track=entry.get("track"),
+        crowd=bool(entry.get("crowd", False)),
+        attributes=tuple(sorted((entry.get("attributes") or {}).items())),
+    )

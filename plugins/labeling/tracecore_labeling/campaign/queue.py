@@ -1,0 +1,298 @@
+"""The queue of a campaign: claims, refusals, submissions and reviews, each durable and in the log before it is acknowledged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracecore.errors import UsageProblem
+from tracecore_labeling.campaign.clock import SECOND, text_of
+from tracecore_labeling.campaign.database import CampaignDatabase
+from tracecore_labeling.campaign.label import Label, label_json, labels_of
+from tracecore_labeling.campaign.log import Action
+from tracecore_labeling.campaign.reviewing import accepted, corrected
+from tracecore_labeling.campaign.settings import Settings, share_of, task_id
+from tracecore_labeling.campaign.state import Stage, Standing, frame_json
+from tracecore_labeling.linking import RecordedFrame
+from tracecore_labeling.rows import label_id
+from tracecore_schemas.canonical import JSON, digest_json
+
+__all__ = ["Claim", "Queue", "Receipt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A task that is somebody's until a time.
+
+    Attributes:
+        task: its id.
+        role: label or review.
+        frame: what is to be looked at.
+        until: microseconds since the Unix epoch.
+        refusals: how often it was refused before.
+        labels: of a review, what was submitted, by label id.
+        labeler: of a review, who submitted it.
+    """
+
+    task: str
+    role: str
+    frame: RecordedFrame
+    until: int
+    refusals: int
+    labels: Mapping[str, Label]
+    labeler: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was taken: `seq` is its place in the log; `repeated` says that it had been taken before and nothing was added."""
+
+    task: str
+    seq: int
+    repeated: bool
+
+
+class Queue(CampaignDatabase):
+    """Who gets which task, and what they hand in: each action durable, and in the log, before it returns."""
+
+    def create(self, settings: Settings, frames: Iterable[RecordedFrame]) -> None:
+        """Make the campaign with one task for each frame, in their order.
+
+        Raises:
+            UsageProblem: the file holds a campaign already.
+        """
+        with self._action():
+            if self.exists():
+                raise UsageProblem(f"There is a campaign in {self.path} already.")
+            self._log(Action.CREATE, None, None, settings.to_json())
+            for position, frame in enumerate(frames):
+                task = task_id(settings.id, frame.frame_id)
+                review = share_of(settings.seed, "review", task) < settings.review
+                self._log(Action.TASK, task, None, {"frame": frame_json(frame), "position": position, "review": review})
+                self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
+
+    def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
+        """Give somebody the next task that is free for them; the one they have, if they have one: asking twice takes nothing more.
+
+        Args:
+            who: their pseudonym.
+            role: to label, or to review what somebody else submitted.
+            task: this one and no other.
+
+        Returns:
+            None where nothing is free for them.
+        """
+        if not self._inside and not self._anything(role):
+            return None
+        with self._action():
+            self._open()
+            self._expire()
+            mine, free, held = ("labeler", Stage.OPEN, Stage.CLAIMED) if role == "label" else ("reviewer", Stage.SUBMITTED, Stage.REVIEWING)
+            # Held by somebody else is not free; a reviewer is never the labeler; who refused a task doesn't get it again.
+            only = "" if task is None else " AND task = :task"
+            given = {"who": who, "task": task, "free": free, "held": held}
+            row = self._db.execute(f"SELECT task FROM tasks WHERE stage = :held AND {mine} = :who{only}", given).fetchone()  # noqa: S608  # fixed words
+            if row is not None:
+                return self._claim(row[0])
+            allowed = (
+                "NOT EXISTS (SELECT 1 FROM barred WHERE barred.task = tasks.task AND barred.labeler = :who)" if role == "label" else "labeler != :who"
+            )
+            row = self._db.execute(
+                f"SELECT task FROM tasks WHERE stage = :free AND {allowed}{only} ORDER BY position LIMIT 1",  # noqa: S608  # fixed words
+                given,
+            ).fetchone()
+            if row is None:
+                return None
+            until = self._time() + self.settings.lease_seconds * SECOND
+            self._log(Action.CLAIM, row[0], who, {"role": role, "until": until})
+            self._db.execute(f"UPDATE tasks SET stage = ?, {mine} = ?, until = ? WHERE task = ?", (held, who, until, row[0]))  # noqa: S608  # fixed words
+            return self._claim(row[0])
+
+    def refuse(self, task: str, who: str, reason: str) -> None:
+        """Give a task back; who refused doesn't get it again.
+
+        Raises:
+            UsageProblem: it isn't theirs, or there is no reason.
+        """
+        if not reason.strip():
+            raise UsageProblem("A refusal needs a reason: say why the task can't be labeled.")
+        with self._action():
+            self._open()
+            self._expire()
+            row = self._row(task)
+            if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
+                raise UsageProblem(f"Task {task} can't be refused by {who}: {self._standing_of(row)}.")
+            self._log(Action.REFUSE, task, who, {"reason": reason})
+            self._bar(task, who)
+            self._set(task, stage=Stage.OPEN, labeler=None, until=None, refusals=row["refusals"] + 1)
+
+    def submit(self, task: str, who: str, submission: str, labels: Sequence[Label]) -> Receipt:
+        """Take somebody's labels of a task, once: the same submission again is answered like the first and adds nothing.
+
+        Raises:
+            UsageProblem: the task isn't theirs, or no longer; this is logged too. Or the submission id stands for other labels.
+        """
+        digest = digest_json([label_json(label) for label in labels])
+        late: str | None = None
+        with self._action():
+            receipt = self._known(submission, task, who, digest)
+            if receipt is not None:
+                return receipt
+            self._open()
+            self._expire()
+            row = self._row(task)
+            if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
+                late = self._standing_of(row)
+                self._log(Action.LATE, task, who, {"submission": submission, "why": late})
+            else:
+                first = row["next_ordinal"]
+                written: list[JSON] = [{"ordinal": first + place, "revision": 0, "label": label_json(each)} for place, each in enumerate(labels)]
+                seq = self._log(Action.SUBMIT, task, who, {"submission": submission, "labels": written})
+                self._db.execute("INSERT INTO receipts VALUES (?, ?, ?, ?, ?)", (submission, task, who, digest, seq))
+                stage = Stage.SUBMITTED if row["review"] else Stage.DONE
+                self._set(task, stage=stage, until=None, next_ordinal=first + len(labels))
+                return Receipt(task, seq, False)
+        raise UsageProblem(f"The labels of task {task} can't be taken from {who}: {late}.")
+
+    def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
+        """Take a second person's verdict, once.
+
+        Args:
+            task: whose labels.
+            who: the reviewer's pseudonym.
+            review: id of this review: the same again adds nothing.
+            verdict: accepted, corrected or rejected.
+            after: of a correction, all labels as they are to be, each with the id of the one it keeps or corrects.
+            note: why, in words.
+
+        Raises:
+            UsageProblem: there is nothing to review, the reviewer labeled it, or somebody else reviews it.
+        """
+        digest = digest_json([verdict, [[named, label_json(label)] for named, label in after], note])
+        with self._action():
+            receipt = self._known(review, task, who, digest)
+            if receipt is not None:
+                return receipt
+            self._open()
+            self._expire()
+            row = self._row(task)
+            before = self._labels(task)
+            if before is None or row["stage"] not in {Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE} or row["reviewed"]:
+                raise UsageProblem(f"Task {task} can't be reviewed: {self._standing_of(row)}.")
+            if row["labeler"] == who:
+                raise UsageProblem(f"Task {task} was labeled by {who}: somebody else has to review it.")
+            if row["stage"] == Stage.REVIEWING and row["reviewer"] != who:
+                raise UsageProblem(f"Task {task} can't be reviewed by {who}: {self._standing_of(row)}.")
+            ids = {label_id(task, each.ordinal): each.ordinal for each in before}
+            done = corrected(before, after, ids, row["next_ordinal"]) if verdict == "corrected" else accepted(before)
+            written: list[JSON] = [
+                {"ordinal": each.ordinal, "revision": each.revision, "label": label_json(each.label), "qa": each.qa} for each in done.labels
+            ]
+            taken: dict[str, JSON] = {
+                "review": review,
+                "verdict": verdict,
+                "labels": [] if verdict == "rejected" else written,
+                "removed": done.removed,
+                "note": note,
+            }
+            if verdict == "rejected":
+                taken["removed"] = len(before)
+            seq = self._log(Action.REVIEW, task, who, taken)
+            self._db.execute("INSERT INTO receipts VALUES (?, ?, ?, ?, ?)", (review, task, who, digest, seq))
+            if verdict == "rejected":
+                self._log(Action.REOPEN, task, who, {"why": note or "the review rejected its labels"})
+                self._bar(task, row["labeler"])
+                self._set(task, stage=Stage.OPEN, labeler=None, reviewer=None, until=None, reviewed=0)
+            else:
+                next_ordinal = max([row["next_ordinal"] - 1, *(each.ordinal for each in done.labels)]) + 1
+                self._set(task, stage=Stage.DONE, reviewer=who, until=None, reviewed=1, next_ordinal=next_ordinal)
+            return Receipt(task, seq, False)
+
+    def close(self, who: str | None) -> None:
+        """Take nothing more."""
+        with self._action():
+            self._open()
+            self._expire()
+            self._log(Action.CLOSE, None, who, {})
+
+    def expire(self) -> None:
+        """Free every task whose time has run out."""
+        with self._action():
+            self._expire()
+
+    def held(self, who: str) -> Claim | None:
+        """Give what somebody has now."""
+        row = self._db.execute(
+            "SELECT task FROM tasks WHERE until > ? AND ((stage = ? AND labeler = ?) OR (stage = ? AND reviewer = ?)) ORDER BY position",
+            (self._time(), Stage.CLAIMED, who, Stage.REVIEWING, who),
+        ).fetchone()
+        return None if row is None else self._claim(row[0])
+
+    def _anything(self, role: str) -> bool:
+        """Look whether there can be anything for a role, without the lock that writers wait for."""
+        stages = (Stage.OPEN, Stage.CLAIMED) if role == "label" else (Stage.SUBMITTED, Stage.REVIEWING)
+        return self._db.execute("SELECT 1 FROM tasks WHERE stage IN (?, ?) LIMIT 1", stages).fetchone() is not None
+
+    def _open(self) -> None:
+        if self.is_closed():
+            raise UsageProblem(f"The campaign '{self.settings.name}' is closed: nothing more is taken.")
+
+    def _expire(self) -> None:
+        now = self._time()
+        late = self._db.execute("SELECT task, stage, labeler, reviewer FROM tasks WHERE until <= ? ORDER BY position", (now,)).fetchall()
+        for task, stage, labeler, reviewer in late:
+            reviewing = stage == Stage.REVIEWING
+            self._log(Action.TIMEOUT, task, reviewer if reviewing else labeler, {"role": "review" if reviewing else "label"})
+            if reviewing:
+                self._set(task, stage=Stage.SUBMITTED, reviewer=None, until=None)
+            else:
+                self._set(task, stage=Stage.OPEN, labeler=None, until=None)
+
+    def _known(self, id_: str, task: str, who: str, digest: str) -> Receipt | None:
+        row = self._db.execute("SELECT task, who, digest, seq FROM receipts WHERE id = ?", (id_,)).fetchone()
+        if row is None:
+            return None
+        if tuple(row[:3]) != (task, who, digest):
+            raise UsageProblem(
+                f"The id '{id_}' stands for something else that {row[1]} handed in for task {row[0]}: give each submission its own id."
+            )
+        return Receipt(task, row[3], True)
+
+    def _bar(self, task: str, labeler: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
+
+    def _labels(self, task: str) -> list[Standing] | None:
+        """Give what was last submitted for a task, None where nothing was."""
+        row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
+        if row is None:
+            return None
+        return [Standing(each["ordinal"], each["revision"], labels_of([each["label"]])[0]) for each in json.loads(row[0])["labels"]]
+
+    def _claim(self, task: str) -> Claim:
+        row = self._row(task)
+        reviewing = row["stage"] == Stage.REVIEWING
+        labels = {label_id(task, each.ordinal): each.label for each in self._labels(task) or ()} if reviewing else {}
+        return Claim(
+            task=task,
+            role="review" if reviewing else "label",
+            frame=self.frame(task),
+            until=row["until"],
+            refusals=row["refusals"],
+            labels=labels,
+            labeler=row["labeler"] if reviewing else None,
+        )
+
+    def _standing_of(self, row: Mapping[str, Any]) -> str:
+        """Say in words why a task is not free to act on."""
+        match row["stage"]:
+            case Stage.OPEN:
+                return "nobody holds it; the time of whoever claimed it may have run out, so claim it again"
+            case Stage.CLAIMED:
+                return f"{row['labeler']} holds it until {text_of(row['until'])}"
+            case Stage.REVIEWING:
+                return f"{row['reviewer']} reviews it until {text_of(row['until'])}"
+            case Stage.SUBMITTED:
+                return f"{row['labeler']} has submitted it"
+        return f"it is done{', reviewed by ' + row['reviewer'] if row['reviewed'] else ', by ' + str(row['labeler'])}"

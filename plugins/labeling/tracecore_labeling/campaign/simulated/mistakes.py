@@ -1,0 +1,150 @@
+"""How a simulated labeler's labels differ from what is true: boxes a little off, objects missed, seen where none is, taken for another class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tracecore_labeling.campaign.label import Label
+from tracecore_labeling.campaign.settings import share_of
+from tracecore_labeling.campaign.simulated.truth import Truth
+from tracecore_labeling.linking import RecordedFrame
+
+__all__ = ["Mistakes", "Place", "drawn_labels", "generator", "skill_of"]
+
+_SMALL_PX2 = 32 * 32  # COCO's bound of small objects: they are missed twice as often
+_LEAST_PX = 1.0
+_FAR_M = 30.0  # the distance that the noise of a path is said for
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """How often, and by how much, labelers of ordinary skill err by day.
+
+    Attributes:
+        jitter: standard deviation of a box's edges in share of its size; of a cuboid's center and size too.
+        miss: share of the objects that are not labeled.
+        spurious: objects labeled in a frame that are not there, on average.
+        confusion: share of the objects taken for another class.
+        tag: share of the tags that say something wrong.
+        path_m: standard deviation of a path to the side, at 30 m, m.
+        dark: how much more of all that at night: 1 doubles it.
+    """
+
+    jitter: float
+    miss: float
+    spurious: float
+    confusion: float
+    tag: float
+    path_m: float
+    dark: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The frame that is labeled, and how dark it is: 0 by day, 1 at night."""
+
+    frame: RecordedFrame
+    darkness: float
+
+
+def generator(*words: object) -> np.random.Generator:
+    """Give a generator that the words decide."""
+    return np.random.default_rng(int(share_of(*words) * 2**56))
+
+
+def skill_of(seed: int, who: str) -> float:
+    """Give how much a labeler errs, about 1, the same in all their work: between a half and twice as much for nearly all."""
+    return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
+
+
+def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
+    """Give what a labeler makes of a frame.
+
+    Args:
+        truth: of the frame.
+        place: which frame, how dark.
+        all_truth: what classes and tags there are.
+        mistakes: how often and by how much.
+        skill: factor of the labeler.
+        rng: decides.
+    """
+    worse = skill * (1 + mistakes.dark * place.darkness)
+    labels: list[Label] = []
+    fate: dict[str, str | None] = {}  # of each object, so that its box and its cuboid share it: its class as labeled, None if missed
+    for number, label in enumerate(truth):
+        if label.geometry == "path":
+            labels.append(replace(label, path=_path(label.path or (), mistakes.path_m * worse, rng)))
+        elif label.geometry == "tag":
+            others = [value for value in all_truth.values[label.category or ""] if value != label.value]
+            wrong = bool(others) and rng.random() < mistakes.tag * worse
+            labels.append(replace(label, value=others[int(rng.integers(len(others)))]) if wrong else label)
+        else:
+            name = label.track or f"#{number}"
+            if name not in fate:
+                fate[name] = _fate(label, all_truth.classes, mistakes, worse, rng)
+            if fate[name] is None:
+                continue
+            seen = replace(label, category=fate[name])
+            labels.append(
+                _box(seen, place.frame, mistakes.jitter * worse, rng) if label.box is not None else _cuboid(seen, mistakes.jitter * worse, rng)
+            )
+    labels.extend(
+        _spurious(place.frame, all_truth.classes, rng) for _ in range(rng.poisson(mistakes.spurious * worse) if _can_see(place, all_truth) else 0)
+    )
+    return labels
+
+
+def _can_see(place: Place, truth: Truth) -> bool:
+    return bool(truth.classes) and "box2d" in truth.geometries and place.frame.width > 0
+
+
+def _fate(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:
+    small = label.box is not None and label.box[2] * label.box[3] < _SMALL_PX2
+    missed, confused = rng.random(2)
+    if missed < mistakes.miss * worse * (2 if small else 1):
+        return None
+    others = [name for name in classes if name != label.category]
+    return others[int(rng.integers(len(others)))] if others and confused < mistakes.confusion * worse else label.category
+
+
+def _box(label: Label, frame: RecordedFrame, jitter: float, rng: np.random.Generator) -> Label:
+    assert label.box is not None  # of geometry box2d
+    x, y, width, height = label.box
+    moved = rng.normal(0.0, jitter, 4) * (width, height, width, height)
+    left, top = np.clip((x + moved[0], y + moved[1]), 0.0, (frame.width - _LEAST_PX, frame.height - _LEAST_PX))
+    right = np.clip(x + width + moved[2], left + _LEAST_PX, frame.width)
+    bottom = np.clip(y + height + moved[3], top + _LEAST_PX, frame.height)
+    # Labelers draw in hundredths of a pixel at best; rounding down keeps the box inside its image.
+    left, top, right, bottom = (np.floor(value * 100) / 100 for value in (left, top, right, bottom))
+    return replace(label, box=(float(left), float(top), round(float(right - left), 2), round(float(bottom - top), 2)))
+
+
+def _cuboid(label: Label, jitter: float, rng: np.random.Generator) -> Label:
+    assert label.cuboid is not None  # of geometry cuboid
+    values = np.array(label.cuboid)
+    size = values[7:10]
+    noise = rng.normal(0.0, jitter, 6)
+    values[:3] += noise[:3] * size
+    values[7:10] = size * np.clip(1 + noise[3:], 0.5, 2.0)
+    return replace(
+        label, cuboid=tuple(round(float(value), 4) for value in values[:3]) + tuple(label.cuboid[3:7]) + tuple(round(float(v), 4) for v in values[7:])
+    )
+
+
+def _path(path: Sequence[float], noise_m: float, rng: np.random.Generator) -> tuple[float, ...]:
+    # One bend for the whole path: a labeler draws a smooth line that leaves the true one more and more.
+    bend = rng.normal(0.0, noise_m)
+    drawn = list(path)
+    for place in range(0, len(drawn) - 1, 2):
+        drawn[place + 1] = round(drawn[place + 1] + bend * (max(drawn[place], 0.0) / _FAR_M) ** 2, 4)
+    return tuple(drawn)
+
+
+def _spurious(frame: RecordedFrame, classes: Sequence[str], rng: np.random.Generator) -> Label:
+    width, height = (round(float(side), 2) for side in rng.uniform(0.02, 0.1, 2) * (frame.width, frame.height))
+    width, height = max(width, _LEAST_PX), max(height, _LEAST_PX)
+    x, y = (round(float(value), 2) for value in rng.uniform(0, 1, 2) * (frame.width - width - 0.01, frame.height - height - 0.01))
+    return Label("box2d", classes[int(rng.integers(len(classes)))], box=(max(x, 0.0), max(y, 0.0), width, height))

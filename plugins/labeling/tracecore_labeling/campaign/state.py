@@ -1,0 +1,177 @@
+"""The state of a campaign, told from its log alone: what the queue's tables must agree with, and what label batches are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracecore_labeling.campaign.label import Label, labels_of
+from tracecore_labeling.campaign.log import Action, Entry
+from tracecore_labeling.campaign.settings import Settings
+from tracecore_labeling.linking import RecordedFrame
+
+__all__ = ["CampaignState", "Stage", "Standing", "TaskState", "frame_json", "frame_of", "state_of"]
+
+
+class Stage:
+    """Where a task stands."""
+
+    OPEN = "open"
+    CLAIMED = "claimed"
+    SUBMITTED = "submitted"
+    REVIEWING = "reviewing"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One label as it stands now.
+
+    Attributes:
+        ordinal: its number in its task, from 1; with the task it makes the label's id.
+        revision: 0, and one more with each correction.
+        label: what it says.
+        qa: accepted, corrected, added, or None where nobody looked.
+    """
+
+    ordinal: int
+    revision: int
+    label: Label
+    qa: str | None = None
+
+
+@dataclass(slots=True)
+class TaskState:
+    """One task.
+
+    Attributes:
+        id: its name.
+        position: its place in the campaign.
+        frame: what is to be labeled.
+        review: whether a second person is to look at it.
+        stage: where it stands.
+        labeler: who has it or submitted it.
+        reviewer: who reviews or reviewed it.
+        until: until when it is theirs, where somebody has it.
+        refusals: how often it was refused.
+        barred: who doesn't get it again: who refused it, or whose work was rejected.
+        next_ordinal: the number of the next label.
+        labels: as they stand.
+        labeled_at: when they were submitted.
+        reviewed_at: when they were reviewed.
+        verdict: of the review.
+        removed: labels that a review took out.
+    """
+
+    id: str
+    position: int
+    frame: RecordedFrame
+    review: bool
+    stage: str = Stage.OPEN
+    labeler: str | None = None
+    reviewer: str | None = None
+    until: int | None = None
+    refusals: int = 0
+    barred: set[str] = field(default_factory=set)
+    next_ordinal: int = 1
+    labels: tuple[Standing, ...] = ()
+    labeled_at: int | None = None
+    reviewed_at: int | None = None
+    verdict: str | None = None
+    removed: int = 0
+
+
+@dataclass(slots=True)
+class CampaignState:
+    """A campaign and all its tasks, in order."""
+
+    settings: Settings
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    closed: bool = False
+    last: int = 0
+
+    def apply(self, entry: Entry) -> None:
+        """Go on by one entry of the log."""
+        self.last = entry.seq
+        if entry.action is Action.CLOSE:
+            self.closed = True
+        elif entry.action is Action.TASK:
+            assert entry.task is not None  # the log's writer names it
+            detail = entry.detail
+            self.tasks[entry.task] = TaskState(entry.task, detail["position"], frame_of(detail["frame"]), detail["review"])
+        elif entry.task is not None:
+            _move(self.tasks[entry.task], entry)
+
+
+def state_of(entries: Iterable[Entry]) -> CampaignState:
+    """Tell the state from a log, which begins with the campaign's making.
+
+    Raises:
+        ValueError: it begins with something else.
+    """
+    state: CampaignState | None = None
+    for entry in entries:
+        if state is None:
+            if entry.action is not Action.CREATE:
+                raise ValueError(f"a campaign's log begins with its making, found {entry.action}")
+            state = CampaignState(Settings.from_json(entry.detail))
+        state.apply(entry)
+    if state is None:
+        raise ValueError("the log is empty")
+    return state
+
+
+def _move(task: TaskState, entry: Entry) -> None:
+    detail = entry.detail
+    match entry.action:
+        case Action.CLAIM if detail["role"] == "review":
+            task.stage, task.reviewer, task.until = Stage.REVIEWING, entry.who, detail["until"]
+        case Action.CLAIM:
+            task.stage, task.labeler, task.until = Stage.CLAIMED, entry.who, detail["until"]
+        case Action.TIMEOUT if task.stage == Stage.REVIEWING:
+            task.stage, task.reviewer, task.until = Stage.SUBMITTED, None, None
+        case Action.TIMEOUT:
+            _free(task)
+        case Action.REFUSE:
+            task.refusals += 1
+            task.barred.add(str(entry.who))
+            _free(task)
+        case Action.SUBMIT:
+            task.stage = Stage.SUBMITTED if task.review else Stage.DONE
+            task.labels = _standing(detail["labels"])
+            task.next_ordinal = max([task.next_ordinal - 1, *(each.ordinal for each in task.labels)]) + 1
+            task.labeled_at, task.until = entry.at, None
+        case Action.REVIEW:
+            task.stage, task.reviewer, task.until = Stage.DONE, entry.who, None
+            task.reviewed_at, task.verdict = entry.at, detail["verdict"]
+            task.labels, task.removed = _standing(detail["labels"]), detail["removed"]
+            task.next_ordinal = max([task.next_ordinal - 1, *(each.ordinal for each in task.labels)]) + 1
+        case Action.REOPEN:
+            task.barred.add(str(task.labeler))
+            task.labels, task.labeled_at, task.reviewed_at, task.reviewer = (), None, None, None
+            task.verdict, task.removed = None, 0
+            _free(task)
+        case _:  # a late submission leaves the task as it is
+            pass
+
+
+def _free(task: TaskState) -> None:
+    task.stage, task.labeler, task.until = Stage.OPEN, None, None
+
+
+def _standing(written: Iterable[Mapping[str, Any]]) -> tuple[Standing, ...]:
+    return tuple(Standing(each["ordinal"], each["revision"], labels_of([each["label"]])[0], each.get("qa")) for each in written)
+
+
+def frame_json(frame: RecordedFrame) -> dict[str, Any]:
+    """Write a frame for the log; its time as a text, which no JSON reader rounds."""
+    return {
+        "drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": str(frame.timestamp_ns), "frame_id": frame.frame_id,
+        "index": frame.index, "width": frame.width, "height": frame.height,
+    }  # fmt: skip
+
+
+def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
+    """Read what `frame_json` wrote."""
+    return RecordedFrame(**{**written, "timestamp_ns": int(written["timestamp_ns"])})

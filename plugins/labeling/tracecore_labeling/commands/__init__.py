@@ -1,0 +1,1 @@
+"""`tracecore label …`: campaigns by hand, and label batches in others' formats."""

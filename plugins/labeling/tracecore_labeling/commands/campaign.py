@@ -1,0 +1,94 @@
+"""`tracecore label campaign create`: make a campaign over recorded frames."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from tracecore.errors import UsageProblem
+from tracecore.options import emit_json, json_option, workspace_option
+from tracecore_labeling.campaign.label import GEOMETRIES
+
+__all__ = ["campaign"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore label campaign create night --frames dataset/demo.drives.frames --guideline v3
+  tracecore label campaign create walkers --frames dataset/demo.next_frames --guideline v4 \\
+      --guideline-file guideline.md --category pedestrian --geometry box2d --review 0.5 --lease 30
+"""
+
+
+@click.group("campaign")
+def campaign() -> None:
+    """Make campaigns."""
+
+
+@campaign.command("create", epilog=_EXAMPLES)
+@click.argument("name")
+@click.option("--frames", required=True, metavar="REF", help="The recorded frames to be labeled: dataset/<name>[@digest].")
+@click.option("--guideline", required=True, metavar="VERSION", help="Version of the labeling guideline.")
+@click.option("--guideline-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Its text; the campaign keeps the digest.")
+@click.option("--instructions", default="", help="What labelers are told besides.")
+@click.option("--category", "categories", multiple=True, help="A class that is asked for (again for more); any where left out.")
+@click.option(
+    "--geometry", "geometries", multiple=True, type=click.Choice(GEOMETRIES), help="What is asked for (again for more); box2d where left out."
+)
+@click.option("--review", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the frames that a second person looks at.")
+@click.option(
+    "--lease", type=click.IntRange(1, 7 * 24 * 60), default=60, show_default=True, metavar="MIN", help="How long a claimed frame is its claimer's."
+)
+@click.option("--tool", default="", help="What the labels are drawn with, and its version.")
+@workspace_option
+@json_option
+def create(
+    name: str, frames: str, guideline: str, guideline_file: Path | None, instructions: str, categories: tuple[str, ...],
+    geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Make the campaign NAME: one task a frame, in a file of the workspace that survives kills and power cuts."""
+    from tracecore.durable import fsync_folder
+    from tracecore.opening import open_artifact
+    from tracecore_labeling.campaign.clock import WallClock
+    from tracecore_labeling.campaign.queue import Queue
+    from tracecore_labeling.campaign.settings import Settings
+    from tracecore_labeling.commands.place import new_campaign_path
+    from tracecore_labeling.linking import FRAME_COLUMNS, recorded_frames
+    from tracecore_schemas.canonical import digest_file
+
+    opened = open_artifact(frames, workspace)
+    names = set(getattr(getattr(opened.value, "schema", None), "names", ()))
+    if not set(FRAME_COLUMNS) <= names:
+        raise UsageProblem(f"{opened.artifact.ref} holds no frames: name a dataset of frames, as ingest and curation make them.")
+    listed = recorded_frames(opened.value.to_table(columns=FRAME_COLUMNS))
+    if not listed:
+        raise UsageProblem(f"{opened.artifact.ref} has no frames to label.")
+    settings = Settings(
+        id=secrets.token_hex(8),
+        name=name,
+        guideline=guideline,
+        guideline_digest=digest_file(guideline_file) if guideline_file is not None else None,
+        instructions=instructions,
+        categories=categories,
+        geometries=geometries or ("box2d",),
+        review=review,
+        lease_seconds=lease * 60,
+        seed=secrets.randbits(31),
+        tool=tool,
+        frames=opened.artifact.ref,
+    )
+    path = new_campaign_path(workspace, name)
+    queue = Queue(path, WallClock())
+    try:
+        queue.create(settings, listed)
+    finally:
+        queue.close_file()
+    # The file is on disk; its name, and its folder's, have to be too.
+    fsync_folder(path.parent)
+    fsync_folder(path.parent.parent)
+    if as_json:
+        emit_json({"campaign": name, "id": settings.id, "frames": settings.frames, "tasks": len(listed), "guideline": guideline})
+    else:
+        click.echo(f"Campaign '{name}': {len(listed)} tasks of {settings.frames}, guideline {guideline}. Next: tracecore label claim --as PSEUDONYM")

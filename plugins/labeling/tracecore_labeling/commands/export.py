@@ -1,0 +1,62 @@
+"""`tracecore label export`: a label batch in the format of others' tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracecore.errors import UsageProblem
+from tracecore.options import emit_json, json_option, workspace_option
+
+__all__ = ["export"]
+
+_FORMATS = ("openlabel", "coco", "yolo", "kitti")
+_EXAMPLES = """
+\b
+Examples:
+  tracecore label export label_batch/demo.labels --format openlabel -o labels/
+  tracecore label export label_batch/demo.labels --format coco -o labels.coco.json
+  tracecore label export label_batch/demo.labels@5e1f03 --format yolo -o yolo/
+"""
+
+
+@click.command("export", epilog=_EXAMPLES)
+@click.argument("ref")
+@click.option(
+    "--format", "format_", required=True, type=click.Choice(_FORMATS), help="OpenLABEL keeps everything; the others boxes alone, KITTI cuboids too."
+)
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="A file for coco, a folder for yolo and kitti; either for openlabel."
+)
+@workspace_option
+@json_option
+def export(ref: str, format_: str, output: Path, workspace: Path | None, as_json: bool) -> None:
+    """Write the label batch REF, each label in its last revision; what the format has no place for is counted."""
+    from tracecore.opening import open_artifact
+    from tracecore_labeling.exports.batch import labeled_frames
+    from tracecore_labeling.exports.formats import FORMATS
+
+    opened = open_artifact(ref, workspace)
+    if isinstance(opened.value, Path):
+        raise UsageProblem(f"{opened.artifact.ref} is no table of labels: name a label_batch.")
+    frames = labeled_frames(opened.value.to_table())
+    try:
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
+        written = FORMATS[format_](frames, output)
+    except OSError as error:
+        raise UsageProblem(f"The labels can't be written to '{output}': {(error.strerror or str(error)).lower()}.") from error
+    if as_json:
+        emit_json(
+            {
+                "ref": opened.artifact.ref,
+                "format": format_,
+                "path": str(output),
+                "files": written.files,
+                "labels": written.labels,
+                "left_out": written.left_out,
+            }
+        )
+        return
+    left = ", ".join(f"{count} {what}" for what, count in sorted(written.left_out.items()))
+    click.echo(f"{output}: {written.labels} labels of {len(frames)} frames in {written.files} files" + (f"; no place for {left}" if left else ""))

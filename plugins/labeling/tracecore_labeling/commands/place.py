@@ -1,0 +1,88 @@
+"""Where campaigns lie in a workspace, and which one is meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracecore.errors import UsageProblem
+from tracecore.suggest import suggestion
+from tracecore.workspace import Workspace
+from tracecore_labeling.campaign.clock import WallClock
+from tracecore_labeling.campaign.queue import Queue
+
+__all__ = ["campaign_names", "new_campaign_path", "open_campaign"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _folder(workspace: Path | None) -> Path:
+    return Workspace.open(workspace).root / "campaigns"
+
+
+def campaign_names(workspace: Path | None) -> list[str]:
+    """Name every campaign of a workspace."""
+    return sorted(path.stem for path in _folder(workspace).glob("*.db") if _is_made(path))
+
+
+def new_campaign_path(workspace: Path | None, name: str) -> Path:
+    """Give the file that a new campaign is to lie in.
+
+    Raises:
+        UsageProblem: the name can't be, or is taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageProblem(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
+    path = _folder(workspace) / f"{name}.db"
+    if path.exists() and _is_made(path):
+        raise UsageProblem(f"There is a campaign '{name}' already: choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _is_made(path: Path) -> bool:
+    """Tell a campaign from what a kill left of one that was never made: its tables are empty."""
+    queue = Queue(path, WallClock())
+    try:
+        return queue.exists()
+    finally:
+        queue.close_file()
+
+
+@contextmanager
+def open_campaign(workspace: Path | None, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
+    """Open the campaign that is meant: by name, else by a task of it, else the only one that is open.
+
+    Raises:
+        UsageProblem: there is none, or several could be meant.
+    """
+    known = campaign_names(workspace)
+    if name is not None and name not in known:
+        made = "make one with 'tracecore label campaign create'."
+        raise UsageProblem(f"There is no campaign '{name}'. {suggestion(name, known, none_known=f'There are none: {made}')}")
+    queues = {each: Queue(_folder(workspace) / f"{each}.db", WallClock()) for each in ([name] if name is not None else known)}
+    try:
+        yield _meant(queues, task) if name is None else queues[name]
+    finally:
+        for queue in queues.values():
+            queue.close_file()
+
+
+def _meant(queues: dict[str, Queue], task: str | None) -> Queue:
+    if not queues:
+        raise UsageProblem(
+            "There are no campaigns in this workspace: make one with 'tracecore label campaign create NAME --frames REF --guideline VERSION'."
+        )
+    if task is not None:
+        fitting = [name for name, queue in queues.items() if queue.has(task)]
+        if not fitting:
+            raise UsageProblem(f"No campaign has the task '{task}'. Campaigns: {', '.join(queues)}.")
+    else:
+        fitting = [name for name, queue in queues.items() if not queue.is_closed()]
+        if not fitting:
+            raise UsageProblem(f"Every campaign is closed ({', '.join(queues)}): make one with 'tracecore label campaign create'.")
+    if len(fitting) > 1:
+        raise UsageProblem(f"Several campaigns are open ({', '.join(fitting)}): say which with --campaign.")
+    return queues[fitting[0]]

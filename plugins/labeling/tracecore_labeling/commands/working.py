@@ -1,0 +1,157 @@
+"""`tracecore label claim`, `refuse`, `submit`: a labeler's work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.options import emit_json, json_option, workspace_option
+from tracecore_labeling.commands.options import campaign_option, file_option, read_json, who_option
+
+if TYPE_CHECKING:
+    from tracecore_labeling.campaign.queue import Claim, Queue
+
+__all__ = ["claim", "refuse", "submit"]
+
+_CLAIM = """
+\b
+Examples:
+  tracecore label claim --as labeler-5e1f03aa --image task.jpg
+  tracecore label claim --review --as labeler-77ab01cd --json
+"""
+_REFUSE = """
+\b
+Example:
+  tracecore label refuse 5d1c0a9be2f44a01 --reason "lens covered" --as labeler-5e1f03aa
+"""
+_SUBMIT = """
+\b
+Examples:
+  tracecore label submit 5d1c0a9be2f44a01 --file boxes.json --as labeler-5e1f03aa
+  echo '[{"geometry": "box2d", "category": "car", "box": [10, 20, 30, 40]}]' | tracecore label submit 5d1c0a9be2f44a01 --file - --as labeler-5e1f03aa
+"""
+
+
+@click.command("claim", epilog=_CLAIM)
+@click.option("--review", "reviewing", is_flag=True, help="Claim labels to review instead of a frame to label.")
+@click.option("--task", default=None, help="This task and no other.")
+@click.option("--image", type=click.Path(path_type=Path, dir_okay=False), default=None, metavar="PATH", help="Write the frame's image there.")
+@campaign_option
+@who_option
+@workspace_option
+@json_option
+def claim(
+    reviewing: bool, task: str | None, image: Path | None, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool
+) -> None:
+    """Take the next free task; the one you have, where you have one. Exit 1 where nothing is free for you."""
+    from tracecore_labeling.campaign.clock import text_of
+    from tracecore_labeling.campaign.people import checked_pseudonym
+    from tracecore_labeling.commands.place import open_campaign
+
+    me = checked_pseudonym(who)
+    with open_campaign(workspace, campaign, task=task) as queue:
+        got = queue.claim(me, role="review" if reviewing else "label", task=task)
+        settings = queue.settings
+        if got is None:
+            counts = ", ".join(f"{count} {stage}" for stage, count in queue.counts().items() if count)
+            what = "to review" if reviewing else "to label"
+            raise AnswerIsNo(f"Nothing is free for {me} {what} in the campaign '{settings.name}' ({counts}).")
+        if image is not None:
+            _write_image(queue, got, image, workspace)
+        answer = {
+            "campaign": settings.name, "task": got.task, "role": got.role, "until": text_of(got.until), "refusals": got.refusals,
+            "frame": _frame(got), "image": None if image is None else str(image), "guideline": settings.guideline,
+            "instructions": settings.instructions, "categories": list(settings.categories), "geometries": list(settings.geometries),
+            "labels": _labels(got), "labeler": got.labeler,
+        }  # fmt: skip
+    if as_json:
+        emit_json(answer)
+        return
+    click.echo(f"{got.task}  {got.frame.frame_id}  {got.frame.width}x{got.frame.height} px  yours until {text_of(got.until)}")
+    click.echo(f"guideline {settings.guideline}" + (f": {settings.instructions}" if settings.instructions else ""))
+    if reviewing:
+        emit_json({"labels": answer["labels"]})
+
+
+@click.command("refuse", epilog=_REFUSE)
+@click.argument("task")
+@click.option("--reason", required=True, help="Why it can't be labeled.")
+@campaign_option
+@who_option
+@workspace_option
+@json_option
+def refuse(task: str, reason: str, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool) -> None:
+    """Give TASK back; you don't get it again."""
+    from tracecore_labeling.campaign.people import checked_pseudonym
+    from tracecore_labeling.commands.place import open_campaign
+
+    me = checked_pseudonym(who)
+    with open_campaign(workspace, campaign, task=task) as queue:
+        queue.refuse(task, me, reason)
+    if as_json:
+        emit_json({"task": task, "refused": True, "reason": reason})
+    else:
+        click.echo(f"{task} is free again, for others.")
+
+
+@click.command("submit", epilog=_SUBMIT)
+@click.argument("task")
+@file_option(required=True)
+@click.option("--submission", default=None, metavar="ID", help="Id of this submission; what it holds names it where left out.")
+@campaign_option
+@who_option
+@workspace_option
+@json_option
+def submit(task: str, file: str, submission: str | None, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool) -> None:
+    """Hand in the labels of TASK: a JSON list; an empty one says that the frame holds nothing. The same again is taken once."""
+    from tracecore_labeling.campaign.label import label_json, read_labels
+    from tracecore_labeling.campaign.people import checked_pseudonym
+    from tracecore_labeling.commands.place import open_campaign
+    from tracecore_schemas.canonical import digest_json, hex_of
+
+    me = checked_pseudonym(who)
+    document = read_json(file)
+    with open_campaign(workspace, campaign, task=task) as queue:
+        frame, settings = queue.frame(task), queue.settings
+        labels = [label for _, label in read_labels(document, frame.width, frame.height, settings.categories, settings.geometries)]
+        id_ = submission or f"{task}-{hex_of(digest_json([me, [label_json(label) for label in labels]]))[:16]}"
+        receipt = queue.submit(task, me, id_, labels)
+    if as_json:
+        emit_json({"task": task, "submission": id_, "labels": len(labels), "repeated": receipt.repeated, "entry": receipt.seq})
+    else:
+        click.echo(f"{task}: {len(labels)} labels {'were taken before' if receipt.repeated else 'taken'} (entry {receipt.seq}).")
+
+
+def _frame(got: Claim) -> dict[str, Any]:
+    from tracecore_labeling.campaign.state import frame_json
+
+    return frame_json(got.frame)
+
+
+def _labels(got: Claim) -> list[dict[str, Any]]:
+    from tracecore_labeling.campaign.label import label_json
+
+    return [{"label": id_, **label_json(label)} for id_, label in got.labels.items()]
+
+
+def _write_image(queue: Queue, got: Claim, image: Path, workspace: Path | None) -> None:
+    """Write a frame's image, exactly as recorded.
+
+    Raises:
+        UsageProblem: the frames are no longer kept, or the file can't be written.
+    """
+    import pyarrow.compute as pc
+
+    from tracecore.opening import open_artifact
+
+    opened = open_artifact(str(queue.settings.frames), workspace)
+    found = opened.value.to_table(columns=["image"], filter=pc.field("frame_id") == got.frame.frame_id)
+    if not found.num_rows:
+        raise UsageProblem(f"The image of {got.frame.frame_id} is not in {opened.artifact.ref}.")
+    try:
+        image.write_bytes(found.column("image")[0].as_py())
+    except OSError as error:
+        raise UsageProblem(f"The image can't be written to '{image}': {(error.strerror or str(error)).lower()}.") from error

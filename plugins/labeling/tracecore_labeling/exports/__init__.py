@@ -1,0 +1,1 @@
+"""Label batches written in the formats of others' tools."""

@@ -1,0 +1,90 @@
+"""The labels of a batch as exports take them: each in its last revision, by the frame it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from tracecore.errors import UsageProblem
+from tracecore.suggest import suggestion
+
+__all__ = ["LabeledFrame", "Written", "labeled_frames"]
+
+_NEEDED = {"drive", "sensor", "timestamp_ns", "frame_id", "label_id", "revision", "geometry"}
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledFrame:
+    """One frame and its labels.
+
+    Attributes:
+        drive: name of the drive.
+        sensor: topic of the camera.
+        timestamp_ns: log_time.
+        width: of the image, px; 0 where there is none.
+        height: of the image, px.
+        attributes: that the label source gave to the frame.
+        labels: rows of the label table, without those of geometry `none`, by their ids.
+    """
+
+    drive: str
+    sensor: str
+    timestamp_ns: int
+    width: int
+    height: int
+    attributes: Mapping[str, str]
+    labels: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(slots=True)
+class Written:
+    """What an export wrote: files, labels, and what the format has no place for."""
+
+    files: int = 0
+    labels: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def leave_out(self, what: str) -> None:
+        """Count one label that the format has no place for."""
+        self.left_out[what] = self.left_out.get(what, 0) + 1
+
+
+def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
+    """Read a label table, by drive, time and sensor.
+
+    Raises:
+        UsageProblem: it is no label table.
+    """
+    missing = sorted(_NEEDED - set(table.schema.names))
+    if missing:
+        raise UsageProblem(f"This is no label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
+    newest: dict[str, Mapping[str, Any]] = {}
+    for row in table.to_pylist():
+        known = newest.get(row["label_id"])
+        if known is None or row["revision"] > known["revision"]:
+            newest[row["label_id"]] = row
+    return [_frame(rows) for _, rows in sorted(_by_frame(newest.values()).items())]
+
+
+def _by_frame(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int, str], list[Mapping[str, Any]]]:
+    found: dict[tuple[str, int, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault((row["drive"], row["timestamp_ns"], row["sensor"]), []).append(row)
+    return found
+
+
+def _frame(rows: list[Mapping[str, Any]]) -> LabeledFrame:
+    first = rows[0]
+    labels = sorted((row for row in rows if row["geometry"] != "none"), key=lambda row: str(row["label_id"]))
+    return LabeledFrame(
+        first["drive"],
+        first["sensor"],
+        first["timestamp_ns"],
+        first["image_width"],
+        first["image_height"],
+        dict(first["frame_attributes"]),
+        tuple(labels),
+    )

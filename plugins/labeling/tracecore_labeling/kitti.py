@@ -1,0 +1,54 @@
+"""The stage `kitti` of labels: label batches from KITTI's object labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+import tracecore as tc
+from tracecore_labeling.kitti_file import read_kitti
+from tracecore_labeling.label_file import LabelFile
+from tracecore_labeling.linking import LabeledImage
+from tracecore_labeling.taking import frame_index, write_labels
+
+__all__ = ["Kitti"]
+
+_FOLDER = "label_2"
+
+
+class Kitti(tc.Stage):
+    """Take KITTI's object labels over: boxes in the left color image, cuboids in the rectified camera's frame."""
+
+    kind = tc.StageKind.LABEL
+    files = tc.Files("paths", suffixes=[f"{_FOLDER}/*.txt"], note="label file", nested=True)
+    frames = tc.Input("dataset", description="the recorded frames, by drive (the folders' names) and number (the file's)")
+    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="a box and a cuboid an object, of one track")
+
+    class Params(tc.Params):
+        """What is taken."""
+
+        paths: tuple[str, ...] = tc.Field((), description="folders that hold label_2, as ingest was given them; files and globs")
+        sensor: str = tc.Field("image_2", min_length=1, description="the camera that the boxes are drawn on")
+        cuboid_frame: str = tc.Field("camera_0_rectified", min_length=1, description="what the frame of the cuboids is called")
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Read, link, write."""
+        sources = context.files(self.files)
+        index = frame_index(context, self.frames)
+        assert index is not None  # the input is not optional
+        files: list[LabelFile] = []
+        for done, source in enumerate(sources):
+            context.progress(done, len(sources), source.name)
+            path = context.adopt(source, kind="external", name=source.name)
+            image = _image(source.name, params.sensor, index.drives)
+            files.append(read_kitti(path, source.name, source.digest, image, params.cuboid_frame))
+        write_labels(context, self.labels, files, index, together=True)
+        context.progress(len(sources), len(sources))
+
+
+def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
+    """Say which image a file is of: its folders joined are the drive's name, or its end where ingest was given a folder above."""
+    path = PurePosixPath(name)
+    joined = "-".join(part for part in path.parent.parts if part != _FOLDER)
+    drive = joined if joined in drives else next((each for each in drives if joined and each.endswith(f"-{joined}")), None)
+    return LabeledImage(id=name, file_name=name, drive=drive, sensor=sensor)

@@ -1,0 +1,125 @@
+"""One worker process of a soak: acts for its labelers, one after the other, until nothing is left to do; may be killed at any moment."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import secrets
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import UsageProblem
+from tracecore_labeling.campaign.clock import WallClock
+from tracecore_labeling.campaign.label import Label, label_json, labels_of
+from tracecore_labeling.campaign.queue import Claim, Queue
+from tracecore_labeling.soak.journal import Journal
+from tracecore_labeling.soak.scenario import Fate, Plan, correction, labels_by
+
+__all__ = ["Worker", "queue_class"]
+
+
+def queue_class(name: str) -> type[Queue]:
+    """Find a queue class by `module:Class`."""
+    module, _, attribute = name.partition(":")
+    found: type[Queue] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+class Worker:
+    """Acts for every labeler whose number has this remainder.
+
+    Args:
+        folder: of the soak.
+        plan: what labelers do.
+        number: of this worker, from 0.
+        queue: class of the queue.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, number: int, queue: str) -> None:
+        self.plan = plan
+        self.queue = queue_class(queue)(folder / "campaign.db", WallClock())
+        journal = folder / f"worker-{number}.ndjson"
+        self.unanswered = Journal.unanswered(journal)
+        self.journal = Journal(journal)
+        self.names = [plan.name(each) for each in range(number, plan.labelers, plan.processes)]
+        self.life = secrets.token_hex(4)
+        self.away: dict[str, tuple[int, Claim]] = {}
+
+    def run(self) -> None:
+        """Work until every task is done or nobody may have it; end when the process that started this one is gone."""
+        parent = os.getppid()
+        for line in self.unanswered:
+            self._hand_in(line["intend"], line)
+        while not self._finished():
+            busy = False
+            for who in self.names:
+                if os.getppid() != parent:
+                    return
+                busy |= self._turn(who)
+            if not busy:
+                time.sleep(0.05)
+        self.queue.close_file()
+
+    def _finished(self) -> bool:
+        counts = self.queue.counts()
+        return sum(counts.values()) - counts["done"] == 0
+
+    def _turn(self, who: str) -> bool:
+        """Let one labeler do one thing; say whether there was any."""
+        if who in self.away:
+            until, claim = self.away[who]
+            if self.queue.clock.now() <= until:
+                return False
+            del self.away[who]
+            # They come back, too late, and hand in all the same.
+            self._label(claim, who)
+            return True
+        claim_ = self.queue.claim(who, role="review") or self.queue.claim(who)
+        if claim_ is None:
+            return False
+        fate = Fate.of(self.plan, claim_.task, who)
+        if claim_.role == "review":
+            self._review(claim_, who, fate)
+        elif fate.refuses:
+            # On a loaded machine the time may run out before the refusal arrives; then there is nothing left to refuse.
+            with suppress(UsageProblem):
+                self.queue.refuse(claim_.task, who, "too many objects")
+        elif fate.walks_away:
+            self.away[who] = (claim_.until, claim_)
+        else:
+            self._label(claim_, who)
+            if fate.sends_twice:
+                self._label(claim_, who)
+        return True
+
+    def _label(self, claim: Claim, who: str) -> None:
+        labels = [label_json(label) for label in labels_by(self.plan, claim.task, who)]
+        self._hand_in(self._id(claim, who), {"what": "submit", "task": claim.task, "who": who, "labels": labels})
+
+    def _review(self, claim: Claim, who: str, fate: Fate) -> None:
+        after: list[tuple[str | None, Label]] = correction(claim.labels) if fate.verdict == "corrected" else []
+        written = [[id_, label_json(label)] for id_, label in after]
+        given = {"what": "review", "task": claim.task, "who": who, "verdict": fate.verdict, "after": written}
+        self._hand_in(self._id(claim, who), given)
+
+    def _id(self, claim: Claim, who: str) -> str:
+        """Give the id of what is handed in for a claim: the same while this process lives, another after a kill.
+
+        So a submission that was acknowledged and then lost can't pass for the one that replaced it.
+        """
+        return f"{claim.role}-{claim.task}-{who}-{claim.until}-{self.life}"
+
+    def _hand_in(self, id_: str, what: dict[str, Any]) -> None:
+        """Hand in, journaled before and after; who was killed between does it again with the same id."""
+        self.journal.intend(id_, what)
+        try:
+            if what["what"] == "submit":
+                receipt = self.queue.submit(what["task"], what["who"], id_, labels_of(what["labels"]))
+            else:
+                after = [(named, labels_of([label])[0]) for named, label in what["after"]]
+                receipt = self.queue.review(what["task"], what["who"], id_, what["verdict"], after)
+            self.journal.acknowledged(id_, {"seq": receipt.seq, "repeated": receipt.repeated})
+        except UsageProblem as problem:
+            self.journal.acknowledged(id_, {"refused": str(problem)})

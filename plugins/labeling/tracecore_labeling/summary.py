@@ -1,0 +1,53 @@
+"""What every label stage says of its batch: the facet `tracecore_labels`, and what is not known of the labels' making."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tracecore_labeling.rows import Row
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["labels_facet", "unknown_making"]
+
+_MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))
+_COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "paths": "path", "tags": "tag", "empty_frames": "none"}
+
+
+def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
+    """Count labels by geometry and class, and list labelers, tools and guidelines."""
+    geometries = Counter(row.geometry for row in rows)
+    labels = [row for row in rows if row.geometry != "none"]
+    reviewed = sum(row.qa is not None for row in labels)
+    named = Counter(row.category or "" for row in rows if row.geometry == "box2d")
+    return {
+        **{name: geometries[geometry] for name, geometry in _COUNTED.items()},
+        "frames": len({row.frame_id for row in rows}),
+        "categories": dict(sorted(named.items())),
+        "light_states": dict(sorted(Counter(row.value or "" for row in rows if row.geometry == "tag" and row.category == "light_state").items())),
+        "tracks": len({(row.drive, row.track) for row in labels if row.track is not None}),
+        "labelers": sorted({row.labeler for row in labels if row.labeler is not None}),
+        "tools": sorted({row.tool for row in labels if row.tool is not None}),
+        "guidelines": sorted({row.guideline for row in labels if row.guideline is not None}),
+        "reviewed_share": reviewed / len(labels) if reviewed else None,
+    }
+
+
+def unknown_making(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:
+    """Say what is not known of the labels' making, and of how many.
+
+    Args:
+        rows: of the batch.
+        sources: names of the files that could have said it.
+        names_left_out: labels whose labeler was left out, because the file says a name where a pseudonym is expected.
+    """
+    labels = [row for row in rows if row.geometry != "none"]
+    noun = "boxes" if all(row.geometry == "box2d" for row in labels) else "labels"
+    for what, column in _MAKING:
+        missing = sum(getattr(row, column) is None for row in labels)
+        if not missing:
+            continue
+        why = f"{sources} doesn't say it of {missing} of {len(labels)} {noun}."
+        if column == "labeler" and names_left_out:
+            why += f" Of {names_left_out} it gives a name where a pseudonym is expected ('info.labelers' can map them); names stay out of the record."
+        yield what, why

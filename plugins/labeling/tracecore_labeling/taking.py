@@ -1,0 +1,148 @@
+"""Taking label files over: each image linked to its recorded frame, each label a row, what is not known said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import tracecore as tc
+from tracecore_labeling.label_file import LabelFile
+from tracecore_labeling.linking import FRAME_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
+from tracecore_labeling.rows import Row, empty_row, label_id, label_row, label_table
+from tracecore_labeling.summary import labels_facet, unknown_making
+from tracecore_schemas.refs import frame_ref
+
+__all__ = ["frame_index", "write_labels"]
+
+_NAMED = 3  # files named in a sentence; of more, how many there are
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One file with its frames."""
+
+    file: LabelFile
+    linked: Linked
+
+
+def frame_index(context: tc.Context, frames: tc.Input) -> FrameIndex | None:
+    """Index the recorded frames; None where the program gives none."""
+    read = context.read(frames)
+    return None if read is None else FrameIndex.of(read.to_table(columns=FRAME_COLUMNS))
+
+
+def write_labels(context: tc.Context, labels: tc.Output, files: Sequence[LabelFile], frames: FrameIndex | None, *, together: bool = False) -> None:
+    """Write the label batch of files.
+
+    Args:
+        context: of the stage.
+        labels: where it goes.
+        files: what was read.
+        frames: what was recorded; without any, a file's images are frames by their number, which is stated as an unknown.
+        together: whether it is enough that some image of all files matches a frame, as where each image has a file of its own.
+
+    Raises:
+        UsageProblem: nothing matches, or a frame is labeled twice.
+    """
+    joint: Linked | None = None
+    if frames is None:
+        batches = [_Batch(file, _numbered(file)) for file in files]
+    elif together:
+        images = [image for file in files for image in file.images]
+        joint = link(_called(files), images, frames)
+        batches = [_Batch(file, _part(joint, file)) for file in files]
+    else:
+        batches = [_Batch(file, link(file.name, file.images, frames)) for file in files]
+    _refuse_overlap(batches)
+    rows = [row for batch in batches for row in _rows(batch)]
+    context.write(labels, label_table(rows))
+    clipped = sum(file.clipped for file in files)
+    context.describe(labels, "tracecore_labels", labels_facet(rows) | {"clipped": clipped})
+    for what, why in _unknowns(batches, rows, recorded=frames is not None, joint=joint):
+        context.unknown(what, why, port=labels)
+
+
+def _numbered(file: LabelFile) -> Linked:
+    """Make frames of a file's own images, by their number: nothing was recorded that they could be linked to."""
+    frames: dict[str, RecordedFrame] = {}
+    for image in file.images:
+        drive, sensor = image.drive or PurePosixPath(file.name).stem, image.sensor or "camera"
+        time = image.log_time_ns if image.log_time_ns is not None else image.frame or 0
+        frames[image.id] = RecordedFrame(drive, sensor, time, frame_ref(drive, sensor, time), image.frame or 0, image.width or 0, image.height or 0)
+    untimed = sum(image.log_time_ns is None for image in file.images)
+    return Linked(frames, (), untimed, len(file.images))
+
+
+def _part(linked: Linked, file: LabelFile) -> Linked:
+    mine = {image.id: linked.frames[image.id] for image in file.images if image.id in linked.frames}
+    lost = tuple(image.file_name for image in file.images if image.id not in linked.frames)
+    return Linked(mine, lost, 0, len(file.images))
+
+
+def _refuse_overlap(batches: Sequence[_Batch]) -> None:
+    owner: dict[str, str] = {}
+    for batch in batches:
+        for frame in batch.linked.frames.values():
+            if frame.frame_id in owner:
+                raise tc.UsageProblem(
+                    f"The label files {owner[frame.frame_id]} and {batch.file.name} both label the frame {frame.frame_id}; expected one."
+                )
+            owner[frame.frame_id] = batch.file.name
+
+
+def _rows(batch: _Batch) -> Iterator[Row]:
+    """Give a row for each label of a linked image, and one of geometry `none` for each linked image without objects."""
+    file = batch.file
+    for image in file.images:
+        frame = batch.linked.frames.get(image.id)
+        if frame is None:
+            continue
+        found = file.labels.get(image.id, ())
+        if not any(label.geometry in {"box2d", "cuboid"} for label in found):
+            yield empty_row(frame, label_id(file.digest, f"image:{image.id}"), frame_attributes=image.attributes)
+        for label in found:
+            yield label_row(
+                frame,
+                label_id(file.digest, label.id),
+                label.geometry,
+                box=label.box,
+                origin=label.provenance,
+                category=label.category,
+                area=label.area,
+                crowd=label.crowd,
+                cuboid=label.cuboid,
+                cuboid_frame=label.cuboid_frame or (frame.sensor if label.cuboid is not None else None),
+                path=label.path,
+                value=label.value,
+                track=label.track,
+                task=label.task,
+                reviewer=label.reviewer,
+                reviewed_at=label.reviewed_at,
+                attributes=label.attributes,
+                frame_attributes=image.attributes,
+            )
+
+
+def _unknowns(batches: Sequence[_Batch], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
+    files = [batch.file for batch in batches]
+    sources = _called(files) if joint is not None else ", ".join(file.name for file in files)
+    yield from unknown_making(rows, sources, names_left_out=sum(file.names_left_out for file in files))
+    if joint is not None:
+        yield from unlinked(sources, joint)
+    for batch in batches:
+        if joint is None:
+            yield from unlinked(batch.file.name, batch.linked) if recorded else _unrecorded(batch)
+        yield from batch.file.left_out
+
+
+def _called(files: Sequence[LabelFile]) -> str:
+    """Call many small files by their number."""
+    return ", ".join(file.name for file in files) if len(files) <= _NAMED else f"the set of {len(files)} label files"
+
+
+def _unrecorded(batch: _Batch) -> Iterator[tuple[str, str]]:
+    name, linked = batch.file.name, batch.linked
+    yield "recorded frames", f"The {linked.images} images that {name} labels are linked to no recorded frames: the input 'frames' was left out."
+    if linked.by_index:
+        yield "time of labeled images", f"{linked.by_index} images of {name} have no time; their number stands for it."

@@ -1,0 +1,97 @@
+"""The truth of drives as a label batch: boxes, cuboids, paths and the state of the light."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tracecore_schemas.canonical import JSON, digest_json, hex_of
+from tracecore_schemas.refs import frame_ref
+from tracecore_simulation.drive import Drive
+from tracecore_simulation.recording import CAMERA
+from tracecore_simulation.scene import Box
+from tracecore_simulation.truth import FrameTruth
+
+__all__ = ["LIGHT", "facet_of", "label_rows"]
+
+LIGHT = "light_state"
+_VEHICLE = "vehicle"
+
+
+def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
+    """Give rows of `tracecore_schemas.tables.LABELS`, drive by drive and frame by frame.
+
+    Each visible object has a box and a cuboid of the same track; each frame has a path and the state of the light, and one row of geometry `none`
+    where nothing is to be seen.
+
+    Args:
+        drives: with their truth.
+        seed: that they were made from; label ids come from it, the drive, the time and the track.
+        size: (width, height) of the pictures in px.
+        tool: that says so, with its version.
+    """
+    for drive in drives:
+        for truth in drive.frames:
+            common = {
+                "drive": drive.plan.name,
+                "sensor": CAMERA,
+                "timestamp_ns": truth.time,
+                "frame_id": frame_ref(drive.plan.name, CAMERA, truth.time),
+                "revision": 0,
+                "crowd": False,
+                "image_width": size[0],
+                "image_height": size[1],
+                "tool": tool,
+                "frame_attributes": {"weather": drive.plan.weather},
+            }
+            for geometry, what, own in _of_frame(truth):
+                label_id = hex_of(digest_json([seed, drive.plan.name, str(truth.time), geometry, what]))[:32]
+                yield common | {"label_id": label_id, "geometry": geometry} | own
+
+
+def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give (geometry, what of the frame, further columns) of each label."""
+    if not truth.boxes:
+        yield "none", "", {}
+    for box in truth.boxes:
+        yield "box2d", str(box.track), _box(box)
+    for box in truth.boxes:
+        cuboid = [round(value, 6) for value in box.cuboid]
+        yield "cuboid", str(box.track), {"category": box.category, "track": str(box.track), "cuboid": cuboid, "cuboid_frame": _VEHICLE}
+    yield "path", "", {"path": list(truth.path)}
+    yield "tag", LIGHT, {"category": LIGHT, "value": truth.light}
+
+
+def _box(box: Box) -> dict[str, Any]:
+    return {
+        "category": box.category,
+        "x": float(box.x),
+        "y": float(box.y),
+        "width": float(box.width),
+        "height": float(box.height),
+        "area": float(box.area),
+        "track": str(box.track),
+        "attributes": {"visible": f"{box.visible:.2f}"} | ({"state": box.state} if box.state else {}),
+    }
+
+
+def facet_of(drives: Sequence[Drive], tool: str) -> dict[str, JSON]:
+    """Give the facet `tracecore_labels` of the batch."""
+    frames = [truth for drive in drives for truth in drive.frames]
+    boxes = [box for truth in frames for box in truth.boxes]
+    return {
+        "boxes": len(boxes),
+        "frames": len(frames),
+        "empty_frames": sum(not truth.boxes for truth in frames),
+        "categories": dict(sorted(Counter(box.category for box in boxes).items())),
+        "cuboids": len(boxes),
+        "tracks": sum(len({box.track for truth in drive.frames for box in truth.boxes}) for drive in drives),
+        "paths": len(frames),
+        "tags": len(frames),
+        "light_states": dict(sorted(Counter(truth.light for truth in frames).items())),
+        "labelers": [],
+        "tools": [tool],
+        "guidelines": [],
+        "reviewed_share": None,
+    }

@@ -1,0 +1,135 @@
+"""A LiDAR on the roof: rays cast at the road and at everything that stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_simulation.rig import LIDAR_PLACE
+from tracecore_simulation.shapes import (
+    Block,
+    actor_blocks,
+    actor_cuboid,
+    house_blocks,
+    light_blocks,
+    light_cuboid,
+    sign_blocks,
+    sign_cuboid,
+    tree_blocks,
+)
+from tracecore_simulation.view import View
+
+__all__ = ["AZIMUTHS", "RINGS", "blocks_of", "cast_rays"]
+
+RINGS, AZIMUTHS = 16, 360
+_LOWEST, _HIGHEST = -15.0, 7.5  # degrees
+_REACH = 80.0  # m
+_NOISE = 0.012  # m, standard deviation of a range
+_LOST = 0.03  # share of echoes that don't come back
+_ROAD = 0.12  # how much the road sends back
+_EGO = 2.2  # m: nearer echoes are of the car itself
+
+Floats = npt.NDArray[np.float64]
+
+
+def blocks_of(view: View) -> list[Block]:
+    """Give what stands within reach of the LiDAR, in the vehicle's frame."""
+    found = list(house_blocks(view))
+    for actor in view.town.actors:
+        cuboid = actor_cuboid(view, actor)
+        if _near(cuboid[0], cuboid[1]):
+            found += actor_blocks(cuboid, actor)
+    for sign in view.town.signs:
+        cuboid = sign_cuboid(view, sign)
+        if _near(cuboid[0], cuboid[1]):
+            found += sign_blocks(view, sign, cuboid)
+    for light in view.town.lights:
+        cuboid = light_cuboid(view, light)
+        if _near(cuboid[0], cuboid[1]):
+            found += light_blocks(view, light, cuboid)
+    for tree in view.town.trees:
+        x, y, _ = view.vehicle(tree.lateral, tree.along)
+        if _near(x, y):
+            found += tree_blocks(view, tree)
+    return found
+
+
+def _near(x: float, y: float) -> bool:
+    return x * x + y * y < _REACH * _REACH
+
+
+def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
+    """Give the echoes of one turn of the LiDAR.
+
+    A block stands upright, so each direction enters and leaves it at two distances over the ground, whatever the ray's elevation; the ray hits it
+    where it is between its bottom and top in between, or where it comes down on its top.
+
+    Args:
+        blocks: what it may hit, in the vehicle's frame; the road lies at height 0.
+        rng: for noise and lost echoes.
+
+    Returns:
+        Points of dtype `POINTS_DTYPE` in the LiDAR's frame, m, ring by ring.
+    """
+    azimuth = np.deg2rad(np.arange(AZIMUTHS, dtype=np.float64) * (360 / AZIMUTHS))
+    slope = np.tan(np.deg2rad(np.linspace(_LOWEST, _HIGHEST, RINGS)))[:, None]
+    eye = LIDAR_PLACE[2]
+    with np.errstate(divide="ignore"):
+        distance = np.where(slope < 0, -eye / slope, np.inf) * np.ones((1, AZIMUTHS))
+    shine = np.full((RINGS, AZIMUTHS), _ROAD)
+    if blocks:
+        enter, leave = _spans(blocks, azimuth)
+        seen, where = np.nonzero(enter < np.minimum(leave, _REACH))  # pairs of block and direction that meet at all
+        near, far = enter[seen, where], leave[seen, where]
+        low, high, back = (np.array([getattr(block, name) for block in blocks])[seen] for name in ("low", "high", "shine"))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            onto = np.where((eye > high) & (slope < 0), (high - eye) / slope, near)  # down on its top
+            up_to = np.where((eye < low) & (slope > 0), (low - eye) / slope, near)  # up under its bottom
+        at = np.maximum(near, np.maximum(onto, up_to))
+        height = eye + slope * at
+        hit = (at <= far) & (height >= low - 1e-9) & (height <= high + 1e-9)
+        at = np.where(hit, at, np.inf)
+        for ring in range(RINGS):
+            _keep_nearest(distance[ring], shine[ring], where, at[ring], back)
+    return _echoes(distance, shine, azimuth, slope, rng)
+
+
+def _spans(blocks: Sequence[Block], azimuth: Floats) -> tuple[Floats, Floats]:
+    """Give where each direction enters and leaves each block over the ground, m, (blocks, azimuths); entering later than leaving is a miss."""
+    x, y, yaw, long, wide = (np.array([getattr(block, name) for block in blocks])[:, None] for name in ("x", "y", "yaw", "long", "wide"))
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    dx, dy = LIDAR_PLACE[0] - x, LIDAR_PLACE[1] - y
+    start = (dx * cos + dy * sin, -dx * sin + dy * cos)
+    step = (np.cos(azimuth - yaw), np.sin(azimuth - yaw))
+    enter, leave = np.full(step[0].shape, 0.05), np.full(step[0].shape, np.inf)
+    for origin, slant, half in zip(start, step, (long, wide), strict=True):
+        direction = np.where(np.abs(slant) < 1e-9, 1e-9, slant)
+        first, second = (-half - origin) / direction, (half - origin) / direction
+        enter, leave = np.maximum(enter, np.minimum(first, second)), np.minimum(leave, np.maximum(first, second))
+    return enter, leave
+
+
+def _keep_nearest(distance: Floats, shine: Floats, where: npt.NDArray[np.intp], at: Floats, back: Floats) -> None:
+    """Put the nearest hit of each direction in place of what lies behind it."""
+    nearest = np.full(len(distance), np.inf)
+    np.minimum.at(nearest, where, at)
+    better = nearest < distance
+    chosen = better[where] & (at == nearest[where])
+    distance[better] = nearest[better]
+    shine[where[chosen]] = back[chosen]
+
+
+def _echoes(distance: Floats, shine: Floats, azimuth: Floats, slope: Floats, rng: np.random.Generator) -> npt.NDArray[np.void]:
+    noise = rng.standard_normal(distance.shape) * _NOISE
+    lost = rng.random(distance.shape) < _LOST + 0.25 * (np.where(np.isfinite(distance), distance, 0) / _REACH) ** 2
+    kept = np.isfinite(distance) & (distance < _REACH) & (distance > _EGO) & ~lost
+    reach = np.where(kept, distance, 0.0) + noise
+    points = np.empty(int(kept.sum()), dtype=POINTS_DTYPE)
+    points["x"] = (reach * np.cos(azimuth))[kept]
+    points["y"] = (reach * np.sin(azimuth))[kept]
+    points["z"] = (reach * slope)[kept]
+    points["intensity"] = np.clip(shine * (1 - 0.4 * distance.clip(0, _REACH) / _REACH) + 0.5 * noise, 0.01, 1.0)[kept]
+    return points

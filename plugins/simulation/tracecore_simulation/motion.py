@@ -1,0 +1,112 @@
+"""How cars drive: they keep their speed, keep their distance, and stop where they must.
+
+Source: the intelligent driver model, M. Treiber, A. Hennecke, D. Helbing, 'Congested traffic states in empirical observations and microscopic
+simulations', Physical Review E 62 (2000).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["STEP", "Motion", "Stop", "drive", "steady"]
+
+STEP = 0.05  # s
+_ACCELERATION, _BRAKING, _HARDEST = 2.0, 2.4, 5.0  # m/s^2
+_HEADWAY, _STANDSTILL = 1.3, 3.2  # s, m
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Where a car is along its way, each `STEP` seconds, and how fast."""
+
+    alongs: tuple[float, ...]
+    speeds: tuple[float, ...]
+
+    def along(self, t: float) -> float:
+        """Meters along the road after t seconds; it goes on steadily after the last value."""
+        last = len(self.alongs) - 1
+        index = min(max(int(t / STEP), 0), max(last - 1, 0))
+        if last == 0:
+            return self.alongs[0] + self.speeds[0] * t
+        if t > last * STEP:
+            return self.alongs[last] + self.speeds[last] * (t - last * STEP)
+        part = t / STEP - index
+        return self.alongs[index] + part * (self.alongs[index + 1] - self.alongs[index])
+
+    def speed(self, t: float) -> float:
+        """Speed in m/s after t seconds, along the road."""
+        last = len(self.speeds) - 1
+        index = min(max(int(t / STEP), 0), last)
+        if index >= last:
+            return self.speeds[last]
+        part = t / STEP - index
+        return self.speeds[index] + part * (self.speeds[index + 1] - self.speeds[index])
+
+    def acceleration(self, t: float) -> float:
+        """Change of speed in m/s^2 after t seconds, over the last tenth of a second."""
+        earlier = max(t - 2 * STEP, 0.0)
+        return (self.speed(t + STEP) - self.speed(earlier)) / (t + STEP - earlier)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A line that can't be crossed while it is closed.
+
+    Attributes:
+        along: where, m along the way.
+        closed: says of a time in s whether one must not cross it.
+    """
+
+    along: float
+    closed: Callable[[float], bool]
+
+
+def steady(along: float, speed: float) -> Motion:
+    """Give the motion of something that keeps its speed."""
+    return Motion((along,), (speed,))
+
+
+def drive(
+    along: float,
+    cruise: float,
+    seconds: float,
+    *,
+    stops: Sequence[Stop] = (),
+    leader: Motion | None = None,
+    gap: float = 4.6,
+    front: float = 2.3,
+    pulse: tuple[float, float] = (0.0, 1.0),
+) -> Motion:
+    """Drive a car for a while.
+
+    Args:
+        along: where it starts, m along its way.
+        cruise: the speed it likes, m/s; it starts with it.
+        seconds: how long.
+        stops: lines where it may have to stop.
+        leader: the car ahead on the same way.
+        gap: from this car's place to the leader's where both touch, m.
+        front: from its place to its front, m.
+        pulse: how much the speed it likes changes (a share), and how slowly (s): nobody keeps a speed exactly.
+    """
+    alongs, speeds = [along], [cruise]
+    for step in range(round(seconds / STEP)):
+        t, here, speed = step * STEP, alongs[-1], speeds[-1]
+        wish = cruise * (1 + pulse[0] * math.sin(t / pulse[1]))
+        change = _ACCELERATION * (1 - (speed / wish) ** 4)
+        obstacles = []
+        if leader is not None:
+            obstacles.append((leader.along(t) - here - gap, leader.speed(t)))
+        for stop in stops:
+            left = stop.along - here - front
+            if -0.5 < left < 70 and stop.closed(t) and speed * speed / 2 / max(left, 0.3) < _HARDEST:  # who can't stop any more goes on
+                obstacles.append((left + _STANDSTILL - 0.8, 0.0))
+        for left, their in obstacles:
+            wished = _STANDSTILL + max(0.0, speed * _HEADWAY + speed * (speed - their) / (2 * math.sqrt(_ACCELERATION * _BRAKING)))
+            change = min(change, _ACCELERATION * (1 - (speed / wish) ** 4 - (wished / max(left, 0.4)) ** 2))
+        new = max(0.0, speed + STEP * max(change, -_HARDEST))
+        alongs.append(here + STEP * (speed + new) / 2)
+        speeds.append(new)
+    return Motion(tuple(alongs), tuple(speeds))

@@ -1,0 +1,120 @@
+"""What the car measures of itself: its state, an inertial unit, raw CAN frames and satellite fixes."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from tracecore_schemas.canonical import JSON
+from tracecore_simulation.rig import WHEELBASE
+from tracecore_simulation.town import Town
+
+__all__ = ["BRAKE", "CAN_SCHEMA", "IMU_SCHEMA", "SPEED", "STATE_SCHEMA", "STEERING", "CarSignals"]
+
+SPEED, STEERING, BRAKE = 0x0C1, 0x0C2, 0x0C3
+"""CAN identifiers; the README tells their layout."""
+_METERS_PER_DEGREE = 111_320.0
+_GRAVITY = 9.81  # m/s^2
+_STEERING_RATIO = 15.0  # turns of the steering wheel for one of the front wheels
+_NUMBER: JSON = {"type": "number"}
+_VECTOR: dict[str, JSON] = {"type": "object", "properties": {"x": _NUMBER, "y": _NUMBER, "z": _NUMBER}}
+
+STATE_SCHEMA: JSON = {
+    "title": "VehicleState",
+    "type": "object",
+    "properties": {
+        "speed_mps": {"type": "number", "description": "m/s"},
+        "yaw_rate_radps": {"type": "number", "description": "rad/s, positive to the left"},
+        "brake": {"type": "boolean"},
+    },
+}
+IMU_SCHEMA: JSON = {
+    "title": "Imu",
+    "type": "object",
+    "description": "In the vehicle's frame: x ahead, y to the left, z up.",
+    "properties": {
+        "linear_acceleration": {"description": "m/s^2, with gravity: 9.81 upwards at rest", **_VECTOR},
+        "angular_velocity": {"description": "rad/s", **_VECTOR},
+    },
+}
+CAN_SCHEMA: JSON = {
+    "title": "CanFrame",
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer", "description": "identifier, 11 bits"},
+        "dlc": {"type": "integer", "description": "number of bytes"},
+        "data": {"type": "string", "description": "bytes as hex digits"},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CarSignals:
+    """The signals of one drive.
+
+    Attributes:
+        town: where it goes.
+        latitude: where it starts, degrees north.
+        longitude: where it starts, degrees east.
+    """
+
+    town: Town
+    latitude: float
+    longitude: float
+
+    def yaw_rate(self, t: float) -> float:
+        """How fast the car turns after t seconds, rad/s, positive to the left."""
+        along, speed = self.town.ego.motion.along(t), self.town.ego.motion.speed(t)
+        return -self.curvature(along) * speed
+
+    def curvature(self, along: float) -> float:
+        """How sharply the way of the rear axle turns to the right, 1/m: that of the road, seen from our lane."""
+        middle = self.town.road.curvature(along)
+        return middle / (1 - middle * self.town.ego.lateral())
+
+    def state(self, t: float) -> dict[str, JSON]:
+        """Give the state of the vehicle."""
+        ego = self.town.ego
+        return {"speed_mps": round(self.speed(t), 3), "yaw_rate_radps": round(self.yaw_rate(t), 5), "brake": ego.braking(t)}
+
+    def speed(self, t: float) -> float:
+        """How fast the rear axle moves, m/s: on the inside of a bend the way is shorter than that of the middle of the road."""
+        along = self.town.ego.motion.along(t)
+        return self.town.ego.motion.speed(t) * (1 - self.town.road.curvature(along) * self.town.ego.lateral())
+
+    def imu(self, t: float, rng: np.random.Generator) -> dict[str, JSON]:
+        """Give what an inertial unit at the rear axle measures, with its noise."""
+        turns = self.yaw_rate(t)
+        noise = [float(value) for value in rng.standard_normal(6)]
+        acceleration = (self.town.ego.motion.acceleration(t), self.speed(t) * turns, _GRAVITY)
+        rates = (0.0, 0.0, turns)
+        return {
+            "linear_acceleration": {axis: round(value + 0.03 * extra, 4) for axis, value, extra in zip("xyz", acceleration, noise[:3], strict=True)},
+            "angular_velocity": {axis: round(value + 0.001 * extra, 5) for axis, value, extra in zip("xyz", rates, noise[3:], strict=True)},
+        }
+
+    def can(self, t: float, count: int) -> list[dict[str, JSON]]:
+        """Give three CAN frames: speed, steering and brake; `count` runs with time, its low four bits are sent along."""
+        ego = self.town.ego
+        wheel = math.degrees(math.atan(-WHEELBASE * self.curvature(ego.motion.along(t)))) * _STEERING_RATIO
+        pressure = max(0.0, -ego.motion.acceleration(t)) * 12 if ego.braking(t) else 0.0  # bar
+        bodies = (
+            (SPEED, struct.pack("<HHH", round(self.speed(t) * 100), 0, 0)),
+            (STEERING, struct.pack("<hhH", round(wheel * 10), round(math.degrees(self.yaw_rate(t)) * 100), 0)),
+            (BRAKE, struct.pack("<BBHH", int(ego.braking(t)), min(255, round((pressure + 6 * ego.braking(t)) * 2)), 0, 0)),
+        )
+        found: list[dict[str, JSON]] = []
+        for identifier, body in bodies:
+            counted = body + bytes([count & 0x0F])
+            data = counted + bytes([(identifier + sum(counted)) & 0xFF])
+            found.append({"id": identifier, "dlc": len(data), "data": data.hex()})
+        return found
+
+    def place(self, t: float) -> tuple[float, float]:
+        """Give latitude and longitude in degrees: the road sets out to the north."""
+        east, north = self.town.road.place(self.town.ego.lateral(), self.town.ego.motion.along(t))
+        latitude = self.latitude + north / _METERS_PER_DEGREE
+        return round(latitude, 8), round(self.longitude + east / (_METERS_PER_DEGREE * math.cos(math.radians(self.latitude))), 8)

@@ -1,0 +1,150 @@
+"""The whole state of a training on disk, so that a killed one goes on to the very weights it would have had.
+
+One safetensors file, no pickle. Its name holds the digest of its bytes; it is written beside, synced and renamed: what bears such a name is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from tracecore_training.architecture import MultiTask
+from tracecore_training.curves import Curves
+
+__all__ = ["Checkpoints", "TrainingState"]
+
+_NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.safetensors")
+_FACTS = "tracecore"  # key of the state that is no tensor, as JSON, among the file's metadata
+
+
+@dataclass(slots=True)
+class TrainingState:
+    """Everything that the next step depends on.
+
+    Attributes:
+        model: being trained.
+        average: its averaged weights.
+        optimizer: with its moments.
+        generator: the one source of chance.
+        curves: so far.
+        step: steps done.
+        order: frames of the pass begun that have not been seen yet.
+    """
+
+    model: MultiTask
+    average: MultiTask
+    optimizer: torch.optim.Optimizer
+    generator: torch.Generator
+    curves: Curves
+    step: int = 0
+    order: list[int] = field(default_factory=list)
+
+
+class Checkpoints:
+    """Keeps the newest state of one training in a folder.
+
+    Args:
+        folder: of this very training: code, inputs, parameters and seed are the same for all that lies there.
+        every: steps between checkpoints; 0 keeps none.
+        threads: of this run. Another count gives other sums: its checkpoints are of another training.
+        log: told what is taken up and what is not.
+    """
+
+    def __init__(self, folder: Path, *, every: int, threads: int, log: logging.Logger) -> None:
+        self._folder = folder
+        self._every = every
+        # torch rounds differently with other vector instructions, too
+        self._made_with = {"threads": threads, "cpu": torch.backends.cpu.get_cpu_capability()}
+        self._log = log
+
+    def keep(self, state: TrainingState) -> None:
+        """Write the state, if it is time to; an older one goes only when the new one is on the disk."""
+        if not self._every or state.step % self._every:
+            return
+        facts = {"made_with": self._made_with, "step": state.step, "order": state.order, "curves": asdict(state.curves)}
+        data = save(dict(_tensors(state)), metadata={_FACTS: json.dumps(facts)})
+        path = self._folder / f"step-{state.step:09}-{hashlib.sha256(data).hexdigest()}.safetensors"
+        beside = path.with_suffix(".tmp")
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.rename(path)
+        _sync(self._folder)
+        for other in self._folder.iterdir():
+            if other != path and (_NAME.fullmatch(other.name) or other.suffix == ".tmp"):
+                other.unlink()
+
+    def resume(self, state: TrainingState) -> int | None:
+        """Bring a state to where the newest whole checkpoint left it, and give its step; None where there is none."""
+        for path in sorted(self._folder.glob("step-*.safetensors"), reverse=True):
+            named = _NAME.fullmatch(path.name)
+            if named is None or hashlib.sha256(path.read_bytes()).hexdigest() != named[2]:
+                self._log.warning("checkpoint %s is damaged: its bytes are not those of its name; it is not used", path.name)
+                continue
+            if self._restore(state, path):
+                self._log.info("going on after step %d, where an earlier run was stopped", state.step)
+                return state.step
+        return None
+
+    def _restore(self, state: TrainingState, path: Path) -> bool:
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts: dict[str, Any] = json.loads((file.metadata() or {})[_FACTS])
+                if facts["made_with"] != self._made_with:
+                    self._log.info("checkpoint %s was made with %s, this run has %s: it is not used", path.name, facts["made_with"], self._made_with)
+                    return False
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # safe_open is no mapping
+        except (SafetensorError, KeyError, ValueError) as error:
+            self._log.warning("checkpoint %s can't be read (%s); it is not used", path.name, error)
+            return False
+        state.model.load_state_dict(_under("model", tensors))
+        state.average.load_state_dict(_under("average", tensors))
+        for number, parameter in enumerate(_parameters(state.optimizer)):
+            moments = _under(f"optimizer.{number}", tensors)
+            # in the parameter's own memory order, which the fused step takes for granted
+            state.optimizer.state[parameter] = {
+                name: value if value.ndim == 0 else torch.empty_like(parameter).copy_(value) for name, value in moments.items()
+            }
+        state.generator.set_state(tensors["generator"])
+        state.step, state.order, state.curves = facts["step"], facts["order"], Curves(**facts["curves"])
+        return True
+
+
+def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    for part, module in (("model", state.model), ("average", state.average)):
+        for name, tensor in module.state_dict().items():
+            yield f"{part}.{name}", tensor.detach().contiguous()
+    for number, parameter in enumerate(_parameters(state.optimizer)):
+        for name, tensor in state.optimizer.state[parameter].items():
+            yield f"optimizer.{number}.{name}", tensor.detach().contiguous()
+    yield "generator", state.generator.get_state()
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def _sync(folder: Path) -> None:
+    # a rename alone may not survive a power cut
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

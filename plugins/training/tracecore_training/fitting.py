@@ -1,0 +1,209 @@
+"""From what a stage was asked to a model on disk: read, train, write, describe. Both training stages are this, with other settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tracecore import UsageProblem
+from tracecore_training.architecture import MultiTask
+from tracecore_training.augmentation import Augmentation
+from tracecore_training.checkpoint import Checkpoints
+from tracecore_training.examples import Examples, read_examples
+from tracecore_training.files import model_config, write_model
+from tracecore_training.labels import read_labels
+from tracecore_training.loop import Schedule, train
+from tracecore_training.objectives import LightObjective, Objective, ObstacleObjective, PathObjective, path_scale, state_weights
+from tracecore_training.reproducible import reproducible
+
+__all__ = ["Lights", "Obstacles", "Paths", "Settings", "fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """The obstacle head: which classes (all that the labels hold, without), how many boxes per image, and the weights of its losses."""
+
+    classes: tuple[str, ...] = ()
+    detections: int = 100
+    center: float = 1.0
+    box: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The path head: at which distances, m, and the weight of its loss."""
+
+    ahead_m: tuple[float, ...]
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lights:
+    """The light head: which states, the class of the boxes that show where to look, and the weights of its losses."""
+
+    states: tuple[str, ...]
+    weight: float
+    object: str = "traffic_light"
+    focus: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a training stage was asked.
+
+    Attributes:
+        entry_point: of the architecture.
+        build: its factory, from `config.json`.
+        size: height and width of the input, px.
+        width: multiplies the channels.
+        schedule: how long and how fast.
+        augmentation: how far images are changed.
+        checkpoint_every: steps between checkpoints; 0 keeps none.
+        obstacles: head, None where it isn't wanted.
+        path: head, None where it isn't wanted.
+        light: head, None where it isn't wanted.
+    """
+
+    entry_point: str
+    build: Callable[[dict[str, Any]], MultiTask]
+    size: tuple[int, int]
+    width: float
+    schedule: Schedule
+    augmentation: Augmentation
+    checkpoint_every: int
+    obstacles: Obstacles | None = None
+    path: Paths | None = None
+    light: Lights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A head in training: what it learns, and what the facet says of its examples."""
+
+    name: str
+    objective: Objective
+    facts: dict[str, Any]
+
+
+def fit(
+    settings: Settings,
+    frames: Any,
+    labels: Any,
+    *,
+    folder: Path,
+    scratch: Path,
+    seed: int,
+    threads: int,
+    log: logging.Logger,
+    progress: Callable[[int, int, str], None],
+) -> dict[str, Any]:
+    """Train a model and write its files.
+
+    Args:
+        settings: what was asked.
+        frames: a dataset of `tracecore_schemas.tables.FRAMES`.
+        labels: a dataset of `tracecore_schemas.tables.LABELS`.
+        folder: where the model's files go.
+        scratch: where checkpoints go.
+        seed: of all chance.
+        threads: of torch.
+        log: told what is learned from.
+        progress: told (step, steps, loss).
+
+    Returns:
+        The facet `tracecore_training`.
+
+    Raises:
+        UsageProblem: there is nothing to learn for a head.
+        RunFailed: an image can't be decoded, or a loss is no finite number.
+    """
+    height, width = settings.size
+    obstacles, path, light = settings.obstacles, settings.path, settings.light
+    table = read_labels(
+        labels,
+        obstacles.classes if obstacles else (),
+        obstacles=obstacles is not None,
+        ahead_m=path.ahead_m if path else (),
+        states=light.states if light else (),
+    )
+    examples = read_examples(frames, table, height=height, width=width)
+    log.info("%d labeled frames, %d boxes of %s", len(examples.images), examples.objects, ", ".join(examples.classes) or "no class")
+    for reason, count in examples.ignored.items():
+        if count:
+            log.info("left out: %d %s", count, reason.replace("_", " "))
+    heads = _heads(settings, examples, log)
+    config = model_config(
+        settings.entry_point,
+        classes=examples.classes,
+        height=height,
+        width=width,
+        multiplier=settings.width,
+        detections=obstacles.detections if obstacles else 0,
+        ahead_m=path.ahead_m if path else (),
+        states=light.states if light else (),
+    )
+    schedule = settings.schedule
+    with reproducible(seed=seed, threads=threads) as generator:
+        model = settings.build(config)
+        checkpoints = Checkpoints(scratch, every=settings.checkpoint_every, threads=threads, log=log)
+        trained = train(model, examples, [head.objective for head in heads], schedule, settings.augmentation, generator, progress, checkpoints)
+    write_model(folder, trained.model, config, trained.curves)
+    losses = {name or "total": values[-1] for name, values in trained.curves.losses.items()}
+    facet: dict[str, Any] = {
+        "steps": schedule.steps,
+        "batch": schedule.batch,
+        "seed": str(seed),
+        "threads": threads,
+        "parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "classes": list(examples.classes),
+        "frames": len(examples.images),
+        "boxes": examples.objects,
+        "ignored": dict(examples.ignored),
+        "losses": losses,
+        "heads": {
+            head.name: {**head.facts, "losses": {name: losses[name] for name in head.objective.weights}, "weights": dict(head.objective.weights)}
+            for head in heads
+        },
+    }
+    return facet if trained.resumed_at is None else {**facet, "resumed_at_step": trained.resumed_at}
+
+
+def _heads(settings: Settings, examples: Examples, log: logging.Logger) -> list[_Head]:
+    heads: list[_Head] = []
+    if (obstacles := settings.obstacles) is not None:
+        weights = {"center": obstacles.center, "box": obstacles.box}
+        facts: dict[str, Any] = {"frames": int(examples.looked_at.sum()), "boxes": examples.objects, "classes": list(examples.classes)}
+        heads.append(_Head("obstacles", ObstacleObjective(len(examples.classes), weights), facts))
+    if (path := settings.path) is not None:
+        said = np.isfinite(examples.paths)
+        facts = {"frames": int(said.any(axis=1).sum()), "ahead_m": list(path.ahead_m), "frames_by_distance": said.sum(axis=0).tolist()}
+        heads.append(_Head("path", PathObjective(path_scale(examples.paths), {"path": path.weight}), facts))
+    if (light := settings.light) is not None:
+        states = examples.states[examples.states >= 0]
+        counts = np.bincount(states, minlength=len(light.states)).tolist()
+        unseen = [state for state, count in zip(light.states, counts, strict=True) if not count]
+        if unseen and len(states):
+            log.warning("no frame shows the light state %s: the model can't learn it", " or ".join(unseen))
+        weights_of_states = state_weights(examples.states, len(light.states))
+        facts = {
+            "frames": len(states),
+            "states": dict(zip(light.states, counts, strict=True)),
+            "state_weights": dict(zip(light.states, (round(each, 4) for each in weights_of_states.tolist()), strict=True)),
+        }
+        weights = {"light": light.weight}
+        if taught := light.object in examples.classes and light.focus > 0:
+            weights["focus"] = light.focus
+        where = examples.classes.index(light.object) if taught else None
+        heads.append(_Head("light", LightObjective(weights_of_states, weights, where), facts))
+    for head in heads:
+        if not head.facts["frames"]:
+            raise UsageProblem(
+                f"There is nothing for the head '{head.name}' to learn: none of the {len(examples.images)} labeled frames has its labels. "
+                "Wire labels that have them, or leave the head out."
+            )
+    return heads

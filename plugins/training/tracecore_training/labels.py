@@ -1,0 +1,175 @@
+"""A label table read frame by frame: boxes, the path ahead, the light's state, each label in its last revision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tracecore import UsageProblem
+from tracecore_training.targets import IGNORED
+
+__all__ = ["LIGHT_STATE", "LabelTable", "offsets_at", "read_labels"]
+
+LIGHT_STATE = "light_state"
+"""Category of the tags that say what the light shows that counts for the vehicle's lane."""
+
+_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "image_width", "image_height", "qa"]
+_GEOMETRIES = {"boxes": ("box2d", "none"), "paths": ("path",), "states": ("tag",)}
+_BEYOND = 0.1  # share of a distance by which a path's last piece may be drawn on: in a curve 30 m of way end before 30 m ahead
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """Labels by frame.
+
+    Attributes:
+        classes: names in the order of their index.
+        boxes: per frame id [B, 4], x1, y1, x2, y2 as shares of the image's width and height; empty for a frame that was looked at and holds nothing.
+        indices: per frame id [B], index into `classes` or `IGNORED`.
+        paths: per frame id [P], m to the left at each distance ahead; NaN where the path doesn't reach.
+        states: per frame id, index of the light's state.
+        unusable: labels that say nothing that can be learned (a box without a size, a state that isn't asked for), and rejected ones, by reason.
+    """
+
+    classes: tuple[str, ...]
+    boxes: dict[str, NDArray[np.float32]]
+    indices: dict[str, NDArray[np.int64]]
+    paths: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    states: dict[str, int] = field(default_factory=dict)
+    unusable: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> set[str]:
+        """Every frame of which anything is said."""
+        return self.boxes.keys() | self.paths.keys() | self.states.keys()
+
+
+def read_labels(
+    labels: Any, classes: Sequence[str] = (), *, obstacles: bool = True, ahead_m: Sequence[float] = (), states: Sequence[str] = ()
+) -> LabelTable:
+    """Read what heads learn from.
+
+    Args:
+        labels: a dataset of `tracecore_schemas.tables.LABELS`.
+        classes: which categories of boxes to learn; all of the labels, sorted, without.
+        obstacles: whether boxes are wanted.
+        ahead_m: distances ahead at which paths are wanted; none without.
+        states: states of the light that are wanted; none without.
+
+    Returns:
+        The labels by frame. A box of another category leaves its frame a labeled one.
+
+    Raises:
+        UsageProblem: a wanted class has no label, or something wanted isn't there at all.
+    """
+    wanted = [name for name, asked in (("boxes", obstacles), ("paths", ahead_m), ("states", states)) if asked]
+    geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
+    # tables of before there were paths and tags have no columns for them
+    columns = _COLUMNS + (["path"] if ahead_m else []) + (["value"] if states else [])
+    rows, unusable = _last_revisions(labels.to_table(columns=columns, filter=pc.field("geometry").isin(geometries)).to_pylist())
+    found = LabelTable((), {}, {}, unusable=unusable)
+    if obstacles:
+        found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], classes, unusable)
+    if ahead_m:
+        found.paths.update(_paths([row for row in rows if row["geometry"] == "path"], ahead_m, unusable))
+    if states:
+        found.states.update(_states([row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE], states, unusable))
+    return found
+
+
+def _last_revisions(rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:
+    last: dict[str, Row] = {}
+    for row in rows:
+        known = last.get(row["label_id"])
+        if known is None or row["revision"] > known["revision"]:
+            last[row["label_id"]] = row
+    kept = [row for row in last.values() if row["qa"] != "rejected"]
+    return sorted(kept, key=lambda row: (row["frame_id"], row["label_id"])), {"rejected_labels": len(last) - len(kept)}
+
+
+def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
+    found = sorted({row["category"] for row in rows if row["geometry"] == "box2d" and row["category"] is not None and not row["crowd"]})
+    if not found:
+        raise UsageProblem(f"There is nothing to learn: none of the {len(rows)} labels is a box of a category. Give the training labels with boxes.")
+    absent = [name for name in classes if name not in found]
+    if absent:
+        raise UsageProblem(f"The labels hold no box of class {absent[0]!r}. Their classes: {', '.join(found)}.")
+    chosen = tuple(classes) or tuple(found)
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    indices: dict[str, list[int]] = {}
+    unusable["labels_without_a_box"] = 0
+    for row in rows:
+        of_frame, kinds = boxes.setdefault(row["frame_id"], []), indices.setdefault(row["frame_id"], [])
+        if row["geometry"] == "none" or not (row["crowd"] or row["category"] in chosen):
+            continue
+        x, y, width, height = (float("nan") if row[name] is None else row[name] for name in ("x", "y", "width", "height"))
+        corners = np.array([x / row["image_width"], y / row["image_height"], (x + width) / row["image_width"], (y + height) / row["image_height"]])
+        corners = corners.clip(0, 1)  # labels may reach a little over the edge
+        if not np.isfinite(corners).all() or corners[2] <= corners[0] or corners[3] <= corners[1]:
+            unusable["labels_without_a_box"] += 1
+            continue
+        of_frame.append(tuple(corners))
+        kinds.append(IGNORED if row["crowd"] else chosen.index(row["category"]))
+    return LabelTable(
+        chosen,
+        {frame: np.array(rows_, np.float32).reshape(-1, 4) for frame, rows_ in boxes.items()},
+        {frame: np.array(kinds, np.int64) for frame, kinds in indices.items()},
+        unusable=unusable,
+    )
+
+
+def _paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, int]) -> dict[str, NDArray[np.float32]]:
+    found = {row["frame_id"]: offsets_at(row["path"] or (), ahead_m) for row in rows}
+    usable = {frame: offsets for frame, offsets in found.items() if np.isfinite(offsets).any()}
+    unusable["paths_too_short"] = len(found) - len(usable)
+    if not usable:
+        raise UsageProblem(
+            f"There is nothing for the head 'path' to learn: the labels hold {len(rows)} paths, and none reaches {min(ahead_m):g} m ahead. "
+            "Give labels of geometry path, or leave the head out."
+        )
+    return usable
+
+
+def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]) -> dict[str, int]:
+    usable = {row["frame_id"]: states.index(row["value"]) for row in rows if row["value"] in states}
+    unusable["tags_of_other_states"] = len(rows) - sum(row["value"] in states for row in rows)
+    if not usable:
+        said = ", ".join(sorted({str(row["value"]) for row in rows})) or "nothing"
+        raise UsageProblem(
+            f"There is nothing for the head 'light' to learn: no label of geometry tag and category {LIGHT_STATE} says one of {', '.join(states)}; "
+            f"they say {said}. Give such labels, or leave the head out."
+        )
+    return usable
+
+
+def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
+    """Say how far to the left a path lies at distances ahead.
+
+    Args:
+        path: x ahead and y to the left by turns, m, from the vehicle's origin on.
+        ahead_m: where, m ahead.
+
+    Returns:
+        [P] meters; NaN where the path ends, or turns back, before.
+    """
+    points = [(0.0, 0.0), *((float(path[n]), float(path[n + 1])) for n in range(0, len(path) - 1, 2))]
+    offsets = np.full(len(ahead_m), np.nan, np.float32)
+    pieces = [(here, there) for here, there in pairwise(points) if np.isfinite((*here, *there)).all()]
+    forward = 0
+    while forward < len(pieces) and pieces[forward][1][0] > pieces[forward][0][0]:
+        forward += 1
+    for place, distance in enumerate(ahead_m):
+        for number, ((x0, y0), (x1, y1)) in enumerate(pieces[:forward]):
+            reach = x1 + _BEYOND * distance if number + 1 == len(pieces) else x1
+            if distance <= reach:
+                offsets[place] = y0 + (y1 - y0) * (distance - x0) / (x1 - x0)
+                break
+    return offsets

@@ -1,0 +1,114 @@
+"""The reference program, whole and small: from a simulated world to a sealed build; and a copy of it that somebody changed without any Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("reference")
+
+SMALL = [
+    "next_world.drives=2",
+    "next_world.frames=3",
+    "world.drives=5",
+    "world.frames=6",
+    "world.width=320",
+    "world.height=180",
+    "training_set.validation=0.4",
+    "model.steps=4",
+    "labels.labelers=4",
+]
+"""Enough to make everything once; nothing is learned in four steps."""
+
+
+class Fleet:
+    """A folder with a copy of the reference program."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.program = folder / "vehicle.yaml"
+
+    def run(self, *arguments, code=0):
+        command = [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
+        environment = {key: value for key, value in os.environ.items() if key not in ("TRACECORE_HOME", "TRACECORE_PLUGINS")}
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    def build(self, name):
+        settings = [word for setting in SMALL for word in ("--set", setting)]
+        return json.loads(self.run("build", name, "--program", "vehicle.yaml", "--approver", "board", "--json", *settings))
+
+    def trace(self, ref):
+        return json.loads(self.run("trace", ref, "--json"))
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory):
+    """Begin a project with the reference program; gates of quality are dropped, for four steps of training give none."""
+    made = Fleet(tmp_path_factory.mktemp("fleet"))
+    made.run("init", "--from", "reference")
+    made.program.write_text(made.program.read_text().partition("      - {kpi:")[0])
+    return made
+
+
+@pytest.fixture(scope="module")
+def first(fleet):
+    fleet.build("first")
+    return fleet.trace("build/first")
+
+
+def nodes(trace, kind):
+    return [node for node in trace["nodes"] if node["kind"] == kind]
+
+
+def test_the_trace_leads_from_the_build_to_the_world_without_a_gap(first):
+    assert first["complete"]
+    assert first["gaps"] == []
+    stages = {run["stage"] for run in first["runs"]}
+    assert stages >= {"simulate", "ingest", "curate", "label", "train", "export", "compile", "evaluate", "diagnose"}
+    assert {node["name"] for node in nodes(first, "drive_log")} >= {"reference.world.drives", "reference.next_world.drives"}
+    assert len(nodes(first, "drive_log")) == 9  # the two worlds' folders, and each of their five and two drives
+    assert nodes(first, "data_request")
+
+
+def test_the_trace_names_labelers_guideline_and_review(first):
+    batch = next(node for node in nodes(first, "label_batch") if node["name"] == "reference.labels")
+    said = batch["facets"]["tracecore_labels"]
+    assert said["guidelines"] == ["v3"]
+    assert 1 <= len(said["labelers"]) <= 4
+    assert 0 < said["reviewed_share"] <= 1
+
+
+def test_what_a_labeler_reached_begins_with_the_build(fleet, first):
+    batch = next(node for node in nodes(first, "label_batch") if node["name"] == "reference.labels")
+    labeler = batch["facets"]["tracecore_labels"]["labelers"][0]
+    reached = json.loads(fleet.run("impact", f"labeler/{labeler}", "--json"))
+    assert any(node["ref"].startswith("build/first@") for node in reached["nodes"])
+
+
+def test_both_levels_of_kpis_are_in_the_build(first):
+    reports = {node["name"]: node["facets"]["tracecore_kpis"] for node in nodes(first, "kpi_report")}
+    assert "light.accuracy" in reports["reference.kpis.report"]["values"]
+    assert any(name.startswith("mistakes_per_hour") for name in reports["reference.mistakes.report"]["values"])
+
+
+def test_somebody_who_writes_no_python_drops_a_head_and_changes_the_slices(fleet, first):
+    text = fleet.program.read_text()
+    kept = [line for line in text.splitlines() if not line.strip().startswith("light:")]
+    fleet.program.write_text("\n".join(kept).replace("slices: [time_of_day, region, distance, size]", "slices: [time_of_day]") + "\n")
+    answer = fleet.build("second")
+    made = {ref.partition("@")[0] for ref in answer["made"]}
+    assert "model/reference.model" in made
+    assert "dataset/reference.drives.frames" not in made  # the world, its drives and their labels are used again
+    second = fleet.trace("build/second")
+    assert second["complete"]
+    report = next(node for node in nodes(second, "kpi_report") if node["name"] == "reference.kpis.report")
+    values = report["facets"]["tracecore_kpis"]["values"]
+    assert not any(name.startswith("light.") for name in values)
+    assert not any(name.endswith((".small", ".large")) for name in values)
+    assert fleet.trace("build/first") == first  # and the first build's trace stays what it was

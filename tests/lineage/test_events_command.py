@@ -1,0 +1,157 @@
+"""`tracecore events` and `tracecore export`: what leaves the record is what it stands on, and comes back as the same record."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from openlineage_data import airflow_events
+from record_world import World
+from shared_data import shared_data
+
+from tracecore.cli import cli
+from tracecore.workspace import Workspace
+from tracecore_lineage import Record, ledger
+from tracecore_lineage.envelope import open_envelope
+
+GOOD = {
+    "eventType": "COMPLETE",
+    "eventTime": "2026-11-01T10:00:00Z",
+    "producer": "https://example.org/else",
+    "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
+    "run": {"runId": "0199c1f4-8f0e-7a31-9c55-1b6a3f1f2a10"},
+    "job": {"namespace": "else", "name": "job"},
+    "inputs": [],
+    "outputs": [],
+}
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    answer = CliRunner().invoke(cli, [str(word) for word in words])
+    return answer.exit_code, answer.stdout, answer.stderr
+
+
+def bodies(record: Record) -> list[bytes]:
+    with record.database.read() as connection:
+        return [leaf.body for leaf in ledger.read(connection)]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World.at(tmp_path / "w").all()
+    world.seal("demo")
+    return world
+
+
+def test_all_events_leave_and_make_the_same_trace_in_another_workspace_of_the_same_name(world: World, tmp_path: Path) -> None:
+    for option, name in (((), "plain"), (("--exact",), "exact")):
+        file = tmp_path / f"{name}.ndjson"
+        assert run("events", "export", *option, "-o", file, "-w", tmp_path / "w")[0] == 0
+        Workspace.create(tmp_path / name, slug="world")
+        code, said, _ = run("events", "import", file, "-w", tmp_path / name, "--json")
+        assert code == 0
+        assert json.loads(said) == {"recorded": len(bodies(world.record)), "known": 0, "refused": []}
+        with Record.open(tmp_path / name) as other:
+            assert bodies(other) == bodies(world.record)
+            mine, theirs = (record.trace("engine/demo.engine") for record in (world.record, other))
+            assert [node["ref"] for node in mine["nodes"]] == [node["ref"] for node in theirs["nodes"]]
+        assert json.loads(run("events", "import", file, "-w", tmp_path / name, "--json")[1])["known"] == len(bodies(world.record))
+
+
+def test_without_a_file_the_events_go_to_stdout_one_a_line(world: World, tmp_path: Path) -> None:
+    code, said, _ = run("events", "export", "-w", tmp_path / "w")
+    assert code == 0
+    assert [json.loads(line)["job"]["name"] for line in said.splitlines()] == [json.loads(body)["job"]["name"] for body in bodies(world.record)]
+
+
+def test_exact_lines_hold_bytes_that_plain_lines_can_not(tmp_path: Path) -> None:
+    with Record.open(Workspace.create(tmp_path / "w", slug="world")) as record:
+        body = json.dumps(GOOD, indent=2).encode()
+        record.ingest([body])
+    [plain] = run("events", "export", "-w", tmp_path / "w")[1].splitlines()
+    [exact] = run("events", "export", "--exact", "-w", tmp_path / "w")[1].splitlines()
+    assert json.loads(plain) == GOOD
+    assert base64.b64decode(json.loads(exact)["body"]) == body
+    assert json.loads(exact)["event_sha256"] == ledger.event_id(body)
+
+
+def test_one_bad_line_refuses_the_file_with_its_number_unless_it_may_be_skipped(tmp_path: Path) -> None:
+    Workspace.create(tmp_path / "w", slug="world")
+    file = tmp_path / "events.ndjson"
+    bad = {**GOOD, "eventTime": "yesterday"}
+    file.write_text("\n".join([json.dumps(GOOD), "", json.dumps(bad), "{"]), encoding="utf-8")
+    code, _, said = run("events", "import", file, "-w", tmp_path / "w")
+    assert code == 2
+    assert said.startswith("Error: events.ndjson:3: eventTime: ")
+    assert "(1 more are bad too). Nothing was recorded; --skip-invalid takes the others." in said
+    with Record.open(tmp_path / "w") as record:
+        assert record.position() == 0
+    code, said, left = run("events", "import", file, "-w", tmp_path / "w", "--skip-invalid")
+    assert (code, said) == (0, "1 events recorded, 0 known before, 2 left out\n")
+    assert "left out events.ndjson:3: eventTime" in left
+
+
+def test_a_wrapped_line_whose_bytes_are_others_than_its_digest_is_no_event(tmp_path: Path) -> None:
+    Workspace.create(tmp_path / "w", slug="world")
+    file = tmp_path / "exact.ndjson"
+    wrapped = {"event_sha256": "0" * 64, "recorded_at": "2026-11-01T10:00:00Z", "body": base64.b64encode(json.dumps(GOOD).encode()).decode()}
+    file.write_text(json.dumps(wrapped), encoding="utf-8")
+    code, _, said = run("events", "import", file, "-w", tmp_path / "w")
+    assert code == 2
+    assert said.startswith("Error: exact.ndjson:1: ")
+
+
+def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
+    Workspace.create(tmp_path / "w", slug="world")
+    (tmp_path / "empty").mkdir()
+    code, _, said = run("events", "import", tmp_path / "empty", "-w", tmp_path / "w")
+    assert (code, "holds no event: expected OpenLineage events, one a line." in said) == (2, True)
+
+
+def test_a_folder_of_airflow_events_is_imported(tmp_path: Path) -> None:
+    folder = shared_data("openlineage", "airflow_scenario", "events")
+    Workspace.create(tmp_path / "w", slug="world")
+    assert json.loads(run("events", "import", folder, "-w", tmp_path / "w", "--json")[1])["recorded"] == len(airflow_events())
+
+
+def test_a_builds_events_are_exactly_those_its_trace_stands_on(world: World, tmp_path: Path) -> None:
+    before = bodies(world.record)
+    world.train("other weights")  # later, and nothing of the build
+    world.record.ingest([json.dumps(GOOD)])
+    code, _, said = run("export", "build/demo", "--format", "openlineage", "-o", tmp_path / "out.ndjson", "-w", tmp_path / "w")
+    assert code == 0, said
+    assert (tmp_path / "out.ndjson").read_bytes().splitlines() == before
+    # Taken into an empty workspace of the same name, they answer the same.
+    Workspace.create(tmp_path / "other", slug="world")
+    assert run("events", "import", tmp_path / "out.ndjson", "-w", tmp_path / "other")[0] == 0
+    with Record.open(tmp_path / "other") as other:
+        mine, theirs = (record.trace("build/demo") for record in (world.record, other))
+        assert [node["ref"] for node in mine["nodes"]] == [node["ref"] for node in theirs["nodes"]]
+        assert mine["edges"] == theirs["edges"]
+
+
+def test_the_in_toto_export_is_the_sealed_envelope(world: World, tmp_path: Path) -> None:
+    assert run("export", "demo", "--format", "in-toto", "-o", tmp_path / "out.json", "-w", tmp_path / "w")[0] == 0
+    envelope = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    sealed = world.record.build("demo")
+    assert sealed is not None
+    assert envelope == sealed.envelope
+    assert json.loads(open_envelope(envelope).payload) == sealed.statement
+
+
+def test_what_can_not_be_exported_is_refused_and_leaves_no_file(world: World, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for words, sentence in (
+        (("build/demmo", "--format", "in-toto"), "build/demo"),
+        (("model/demo.model", "--format", "in-toto"), "is no build: a build's evidence is exported"),
+        (("build/demo", "--format", "in-totoo"), "There is no export format 'in-totoo' here. Did you mean 'in-toto'?"),
+        (("build/demo", "--format", "html"), "There is no export format 'html' here."),
+    ):
+        code, _, said = run("export", *words, "-o", out, "-w", tmp_path / "w")
+        assert (code, sentence in said) == (2, True), said
+    code, _, said = run("export", "build/demo", "--format", "in-toto", "-o", tmp_path / "no" / "out", "-w", tmp_path / "w")
+    assert (code, "can't be written to" in said) == (2, True), said
+    assert [path.name for path in tmp_path.iterdir() if path.name not in {"w", "home"}] == []

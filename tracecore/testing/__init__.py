@@ -1,0 +1,30 @@
+"""The conformance suite for plugins: a function, and a pytest plugin that a test asks for by `pytest_plugins = ["tracecore.testing"]`.
+
+It is asked for and not found by pytest itself (no entry point in `pytest11`): installing tracecore must not change anybody's test runs, and pytest is
+no dependency of tracecore. In a plugin's test:
+
+    pytest_plugins = ["tracecore.testing"]
+    PLUGIN = "night"
+
+    def test_it_keeps_the_contract(conformance_case):
+        conformance_case()
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracecore.testing import samples
+from tracecore.testing.conformance import PLUGIN, conformance
+from tracecore.testing.report import RULES, Finding, Report, Result
+from tracecore.testing.sample import Sample, SampleSource, read_samples
+
+__all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "Sample", "SampleSource", "conformance", "pytest_configure", "read_samples", "samples"]
+
+
+def pytest_configure(config: Any) -> None:
+    """Bring the fixture `conformance_case` to pytest; called by pytest alone."""
+    from tracecore.testing import pytest_cases
+
+    if not config.pluginmanager.is_registered(pytest_cases):
+        config.pluginmanager.register(pytest_cases, "tracecore-conformance")

@@ -1,0 +1,55 @@
+"""The pytest side of the suite: one test case for the plugin as a whole and one a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import pytest
+
+from tracecore.discovery import GROUP
+from tracecore.host import PluginHost
+from tracecore.testing.conformance import PLUGIN, conformance, subject_of
+from tracecore.testing.report import Report
+
+__all__ = ["conformance_case", "conformance_reports", "pytest_generate_tests"]
+
+_CASE = "conformance_case"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make a case of each stage of the plugin that the test module names as PLUGIN."""
+    if _CASE not in metafunc.fixturenames:
+        return
+    name = getattr(metafunc.module, "PLUGIN", None)
+    if not isinstance(name, str):
+        pytest.fail(f"{metafunc.module.__name__} uses the fixture '{_CASE}': set PLUGIN = \"<entry point>\" in it.", pytrace=False)
+    entries = [entry for entry in metadata.entry_points(group=GROUP) if entry.name == name]
+    if not entries:
+        pytest.fail(f"The plugin '{name}' is not installed: pip install -e . in its folder.", pytrace=False)
+    subjects = [PLUGIN, *(subject_of(stage.stage_class) for stage in PluginHost(entries[:1]).stages)]
+    metafunc.parametrize(_CASE, [(name, subject) for subject in subjects], ids=subjects, indirect=True, scope="function")
+
+
+@pytest.fixture(scope="session")
+def conformance_reports() -> dict[str, Report]:
+    """Reports by plugin, so that each is tried once a session."""
+    return {}
+
+
+@pytest.fixture
+def conformance_case(request: Any, conformance_reports: dict[str, Report]) -> Callable[[], None]:
+    """Give a function that fails with what is wrong with one subject of the plugin."""
+    name, subject = request.param
+
+    def case() -> None:
+        if name not in conformance_reports:
+            conformance_reports[name] = conformance(name)
+        part = conformance_reports[name].of(subject)
+        if not part.ok:
+            pytest.fail(str(part), pytrace=False)
+        if part.not_run:
+            pytest.skip(f"{subject}: {part.not_run[0].message}")
+
+    return case

@@ -1,0 +1,293 @@
+"""Built-in samples of the shared tables: a little of everything that a stage may take, the same bytes each time.
+
+Two drives of a few frames each (one by day, one by night), real JPEGs, their labels of every geometry, what a model saw of them and what it got
+wrong, LiDAR sweeps, signals, calibrations. Nothing here is drawn to be looked at or learned from: it is there to be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image, ImageDraw
+
+from tracecore.stage import Input
+from tracecore_schemas.data_request import FILE as REQUEST_FILE
+from tracecore_schemas.data_request import DataRequest, Want
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.refs import frame_ref
+from tracecore_schemas.rows import table_of
+from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, POINTS_DTYPE, SIGNALS, SWEEPS
+
+__all__ = ["built_in", "calibrations", "detections", "events", "frames", "labels", "model_folder", "request_folder", "signals", "sweeps"]
+
+CAMERA = "/camera/front/image"
+LIDAR = "/lidar/top/points"
+WIDTH, HEIGHT = 96, 64
+_EPOCH_NS = 1_700_000_000_000_000_000
+_DRIVES = (("sample-day", "day", 0.6), ("sample-night", "night", 0.1))
+_FRAMES = 4
+_STATES = ("none", "red", "yellow", "green")
+Row = dict[str, Any]
+
+
+def _hex(*parts: object) -> str:
+    return hashlib.sha256(" ".join(map(str, parts)).encode()).hexdigest()
+
+
+def _box(drive: int, index: int) -> tuple[int, int, int, int]:
+    return 8 + 14 * index + 3 * drive, 20 + 4 * index, 18 + 2 * index, 14 + drive
+
+
+def _picture(drive: int, index: int, light: float) -> bytes:
+    """Draw a JPEG: grain over a slope, and one bright box where the labels say."""
+    rng = np.random.default_rng(100 * drive + index)
+    slope = np.linspace(40, 180, WIDTH)[None, :] + np.linspace(0, 40, HEIGHT)[:, None]
+    gray = (slope + rng.normal(0, 25, (HEIGHT, WIDTH))) * light
+    image = Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
+    x, y, width, height = _box(drive, index)
+    ImageDraw.Draw(image).rectangle((x, y, x + width - 1, y + height - 1), fill=(250, 240, 200))
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _dhash(data: bytes) -> str:
+    with Image.open(io.BytesIO(data)) as image:
+        small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), dtype=int)
+    bits = "".join("01"[int(bit)] for bit in (small[:, 1:] > small[:, :-1]).ravel())
+    return f"{int(bits, 2):016x}"
+
+
+def _place(drive: int, index: int) -> Row:
+    name = _DRIVES[drive][0]
+    time = _EPOCH_NS + drive * 3_600_000_000_000 + index * 500_000_000
+    return {"drive": name, "sensor": CAMERA, "timestamp_ns": time, "frame_id": frame_ref(name, CAMERA, time)}
+
+
+def _each() -> list[tuple[int, int]]:
+    return [(drive, index) for drive in range(len(_DRIVES)) for index in range(_FRAMES)]
+
+
+@cache
+def frames() -> pa.Table:
+    """Give a frame table: two drives of four frames, JPEG 96x64, with a measured clock and place."""
+    rows = []
+    for drive, index in _each():
+        name, time_of_day, light = _DRIVES[drive]
+        image = _picture(drive, index, light)
+        rows.append(
+            _place(drive, index)
+            | {
+                "index": index,
+                "width": WIDTH,
+                "height": HEIGHT,
+                "encoding": "jpeg",
+                "luma": light / 2,
+                "dhash": _dhash(image),
+                "clock": "measured",
+                "latitude": 48.0 + drive,
+                "longitude": 9.0 + index / 1000,
+                "region": ("DE", "JP")[drive],
+                "time_of_day": time_of_day,
+                "drive_log": f"sha256:{_hex(name)}",
+                "image": image,
+            }
+        )
+    return table_of(FRAMES, rows)
+
+
+@cache
+def labels() -> pa.Table:
+    """Give their labels: a box and its cuboid (one track), the way driven, the state of the light."""
+    rows = []
+    for drive, index in _each():
+        place = _place(drive, index)
+        common = place | {
+            "revision": 0,
+            "crowd": False,
+            "image_width": WIDTH,
+            "image_height": HEIGHT,
+            "labeler": "labeler-1",
+            "labeled_at": "2026-11-01T10:00:00Z",
+            "tool": "sample 1",
+            "guideline": "v1",
+            "refusals": 0,
+            "qa": "accepted",
+        }
+        x, y, width, height = _box(drive, index)
+        category = ("car", "pedestrian")[index % 2]
+        ahead = 12.0 + 3 * index
+        of_kind: Mapping[str, Row] = {
+            "box2d": {"category": category, "x": x, "y": y, "width": width, "height": height, "area": width * height, "track": f"t{drive}"},
+            "cuboid": {
+                "category": category,
+                "cuboid": [ahead, 1.0, 0.8, 0.0, 0.0, 0.0, 1.0, 4.0, 1.8, 1.6],
+                "cuboid_frame": "vehicle",
+                "track": f"t{drive}",
+            },
+            "path": {"path": [value for step in range(1, 7) for value in (5.0 * step, 0.02 * step * index)]},
+            "tag": {"category": "light_state", "value": _STATES[index % 4]},
+        }
+        rows += [common | {"label_id": _hex(place["frame_id"], kind)[:32], "geometry": kind} | of for kind, of in of_kind.items()]
+    return table_of(LABELS, rows)
+
+
+@cache
+def detections() -> pa.Table:
+    """Give what a model saw: each box a little off, a false one on every other frame, a way and a light."""
+    rows = []
+    for drive, index in _each():
+        place = _place(drive, index)
+        x, y, width, height = _box(drive, index)
+        boxes = [(x + 1, y - 1, 0.9)] + ([(60, 4, 0.4)] if index % 2 else [])
+        seen: list[Row] = [
+            {"geometry": "box2d", "category": "car", "score": score, "x": left, "y": top, "width": width, "height": height}
+            for left, top, score in boxes
+        ]
+        seen.append({"geometry": "path", "score": 0.8, "path": [value for step in range(1, 7) for value in (5.0 * step, 0.1)]})
+        seen.append({"geometry": "tag", "category": "light_state", "score": 0.7, "value": "red"})
+        rows += [place | {"number": number} | each for number, each in enumerate(seen)]
+    return table_of(DETECTIONS, rows)
+
+
+@cache
+def events() -> pa.Table:
+    """Give what it got wrong: a miss by day, a false positive by night, on every frame one of them."""
+    rows = []
+    for drive, index in _each():
+        place = _place(drive, index)
+        x, y, width, height = _box(drive, index)
+        type_ = ("miss", "false_positive")[drive]
+        event: Row = {
+            "event_id": _hex(place["frame_id"], type_)[:32],
+            "type": type_,
+            "category": ("car", "pedestrian")[index % 2],
+            "score": None if drive == 0 else 0.6,
+            "iou": 0.1,
+            "label_id": _hex(place["frame_id"], "box2d")[:32] if drive == 0 else None,
+            "distance": 12.0 + 3 * index,
+            "conditions": {"time_of_day": _DRIVES[drive][1], "region": ("DE", "JP")[drive], "size": "small", "distance": "near"},
+        }
+        rows.append(place | {"x": x, "y": y, "width": width, "height": height} | event)
+    return table_of(EVENTS, rows)
+
+
+@cache
+def sweeps() -> pa.Table:
+    """Give a LiDAR sweep a frame, of 64 points."""
+    rows = []
+    for drive, index in _each():
+        place = _place(drive, index)
+        cloud = np.zeros(64, dtype=POINTS_DTYPE)
+        rng = np.random.default_rng(1000 + 10 * drive + index)
+        for name, low, high in (("x", 2.0, 40.0), ("y", -8.0, 8.0), ("z", -1.7, 1.0), ("intensity", 0.0, 1.0)):
+            cloud[name] = rng.uniform(low, high, 64)
+        rows.append(
+            {
+                "drive": place["drive"],
+                "sensor": LIDAR,
+                "timestamp_ns": place["timestamp_ns"],
+                "sweep_id": frame_ref(place["drive"], LIDAR, place["timestamp_ns"]),
+                "index": index,
+                "points": 64,
+                "frame": "lidar_top",
+                "clock": "measured",
+                "drive_log": f"sha256:{_hex(place['drive'])}",
+                "data": cloud.tobytes(),
+            }
+        )
+    return table_of(SWEEPS, rows)
+
+
+@cache
+def signals() -> pa.Table:
+    """Give two signals a frame: speed and steering."""
+    rows = []
+    for drive, index in _each():
+        place = _place(drive, index)
+        for topic, value in (("/vehicle/speed", 8.0 + index), ("/vehicle/steering", 0.01 * index)):
+            message = {"value": value}
+            rows.append(
+                {
+                    "drive": place["drive"],
+                    "topic": topic,
+                    "timestamp_ns": place["timestamp_ns"],
+                    "sequence": index,
+                    "schema": "Value",
+                    "values": message,
+                    "message": json.dumps(message),
+                }
+            )
+    return table_of(SIGNALS, rows)
+
+
+@cache
+def calibrations() -> pa.Table:
+    """Give the camera's and the LiDAR's calibration of each drive."""
+    to_vehicle = [0.0, 0.0, 1.0, 1.5, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.4, 0.0, 0.0, 0.0, 1.0]
+    mounted = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.8, 0.0, 0.0, 0.0, 1.0]
+    projection = [80.0, 0.0, WIDTH / 2, 0.0, 0.0, 80.0, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
+    rows: list[Row] = []
+    for drive in range(len(_DRIVES)):
+        place = _place(drive, 0)
+        common = {"drive": place["drive"], "timestamp_ns": place["timestamp_ns"], "source": "sample"}
+        camera = {"sensor": CAMERA, "frame": "camera_front", "width": WIDTH, "height": HEIGHT, "projection": projection, "to_vehicle": to_vehicle}
+        rows += [common | camera, common | {"sensor": LIDAR, "frame": "lidar_top", "to_vehicle": mounted}]
+    return table_of(CALIBRATIONS, rows)
+
+
+def model_folder(folder: Path) -> Path:
+    """Write a model directory: one small tensor as safetensors, and a config.json; no architecture stands behind it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = np.linspace(-1, 1, 12, dtype="<f4").reshape(3, 4)
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [3, 4], "data_offsets": [0, weights.nbytes]}}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + weights.tobytes())
+    config = {"v": 1, "type": "tracecore.model", "classes": ["car", "pedestrian"], "input": {"name": "image", "height": HEIGHT, "width": WIDTH}}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def request_folder(folder: Path) -> Path:
+    """Write a data request: two frames with pedestrians at night."""
+    folder.mkdir(parents=True, exist_ok=True)
+    want = Want(cluster="c1", why="4 pedestrians were missed at night", category="pedestrian", conditions={"time_of_day": ("night",)}, count=2)
+    (folder / REQUEST_FILE).write_text(DataRequest(wants=(want,)).model_dump_json(), encoding="utf-8")
+    return folder
+
+
+_TABLES: Mapping[str, Callable[[], pa.Table]] = {"signals": signals, "sweeps": sweeps, "calibrations": calibrations, "detections": detections}
+
+
+def built_in(port: Input, folder: Path) -> pa.Table | Path | None:
+    """Give the built-in sample for an input; a dataset or event set is told by its port's name (`sweeps`, `detections`), else frames or events.
+
+    Args:
+        port: of a stage.
+        folder: to write files to.
+
+    Returns:
+        A table, the folder of a model or data request, or None where there is none of its kind.
+    """
+    named = next((make for name, make in _TABLES.items() if name in port.name), None)
+    match port.kind:
+        case ArtifactKind.DATASET:
+            return (named or frames)()
+        case ArtifactKind.EVENT_SET:
+            return (named or events)()
+        case ArtifactKind.LABEL_BATCH:
+            return labels()
+        case ArtifactKind.MODEL:
+            return model_folder(folder / port.name)
+        case ArtifactKind.DATA_REQUEST:
+            return request_folder(folder / port.name)
+        case _:
+            return None

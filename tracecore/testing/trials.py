@@ -1,0 +1,228 @@
+"""Trying stages in two processes at once: the same samples and seed, another workspace, working directory, hash seed and time zone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tracecore.discovery import ENV_PLUGINS, ENV_TRACE
+from tracecore.stage import Stage
+from tracecore.testing.sample import Sample
+
+__all__ = ["Trials", "Tried", "try_stages"]
+
+_DIFFERENT = ({"PYTHONHASHSEED": "1", "TZ": "UTC"}, {"PYTHONHASHSEED": "4242", "TZ": "Asia/Tokyo"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of one stage in one process.
+
+    Attributes:
+        error: why it failed; None where it ran.
+        outputs: by port, `ref`, `digest` and `rows`.
+        reads: what it read that is not its own.
+        writes: what it wrote that is not its own.
+        connects: hosts it talked to.
+        extra: files beside an output that is one file.
+        state: global state that it left changed.
+    """
+
+    error: str | None
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    connects: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What came of all stages in both processes.
+
+    Attributes:
+        alone: what importing the plugin brought in that it should not have; what the import raised.
+        stages: by name, the two trials.
+        workspaces: the two, to compare their outputs in.
+    """
+
+    alone: tuple[str, ...]
+    stages: Mapping[str, tuple[Tried, Tried]]
+    workspaces: tuple[Path, Path]
+
+
+def try_stages(
+    entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[type[Stage], Sample]], folder: Path, timeout: float
+) -> Trials:
+    """Try stages of one plugin in two processes.
+
+    Args:
+        entry: its entry point.
+        strangers: packages that must not come with it.
+        samples: by stage name, the stage and what it is tried on.
+        folder: empty, for everything that is written.
+        timeout: seconds for each process.
+    """
+    wanted = [_wanted(stage, sample, folder / "samples" / name) for name, (stage, sample) in samples.items()]
+    # Where nothing is run, one process is enough to see what an import brings.
+    processes = [
+        _Process(entry, sorted(strangers), wanted, folder / f"process-{number}", different, first=number == 0)
+        for number, different in enumerate(_DIFFERENT)
+    ]
+    running = processes if wanted else processes[:1]
+    for process in running:
+        process.start()
+    answers = [process.wait(timeout) for process in running]
+    first, second = answers[0], answers[-1]
+    gone = Tried("its process ended before the stage was tried")
+    stages = {name: (first[1].get(name, gone), second[1].get(name, gone)) for name in samples}
+    return Trials(tuple(first[0]), stages, (processes[0].workspace, processes[-1].workspace))
+
+
+def _wanted(stage: type[Stage], sample: Sample, folder: Path) -> dict[str, Any]:
+    inputs: dict[str, str] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for port, value in sample.inputs.items():
+        if isinstance(value, pa.Table):
+            file = folder / f"{port}.arrow"
+            with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, value.schema) as writer:
+                writer.write_table(value)
+            inputs[port] = str(file)
+        else:
+            inputs[port] = str(Path(value).absolute())
+    return {
+        "kind": stage.kind.value,
+        "name": stage.name,
+        "params": _plain(sample.params),
+        "seed": sample.seed,
+        "inputs": inputs,
+        "facets": _plain(sample.facets),
+        "base": str(folder),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Write paths as texts and tuples as lists, as a program would."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+class _Process:
+    """One process that tries stages; started again behind a stage that crashed it."""
+
+    def __init__(
+        self,
+        entry: metadata.EntryPoint,
+        strangers: Sequence[str],
+        wanted: Sequence[dict[str, Any]],
+        folder: Path,
+        different: Mapping[str, str],
+        *,
+        first: bool,
+    ) -> None:
+        self.entry = entry
+        self.strangers = strangers
+        self.wanted = [{**each, "state": first} for each in wanted]
+        self.folder = folder
+        self.workspace = folder / "workspace"
+        self.answers = folder / "answers.jsonl"
+        self.environment = _environment(entry.name, folder, different)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        for name in ("here", "temporary", "cache"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        specification = self.folder / "specification.json"
+        whole = {
+            "plugin": self.entry.name,
+            "module": self.entry.module,
+            "strangers": self.strangers,
+            "stages": self.wanted,
+            "workspace": str(self.workspace),
+            "answers": str(self.answers),
+        }
+        specification.write_text(json.dumps(whole), encoding="utf-8")
+        with (self.folder / "log.txt").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603  # this interpreter, on a file of ours
+                [sys.executable, "-m", "tracecore.testing.trial", str(specification)],
+                cwd=self.folder / "here",
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def wait(self, timeout: float) -> tuple[list[str], dict[str, Tried]]:
+        """Wait until every stage was tried; one that ends the process is named, and the rest go on in a new one."""
+        while True:
+            assert self.process is not None, "start comes first"
+            try:
+                code = self.process.wait(timeout)
+                words = f"it ended its process with {'signal' if code < 0 else 'exit code'} {abs(code)}"
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                words = f"it had not ended after {timeout:g} s: give it a smaller sample"
+            alone, tried, begun = self._read()
+            if begun is None or begun in tried:
+                if not alone and not tried and self.process.returncode:
+                    alone = [f"importing {self.entry.module} failed: {self._last_line()}"]
+                return alone, tried
+            with self.answers.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"stage": begun, "error": f"{words} ({self._last_line()})"}) + "\n")
+            self.wanted = self.wanted[[each["name"] for each in self.wanted].index(begun) + 1 :]
+            if not self.wanted:
+                return alone, self._read()[1]
+            self.start()
+
+    def _read(self) -> tuple[list[str], dict[str, Tried], str | None]:
+        alone: list[str] = []
+        tried: dict[str, Tried] = {}
+        begun: str | None = None
+        for line in self.answers.read_text(encoding="utf-8").splitlines() if self.answers.exists() else ():
+            answer = json.loads(line)
+            alone += answer.get("alone", [])
+            begun = answer.get("begun", begun)
+            if (name := answer.pop("stage", None)) is not None:
+                listed = {key: tuple(answer.get(key, ())) for key in ("reads", "writes", "connects", "extra", "state")}
+                tried[name] = Tried(answer["error"], answer.get("outputs", {}), **listed)
+        return list(dict.fromkeys(alone)), tried, begun
+
+    def _last_line(self) -> str:
+        text = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip()
+        return text.splitlines()[-1][:300] if text else "it said nothing"
+
+
+def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
+    """Give a process's environment: this one's import path, temporary files and caches of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
+    kept.pop(ENV_TRACE, None)
+    return {
+        **kept,
+        **different,
+        ENV_PLUGINS: plugin,
+        "PYTHONPATH": os.pathsep.join(_import_path()),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(folder / "temporary"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "MPLCONFIGDIR": str(folder / "temporary"),
+    }
+
+
+def _import_path() -> Iterator[str]:
+    """Give what this process has on its import path beyond what any interpreter of this environment has."""
+    own = tuple(str(Path(each)) + os.sep for each in (sys.prefix, sys.base_prefix))
+    yield from (each for each in dict.fromkeys(sys.path) if each and not f"{each}{os.sep}".startswith(own))
