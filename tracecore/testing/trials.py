@@ -219,6 +219,7 @@ def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dic
         "TMPDIR": str(folder / "temporary"),
         "XDG_CACHE_HOME": str(folder / "cache"),
         "MPLCONFIGDIR": str(folder / "temporary"),
+        "TORCHINDUCTOR_CACHE_DIR": str(folder / "temporary"),  # torch leaves the place it once chose in its environment, for children to find
     }
 
 

@@ -11,7 +11,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +61,9 @@ def worker() -> Iterator[Worker]:
             yield Worker(process)
         finally:
             process.kill()  # between two tasks, or after one that failed: files are written whole or not at all
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # part of a task that a dead process never took
+                process.stdin.close()
 
 
 def _serve(tasks: BinaryIO, answers: BinaryIO) -> None:

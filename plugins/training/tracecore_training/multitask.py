@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 import tracecore as tc
+from tracecore_training.learning import LearningStage
 from tracecore_training.values import Block, Classes, Distances, Size, States
 
 __all__ = ["TorchMultitask"]
@@ -79,16 +80,11 @@ class Augment(Block):
     jitter: float = Field(0.3, ge=0, le=1, description="how far gamma, contrast and color are changed")
 
 
-class TorchMultitask(tc.Stage):
+class TorchMultitask(LearningStage):
     """Train one body with heads for obstacles, the path and the light's state.
 
     The same frames, labels, parameters, seed and thread count give the same bytes, though the run was killed and taken up again.
     """
-
-    kind = tc.StageKind.TRAIN
-    frames = tc.Input("dataset", description="frames to learn from, with their images")
-    labels = tc.Input("label_batch", description="their labels; labels of other frames are ignored and counted")
-    model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     class Params(tc.Params):
         """What to learn and how."""
@@ -110,7 +106,7 @@ class TorchMultitask(tc.Stage):
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import MULTITASK, multitask
         from tracecore_training.augmentation import Augmentation
-        from tracecore_training.fitting import Lights, Obstacles, Paths, Settings, fit
+        from tracecore_training.fitting import Lights, Obstacles, Paths, Settings
         from tracecore_training.loop import Schedule
 
         heads, rate, how = params.heads, params.schedule, params.augmentation
@@ -127,15 +123,4 @@ class TorchMultitask(tc.Stage):
             path=Paths(heads.path.ahead_m, heads.path.weight) if heads.path else None,
             light=Lights(heads.light.states, heads.light.weight, heads.light.object, heads.light.focus) if heads.light else None,
         )
-        facet = fit(
-            settings,
-            context.read(self.frames),
-            context.read(self.labels),
-            folder=context.path(self.model),
-            scratch=context.scratch(),
-            seed=context.seed,
-            threads=context.threads,
-            log=context.log,
-            progress=context.progress,
-        )
-        context.describe(self.model, "tracecore_training", facet)
+        self.learn(context, settings)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import tracecore as tc
+from tracecore_training.learning import LearningStage
 from tracecore_training.values import Classes, Size
 
 __all__ = ["TorchDetector"]
 
 
-class TorchDetector(tc.Stage):
+class TorchDetector(LearningStage):
     """Train an anchor-free detector on labeled frames.
 
     The same frames, labels, parameters, seed and thread count give the same bytes.
     """
-
-    kind = tc.StageKind.TRAIN
-    frames = tc.Input("dataset", description="frames to learn from, with their images")
-    labels = tc.Input("label_batch", description="their labels; labels of other frames are ignored and counted")
-    model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     class Params(tc.Params):
         """How to train."""
@@ -42,7 +38,7 @@ class TorchDetector(tc.Stage):
         # torch takes seconds to import: only where it is used
         from tracecore_training.architecture import ENTRY_POINT, center_detector
         from tracecore_training.augmentation import Augmentation
-        from tracecore_training.fitting import Obstacles, Settings, fit
+        from tracecore_training.fitting import Obstacles, Settings
         from tracecore_training.loop import Schedule
 
         settings = Settings(
@@ -55,15 +51,4 @@ class TorchDetector(tc.Stage):
             checkpoint_every=params.checkpoint_every,
             obstacles=Obstacles(params.classes, params.detections),
         )
-        facet = fit(
-            settings,
-            context.read(self.frames),
-            context.read(self.labels),
-            folder=context.path(self.model),
-            scratch=context.scratch(),
-            seed=context.seed,
-            threads=context.threads,
-            log=context.log,
-            progress=context.progress,
-        )
-        context.describe(self.model, "tracecore_training", facet)
+        self.learn(context, settings)
