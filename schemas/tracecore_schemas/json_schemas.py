@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of what other tools read: the answer of `trace`, and the predicate of a sealed build.
+"""JSON Schemas (draft 2020-12) of what other tools read: the answer of `trace`, the predicate of a sealed build, a data request.
 
 Exported snapshots lie in `schemas/json/`; `python -m tracecore_schemas.json_schemas schemas/json` writes them.
 """
@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tracecore_schemas.build import BUILD_PREDICATE
+from tracecore_schemas.data_request import DataRequest
 from tracecore_schemas.trace import Trace
 
-__all__ = ["build_predicate", "export", "first_paragraphs", "trace_answer"]
+__all__ = ["build_predicate", "data_request", "export", "first_paragraphs", "trace_answer"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
@@ -59,6 +60,13 @@ def build_predicate() -> dict[str, Any]:
     }
 
 
+def data_request() -> dict[str, Any]:
+    """Give the schema of a data request's `request.json` (docs/formats/data_request.md)."""
+    found = DataRequest.model_json_schema(ref_template="#/$defs/{model}")
+    answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": "urn:tracecore:data_request:1", **found})
+    return answer
+
+
 def first_paragraphs(schema: Any) -> Any:
     """Shorten every description to its first paragraph: what follows in a docstring is for readers of the code."""
     if isinstance(schema, list):
@@ -84,4 +92,4 @@ def _closed(**properties: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    export(Path(sys.argv[1]), {"trace": trace_answer(), "build": build_predicate()})
+    export(Path(sys.argv[1]), {"trace": trace_answer(), "build": build_predicate(), "data_request": data_request()})

@@ -15,10 +15,11 @@ from record_world import World
 from tracecore_assets.json_schema import program_file
 from tracecore_assets.parse import parse_program, program_source, shipped_programs
 from tracecore_schemas.build import GateOutcome, Waiver
-from tracecore_schemas.json_schemas import build_predicate, trace_answer
+from tracecore_schemas.data_request import DataRequest
+from tracecore_schemas.json_schemas import build_predicate, data_request, trace_answer
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "json"
-SCHEMAS = {"trace": trace_answer, "build": build_predicate, "program": program_file}
+SCHEMAS = {"trace": trace_answer, "build": build_predicate, "data_request": data_request, "program": program_file}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -67,3 +68,10 @@ def test_a_real_trace_and_impact_keep_the_trace_schema(tmp_path: Path) -> None:
     for answer in (world.record.trace("build/demo"), world.record.trace("build/demo", depth=1), world.record.impact("drive_log/north")):
         assert [error.message for error in validator.iter_errors(answer)] == []
         assert answer["nodes"]
+
+
+def test_the_data_request_of_the_format_page_keeps_its_schema_and_is_read_as_it_says() -> None:
+    written = json.loads(examples("docs/formats/data_request.md")["request"])
+    assert [error.message for error in Draft202012Validator(data_request()).iter_errors(written)] == []
+    assert DataRequest.model_validate(written).model_dump(mode="json") == written
+    assert not Draft202012Validator(data_request()).is_valid(written | {"more": 1})
