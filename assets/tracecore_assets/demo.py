@@ -50,7 +50,7 @@ build/{BUILD} was made in {seconds:.0f} s. What to open next:
   make ui                                     its assets, checks, curves and pictures on Dagster's page
   make serve                                  the audit server: ask for its trace by GraphQL
   {tracecore} look event_set/reference.kpis.events --workspace {workspace}                the mistakes, drawn
-  {tracecore} query "SELECT category, count(*) AS n FROM kpis_events GROUP BY ALL" --workspace {workspace}
+  {tracecore} query --tables --workspace {workspace}                                    what SQL can be asked of
   {tracecore} verify build/{BUILD} --workspace {workspace}
   docs/loop.md                                the whole loop, step by step
   {tracecore} build NAME --program recorded --drives PATH --labels PATH --approver WHO     a build of your own drives"""

@@ -1,13 +1,15 @@
-"""Rows as mappings turned into one of the shared tables."""
+"""Rows as mappings: turned into one of the shared tables, and labels in their last revision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
-__all__ = ["table_of"]
+__all__ = ["last_revisions", "table_of"]
+
+Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
 def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -34,3 +36,17 @@ def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
             raise ValueError(f"row {values.index(None)} lacks '{field.name}', which every row must have")
         columns.append(pa.array(values, type=field.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def last_revisions(labels: Iterable[Row]) -> list[Row]:
+    """Give each label in its last revision, rejected ones too, in order of frame and label.
+
+    Args:
+        labels: rows of the label table with at least `frame_id` and `label_id`; one without `revision` is the first.
+    """
+    last: dict[str, Row] = {}
+    for row in labels:
+        known = last.get(row["label_id"])
+        if known is None or (row.get("revision") or 0) > (known.get("revision") or 0):
+            last[row["label_id"]] = row
+    return sorted(last.values(), key=lambda row: (row["frame_id"], row["label_id"]))

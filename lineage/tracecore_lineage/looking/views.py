@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracecore.rig import Camera, Rig
+from tracecore_schemas.rows import last_revisions
 from tracecore_schemas.tables import POINTS_DTYPE
 
 __all__ = ["Layers", "View", "read_views", "spread"]
@@ -106,8 +107,7 @@ def _by_frame(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
 
 
 def _newest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    newest = {row["label_id"]: row for row in sorted(rows, key=lambda row: (row["label_id"], row.get("revision") or 0))}
-    return [row for row in newest.values() if row.get("qa") != "rejected"]
+    return [row for row in last_revisions(rows) if row.get("qa") != "rejected"]
 
 
 def _points(sweeps: Any, row: Mapping[str, Any], rig: Rig) -> Floats | None:

@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tracecore_schemas.rows import last_revisions
+
 __all__ = ["Box", "Scene", "labeled_objects", "scenes_of"]
 
 _SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
@@ -50,9 +52,9 @@ def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: floa
         score: least confidence of a box that counts.
     """
     scenes = {id_: Scene() for id_ in sorted(frames)}
-    for row in _rows(labels, _TRUE_COLUMNS, frames, "label_id"):
+    for row in _rows(labels, _TRUE_COLUMNS, frames):
         _take(scenes[row["frame_id"]], row, true=True)
-    for row in _rows(detections, _SEEN_COLUMNS, frames, "number"):
+    for row in _rows(detections, _SEEN_COLUMNS, frames):
         if row["geometry"] != "box2d" or (row["score"] or 0) >= score:
             _take(scenes[row["frame_id"]], row, true=False)
     return scenes
@@ -63,22 +65,22 @@ def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str
     if labels is None:
         return None
     found: Counter[tuple[str, str]] = Counter()
-    for row in _rows(labels, ["frame_id", "label_id", "revision", "geometry", "category", "qa"], frames, "label_id"):
+    for row in _rows(labels, ["frame_id", "label_id", "revision", "geometry", "category", "qa"], frames):
         if row["geometry"] == "box2d":
             found[row["frame_id"], row["category"]] += 1
     return dict(found)
 
 
-def _rows(table: Any, columns: Sequence[str], frames: Collection[str], last: str) -> list[Mapping[str, Any]]:
-    """Give the rows of some frames in a fixed order, of a label its last revision that was not rejected."""
+def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:
+    """Give the rows of some frames in a fixed order: detections by number, labels in their last revision where that was not rejected."""
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))
     known = [name for name in columns if name in table.schema.names]
-    rows = table.to_table(columns=known, filter=wanted).to_pylist()
-    rows.sort(key=lambda row: (row["frame_id"], row[last], row.get("revision", 0)))
-    newest = {(row["frame_id"], row[last]): row for row in rows}
-    return [row for row in newest.values() if row.get("qa") != "rejected"]
+    rows: list[Mapping[str, Any]] = table.to_table(columns=known, filter=wanted).to_pylist()
+    if "label_id" in known:
+        return [row for row in last_revisions(rows) if row.get("qa") != "rejected"]
+    return sorted(rows, key=lambda row: (row["frame_id"], row["number"]))
 
 
 def _take(scene: Scene, row: Mapping[str, Any], *, true: bool) -> None:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tracecore_schemas.rows import last_revisions
+
 __all__ = ["Row", "attributes_of", "distances_of", "read_rows"]
 
 Row = Mapping[str, Any]
@@ -25,16 +27,10 @@ def read_rows(table: Any, *, attributes: bool = False) -> list[Row]:
         table: the label table.
         attributes: whether what the labels say of frames is read too.
     """
-    last: dict[str, dict[str, Any]] = {}
     wanted = _COLUMNS + (["frame_attributes"] if attributes else [])
     # Tables of before there were cuboids, paths and tracks have no columns for them.
     kept = [name for name in wanted if name in table.schema.names]
-    for found in table.to_table(columns=kept).to_pylist():
-        row = dict.fromkeys(wanted) | found
-        known = last.get(row["label_id"])
-        if known is None or row["revision"] > known["revision"]:
-            last[row["label_id"]] = row
-    rows = sorted(last.values(), key=lambda row: (row["frame_id"], row["label_id"]))
+    rows: list[dict[str, Any]] = last_revisions(dict.fromkeys(wanted) | found for found in table.to_table(columns=kept).to_pylist())
     return [row | {"geometry": "none"} if row["qa"] == "rejected" and row["geometry"] == "box2d" else row for row in rows if _counts(row)]
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracecore import UsageProblem
+from tracecore_schemas.rows import last_revisions
 from tracecore_training.targets import IGNORED
 
 __all__ = ["LIGHT_STATE", "LabelTable", "offsets_at", "read_labels"]
@@ -74,7 +75,9 @@ def read_labels(
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
     # tables of before there were paths and tags have no columns for them
     columns = _COLUMNS + (["path"] if ahead_m else []) + (["value"] if states else [])
-    rows, unusable = _last_revisions(labels.to_table(columns=columns, filter=pc.field("geometry").isin(geometries)).to_pylist())
+    last = last_revisions(labels.to_table(columns=columns, filter=pc.field("geometry").isin(geometries)).to_pylist())
+    rows = [row for row in last if row["qa"] != "rejected"]
+    unusable = {"rejected_labels": len(last) - len(rows)}
     found = LabelTable((), {}, {}, unusable=unusable)
     if obstacles:
         found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], classes, unusable)
@@ -83,16 +86,6 @@ def read_labels(
     if states:
         found.states.update(_states([row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE], states, unusable))
     return found
-
-
-def _last_revisions(rows: Sequence[Row]) -> tuple[list[Row], dict[str, int]]:
-    last: dict[str, Row] = {}
-    for row in rows:
-        known = last.get(row["label_id"])
-        if known is None or row["revision"] > known["revision"]:
-            last[row["label_id"]] = row
-    kept = [row for row in last.values() if row["qa"] != "rejected"]
-    return sorted(kept, key=lambda row: (row["frame_id"], row["label_id"])), {"rejected_labels": len(last) - len(kept)}
 
 
 def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
