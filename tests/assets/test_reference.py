@@ -76,6 +76,19 @@ def test_the_trace_leads_from_the_build_to_the_world_without_a_gap(first):
     assert nodes(first, "data_request")
 
 
+def test_the_tree_begins_with_the_engine_and_ends_with_what_was_measured(fleet, first):
+    """Drives of one world are one line, and the world stands below it."""
+    lines = [line.rstrip() for line in fleet.run("trace", "build/first").splitlines()]
+    assert lines[1].startswith("├── engine/reference.engine@")
+    drives = next(place for place, line in enumerate(lines) if "5 × drive_log" in line)  # noqa: RUF001  # a multiplication sign is what is meant
+    assert "drive_log/reference.world.drives@" in lines[drives + 1]
+    assert "5 simulated drives" in lines[drives + 1]
+    wanted = ("dataset/reference.drives.signals", "kpi_report/reference.kpis.report", "event_set/reference.mistakes.events")
+    wanted += ("dataset/reference.next_frames",)
+    order = [next(place for place, line in enumerate(lines) if line.startswith(f"├── {name}@")) for name in wanted]
+    assert order == sorted(order)
+
+
 def test_the_trace_names_labelers_guideline_and_review(first):
     batch = next(node for node in nodes(first, "label_batch") if node["name"] == "reference.labels")
     said = batch["facets"]["tracecore_labels"]

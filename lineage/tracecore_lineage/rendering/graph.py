@@ -11,8 +11,11 @@ __all__ = ["TraceGraph"]
 
 _RANK = {kind: place for place, kind in enumerate(("build", "engine", "model", "dataset", "label_batch", "kpi_report", "event_set", "drive_log"))}
 """What a reader looks for first: the product, what it was made from, then what was measured of it."""
-_BESIDE = ("kpi_report/", "event_set/")
-"""Measurements stand beside the line from drives to engine: what they read is not drawn under them alone."""
+_MEASURED = ("kpi_report/", "event_set/")
+_MEASURING = ("evaluate", "diagnose")
+"""What is measured of the product, and what comes of that, stands beside the line from drives to engine: after it, and what it reads is drawn
+elsewhere too."""
+_RANK_BESIDE = {kind: place for place, kind in enumerate(("kpi_report", "event_set", "data_request", "dataset"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +50,22 @@ class TraceGraph:
                 behind.setdefault(ref, {}).update(dict.fromkeys(target.get(run, ())))
         nodes = {node["ref"]: node for node in trace["nodes"]}
         made = {ref: runs[node["run"]] for ref, node in nodes.items() if node["run"] in runs}
-        rank = {ref: (_RANK.get(node["kind"], len(_RANK)), place) for place, (ref, node) in enumerate(nodes.items())}
-        last = (len(_RANK), len(rank))
-        return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in behind.items()})
+        graph = cls(trace, nodes, made, {ref: list(found) for ref, found in behind.items()})
+        beside = graph.beside() if backward else frozenset[str]()
+        ranks = {ref: _RANK_BESIDE if ref in beside else _RANK for ref in nodes}
+        rank = {ref: (ref in beside, ranks[ref].get(node["kind"], len(_RANK)), place) for place, (ref, node) in enumerate(nodes.items())}
+        last = (True, len(_RANK), len(rank))
+        return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
+
+    def beside(self) -> frozenset[str]:
+        """Give what was measured of the product, and everything made from that: it is no part of what the product was made from."""
+        found: set[str] = set()
+        for ref in self._deepest_first():
+            run = self.run_of.get(ref)
+            measured = ref.startswith(_MEASURED) or (run is not None and run["stage"] in _MEASURING)
+            if not ref.startswith("build/") and (measured or not found.isdisjoint(self.behind.get(ref, ()))):
+                found.add(ref)
+        return frozenset(found)
 
     def roots(self) -> list[str]:
         """Give what to begin to draw with: the root, or what the run that was asked about made or read."""
@@ -60,6 +76,7 @@ class TraceGraph:
 
     def reduced(self) -> dict[str, list[str]]:
         """Leave out what is reached through another neighbor as well: a release holds the dataset, but stands on it through the model."""
+        beside = self.beside()
         reach: dict[str, int] = {}
         places = {ref: 1 << place for place, ref in enumerate(self.nodes)}
         for ref in self._deepest_first():
@@ -70,7 +87,7 @@ class TraceGraph:
             ref: [
                 one
                 for one in others
-                if not any(reach.get(two, 0) & places.get(one, 0) for two in others if two != one and not two.startswith(_BESIDE))
+                if not any(reach.get(two, 0) & places.get(one, 0) for two in others if two != one and (two not in beside or one in beside))
             ]
             for ref, others in self.behind.items()
         }

@@ -133,21 +133,25 @@ class _Drawing:
     def _open(self, branch: Tree, ref: str, *, programs: bool = False) -> list[tuple[Tree, str]]:
         shown = [child for child in self.behind.get(ref, ()) if not child.startswith("program/")]
         drives = [child for child in shown if child.startswith("drive_log/")]
+        behind: list[tuple[Tree, str]] = []
         above = len(drives) > 1 and self.drawn.issuperset(drives)
         if above or len(drives) >= _GROUPED:
             words = ["(above)"] if above else drives_in_words([self.graph.nodes[drive] for drive in drives])
-            branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
+            group = branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
             self.drawn.update(drives)
             shown = [child for child in shown if child not in drives]
+            # What they were taken out of, once for all of them: a simulated world, a bag.
+            sources = [] if above else dict.fromkeys(source for drive in drives for source in self.behind.get(drive, ()))
+            behind = [(group, source) for source in sources if not source.startswith("program/")]
         if programs:
             shown += sorted({other for other in self.graph.behind.get(ref, ()) if other.startswith("program/")})
-        return [(branch, child) for child in shown]
+        return [*behind, *((branch, child) for child in shown)]
 
     def _line(self, ref: str, *, again: bool) -> Text:
         if again or ref not in self.graph.nodes:
             return Text.assemble(short_ref(ref), ("   (above)" if again else "", "dim"))
         node = self.graph.nodes[ref]
-        words = drives_in_words([node]) if node["kind"] == "drive_log" else node_in_words(node, self.graph.run_of.get(ref))
+        words = drives_in_words([node]) if "tracecore_drive" in node["facets"] else node_in_words(node, self.graph.run_of.get(ref))
         marks: Sequence[tuple[str, str]] = (
             *([("rejected", "bold red")] if node["rejected"] else []),
             *([("gap", "bold red")] if ref in self.gaps else []),

@@ -106,6 +106,13 @@ def _labelers(pseudonyms: Sequence[Any]) -> str:
     return f"{'labeler' if len(pseudonyms) == 1 else 'labelers'} {named}"
 
 
+def _world(node: Node, run: RunNode | None) -> list[str]:
+    world = _facet(node, "tracecore_world")
+    drives = world.get("drives")
+    simulated = [f"{count(len(drives), 'simulated drive')} · {world.get('scenarios', '')} · seed {world.get('seed', '')}"] if drives else []
+    return [*_plugin(node, run), *simulated] if simulated else _size(node, run)
+
+
 def _bug(node: Node, _: RunNode | None) -> list[str]:
     bug = _facet(node, "tracecore_bug")
     shown = bug.get("frames") or ()
@@ -168,6 +175,7 @@ _DESCRIBERS: Mapping[str, tuple[_Describer, ...]] = {
     "model": (_plugin, _training, _parity),
     "engine": (_engine,),
     "kpi_report": (_kpis,),
+    "drive_log": (_world,),
     "build": (),
     "bug": (_bug,),
     "labeler": (),
