@@ -60,3 +60,27 @@ def test_pictures_are_the_same_for_the_same_seed_and_in_range() -> None:
     assert one.shape == (2, 3, 50, 70)
     assert one.min() == 0
     assert one.max() == 1
+
+
+def _row(count: int, **moved: float) -> Answers:
+    """Give many boxes of nearly the same score, some of them moved by px."""
+    return answer(*((20.0 * place + moved.get(f"b{place}", 0.0), 0.9 - place * 1e-3, 0) for place in range(count)), (0, 0.01, 0))
+
+
+def test_a_neighboring_cell_of_equal_score_taken_for_the_peak_is_chance_and_is_counted() -> None:
+    parity = compare(_row(100), _row(100, b7=4.2), height=50, width=2100)
+    assert parity.boxes_px == 0
+    assert parity.tied == 2  # seen from either side
+    assert parity.facet(against="torch", tolerance=1e-3)["tied"] == 2
+
+
+def test_many_boxes_moved_alike_are_no_chance() -> None:
+    parity = compare(_row(100), _row(100, **{f"b{place}": 4.2 for place in range(5)}), height=50, width=2100)
+    assert parity.boxes_px == pytest.approx(4.2, abs=1e-4)
+
+
+def test_a_box_moved_with_another_score_is_no_tie() -> None:
+    one = _row(100)
+    other = _row(100, b7=4.2)
+    other.scores[0, 7] += 5e-4
+    assert compare(one, other, height=50, width=2100).boxes_px == pytest.approx(4.2, abs=1e-4)

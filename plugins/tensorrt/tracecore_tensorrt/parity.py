@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,9 @@ from tracecore_tensorrt.answers import Answers
 
 __all__ = ["Parity", "compare", "run_onnx", "sample_images"]
 
-_TIED = 1e-4  # scores nearer than this to the last place may fall in or out of it by rounding
+_TIED = 1e-4  # scores nearer than this to the last place may fall in or out of it by rounding; of two such neighbors either may be the peak
+_NEIGHBOR = 8.0  # px: how far the boxes of two neighboring cells lie apart at most
+_FEW = 0.02  # share of boxes that may come from a tied neighbor; more of them is a shift, not chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Parity:
         boxes: the same as a share of the input's longer side.
         compared: boxes that were compared.
         unmatched: boxes of one side that the other doesn't have at all.
+        tied: boxes left out because rounding decided which of two neighboring cells of equal score they come from.
         path_m: greatest difference of the path, m.
         path: the same as a share of the farthest distance at which the path is said.
         light: greatest difference of a light state's probability.
@@ -38,6 +42,7 @@ class Parity:
     boxes: float | None = None
     compared: int = 0
     unmatched: int = 0
+    tied: int = 0
     path_m: float | None = None
     path: float | None = None
     light: float | None = None
@@ -49,7 +54,7 @@ class Parity:
 
     def facet(self, *, against: str, tolerance: float) -> dict[str, Any]:
         """Give the `tracecore_parity` facet."""
-        of_boxes = {"scores": self.scores, "boxes_px": self.boxes_px, "compared": self.compared, "unmatched": self.unmatched}
+        of_boxes = {"scores": self.scores, "boxes_px": self.boxes_px, "compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
         found = {**(of_boxes if self.scores is not None else {}), "path_m": self.path_m, "light": self.light}
         return {
             "against": against,
@@ -121,30 +126,43 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
     path = None if path_m is None else path_m / reach
     if one.scores is None or other.scores is None:
         return Parity(samples, path_m=path_m, path=path, light=light)
-    boxes_px, compared, unmatched = _compare_boxes(one, other)
-    return Parity(samples, _apart(one.scores, other.scores), boxes_px, boxes_px / max(height, width), compared, unmatched, path_m, path, light)
+    boxes_px, compared, unmatched, tied = _compare_boxes(one, other)
+    scores = _apart(one.scores, other.scores)
+    return Parity(samples, scores, boxes_px, boxes_px / max(height, width), compared, unmatched, tied, path_m, path, light)
 
 
 def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one - other).max(initial=0))
 
 
-def _compare_boxes(one: Answers, other: Answers) -> tuple[float, int, int]:
-    """Give the greatest difference of a box's side, px, how many boxes were compared, and how many had no partner."""
-    apart, compared, unmatched = 0.0, 0, 0
+def _compare_boxes(one: Answers, other: Answers) -> tuple[float, int, int, int]:
+    """Give the greatest difference of a box's side, px, how many boxes were compared, how many had no partner, and how many were tied.
+
+    Where two neighboring cells have the same score but for rounding, each side may take another of them for the peak. A few such boxes are left out;
+    many are no chance, and count.
+    """
+    apart: list[tuple[float, bool]] = []
+    unmatched = 0
     for (boxes, scores, classes), (others, scores_there, classes_there) in (
         *zip(_found(one), _found(other), strict=True),
         *zip(_found(other), _found(one), strict=True),
     ):
         sure = scores > max(scores.min(), scores_there.min()) + _TIED
-        for box, category in zip(boxes[sure], classes[sure], strict=True):
-            same = others[classes_there == category]
-            if not len(same):
+        for box, score, category in zip(boxes[sure], scores[sure], classes[sure], strict=True):
+            same = classes_there == category
+            if not same.any():
                 unmatched += 1
                 continue
-            apart = max(apart, float(np.abs(same - box).max(axis=1).min()))
-            compared += 1
-    return apart, compared, unmatched
+            distances = np.abs(others[same] - box).max(axis=1)
+            nearest = int(distances.argmin())
+            tied = distances[nearest] <= _NEIGHBOR and abs(float(scores_there[same][nearest] - score)) <= _TIED
+            apart.append((float(distances[nearest]), bool(tied)))
+    apart.sort(reverse=True)
+    few = math.ceil(_FEW * len(apart))
+    # Only what stands out: where the greatest difference is small, nothing has to be left out.
+    left_out = next((place for place, (distance, tied) in enumerate(apart[:few]) if not tied or distance < 1.0), min(few, len(apart)))
+    rest = apart[left_out:]
+    return max((distance for distance, _ in rest), default=0.0), len(rest), unmatched, left_out
 
 
 def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
