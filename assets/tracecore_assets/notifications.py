@@ -119,7 +119,7 @@ def failed_checks_sensor() -> dg.SensorDefinition:
             done = [*(done if ended - after < 1 else []), run.run_id]
             after = max(after, ended)
             context.update_cursor(_cursor(after, done))
-        return dg.SkipReason(f"{told} runs with failed checks were told." if told else "No run with a failed check ended.")
+        return dg.SkipReason(f"Runs with failed checks that were told: {told}." if told else "No run with a failed check ended.")
 
     return sensor
 

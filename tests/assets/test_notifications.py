@@ -54,7 +54,7 @@ def tick(instance, cursor):
 def test_a_run_with_a_failed_check_is_told_once(refused, hook):
     with dagster_instance(refused) as instance:
         said, cursor = tick(instance, "[0, []]")
-        assert said == "1 runs with failed checks were told."
+        assert said == "Runs with failed checks that were told: 1."
         assert tick(instance, cursor) == ("No run with a failed check ended.", cursor)
     assert len(hook) == 1
     assert hook[0]["title"].startswith("tracecore: 1 check failed in run ")
@@ -76,7 +76,7 @@ def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook, monkeypatc
             away.setenv(*reached)
             with pytest.raises(UsageProblem, match="could not be told"):
                 tick(instance, "[0, []]")
-        assert tick(instance, "[0, []]")[0] == "1 runs with failed checks were told."
+        assert tick(instance, "[0, []]")[0] == "Runs with failed checks that were told: 1."
     assert len(hook) == 1
 
 
