@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(sort $(filter-out plugins/_template/pyproject.toml,$(wildcard plugins/*/pyproject.toml)))
 export TRACECORE_HOME ?= $(CURDIR)/.tracecore
 
-.PHONY: setup demo test ui serve lint bench clean
+.PHONY: setup demo test ui serve lint bench soak clean
 setup: $(VENV)/.ready
 
 # torch first and alone: nothing later may pull another build of it with gigabytes of CUDA.
@@ -41,6 +41,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+# Every attack in full takes hours; each goes on where the last time stopped.
+soak: setup
+	for name in $$($(BIN)/python -m soaks | cut -d' ' -f1); do $(BIN)/python -m soaks $$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) .tracecore .pytest_cache .mypy_cache .ruff_cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.errors import UsageProblem
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact
 
@@ -49,4 +49,4 @@ def open_artifact(ref: str, workspace: Path | str | None = None) -> OpenedArtifa
         raise UsageProblem('No record is installed: pip install "tracecore".')
     with entry.load().open(found) as record:
         artifact: Artifact = record.artifact(ref)
-    return OpenedArtifact(artifact, LocalStore(found).open(artifact))
+    return OpenedArtifact(artifact, open_store(found).open(artifact))

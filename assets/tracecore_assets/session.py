@@ -9,7 +9,7 @@ from tracecore.errors import AnswerIsNo, TracecoreError
 from tracecore.executor import Executor
 from tracecore.host import PluginHost
 from tracecore.locks import hold_run
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore.task import Outcome, Supplied, Task
 from tracecore.workspace import Workspace
 from tracecore_assets.document import program_document
@@ -52,7 +52,7 @@ class Session:
         self.progress = progress
         self.record = Record.open(workspace)
         self.parent = Parent(run, job_name(wired.name), self.record.namespace)
-        self.store = LocalStore(workspace)
+        self.store = open_store(workspace)
         self.executor = Executor(workspace, self.store, self.record, host, progress)
         self.program_artifact = self._keep_program()
         self.outcomes: dict[str, Outcome] = {}

@@ -126,9 +126,9 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
     drives: dict[str, Link] = {}
     if not frames:
         return [], []
-    from tracecore.store import LocalStore  # brings pyarrow along, which a bug without frames doesn't need
+    from tracecore.store import open_store  # brings pyarrow along, which a bug without frames doesn't need
 
-    store = LocalStore(record.workspace)
+    store = open_store(record.workspace)
     logs = {} if build is None else _logs(connection, build.ref)
     for text in frames:
         ref = read_ref(reader, text)

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text
 
 from tracecore.errors import TracecoreError
 from tracecore.locks import try_run
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore_lineage import ledger
 from tracecore_lineage.recover import elsewhere, open_runs
 from tracecore_lineage.stored import stored_artifacts
@@ -56,7 +56,7 @@ def _live(record: RecordWriter, run_id: str) -> bool:
 
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Compare what the record names with what lies in the store."""
-    store = LocalStore(record.workspace)
+    store = open_store(record.workspace)
     with record.database.read() as connection:
         artifacts = stored_artifacts(connection, record.namespace)
     dangling: list[dict[str, str]] = []

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from tracecore.disk import clear_disk_errors
 from tracecore.environment import host_name
 from tracecore.locks import try_run
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore_lineage import lookup
 from tracecore_lineage.tables import RUN_EVENTS
 
@@ -92,7 +92,7 @@ def recover(record: RecordWriter) -> Recovered:
 
 def _recover(record: RecordWriter) -> Recovered:
     locks = record.workspace.locks
-    store = LocalStore(record.workspace)
+    store = open_store(record.workspace)
     aborted: list[str] = []
     live: list[str] = []
     removed: list[str] = []

@@ -11,7 +11,7 @@ import pytest
 from tracecore.host import PluginHost
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ["schemas", "lineage", "assets", "graphql", "plugins", "tests", "benchmarks", "docs"]
+FOLDERS = ["schemas", "lineage", "assets", "graphql", "plugins", "tests", "benchmarks", "soaks", "docs"]
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/[!_]*/pyproject.toml"))  # _template becomes a plugin when it is copied
 CONFIG = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PAGES = sorted({path for pattern in ("*.md", "*/README.md", "docs/**/*.md", "plugins/*/README.md") for path in ROOT.glob(pattern)})

@@ -22,7 +22,7 @@ from tracecore.executor import Executor
 from tracecore.host import PluginHost, RegisteredStage
 from tracecore.opening import RECORD_GROUP
 from tracecore.stage import Context, Stage
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore.task import Supplied, Task
 from tracecore.testing.imports import package_of
 from tracecore.testing.state import Snapshot, changed, put_back, snapshot
@@ -65,7 +65,7 @@ class Bench:
         self.package = package_of(entry.module)
         self.watch = Watch(self.package)
         self.workspace = Workspace.create(root, slug=PROGRAM)
-        self.store = LocalStore(self.workspace)
+        self.store = open_store(self.workspace)
         self.record = next(iter(metadata.entry_points(group=RECORD_GROUP))).load().open(self.workspace)
         self.host = _Host([entry])
         self.executor = Executor(self.workspace, self.store, self.record, self.host)

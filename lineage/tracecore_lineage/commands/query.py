@@ -63,9 +63,9 @@ def command(
         if sql is None:
             _list(known, as_json=form == "json")
             return
-        from tracecore.store import LocalStore
+        from tracecore.store import open_store
 
-        store = LocalStore(record.workspace)
+        store = open_store(record.workspace)
         with ask(sql, known, store.open) as answer:
             _write(answer, form, output)
     if form == "table" and output is None:

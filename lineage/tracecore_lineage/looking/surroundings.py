@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracecore.errors import TracecoreError
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore_lineage.looking.tables import TableKind, table_kind
 from tracecore_lineage.questions import RecordQuestions
 from tracecore_schemas.run import Artifact
@@ -38,7 +38,7 @@ class Surroundings:
 
     def __init__(self, record: RecordQuestions) -> None:
         self._record = record
-        self._store = LocalStore(record.workspace)
+        self._store = open_store(record.workspace)
         self._pages: dict[str, Any] = {}
         self._opened: dict[str, Table | None] = {}
 

@@ -66,9 +66,9 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
     """Count the labeler's rows in each batch whose table is kept here and names who labeled."""
     import pyarrow.dataset as ds
 
-    from tracecore.store import LocalStore
+    from tracecore.store import open_store
 
-    store = LocalStore(workspace)
+    store = open_store(workspace)
     found: dict[str, int] = {}
     for artifact in stored_artifacts(reader.connection, workspace.slug, refs=refs):
         if artifact.media is not Media.DELTA or artifact.ref in found:

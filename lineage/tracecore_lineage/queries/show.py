@@ -47,9 +47,9 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         if ref.kind == "build":
             return _build(reader, ref)
         if ref.kind in {"frame", "label"} and workspace is not None:
-            from tracecore.store import LocalStore  # brings pyarrow along, which no other question needs
+            from tracecore.store import open_store  # brings pyarrow along, which no other question needs
 
-            return show_row(connection, LocalStore(workspace), workspace.slug, ref, reader.prefix)
+            return show_row(connection, open_store(workspace), workspace.slug, ref, reader.prefix)
         if ref.kind == "bug":
             return _bug(reader, ref)
         if ref.kind == "labeler":

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, insert
 from sqlmodel import SQLModel
 
 from tracecore.errors import UsageProblem
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore_lineage import catalog, ledger, replay
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, origin_of, parse
 from tracecore_lineage.keys import PublicKey
@@ -69,7 +69,7 @@ def verify(
         with _believable(connection, record.namespace, agrees=agrees) as believed:
             refs = None if ref is None else {node["ref"] for node in trace(believed, ref)["nodes"]}
             artifacts = stored_artifacts(believed, record.namespace, refs=refs, bound=bound)
-    check_content(LocalStore(record.workspace), artifacts, findings, progress)
+    check_content(open_store(record.workspace), artifacts, findings, progress)
     return findings.verdict(pinned=pinned is not None)
 
 
