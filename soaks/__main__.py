@@ -52,11 +52,9 @@ def run(soak: Soak, tally: Tally, count: int) -> int:
                     print(f"{soak.name}: {done} of {len(missing)} {soak.unit}, {shown - began:.0f} s", file=sys.stderr)
     broken = tally.broken()
     counts = "".join(f", {number:,} {what}" for what, number in tally.counts().items())
-    seconds = time.monotonic() - began
+    last = f"{time.monotonic() - began:.0f} s for the last {len(missing):,}"
     verdict = "BROKEN" if broken else "ok"
-    print(
-        f"{soak.name} {verdict}: {len(tally.trials):,} {soak.unit}{counts}; {len(broken)} broken promises; {seconds:.0f} s for the last {len(missing):,}"
-    )
+    print(f"{soak.name} {verdict}: {len(tally.trials):,} {soak.unit}{counts}; {len(broken)} broken promises; {last}")
     for why in broken[:10]:
         print(f"  {why}", file=sys.stderr)
     return 1 if broken else 0
