@@ -12,11 +12,19 @@ from pathlib import Path
 # The folder is no package (no root folder is); its modules are found beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import ledger
 import record
 import store
 from measure import Comparison
 
-BENCHMARKS: tuple[Callable[[Path, int], Comparison], ...] = (record.append, record.trace, store.put_table, store.verify)
+BENCHMARKS: tuple[Callable[[Path, int], Comparison], ...] = (
+    record.append,
+    ledger.commit_together,
+    ledger.append_batch,
+    record.trace,
+    store.put_table,
+    store.verify,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

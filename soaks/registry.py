@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from flips import Flips
+from fsync_crashes import FsyncOrder
+from fuzz import Fuzz
+from injections import Injections
+from kills import Kills
+from postgres_kills import PostgresKills
+from producers import ManyProducers
+from shuffles import Shuffles
 from trials import Soak
 
-SOAKS: dict[str, Soak] = {}
+_ALL: tuple[Soak, ...] = (Flips(), Fuzz(), Shuffles(), PostgresKills(), ManyProducers(), Kills(), Injections(), FsyncOrder())
+
+SOAKS: dict[str, Soak] = {soak.name: soak for soak in _ALL}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
+from s3_server import S3Server
 
 from tracecore import distributions
 from tracecore.environment import current_environment
@@ -21,6 +23,8 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep a test from the developer's own workspace, settings and allow-lists."""
     for name in ("TRACECORE_CATALOG_URL", "TRACECORE_STORE_URL", "TRACECORE_PLUGINS", "TRACECORE_TRACE_PLUGINS", "TRACECORE_DEBUG", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("GX_ANALYTICS_ENABLED", "false")
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")
@@ -47,3 +51,11 @@ def fresh_distributions() -> Iterator[None]:
     yield
     for each in cached:
         each.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server for the tests of this process; each takes a prefix of its own."""
+    server = S3Server(tmp_path_factory.mktemp("s3")).start()
+    yield server
+    server.kill()

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracecore.executor import Executor, Outcome, Supplied, Task
 from tracecore.host import PluginHost
-from tracecore.store import LocalStore
+from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.run import Artifact
@@ -183,7 +183,7 @@ class World:
     def __init__(self, workspace: Workspace, host: PluginHost) -> None:
         self.workspace = workspace
         self.host = host
-        self.store = LocalStore(workspace)
+        self.store = open_store(workspace)
         self.record = Record.open(workspace)
         self.told: list[tuple[int, int, str]] = []
         self.executor = Executor(workspace, self.store, self.record, host, lambda done, total, note="": self.told.append((done, total, note)))

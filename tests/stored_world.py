@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from record_world import PROGRAM, World, artifact, origin
 
-from tracecore.store import LocalStore, Stored
+from tracecore.store import Store, Stored, open_store
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact, RunInput
 
@@ -32,8 +32,8 @@ class StoredWorld(World):
     """A world whose artifacts are kept in the workspace's store."""
 
     @property
-    def store(self) -> LocalStore:
-        return LocalStore(self.record.workspace)
+    def store(self) -> Store:
+        return open_store(self.record.workspace)
 
     def file(self, content: bytes) -> Stored:
         run = self.record.new_run_id()
@@ -80,7 +80,7 @@ class StoredWorld(World):
 
     def path(self, asset: str, inside: str = "") -> Path:
         """Where an artifact's bytes lie."""
-        place = self.store.root / str(self.made[asset].location)
+        place = self.record.workspace.store / str(self.made[asset].location)
         return place / inside if inside else place
 
 

@@ -12,6 +12,7 @@ from tracecore.recorder import Recorder
 from tracecore.stage import Files, SourceFile
 from tracecore.staleness import adoption_key
 from tracecore.store import Store
+from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
@@ -32,6 +33,7 @@ class Adoptions:
         found: the files found for the run, by port.
         ports: the stage's file ports.
         supplied: the run's inputs, of which members may be adopted.
+        withdrawn: what may not come back.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Adoptions:
         found: Mapping[str, Sequence[SourceFile]],
         ports: Mapping[str, Files],
         supplied: Sequence[RunInput] = (),
+        withdrawn: Withdrawn = Withdrawn(),  # noqa: B008  # frozen: nothing was withdrawn
     ) -> None:
         self._run = run
         self._store = store
@@ -51,6 +54,7 @@ class Adoptions:
         self._found = found
         self._ports = ports
         self._supplied = {taken.role: taken for taken in supplied}
+        self._withdrawn = withdrawn
         self._by_name: dict[tuple[str, str], tuple[SourceFile, RunInput]] = {}
         self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
 
@@ -65,6 +69,9 @@ class Adoptions:
             raise UsageProblem(f"'{kind}' is no kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
         if file.part_of and kind == ArtifactKind.EXTERNAL:
             raise UsageProblem(f"'{file.name}' is part of the input '{file.part_of}', so it is not from outside: adopt it as a 'drive_log'.")
+        reason = self._withdrawn.files.get(file.digest) or (self._withdrawn.drives.get(name) if kind == ArtifactKind.DRIVE_LOG else None)
+        if reason is not None:
+            raise UsageProblem(f"The {self._note(file)} '{file.name}' can't be taken in as {kind}/{name}: {reason} Leave it out.")
         before = self._by_name.get((kind, name))
         if before is not None:
             other, known = before
@@ -149,7 +156,9 @@ class Adoptions:
         with hold_key(self._locks, key):
             known = self._recorder.reusable(key)
             made_from = (self._supplied[file.part_of],) if file.part_of else ()
-            if known is not None and any(each.ref == artifact.ref for each in known.outputs.values()):
+            said = known is not None and any(each.ref == artifact.ref for each in known.outputs.values())
+            # Where the bytes had been erased, that they are back is news: the record has to say it.
+            if known is not None and said and self._recorder.erased(artifact) is None:
                 return known.id
             child = Run(
                 id=self._recorder.new_run_id(),

@@ -19,6 +19,7 @@ from tracecore.store import StagedTable, Store
 from tracecore.store.manifest import scan_directory
 from tracecore.suggest import suggestion
 from tracecore.task import Task
+from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Run, Unknown
@@ -62,6 +63,7 @@ class RunContext:
         unknowns: what it said is missing, with the port (None: all outputs).
         tables: what it wrote as tables, by port; still in staging.
         folders: where it wrote files, by port; still in staging.
+        withdrawn: what may not come back.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class RunContext:
         adoptions: Adoptions,
         scratch: Path,
         progress: Progress | None = None,
+        withdrawn: Withdrawn = Withdrawn(),  # noqa: B008  # frozen: nothing was withdrawn
     ) -> None:
         self.seed = task.seed
         self.threads = task.threads
@@ -90,6 +93,7 @@ class RunContext:
         self._adoptions = adoptions
         self._scratch = scratch
         self._progress = progress
+        self.withdrawn = withdrawn
 
     def _own(self, port: P, kind: type[P]) -> P:
         """Check that a port is this stage's own and of the right sort: a mistake in a plugin should say where it is."""
@@ -123,7 +127,11 @@ class RunContext:
         folder = self._store.open(supplied.artifact)
         if supplied.artifact.media is not Media.DIRECTORY:
             raise TypeError(f"the stage asked for the members of its input '{port.name}', which is a {supplied.artifact.media}, no directory")
-        return [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
+        found = [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
+        members, gone = self.withdrawn.sift(found)
+        for file, reason in gone:
+            self._adoptions.quarantine(file, reason)
+        return members
 
     def scratch(self) -> Path:
         """Give the folder that outlives a kill."""
@@ -146,7 +154,10 @@ class RunContext:
         name = self._own(port, Output).name
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
-        self.tables[name] = self._store.stage_table(value, run_id=self._run_id, port=name)
+        told: dict[str, str] = {}
+        self.tables[name] = self._store.stage_table(self.withdrawn.drop_rows(value, told), run_id=self._run_id, port=name)
+        for drive, reason in sorted(told.items()):
+            self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
     def path(self, port: Output) -> Path:
         """Give the staging directory of an output's files."""

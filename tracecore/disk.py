@@ -9,16 +9,17 @@ from pathlib import Path
 
 from tracecore.errors import UsageProblem
 
-__all__ = ["clear_disk_errors", "disk_problem"]
+__all__ = ["causes", "clear_disk_errors", "disk_problem"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 # Libraries written in other languages pass the operating system's words on, not its number.
 _FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "os error 28")
+_BROKEN_WORDS = ("input/output error", "disk i/o error", "os error 5)")
 _READ_ONLY_WORDS = ("read-only file system", "readonly database", "os error 30")
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """Walk an exception and what caused it, innermost last."""
     seen: set[int] = set()
     current: BaseException | None = error
@@ -38,13 +39,18 @@ def disk_problem(error: BaseException, place: Path | str) -> UsageProblem | None
     Returns:
         The sentence as an error, or None where the error means something else.
     """
-    for each in _chain(error):
+    for each in causes(error):
         number = each.errno if isinstance(each, OSError) else None
         words = str(each).lower()
         if number in _FULL or any(word in words for word in _FULL_WORDS):
             return UsageProblem(f"The disk is full: nothing more can be written to {place}. Make room there and run the same command again.")
         if number == errno.EROFS or any(word in words for word in _READ_ONLY_WORDS):
             return UsageProblem(f"{place} can't be written: it lies on a read-only file system. Name another workspace with --workspace.")
+        if number == errno.EIO or any(word in words for word in _BROKEN_WORDS):
+            return UsageProblem(
+                f"The disk of {place} failed (input/output error). Look at the disk, then run 'tracecore recover' and the same command again;"
+                " 'tracecore verify' says whether all is whole."
+            )
         if number in _FORBIDDEN and isinstance(each, OSError):
             return UsageProblem(f"{each.filename or place} can't be opened: {(each.strerror or 'no permission').lower()}.")
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["fsync_file", "fsync_folder", "write_durably"]
+__all__ = ["fsync_file", "fsync_folder", "fsync_upward", "make_folder", "write_durably"]
 
 
 def fsync_file(path: Path) -> None:
@@ -24,6 +24,26 @@ def fsync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each new entry durable."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    fsync_folder(folder.parent)
+
+
+def fsync_upward(folder: Path, top: Path) -> None:
+    """Force the entries of a folder and of every folder above it to disk, up to and with `top`.
+
+    What stands there already may be what a process left that was killed before its own fsync: whoever promises it must not trust that it came so far.
+    """
+    for each in (folder, *folder.parents):
+        fsync_folder(each)
+        if each == top:
+            return
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -22,7 +22,7 @@ from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
 from tracecore.failure import failure_trace, without_places
 from tracecore.host import PluginHost
-from tracecore.locks import hold_key, hold_run
+from tracecore.locks import hold_key, hold_run, share_store
 from tracecore.observe import RunSummary
 from tracecore.params import effective_params, validate_params
 from tracecore.progress import Progress
@@ -34,10 +34,14 @@ from tracecore.store import Store, Stored
 from tracecore.store.files import remove_tree
 from tracecore.suggest import suggestion
 from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
+from tracecore.undeclared import FACET as UNDECLARED
+from tracecore.undeclared import UNKNOWN, Undeclared, strict_io
+from tracecore.watched_context import WatchedContext
+from tracecore.withdrawn import Withdrawn
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Media, RunState
-from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput, Unknown
 
 __all__ = ["DEFAULT_THREADS", "Executor", "Outcome", "Supplied", "Task"]
 
@@ -53,6 +57,8 @@ class _Prepared:
     found: Mapping[str, Sequence[SourceFile]]
     checks: Sequence[PlannedCheck]
     key: str
+    withdrawn: Withdrawn
+    left_out: Sequence[tuple[SourceFile, str]]
 
 
 class Executor:
@@ -82,28 +88,46 @@ class Executor:
             RunFailed: the stage failed; its FAIL is recorded.
             KeyboardInterrupt: it was stopped; its ABORT is recorded.
         """
-        prepared = self._prepare(task)
-        with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
-            known = self._recorder.reusable(prepared.key)
-            if known is not None and self._usable(task, known):
-                return self._reuse(task, prepared, known)
-            return self._make(task, prepared)
+        # Shared from the first question on: what is found to be there stays there until the run has ended.
+        with share_store(self._workspace.locks):
+            prepared = self._prepare(task)
+            with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
+                known = self._recorder.reusable(prepared.key)
+                if known is not None and self._usable(task, known):
+                    return self._reuse(task, prepared, known)
+                return self._make(task, prepared)
 
     # --- before a run
 
     def _prepare(self, task: Task) -> _Prepared:
         """Check everything that can be wrong before anything is made."""
+        strict_io()  # a wrong setting is said before anything is made
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
         _check_inputs(task)
+        self._refuse_erased(task)
         checks = plan_checks(task, self._host)
         ports = task.stage.stage_class.file_ports()
         values = {port.param: getattr(params, port.param) for port in ports.values()}
-        found = {name: read_sources(port, values, task.base) for name, port in ports.items()}
+        withdrawn = self._recorder.withdrawn()
+        found: dict[str, Sequence[SourceFile]] = {}
+        left_out: list[tuple[SourceFile, str]] = []
+        for name, port in ports.items():
+            found[name], gone = withdrawn.sift(read_sources(port, values, task.base))
+            if gone and not found[name] and not port.optional:
+                raise UsageProblem(f"The parameter '{port.param}' names no {port.note} that may be read. '{gone[0][0].name}': {gone[0][1]}")
+            left_out.extend(gone)
         inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
         key = staleness_key(task.job, task.stage.plugin, recorded, task.seed, inputs, found)
         names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
-        return _Prepared(params, {**recorded, **names}, found, checks, key)
+        return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out)
+
+    def _refuse_erased(self, task: Task) -> None:
+        """Refuse an input whose bytes were erased, even while they still lie there."""
+        for name, supplied in task.inputs.items():
+            reason = self._recorder.erased(supplied.artifact)
+            if reason is not None:
+                raise UsageProblem(f"{_who(task)} can't read its input '{name}': {reason}")
 
     def _wait(self, task: Task) -> None:
         _log.info("Another process makes the same as '%s': waiting for it.", task.job)
@@ -114,7 +138,12 @@ class Executor:
     def _usable(self, task: Task, known: CompletedRun) -> bool:
         """Say whether a completed run's outputs are all still in the store."""
         wanted = set(task.stage.stage_class.outputs())
-        return wanted <= known.outputs.keys() and all(self._store.exists(known.outputs[port]) for port in wanted)
+        if not wanted <= known.outputs.keys():
+            return False
+        outputs = [known.outputs[port] for port in wanted]
+        if strict_io() and any(unknown.what == UNKNOWN for output in outputs for unknown in output.unknowns):
+            return False  # what it read is not in the record; made again, it has to say so
+        return all(self._store.exists(output) and self._recorder.erased(output) is None for output in outputs)
 
     def _reuse(self, task: Task, prepared: _Prepared, known: CompletedRun) -> Outcome:
         """Answer with what an earlier run made; checks that were never run on it (a crash, new settings) are run now."""
@@ -164,15 +193,22 @@ class Executor:
         self._host.notify("run_started", _summary(task, run, RunState.OPEN))
         stage = task.stage.stage_class
         supplied = [RunInput(name, task.inputs[name].artifact, task.inputs[name].producer) for name in stage.inputs() if name in task.inputs]
-        adoptions = Adoptions(run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied)
+        adoptions = Adoptions(
+            run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied, prepared.withdrawn
+        )
+        for file, reason in prepared.left_out:
+            adoptions.quarantine(file, reason)
         scratch = self._workspace.scratch_of(prepared.key)
         try:
-            context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, scratch, self._progress)
+            context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, scratch, self._progress, prepared.withdrawn)
             self._store.staging(run.id)
-            stage().run(context, prepared.params)
+            watched = WatchedContext(context, stage.__module__.partition(".")[0], self._workspace)
+            with watched.watch.on():
+                stage().run(watched, prepared.params)
+            undeclared = self._undeclared(task, watched, context)
             outputs = self._put_outputs(task, run, context, adoptions)
             with clear_disk_errors(self._workspace.root):
-                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, adoptions.facets)
+                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, {**adoptions.facets, **undeclared})
         except BaseException as error:
             raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
             if raised is error:
@@ -181,6 +217,19 @@ class Executor:
         remove_tree(scratch)  # only now: until COMPLETE is durable, a kill may need it again
         self._host.notify("run_finished", _summary(task, run, RunState.COMPLETE, outputs=tuple(artifact.ref for artifact in outputs.values())))
         return outputs
+
+    def _undeclared(self, task: Task, watched: WatchedContext, context: RunContext) -> dict[str, JSON]:
+        """Fail a strict run that touched what nothing handed to it; else give the facet that says so, and tell the outputs what they don't know."""
+        found = Undeclared.of(watched.watch.strays(), watched.watch.uncounted, self._workspace.root, task.base)
+        if not found:
+            return {}
+        if strict_io():
+            raise RunFailed(found.sentence(_who(task)))
+        _log.warning("%s", found.sentence(_who(task)))
+        unknown = found.unknown()
+        if unknown is not None:
+            context.unknowns.append((None, unknown))
+        return {UNDECLARED: found.facet()}
 
     def _put_outputs(self, task: Task, run: Run, context: RunContext, adoptions: Adoptions) -> dict[str, Artifact]:
         """Move every declared output from staging into the store."""
@@ -214,6 +263,8 @@ class Executor:
                 raise RunFailed(f"{_who(task)} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
             return self._store.put_table(context.tables[name], kind=port.kind.value, name=task.output_name(name), run_id=run.id)
         folder = context.folders[name]
+        for told in context.withdrawn.drop_files(folder):
+            context.unknowns.append((name, Unknown("file withdrawn", told)))
         if file is None:
             if not any(folder.iterdir()):
                 raise RunFailed(f"{_who(task)} ended without writing anything to its output '{name}'.")

@@ -1,11 +1,15 @@
 """Locks between processes, held by the operating system: a crash releases them.
 
-Three kinds: a live run holds its run lock from START to its terminal event, so that `recover` knows it from a crashed one; who makes what a staleness
-key stands for holds the key's lock, so that a second process waits and reuses; who writes a Delta table holds the table's lock.
+Four kinds: a live run holds its run lock from START to its terminal event, so that `recover` knows it from a crashed one; who makes what a staleness
+key stands for holds the key's lock, so that a second process waits and reuses; who writes a Delta table holds the table's lock; and whoever stands on
+stored bytes shares the store, which who erases bytes must have alone.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +20,10 @@ from filelock import FileLock, Timeout
 from tracecore.disk import clear_disk_errors
 from tracecore_schemas.canonical import digest_bytes, hex_of
 
-__all__ = ["hold_key", "hold_run", "hold_table", "try_run"]
+__all__ = ["hold_key", "hold_run", "hold_table", "own_store", "share_store", "try_run"]
+
+_STORE = "store.lock"
+_PAUSE = 0.05
 
 
 def _lock(folder: Path, name: str) -> FileLock:
@@ -88,3 +95,53 @@ def try_run(folder: Path, run_id: str) -> Iterator[bool]:
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def share_store(folder: Path) -> Iterator[None]:
+    """Stand on stored bytes: for as long, nobody erases any. Waits for an erasure that is going on; many may share at once."""
+    with _flocked(folder, fcntl.LOCK_SH, None):
+        yield
+
+
+@contextmanager
+def own_store(folder: Path, patience: float = 5.0) -> Iterator[bool]:
+    """Have the stored bytes alone, to erase some of them.
+
+    Args:
+        folder: the workspace's locks.
+        patience: seconds to wait for those who share them.
+
+    Yields:
+        Whether they are had: False where somebody still stands on them.
+    """
+    with _flocked(folder, fcntl.LOCK_EX, patience) as held:
+        yield held
+
+
+@contextmanager
+def _flocked(folder: Path, mode: int, patience: float | None) -> Iterator[bool]:
+    """Hold one lock file shared or alone; `filelock` knows no shared locks of the operating system."""
+    with clear_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / _STORE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        yield _acquired(descriptor, mode, patience)
+    finally:
+        os.close(descriptor)  # which lets go of it
+
+
+def _acquired(descriptor: int, mode: int, patience: float | None) -> bool:
+    if patience is None:
+        fcntl.flock(descriptor, mode)
+        return True
+    until = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_PAUSE)
+        else:
+            return True

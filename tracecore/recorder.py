@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tracecore.stage import Lineage
+from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput
 
@@ -43,3 +44,9 @@ class Recorder(Lineage, Protocol):
 
     def artifacts(self, kind: str, name: str) -> Sequence[Artifact]:
         """Every recorded version of a name, newest first; what a Delta table's last completed version is found by."""
+
+    def erased(self, artifact: Artifact) -> str | None:
+        """Say in one sentence that the bytes of a version were erased on purpose, or are about to be; None where they were not."""
+
+    def withdrawn(self) -> Withdrawn:
+        """Give what was withdrawn, by digest of files and name of drives: it may not come back."""

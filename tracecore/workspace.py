@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.durable import write_durably
+from tracecore.durable import fsync_folder, make_folder, write_durably
 from tracecore.errors import UsageProblem
 
 __all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify"]
@@ -53,6 +54,11 @@ class Workspace:
         return self.root / "scratch" / key.removeprefix("sha256:")[:32]
 
     @property
+    def cache(self) -> Path:
+        """Copies of artifacts whose bytes lie in an object store: no part of the record, free to be deleted while nothing runs."""
+        return self.root / "cache"
+
+    @property
     def locks(self) -> Path:
         """Lock files of live runs, staleness keys and tables."""
         return self.root / "locks"
@@ -91,9 +97,12 @@ class Workspace:
             raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or {ENV_HOME}.") from None
         except (OSError, ValueError) as error:
             raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {error}.") from error
-        if config.get("format") != _FORMAT:
-            raise UsageProblem(f"The workspace at {root} has format {config.get('format')!r}; this tracecore reads format {_FORMAT}.")
-        return cls(root, config["slug"])
+        found, slug = (config.get("format"), config.get("slug")) if isinstance(config, dict) else (None, None)
+        if found != _FORMAT:
+            raise UsageProblem(f"The workspace file {root / _CONFIG} says format {found!r}; this tracecore reads format {_FORMAT}.")
+        if not isinstance(slug, str) or not slug:
+            raise UsageProblem(f"The workspace file {root / _CONFIG} names no slug: expected the name that 'tracecore init' gave the workspace.")
+        return cls(root, slug)
 
     @classmethod
     def create(cls, directory: Path | str | None = None, *, slug: str | None = None) -> Workspace:
@@ -108,8 +117,13 @@ class Workspace:
         chosen = slugify(slug or (root.parent.name if root.name.startswith(".") else root.name))
         try:
             for folder in ("store/blobs", "store/trees", "store/tables", "store/staging", "locks", "keys", "dagster"):
-                (root / folder).mkdir(parents=True, exist_ok=True)
+                make_folder(root / folder)
             (root / "keys").chmod(0o700)
+            # These again, new or not: what is there may have been made by a process that was killed before it could say so to the disk.
+            fsync_folder(root / "store")
+            fsync_folder(root)
+            with contextlib.suppress(PermissionError):  # a folder above that may not be read was not made by us
+                fsync_folder(root.parent)
             write_durably(root / _CONFIG, json.dumps({"format": _FORMAT, "slug": chosen}).encode() + b"\n")
         except OSError as error:
             raise UsageProblem(f"A workspace can't be written at {root}: {error.strerror or error}.") from error

@@ -5,20 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tracecore_assets.beside import program_definitions
     from tracecore_assets.building import BuildAnswer, BuildRefused, build
     from tracecore_assets.component import VehicleProgram
+    from tracecore_assets.foreign.reading import ReadVersion, read
     from tracecore_assets.loading import load_program
     from tracecore_assets.overrides import Overrides
 
-__all__ = ["BuildAnswer", "BuildRefused", "Overrides", "VehicleProgram", "build", "load_program"]
+__all__ = ["BuildAnswer", "BuildRefused", "Overrides", "ReadVersion", "VehicleProgram", "build", "load_program", "program_definitions", "read"]
 
 _WHERE = {
     "BuildAnswer": "building",
     "BuildRefused": "building",
     "Overrides": "overrides",
+    "ReadVersion": "foreign.reading",
     "VehicleProgram": "component",
     "build": "building",
     "load_program": "loading",
+    "program_definitions": "beside",
+    "read": "foreign.reading",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from tracecore_assets.events import materializations, release_result
+from tracecore_assets.foreign.own import claim
 from tracecore_assets.names import RELEASE, asset_path, group_name, job_name, op_name
 from tracecore_assets.release import ReleaseRequest, read_request, release
 from tracecore_assets.session import Session
@@ -122,6 +123,8 @@ def _asset(program: WiredProgram, asset: WiredAsset, sessions: SessionFactory) -
     ]
     policy = dg.RetryPolicy(max_retries=asset.spec.retries, delay=_RETRY_SECONDS) if asset.spec.retries else None
 
+    claim(op_name(program.name, asset.name))
+
     @dg.multi_asset(name=op_name(program.name, asset.name), specs=specs, check_specs=checks, retry_policy=policy)
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with guarded(context, sessions, retries=asset.spec.retries) as session:
@@ -145,6 +148,8 @@ def _release(program: WiredProgram, sessions: SessionFactory) -> dg.AssetsDefini
         kinds={"build"},
         description="The sealed vehicle build: gates judged, manifest signed.",
     )
+
+    claim(op_name(program.name, RELEASE))
 
     @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec])
     def step(context: dg.AssetExecutionContext, config: ReleaseConfig) -> Iterator[Any]:

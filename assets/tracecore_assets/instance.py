@@ -16,11 +16,20 @@ from filelock import FileLock
 
 from tracecore.durable import write_durably
 from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import digest_file
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 __all__ = ["dagster_home", "dagster_instance", "process_tags", "workspace_file"]
+
+_SHIPPED_BEFORE = frozenset(
+    {
+        "sha256:ac7fcf1384ceb354f3cc9b1ff92230cf31468a3a15f545804f8db871b7ef3b20",
+        "sha256:970c040857f340ad3bfb933e87e417f8677a2089053257d7a41781f87cd080bd",
+    }
+)
+"""Settings that earlier versions put into a workspace: untouched since, they give way to today's, which record foreign assets too."""
 
 _HOST_TAG, _PROCESS_TAG = "tracecore/host", "tracecore/process"
 
@@ -30,7 +39,7 @@ def dagster_home(workspace: Workspace) -> str:
     home = workspace.dagster.absolute()
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists():
+    if not settings.exists() or digest_file(settings) in _SHIPPED_BEFORE:
         write_durably(settings, (resources.files("tracecore_assets") / "dagster.yaml").read_bytes())
     return str(home)
 
@@ -53,8 +62,20 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
         instance = DagsterInstance.from_config(dagster_home(workspace))
         instance.get_runs(limit=1)
         _close_dead_runs(instance)
+    _settle(workspace)
     with instance:
         yield instance
+
+
+def _settle(workspace: Workspace) -> None:
+    """Record the steps of others' assets that could not be recorded when they ended."""
+    from tracecore_assets.foreign.arrears import settle, waiting
+
+    if waiting(workspace):
+        from tracecore_lineage import Record
+
+        with Record.open(workspace) as record:
+            settle(record)
 
 
 def process_tags() -> dict[str, str]:

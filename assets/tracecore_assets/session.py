@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from tracecore.disk import clear_disk_errors
 from tracecore.errors import AnswerIsNo, TracecoreError
 from tracecore.executor import Executor
 from tracecore.host import PluginHost
-from tracecore.locks import hold_run
+from tracecore.locks import hold_run, share_store
 from tracecore.store import open_store
 from tracecore.task import Outcome, Supplied, Task
 from tracecore.workspace import Workspace
@@ -51,6 +52,9 @@ class Session:
         self.host = host
         self.progress = progress
         self.record = Record.open(workspace)
+        # Until the session is closed, nothing that it found or made is pruned or withdrawn under its feet.
+        self._sharing = ExitStack()
+        self._sharing.enter_context(share_store(workspace.locks))
         self.parent = Parent(run, job_name(wired.name), self.record.namespace)
         self.store = open_store(workspace)
         self.executor = Executor(workspace, self.store, self.record, host, progress)
@@ -159,7 +163,8 @@ class Session:
         return list(found.values())
 
     def close(self) -> None:
-        """Let go of the record."""
+        """Let go of the record and the stored bytes."""
+        self._sharing.close()
         self.record.close()
 
 

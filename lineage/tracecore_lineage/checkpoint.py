@@ -12,10 +12,12 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from tracecore.errors import UsageProblem
 from tracecore_lineage.keys import PrivateKey, PublicKey
 
-__all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "origin_of", "parse", "sign"]
+__all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "origin_of", "parse", "read", "sign"]
 
 _ED25519 = b"\x01"
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
@@ -93,6 +95,20 @@ def parse(note: str) -> Checkpoint:
         raise CheckpointError("Expected each signature line to end with a newline.")
     signatures = tuple(_signature(line) for line in tail[:-1].split("\n"))
     return Checkpoint(lines[0], int(lines[1]), root, text + "\n", signatures)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint that was kept in a file.
+
+    Raises:
+        UsageProblem: no such file, or no checkpoint.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageProblem(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+    except (CheckpointError, UnicodeDecodeError) as error:
+        raise UsageProblem(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
 
 
 def canonical_base64(text: str) -> bytes:

@@ -7,6 +7,7 @@ head row.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -19,16 +20,31 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from tracecore.disk import disk_problem
+from tracecore.disk import clear_disk_errors, disk_problem
+from tracecore.durable import fsync_file, fsync_folder
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore_lineage.migrations import HEAD
 
-__all__ = ["Database"]
+__all__ = ["ConnectionLost", "Database", "lost"]
 
 _WRITE = "tracecore_write"
 _BUSY_SECONDS = 60
 _WRITABLE = "mode=rwc"
 _EXPECTED = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
+
+
+class ConnectionLost(RunFailed):
+    """The database's server went away while something was written.
+
+    Args:
+        message: what happened and what to do.
+        durable: False where nothing of it is recorded; None where that can't be known, as the commit was under way. The same bytes sent again are
+            recorded once.
+    """
+
+    def __init__(self, message: str, *, durable: bool | None) -> None:
+        super().__init__(message)
+        self.durable = durable
 
 
 class Database:
@@ -55,23 +71,60 @@ class Database:
         """`sqlite` or `postgresql`."""
         return self.engine.dialect.name
 
-    @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that holds the write lock; it is durable when the block ends, and undone when the block raises."""
+    @property
+    def place(self) -> str:
+        """Where the record lies, without a password."""
+        return str(self.url.database) if self.url.get_backend_name() == "sqlite" else self.url.render_as_string(hide_password=True)
+
+    def refuse_nested(self) -> None:
+        """Raise where this thread has a writing transaction open: another one would wait for it for ever."""
         if self._writer == threading.get_ident():
             raise RuntimeError("A transaction that writes is open in this thread already: pass its connection on instead of opening another.")
-        with self._alone(), self._told("written"), self.engine.connect().execution_options(**{_WRITE: True}) as connection, connection.begin():
-            if self.dialect == "postgresql":
-                connection.execute(text("SELECT id FROM ledger_head WHERE id = 1 FOR UPDATE"))
-            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that holds the write lock; it is durable when the block ends, and undone when the block raises.
+
+        Raises:
+            ConnectionLost: the server went away; the error says whether what was written is durable, if that is known.
+        """
+        self.refuse_nested()
+        reached = committing = False
+        with self._alone(), self.told("written"):
+            try:
+                with self.engine.connect().execution_options(**{_WRITE: True}) as connection:
+                    reached = True
+                    with connection.begin() as transaction:
+                        if self.dialect == "postgresql":
+                            _lock_head(connection)
+                        yield connection
+                        _refuse_undone(connection)
+                        committing = True
+                        transaction.commit()
+            except DBAPIError as error:
+                if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
+                    raise lost(error, self.place, committing=committing) from error
+                raise
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open one consistent view of everything committed so far; never waits for writers."""
-        with self._told("read"), self.engine.connect() as connection, connection.begin():
-            if self.dialect == "postgresql":
-                connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-            yield connection
+        """Open one consistent view of everything committed so far; never waits for writers.
+
+        Raises:
+            ConnectionLost: the server went away.
+        """
+        reached = False
+        with self.told("read"):
+            try:
+                with self.engine.connect() as connection, connection.begin():
+                    reached = True
+                    if self.dialect == "postgresql":
+                        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+                    yield connection
+            except DBAPIError as error:
+                if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
+                    raise ConnectionLost(f"The record {self.place} can't be reached ({_reason(error)}). Ask again.", durable=False) from error
+                raise
 
     def close(self) -> None:
         """Close every connection."""
@@ -97,33 +150,74 @@ class Database:
     def _connect(self) -> Engine:
         if self.url.get_backend_name() == "sqlite":
             return _sqlite_engine(self.url)
-        return create_engine(self.url, poolclass=QueuePool, pool_pre_ping=True)
+        # Pinged before use: a server that was started anew is found again. The isolation is said, as a server's own default may be another: who waits
+        # for the head in a transaction whose view is older than its lock would be refused.
+        return create_engine(self.url, poolclass=QueuePool, pool_pre_ping=True, isolation_level="READ COMMITTED")
 
     def _prepare(self) -> None:
         """Bring the tables to this version's revision; a database that is there already costs one small query."""
-        with self._told("opened"):
-            if self.version() == HEAD:
-                return
-            from filelock import FileLock
+        with self.told("opened"):
+            if self.version() != HEAD:
+                self._upgrade()
+        if self.dialect == "sqlite":
+            with clear_disk_errors(f"the record {self.place}"):
+                _settle(Path(self.url.database or "").absolute())
 
-            from tracecore_lineage.migrations.upgrade import upgrade
+    def _upgrade(self) -> None:
+        from filelock import FileLock
 
-            self._locks.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._locks / "migrate.lock"):
-                upgrade(self.engine, self.version())
+        from tracecore_lineage.migrations.upgrade import upgrade
+
+        self._locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._locks / "migrate.lock"):
+            upgrade(self.engine, self.version())
+
+    def explained(self, error: Exception, doing: str) -> Exception:
+        """Give what a driver or the file system says as one sentence with the right exit code; any other error is given back."""
+        if isinstance(error, DBAPIError | sqlite3.Error):
+            told = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
+            told.__cause__ = error
+            return told
+        return error
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
-        """Turn what a driver or the file system says into one sentence with the right exit code."""
-        place = self.url.database if self.url.get_backend_name() == "sqlite" else self.url.render_as_string(hide_password=True)
+    def told(self, doing: str) -> Iterator[None]:
+        """Say what a driver or the file system says in one sentence with the right exit code."""
         try:
             yield
-        except TracecoreError:
-            raise
-        except DBAPIError as error:
-            raise _explained(error, str(error.orig), place, doing) from error
-        except sqlite3.Error as error:
-            raise _explained(error, str(error), place, doing) from error
+        except (DBAPIError, sqlite3.Error) as error:
+            raise self.explained(error, doing) from error
+
+
+def _lock_head(connection: Connection) -> None:
+    """Let no other writer in until the transaction ends, and see to it that its commit waits for the disk, whatever the server's default is."""
+    locked = text("SELECT current_setting('synchronous_commit') FROM ledger_head WHERE id = 1 FOR UPDATE")
+    if connection.execute(locked).scalar_one_or_none() == "off":
+        connection.execute(text("SET LOCAL synchronous_commit = on"))
+
+
+def _refuse_undone(connection: Connection) -> None:
+    """Raise where the transaction is no longer what its commit would make durable: drivers answer such a commit without an error."""
+    driver = connection.connection.dbapi_connection
+    undone = not driver.in_transaction if isinstance(driver, sqlite3.Connection) else driver.info.transaction_status.name != "INTRANS"  # type: ignore[union-attr]  # psycopg's
+    if undone:
+        raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
+
+
+def lost(error: DBAPIError, place: str, *, committing: bool = False) -> ConnectionLost:
+    """Say of a server that went away, or never answered, what is known of the write."""
+    reason = _reason(error)
+    if committing:
+        return ConnectionLost(
+            f"The connection to the record {place} was lost during the commit ({reason}): whether it is recorded is not known. "
+            "Send the same again: what is recorded already is not recorded twice.",
+            durable=None,
+        )
+    return ConnectionLost(f"The record {place} can't be reached ({reason}): nothing of this write is recorded. Send the same again.", durable=False)
+
+
+def _reason(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split()).rstrip(".")
 
 
 def _explained(error: Exception, reason: str, place: object, doing: str) -> TracecoreError:
@@ -167,11 +261,23 @@ def _sqlite_engine(url: URL) -> Engine:
 def _sqlite_connection(path: Path) -> sqlite3.Connection:
     mode = _mode(path)
     connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
+    # A text whose bytes were changed may be no UTF-8 any more: it is read all the same, so that `verify` can name its row.
+    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
     if mode == _WRITABLE:
         connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
     return connection
+
+
+def _settle(path: Path) -> None:
+    """Force the write-ahead log that is there to disk, before anything is answered from it: who wrote it may have been killed before its own fsync.
+
+    The database file itself is left alone: closing it would drop the locks of this process's other connections, and the log holds what it lacks.
+    """
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        fsync_file(path.with_name(f"{path.name}-wal"))
+        fsync_folder(path.parent)
 
 
 def _mode(path: Path) -> str:

@@ -14,10 +14,23 @@ from tracecore_schemas.canonical import JSON, is_digest
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, FieldSpec, Origin, RunInput, Unknown
 
-__all__ = ["STANDARD", "artifact_from", "checked_inputs", "input_dataset", "named_input", "named_output", "output_dataset"]
+__all__ = [
+    "STANDARD",
+    "UNVERSIONED",
+    "artifact_from",
+    "checked_inputs",
+    "input_dataset",
+    "named_input",
+    "named_output",
+    "output_dataset",
+    "touched_input",
+]
 
 STANDARD = frozenset({"schema", "version", "symlinks", "tracecore_artifact", "tracecore_origin", "tracecore_unknowns"})
 """Dataset facets that carry the fields of an `Artifact`; all others are its `facets`."""
+
+UNVERSIONED = "unversioned"
+"""Stands as the digest of an external that was read without anybody knowing which version it was."""
 
 _STORE = "urn:tracecore:store"
 
@@ -70,7 +83,31 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
         input_facets["dataQualityAssertions"] = assertions
     home, name = _name(namespace, item.artifact)
     described = _described(item.artifact) if item.producer is None else {"version": _version(item.artifact)}
+    if item.artifact.digest == UNVERSIONED:
+        described.pop("version")  # nobody said which version was read: the event says none, and a trace shows a gap
     return InputDataset(home, name, input_facets, facets=described)
+
+
+def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
+    """Give a version that something happened to as an input, with what is said of it and nothing else.
+
+    Args:
+        namespace: the workspace's.
+        kind: of the artifact.
+        name: of the artifact, not encoded.
+        digest: of the version.
+        described: facets by name.
+        home: namespace of an external file.
+    """
+    from openlineage.client.event_v2 import InputDataset
+
+    from tracecore_lineage import facets
+    from tracecore_lineage.events import producer
+
+    artifact = Artifact(kind, name, digest, namespace=home)
+    port = facets.TracecorePortInputDatasetFacet("erased", None, producer=producer())
+    where, called = _name(namespace, artifact)
+    return InputDataset(where, called, {"tracecore_port": port}, facets={"version": _version(artifact), **described})
 
 
 def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:

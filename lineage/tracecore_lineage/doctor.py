@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, text
 
 from tracecore.errors import TracecoreError
-from tracecore.locks import try_run
 from tracecore.store import open_store
 from tracecore_lineage import ledger
-from tracecore_lineage.recover import elsewhere, open_runs
+from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EVENTS
+from tracecore_lineage.tombstones import tombstones
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -33,12 +32,15 @@ def examine(record: RecordWriter) -> dict[str, Any]:
     live: set[str] = set()
     found = open_runs(record)
     for run in found:
-        if _live(record, run.id) or run.parent in live or elsewhere(record, run.id):  # oldest first: a run that a live run started is a part of it
+        if _live(record, run) or run.parent in live:  # oldest first: a run that a live run started is a part of it
             live.add(run.id)
     runs = [{"run": run.id, "job": run.job, "started_at": run.started_at, "live": run.id in live} for run in found]
     problems = list(_problems(record))
     try:
         dangling, orphans = _store(record, live)
+    except TracecoreError as error:
+        dangling, orphans = [], []
+        problems.append(str(error))
     except (ValueError, KeyError, TypeError) as error:
         dangling, orphans = [], []
         problems.append(f"The catalog can't be read ({error}): run 'tracecore verify', then 'tracecore replay' to make it again from the ledger.")
@@ -46,27 +48,30 @@ def examine(record: RecordWriter) -> dict[str, Any]:
     return {"ok": ok, "open_runs": runs, "orphans": orphans, "dangling": dangling, "problems": problems}
 
 
-def _live(record: RecordWriter, run_id: str) -> bool:
+def _live(record: RecordWriter, run: OpenRun) -> bool:
     try:
-        with try_run(record.workspace.locks, run_id) as gone:
+        with try_gone(record, run) as gone:
             return not gone
-    except OSError:
-        return False  # where no lock file can be written no run can be going on
+    except OSError:  # where no lock file can be written no run of this host can be going on
+        with record.live.attempt(run.id) as gone:
+            return not gone or forgotten(record, run)
 
 
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Compare what the record names with what lies in the store."""
     store = open_store(record.workspace)
+    kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
     with record.database.read() as connection:
         artifacts = stored_artifacts(connection, record.namespace)
+        erased = tombstones(connection, record.namespace)
     dangling: list[dict[str, str]] = []
     named: set[str] = set()
     for artifact in artifacts:
         location = str(artifact.location)
         try:
-            if not store.exists(artifact):
+            if erased.unreadable(artifact) is None and not store.exists(artifact):
                 dangling.append({"ref": artifact.ref, "location": location, "why": "missing from the store, or not of its recorded size"})
-            named.update(path for path, _ in store.files(artifact))
+            named.update(store.names(artifact))
         except (TracecoreError, OSError, ValueError, KeyError) as error:
             dangling.append({"ref": artifact.ref, "location": location, "why": str(error)})
     orphans = [
@@ -75,17 +80,8 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
         if run_id not in live
     ]
     written = "no event names it: left by a crashed run" + (", or being written by a live one" if live else "")
-    orphans += [{"path": f"store/{path}", "why": written} for path in _files(store.root, record.workspace.staging) if path not in named]
+    orphans += [{"path": f"store/{path}", "why": written} for path in kept if path not in named]
     return dangling, orphans
-
-
-def _files(root: Path, staging: Path) -> Iterator[str]:
-    """Walk the store, staging apart; paths relative to its root."""
-    for folder, folders, files in os.walk(root):
-        here = Path(folder)
-        folders[:] = sorted(name for name in folders if here / name != staging)
-        for name in sorted(files):
-            yield (here / name).relative_to(root).as_posix()
 
 
 def _problems(record: RecordWriter) -> Iterator[str]:
@@ -93,6 +89,8 @@ def _problems(record: RecordWriter) -> Iterator[str]:
     yield from _database(record)
     if not os.access(record.workspace.root, os.W_OK):
         yield f"The workspace {record.workspace.root} can't be written: nothing new can be recorded there."
+    yield from _erasures(record)
+    yield from _unrecorded(record)
     yield from _plugins()
 
 
@@ -118,10 +116,26 @@ def _database(record: RecordWriter) -> Iterator[str]:
             found = [row[0] for row in connection.execute(text("PRAGMA quick_check(5)"))]
             if found != ["ok"]:
                 yield f"The record's database is damaged: {'; '.join(found)}."
+        elif connection.execute(text("SELECT current_setting('fsync')")).scalar_one() != "on":
+            yield "The PostgreSQL server runs with fsync off: what is acknowledged may be lost in a power cut."
         events = connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
         size = ledger.head(connection).size
         if events != size:
             yield f"The ledger's head says {size} events and {events} are there: run 'tracecore verify'."
+
+
+def _erasures(record: RecordWriter) -> Iterator[str]:
+    with record.database.read() as connection:
+        unfinished = tombstones(connection, record.namespace).unfinished
+    for erasure in unfinished:
+        yield f"The erasure run/{erasure.run} ({erasure.why}) was promised and is not finished: run 'tracecore recover'."
+
+
+def _unrecorded(record: RecordWriter) -> Iterator[str]:
+    waiting = [path for path in (record.workspace.dagster / "unrecorded").glob("*.json") if not path.name.startswith(".")]
+    if waiting:
+        many = f"{len(waiting)} steps of Dagster's assets are" if len(waiting) > 1 else "One step of Dagster's assets is"
+        yield f"{many} not recorded yet and kept in {waiting[0].parent}: the next such step or build records what waits, or says why it can't."
 
 
 def _plugins() -> Iterator[str]:

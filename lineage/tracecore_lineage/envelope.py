@@ -51,13 +51,18 @@ class Opened:
             return key
         return None
 
+    def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+        """Give every one of the keys that signed it, each once."""
+        return tuple(key for key in {key.id: key for key in keys}.values() if self.signed_by([key]) is not None)
 
-def seal_payload(payload: bytes, key: PrivateKey) -> dict[str, Any]:
-    """Sign an in-toto statement's bytes and give the envelope as JSON."""
+
+def seal_payload(payload: bytes, *keys: PrivateKey, payload_type: str = IN_TOTO) -> dict[str, Any]:
+    """Sign an in-toto statement's bytes (or those of another type) and give the envelope as JSON."""
     from securesystemslib.dsse import Envelope
 
-    envelope = Envelope(payload, IN_TOTO, {})
-    envelope.sign(key.signer())
+    envelope = Envelope(payload, payload_type, {})
+    for key in keys:
+        envelope.sign(key.signer())
     found: dict[str, Any] = envelope.to_dict()
     return found
 

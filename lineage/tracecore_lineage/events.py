@@ -30,7 +30,9 @@ from openlineage.client.facet_v2 import (
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import datasets, facets, times
+from tracecore_lineage.tombstones import Erasure
 from tracecore_schemas.canonical import jcs
+from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, Environment, Parent, RunInput
 from tracecore_schemas.run import Run as StageRun
 
@@ -202,6 +204,39 @@ class EventMaker:
                 [datasets.named_output(self.namespace, name, verb, described) for name, described in (outputs or {}).items()],
             ),
         )
+
+    def erasure(self, erasure: Erasure, at: datetime) -> bytes:
+        """Give the START of an erasure that is promised, or the COMPLETE of one that is done.
+
+        Args:
+            erasure: what goes or went; signed where it is done.
+            at: when.
+        """
+        plan = None if erasure.done else erasure.document()
+        run_facets: dict[str, Any] = {
+            "processing_engine": _engine(),
+            "tracecore_erasure": facets.TracecoreErasureRunFacet(plan, dict(erasure.envelope) if erasure.envelope else None, producer=producer()),
+        }
+        inputs: dict[str, InputDataset] = {}
+        for touched in erasure.versions:
+            said = facets.TracecoreTombstoneDatasetFacet(
+                erasure.what,
+                erasure.reason,
+                erasure.at,
+                erasure.run,
+                erasure.done,
+                touched.readable,
+                len(touched.files),
+                touched.size_bytes,
+                touched.rows,
+                producer=producer(),
+            )
+            ref = parse_ref(touched.ref)
+            digest = f"sha256:{(ref.version or '').removeprefix('sha256:')}"
+            home = ref.segments[0] if ref.kind == "external" else None
+            inputs[touched.ref] = datasets.touched_input(self.namespace, ref.kind, ref.segments[-1], digest, {"tracecore_tombstone": said}, home)
+        job = Job(self.namespace, f"tracecore.{erasure.what}", {"jobType": _job_type(erasure.what.upper())})
+        return self.event(RunState.COMPLETE if erasure.done else RunState.START, Run(erasure.run, run_facets), job, at, list(inputs.values()))
 
     def event(
         self,

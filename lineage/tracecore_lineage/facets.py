@@ -22,12 +22,18 @@ __all__ = [
     "TracecoreBugDatasetFacet",
     "TracecoreBuildRunFacet",
     "TracecoreCheckRunFacet",
+    "TracecoreCosignRunFacet",
     "TracecoreEnvironmentRunFacet",
+    "TracecoreErasureRunFacet",
     "TracecoreExecutionRunFacet",
+    "TracecoreImportRunFacet",
+    "TracecoreImportedDatasetFacet",
+    "TracecoreKeyPolicyRunFacet",
     "TracecoreKeyRunFacet",
     "TracecoreOriginDatasetFacet",
     "TracecorePortInputDatasetFacet",
     "TracecorePortOutputDatasetFacet",
+    "TracecoreTombstoneDatasetFacet",
     "TracecoreUnknownsDatasetFacet",
     "schema_url",
     "stage_facet",
@@ -136,6 +142,64 @@ class TracecoreKeyRunFacet(RunFacet):
 
 
 @attrs.define
+class TracecoreKeyPolicyRunFacet(RunFacet):
+    """Which keys sign builds, and how many of them have to: the signed policy, and what it says in the open."""
+
+    threshold: int
+    signers: list[dict[str, str]]
+    previous: str | None
+    envelope: dict[str, Any]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_key_policy")
+
+
+@attrs.define
+class TracecoreCosignRunFacet(RunFacet):
+    """One more signature over the very payload of a build's seal."""
+
+    build: str
+    key: str
+    public_key: str
+    signature: str
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_cosign")
+
+
+@attrs.define
+class TracecoreImportRunFacet(RunFacet):
+    """A bundle that was taken over: everything in it but the bytes of its events, which the ledger has, and of its files, which the store has."""
+
+    build: str
+    origin: str
+    manifest: dict[str, Any]
+    signatures: list[dict[str, str]]
+    tree: list[dict[str, Any]]
+    stored: list[str]
+    changed: list[str]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_import")
+
+
+@attrs.define
+class TracecoreImportedDatasetFacet(DatasetFacet):
+    """Where a build was sealed that was imported, and whether the importer had pinned a key."""
+
+    origin: str
+    position: int
+    pinned: list[str]
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_imported")
+
+
+@attrs.define
 class TracecoreBugDatasetFacet(DatasetFacet):
     """A perception bug as it was reported: what was seen, in which build, and the frames that show it."""
 
@@ -214,6 +278,37 @@ class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
     @staticmethod
     def _get_schema() -> str:
         return schema_url("tracecore_port")
+
+
+@attrs.define
+class TracecoreErasureRunFacet(RunFacet):
+    """What an erasure promises to take away (START), or took away, in a signed statement (COMPLETE)."""
+
+    plan: dict[str, Any] | None
+    envelope: dict[str, Any] | None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_erasure")
+
+
+@attrs.define
+class TracecoreTombstoneDatasetFacet(DatasetFacet):
+    """What went of a version on purpose: why, when, by which run, and how much."""
+
+    what: str
+    reason: str
+    at: str
+    run: str
+    done: bool
+    readable: bool
+    files: int
+    size_bytes: int
+    rows: int
+
+    @staticmethod
+    def _get_schema() -> str:
+        return schema_url("tracecore_tombstone")
 
 
 @attrs.define

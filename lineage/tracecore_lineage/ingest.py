@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import rfc8785
+from sqlalchemy import Table
 
 from tracecore_lineage import ledger
-from tracecore_lineage.projection import project
+from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import BadEvent, parse_event
+from tracecore_lineage.tables import table
 from tracecore_schemas.canonical import jcs
+
+_LONGEST = 2_500
+"""Bytes of what one index entry of PostgreSQL may hold, less what else stands in it: 2,704 at a third of its pages."""
 
 __all__ = ["Candidate", "Ingested", "Refused", "checked", "take"]
 
@@ -63,7 +69,7 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str) -
             body = _bytes(event)
             parsed = parse_event(body)
             job = parsed.members.get("job")
-            project(body, 0, namespace)
+            _refuse_unkeepable(project(body, 0, namespace))
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
@@ -81,13 +87,28 @@ def take(
         if candidate.own and not own and ledger.event_id(candidate.body) not in known:
             reason = f"expected a job namespace other than {namespace!r}: of this workspace's own jobs only tracecore itself reports"
             refused.append(Refused(candidate.index, reason))
-        elif candidate.run in our_runs and not candidate.own:
-            refused.append(
-                Refused(candidate.index, f"run.runId: {candidate.run} is a run of this workspace's own, which only tracecore itself can end")
-            )
+        elif candidate.run in our_runs and not candidate.own and ledger.event_id(candidate.body) not in known:
+            reason = f"run.runId: {candidate.run} is a run of this workspace's own, or one that it imported, which only tracecore itself can end"
+            refused.append(Refused(candidate.index, reason))
         else:
             bodies.append(candidate.body)
     return bodies, refused
+
+
+def _refuse_unkeepable(rows: Iterable[Row]) -> None:
+    """Refuse names that an index of PostgreSQL can't hold, whichever database this record is in: the same events are good in each."""
+    for row in rows:
+        for keys in _found_by(table(row.table)):
+            sizes = {key: len(value.encode()) for key in keys if isinstance(value := row.values.get(key), str)}
+            if sum(sizes.values()) > _LONGEST:
+                longest = max(sizes, key=lambda key: sizes[key])
+                raise BadEvent(f"{longest}: expected names of at most {_LONGEST} bytes in UTF-8, found one of {sizes[longest]}")
+
+
+@cache
+def _found_by(kept: Table) -> tuple[tuple[str, ...], ...]:
+    """Give the columns of each index of a table."""
+    return (tuple(column.name for column in kept.primary_key), *(tuple(column.name for column in index.columns) for index in kept.indexes))
 
 
 def _bytes(event: bytes | str | Mapping[str, Any]) -> bytes:

@@ -9,25 +9,26 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
-
 from tracecore.errors import UsageProblem
 from tracecore_lineage import ledger
+from tracecore_lineage.bundle import selection
 from tracecore_lineage.ingest import Ingested, checked
+from tracecore_lineage.queries.named import find_build
+from tracecore_lineage.queries.prefix import head
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.standing import imported_leaves
 from tracecore_lineage.reading import BadEvent, strict_json
 from tracecore_lineage.record import Record
-from tracecore_lineage.recorder import ENVIRONMENTS
-from tracecore_lineage.tables import CHECKS, RUN_EVENTS
+from tracecore_lineage.voices import known_imports
+from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.trace import Trace
 
 __all__ = ["EventLine", "events_behind", "exact_line", "line_of", "read_events", "take_events"]
 
-_CHUNK = 500
 _WRAPPED = frozenset({"event_sha256", "recorded_at", "body"})
 
 
@@ -40,40 +41,18 @@ class EventLine:
 
 
 def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
-    """Give the exact bytes of every event that a build's trace was answered from, in the ledger's order.
+    """Give the exact bytes of every event that a build's trace was answered from, in the order of the ledger that it was sealed in.
 
     These are the events of its runs, of their checks, and of the environments they ran in, up to the build's position; nothing that came later.
     """
-    runs = {run["id"] for run in trace["runs"]}
-    release = next((node["run"] for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     with record.database.read() as connection:
-        events: dict[str, int] = {}
-        for chunk in _chunks(sorted(runs)):
-            checks = connection.execute(select(CHECKS.c.run_id).where(CHECKS.c.of_run.in_(chunk), CHECKS.c.seq < trace["position"])).scalars()
-            wanted = [*chunk, *checks]
-            query = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq, RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(wanted))
-            # Of what came after the position the release run's own COMPLETE alone belongs to the build.
-            events |= {row.event_id: row.seq for row in connection.execute(query) if row.seq < trace["position"] or row.run_id == release}
-        found = {identity: leaf.body for identity in events if (leaf := ledger.read_event(connection, identity)) is not None}
-        for environment in sorted({digest for body in found.values() if (digest := _environment(body))}):
-            run = str(uuid.uuid5(ENVIRONMENTS, environment))
-            for row in connection.execute(select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(RUN_EVENTS.c.run_id == run)):
-                leaf = ledger.read_event(connection, row.event_id)
-                if leaf is not None and row.seq < trace["position"]:
-                    events[row.event_id], found[row.event_id] = row.seq, leaf.body
-    for identity, _ in sorted(events.items(), key=lambda each: each[1]):
-        yield found[identity]
-
-
-def _chunks(listed: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(listed), _CHUNK):
-        yield listed[start : start + _CHUNK]
-
-
-def _environment(body: bytes) -> str | None:
-    facet = json.loads(body).get("run", {}).get("facets", {}).get("tracecore_execution", {})
-    digest = facet.get("environment_digest") if isinstance(facet, dict) else None
-    return digest if isinstance(digest, str) else None
+        brought = next(known_imports(connection, trace["root"]), None)
+        if brought is not None:
+            yield from (leaf.body for leaf in imported_leaves(connection, brought) if leaf.seq <= trace["position"])
+            return
+        build = find_build(Reader(connection, head(connection)), parse_ref(trace["root"]))
+        found = selection.events_behind(connection, record.namespace, trace, build.prefix, since=False)
+        yield from (leaf.body for leaf in ledger.read_at(connection, sorted(found.values())))
 
 
 def line_of(body: bytes) -> bytes:

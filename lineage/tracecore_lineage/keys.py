@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -112,6 +113,28 @@ class PrivateKey:
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @classmethod
+    def from_pem(cls, data: bytes, source: str) -> PrivateKey:
+        """Read a signer's private key.
+
+        Args:
+            data: unencrypted PKCS #8 in PEM.
+            source: where it came from, for the error.
+
+        Raises:
+            UsageProblem: it is no Ed25519 private key, or a pass phrase protects it.
+        """
+        advice = "give a file written by 'tracecore key new'"
+        try:
+            key = load_pem_private_key(data, password=None)
+        except TypeError:
+            raise UsageProblem(f"{source} is protected by a pass phrase, which can't be asked for here: {advice}.") from None
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise UsageProblem(f"{source} holds no private key in PEM form ({str(error).partition('(')[0].strip()}): {advice}.") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise UsageProblem(f"{source} holds a {type(key).__name__}, expected an Ed25519 private key: {advice}.")
+        return cls(key)
+
+    @classmethod
     def generate(cls) -> PrivateKey:
         """Make a new key."""
         return cls(Ed25519PrivateKey.generate())
@@ -129,10 +152,17 @@ class KeyRing:
         self._folder = workspace.keys
         self._loaded: PrivateKey | None = None
 
+    @property
+    def folder(self) -> Path:
+        """Where the keys lie."""
+        return self._folder
+
     def active_id(self) -> str | None:
         """Give the id of the key that signs; None before the first one is made."""
         try:
             return (self._folder / _ACTIVE).read_text(encoding="ascii").strip()
+        except UnicodeDecodeError:
+            raise UsageProblem(f"{self._folder / _ACTIVE} is damaged: expected the id of the key that signs, 64 hex; {_REMEDY}.") from None
         except FileNotFoundError:
             return None
         except OSError as error:

@@ -4,6 +4,8 @@ An event's id is the SHA-256 of its bytes. A leaf's data is the canonical JSON o
 leaf. A byte-identical duplicate appends nothing. `recorded_at` never falls from leaf to leaf, so that a recorded time names a prefix.
 
 Everything here works in the caller's transaction; `append` needs one that holds the write lock (`Database.write`).
+
+The bytes of a batch are kept as compressed blocks (`blocks`); nothing but this module knows.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, cast, insert, select, update
+from sqlalchemy import Connection, LargeBinary, Row, cast, insert, select, update
 
-from tracecore_lineage import merkle, times
+from tracecore.errors import UsageProblem
+from tracecore_lineage import blocks, merkle, times
 from tracecore_lineage.tables import EVENTS, HEAD
 from tracecore_schemas.canonical import jcs
 
@@ -33,12 +37,16 @@ __all__ = [
     "places",
     "position_at",
     "read",
+    "read_at",
     "read_event",
     "root_at",
+    "sign_head",
 ]
 
 # SQLite lets an edit turn the bytes into a text; whatever stands there is read as bytes, so that `verify` can say that they are others.
-_LEAF = (EVENTS.c.seq, EVENTS.c.event_id, EVENTS.c.recorded_at, EVENTS.c.leaf_hash, cast(EVENTS.c.body, LargeBinary).label("body"))
+_LEAF = (
+    EVENTS.c.seq, EVENTS.c.event_id, EVENTS.c.recorded_at, EVENTS.c.leaf_hash, cast(EVENTS.c.body, LargeBinary).label("body"), EVENTS.c.block
+)  # fmt: skip
 _CHUNK = 500
 
 Sign = Callable[[int, bytes], str]
@@ -102,17 +110,22 @@ def locked_head(connection: Connection) -> Head:
 
 def _head(connection: Connection, *, lock: bool) -> Head:
     query = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier, HEAD.c.checkpoint).where(HEAD.c.id == 1)
-    row = connection.execute(query.with_for_update() if lock else query).one()
-    return Head(row.size, bytes.fromhex(row.root), tuple(bytes.fromhex(subtree) for subtree in json.loads(row.frontier)), row.checkpoint)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise UsageProblem("The ledger's head is damaged (its row is gone): 'tracecore verify' says what else is.")
+    try:
+        return Head(row.size, bytes.fromhex(row.root), tuple(bytes.fromhex(subtree) for subtree in json.loads(row.frontier)), row.checkpoint)
+    except (ValueError, TypeError) as error:
+        raise UsageProblem(f"The ledger's head is damaged ({error}): 'tracecore verify' says what else is.") from None
 
 
-def append(connection: Connection, bodies: Sequence[bytes], sign: Sign) -> list[Appended]:
+def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -> list[Appended]:
     """Append events that are not there yet, in order, and sign the new head.
 
     Args:
         connection: in a writing transaction; nothing is durable before its commit.
         bodies: exact bytes of each event.
-        sign: signs size and root of the tree.
+        sign: signs size and root of the tree; None leaves the head unsigned for `sign_head`, once all appends of the transaction are made.
 
     Returns:
         One entry for each of `bodies`.
@@ -123,6 +136,7 @@ def append(connection: Connection, bodies: Sequence[bytes], sign: Sign) -> list[
     recorded_at = max(times.now(), _last_recorded_at(connection, before.size))
     answer: list[Appended] = []
     rows: list[dict[str, object]] = []
+    new: list[bytes] = []
     for body in bodies:
         identity = event_id(body)
         if identity in known:
@@ -131,16 +145,33 @@ def append(connection: Connection, bodies: Sequence[bytes], sign: Sign) -> list[
         hashed = merkle.leaf_hash(leaf_data(recorded_at, identity))
         known[identity] = frontier.size
         answer.append(Appended(frontier.size, identity, new=True))
-        rows.append({"seq": frontier.size, "event_id": identity, "recorded_at": recorded_at, "leaf_hash": hashed.hex(), "body": body})
+        rows.append({"seq": frontier.size, "event_id": identity, "recorded_at": recorded_at, "leaf_hash": hashed.hex(), "body": body, "block": None})
+        new.append(body)
         frontier.append(hashed)
     if rows:
-        connection.execute(insert(EVENTS), rows)
+        _keep(connection, before.size, rows, new)
         root = frontier.root()
         stored = json.dumps([subtree.hex() for subtree in frontier.hashes])
-        connection.execute(
-            update(HEAD).where(HEAD.c.id == 1).values(size=frontier.size, root=root.hex(), frontier=stored, checkpoint=sign(frontier.size, root))
-        )
+        note = "" if sign is None else sign(frontier.size, root)
+        connection.execute(update(HEAD).where(HEAD.c.id == 1).values(size=frontier.size, root=root.hex(), frontier=stored, checkpoint=note))
     return answer
+
+
+def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bodies: Sequence[bytes]) -> None:
+    """Write the rows of new events; the bytes of many go into blocks."""
+    for piece in blocks.cut(bodies):
+        if piece.block:
+            blocks.write(connection, first + piece.start, bodies[piece.start : piece.start + piece.count])
+            for row in rows[piece.start : piece.start + piece.count]:
+                row.update(body=None, block=first + piece.start)
+    connection.execute(insert(EVENTS), rows)
+
+
+def sign_head(connection: Connection, sign: Sign) -> None:
+    """Sign the head where appends of this transaction left it unsigned; nothing unsigned is ever committed."""
+    head = locked_head(connection)
+    if head.size and not head.checkpoint:
+        connection.execute(update(HEAD).where(HEAD.c.id == 1).values(checkpoint=sign(head.size, head.root)))
 
 
 def places(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
@@ -159,21 +190,42 @@ def _last_recorded_at(connection: Connection, size: int) -> str:
 def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
     """Give the leaves from `start` up to and without `stop` (the end where None), in order, a few at a time in memory."""
     place = start
+    reader = blocks.BlockReader(connection)
     while stop is None or place < stop:
         upper = place + _CHUNK if stop is None else min(place + _CHUNK, stop)
         query = select(*_LEAF).where(EVENTS.c.seq >= place, EVENTS.c.seq < upper).order_by(EVENTS.c.seq)
         rows = connection.execute(query).all()
+        reader.load(row.block for row in rows if row.block is not None)
         for row in rows:
-            yield Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, bytes(row.body))
+            yield _leaf(row, reader)
+        reader.forget()
         if not rows and connection.execute(select(EVENTS.c.seq).where(EVENTS.c.seq >= upper).limit(1)).first() is None:
             return
         place = upper
 
 
+def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
+    """Give the leaves at some positions, in order."""
+    reader = blocks.BlockReader(connection)
+    wanted = sorted(positions)
+    for start in range(0, len(wanted), _CHUNK):
+        query = select(*_LEAF).where(EVENTS.c.seq.in_(wanted[start : start + _CHUNK])).order_by(EVENTS.c.seq)
+        for row in connection.execute(query).all():
+            yield _leaf(row, reader)
+            reader.forget()
+
+
 def read_event(connection: Connection, identity: str) -> Leaf | None:
     """Give the leaf of one event id."""
     row = connection.execute(select(*_LEAF).where(EVENTS.c.event_id == identity)).one_or_none()
-    return None if row is None else Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, bytes(row.body))
+    return None if row is None else _leaf(row, blocks.BlockReader(connection))
+
+
+def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
+    """Make a leaf of its row. The bytes stand in the row or in a block; where in both, or in neither, somebody changed it, and none are given."""
+    alone, block = row.body, row.block
+    body = b"" if (alone is None) == (block is None) else bytes(alone) if block is None else reader.body(block, row.seq)
+    return Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, body)
 
 
 def leaves(connection: Connection, size: int) -> list[bytes]:

@@ -53,14 +53,20 @@ class Frontier:
         if size < 0 or len(self.hashes) != size.bit_count():
             raise ValueError(f"Expected {size.bit_count()} subtree hashes for a tree of {size} leaves, found {len(self.hashes)}.")
 
-    def append(self, leaf: bytes) -> None:
-        """Add a leaf hash: merge equal subtrees, as adding one carries in binary."""
-        merged, carry = leaf, self.size
+    def append(self, hashed: bytes, level: int = 0) -> None:
+        """Add a leaf hash, or that of a complete subtree of 2^level leaves: merge equal subtrees, as adding one carries in binary.
+
+        Raises:
+            ValueError: a subtree of that level can't begin at this size.
+        """
+        if level < 0 or self.size & ((1 << level) - 1):
+            raise ValueError(f"Expected a multiple of 2^{level} leaves before a subtree of that level, found {self.size}.")
+        merged, carry = hashed, self.size >> level
         while carry & 1:
             merged = node_hash(self.hashes.pop(), merged)
             carry >>= 1
         self.hashes.append(merged)
-        self.size += 1
+        self.size += 1 << level
 
     def root(self) -> bytes:
         """Give the root of the tree so far."""

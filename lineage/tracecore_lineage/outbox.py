@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage import times
+from tracecore_lineage import ledger, times
 from tracecore_lineage.database import Database
-from tracecore_lineage.tables import EVENTS, OUTBOX
+from tracecore_lineage.tables import OUTBOX
 
 __all__ = ["Relayed", "configured", "enqueue", "pending", "relay"]
 
@@ -84,15 +84,9 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
 
 
 def _waiting(database: Database, limit: int) -> list[tuple[int, bytes]]:
-    query = (
-        select(EVENTS.c.seq, EVENTS.c.body)
-        .join(OUTBOX, OUTBOX.c.seq == EVENTS.c.seq)
-        .where(OUTBOX.c.delivered_at.is_(None))
-        .order_by(EVENTS.c.seq)
-        .limit(limit)
-    )
+    query = select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
     with database.read() as connection:
-        return [(row.seq, bytes(row.body)) for row in connection.execute(query)]
+        return [(leaf.seq, leaf.body) for leaf in ledger.read_at(connection, list(connection.execute(query).scalars()))]
 
 
 def _configured_transport() -> Any:

@@ -1,13 +1,14 @@
 """The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
 
 Our own events may say more than others': only a job in the workspace's own namespace gives checks, staleness keys and builds, and only it says of our
-versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin.
+versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin. An event that an import took over
+from another workspace says the same for that workspace (`voices`), staleness keys apart: what was made there is never reused here unasked.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from sqlmodel import SQLModel
 
 from tracecore_lineage.ledger import event_id
 from tracecore_lineage.reading import BadEvent, Event, parse_event
+from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.catalog import BuildRow, CheckRow, EdgeRow, FacetRow, RunEventRow, StalenessRow
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
@@ -49,33 +51,66 @@ class _Place:
         return Row(table, {"event_id": self.event_id, "seq": self.seq, "event_time": self.event_time, **values})
 
 
-def project(body: bytes, seq: int, namespace: str) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """For whom an event speaks.
+
+    Attributes:
+        homes: namespaces in which `kind/name` with a digest is an artifact.
+        ours: whether a job of one of them, or of the workspace itself, sent it.
+        own: whether the workspace's own did.
+        voices: the imports that let it speak for the workspace it came from.
+    """
+
+    homes: Collection[str]
+    ours: bool
+    own: bool
+    voices: Sequence[Voice] = ()
+
+    @classmethod
+    def of(cls, event: Event, namespace: str, voices: Sequence[Voice]) -> _Speaker:
+        job = event.members["job"]["namespace"] if event.kind != "dataset" else None
+        heard = [voice for voice in voices if voice.namespace == job]
+        return cls({namespace, *(voice.namespace for voice in voices)}, job == namespace or bool(heard), job == namespace, heard)
+
+    def told(self, subject: str, name: str, facet: Any) -> Any:
+        """Give what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
+        if self.own or name != "tracecore_artifact" or not self.voices or facet.get("location") is None:
+            return facet
+        folder = next((voice.folder for voice in self.voices if subject in voice.stored), None)
+        if folder is None:
+            return {name: value for name, value in facet.items() if name != "location"}
+        return {**facet, "location": f"{folder}{facet['location']}"}
+
+
+def project(body: bytes, seq: int, namespace: str, voices: Sequence[Voice] = ()) -> list[Row]:
     """Give the rows that one event stands for.
 
     Args:
         body: the event's exact bytes.
         seq: its place in the ledger, which every row carries so that a prefix can be asked.
         namespace: the workspace's own.
+        voices: for whom else it may speak, because an import names it.
 
     Raises:
         BadEvent: the bytes are no event that the catalog can show.
     """
     event = parse_event(body)
     place = _Place(event_id(body), seq, event.time)
-    rows = list(_rows(event, place, namespace))
+    rows = list(_rows(event, place, _Speaker.of(event, namespace, voices)))
     return [*(row for row in rows if row.table is not FacetRow), *_one_a_subject(row for row in rows if row.table is FacetRow)]
 
 
-def dataset_ref(namespace: str, dataset: Mapping[str, Any], absent: str) -> Ref:
+def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
     """Give the whole ref of a dataset in an event.
 
     Args:
-        namespace: the workspace's own, where `kind/name` with a digest as its version is an artifact, and `bug/<id>` without one is a bug.
+        homes: namespaces where `kind/name` with a digest as its version is an artifact, and `bug/<id>` without one is a bug.
         dataset: an entry of inputs or outputs.
         absent: the version of a dataset that names none.
     """
     version = ((dataset.get("facets") or {}).get("version") or {}).get("datasetVersion")
-    if dataset["namespace"] == namespace and (version is None or is_digest(version)):
+    if dataset["namespace"] in homes and (version is None or is_digest(version)):
         try:
             ref = parse_ref(dataset["name"] if version is None else f"{dataset['name']}@{version.removeprefix('sha256:')}")
         except RefError:
@@ -86,29 +121,28 @@ def dataset_ref(namespace: str, dataset: Mapping[str, Any], absent: str) -> Ref:
     return parse_ref(external_ref(dataset["namespace"], dataset["name"], version or absent))
 
 
-def _rows(event: Event, place: _Place, namespace: str) -> Iterator[Row]:
+def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     members = event.members
     if event.kind == "dataset":
-        said = _sayable(members["dataset"], namespace, ours=False)
-        yield from _dataset_facets(said, str(dataset_ref(namespace, members["dataset"], UNVERSIONED)), place)
+        said = _sayable(members["dataset"], speaker)
+        yield from _dataset_facets(said, str(dataset_ref(speaker.homes, members["dataset"], UNVERSIONED)), place, speaker)
         return
     job = members["job"]
-    ours = job["namespace"] == namespace
     yield from _facets(job.get("facets"), f"job:{job['namespace']}/{job['name']}", place)
     if event.kind == "run":
-        yield from _run_rows(event, place, ours=ours)
+        yield from _run_rows(event, place, speaker)
     for direction in ("input", "output"):
         for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
             absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
-            ref = dataset_ref(namespace, dataset, absent)
-            yield from _dataset_facets(_sayable(dataset, namespace, ours=ours), str(ref), place)
+            ref = dataset_ref(speaker.homes, dataset, absent)
+            yield from _dataset_facets(_sayable(dataset, speaker), str(ref), place, speaker)
             if event.run_id is not None:
                 yield _edge(event, place, direction, ordinal, dataset, ref)
 
 
-def _sayable(dataset: Mapping[str, Any], namespace: str, *, ours: bool) -> Mapping[str, Any]:
+def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]:
     """Leave out what only our own jobs may say of versions that are ours: artifacts, and files that we imported."""
-    if ours or dataset["namespace"] not in {namespace, _IMPORTED}:
+    if speaker.ours or dataset["namespace"] not in {*speaker.homes, _IMPORTED}:
         return dataset
     return {
         member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_")} if member in _FACETS and value else value
@@ -133,7 +167,7 @@ def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Ma
     )
 
 
-def _run_rows(event: Event, place: _Place, *, ours: bool) -> Iterator[Row]:
+def _run_rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     members = event.members
     facets: Mapping[str, Any] = members["run"].get("facets") or {}
     yield place.row(
@@ -146,20 +180,20 @@ def _run_rows(event: Event, place: _Place, *, ours: bool) -> Iterator[Row]:
         producer=members["producer"],
     )
     yield from _facets(facets, f"run:{event.run_id}", place)
-    if ours and event.type == "COMPLETE":
-        yield from _own_rows(event, place, facets)
+    if speaker.ours and event.type == "COMPLETE":
+        yield from _own_rows(event, place, speaker, facets)
 
 
-def _own_rows(event: Event, place: _Place, facets: Mapping[str, Any]) -> Iterator[Row]:
-    """Give what only the workspace's own jobs can say, each from the facet that says it."""
+def _own_rows(event: Event, place: _Place, speaker: _Speaker, facets: Mapping[str, Any]) -> Iterator[Row]:
+    """Give what only the workspace's own jobs can say, and those that it believes, each from the facet that says it."""
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
-        if execution is not None and execution.get("key") is not None:
+        if speaker.own and execution is not None and execution.get("key") is not None:
             yield place.row(StalenessRow, key=_told(execution, "key", str), run_id=event.run_id)
         if check is not None:
             said = ("of_run", "target", "name", "severity", "message")
             yield place.row(CheckRow, run_id=event.run_id, success=_told(check, "success", bool), **{name: _told(check, name, str) for name in said})
-        if build is not None:
+        if build is not None and (speaker.own or any(voice.build == build.get("ref") for voice in speaker.voices)):
             names = ("name", "ref", "program", "content_digest")
             yield place.row(
                 BuildRow,
@@ -180,9 +214,12 @@ def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
     return value
 
 
-def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place) -> Iterator[Row]:
+def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     """Give a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again."""
-    yield from _facets({name: facet for name, facet in (dataset.get("facets") or {}).items() if name != "version"}, subject, place)
+    # What another workspace imported is its own affair: here it would look as if this one had.
+    unsaid = {"version"} if speaker.own else {"version", IMPORTED}
+    said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
+    yield from _facets(said, subject, place)
     for member in ("inputFacets", "outputFacets"):
         yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tracecore_lineage.bugs import Reported
+    from tracecore_lineage.bundle.writing import Exported
+    from tracecore_lineage.proofs import ConsistencyProof, InclusionProof
     from tracecore_lineage.recover import Recovered
     from tracecore_lineage.verification.findings import Verdict
     from tracecore_schemas.bug import Bug
@@ -149,21 +151,65 @@ class RecordQuestions(RecordWriter):
         self,
         ref: str | None = None,
         *,
-        key: Path | str | None = None,
+        key: Path | str | Sequence[Path | str] | None = None,
+        threshold: int | None = None,
         checkpoint: Path | str | None = None,
+        attestations: Path | str | None = None,
         progress: Callable[[int, int, str], None] | None = None,
     ) -> Verdict:
         """Recompute a build, or the whole workspace, from bytes, and name what is not as recorded.
 
         Args:
             ref: a build or any other ref; everything without it.
-            key: file of the public key that the caller trusts; without it the workspace's own keys are taken, and the answer says `unpinned`.
+            key: file of the public key that the caller trusts, or several; without it the workspace's own are taken, and the answer says `unpinned`.
+            threshold: how many of several such keys must have signed a build; all of them where None.
             checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
+            attestations: file of exported attestations about the build, which must say what the record says.
             progress: told how many stored versions are done, of how many, and which was last.
         """
         from tracecore_lineage.verification.verify import verify
 
-        return verify(self, ref, key=key, checkpoint=checkpoint, progress=progress)
+        return verify(self, ref, key=key, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=progress)
+
+    def export_bundle(self, build: str, path: Path | str, *, progress: Callable[[int, int, str], None] | None = None) -> Exported:
+        """Write a sealed build into one file that verifies without this workspace; the file is whole or it is not there.
+
+        Args:
+            build: its name or ref.
+            path: the file to write.
+            progress: told how many bytes are written, of how many, and which entry is being written.
+
+        Raises:
+            UsageProblem: no such build, or the file can't be written.
+            AnswerIsNo: something that the build stands on is not here as it was recorded; it is named.
+        """
+        from tracecore_lineage.bundle.writing import export_bundle
+
+        return export_bundle(self, build, Path(path), told=progress)
+
+    def inclusion(self, event: str | int) -> InclusionProof:
+        """Prove that the ledger holds an event, given by its id or its position, for who has no ledger.
+
+        Raises:
+            UsageProblem: there is no such event.
+            AnswerIsNo: the ledger is not what its signed head says.
+        """
+        from tracecore_lineage.proofs import inclusion
+
+        with self.database.read() as connection:
+            return inclusion(connection, event)
+
+    def consistency(self, old_size: int) -> ConsistencyProof:
+        """Prove that the ledger only grew since it held so many events.
+
+        Raises:
+            UsageProblem: it never held so many.
+            AnswerIsNo: the ledger is not what its signed head says.
+        """
+        from tracecore_lineage.proofs import consistency
+
+        with self.database.read() as connection:
+            return consistency(connection, old_size)
 
     def open_runs(self) -> list[str]:
         """Give the ids of runs that were started and have not ended, live ones among them; oldest first."""

@@ -20,11 +20,20 @@ __all__ = ["BadEvent", "Event", "parse_event", "strict_json"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_LONGEST = 400
 _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 
 
 class BadEvent(UsageProblem):
-    """Bytes that are no OpenLineage event; the message says what was expected and what was found."""
+    """Bytes that are no OpenLineage event; the message says what was expected and what was found, in one line that can be shown.
+
+    Args:
+        reason: may quote the event, of which anything may be in it: what can't be printed is escaped, and only so much is shown.
+    """
+
+    def __init__(self, reason: str) -> None:
+        told = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
+        super().__init__(told if told.isprintable() else "".join(_printable(letter) for letter in told))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +108,8 @@ def _run(members: Mapping[str, Any]) -> str:
     if not _UUID.fullmatch(run_id):
         raise BadEvent(f"run.runId: expected a UUID, found {run_id!r}")
     _facets(run, "facets", "run")
-    if "eventType" in members and members["eventType"] not in _TYPES:
-        raise BadEvent(f"eventType: expected one of {', '.join(sorted(_TYPES))}, found {members['eventType']!r}")
+    if "eventType" in members and not (isinstance(members["eventType"], str) and members["eventType"] in _TYPES):
+        raise BadEvent(f"eventType: expected one of {', '.join(sorted(_TYPES))}, found {_word(members['eventType'])}")
     return run_id.lower()
 
 
@@ -156,6 +165,10 @@ def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise BadEvent(f"{where}: expected a text '{name}', found {_word(value)}")
     return value
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def _word(value: Any) -> str:

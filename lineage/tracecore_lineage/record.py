@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import Connection
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import ingest, ledger, lookup, people, replay, rotation
 from tracecore_lineage.database import Database
 from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.questions import RecordQuestions
+from tracecore_lineage.voices import imported_runs
+
+if TYPE_CHECKING:
+    from tracecore_lineage.bundle.taking import Taken
+    from tracecore_lineage.consent import Withdrawal
+    from tracecore_lineage.prune import Pruned
 
 __all__ = ["Record"]
 
@@ -49,11 +57,15 @@ class Record(RecordQuestions):
         good, refused = ingest.checked(events, self.namespace)
         if not good:
             return ingest.Ingested(0, 0, tuple(refused))
-        with self.database.write() as connection:
+
+        def work(connection: Connection) -> tuple[list[ledger.Appended], list[ingest.Refused]]:
             known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
             our_runs = lookup.our_runs(connection, self.namespace, {candidate.run for candidate in good if candidate.run is not None})
+            our_runs |= imported_runs(connection, self.namespace, {candidate.run for candidate in good if candidate.run is not None})
             bodies, strangers = ingest.take(good, known, our_runs, self.namespace, own=own)
-            appended = self._append(connection, bodies)
+            return self._append(connection, bodies), strangers
+
+        appended, strangers = self.together(work)
         new = sum(place.new for place in appended)
         return ingest.Ingested(new, len(appended) - new, tuple(sorted((*refused, *strangers), key=lambda refusal: refusal.index)))
 
@@ -70,16 +82,70 @@ class Record(RecordQuestions):
             replay.rebuild(connection, self.namespace)
         return []
 
+    def import_bundle(
+        self,
+        path: Path | str,
+        *,
+        key: Path | str | Sequence[Path | str] | None = None,
+        threshold: int | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> Taken:
+        """Take a build over from the bundle that another workspace exported, seals intact; the same bundle again is a no-op.
+
+        Args:
+            path: of the file.
+            key: file of the public key that the caller trusts, or several; without it those in the bundle are believed.
+            threshold: how many of several such keys must have signed the build.
+            progress: told how much is done, of how much, and what was last.
+
+        Raises:
+            ImportRefused: it fails verification; its `verdict` names what.
+            UsageProblem: the file can't be read, or the build's name stands for another build here.
+        """
+        from tracecore_lineage.bundle.taking import import_bundle
+
+        return import_bundle(self, Path(path), key=key, threshold=threshold, progress=progress)
+
     def rotate_key(self) -> PublicKey:
         """Sign with a new key from here on; the change is an event of the ledger, and what the old key signed keeps verifying."""
         return rotation.rotate(self)
 
     def pseudonym(self, name: str) -> str:
         """Give a person's pseudonym, which is all that the ledger may hold of them."""
-        with self.database.write() as connection:
-            return people.pseudonym_of(connection, name)
+        return self.together(lambda connection: people.pseudonym_of(connection, name))
 
     def person(self, pseudonym: str) -> str | None:
         """Give the name behind a pseudonym, where it is still known."""
         with self.database.read() as connection:
             return people.resolve(connection, pseudonym)
+
+    def prune(self, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
+        """Remove the bytes of what no sealed build stands on; with refs only of those.
+
+        Args:
+            refs: versions; the newest of its name where one names no version.
+            older_than: only what was recorded at least so many days ago.
+            dry_run: only say what would go.
+
+        Raises:
+            AnswerIsNo: a build holds one of them, or a run is live.
+        """
+        from tracecore_lineage.prune import prune
+
+        return prune(self, refs, older_than=older_than, dry_run=dry_run)
+
+    def withdraw(self, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
+        """Erase a drive, or all drives of a subject, everywhere in the workspace; what it reached is listed.
+
+        Args:
+            target: a drive, or somebody or something that drives name in their metadata, or a person.
+            reason: why; it stands in the record for ever.
+            dry_run: only say what would go.
+
+        Raises:
+            UsageProblem: nothing of that name, with the nearest right one; no reason.
+            AnswerIsNo: a run is live.
+        """
+        from tracecore_lineage.consent import withdraw
+
+        return withdraw(self, target, reason, dry_run=dry_run)

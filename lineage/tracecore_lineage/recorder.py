@@ -1,6 +1,6 @@
 """The write side of the record: each method returns when what it was told is durable.
 
-An event, its catalog rows, the new signed head and the outbox row are one transaction.
+An event, its catalog rows, the new signed head and the outbox row are one transaction, which callers that come at the same time share.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
 from tracecore.errors import RunFailed, UsageProblem
+from tracecore.withdrawn import Withdrawn
 from tracecore.workspace import Workspace
-from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox
+from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox, tombstones
 from tracecore_lineage.database import Database
+from tracecore_lineage.group_commit import GroupCommit
 from tracecore_lineage.keys import KeyRing, PrivateKey
+from tracecore_lineage.live_runs import LiveRuns
 from tracecore_lineage.projection import project
+from tracecore_lineage.voices import Voices
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Environment, Run, RunInput
 
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from tracecore_lineage.events import EventMaker
 
 __all__ = ["ENVIRONMENTS", "Position", "RecordWriter"]
+
+T = TypeVar("T")
 
 ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
 """Namespace of the runs that record environments: one for each digest."""
@@ -62,6 +69,8 @@ class RecordWriter:
         self.database = database
         self.namespace = workspace.slug
         self.keys = KeyRing(workspace)
+        self.live = LiveRuns(database)
+        self._group = GroupCommit(database, lambda connection: ledger.sign_head(connection, self._sign))
         self._environments: set[str] = set()
 
     @cached_property
@@ -78,11 +87,14 @@ class RecordWriter:
         return str(generate_new_uuid())
 
     def start(self, run: Run) -> None:
-        """Record START; with it, once for each digest, the environment the run runs in."""
+        """Record START; with it, once for each digest, the environment. From here to its end the run holds its lock on a team's server."""
         body = self.events.start(run)
-        with self.database.write() as connection:
-            environment = self._environment_events(connection, run.environment)
-            self._append(connection, [*environment, body])
+        self.live.hold(run.id)
+        try:
+            self.together(lambda connection: self._append(connection, [*self._environment_events(connection, run.environment), body]))
+        except BaseException:
+            self.live.release(run.id)
+            raise
         if run.environment is not None:
             self._environments.add(run.environment.digest)
 
@@ -98,9 +110,13 @@ class RecordWriter:
     def fail(self, run: Run, error: str, *, trace: str | None = None, inputs: Sequence[RunInput] = (), aborted: bool = False) -> None:
         """Record FAIL (ABORT where it was stopped) with its reason; a run that has ended stays as it ended."""
         body = self.events.fail(run, error, trace=trace, inputs=inputs, aborted=aborted, ended_at=datetime.now(UTC))
-        with self.database.write() as connection:
+
+        def work(connection: Connection) -> None:
             if lookup.ending(connection, run.id) is None:
                 self._append(connection, [body])
+
+        self.together(work)
+        self.live.release(run.id)
 
     def abort(self, run_id: str, why: str) -> bool:
         """Close a run that will never say its end itself; what its START said of it is said again.
@@ -111,20 +127,37 @@ class RecordWriter:
         Raises:
             UsageProblem: no such run was started here.
         """
-        with self.database.write() as connection:
+
+        def work(connection: Connection) -> bool:
             if lookup.ending(connection, run_id) is not None:
                 return False
             started = lookup.start_event(connection, run_id)
             if started is None:
                 raise UsageProblem(f"No run {run_id} was started in this record, so there is nothing to close.")
             self._append(connection, [self.events.abort(started, why, datetime.now(UTC))])
-        return True
+            return True
+
+        closed = self.together(work)
+        self.live.release(run_id)
+        return closed
 
     def check(self, check: CheckRun) -> None:
         """Record a finished check: START and COMPLETE of a run of its own, `dataQualityAssertions` on its inputs."""
         bodies = self.events.check(check)
-        with self.database.write() as connection:
-            self._append(connection, bodies)
+        self.together(lambda connection: self._append(connection, bodies))
+
+    def together(self, work: Callable[[Connection], T]) -> T:
+        """Do a piece of work in a writing transaction, which it shares with whoever writes at the same time; it is durable when this returns.
+
+        Args:
+            work: given a connection that holds the write lock. It may run in another caller's thread and must not open a transaction of its own.
+
+        Raises:
+            ConnectionLost: the server went away; the error says whether the work is durable, if that is known.
+        """
+        done = self._group.run(work)
+        self.live.keep()
+        return done
 
     def append_with(self, build: Callable[[Position], bytes | None]) -> ledger.Appended | None:
         """Append an event that speaks of the ledger's own position, made and appended under the write lock.
@@ -135,11 +168,14 @@ class RecordWriter:
         Returns:
             Where the event stands; None where `build` gave none.
         """
-        with self.database.write() as connection:
+
+        def work(connection: Connection) -> ledger.Appended | None:
             head = ledger.locked_head(connection)
             note = head.checkpoint or self._sign(head.size, head.root)
             body = build(Position(head.size, head.root, note, connection))
             return None if body is None else self._append(connection, [body])[0]
+
+        return self.together(work)
 
     def append_fact(
         self,
@@ -149,6 +185,7 @@ class RecordWriter:
         *,
         inputs: Sequence[RunInput] = (),
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
+        facets: Mapping[str, Any] | None = None,
     ) -> str:
         """Append what happened in the record itself, as a run of job `tracecore.<verb>`; the caller's writing transaction makes it durable.
 
@@ -158,13 +195,22 @@ class RecordWriter:
             at: when.
             inputs: the versions it is about.
             outputs: dataset facets of what it made that has a name and no digest, by ref (`bug/<id>`).
+            facets: what the run says of itself.
 
         Returns:
             The id of its run.
         """
         run_id = self.new_run_id()
-        self._append(connection, self.events.fact(verb, run_id, {}, at, inputs=inputs, outputs=outputs))
+        self._append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
         return run_id
+
+    def append_bodies(self, connection: Connection, bodies: Sequence[bytes]) -> list[ledger.Appended]:
+        """Append events of ours that are made already; the caller's writing transaction makes them durable."""
+        return self._append(connection, bodies)
+
+    def append_foreign(self, connection: Connection, bodies: Sequence[bytes], voices: Voices) -> list[ledger.Appended]:
+        """Append events of another workspace, which an import names; the caller's writing transaction makes them durable."""
+        return self._append(connection, bodies, voices=voices)
 
     def append_signed(self, bodies: Sequence[bytes], key: PrivateKey) -> None:
         """Append events under a head that a given key signs: what a change of keys needs."""
@@ -175,6 +221,16 @@ class RecordWriter:
         """Find the completed run with a staleness key, its outputs and checks; the newest by (eventTime, event digest)."""
         with self.database.read() as connection:
             return lookup.reusable(connection, self.namespace, key)
+
+    def erased(self, artifact: Artifact) -> str | None:
+        """Say in one sentence that a version was erased on purpose, or is about to be; None where it was not."""
+        with self.database.read() as connection:
+            return tombstones.tombstones(connection, self.namespace, refs=[artifact.ref]).sentence(artifact)
+
+    def withdrawn(self) -> Withdrawn:
+        """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
+        with self.database.read() as connection:
+            return tombstones.tombstones(connection, self.namespace).withdrawn()
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
         """Give every recorded version of a name, newest first."""
@@ -198,28 +254,38 @@ class RecordWriter:
         return head.checkpoint or self._sign(head.size, head.root)
 
     def close(self) -> None:
-        """Close the record's connections."""
+        """Close the record's connections, and with them the locks of runs that it started."""
+        self.live.close()
         self.database.close()
 
     def _end(self, run_id: str, body: bytes) -> None:
-        with self.database.write() as connection:
+        def work(connection: Connection) -> None:
             ended = lookup.ending(connection, run_id)
-            if ended is not None:
+            if ended is not None and ended.event_id != ledger.event_id(body):
                 raise RunFailed(
                     f"Run {run_id} was closed as {ended.event_type} at {ended.event_time}, before it was done: what it made is not recorded. "
                     "Run it again."
                 )
             self._append(connection, [body])
 
-    def _append(self, connection: Connection, bodies: Sequence[bytes], key: PrivateKey | None = None) -> list[ledger.Appended]:
-        """Append events, their catalog rows and their outbox rows; the caller's transaction makes them durable together."""
-        appended = ledger.append(connection, bodies, lambda size, root: self._sign(size, root, key))
+        self.together(work)
+        self.live.release(run_id)
+
+    def _append(
+        self, connection: Connection, bodies: Sequence[bytes], key: PrivateKey | None = None, *, voices: Voices = MappingProxyType({})
+    ) -> list[ledger.Appended]:
+        """Append events, their catalog rows and their outbox rows; the caller's transaction makes them durable together.
+
+        A transaction that several share is signed once, at its end.
+        """
+        grouped = key is None and connection.get_execution_options().get("tracecore_grouped")
+        appended = ledger.append(connection, bodies, None if grouped else lambda size, root: self._sign(size, root, key))
         rows = []
         written: set[int] = set()
         for body, place in zip(bodies, appended, strict=True):
             if place.new and place.seq not in written:
                 written.add(place.seq)
-                rows.extend(project(body, place.seq, self.namespace))
+                rows.extend(project(body, place.seq, self.namespace, voices.get(place.event_id, ())))
         catalog.write(connection, rows)
         outbox.enqueue(connection, sorted(written))
         return appended

@@ -1,28 +1,35 @@
 """Recovery: close the runs of processes that are gone.
 
-A live run holds its run lock from START to its terminal event; the operating system lets go of it when the process dies. Only a run whose lock can be
-taken is closed, as ABORT, and what it left in staging is removed. Anything else that it left (a file in the store that no event names) is harmless.
+A live run holds its run lock from START to its terminal event: a file's, which the operating system lets go of when the process dies, and, where a
+team shares the record, one of the server's, which other hosts see too (`live_runs`). Only a run whose locks can all be taken is closed, as ABORT, and
+what it left in staging is removed. Anything else that it left (a file in the store that no event names) is harmless.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
 from tracecore.disk import clear_disk_errors
 from tracecore.environment import host_name
-from tracecore.locks import try_run
+from tracecore.locks import own_store, try_run
 from tracecore.store import open_store
-from tracecore_lineage import lookup
+from tracecore_lineage import lookup, rotation
 from tracecore_lineage.tables import RUN_EVENTS
+from tracecore_lineage.tombstones import JOBS
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["WHY", "OpenRun", "Recovered", "elsewhere", "open_runs", "recover"]
+__all__ = ["WHY", "OpenRun", "Recovered", "forgotten", "open_runs", "recover", "try_gone"]
 
+_CLOCKS = timedelta(minutes=5)
+"""How far two hosts' clocks may be apart."""
 WHY = "Its process is gone: closed by 'tracecore recover'."
 
 
@@ -42,13 +49,15 @@ class Recovered:
 
     Attributes:
         aborted: ids of the runs it closed.
-        live: ids of open runs that it left alone: a process holds their lock, or they run on another machine of a team's record.
+        live: ids of open runs that it left alone: a process here or on another host holds their lock, or nobody here can know.
         removed: ids of the runs whose staging it removed.
+        finished: ids of the erasures that it carried out to their end.
     """
 
     aborted: tuple[str, ...]
     live: tuple[str, ...]
     removed: tuple[str, ...]
+    finished: tuple[str, ...] = ()
 
 
 def open_runs(record: RecordWriter) -> list[OpenRun]:
@@ -70,12 +79,27 @@ def _open(connection: Connection, namespace: str) -> list[OpenRun]:
     return list(found.values())
 
 
-def elsewhere(record: RecordWriter, run_id: str) -> bool:
-    """Say whether a run of a record that several machines share (PostgreSQL) was started on another machine than this."""
-    if record.database.dialect == "sqlite":
+@contextmanager
+def try_gone(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
+    """Try the locks of a run, here and on the server; where all are had its process is gone, and they are held inside the block."""
+    with try_run(record.workspace.locks, run.id) as here:
+        if not here:
+            yield False
+            return
+        with record.live.attempt(run.id) as everywhere:
+            yield everywhere and not forgotten(record, run)
+
+
+def forgotten(record: RecordWriter, run: OpenRun) -> bool:
+    """Say whether the server can't know of a run on another host that it lives: it was started anew since, which forgets all locks.
+
+    The run takes its lock again when it next writes. Until then its own host alone can tell it from a crashed one.
+    """
+    since = record.live.since()
+    if since is None or datetime.fromisoformat(run.started_at) > since + _CLOCKS:
         return False
     with record.database.read() as connection:
-        started = lookup.start_event(connection, run_id) or {}
+        started = lookup.start_event(connection, run.id) or {}
     host = started.get("run", {}).get("facets", {}).get("tracecore_execution", {}).get("host")
     return host not in {None, host_name()}
 
@@ -91,16 +115,19 @@ def recover(record: RecordWriter) -> Recovered:
 
 
 def _recover(record: RecordWriter) -> Recovered:
+    rotation.finish(record)
     locks = record.workspace.locks
     store = open_store(record.workspace)
     aborted: list[str] = []
     live: list[str] = []
     removed: list[str] = []
+    unfinished: list[str] = []
     for run in open_runs(record):
-        with try_run(locks, run.id) as gone:
-            # A run that a live run started is a part of it. Locks are files: of a team's other machines nothing can be known here.
-            if not gone or run.parent in live or elsewhere(record, run.id):
+        with try_gone(record, run) as gone:
+            if not gone or run.parent in live:  # a run that a live run started is a part of it
                 live.append(run.id)
+            elif run.job in JOBS:
+                unfinished.append(run.id)
             elif record.abort(run.id, WHY):
                 aborted.append(run.id)
     for run_id in store.staged_runs():
@@ -108,4 +135,14 @@ def _recover(record: RecordWriter) -> Recovered:
             if gone and run_id not in live:
                 store.discard(run_id)
                 removed.append(run_id)
-    return Recovered(tuple(aborted), tuple(live), tuple(removed))
+    return Recovered(tuple(aborted), tuple(live), tuple(removed), _finish(record, unfinished))
+
+
+def _finish(record: RecordWriter, unfinished: list[str]) -> tuple[str, ...]:
+    """Carry out erasures that were promised: they are never given up; while a build goes on they wait."""
+    if not unfinished:
+        return ()
+    from tracecore_lineage.erasures import finish_promised
+
+    with own_store(record.workspace.locks) as held:
+        return tuple(erasure.run for erasure in finish_promised(record)) if held else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from tracecore_lineage import catalog, ledger
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.tables import PROJECTION, table
+from tracecore_lineage.voices import Import, imports_in, voices_of
 
 __all__ = ["Difference", "compare", "rebuild"]
 
@@ -52,6 +53,7 @@ def rebuild(connection: Connection, namespace: str) -> int:
     Raises:
         AnswerIsNo: an event is not what the ledger recorded, so that no catalog can be made of it.
     """
+    voices = voices_of(imports_in(connection), namespace)
     catalog.clear(connection)
     events = 0
     for leaves in _chunked(ledger.read(connection)):
@@ -60,7 +62,7 @@ def rebuild(connection: Connection, namespace: str) -> int:
             if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
                 raise AnswerIsNo(f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'.")
             try:
-                rows.extend(project(leaf.body, leaf.seq, namespace))
+                rows.extend(project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
             except BadEvent as error:
                 raise AnswerIsNo(
                     f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
@@ -70,20 +72,22 @@ def rebuild(connection: Connection, namespace: str) -> int:
     return events
 
 
-def compare(connection: Connection, namespace: str, *, stop: int | None = None) -> Iterator[Difference]:
+def compare(connection: Connection, namespace: str, *, stop: int | None = None, imports: Sequence[Import] | None = None) -> Iterator[Difference]:
     """Give every row in which catalog and ledger differ, a few hundred events at a time in memory.
 
     Args:
         connection: to the record's database.
         namespace: the workspace's own.
         stop: compare only what events below this position say; None compares all, rows that no event stands for too.
+        imports: those that the ledger holds, where they were read already.
     """
+    voices = voices_of(imports_in(connection) if imports is None else imports, namespace)
     place = 0
     for leaves in _chunked(ledger.read(connection, 0, stop)):
         expected: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         for leaf in leaves:
             try:
-                rows = project(leaf.body, leaf.seq, namespace)
+                rows = project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ()))
             except BadEvent as error:
                 yield Difference(f"ledger_event {leaf.seq}", "unreadable", "", str(error), None)
                 continue

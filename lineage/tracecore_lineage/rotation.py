@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from tracecore.errors import UsageProblem
 from tracecore_lineage.keys import PrivateKey, PublicKey
+from tracecore_lineage.tables import FACETS, RUN_EVENTS
 from tracecore_schemas.canonical import jcs
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["rotate", "statement"]
+__all__ = ["finish", "rotate", "statement"]
 
 
 def statement(old: str, new: PublicKey) -> bytes:
@@ -46,3 +50,30 @@ def rotate(writer: RecordWriter) -> PublicKey:
     writer.append_signed(events, signer or key)
     ring.activate(key.public.id)
     return key.public
+
+
+def finish(writer: RecordWriter) -> str | None:
+    """Make the last key that the ledger names the one that signs, where a crash came between its event and that.
+
+    Returns:
+        The id of the key that now signs; None where nothing was to be done.
+    """
+    query = (
+        select(FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(
+            FACETS.c.name == "tracecore_key",
+            RUN_EVENTS.c.event_type == "COMPLETE",
+            RUN_EVENTS.c.job_namespace == writer.namespace,
+            RUN_EVENTS.c.job_name == "tracecore.key_rotate",
+        )
+        .order_by(FACETS.c.seq.desc())
+        .limit(1)
+    )
+    with writer.database.read() as connection:
+        told = connection.execute(query).scalar_one_or_none()
+    last = None if told is None else str(json.loads(told).get("new"))
+    if last is None or not (writer.keys.folder / f"{last}.pem").is_file() or last == writer.keys.active_id():
+        return None
+    writer.keys.activate(last)
+    return last

@@ -80,7 +80,9 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
         sealed.append(build)
         return event
 
-    if record.append_with(release) is None:
+    appended = record.append_with(release)
+    record.live.release(request.run.id)
+    if appended is None:
         record.fail(request.run, f"build/{request.name} was sealed by another run in the same moment.", aborted=True)
         return _same(sealed[0], content)
     return sealed[0]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.tables import FACETS, RUN_EVENTS
+from tracecore_lineage.voices import known_voices
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
@@ -18,7 +19,7 @@ __all__ = ["stored_artifacts"]
 
 
 def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Give every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say.
+    """Give every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say, and those it imported.
 
     Args:
         connection: to the record's database.
@@ -27,11 +28,13 @@ def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection
         bound: only what events below this position say.
     """
     query = (
-        select(FACETS.c.subject, FACETS.c.value)
+        select(FACETS.c.subject, FACETS.c.value, FACETS.c.event_id, RUN_EVENTS.c.job_namespace)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-        .where(FACETS.c.name == "tracecore_artifact", RUN_EVENTS.c.job_namespace == namespace)
-        .distinct()
+        .where(FACETS.c.name == "tracecore_artifact")
     )
+    imported = known_voices(connection, namespace)
+    if not imported:
+        query = query.where(RUN_EVENTS.c.job_namespace == namespace)
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
     rows = (
@@ -39,9 +42,14 @@ def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection
         if refs is None
         else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))]
     )
+    said = {
+        (row.subject, row.value)
+        for row in rows
+        if row.job_namespace == namespace or any(voice.namespace == row.job_namespace for voice in imported.get(row.event_id, ()))
+    }
     found: dict[tuple[Any, ...], Artifact] = {}
-    for row in sorted(rows, key=lambda row: (row.subject, row.value)):
-        artifact = _artifact(row.subject, json.loads(row.value))
+    for subject, value in sorted(said):
+        artifact = _artifact(subject, json.loads(value))
         if artifact is not None:
             found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
     return list(found.values())

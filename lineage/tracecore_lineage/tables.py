@@ -7,7 +7,7 @@ from sqlmodel import SQLModel
 
 from tracecore_schemas import catalog
 
-__all__ = ["BUILDS", "CHECKS", "EDGES", "EVENTS", "FACETS", "HEAD", "OUTBOX", "PERSONS", "PROJECTION", "RUN_EVENTS", "STALENESS", "table"]
+__all__ = ["BLOCKS", "BUILDS", "CHECKS", "EDGES", "EVENTS", "FACETS", "HEAD", "OUTBOX", "PERSONS", "PROJECTION", "RUN_EVENTS", "STALENESS", "table"]
 
 
 def table(model: type[SQLModel]) -> Table:
@@ -16,6 +16,7 @@ def table(model: type[SQLModel]) -> Table:
 
 
 EVENTS = table(catalog.LedgerEvent)
+BLOCKS = table(catalog.LedgerBlock)
 HEAD = table(catalog.LedgerHead)
 OUTBOX = table(catalog.OutboxItem)
 PERSONS = table(catalog.Person)

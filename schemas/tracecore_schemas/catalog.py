@@ -6,12 +6,17 @@ when writing; conflicts between events are resolved by (eventTime, event digest)
 that it is asked of.
 
 Times are RFC 3339 texts in UTC with six decimals (`2026-11-22T15:39:45.000000Z`), so that text order is time order.
+
+On SQLite the tables are STRICT: a value of another type than its column's is refused, which SQLite otherwise takes.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Index, LargeBinary
-from sqlmodel import Column, Field, SQLModel, Text
+from typing import Any
+
+from sqlalchemy import Boolean, Dialect, Index, Integer, LargeBinary, String
+from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlmodel import AutoString, Column, Field, SQLModel, Text
 
 __all__ = [
     "CATALOG_TABLES",
@@ -19,6 +24,7 @@ __all__ = [
     "CheckRow",
     "EdgeRow",
     "FacetRow",
+    "LedgerBlock",
     "LedgerEvent",
     "LedgerHead",
     "OutboxItem",
@@ -31,7 +37,8 @@ __all__ = [
 class LedgerEvent(SQLModel, table=True):
     """One leaf of the ledger: the exact bytes of one event.
 
-    `event_id` is the SHA-256 hex of `body`; `leaf_hash` of 0x00 and the JCS of `{v, recorded_at, event_sha256}` (RFC 6962).
+    `event_id` is the SHA-256 hex of the event's bytes; `leaf_hash` of 0x00 and the JCS of `{v, recorded_at, event_sha256}` (RFC 6962). The bytes
+    stand in `body` or, of a batch, in a block: one of the two is null.
     """
 
     __tablename__ = "ledger_event"
@@ -40,7 +47,21 @@ class LedgerEvent(SQLModel, table=True):
     event_id: str = Field(unique=True, max_length=64)
     recorded_at: str = Field(max_length=27)
     leaf_hash: str = Field(max_length=64)
-    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    body: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    block: int | None = Field(default=None, description="first position of the block that holds the bytes")
+
+
+class LedgerBlock(SQLModel, table=True):
+    """The bytes of several events that were appended at once, in one compressed piece (`tracecore_lineage.blocks`)."""
+
+    __tablename__ = "ledger_block"
+
+    first_seq: int = Field(primary_key=True, description="position of its first event")
+    events: int = Field(description="how many, at positions without holes")
+    codec: str = Field(max_length=16)
+    raw_size: int = Field(description="bytes of its content, lengths included")
+    digest: str = Field(max_length=64, description="SHA-256 hex of `data`")
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
 class LedgerHead(SQLModel, table=True):
@@ -175,3 +196,32 @@ class Person(SQLModel, table=True):
 
 CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, FacetRow, CheckRow, StalenessRow, BuildRow)
 """The projection: what `tracecore replay` drops and makes again."""
+
+
+class _Truth(TypeDecorator[bool]):
+    """A boolean that a STRICT table of SQLite can hold; a number that is neither 0 nor 1 stays what it is, so that it is found to differ."""
+
+    impl = Boolean
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Integer() if dialect.name == "sqlite" else Boolean())
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002  # SQLAlchemy's signature
+        return bool(value) if value in (0, 1) else value
+
+
+def _make_strict(model: type[SQLModel]) -> None:
+    """Make a table STRICT on SQLite, whose strict types are few: texts are TEXT there, whatever their length elsewhere."""
+    made = SQLModel.metadata.tables[str(model.__tablename__)]
+    made.dialect_options["sqlite"]["strict"] = True
+    for column in made.columns:
+        if isinstance(column.type, Boolean):
+            column.type = _Truth()
+        elif isinstance(column.type, AutoString):
+            column.type = String(getattr(column.type.impl_instance, "length", None)).with_variant(Text(), "sqlite")
+
+
+_MODELS: tuple[type[SQLModel], ...] = (LedgerEvent, LedgerBlock, LedgerHead, OutboxItem, Person, *CATALOG_TABLES)
+for _model in _MODELS:
+    _make_strict(_model)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
+from drive_scanner import Drive, Scan
 
 pytestmark = pytest.mark.xdist_group("reference")
 
@@ -102,6 +106,64 @@ def test_what_a_labeler_reached_begins_with_the_build(fleet, first):
     labeler = batch["facets"]["tracecore_labels"]["labelers"][0]
     reached = json.loads(fleet.run("impact", f"labeler/{labeler}", "--json"))
     assert any(node["ref"].startswith("build/first@") for node in reached["nodes"])
+
+
+def rows_of(store, assets, name):
+    """Read the rows that tables have of one drive, or with None of all."""
+    for log in (each for asset in assets for each in store.glob(f"tables/*/reference.{asset}/_delta_log/*.json")):
+        added = (json.loads(line).get("add") for line in log.read_text().splitlines())
+        for file in (one["path"] for one in added if one and (one["partitionValues"].get("drive") == name)):
+            yield from pq.read_table(log.parent.parent / file).to_pylist()
+
+
+def drive_as_it_lies_there(store, name):
+    """Learn a drive from what the workspace holds of it before it goes: its log, its rows and its frames, as far as no other drive has the same."""
+    logs = {path.stem: path.read_bytes() for path in store.glob("trees/*/*/*.mcap")}
+    messages = {
+        drive: {row["message"] for row in rows_of(store, ["drives.signals", "next_drives.signals"], drive) if row["message"]} for drive in logs
+    }
+    others = [drive for drive in logs if drive != name]
+    texts = messages[name] - set().union(*(messages[drive] for drive in others))
+    labels = [row["label_id"] for row in rows_of(store, ["labels", "world.truth"], name)]
+    images = [row["image"] for row in rows_of(store, ["drives.frames"], name)]
+    assert all((texts, labels, images))
+    drive = Drive.of(name, files=[logs[name]], texts=[*texts, *labels], images=images[::3])
+    shared = [needle for needle in drive.needles if any(needle in logs[other] for other in others)]
+    return replace(drive, needles=tuple(needle for needle in drive.needles if needle not in shared))
+
+
+def test_a_withdrawn_drive_is_nowhere_under_the_workspace(fleet, first, tmp_path):
+    """Logs, rows, statistics, sheets of pictures, Dagster's event log, staging: searched byte by byte before and after."""
+    workspace = tmp_path / ".tracecore"
+    shutil.copytree(fleet.folder / ".tracecore", workspace)
+    shutil.rmtree(workspace / "locks")
+    # One of those that the model was judged on, so that pictures show it.
+    judged = next(node for node in nodes(first, "dataset") if node["name"].endswith("training_set.validation"))
+    name = next(iter(judged["facets"]["tracecore_frames"]["drives"]))
+    drive = drive_as_it_lies_there(workspace / "store", name)
+    staged = workspace / "store" / "staging" / "01a20000-dead-7000-8000-000000000000" / ".adopted"
+    staged.mkdir(parents=True)
+    shutil.copyfile(next(workspace.glob(f"store/trees/*/*/{name}.mcap")), staged / "0")
+    (workspace / "looks").mkdir()
+    shutil.copyfile(next(workspace.glob("store/trees/*/*/samples.png")), workspace / "looks" / "frames.png")
+
+    before = {(file, what) for file, _, what in Scan(drive, once=True).folder(workspace)}
+    places = ("store/blobs/", "store/trees/", "store/tables/dataset/reference.drives.frames/", "store/tables/label_batch/reference.labels/",
+              "dagster/history/runs/", "looks/", "store/staging/")  # fmt: skip
+    assert [place for place in places if not any(file.startswith(place) for file, _ in before)] == []
+    assert {what for _, what in before} >= {"bytes", "picture", "statistics"}
+
+    done = json.loads(fleet.run("consent", "withdraw", name, "--reason", "request 2026-118", "--json", "--workspace", str(workspace)))
+    assert [ref.partition("@")[0] for ref in done["builds"]] == ["build/first"]
+    assert Scan(drive).folder(workspace) == []
+
+    verdict = json.loads(fleet.run("verify", "--json", "--workspace", str(workspace)))
+    assert verdict["ok"]
+    assert {part["ref"] for part in verdict["erased"]} == set(done["artifacts"])
+    assert json.loads(fleet.run("doctor", "--json", "--workspace", str(workspace)))["ok"]
+    after = json.loads(fleet.run("trace", "build/first", "--json", "--workspace", str(workspace)))
+    assert {**after, "later": []} == first
+    assert {entry["what"] for entry in after["later"]} == {"erased"}
 
 
 def test_both_levels_of_kpis_are_in_the_build(first):

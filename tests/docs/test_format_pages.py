@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rfc8785
+import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jsonschema import Draft202012Validator
@@ -19,9 +20,14 @@ from markdown_pages import ROOT, examples
 from tracecore.store import LocalStore
 from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
 from tracecore.workspace import Workspace
-from tracecore_lineage import checkpoint, ledger, merkle
+from tracecore_lineage import blocks, checkpoint, ledger, merkle, proofs
+from tracecore_lineage.bundle import tree
+from tracecore_lineage.bundle.container import ContainerWriter
+from tracecore_lineage.bundle.manifest import read_manifest, read_signatures
+from tracecore_lineage.envelope import open_envelope
 from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.reading import parse_event
+from tracecore_lineage.tombstones import read_erasure, statement
 from tracecore_schemas.canonical import digest_bytes, digest_json, jcs
 
 
@@ -79,6 +85,33 @@ def test_the_checkpoint_example_verifies_by_the_page_and_by_the_code() -> None:
     assert parsed.signed_by([key]) == key
     assert (parsed.size, parsed.root.hex()) == (3, page["root"])
     assert key.id == page["key id"]
+
+
+def test_the_proof_example_proves_the_second_event_by_the_page_and_by_the_code() -> None:
+    page = examples("docs/formats/ledger.md")
+    body, recorded_at, event_id, leaf = page["leaves"].splitlines()[1].split("\t")
+    proof, _, note = (page["proof"] + "\n").partition("\n\n")
+    name, extra, index, *path = proof.split("\n")
+    assert (name, index, note) == ("c2sp.org/tlog-proof@v1", "index 1", page["checkpoint"] + "\n")
+    data = base64.b64decode(extra.removeprefix("extra "))
+    assert json.loads(data) == {"v": 1, "recorded_at": recorded_at, "event_sha256": event_id}
+    assert hashlib.sha256(body.encode()).hexdigest() == event_id
+    assert hashlib.sha256(b"\x00" + data).hexdigest() == leaf
+    first, third = (base64.b64decode(line) for line in path)
+    left = hashlib.sha256(b"\x01" + first + bytes.fromhex(leaf)).digest()
+    assert hashlib.sha256(b"\x01" + left + third).hexdigest() == page["root"]
+
+    key = PublicKey.from_pem(page["public key"].encode() + b"\n", "the page")
+    parsed = proofs.parse(page["proof"] + "\n")
+    assert parsed.text == page["proof"] + "\n"
+    assert parsed.signed_by([key]) == key
+
+
+def test_the_content_of_a_block_is_what_the_page_says() -> None:
+    content = bytes.fromhex(examples("docs/formats/ledger.md")["block content"])
+    data, raw_size = blocks.pack([b"one", b"", b"three"])
+    assert zstandard.ZstdDecompressor().decompress(data) == content
+    assert blocks.unpack("zstd", zstandard.ZstdCompressor(level=19).compress(content), raw_size, 3) == [b"one", b"", b"three"]
 
 
 def test_the_event_example_is_an_event_that_the_record_takes_and_projects() -> None:
@@ -155,3 +188,54 @@ def test_a_stored_directory_lies_where_the_page_says_with_its_manifest_beside(tm
     place = workspace.store / "trees" / digits[:2]
     assert (place / digits / "a.txt").read_text(encoding="utf-8") == "a"
     assert hashlib.sha256((place / f"{digits}.manifest.json").read_bytes()).hexdigest() == digits
+
+
+def test_the_pruned_ledger_of_the_bundle_example_gives_the_ledger_examples_root() -> None:
+    page, root = examples("docs/formats/bundle.md"), examples("docs/formats/ledger.md")["root"]
+    parts = [json.loads(line) for line in page["tree"].splitlines()]
+    assert [list(part) for part in parts] == [["hash", "level"], ["event_sha256", "recorded_at", "size"], ["hash", "level"]]
+    event = page["events"].encode()
+    assert (hashlib.sha256(event).hexdigest(), len(event)) == (parts[1]["event_sha256"], parts[1]["size"])
+    data = rfc8785.dumps({"v": 1, "recorded_at": parts[1]["recorded_at"], "event_sha256": parts[1]["event_sha256"]})
+    pair = hashlib.sha256(b"\x01" + bytes.fromhex(parts[0]["hash"]) + hashlib.sha256(b"\x00" + data).digest()).digest()
+    assert hashlib.sha256(b"\x01" + pair + bytes.fromhex(parts[2]["hash"])).hexdigest() == root
+    assert tree.fold(tree.read_parts(parts), ())[0].root().hex() == root
+
+
+def test_the_manifest_of_the_bundle_example_is_signed_as_the_page_says_and_read_by_the_code() -> None:
+    page = examples("docs/formats/bundle.md")
+    data = page["manifest"].encode()
+    said = json.loads(data)
+    assert rfc8785.dumps(said) == data
+    for entry, content in zip(said["entries"], (page["tree"] + "\n", page["events"]), strict=True):
+        assert (entry["size"], entry["sha256"]) == (len(content.encode()), hashlib.sha256(content.encode()).hexdigest())
+    kind = b"application/vnd.tracecore.bundle+json"
+    signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(data), data)
+    (signature,) = json.loads(page["signatures"])
+    public = load_pem_public_key(said["keys"][signature["keyid"]].encode())
+    assert isinstance(public, Ed25519PublicKey)
+    public.verify(base64.b64decode(signature["sig"]), signed)
+    read = read_manifest(data, "the page")
+    assert read.data == data
+    assert read_signatures(data, page["signatures"].encode(), "the page").signed_by([PublicKey(public.public_bytes_raw())]) is not None
+
+
+def test_the_container_of_the_bundle_example_is_what_the_code_writes(tmp_path: Path) -> None:
+    page = examples("docs/formats/bundle.md")
+    with (tmp_path / "x").open("wb+") as stream:
+        writer = ContainerWriter(stream)
+        writer.add("events", [page["events"].encode()])
+        writer.close()
+    assert (tmp_path / "x").read_bytes().hex() == page["container"].replace("\n", "")
+
+
+def test_the_tombstone_example_follows_from_the_page_and_is_signed() -> None:
+    page = examples("docs/formats/tombstone.md")
+    opened = open_envelope(json.loads(page["envelope"]))
+    key = PublicKey.from_pem(page["public key"].encode(), "the page")
+    assert opened.payload.decode() == page["statement"]
+    assert opened.signed_by([key]) == key
+    erasure = read_erasure({"envelope": json.loads(page["envelope"])}, 0)
+    assert jcs(statement(erasure, key.id)) == opened.payload
+    assert [version.readable for version in erasure.versions] == [False, False]
+    assert [(gone.rows, gone.left is None) for gone in erasure.versions[1].files] == [(6, True), (None, False)]

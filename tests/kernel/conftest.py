@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 from kernel_world import SOURCE, World
 from plugin_folder import entry_points_of, write_distribution
+from store_bytes import AnyStore, object_store
 
 from tracecore.host import PluginHost
+from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, workspace: Workspace) -> AnyStore:
+    """Each kind of store: what holds for one holds for the other."""
+    return LocalStore(workspace) if request.param == "local" else object_store(request.getfixturevalue("s3_server"), workspace)
 
 
 @pytest.fixture

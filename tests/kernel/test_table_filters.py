@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
+from store_bytes import object_store
 
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
@@ -24,9 +25,10 @@ TEXTS = ["drive", "frame_id", "region", "place"]
 SCHEMA = pa.schema([*((name, pa.string()) for name in TEXTS), ("crowd", pa.bool_()), ("luma", pa.float32()), ("ratio", pa.float64())])
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> ds.Dataset:
-    store = LocalStore(Workspace.create(tmp_path_factory.mktemp("filters") / "w"))
+@pytest.fixture(scope="module", params=["local", "s3"])
+def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ds.Dataset:
+    workspace = Workspace.create(tmp_path_factory.mktemp("filters") / "w")
+    store = LocalStore(workspace) if request.param == "local" else object_store(request.getfixturevalue("s3_server"), workspace)
     kept = store.put_table(store.stage_table(pa.Table.from_pylist(ROWS, SCHEMA), run_id="r", port="p"), kind="dataset", name="d", run_id="r")
     opened: ds.Dataset = store.open(
         Artifact("dataset", "d", kept.digest, kept.media, kept.location, kept.size_bytes, kept.rows, kept.schema, kept.delta)

@@ -34,7 +34,7 @@ def test_a_missing_damaged_or_newer_workspace_is_refused_in_a_sentence(tmp_path:
     with pytest.raises(UsageProblem, match="can't be read"):
         Workspace.open(workspace.root)
     (workspace.root / "workspace.json").write_text(json.dumps({"format": 99, "slug": "w"}))
-    with pytest.raises(UsageProblem, match="has format 99; this tracecore reads format 1"):
+    with pytest.raises(UsageProblem, match="says format 99; this tracecore reads format 1"):
         Workspace.open(workspace.root)
 
 

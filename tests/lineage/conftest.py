@@ -1,14 +1,71 @@
+"""Records for the tests: a module that says `DATABASES = BOTH` runs each of its tests that has a record on SQLite and on PostgreSQL."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_server import PostgresServer
 from record_world import World
+from sqlalchemy import make_url
+
+from tracecore_lineage.database import Database
+from tracecore_lineage.migrations.upgrade import metadata
+
+_TEMPLATE = "tracecore"
+_EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once for each database that its module names, if it has a record."""
+    databases = getattr(metafunc.module, "DATABASES", ())
+    if databases and "database_url" in metafunc.fixturenames:
+        metafunc.parametrize("database_url", databases, indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A real PostgreSQL, one for each process that runs tests."""
+    try:
+        server = PostgresServer()
+        server.start()
+    except Exception as error:  # noqa: BLE001  # whatever keeps PostgreSQL from starting here is the reason to skip
+        pytest.skip(f"PostgreSQL can't be started here: {error}")
+    with server:
+        server.ask([f"CREATE DATABASE {_TEMPLATE}"])
+        Database(server.url(_TEMPLATE), tmp_path_factory.mktemp("locks")).close()
+        yield server
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the tables of an empty record: the same one for every test, emptied after each."""
+    yield postgres.url(_TEMPLATE)
+    names = ", ".join(sorted(set(metadata().tables) - {"ledger_head"}))
+    postgres.ask(
+        [
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_TEMPLATE}' AND pid <> pg_backend_pid()",
+            *(f"DELETE FROM {name}" for name in names.split(", ")),
+            f"UPDATE ledger_head SET size = 0, root = '{_EMPTY}', frontier = '[]', checkpoint = ''",
+        ],
+        _TEMPLATE,
+    )
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """Where records made in this test lie: None for SQLite in the workspace."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return None
+    url: str = request.getfixturevalue("postgres_url")
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", url)
+    assert make_url(url).get_backend_name() == "postgresql"
+    return url
+
+
+@pytest.fixture
+def world(database_url: str | None, tmp_path: Path) -> Iterator[World]:
     """An empty record in a workspace of its own."""
     made = World.at(tmp_path / "workspace")
     yield made

@@ -35,6 +35,9 @@ for number in range(int(sys.argv[2])):
 """
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
 def opened(folder: Path) -> Database:
     workspace = Workspace.create(folder)
     return Database(workspace.catalog_url, workspace.locks)
@@ -49,6 +52,7 @@ def test_a_commit_is_on_disk_when_it_returns(tmp_path: Path) -> None:
     assert busy >= 10_000
 
 
+@pytest.mark.usefixtures("database_url")
 def test_a_reader_sees_one_moment_and_waits_for_no_writer(tmp_path: Path) -> None:
     database = opened(tmp_path / "workspace")
     with database.read() as reader:
@@ -62,6 +66,7 @@ def test_a_reader_sees_one_moment_and_waits_for_no_writer(tmp_path: Path) -> Non
         assert ledger.head(reader).size == 1
 
 
+@pytest.mark.usefixtures("database_url")
 def test_writers_of_several_threads_follow_each_other(tmp_path: Path) -> None:
     database = opened(tmp_path / "workspace")
 
@@ -81,6 +86,7 @@ def test_writers_of_several_threads_follow_each_other(tmp_path: Path) -> None:
         assert ledger.root_at(connection, 80) == head.root
 
 
+@pytest.mark.usefixtures("database_url")
 def test_two_processes_open_a_new_workspace_and_write_at_once(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "workspace")
     processes = [subprocess.Popen([sys.executable, "-c", WRITER, str(workspace.root), "8", name], stdout=subprocess.PIPE) for name in ("a", "b")]
@@ -95,6 +101,7 @@ def test_two_processes_open_a_new_workspace_and_write_at_once(tmp_path: Path) ->
         assert len(record.keys.public_keys()) == 1
 
 
+@pytest.mark.usefixtures("database_url")
 def test_kill_9_leaves_an_open_run_and_loses_nothing_acknowledged(tmp_path: Path) -> None:
     workspace = Workspace.create(tmp_path / "workspace")
     with subprocess.Popen([sys.executable, "-c", WRITER, str(workspace.root), "1000", "a"], stdout=subprocess.PIPE, text=True) as process:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from record_world import World
+from sqlalchemy import text
 from stored_world import StoredWorld
 
 from tracecore.locks import hold_run
+from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
+
+DATABASES = ("sqlite", "postgresql")
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> StoredWorld:
-    return StoredWorld.at(tmp_path / "workspace").all()
+def stored(database_url: str | None, tmp_path: Path) -> Iterator[StoredWorld]:
+    made = StoredWorld.at(tmp_path / "workspace").all()
+    yield made
+    made.record.close()
 
 
 def test_a_healthy_workspace_is_well(stored: StoredWorld) -> None:
@@ -23,7 +30,8 @@ def test_a_healthy_workspace_is_well(stored: StoredWorld) -> None:
 
 
 def test_an_open_run_is_wrong_when_its_process_is_gone_and_right_while_it_lives(stored: StoredWorld) -> None:
-    run = stored.start("model", StageKind.TRAIN)
+    with Record.open(stored.record.workspace.root) as crashed:
+        run = World(crashed).start("model", StageKind.TRAIN)
     found = stored.record.doctor()
     assert not found["ok"]
     assert [(entry["run"], entry["job"], entry["live"]) for entry in found["open_runs"]] == [(run.id, "demo.model", False)]
@@ -63,7 +71,6 @@ def test_keys_that_others_can_use_a_missing_key_and_a_cut_ledger_are_problems(st
     stored.record.keys._loaded = None
     [problem] = stored.record.doctor()["problems"]
     assert "is missing" in problem
-    with sqlite3.connect(stored.record.workspace.root / "record.db") as connection:
-        connection.execute("DELETE FROM ledger_event WHERE seq = 1")
-    connection.close()
+    with stored.record.database.write() as connection:
+        connection.execute(text("DELETE FROM ledger_event WHERE seq = 1"))
     assert any("run 'tracecore verify'" in problem for problem in stored.record.doctor()["problems"])

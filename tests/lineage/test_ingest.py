@@ -13,6 +13,9 @@ from tracecore_lineage import ledger
 RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
 def foreign(**members: Any) -> dict[str, Any]:
     base = {"eventTime": "2026-11-22T15:39:45Z", "producer": "urn:p", "schemaURL": "urn:s", "eventType": "COMPLETE"}
     return {**base, "run": {"runId": RUN}, "job": {"namespace": "theirs", "name": "job"}, **members}

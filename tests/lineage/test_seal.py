@@ -25,6 +25,8 @@ from tracecore_schemas.canonical import digest_bytes, jcs
 FAILED = GateOutcome("kpi", passed=False, waived=True, measured=0.4, required=0.6, message="recall.pedestrian is 0.4, expected 0.6")
 WAIVER = Waiver("kpi", "only a test track", date(2027, 1, 31), "Ada Lovelace")
 
+DATABASES = ("sqlite", "postgresql")
+
 
 def test_a_seal_is_an_in_toto_statement_whose_subjects_are_the_builds_artifacts(sealed: World) -> None:
     build = sealed.record.build("demo")

@@ -1,12 +1,13 @@
-"""What any artifact store must do; a local folder does it today, an object store can tomorrow."""
+"""What any artifact store must do; a local folder and a bucket do."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tracecore.gone import Gone
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion, FieldSpec
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-__all__ = ["Opened", "StagedTable", "Store", "StoreFailure", "Stored", "TableFile"]
+__all__ = ["Opened", "Part", "StagedTable", "Store", "StoreFailure", "Stored", "TableFile"]
 
 Opened = Any
 """`pyarrow.dataset.Dataset` for a Delta table, `pathlib.Path` for a file or directory."""
@@ -79,6 +80,25 @@ class StoreFailure:
     found: str
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file that holds content of a version.
+
+    Attributes:
+        path: POSIX path relative to the store's root.
+        digest: of its bytes as recorded.
+        size_bytes: of them.
+        rows: of a table's data file, from its footer; None where the file is not there, or no table's.
+        partition: of a table's data file.
+    """
+
+    path: str
+    digest: str
+    size_bytes: int
+    rows: int | None = None
+    partition: tuple[tuple[str, str | None], ...] = ()
+
+
 class Store(Protocol):
     """Where artifacts' bytes are kept. A put returns only when the bytes are durable, and shows all of them or nothing."""
 
@@ -103,6 +123,12 @@ class Store(Protocol):
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
         """Make a staged table the next version of the Delta table of an artifact name."""
 
+    def put_import(self, folder: Path, location: str) -> None:
+        """Keep all files of a staged folder below a location of their own, which nothing else ever uses; the folder is given away.
+
+        Durable when it returns. What a crash left at that location is replaced.
+        """
+
     def exists(self, artifact: Artifact) -> bool:
         """Say whether all files of an artifact are there with their recorded sizes, without reading them."""
 
@@ -110,7 +136,31 @@ class Store(Protocol):
         """Give a file's or directory's path, or a dataset at exactly the recorded version of a table."""
 
     def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
-        """Every file that an artifact stands on: (POSIX path relative to the store's root, place on disk)."""
+        """Every file that an artifact stands on: (POSIX path relative to the store's root, place on disk), fetched where it lies elsewhere."""
 
-    def verify(self, artifact: Artifact) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded."""
+    def names(self, artifact: Artifact) -> Sequence[str]:
+        """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched."""
+
+    def verify(self, artifact: Artifact, gone: Sequence[Gone] = ()) -> list[StoreFailure]:
+        """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded.
+
+        Args:
+            artifact: what was recorded.
+            gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
+                nothing else hides behind them. A file that was left rewritten must be what was left.
+        """
+
+    def parts(self, artifact: Artifact) -> list[Part]:
+        """Give the files that hold a version's content (of a table its data files, without the log), as the log or manifest says, gone or not."""
+
+    def inventory(self) -> Iterator[tuple[str, int]]:
+        """Give (POSIX path relative to the store's root, size) of everything that is kept, staging apart, in order."""
+
+    def read(self, path: str) -> bytes | None:
+        """Give the bytes of one kept file by its path relative to the store's root; None where it is not there."""
+
+    def erase(self, paths: Collection[str]) -> int:
+        """Remove kept files for good, copies in caches too, and give the bytes that went; durable when it returns, and no error where one is gone."""
+
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Replace the bytes of a kept file, whole or not at all; only ever to erase some of what it held. Durable when it returns."""

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from tracecore.errors import UsageProblem
 from tracecore.store.base import Store
 from tracecore.store.local import LocalStore
-from tracecore.workspace import Workspace
+from tracecore.workspace import ENV_STORE, Workspace
 
-__all__ = ["open_store"]
+__all__ = ["folder_store", "open_store"]
 
 
 def open_store(workspace: Workspace) -> Store:
-    """Open the store of a workspace.
+    """Open the store of a workspace. A bucket is asked nothing before it is first used.
 
     Raises:
         UsageProblem: `TRACECORE_STORE_URL` names a place where nothing can be kept.
     """
-    return LocalStore(workspace)
+    elsewhere = os.environ.get(ENV_STORE)
+    if not elsewhere:
+        return LocalStore(workspace)
+    from tracecore.store.bucket_settings import BucketSettings
+
+    settings = BucketSettings.of(elsewhere)
+    try:
+        import obstore  # noqa: F401  # an extra: who keeps bytes in the workspace needs none of it
+    except ModuleNotFoundError:
+        raise UsageProblem(f"{ENV_STORE} is '{elsewhere}', which needs a package more: pip install \"tracecore[s3]\".") from None
+    from tracecore.store.object_store import ObjectStore
+
+    return ObjectStore(workspace, settings)
+
+
+def folder_store(folder: Path) -> Store:
+    """Open what was unpacked into a folder, below `store/` there: whatever the workspace's own store is, this one lies on this machine."""
+    return LocalStore(Workspace(folder, "unpacked"))

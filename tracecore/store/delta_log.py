@@ -7,13 +7,14 @@ Our tables never have checkpoints (each run is one commit, and commits are never
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-__all__ = ["LOG", "LogEntry", "Snapshot", "commit_name", "read_snapshot"]
+from tracecore.store.place import Place
+
+__all__ = ["LOG", "LogEntry", "Snapshot", "commit_name", "commit_names", "read_snapshot", "replay"]
 
 LOG = "_delta_log"
 
@@ -44,19 +45,37 @@ def commit_name(version: int) -> str:
     return f"{version:020d}.json"
 
 
-def read_snapshot(table: Path, version: int) -> Snapshot:
-    """Replay the commits from 0 to a version.
+def commit_names(version: int) -> list[str]:
+    """Give the file names of the commits up to a version."""
+    return [commit_name(number) for number in range(version + 1)]
+
+
+def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
+    """Replay the commits of a table from 0 to a version.
+
+    Args:
+        place: where the table lies.
+        table: its folder there.
+        version: the last commit that counts.
 
     Raises:
         FileNotFoundError: a commit is missing.
         ValueError: a commit is no JSON, or the log does not say what the table is.
     """
+    return replay(place.read_all([f"{table}/{LOG}/{name}" for name in commit_names(version)]), table)
+
+
+def replay(commits: Sequence[bytes], table: str) -> Snapshot:
+    """Replay commits, from the first.
+
+    Raises:
+        ValueError: a commit is no JSON, or they do not say what the table is.
+    """
     protocol: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] | None = None
     files: dict[str, LogEntry] = {}
-    for number in range(version + 1):
-        text = (table / LOG / commit_name(number)).read_text(encoding="utf-8")
-        actions = [json.loads(line) for line in text.splitlines() if line.strip()]
+    for commit in commits:
+        actions = [json.loads(line) for line in commit.decode("utf-8").split("\n") if line.strip()]
         protocol = next((each["protocol"] for each in actions if "protocol" in each), protocol)
         metadata = next((each["metaData"] for each in actions if "metaData" in each), metadata)
         # Within one commit the order of actions has no meaning, so removals first: no commit adds and removes one path.
@@ -67,7 +86,7 @@ def read_snapshot(table: Path, version: int) -> Snapshot:
             partition = tuple(sorted(added["partitionValues"].items()))
             files[path] = LogEntry(path, added["size"], partition, added.get("deletionVector"))
     if protocol is None or metadata is None:
-        raise ValueError(f"The Delta log of {table.name} names no protocol or no schema up to version {version}.")
+        raise ValueError(f"The Delta log of {table} names no protocol or no schema up to version {len(commits) - 1}.")
     return Snapshot(
         schema=json.loads(metadata["schemaString"]),
         partition_columns=tuple(metadata["partitionColumns"]),

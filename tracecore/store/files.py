@@ -8,21 +8,12 @@ import os
 import shutil
 from pathlib import Path
 
-from tracecore.durable import fsync_file, fsync_folder
+from tracecore.durable import fsync_file, fsync_folder, make_folder
 
-__all__ = ["clone_or_copy", "fsync_tree", "make_folder", "remove_tree", "rename_durably"]
+__all__ = ["clone_or_copy", "fsync_tree", "remove_tree", "rename_durably"]
 
 _FICLONE = 0x40049409  # linux/fs.h: share the blocks of a file (btrfs, XFS), instant and without extra room
 _CHUNK = 4 * 1024 * 1024
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents, each entry durable."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    fsync_folder(folder.parent)
 
 
 def clone_or_copy(source: Path, target: Path) -> tuple[str, int]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecore.disk import clear_disk_errors
-from tracecore.durable import fsync_file, write_durably
+from tracecore.durable import fsync_file, fsync_upward, make_folder, write_durably
 from tracecore.errors import UsageProblem
 from tracecore.locks import hold_table
-from tracecore.store import tables
-from tracecore.store.base import StagedTable, Stored, StoreFailure
-from tracecore.store.files import clone_or_copy, fsync_tree, make_folder, remove_tree, rename_durably
+from tracecore.store.base import StagedTable, Stored
+from tracecore.store.committing import commit_table
+from tracecore.store.common import KeptStore, blob_location, tree_location
+from tracecore.store.delta_log import LOG, commit_names
+from tracecore.store.directories import manifest_beside
+from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
+from tracecore.store.files import clone_or_copy, fsync_tree, remove_tree, rename_durably
 from tracecore.store.manifest import directory_manifest, scan_directory
-from tracecore.workspace import ENV_STORE, Workspace
-from tracecore_schemas.canonical import digest_bytes, digest_file, hex_of
+from tracecore.store.place import LocalPlace
+from tracecore.store.tables import is_committed, table_folder, uncommitted
+from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import digest_bytes, digest_file
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 
@@ -29,21 +34,16 @@ __all__ = ["LocalStore"]
 _ADOPTED = ".adopted"
 
 
-class LocalStore:
+class LocalStore(KeptStore):
     """A `Store` in the workspace's own folder.
 
     Args:
         workspace: whose `store/` it is.
-
-    Raises:
-        UsageProblem: `TRACECORE_STORE_URL` names another place.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        elsewhere = os.environ.get(ENV_STORE)
-        if elsewhere:
-            # Better refused than ignored: whoever set it believes that the bytes go there.
-            raise UsageProblem(f"{ENV_STORE} is set to '{elsewhere}', but artifacts can only be kept inside the workspace so far: unset it.")
+        self._folder = LocalPlace(workspace.store)
+        super().__init__(self._folder)
         self.root = workspace.store
         self._staging = workspace.staging
         self._locks = workspace.locks
@@ -61,25 +61,24 @@ class LocalStore:
     def discard(self, run_id: str) -> None:
         """Remove what a run left in staging, and data that it moved to a table but never committed."""
         remove_tree(self._staging / run_id)
-        for folder in tables.uncommitted(self.root, run_id):
+        for folder in self._uncommitted(run_id):
             remove_tree(folder)
 
     def staged_runs(self) -> list[str]:
         """Ids of the runs that have something in staging, or data in a table that no commit names."""
         staged = {path.name for path in self._staging.iterdir()} if self._staging.is_dir() else set()
-        return sorted(staged | {folder.name for folder in tables.uncommitted(self.root)})
+        return sorted(staged | {folder.name for folder in self._uncommitted("*")})
+
+    def _uncommitted(self, run_id: str) -> list[Path]:
+        """Find data folders in tables that no commit names: a crash between moving them there and the commit leaves them."""
+        found: dict[Path, set[str]] = {}
+        for folder in self.root.glob(f"tables/*/*/{run_id}"):
+            if folder.name != LOG and folder.is_dir():
+                found.setdefault(folder.parent, set()).add(folder.name)
+        left = {table: uncommitted(self.place, table.relative_to(self.root).as_posix(), runs) for table, runs in found.items()}
+        return sorted(table / run for table, runs in left.items() for run in runs)
 
     # --- files and directories
-
-    def _blob(self, digest: str) -> tuple[str, Path]:
-        digits = hex_of(digest)
-        location = f"blobs/{digits[:2]}/{digits}"
-        return location, self.root / location
-
-    def _tree(self, digest: str) -> tuple[str, Path]:
-        digits = hex_of(digest)
-        location = f"trees/{digits[:2]}/{digits}"
-        return location, self.root / location
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
         """Keep a file under its digest; one that is there already, whole, is kept as it is."""
@@ -97,12 +96,14 @@ class LocalStore:
                 except BaseException:
                     staged.unlink(missing_ok=True)
                     raise
-            location, target = self._blob(digest)
+            location = blob_location(digest)
+            target = self.root / location
             # A blob that rotted on disk is replaced: the same digest promises the same bytes.
             if target.is_file() and digest_file(target) == digest:
                 staged.unlink()
             else:
                 rename_durably(staged, target)
+            fsync_upward(target.parent, self.root)
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
@@ -112,8 +113,14 @@ class LocalStore:
             raise UsageProblem(f"The directory '{source.name}' is empty: nothing was written to it.")
         manifest = directory_manifest(files)
         digest = digest_bytes(manifest)
-        location, target = self._tree(digest)
+        location = tree_location(digest)
+        target = self.root / location
         with clear_disk_errors(self._workspace):
+            # The manifest comes first, so that no tree is ever seen without what it must hold.
+            beside = self.root / manifest_beside(location)
+            make_folder(beside.parent)
+            if not beside.is_file() or beside.read_bytes() != manifest:
+                write_durably(beside, manifest)
             fsync_tree(source)
             if target.is_dir() and scan_directory(target) == files:
                 remove_tree(source)
@@ -121,10 +128,17 @@ class LocalStore:
                 if target.exists():
                     rename_durably(target, self.staging(run_id) / f".damaged-{target.name}")
                 _rename_or_agree(source, target, files)
-            beside = target.with_name(f"{target.name}.manifest.json")
-            if not beside.is_file() or beside.read_bytes() != manifest:
-                write_durably(beside, manifest)
+            fsync_upward(target.parent, self.root)
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
+
+    def put_import(self, folder: Path, location: str) -> None:
+        """Keep a staged folder at a location of its own: it is moved there as a whole."""
+        target = self.root / location
+        with clear_disk_errors(self._workspace):
+            fsync_tree(folder)
+            if target.exists():
+                remove_tree(target)
+            rename_durably(folder, target)
 
     # --- tables
 
@@ -140,35 +154,12 @@ class LocalStore:
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
         """Make a staged table the next version of a name's Delta table."""
-        location = tables.table_folder(kind, name)
-        table = self.root / location
+        location = table_folder(kind, name)
         with clear_disk_errors(self._workspace), hold_table(self._locks, kind, name):
-            make_folder(table)
-            return tables.commit_table(staged, table, location, run_id)
+            make_folder(self.root / location)
+            return commit_table(staged, _LocalTables(self._folder), location, run_id)
 
     # --- reading
-
-    def _place(self, artifact: Artifact) -> Path:
-        if artifact.location is None or artifact.media is Media.NONE:
-            raise UsageProblem(f"The bytes of {artifact.ref} are not kept in this store: only its digest is recorded.")
-        place = (self.root / artifact.location).resolve()
-        # The location comes from the record, which may come from elsewhere: it must not lead out of the store.
-        if not place.is_relative_to(self.root.resolve()):
-            raise UsageProblem(f"The location '{artifact.location}' of {artifact.ref} leads out of the store.")
-        return self.root / artifact.location
-
-    def exists(self, artifact: Artifact) -> bool:
-        """Say whether all files of an artifact are there with their recorded sizes."""
-        try:
-            place = self._place(artifact)
-        except UsageProblem:
-            return False
-        if artifact.media is Media.DELTA:
-            return tables.table_exists(artifact, place)
-        if artifact.media is Media.DIRECTORY:
-            size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file()) if place.is_dir() else -1
-            return size == (size if artifact.size_bytes is None else artifact.size_bytes) and size >= 0
-        return place.is_file() and artifact.size_bytes in {None, place.stat().st_size}
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
         """Give a path, or a dataset at the recorded version.
@@ -176,37 +167,68 @@ class LocalStore:
         Raises:
             UsageProblem: the bytes are not kept here, or are missing; the file is named.
         """
-        place = self._place(artifact)
+        place = self.root / self._location(artifact)
         if artifact.media is Media.DELTA:
-            return tables.open_table(artifact, place)
+            return self._dataset(artifact)
         if not (place.is_dir() if artifact.media is Media.DIRECTORY else place.is_file()):
-            raise UsageProblem(f"{artifact.ref} can't be read: '{artifact.location}' is missing from the store.")
+            raise self._missing(artifact)
         return place
 
     def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
         """Every file that an artifact stands on, the manifest of a directory too."""
-        place = self._place(artifact)
-        if artifact.media is Media.DELTA:
-            return tables.table_files(artifact, place)
-        if artifact.media is Media.DIRECTORY:
-            inside = [(f"{artifact.location}/{path.relative_to(place).as_posix()}", path) for path in sorted(place.rglob("*")) if path.is_file()]
-            return [*inside, (f"{artifact.location}.manifest.json", place.with_name(f"{place.name}.manifest.json"))]
-        return [(str(artifact.location), place)]
+        return [(name, self.root / name) for name in self.names(artifact)]
 
-    # --- verifying
+    # --- erasing
 
-    def verify(self, artifact: Artifact) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes; every file that differs is named."""
-        place = self._place(artifact)
-        if artifact.media is Media.DELTA:
-            return tables.verify_table(artifact, place)
-        if artifact.media is Media.DIRECTORY:
-            return _verify_directory(artifact, place)
-        where = str(artifact.location)
-        if not place.is_file():
-            return [StoreFailure(where, artifact.digest, "missing")]
-        digest = digest_file(place)
-        return [] if digest == artifact.digest else [StoreFailure(where, artifact.digest, digest)]
+    # --- erasing
+
+    def inventory(self) -> Iterator[tuple[str, int]]:
+        """Give path and size of everything that is kept, staging apart."""
+        return inventory(self.root, self._staging)
+
+    def read(self, path: str) -> bytes | None:
+        """Give the bytes of a kept file; None where it is not there."""
+        try:
+            return inside(self.root, path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def erase(self, paths: Collection[str]) -> int:
+        """Remove kept files for good and give the bytes that went."""
+        with clear_disk_errors(self._workspace):
+            return erase_files(self.root, paths)
+
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Replace the bytes of a kept file, whole or not at all."""
+        with clear_disk_errors(self._workspace):
+            rewrite_file(self.root, path, data)
+
+
+class _LocalTables:
+    """Tables in folders: data is moved by one rename, and nothing counts before it is forced to disk."""
+
+    def __init__(self, place: LocalPlace) -> None:
+        self.place = place
+
+    def bring(self, staged: StagedTable, folder: str) -> None:
+        """Move the staged folder, which is on the same file system."""
+        rename_durably(staged.folder, self.place.root / folder)
+
+    def withdraw(self, folder: str) -> None:
+        """Remove the data, unless a commit names it after all: an interrupt may come just after the commit."""
+        table, _, run_id = folder.rpartition("/")
+        if not is_committed(self.place, table, run_id):
+            remove_tree(self.place.root / folder)
+
+    def settle(self, table: str, version: int) -> None:
+        """Force the log to disk: Delta Lake calls no fsync on a local disk, and the event that names this version must not outlive it.
+
+        Every commit, not the last alone: a run that was killed after its commit has not come to this, and a version stands on all before it.
+        """
+        log = self.place.root / table / LOG
+        for name in commit_names(version):
+            fsync_file(log / name)
+        fsync_upward(log, self.place.root)
 
 
 def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str]]) -> None:
@@ -217,37 +239,3 @@ def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str
         if not target.is_dir() or scan_directory(target) != files:
             raise
         remove_tree(source)
-
-
-def _verify_directory(artifact: Artifact, place: Path) -> list[StoreFailure]:
-    """Compare a directory with its digest; the manifest beside it, if it is the recorded one, says which file differs."""
-    import json
-
-    where = str(artifact.location)
-    if not place.is_dir():
-        return [StoreFailure(where, artifact.digest, "missing")]
-    try:
-        found = {path: (size, digest) for path, size, digest in scan_directory(place)}
-    except UsageProblem as error:
-        return [StoreFailure(where, "ordinary files only", str(error))]
-    digest = digest_bytes(directory_manifest((path, *facts) for path, facts in found.items()))
-    failures: list[StoreFailure] = []
-    beside = place.with_name(f"{place.name}.manifest.json")
-    manifest = beside.read_bytes() if beside.is_file() else None
-    if manifest is None or digest_bytes(manifest) != artifact.digest:
-        shown = "missing" if manifest is None else digest_bytes(manifest)
-        failures.append(StoreFailure(f"{where}.manifest.json", artifact.digest, shown))
-    else:
-        expected = {each["path"]: (each["size"], each["sha256"]) for each in json.loads(manifest)["files"]}
-        failures += [
-            StoreFailure(
-                f"{where}/{path}",
-                f"sha256:{expected[path][1]}" if path in expected else "no such file",
-                f"sha256:{found[path][1]}" if path in found else "missing",
-            )
-            for path in sorted(expected.keys() | found.keys())
-            if expected.get(path) != found.get(path)
-        ]
-    if digest != artifact.digest and all(failure.what.endswith(".manifest.json") for failure in failures):
-        failures.append(StoreFailure(where, artifact.digest, digest))
-    return failures

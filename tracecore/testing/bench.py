@@ -1,4 +1,4 @@
-"""The test bench inside a trial's process: a real workspace, store, record and executor, with a watch on the stage."""
+"""The test bench inside a trial's process: a real workspace, store, record and executor, whose watch on the stage is asked what it saw."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tracecore.store import open_store
 from tracecore.task import Supplied, Task
 from tracecore.testing.imports import package_of
 from tracecore.testing.state import Snapshot, changed, put_back, snapshot
-from tracecore.testing.watch import Access, Allowed, Watch, code_folders
-from tracecore.testing.watched_context import WatchedContext
+from tracecore.watch import Access
+from tracecore.watched_context import WatchedContext
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact, Origin
 
@@ -63,7 +63,6 @@ class Bench:
 
     def __init__(self, entry: metadata.EntryPoint, root: Path) -> None:
         self.package = package_of(entry.module)
-        self.watch = Watch(self.package)
         self.workspace = Workspace.create(root, slug=PROGRAM)
         self.store = open_store(self.workspace)
         self.record = next(iter(metadata.entry_points(group=RECORD_GROUP))).load().open(self.workspace)
@@ -157,34 +156,31 @@ class _Trial:
     def __init__(self, bench: Bench, registered: RegisteredStage) -> None:
         self.bench = bench
         self.registered = registered
-        self.allowed = Allowed()
-        self.seen: list[Access] = []
+        self.strays: list[Access] = []
         self.extra: list[str] = []
         self.after: Snapshot | None = None
-        self.allowed.write(tempfile.gettempdir())
 
     def stage_class(self) -> type[Stage]:
         """Give the stage with its `run` watched; everything else is its own."""
         trial, original = self, self.registered.stage_class
 
         def run(stage: Stage, context: Context, params: Any) -> None:
-            watched = WatchedContext(context, trial.bench.watch, trial.allowed, trial.bench.workspace)
+            watched = cast("WatchedContext", context)  # the executor's: it sees what the stage touches
+            watched.places.write(tempfile.gettempdir())
             try:
-                with trial.bench.watch.on() as trial.seen:
-                    original.run(stage, cast("Context", watched), params)
+                original.run(stage, context, params)
             finally:
+                trial.strays = watched.watch.strays()
                 trial.after = snapshot(trial.bench.package)
-                trial.extra = _extra(original, context)
+                trial.extra = _extra(original, watched.folders)
 
         members = {"name": original.name, "run": run, "__module__": original.__module__, "__doc__": original.__doc__}
         return type(original.__name__, (original,), members)
 
     def stray(self, verb: str) -> list[str]:
         """Give what the stage touched that is not its own, with the line of the plugin that did; the kernel's own work is the kernel's."""
-        code = code_folders()
         root = str(self.bench.workspace.root.resolve())
-        found = [each for each in self.seen if each.verb == verb and not self.allowed.covers(each, code)]
-        words = [f"{_short(each.target, root)}{f' ({each.where})' if each.where else ''}" for each in found]
+        words = [f"{_short(each.target, root)}{f' ({each.where})' if each.where else ''}" for each in self.strays if each.verb == verb]
         return list(dict.fromkeys(words))
 
 
@@ -194,9 +190,8 @@ def _short(target: str, root: str) -> str:
     return f"the workspace's {real[len(root) + 1 :]}" if real.startswith(f"{root}/") else target
 
 
-def _extra(stage: type[Stage], context: Any) -> list[str]:
+def _extra(stage: type[Stage], folders: Mapping[str, Path]) -> list[str]:
     """Name files beside the one file that an output is declared to be: nobody would ever see them."""
-    folders: Mapping[str, Path] = getattr(context, "folders", {})
     declared = stage.outputs()
     return [
         f"{path.relative_to(folder).as_posix()} beside the file '{declared[port].file}' of the output '{port}'"

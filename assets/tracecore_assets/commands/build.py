@@ -21,7 +21,7 @@ _EXAMPLES = """
 Examples:
   tracecore build first --program vehicle.yaml --approver me
   tracecore build first --program recorded --drives drives/*.mcap --labels labels.coco.json --approver me
-  tracecore build second --program vehicle.yaml --set model.steps=800 --approver me
+  tracecore build second --program vehicle.yaml --set model.steps=800 --approver me --strict-io
   tracecore build third --approver me --waive no_leak --reason "one drive, shown to the board" --until 2027-01-31
 """
 
@@ -38,6 +38,7 @@ Examples:
 @click.option("--waive", multiple=True, metavar="GATE", help="Let a failed gate pass; each with its own --reason and --until.")
 @click.option("--reason", multiple=True, metavar="TEXT", help="Why a gate is waived.")
 @click.option("--until", multiple=True, metavar="DATE", help="The last day a waiver holds (UTC), such as 2027-01-31.")
+@click.option("--strict-io", is_flag=True, help="Fail a run that opens files or connections that nothing handed to it (TRACECORE_STRICT_IO=1).")
 @workspace_option
 @json_option
 def command(
@@ -50,6 +51,7 @@ def command(
     waive: tuple[str, ...],
     reason: tuple[str, ...],
     until: tuple[str, ...],
+    strict_io: bool,
     workspace: Path | None,
     as_json: bool,
 ) -> None:
@@ -57,7 +59,10 @@ def command(
 
     What was made before from the same code, parameters and inputs is used again. A gate that fails stops the release: exit code 1, and no build.
     """
+    from contextlib import nullcontext
+
     from tracecore.errors import UsageProblem
+    from tracecore.undeclared import strictly
     from tracecore_assets.building import BuildRefused, build
     from tracecore_assets.overrides import Overrides
     from tracecore_assets.progress import Console
@@ -70,7 +75,7 @@ def command(
     waivers = [WaiverText(*each) for each in zip(waive, reason, until, strict=True)]
     overrides = Overrides(settings, drives, labels)
     try:
-        with Console() as console:
+        with strictly() if strict_io else nullcontext(), Console() as console:
             answer = build(workspace, name, program, overrides=overrides, approver=approver, waivers=waivers, console=console)
     except BuildRefused as refused:
         if as_json:

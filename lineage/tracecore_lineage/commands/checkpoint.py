@@ -1,13 +1,17 @@
-"""`tracecore checkpoint`: the signed head of the ledger."""
+"""`tracecore checkpoint`: the signed head of the ledger, and what can be proven with it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
 
 __all__ = ["command"]
 
@@ -15,33 +19,107 @@ _EXAMPLES = """
 \b
 Examples:
   tracecore checkpoint -o today.checkpoint
-  tracecore verify --checkpoint today.checkpoint    # later: nothing before it was rewritten
+  tracecore verify --checkpoint today.checkpoint                # later: nothing before it was rewritten
+  tracecore checkpoint --consistent-with today.checkpoint       # the same of the ledger alone, with the proof for others (--json)
+  tracecore checkpoint --prove 41 -o event-41.tlog-proof        # that the ledger holds an event, for who has no ledger
 """
 
 
 @click.command(name="checkpoint", epilog=_EXAMPLES)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@click.option("--prove", metavar="EVENT|POSITION", help="Prove that the ledger holds an event (its id or its position), as a C2SP tlog-proof.")
+@click.option(
+    "--consistent-with",
+    "old",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Say whether the ledger only grew since an earlier checkpoint; exit 1 where it did not.",
+)
 @workspace_option
 @json_option
-def command(output: Path | None, workspace: Path | None, as_json: bool) -> None:
+def command(output: Path | None, prove: str | None, old: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Give the signed head of the ledger: its size and Merkle root, as a C2SP signed note.
 
     Kept elsewhere, it proves later that nothing recorded before it was changed or taken out.
     """
     from tracecore_lineage import Record
+
+    if prove is not None and old is not None:
+        raise UsageProblem("Expected one of --prove and --consistent-with, found both.")
+    with Record.open(workspace) as record:
+        if prove is not None:
+            _prove(record, prove, output, as_json=as_json)
+        elif old is not None:
+            _compare(record, old, output, as_json=as_json)
+        else:
+            _head(record, output, as_json=as_json)
+
+
+def _head(record: Record, output: Path | None, *, as_json: bool) -> None:
     from tracecore_lineage.checkpoint import parse
 
-    with Record.open(workspace) as record:
-        note = record.checkpoint()
-    if output is not None:
-        try:
-            output.write_text(note, encoding="utf-8")
-        except OSError as error:
-            raise UsageProblem(f"The checkpoint can't be written to {output}: {error.strerror or error}.") from error
+    note = record.checkpoint()
+    _write(output, note, "checkpoint")
     head = parse(note)
     if as_json:
-        emit_json({"origin": head.origin, "size": head.size, "root": head.root.hex(), "note": note, "file": None if output is None else str(output)})
+        emit_json({"origin": head.origin, "size": head.size, "root": head.root.hex(), "note": note, "file": _named(output)})
     elif output is None:
         click.echo(note, nl=False)
     else:
         say(f"Wrote the checkpoint over {head.size} events to {output}.")
+
+
+def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) -> None:
+    proof = record.inclusion(event)
+    _write(output, proof.text, "proof")
+    head = proof.head
+    if as_json:
+        hashes = [value.hex() for value in proof.hashes]
+        leaf = proof.leaf_data.decode()
+        told = {"index": proof.index, "leaf": leaf, "hashes": hashes, "size": head.size, "root": head.root.hex(), "proof": proof.text}
+        emit_json({**told, "file": _named(output)})
+    elif output is None:
+        click.echo(proof.text, nl=False)
+    else:
+        say(f"Wrote the proof that event {proof.index} is one of {head.size} to {output}.")
+
+
+def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
+    from tracecore_lineage.checkpoint import origin_of, read
+
+    if output is not None:
+        raise UsageProblem("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
+    old = read(path)
+    size = record.position()
+    told: dict[str, Any] = {"consistent": False, "old": {"size": old.size, "root": old.root.hex()}, "new": {"size": size}, "hashes": [], "why": None}
+    if old.origin != origin_of(record.namespace):
+        told["why"] = f"it is of another ledger: expected the origin {origin_of(record.namespace)!r}, found {old.origin!r}"
+    elif old.signed_by(record.keys.public_keys()) is None:
+        told["why"] = "no key of this workspace signed it"
+    elif old.size > size:
+        told["why"] = f"the ledger was truncated: it holds {size} events, and held {old.size} then"
+    else:
+        proof = record.consistency(old.size)
+        told["new"] = {"size": proof.head.size, "root": proof.head.root.hex()}
+        told["hashes"] = [value.hex() for value in proof.hashes]
+        if proof.old_root != old.root:
+            told["why"] = f"its first {old.size} events are others: expected the root {old.root.hex()}, found {proof.old_root.hex()}"
+    told["consistent"] = told["why"] is None
+    if as_json:
+        emit_json(told)
+    elif told["consistent"]:
+        say(f"The ledger only grew since: its first {old.size} events of {told['new']['size']} are those of {path}.")
+    if not told["consistent"]:
+        raise AnswerIsNo(f"The ledger is not what {path} says: {told['why']}.")
+
+
+def _write(output: Path | None, text: str, what: str) -> None:
+    if output is not None:
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageProblem(f"The {what} can't be written to {output}: {error.strerror or error}.") from error
+
+
+def _named(output: Path | None) -> str | None:
+    return None if output is None else str(output)

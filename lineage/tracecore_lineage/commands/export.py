@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.options import emit_json, json_option, progress_bar, say, workspace_option
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -24,6 +24,8 @@ _EXAMPLES = """
 Examples:
   tracecore export build/demo --format openlineage -o demo.ndjson    # the events its trace stands on
   tracecore export build/demo --format in-toto -o demo.intoto.json   # the signed envelope
+  tracecore export build/demo --format bundle -o demo.bundle         # one file that verifies without the workspace
+  tracecore export build/demo --format slsa -o demo.slsa.jsonl       # SLSA provenance and test results
   tracecore export build/demo --format cyclonedx -o demo.cdx.json    # plugin tracecore-evidence
   tracecore export build/demo --format prov -o demo.prov.json
 """
@@ -33,7 +35,9 @@ Writer = Callable[["Record", "SealedBuild", "Trace", Path], None]
 
 @click.command(name="export", epilog=_EXAMPLES)
 @click.argument("build")
-@click.option("--format", "format_", required=True, metavar="FORMAT", help="openlineage, in-toto, or one that a plugin brings (cyclonedx, prov).")
+@click.option(
+    "--format", "format_", required=True, metavar="FORMAT", help="openlineage, in-toto, bundle, slsa, or one that a plugin brings (cyclonedx, prov)."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="PATH", help="The file to write.")
 @workspace_option
 @json_option
@@ -77,11 +81,31 @@ def _openlineage(record: Record, sealed: SealedBuild, trace: Trace, path: Path) 
 
 
 def _in_toto(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
-    del record, trace
-    path.write_text(json.dumps(sealed.envelope, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    from tracecore_lineage.queries.signing import signed_envelope
+
+    del trace
+    with record.database.read() as connection:
+        envelope = signed_envelope(connection, sealed)
+    path.write_text(json.dumps(envelope, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-_CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto}
+def _slsa(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    from tracecore_lineage.attestations import attestations
+
+    lines = [json.dumps(envelope, separators=(",", ":")) for envelope in attestations(record, sealed, trace)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+
+
+def _bundle(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    del trace
+    with progress_bar() as bar:
+        task = bar.add_task("reading the ledger", total=None)
+        record.export_bundle(
+            sealed.ref, path, progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=f"wrote {name[:60]}")
+        )
+
+
+_CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto, "bundle": _bundle, "slsa": _slsa}
 
 
 def _writer(format_: str) -> Writer:

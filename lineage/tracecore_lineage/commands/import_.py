@@ -1,4 +1,4 @@
-"""`tracecore import`: what others recorded, taken into the record."""
+"""`tracecore import`: what others recorded, taken into the record: a build in its bundle, or a file of another tool."""
 
 from __future__ import annotations
 
@@ -7,39 +7,108 @@ from pathlib import Path
 import click
 
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.options import emit_json, json_option, progress_bar, workspace_option
 
 __all__ = ["command"]
 
+_BUNDLE = "bundle"
 _EXAMPLES = """
 \b
 Examples:
-  tracecore import dvc.lock --format dvc     # plugin tracecore-evidence
-  tracecore events import events.ndjson      # OpenLineage events
+  tracecore import demo.bundle --key vendor.pub    # a build that another workspace sealed, seals intact
+  tracecore import dvc.lock --format dvc           # plugin tracecore-evidence
+  tracecore events import events.ndjson            # OpenLineage events
 """
 
 
 @click.command(name="import", epilog=_EXAMPLES)
-@click.argument("source", type=click.Path(path_type=Path, exists=True), metavar="FILE")
-@click.option("--format", "format_", metavar="FORMAT", help="What the file is: a format that a plugin brings (dvc).")
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--format", "format_", metavar="FORMAT", help="What the file is: bundle (the default), or a format that a plugin brings (dvc).")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PUB",
+    help="The public key that must have signed the bundle ('key export' there); repeatable.",
+)
+@click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
 @workspace_option
 @json_option
-def command(source: Path, format_: str | None, workspace: Path | None, as_json: bool) -> None:
-    """Take a file of another tool into the record, as the OpenLineage events it stands for: all of them or none.
+@click.pass_context
+def command(
+    ctx: click.Context, source: Path, format_: str | None, keys: tuple[Path, ...], threshold: int | None, workspace: Path | None, as_json: bool
+) -> None:
+    """Take over a build that another workspace exported as a bundle, or a file of another tool as the OpenLineage events it stands for.
 
-    The same file a second time changes nothing.
+    A bundle is verified first; exit 1, and nothing is recorded, where anything in it is not as it was sealed. Either is taken whole or not at all,
+    and a second time changes nothing.
     """
-    from tracecore.discovery import reason_of
+    if not source.exists():
+        raise UsageProblem(f"There is no file {source} to import.")
+    if format_ is None and not _looks_like_bundle(source):
+        raise UsageProblem(f"{source} is no bundle. Say what the file is with --format. {_offer('')}")
+    if format_ in {None, _BUNDLE}:
+        _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
+        return
+    if keys or threshold is not None:
+        raise UsageProblem("--key and --threshold say who must have signed a bundle; other files are not signed.")
+    _take_file(source, str(format_), workspace, as_json=as_json)
+
+
+def _looks_like_bundle(source: Path) -> bool:
+    try:
+        with source.open("rb") as file:
+            return file.read(2) == b"PK" or source.suffix == ".bundle"
+    except OSError:
+        return False
+
+
+def _offer(format_: str) -> str:
     from tracecore.host import PluginHost
     from tracecore.suggest import suggestion
+
+    return suggestion(format_, [_BUNDLE, *PluginHost.load().importers]) + " OpenLineage events are taken by 'tracecore events import'."
+
+
+def _take_bundle(ctx: click.Context, source: Path, keys: tuple[Path, ...], threshold: int | None, workspace: Path | None, *, as_json: bool) -> None:
+    from tracecore_lineage import Record
+    from tracecore_lineage.bundle.taking import ImportRefused
+
+    with Record.open(workspace) as record, progress_bar() as bar:
+        task = bar.add_task("reading the bundle", total=None)
+
+        def show(done: int, total: int, last: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0][:60]}")
+
+        try:
+            done = record.import_bundle(source, key=keys or None, threshold=threshold, progress=show)
+        except ImportRefused as refused:
+            if not as_json:
+                raise
+            emit_json({"build": None, "verdict": refused.verdict})
+            ctx.exit(refused.exit_code)
+    if as_json:
+        emit_json(
+            {"build": done.build, "origin": done.origin, "new": done.new, "recorded": done.events, "known": done.known, "artifacts": done.artifacts}
+        )
+    elif not done.new:
+        click.echo(f"{done.build}: here already, nothing changed")
+    else:
+        key = "key: pinned" if keys else "key: unpinned"
+        amount = f"{done.events} events recorded, {done.known} known before, {done.artifacts} artifacts"
+        click.echo(f"{done.build}: imported from '{done.origin}': {amount} · {key}")
+
+
+def _take_file(source: Path, format_: str, workspace: Path | None, *, as_json: bool) -> None:
+    from tracecore.discovery import reason_of
+    from tracecore.host import PluginHost
     from tracecore_lineage import Record
     from tracecore_lineage.ingest import checked
 
     importers = PluginHost.load().importers
-    if format_ is None or format_ not in importers:
-        asked = "Say what the file is with --format." if format_ is None else f"There is no import format '{format_}'."
-        offer = suggestion(format_ or "", importers, none_known="No installed plugin brings one.")
-        raise UsageProblem(f"{asked} {offer} Bundles can't be imported yet; OpenLineage events are taken by 'tracecore events import'.")
+    if format_ not in importers:
+        raise UsageProblem(f"There is no import format '{format_}'. {_offer(format_)}")
     found = importers[format_]
     try:
         events = list(found.item.events(source))

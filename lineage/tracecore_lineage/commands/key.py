@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore_lineage.commands import key_signers
+
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
 
 __all__ = ["command"]
 
@@ -17,12 +22,19 @@ Examples:
   tracecore key list
   tracecore key export -o build-key.pub    # give it to who verifies: tracecore verify build/X --key build-key.pub
   tracecore key rotate
+  tracecore key new -o ada.pem
+  tracecore key policy --threshold 2 --signer ada.pub --signer bo.pub --signer cy.pub
+  tracecore key cosign build/demo --sign ada.pem
 """
 
 
 @click.group(name="key", epilog=_EXAMPLES)
 def command() -> None:
-    """Show, change and export the keys that sign this workspace's record."""
+    """Show, change and export the keys that sign this workspace's record, and say who else signs its builds."""
+
+
+for _signers in (key_signers.new, key_signers.policy, key_signers.sign, key_signers.cosign):
+    command.add_command(_signers)
 
 
 @command.command(name="list", epilog="\b\nExample:\n  tracecore key list --json")
@@ -58,11 +70,22 @@ def rotate(workspace: Path | None, as_json: bool) -> None:
     with Record.open(workspace) as record:
         old = record.keys.active_id()
         key = record.rotate_key()
+        asked = _in_policy(record, old)
     if as_json:
         emit_json({"old": old, "new": key.id, "public_key": key.pem})
         return
     click.echo(key.id)
     say("Give the new public key to those who verify: 'tracecore key export'.")
+    if asked:
+        say("The old key is a signer of the key policy, the new one is not: 'tracecore key policy' changes that.")
+
+
+def _in_policy(record: Record, key: str | None) -> bool:
+    from tracecore_lineage.queries.signing import policies
+
+    with record.database.read() as connection:
+        standing = policies(connection, record.namespace, record.keys.public_keys()).now
+    return standing is not None and key in standing.ids
 
 
 @command.command(epilog="\b\nExample:\n  tracecore key export -o build-key.pub")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from tracecore_lineage.sql.session import Answer
     from tracecore_lineage.sql.tables import QueryTable
+    from tracecore_schemas.run import Artifact
 
 __all__ = ["command"]
 
@@ -66,7 +67,14 @@ def command(
         from tracecore.store import open_store
 
         store = open_store(record.workspace)
-        with ask(sql, known, store.open) as answer:
+
+        def opened(artifact: Artifact) -> Any:
+            erased = record.erased(artifact)
+            if erased is not None:
+                raise UsageProblem(erased)
+            return store.open(artifact)
+
+        with ask(sql, known, opened) as answer:
             _write(answer, form, output)
     if form == "table" and output is None:
         for table in answer.asked:

@@ -40,5 +40,7 @@ def command(workspace: Path | None, as_json: bool) -> None:
         click.echo(f"store/staging/{run}  removed")
     for run in done.live:
         click.echo(f"run/{run}  is alive: left alone")
-    if not (done.aborted or done.removed or done.live):
+    for run in done.finished:
+        click.echo(f"run/{run}  an erasure that had been promised: finished")
+    if not (done.aborted or done.removed or done.live or done.finished):
         click.echo("Nothing to recover: no run is open.")

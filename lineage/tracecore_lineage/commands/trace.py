@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.errors import UsageProblem
+from tracecore.options import emit_json, json_option, say, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
+    from tracecore_schemas.trace import Trace
 
 __all__ = ["command"]
 
@@ -17,39 +23,67 @@ Examples:
   tracecore trace model/demo.model@41aa9e --depth 2
   tracecore trace build/demo --format mermaid > trace.mmd
   tracecore trace dataset/demo.training_set.train --as-of 2026-11-22T12:00:00Z --json
+  tracecore trace --bundle demo.bundle    # no workspace needed
 """
 
 
 @click.command(name="trace", epilog=_EXAMPLES)
-@click.argument("ref")
+@click.argument("ref", required=False)
 @click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
 @click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
 @click.option("--strict", is_flag=True, help="Exit with 1 where the trace is not complete.")
 @click.option("--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it.")
+@click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Ask a bundle instead of a workspace.")
 @workspace_option
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, ref: str, depth: int | None, as_of: str | None, strict: bool, form: str, workspace: Path | None, as_json: bool
+    ctx: click.Context,
+    ref: str | None,
+    depth: int | None,
+    as_of: str | None,
+    strict: bool,
+    form: str,
+    bundle: Path | None,
+    workspace: Path | None,
+    as_json: bool,
 ) -> None:
     """Show the complete backward trace of REF: everything it was made from, over the exact versions that were read.
 
     REF is a build (build/demo), a version (model/demo.model@41aa9e, the newest without a digest), a run (run/<uuid>), a frame
     (frame/<drive>/<sensor>/<ns>) or a bug (bug/<id>). A build is answered from the part of the record it was sealed over, the same for ever.
     """
-    from tracecore_lineage import Record
-    from tracecore_lineage.rendering.diagram import dot, mermaid
+    form = "json" if as_json else form
+    if bundle is not None:
+        from tracecore_lineage.bundle.asking import trace_bundle
 
-    with Record.open(workspace) as record:
-        answer = record.trace(ref, depth=depth, as_of=as_of)
-        if as_json or form == "json":
-            emit_json(answer)
-        elif form == "tree":
-            from tracecore_lineage.rendering.sealed import sealed_of
-            from tracecore_lineage.rendering.tree import draw, show
+        if as_of is not None:
+            raise UsageProblem("--as-of asks how a record stood at a time, and a bundle holds one build's part of it: leave it out.")
+        answer = trace_bundle(bundle, ref, depth=depth)
+        say(f"{bundle} was asked, not verified: 'tracecore verify {bundle}' does that.")
+        _print(answer, form, None)
+    elif ref is None:
+        raise UsageProblem("Say what is to be traced: a ref, such as build/NAME, or --bundle FILE.")
+    else:
+        from tracecore_lineage import Record
 
-            show(draw(answer, sealed_of(record, answer["root"])))
-        else:
-            click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)
+        with Record.open(workspace) as record:
+            answer = record.trace(ref, depth=depth, as_of=as_of)
+            _print(answer, form, record)
     if strict and not answer["complete"]:
         ctx.exit(1)
+
+
+def _print(answer: Trace, form: str, record: Record | None) -> None:
+    """Print a trace; the seal's own line is drawn where there is a record to judge it by."""
+    from tracecore_lineage.rendering.diagram import dot, mermaid
+
+    if form == "json":
+        emit_json(answer)
+    elif form == "tree":
+        from tracecore_lineage.rendering.sealed import sealed_of
+        from tracecore_lineage.rendering.tree import draw, show
+
+        show(draw(answer, None if record is None else sealed_of(record, answer["root"])))
+    else:
+        click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)

@@ -2,50 +2,79 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, progress_bar, workspace_option
 
+if TYPE_CHECKING:
+    from tracecore_lineage.verification.findings import Verdict
+
 __all__ = ["command"]
+
+_SUFFIX = ".bundle"
 
 _EXAMPLES = """
 \b
 Examples:
   tracecore verify
   tracecore verify build/demo --key build-key.pub
+  tracecore verify build/demo --key ada.pub --key bo.pub --key cy.pub --threshold 2
   tracecore verify --checkpoint kept-elsewhere.checkpoint
+  tracecore verify demo.bundle --key build-key.pub    # one file, no workspace needed
 """
 
 
 @click.command(name="verify", epilog=_EXAMPLES)
-@click.argument("ref", required=False, metavar="[BUILD]")
-@click.option("--key", type=click.Path(path_type=Path, dir_okay=False), metavar="PUB", help="The public key that must have signed ('key export').")
+@click.argument("ref", required=False, metavar="[BUILD|BUNDLE]")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PUB",
+    help="The public key that must have signed ('key export'); repeatable.",
+)
+@click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A checkpoint kept elsewhere.")
+@click.option("--attestations", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="What 'export --format slsa' wrote of BUILD.")
 @workspace_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, ref: str | None, key: Path | None, checkpoint: Path | None, workspace: Path | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context,
+    ref: str | None,
+    keys: tuple[Path, ...],
+    threshold: int | None,
+    checkpoint: Path | None,
+    attestations: Path | None,
+    workspace: Path | None,
+    as_json: bool,
+) -> None:
     """Recompute every byte and name what is not as recorded; exit 1 where anything is not.
 
     With a build: the bytes of its trace, its seal, and the record as far as it stands on it. Without: the whole workspace, catalog rows included.
+    With the file of a bundle: that file alone; no workspace is needed, and one that can't be read is exit 2.
     Needs no network and believes no stored hash. Without --key the workspace's own keys are taken, which proves nothing against who holds them.
     """
-    from tracecore_lineage import Record
-
-    with Record.open(workspace) as record, progress_bar() as bar:
-        task = bar.add_task("reading the ledger", total=None)
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None)
 
         def show(done: int, total: int, last: str) -> None:
             bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0]}")
 
-        verdict = record.verify(ref, key=key, checkpoint=checkpoint, progress=show)
+        verdict = _verdict(ref, keys, threshold, checkpoint, attestations, workspace, show)
     if as_json:
         emit_json(verdict)
     else:
         for failure in verdict["failures"]:
             click.echo(f"{failure['ref']}: {failure['what']}: expected {failure['expected']}, found {failure['found']}.")
+        for part in verdict["erased"]:
+            click.echo(f"{part['ref'].partition('@')[0]}: erased: {part['what']} ({part['why']}; {part['by']})")
         checked = verdict["checked"]
         amount = f"{checked['artifacts']} artifacts ({checked['bytes']:,} bytes), {checked['events']} events, {checked['signatures']} signatures"
         failed = len(verdict["failures"])
@@ -53,3 +82,30 @@ def command(ctx: click.Context, ref: str | None, key: Path | None, checkpoint: P
         click.echo(f"{ref or 'the whole workspace'}: {outcome}: {amount} · key: {verdict['key']}")
     if not verdict["ok"]:
         ctx.exit(1)
+
+
+def _verdict(
+    ref: str | None,
+    keys: tuple[Path, ...],
+    threshold: int | None,
+    checkpoint: Path | None,
+    attestations: Path | None,
+    workspace: Path | None,
+    show: Callable[[int, int, str], None],
+) -> Verdict:
+    """Verify a bundle where the argument is a file, else the record."""
+    if ref is None or not Path(ref).is_file():
+        if ref is not None and ref.endswith(_SUFFIX):
+            raise UsageProblem(
+                f"There is no file {ref}: expected a build of the workspace, or the file of a bundle ('tracecore export --format bundle')."
+            )
+        from tracecore_lineage import Record
+
+        with Record.open(workspace) as record:
+            return record.verify(ref, key=keys or None, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=show)
+    from tracecore_lineage.verification.bundle import verify_bundle
+
+    for option, given in (("--checkpoint", checkpoint), ("--attestations", attestations)):
+        if given is not None:
+            raise UsageProblem(f"{option} is compared with a workspace's record, and {ref} is a bundle: leave it out, or import the bundle first.")
+    return verify_bundle(ref, key=keys or None, threshold=threshold, progress=show)

@@ -16,7 +16,7 @@ from tracecore_lineage import tables
 __all__ = ["differences", "downgrade", "metadata", "new_revision", "revisions", "upgrade"]
 
 _FOLDER = Path(__file__).parent
-_TABLES = (tables.EVENTS, tables.HEAD, tables.OUTBOX, tables.PERSONS, *tables.PROJECTION)
+_TABLES = (tables.EVENTS, tables.BLOCKS, tables.HEAD, tables.OUTBOX, tables.PERSONS, *tables.PROJECTION)
 
 
 def metadata() -> MetaData:

@@ -6,6 +6,7 @@ for byte, for ever.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +120,7 @@ def _edge_order(found: Found, edge: Edge) -> tuple[int, str, str, str, str]:
 def _run_node(run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunNode:
     of_run = facets.get(f"run:{run.id}", {})
     execution: dict[str, Any] = of_run["tracecore_execution"].value if "tracecore_execution" in of_run else {}
-    plugin: dict[str, Any] = execution.get("plugin") or {}
+    plugin, params = _members(execution.get("plugin")), _members(execution.get("params"))
     return RunNode(
         id=run.id,
         job=run.job,
@@ -129,7 +130,7 @@ def _run_node(run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunN
         state=run.state.value,
         started_at=run.started_at,
         ended_at=run.ended_at,
-        params=execution.get("params") or {},
+        params=dict(params),
         checks=[Check(name=check.name, success=check.success, severity=check.severity) for check in checks if check.of_run == run.id],
     )
 
@@ -143,15 +144,15 @@ def _unknowns(found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerd
 
     for ref in found.levels:
         of_node = facets.get(ref, {})
-        stated = [(str(one["what"]), str(one["why"])) for one in _list(of_node, "tracecore_unknowns", "unknowns")]
+        stated = _pairs(of_node, "tracecore_unknowns", "unknowns", "what", "why")
         for what, why in stated:
             add(ref, what, why)
         engine: dict[str, Any] = of_node["tracecore_engine"].value if "tracecore_engine" in of_node else {}
         if engine.get("executed") is False and all(what != "not executed" for what, _ in stated):
             add(ref, "not executed", str(engine.get("why") or "The engine was never executed."))
     for check in checks:
-        for one in _list(facets.get(f"run:{check.run}", {}), "tracecore_check", "unknowns"):
-            add(check.target, str(one["what"]), str(one["why"]))
+        for what, why in _pairs(facets.get(f"run:{check.run}", {}), "tracecore_check", "unknowns", "what", "why"):
+            add(check.target, what, why)
     _unknowns_of_runs(found, runs, facets, add, lambda run, why: any(told == why and run in found.made_by.get(at, ()) for at, _, told in listed))
     return [listed[key] for key in sorted(listed)]
 
@@ -162,8 +163,8 @@ def _unknowns_of_runs(
     """Collect what the runs left out and what others' runs don't say; `said` tells what stands with a run's outputs already."""
     for run in found.runs:
         of_run = facets.get(f"run:{run}", {})
-        for file in _list(of_run, "tracecore_quarantine", "files"):
-            why = f"{file['name']}: {file['reason']}"
+        for file, reason in _pairs(of_run, "tracecore_quarantine", "files", "name", "reason"):
+            why = f"{file}: {reason}"
             if not said(run, why):
                 add(f"run/{run}", "drive file not ingested", why)
         if not (runs[run].is_fact or of_run.keys() & {"tracecore_execution", "tracecore_build"}):
@@ -174,5 +175,17 @@ def _unknowns_of_runs(
             )
 
 
-def _list(facets: Mapping[str, Facet], name: str, key: str) -> list[dict[str, Any]]:
-    return list(facets[name].value.get(key) or ()) if name in facets else []
+def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: str) -> list[tuple[str, str]]:
+    """Read two members of each entry of a facet's list; anybody may send such a facet, and an entry that lacks a member is shown as it stands."""
+    value = facets[name].value.get(key) if name in facets else None
+    entries: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
+    return [(_told(entry, one), _told(entry, other)) for entry in entries]
+
+
+def _told(entry: Any, member: str) -> str:
+    found = _members(entry)
+    return str(found[member]) if member in found else f"no {member} in {json.dumps(entry, ensure_ascii=False)[:80]}"
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -9,6 +9,7 @@ from tracecore.suggest import suggestion
 from tracecore_lineage.queries.named import whole
 from tracecore_lineage.queries.reader import Link, Reader
 from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tombstones import readable
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref, artifact_ref, frame_ref
 
@@ -69,7 +70,7 @@ def check_frame(reader: Reader, store: Store, namespace: str, ref: Ref, reading:
     outputs = [link.ref for link in reader.links_of([reading.run]) if link.direction == "output"]
     looked = False
     times: list[int] = []
-    for artifact in stored_artifacts(reader.connection, namespace, refs=outputs):
+    for artifact in readable(reader.connection, namespace, stored_artifacts(reader.connection, namespace, refs=outputs)):
         if artifact.media is not Media.DELTA:
             continue
         try:

@@ -10,6 +10,7 @@ from tracecore_lineage.queries.labelers import Batch, batches_of
 from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tombstones import readable
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref
 
@@ -70,7 +71,7 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 
     store = open_store(workspace)
     found: dict[str, int] = {}
-    for artifact in stored_artifacts(reader.connection, workspace.slug, refs=refs):
+    for artifact in readable(reader.connection, workspace.slug, stored_artifacts(reader.connection, workspace.slug, refs=refs)):
         if artifact.media is not Media.DELTA or artifact.ref in found:
             continue
         try:

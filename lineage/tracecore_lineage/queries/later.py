@@ -12,11 +12,13 @@ from tracecore_lineage.queries.bugs import reported_since
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.signing import cosignatures, home
 
 __all__ = ["what_came_later"]
 
 _OF_STORAGE = frozenset({"tracecore_artifact", "symlinks", "version", "schema", "tracecore_port"})
 """Facets of where the bytes lie and how one run used them: another run that makes or reads the same version says them again, in its own way."""
+_TOMBSTONE = "tracecore_tombstone"
 _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStatistics", "inputStatistics", "inputSubset", "outputSubset"})
 
 
@@ -30,8 +32,8 @@ def what_came_later(now: Reader, found: Found, then: Assembled, bound: int) -> l
         bound: where the build's prefix ends.
 
     Returns:
-        Entries with `at`, `what` (`facet`, `gap filled`, `check failed`, `state`, `bug reported`), what it says, `position` and `recorded_at`; by
-        position.
+        Entries with `at`, `what` (`facet`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), what it says, `position` and
+        `recorded_at`; by position.
     """
     if now.prefix.bound <= bound:
         return []
@@ -41,6 +43,7 @@ def what_came_later(now: Reader, found: Found, then: Assembled, bound: int) -> l
         *_failed_checks(now, found, bound),
         *_states(now, found, then, bound),
         *_bugs(now, found, bound),
+        *_cosignatures(now, found, bound),
     ]
     times = recorded_at(now.connection, (entry["position"] for entry in entries))
     for entry in entries:
@@ -57,8 +60,18 @@ def _facets(now: Reader, found: Found, then: Assembled, bound: int) -> list[dict
             if name in _OF_STORAGE | _OF_USE or (before is not None and before.value == facet.value):
                 continue
             if before is None or (facet.event_time, facet.event_id) > (before.event_time, before.event_id):
-                entries.append({"at": subjects[subject], "what": "facet", "name": name, "value": facet.value, "position": facet.seq})
+                entry = {"at": subjects[subject], "what": "facet", "name": name, "value": facet.value, "position": facet.seq}
+                entries.append(entry if name != _TOMBSTONE else _erased(entry))
     return entries
+
+
+def _erased(entry: dict[str, Any]) -> dict[str, Any]:
+    """Say a tombstone as what it is, in words too."""
+    said = entry["value"]
+    why = f"consent withdrawn: {said.get('reason')}" if said.get("what") == "consent_withdraw" else f"pruned: {said.get('reason')}"
+    done = "" if said.get("done") else " (promised, not finished yet)"
+    amount = f"{said.get('size_bytes')} bytes" if not said.get("readable") else "statistics in its log; it can still be read"
+    return {**entry, "what": "erased", "text": f"{amount}{done}: {why}"}
 
 
 def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any]]:
@@ -85,6 +98,18 @@ def _states(now: Reader, found: Found, then: Assembled, bound: int) -> list[dict
         {"at": f"run/{run}", "what": "state", "state": known[run].state.value, "position": known[run].seq}
         for run in found.runs
         if known[run].seq >= bound and known[run].state is not then.runs[run].state
+    ]
+
+
+def _cosignatures(now: Reader, found: Found, bound: int) -> list[dict[str, Any]]:
+    """List each later signature over the build's own payload; whether it is valid, and enough, 'show' and 'verify' say."""
+    if not found.root.startswith("build/"):
+        return []
+    namespace = home(now.connection, found.root) or ""
+    return [
+        {"at": found.root, "what": "cosigned", "name": str(event.facet.get("key")), "position": event.seq}
+        for event in cosignatures(now.connection, namespace)
+        if event.facet.get("build") == found.root and bound <= event.seq < now.prefix.bound
     ]
 
 

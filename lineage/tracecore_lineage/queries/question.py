@@ -15,7 +15,7 @@ from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.later import what_came_later
 from tracecore_lineage.queries.named import read_ref
 from tracecore_lineage.queries.prefix import Prefix, head, prefix_at, readable_catalog
-from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.standing import as_it_stood, of_build
 from tracecore_lineage.queries.subjects import locate
 from tracecore_schemas.trace import Trace
 
@@ -55,14 +55,14 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
         UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
     with readable_catalog():
-        now = Reader(connection, horizon(connection, as_of))
-        start = locate(now, read_ref(now, text))
-        reader = now if start.prefix == now.prefix else Reader(connection, start.prefix)
-        found = start.found("backward")
-        walk_backward(reader, found, () if start.batches else start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
-        _say_cut(found, depth)
-        answer = assemble(reader, found)
-        answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
+        with as_it_stood(connection, horizon(connection, as_of)) as now:
+            start = locate(now, read_ref(now, text))
+            found = start.found("backward")
+            with of_build(now, start.root, start.prefix) as reader:
+                walk_backward(reader, found, () if start.batches else start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
+                _say_cut(found, depth)
+                answer = assemble(reader, found)
+            answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
         return answer.trace
 
 
@@ -78,8 +78,7 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
     Raises:
         UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
-    with readable_catalog():
-        now = Reader(connection, horizon(connection, as_of))
+    with readable_catalog(), as_it_stood(connection, horizon(connection, as_of)) as now:
         start = locate(now, read_ref(now, text))
         found = start.found("forward", _checked(depth))
         walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)

@@ -12,6 +12,7 @@ from tracecore_lineage.cells import json_cell
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tombstones import readable, tombstones
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref
 from tracecore_schemas.run import Artifact
@@ -48,13 +49,17 @@ def show_row(connection: Connection, store: Store, namespace: str, ref: Ref, pre
         if (rows := list(_rows(store, artifact, column, value, ref)))
     ]
     if not held:
+        withdrawn = tombstones(connection, namespace).withdrawn().drives.get(ref.segments[0]) if ref.kind == "frame" else None
+        if withdrawn is not None:
+            raise UsageProblem(f"{ref} was erased: {withdrawn}")
         raise UsageProblem(f"{ref} is not in the record: no recorded table holds it.")
     return {"ref": str(ref), "kind": ref.kind, "held_by": held}
 
 
 def _tables(connection: Connection, namespace: str, column: str, prefix: Prefix) -> list[Artifact]:
     """Give the tables that have a column, as their schema facet says."""
-    tables = [artifact for artifact in stored_artifacts(connection, namespace, bound=prefix.bound) if artifact.media is Media.DELTA]
+    stored = readable(connection, namespace, stored_artifacts(connection, namespace, bound=prefix.bound))
+    tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
     return [
         artifact

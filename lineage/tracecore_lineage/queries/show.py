@@ -17,7 +17,12 @@ from tracecore_lineage.queries.prefix import readable_catalog, recorded_at
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
 from tracecore_lineage.queries.rows import show_row
+from tracecore_lineage.queries.signing import seal_signatures
+from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import BUILDS
+from tracecore_lineage.tombstones import tombstones
+from tracecore_lineage.verification.own_files import readable_keys
+from tracecore_lineage.voices import keys_of
 from tracecore_schemas.kinds import RunState, Severity
 from tracecore_schemas.refs import Ref, parse_ref
 
@@ -45,7 +50,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         if ref.kind == "run":
             return _run(reader, ref)
         if ref.kind == "build":
-            return _build(reader, ref)
+            return _build(reader, ref, workspace)
         if ref.kind in {"frame", "label"} and workspace is not None:
             from tracecore.store import open_store  # brings pyarrow along, which no other question needs
 
@@ -59,7 +64,17 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
                 f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a build, a frame, a label, a labeler or a bug;"
                 f" try 'tracecore trace {ref}'."
             )
-        return _artifact(reader, whole(reader, ref))
+        answer = _artifact(reader, whole(reader, ref))
+        if workspace is not None and "tracecore_tombstone" in answer["facets"]:
+            answer["erased"] = _erased(connection, workspace.slug, answer["ref"])
+        return answer
+
+
+def _erased(connection: Connection, namespace: str, ref: str) -> str | None:
+    """Say why a version can't be opened any more; None where its bytes are there, again or still."""
+    known = tombstones(connection, namespace, refs=[ref])
+    said = [known.sentence(artifact) for artifact in stored_artifacts(connection, namespace, refs=[ref])]
+    return said[0] if said and None not in said else None
 
 
 def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
@@ -158,7 +173,7 @@ def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
     }
 
 
-def _build(reader: Reader, ref: Ref) -> dict[str, Any]:
+def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
     build = find_build(reader, ref)
     row = reader.connection.execute(select(BUILDS).where(BUILDS.c.ref == build.ref).order_by(BUILDS.c.seq).limit(1)).one()
     envelope = json.loads(row.envelope)
@@ -166,4 +181,13 @@ def _build(reader: Reader, ref: Ref) -> dict[str, Any]:
         statement = json.loads(open_envelope(envelope).payload)
     except (EnvelopeError, ValueError) as error:
         raise UsageProblem(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
-    return {**_artifact(reader, build.ref), "position": build.position, "run": build.run, "statement": statement, "envelope": envelope}
+    keys = keys_of(reader.connection, build.ref, [] if workspace is None else readable_keys(workspace.keys))
+    signatures = seal_signatures(reader.connection, build.ref, keys).document()
+    return {
+        **_artifact(reader, build.ref),
+        "position": build.position,
+        "run": build.run,
+        "statement": statement,
+        "envelope": envelope,
+        "signatures": signatures,
+    }

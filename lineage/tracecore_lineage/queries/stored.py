@@ -10,6 +10,7 @@ from tracecore_lineage.queries.prefix import readable_catalog
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tombstones import tombstones
 from tracecore_schemas.run import Artifact
 
 __all__ = ["stored_version"]
@@ -24,7 +25,7 @@ def stored_version(connection: Connection, text: str, namespace: str) -> Artifac
         namespace: the workspace's own.
 
     Raises:
-        UsageProblem: it is not in the record, or its bytes are not kept here.
+        UsageProblem: it is not in the record, its bytes are not kept here, or they were erased: then why.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, None))
@@ -32,6 +33,10 @@ def stored_version(connection: Connection, text: str, namespace: str) -> Artifac
         if not (ref.is_artifact or ref.kind == "external"):
             raise UsageProblem(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
         found = stored_artifacts(connection, namespace, refs=[whole(reader, ref)])
+        known = tombstones(connection, namespace, refs=[artifact.ref for artifact in found])
     if not found:
         raise UsageProblem(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")
-    return found[-1]
+    readable = [artifact for artifact in found if known.unreadable(artifact) is None]
+    if not readable:
+        raise UsageProblem(str(known.sentence(found[-1])))
+    return readable[-1]

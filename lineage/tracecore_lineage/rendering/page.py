@@ -34,6 +34,8 @@ def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 def _artifact(answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"{answer['ref']}{'   REJECTED' if answer['rejected'] else ''}"
+    if answer.get("erased"):
+        yield f"  ERASED: {answer['erased']}"
     yield from _listed("made by", (f"run/{use['run']}  {use['job']}  {use['at']}" for use in answer["made_by"]))
     yield from _listed("read by", (f"run/{use['run']}  {use['job']}  as {use['role'] or 'input'}" for use in answer["read_by"]))
     yield from _checks(answer)
@@ -67,12 +69,21 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     yield f"  sealed {said['sealed_at']} at position {answer['position']} by run/{answer['run']}, content {said['content_digest']}"
     if approver is not None:
         yield f"  approver {person(approver) or approver}"
+    yield from _signatures(answer["signatures"])
     yield f"  program {said['program']}"
     yield from _listed("artifacts", (f"{entry['role']}: {entry['ref']}" for entry in said["artifacts"]), whole=True)
     yield from _listed("gates", (f"{_gate(gate)} {gate['name']}: {gate['message']}" for gate in said["gates"]), whole=True)
     waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by']) or entry['by']}: {entry['reason']}" for entry in said["waivers"])
     yield from _listed("waivers", waivers, whole=True)
     yield from _facets(answer["facets"])
+
+
+def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
+    """Say how many of a policy's keys signed; each key's validity was judged before."""
+    if found["required"] is not None:
+        missing = "" if found["enough"] else " (NOT ENOUGH: 'tracecore key cosign')"
+        yield f"  signatures: {found['required']} of {len(found['of'])} required, {found['counted']} found{missing}"
+        yield from _listed("signed by", (f"{key}{'' if key in found['of'] else ' (no signer of the policy)'}" for key in found["signed"]), whole=True)
 
 
 def _bug(answer: Mapping[str, Any], person: Person) -> Iterator[str]:

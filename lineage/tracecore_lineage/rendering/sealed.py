@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracecore_lineage.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.queries.signing import seal_signatures
 from tracecore_lineage.rendering.tree import Sealed
+from tracecore_lineage.voices import keys_of
 from tracecore_schemas.refs import parse_ref
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ __all__ = ["sealed_of"]
 
 
 def sealed_of(record: Record, ref: str) -> Sealed | None:
-    """Read a build's seal and judge its signature by the workspace's own keys; None where the ref names no build.
+    """Read a build's seal and judge its signature by the keys of the workspace that sealed it; None where the ref names no build.
 
     The approver's name is looked up for people; where it was deleted the pseudonym stands for it.
     """
@@ -24,12 +26,17 @@ def sealed_of(record: Record, ref: str) -> Sealed | None:
     build = record.build(parse_ref(ref).segments[0])
     if build is None:
         return None
+    signatures = None
     try:
-        valid = open_envelope(build.envelope).signed_by(record.keys.public_keys()) is not None
+        with record.database.read() as connection:
+            keys = keys_of(connection, build.ref, record.keys.public_keys())
+            valid = open_envelope(build.envelope).signed_by(keys) is not None
+            found = seal_signatures(connection, build.ref, keys)
+        signatures = None if found.words() is None else f"{found.words()}{'' if found.enough else ' (NOT ENOUGH)'}"
     except EnvelopeError:
         valid = False
     said = build.statement["predicate"]
     waived = sum(gate["waived"] for gate in said["gates"])
     approver = said["approver"]
     named = None if approver is None else record.person(approver) or approver
-    return Sealed(valid, sum(gate["passed"] for gate in said["gates"]), waived, named)
+    return Sealed(valid, sum(gate["passed"] for gate in said["gates"]), waived, named, signatures)

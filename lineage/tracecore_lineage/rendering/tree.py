@@ -29,18 +29,20 @@ class Sealed:
         passed: number of gates that passed.
         waived: number of gates that were waived.
         approver: name of who approved; the pseudonym where the name is no longer known.
+        signatures: how many keys of a policy signed, of how many it asks for; None where it was sealed under none.
     """
 
     signature: bool
     passed: int
     waived: int
     approver: str | None
+    signatures: str | None = None
 
     def words(self) -> list[str]:
         """Say it."""
         valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
         gates = f"{count(self.passed, 'gate')} passed, {self.waived} waived"
-        return [f"sealed, {valid}", gates, *([f"approver {self.approver}"] if self.approver else [])]
+        return [f"sealed, {valid}", *([self.signatures] if self.signatures else []), gates, *([f"approver {self.approver}"] if self.approver else [])]
 
 
 def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
@@ -63,7 +65,8 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
     for (what, why), places in _grouped(trace).items():
         tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
     for later in trace["later"]:
-        said = " ".join(filter(None, (later.get("name") or later.get("state") or later.get("run"), later.get("text"))))
+        called = None if later["what"] == "erased" else later.get("name")
+        said = " ".join(filter(None, (called or later.get("state") or later.get("run"), later.get("text"))))
         tree.add(Text.assemble(("later  ", "magenta"), f"{short_ref(later['at'])}: {later['what']} {said} (recorded {later['recorded_at']})"))
     if trace.get("note"):
         tree.add(Text(trace["note"], style="italic"))

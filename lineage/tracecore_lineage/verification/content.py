@@ -10,7 +10,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tracecore.errors import TracecoreError
+from tracecore.gone import Gone
 from tracecore.store import Store, StoreFailure
+from tracecore_lineage.tombstones import Tombstones
+from tracecore_lineage.verification.erased import tell_erased
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.run import Artifact
 
@@ -19,7 +22,9 @@ __all__ = ["check_content"]
 Progress = Callable[[int, int, str], None]
 
 
-def check_content(store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None) -> None:
+def check_content(
+    store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None, erased: Tombstones | None = None
+) -> None:
     """Recompute the digest of every stored version and name each file that is not as recorded.
 
     Args:
@@ -27,11 +32,13 @@ def check_content(store: Store, artifacts: Sequence[Artifact], findings: Finding
         artifacts: versions whose bytes are kept; a version that lies at two places is checked at both.
         findings: failures are added to it, in the order of `artifacts`.
         progress: told how many versions are done, of how many, and which was last.
+        erased: what is gone on purpose: no failure, and the rest is verified all the same.
     """
+    known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}
     # Hashing lets go of the interpreter's lock, so that threads do run side by side.
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
-        running = {pool.submit(_verify, store, artifact): place for place, artifact in enumerate(artifacts)}
+        running = {pool.submit(_verify, store, artifact, known.gone(artifact)): place for place, artifact in enumerate(artifacts)}
         for done, future in enumerate(as_completed(running), start=1):
             place = running[future]
             failures[place] = future.result()
@@ -41,11 +48,17 @@ def check_content(store: Store, artifacts: Sequence[Artifact], findings: Finding
         for failure in failures[place]:
             findings.fail(artifact.ref, failure.what, failure.expected, failure.found)
     findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
-    findings.checked["bytes"] += sum(artifact.size_bytes or 0 for artifact in artifacts)
+    findings.checked["bytes"] += sum((artifact.size_bytes or 0) - _absent(known, artifact) for artifact in artifacts)
+    tell_erased(artifacts, known, findings)
 
 
-def _verify(store: Store, artifact: Artifact) -> list[StoreFailure]:
+def _absent(known: Tombstones, artifact: Artifact) -> int:
+    """Count the bytes of a version that are erased, each file once."""
+    return sum({gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}.values())
+
+
+def _verify(store: Store, artifact: Artifact, gone: Sequence[Gone]) -> list[StoreFailure]:
     try:
-        return store.verify(artifact)
+        return store.verify(artifact, gone)
     except (TracecoreError, OSError, ValueError, KeyError) as error:
         return [StoreFailure(str(artifact.location), "bytes that can be read", f"{type(error).__name__}: {error}")]

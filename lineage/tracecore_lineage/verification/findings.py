@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-__all__ = ["Checked", "Failure", "Findings", "Verdict"]
+__all__ = ["Checked", "ErasedPart", "Failure", "Findings", "Verdict"]
 
 
 class Failure(TypedDict):
@@ -15,6 +15,15 @@ class Failure(TypedDict):
     what: str
     expected: str
     found: str
+
+
+class ErasedPart(TypedDict):
+    """Something that is gone on purpose, and no failure: of what, how much, why, and by which run."""
+
+    ref: str
+    what: str
+    why: str
+    by: str
 
 
 class Checked(TypedDict):
@@ -33,6 +42,7 @@ class Verdict(TypedDict):
     key: str
     checked: Checked
     failures: list[Failure]
+    erased: list[ErasedPart]
 
 
 @dataclass(slots=True)
@@ -40,6 +50,7 @@ class Findings:
     """The growing result of a verification."""
 
     failures: list[Failure] = field(default_factory=list)
+    erased: list[ErasedPart] = field(default_factory=list)
     seen: set[tuple[str, ...]] = field(default_factory=set)
     checked: Checked = field(default_factory=lambda: Checked(artifacts=0, bytes=0, events=0, signatures=0))
 
@@ -58,4 +69,4 @@ class Findings:
 
     def verdict(self, *, pinned: bool) -> Verdict:
         """Give the answer."""
-        return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures)
+        return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures, erased=self.erased)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
 
-from tracecore_lineage import ledger, merkle
+from tracecore_lineage import blocks, ledger, merkle
+from tracecore_lineage.datasets import bare
+from tracecore_lineage.policy import PolicyEvent
 from tracecore_lineage.projection import project
 from tracecore_lineage.reading import BadEvent, strict_json
+from tracecore_lineage.signatures import CosignEvent
 from tracecore_lineage.verification.findings import Findings
+from tracecore_lineage.voices import Import, read_import
 from tracecore_schemas.catalog import BuildRow
 
-__all__ = ["History", "KeyChange", "SealEvent", "read_history"]
+__all__ = ["ErasureEvent", "History", "KeyChange", "SealEvent", "collect", "read_history"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,17 @@ class KeyChange:
     signature: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ErasureEvent:
+    """The START or COMPLETE of an erasure as the ledger holds it: what it promises or says was done."""
+
+    seq: int
+    run: str
+    job: str
+    type: str
+    facet: dict[str, Any]
+
+
 @dataclass(slots=True)
 class History:
     """What one pass over the ledger gives.
@@ -46,6 +61,10 @@ class History:
         roots: the recomputed root at each position that was asked for.
         seals: every build that its events seal.
         key_changes: every change of the signing key.
+        policies: every key policy.
+        cosignatures: every further signature over a build's payload.
+        erasures: every event by which something is erased.
+        imports: every import of a bundle, by this workspace or, among imported events, by another.
         problems: (position, what to tell of it) of every event that is not what was recorded.
     """
 
@@ -54,6 +73,10 @@ class History:
     roots: dict[int, bytes] = field(default_factory=lambda: {0: merkle.EMPTY_ROOT})
     seals: list[SealEvent] = field(default_factory=list)
     key_changes: list[KeyChange] = field(default_factory=list)
+    policies: list[PolicyEvent] = field(default_factory=list)
+    cosignatures: list[CosignEvent] = field(default_factory=list)
+    erasures: list[ErasureEvent] = field(default_factory=list)
+    imports: list[Import] = field(default_factory=list)
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def tell(self, findings: Findings, bound: int | None) -> None:
@@ -87,30 +110,89 @@ def read_history(connection: Connection, namespace: str, *, positions: Collectio
         if leaf.recorded_at < previous:
             history.problems.append((leaf.seq, "recorded time", f"{previous} or later", leaf.recorded_at))
         previous = leaf.recorded_at
-        _collect(leaf, namespace, history)
+        collect(leaf, namespace, history)
         history.frontier.append(hashed)
         history.size += 1
         if history.size in positions:
             history.roots[history.size] = history.frontier.root()
     history.roots[history.size] = history.frontier.root()
+    history.problems.extend(blocks.problems(connection))
     return history
 
 
-def _collect(leaf: ledger.Leaf, namespace: str, history: History) -> None:
-    """Keep what seals a build or changes the key; the root before a seal is what the seal has to name."""
-    if b'"tracecore_build"' in leaf.body:
-        try:
-            rows = [row for row in project(leaf.body, leaf.seq, namespace) if row.table is BuildRow]
-        except BadEvent:
-            return  # named where the catalog is compared
-        if rows:
-            history.roots[leaf.seq] = history.frontier.root()
-            history.seals.extend(SealEvent(leaf.seq, dict(row.values), leaf.body) for row in rows)
-    elif b'"tracecore_key"' in leaf.body:
-        try:
-            event = strict_json(leaf.body)
-            facet = event["run"]["facets"]["tracecore_key"]
-            if event["job"]["namespace"] == namespace:
-                history.key_changes.append(KeyChange(facet.get("old"), facet["new"], facet["public_key"], facet.get("signature")))
-        except (BadEvent, KeyError, TypeError):
-            return
+def collect(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+    """Keep what seals a build, changes or adds a key's say, erases or imports; the tree of the history goes up to the event."""
+    brought = read_import(leaf.body, leaf.seq)
+    if brought is not None:
+        history.imports.append(brought)
+    elif b'"tracecore_build"' in leaf.body:
+        _collect_seal(leaf, namespace, history)
+    else:
+        keep = next((keep for member, keep in _KEPT.items() if member in leaf.body), None)
+        if keep is not None:
+            keep(leaf, namespace, history)
+
+
+def _collect_seal(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+    """Keep a seal, and the root before it, which is what it has to name."""
+    try:
+        rows = [row for row in project(leaf.body, leaf.seq, namespace) if row.table is BuildRow]
+    except BadEvent:
+        return  # named where the catalog is compared
+    if rows:
+        history.roots[leaf.seq] = history.frontier.root()
+        history.seals.extend(SealEvent(leaf.seq, dict(row.values), leaf.body) for row in rows)
+
+
+def _collect_key(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+    try:
+        event = strict_json(leaf.body)
+        facet = event["run"]["facets"]["tracecore_key"]
+        if event["job"]["namespace"] == namespace:
+            history.key_changes.append(KeyChange(facet.get("old"), facet["new"], facet["public_key"], facet.get("signature")))
+    except (BadEvent, KeyError, TypeError):
+        return
+
+
+def _collect_erasure(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+    try:
+        event = strict_json(leaf.body)
+        run, job, facet = event["run"], event["job"], event["run"]["facets"]["tracecore_erasure"]
+        if job["namespace"] == namespace and isinstance(facet, dict):
+            history.erasures.append(ErasureEvent(leaf.seq, run["runId"], job["name"], event["eventType"], facet))
+    except (BadEvent, KeyError, TypeError):
+        return
+
+
+def _collect_policy(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+    facet = _said(leaf.body, namespace, "key_policy")
+    if facet is not None:
+        history.policies.append(PolicyEvent(leaf.seq, facet))
+
+
+def _collect_cosignature(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+    facet = _said(leaf.body, namespace, "cosign")
+    if facet is not None:
+        history.cosignatures.append(CosignEvent(leaf.seq, facet))
+
+
+def _said(body: bytes, namespace: str, verb: str) -> dict[str, Any] | None:
+    """Give the facet by which a run of our own job `tracecore.<verb>` says what happened."""
+    try:
+        event = strict_json(body)
+        job = event["job"]
+        if event.get("eventType") != "COMPLETE" or (job["namespace"], job["name"]) != (namespace, f"tracecore.{verb}"):
+            return None
+        facet = event["run"]["facets"][f"tracecore_{verb}"]
+        return bare(facet) if isinstance(facet, dict) else None
+    except (BadEvent, KeyError, TypeError):
+        return None
+
+
+_KEPT: dict[bytes, Callable[[ledger.Leaf, str, History], None]] = {
+    b'"tracecore_key"': _collect_key,
+    b'"tracecore_key_policy"': _collect_policy,
+    b'"tracecore_cosign"': _collect_cosignature,
+    b'"tracecore_erasure"': _collect_erasure,
+}
+"""What is kept of an event that holds one of these members."""

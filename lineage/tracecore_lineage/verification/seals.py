@@ -8,7 +8,7 @@ from typing import Any
 
 import rfc8785
 
-from tracecore_lineage import checkpoint, ledger
+from tracecore_lineage import checkpoint
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError
 from tracecore_lineage.envelope import IN_TOTO, EnvelopeError, Opened, open_envelope
 from tracecore_lineage.projection import project
@@ -21,30 +21,9 @@ from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.catalog import EdgeRow
 from tracecore_schemas.refs import artifact_ref
 
-__all__ = ["check_head", "check_kept_checkpoint", "check_seal", "parsed_head"]
+__all__ = ["check_kept_checkpoint", "check_note", "check_seal"]
 
 _PLACE = ("run", "ledger", "checkpoint", "sealed_at", "key")
-
-
-def parsed_head(head: ledger.Head) -> Checkpoint | None:
-    """Read the ledger's own checkpoint; None where it is none."""
-    try:
-        return checkpoint.parse(head.checkpoint)
-    except CheckpointError:
-        return None
-
-
-def check_head(head: ledger.Head, history: History, origin: str, trust: Trust, findings: Findings) -> None:
-    """Compare the stored head with the ledger: a shorter ledger than its head says was truncated."""
-    where = "ledger/head"
-    findings.equal(where, "number of events", head.size, history.size)
-    root = history.frontier.root()
-    findings.equal(where, "Merkle root", head.root.hex(), root.hex())
-    if list(head.frontier) != history.frontier.hashes and head.root == root:
-        findings.fail(where, "stored subtrees", "those of the recomputed tree", "others")
-    if head.size == 0 and not head.checkpoint:
-        return  # nothing was ever recorded, so nothing was signed
-    _check_note(where, head.checkpoint, history, origin, trust, findings, size=history.size)
 
 
 def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust: Trust, findings: Findings) -> None:
@@ -149,10 +128,11 @@ def _check_place(
     findings.equal(where, "position in the event", place["position"], seal.build["position"])
     root = history.roots.get(seal.seq)
     findings.equal(where, f"Merkle root over the first {place['position']} events", place["root"], _hex(root))
-    _check_note(where, predicate["checkpoint"], history, origin, trust, findings, size=seal.seq)
+    check_note(where, predicate["checkpoint"], history, origin, trust, findings, size=seal.seq)
 
 
-def _check_note(where: str, text: str, history: History, origin: str, trust: Trust, findings: Findings, *, size: int) -> None:
+def check_note(where: str, text: str, history: History, origin: str, trust: Trust, findings: Findings, *, size: int) -> None:
+    """Compare a stored signed note with the ledger of a size, and look at its signature."""
     try:
         note = checkpoint.parse(text)
     except CheckpointError as error:

@@ -1,19 +1,32 @@
-"""Which keys a verification believes: the one that the caller pinned, and those that the ledger ties to it."""
+"""Which keys a verification believes: those that the caller pinned, and those that the ledger ties to them."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import rotation
 from tracecore_lineage.checkpoint import Checkpoint
-from tracecore_lineage.keys import KeyRing, PublicKey
-from tracecore_lineage.verification.history import History, KeyChange
+from tracecore_lineage.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.signatures import raw_signers
+from tracecore_lineage.verification.findings import Findings
+from tracecore_lineage.verification.history import History, KeyChange, SealEvent
 
-__all__ = ["Trust", "read_key", "trust"]
+__all__ = ["Pins", "Trust", "check_active", "read_key", "read_pins", "trust"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The keys that a caller trusts, and how many of them must have signed each build."""
+
+    keys: tuple[PublicKey, ...]
+    threshold: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +35,39 @@ class Trust:
 
     Attributes:
         keys: every key whose signature is taken.
-        pinned: the key that the caller named, where one was.
+        pins: the keys that the caller named, where any were.
+        families: of each pinned key, the ids of the keys that the ledger's rotations tie to it, its own among them.
     """
 
     keys: tuple[PublicKey, ...]
-    pinned: PublicKey | None
+    pins: Pins | None
+    families: tuple[frozenset[str], ...] = ()
 
     @property
     def expected(self) -> str:
         """What is expected of a signature, in words."""
-        if self.pinned is not None:
-            return f"a signature by the pinned key {self.pinned.id[:12]}"
+        if self.pins is not None:
+            names = ", ".join(key.id[:12] for key in self.pins.keys)
+            return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
+
+    def counted(self, signed: Iterable[PublicKey]) -> int:
+        """Count the pinned keys that signed, by themselves or by a key that a rotation ties to them; one signature counts for one of them."""
+        return _counted(self.families, self.pins, signed)
+
+
+def _counted(families: Sequence[frozenset[str]], pins: Pins | None, signed: Iterable[PublicKey]) -> int:
+    if pins is None:
+        return 0
+    own = [key.id for key in pins.keys]
+    left = dict(zip(own, families, strict=True))
+    ids = [key.id for key in signed]
+    others = [identity for identity in ids if left.pop(identity, None) is None]  # a pinned key itself first, then those tied to one
+    for identity in others:
+        found = next((pin for pin, family in left.items() if identity in family), None)
+        if found is not None:
+            del left[found]
+    return len(own) - len(left)
 
 
 def read_key(path: Path) -> PublicKey:
@@ -48,27 +82,101 @@ def read_key(path: Path) -> PublicKey:
         raise UsageProblem(f"The public key {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
 
 
-def trust(ring: KeyRing, pinned: PublicKey | None, history: History, head: Checkpoint | None) -> Trust:
+def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
+    """Read the keys that a caller pins; without a threshold all of them must have signed.
+
+    Raises:
+        UsageProblem: a key can't be read or is given twice, or the threshold can't be met.
+    """
+    keys = [read_key(path) for path in paths]
+    if not keys:
+        if threshold is not None:
+            raise UsageProblem("A threshold says how many of the pinned keys must have signed: add --key PUB for each of them.")
+        return None
+    if len({key.id for key in keys}) < len(keys):
+        raise UsageProblem("A key is pinned twice: each counts once, so leave one out.")
+    needed = len(keys) if threshold is None else threshold
+    if not 1 <= needed <= len(keys):
+        raise UsageProblem(
+            f"A threshold of {needed} can't be met by {len(keys)} pinned key{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}."
+        )
+    return Pins(tuple(keys), needed)
+
+
+def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: Checkpoint | None) -> Trust:
     """Choose the keys to believe.
 
     A key that signed its successor is followed to it. Backwards a pinned key vouches for the keys before it only through the whole ledger: it must
-    have signed the head that follows from the events, which name them.
+    have signed the head that follows from the events, which name them. And where as many pinned keys as were asked for signed a build, they vouch for
+    the key that the signed statement names as the one that sealed it.
 
     Args:
-        ring: the workspace's keys.
-        pinned: the key that the caller trusts; None takes the workspace's own.
+        kept: public keys of the workspace, or those that came along with what was sealed in it.
+        pins: the keys that the caller trusts; None takes the workspace's own.
         history: the ledger, recomputed.
         head: the ledger's checkpoint, parsed; None where it can't be read.
     """
-    known = {key.id: key for key in ring.public_keys()}
-    if pinned is None:
+    known = _known(kept, history)
+    if pins is None:
         return Trust(tuple(known.values()), None)
-    believed = {pinned.id: pinned}
-    _grow(believed, history.key_changes, _successor)
+    families = [{key.id: key} for key in pins.keys]
+    for family in families:
+        _grow(family, history.key_changes, _successor)
     root = history.roots.get(head.size) if head is not None else None
-    if head is not None and head.root == root and head.signed_by(believed.values()) is not None:
-        _grow(believed, history.key_changes, lambda change, keys: known.get(change.old or "") if change.new in keys else None)
-    return Trust(tuple(believed.values()), pinned)
+    for family in families:
+        if head is not None and head.root == root and head.signed_by(family.values()) is not None:
+            _grow(family, history.key_changes, lambda change, keys: known.get(change.old or "") if change.new in keys else None)
+    believed = {identity: key for family in families for identity, key in family.items()}
+    tied = tuple(frozenset(family) for family in families)
+    vouched = {key.id: key for seal in history.seals if (key := _sealer(seal, history, pins, tied, believed, known)) is not None}
+    _grow(vouched, history.key_changes, _successor)
+    return Trust(tuple({**believed, **vouched}.values()), pins, tied)
+
+
+def check_active(folder: Path, history: History, findings: Findings) -> None:
+    """Name a key that the ledger names and the keys folder lacks, and an active key that is not the last one that it names."""
+    if not history.key_changes:
+        return
+    for identity in dict.fromkeys(each for change in history.key_changes for each in (change.old, change.new) if each is not None):
+        if not (folder / f"{identity}.pub").is_file():
+            findings.fail(f"keys/{identity}.pub", "a public key that the ledger names", "its file", "none")
+    active = folder / "active"
+    last = f"{history.key_changes[-1].new}\n".encode()
+    found = active.read_bytes() if active.is_file() else b""
+    if found != last:
+        told = repr(found[:80])[2:-1].removesuffix("\\n") or "none"
+        findings.fail("keys/active", "the key that signs", f"{last.decode().strip()}, the last that the ledger names", told)
+
+
+def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
+    """Give the keys of the workspace: those that were kept, and those whose coming the ledger tells of."""
+    known = {key.id: key for key in kept}
+    for change in history.key_changes:
+        try:
+            key = PublicKey.from_pem(change.public_key.encode(), "a key change in the ledger")
+        except (UsageProblem, AttributeError):
+            continue
+        if key.id == change.new:
+            known.setdefault(key.id, key)
+    return known
+
+
+def _sealer(
+    seal: SealEvent,
+    history: History,
+    pins: Pins,
+    families: Sequence[frozenset[str]],
+    believed: Mapping[str, PublicKey],
+    known: Mapping[str, PublicKey],
+) -> PublicKey | None:
+    """Give the key that a build's statement names, where enough pinned keys signed that statement."""
+    try:
+        opened = open_envelope(json.loads(seal.build["envelope"]))
+        named: Any = json.loads(opened.payload)["predicate"]["key"]
+    except (EnvelopeError, ValueError, KeyError, TypeError):
+        return None  # named where the seal is checked
+    signed = raw_signers(str(seal.build["ref"]), opened, history.cosignatures, believed.values())
+    return known.get(named) if isinstance(named, str) and _counted(families, pins, signed) >= pins.threshold else None
 
 
 def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:

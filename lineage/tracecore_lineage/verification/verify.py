@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,21 +13,29 @@ from sqlmodel import SQLModel
 from tracecore.errors import UsageProblem
 from tracecore.store import open_store
 from tracecore_lineage import catalog, ledger, replay
-from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, origin_of, parse
-from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.checkpoint import Checkpoint, origin_of
+from tracecore_lineage.checkpoint import read as read_checkpoint
 from tracecore_lineage.projection import project
 from tracecore_lineage.queries.named import find_build, read_ref
-from tracecore_lineage.queries.prefix import head
+from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EVENTS, HEAD
+from tracecore_lineage.verification.attestations import check_attestations, read_attestations
 from tracecore_lineage.verification.content import check_content
+from tracecore_lineage.verification.erased import erased_on_purpose
 from tracecore_lineage.verification.findings import Findings, Verdict
+from tracecore_lineage.verification.head import check_head, stored_head
 from tracecore_lineage.verification.history import History, read_history
-from tracecore_lineage.verification.seals import check_head, check_kept_checkpoint, check_seal, parsed_head
-from tracecore_lineage.verification.trust import read_key, trust
+from tracecore_lineage.verification.imports import check_imports
+from tracecore_lineage.verification.own_files import check_own_files, readable_keys
+from tracecore_lineage.verification.seals import check_kept_checkpoint, check_seal
+from tracecore_lineage.verification.signatures import check_cosignatures, check_policies, check_signatures
+from tracecore_lineage.verification.trust import Pins, Trust, check_active, read_pins, trust
+from tracecore_lineage.voices import Import, voices_of
+from tracecore_schemas.refs import parse_ref
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -41,8 +49,10 @@ def verify(
     record: RecordWriter,
     ref: str | None = None,
     *,
-    key: Path | str | None = None,
+    key: Path | str | Sequence[Path | str] | None = None,
+    threshold: int | None = None,
     checkpoint: Path | str | None = None,
+    attestations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
     """Recompute a build, or everything, and name what is not as recorded.
@@ -50,46 +60,54 @@ def verify(
     Args:
         record: the workspace's.
         ref: what to verify: its trace's bytes, and the ledger as far as the trace stands on it; everything without it.
-        key: file of the public key that the caller trusts; without it the workspace's own are taken, and the answer says `unpinned`.
+        key: file of the public key that the caller trusts, or several; without it the workspace's own are taken, and the answer says `unpinned`.
+        threshold: how many of several such keys must have signed a build; all of them where None.
         checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
+        attestations: file of exported attestations about the build, which must say what the record says.
         progress: told how many stored versions are done, of how many, and which was last.
 
     Raises:
-        UsageProblem: an unknown ref, or a key or checkpoint file that can't be read.
+        UsageProblem: an unknown ref, or a file of the caller's that can't be read.
     """
-    pinned = None if key is None else read_key(Path(key))
-    kept = None if checkpoint is None else _read_checkpoint(Path(checkpoint))
+    pinned = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
+    attested = None if attestations is None else read_attestations(Path(attestations))
+    if attested is not None and ref is None:
+        raise UsageProblem("Attestations are about one build: name it.")
     findings = Findings()
     with record.database.read() as connection:
         history = read_history(connection, record.namespace, positions=() if kept is None else {kept.size})
-        bound = None if ref is None else _bound(connection, ref, history)
+        imports = [each for each in history.imports if each.namespace == record.namespace]
+        brought = None if ref is None else _imported(connection, ref, history, imports)
+        bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
         history.tell(findings, bound)
-        _check_seals(connection, record, findings, history, bound, pinned, kept)
-        agrees = _check_catalog(connection, record.namespace, findings, bound)
-        with _believable(connection, record.namespace, agrees=agrees) as believed:
-            refs = None if ref is None else {node["ref"] for node in trace(believed, ref)["nodes"]}
+        # An imported build stands on keys of its own: a key that is pinned for it has signed nothing here.
+        trusted = _check_seals(connection, record, findings, history, bound, pinned if brought is None else None, kept)
+        if brought is not None:
+            check_imports(connection, [brought], pinned, findings)
+        else:
+            check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
+        agrees = _check_catalog(connection, record.namespace, findings, bound, history.imports) and _is_whole(connection, history)
+        with _believable(connection, record.namespace, history, agrees=agrees) as believed:
+            answer = None if ref is None else trace(believed, ref)
+            refs = None if answer is None else {node["ref"] for node in answer["nodes"]}
+            if attested is not None and answer is not None:
+                check_attestations(attested, believed, answer, trusted, findings)
             artifacts = stored_artifacts(believed, record.namespace, refs=refs, bound=bound)
-    check_content(open_store(record.workspace), artifacts, findings, progress)
+            erased = erased_on_purpose(believed, record.namespace, history, trusted, findings)
+    check_content(open_store(record.workspace), artifacts, findings, progress, erased)
     return findings.verdict(pinned=pinned is not None)
-
-
-def _read_checkpoint(path: Path) -> Checkpoint:
-    try:
-        return parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageProblem(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
-    except (CheckpointError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
 
 
 def _bound(connection: Connection, text: str, history: History) -> int | None:
     """Give how far the ledger matters to a ref: for a build up to its own event, as the ledger says, not the catalog; else all of it."""
-    ref = read_ref(Reader(connection, head(connection)), text)
+    whole = Prefix(history.size, history.size)  # as recomputed: the stored head may be damaged
+    ref = read_ref(Reader(connection, whole), text)
     if ref.kind != "build":
         return None
     sealed = [seal for seal in history.seals if seal.build["name"] == ref.segments[0]]
     if not sealed:
-        find_build(Reader(connection, head(connection)), ref)  # says what is there instead
+        find_build(Reader(connection, whole), ref)  # says what is there instead
     return sealed[0].seq + 1 if sealed else None
 
 
@@ -99,17 +117,21 @@ def _check_seals(
     findings: Findings,
     history: History,
     bound: int | None,
-    pinned: PublicKey | None,
+    pinned: Pins | None,
     kept: Checkpoint | None,
-) -> None:
-    """Compare seals, checkpoints and the ledger's head with the recomputed ledger."""
-    stored = ledger.head(connection)
-    believed = trust(record.keys, pinned, history, parsed_head(stored))
+) -> Trust:
+    """Compare seals, checkpoints and the ledger's head with the recomputed ledger; give the keys that are believed."""
+    stored = stored_head(connection)
+    believed = trust(readable_keys(record.keys.folder), pinned, history, stored.note)
     origin = origin_of(record.namespace)
     if bound is None:
         check_head(stored, history, origin, believed, findings)
+        check_own_files(record.workspace, stored.note, findings)
+        check_active(record.keys.folder, history, findings)
+        check_cosignatures(history, findings)
     if kept is not None:
         check_kept_checkpoint(kept, history, origin, believed, findings)
+    policies = check_policies(history, origin, believed, bound, findings)
     names: set[str] = set()
     for seal in history.seals:
         if bound is None or seal.seq < bound:
@@ -117,20 +139,37 @@ def _check_seals(
                 findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
             check_seal(seal, history, record.namespace, believed, findings)
+            if bound is None or seal.seq == bound - 1:  # an earlier build that nobody cosigned says nothing against this one
+                check_signatures(seal, history, policies, believed, findings)
+    return believed
 
 
-def _check_catalog(connection: Connection, namespace: str, findings: Findings, bound: int | None) -> bool:
+def _imported(connection: Connection, text: str, history: History, imports: Sequence[Import]) -> Import | None:
+    """Give the import that a ref's build came by, as the ledger says; None of anything else."""
+    ref = read_ref(Reader(connection, Prefix(history.size, history.size)), text)
+    return next((each for each in imports if ref.kind == "build" and parse_ref(each.build).segments == ref.segments), None)
+
+
+def _check_catalog(connection: Connection, namespace: str, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
     """Name every catalog row that is not what the ledger's events say; give whether all are."""
     agrees = True
-    for difference in replay.compare(connection, namespace, stop=bound):
+    for difference in replay.compare(connection, namespace, stop=bound, imports=imports):
         agrees = False
         what = f"catalog row {difference.what}" + (f": {difference.column}" if difference.column else "")
         findings.fail(difference.row, what, difference.expected or "what the ledger's events say", difference.found or "nothing such")
     return agrees
 
 
+def _is_whole(connection: Connection, history: History) -> bool:
+    """Say whether questions can be asked of the stored record: its head is read by each of them."""
+    try:
+        return ledger.head(connection).size == history.size
+    except UsageProblem:
+        return False
+
+
 @contextmanager
-def _believable(connection: Connection, namespace: str, *, agrees: bool) -> Iterator[Connection]:
+def _believable(connection: Connection, namespace: str, history: History, *, agrees: bool) -> Iterator[Connection]:
     """Give a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
     if agrees:
         yield connection
@@ -138,12 +177,20 @@ def _believable(connection: Connection, namespace: str, *, agrees: bool) -> Iter
     engine = create_engine("sqlite://")
     with engine.connect() as made, made.begin():
         SQLModel.metadata.create_all(made)
-        stored = ledger.head(connection)
-        made.execute(insert(HEAD), {"id": 1, "size": stored.size, "root": stored.root.hex(), "frontier": "[]", "checkpoint": ""})
+        root = history.frontier.root().hex()
+        made.execute(insert(HEAD), {"id": 1, "size": history.size, "root": root, "frontier": "[]", "checkpoint": ""})
+        written: set[str] = set()
+        voices, speaking = voices_of(history.imports, namespace), {each.seq for each in history.imports}
         for leaf in ledger.read(connection):
-            row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": b""}
+            # Bytes are asked for of imports alone: an imported build is answered from its own events.
+            body = leaf.body if leaf.event_id in voices or leaf.seq in speaking else b""
+            row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": body}
             made.execute(insert(EVENTS), row)
+            identity = ledger.event_id(leaf.body)
+            if identity in written:
+                continue  # the same bytes again under another id: named where the ledger was read
+            written.add(identity)
             with suppress(BadEvent):  # named where the catalog was compared
-                catalog.write(made, project(leaf.body, leaf.seq, namespace))
+                catalog.write(made, project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
         yield made
     engine.dispose()

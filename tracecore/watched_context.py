@@ -1,4 +1,4 @@
-"""The context of a stage on trial: the real one, and a note of every place it hands out."""
+"""The context that a running stage is given: the executor's own, and a note of every place it hands out."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tracecore.places import Places
 from tracecore.stage import Context, Files, Input, Lineage, Output, SourceFile
-from tracecore.testing.watch import Allowed, Watch
+from tracecore.watch import Watch
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact
@@ -15,36 +16,59 @@ from tracecore_schemas.run import Artifact
 __all__ = ["WatchedContext"]
 
 
+class _Questions:
+    """The record's answers, whose own reading is the kernel's."""
+
+    def __init__(self, lineage: Lineage, watch: Watch) -> None:
+        self._lineage = lineage
+        self._watch = watch
+
+    def trace(self, ref: str) -> Mapping[str, Any]:
+        """Give the backward trace of a ref."""
+        with self._watch.kernel():
+            return self._lineage.trace(ref)
+
+    def facets(self, ref: str) -> Mapping[str, JSON]:
+        """Give the facets of one whole artifact ref."""
+        with self._watch.kernel():
+            return self._lineage.facets(ref)
+
+
 class WatchedContext:
-    """Fulfils `Context` for a stage on trial.
+    """Fulfils `Context`; what it hands out may be touched, and nothing else.
 
     Args:
         context: the executor's own.
-        watch: told what the kernel does by itself.
-        allowed: gets what is handed out.
-        workspace: where stored inputs lie.
+        package: of the plugin whose stage runs.
+        workspace: where stored inputs lie, and where the kernel works.
+
+    Attributes:
+        places: what was handed out so far.
+        watch: what sees the rest; on while the stage runs.
+        folders: where it writes files, by output port.
     """
 
-    def __init__(self, context: Context, watch: Watch, allowed: Allowed, workspace: Workspace) -> None:
+    def __init__(self, context: Context, package: str, workspace: Workspace) -> None:
+        self.places = Places()
+        self.watch = Watch(package, self.places)
         self.seed = context.seed
         self.threads = context.threads
         self.log = context.log
-        self.lineage: Lineage = context.lineage
+        self.lineage: Lineage = _Questions(context.lineage, self.watch)
+        self.folders: dict[str, Path] = {}
         self._context = context
-        self._watch = watch
-        self._allowed = allowed
         self._workspace = workspace
-        allowed.kernel.add(str(workspace.root.resolve()))
+        self.places.kernel(workspace.root, workspace.store)
 
     def read(self, port: Input) -> Any:
         """Give an input, and let it be read."""
-        with self._watch.kernel():
+        with self.watch.kernel():
             value = self._context.read(port)
             artifact = self._context.artifact(port)
         if isinstance(value, Path):
-            self._allowed.read(value)
+            self.places.read(value)
         elif artifact is not None and artifact.location is not None:
-            self._allowed.read(self._workspace.store / artifact.location)
+            self.places.read(self._workspace.store / artifact.location)
         return value
 
     def artifact(self, port: Input) -> Artifact | None:
@@ -53,31 +77,32 @@ class WatchedContext:
 
     def files(self, port: Files) -> list[SourceFile]:
         """Give the files found for a port, and let them be read."""
-        found = self._context.files(port)
-        self._allowed.read(*(file.path for file in found))
+        with self.watch.kernel():
+            found = self._context.files(port)
+        self.places.read(*(file.path for file in found))
         return found
 
     def members(self, port: Input) -> list[SourceFile]:
         """Give the files of an input that is a directory, and let them be read."""
-        with self._watch.kernel():
+        with self.watch.kernel():
             found = self._context.members(port)
-        self._allowed.read(*(file.path for file in found))
+        self.places.read(*(file.path for file in found))
         return found
 
     def scratch(self) -> Path:
         """Give the folder that outlives a kill."""
-        with self._watch.kernel():
+        with self.watch.kernel():
             folder = self._context.scratch()
-        self._allowed.write(folder)
+        self.places.write(folder)
         return folder
 
     def adopt(
         self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
     ) -> Path:
         """Keep a source file in the store."""
-        with self._watch.kernel():
+        with self.watch.kernel():
             path = self._context.adopt(file, kind=kind, name=name, facets=facets, unknowns=unknowns)
-        self._allowed.read(path)
+        self.places.read(path)
         return path
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
@@ -86,14 +111,14 @@ class WatchedContext:
 
     def write(self, port: Output, value: Any) -> None:
         """Write an output table."""
-        with self._watch.kernel():
+        with self.watch.kernel():
             self._context.write(port, value)
 
     def path(self, port: Output) -> Path:
         """Give the directory to write an output's files to."""
-        with self._watch.kernel():
-            folder = self._context.path(port)
-        self._allowed.write(folder)
+        with self.watch.kernel():
+            folder = self.folders[port.name] = self._context.path(port)
+        self.places.write(folder)
         return folder
 
     def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
@@ -105,5 +130,6 @@ class WatchedContext:
         self._context.unknown(what, why, port=port)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say how far the work is."""
-        self._context.progress(done, total, note)
+        """Say how far the work is; who shows it is not the stage."""
+        with self.watch.aside():
+            self._context.progress(done, total, note)

@@ -1,0 +1,93 @@
+"""`tracecore rebuild`: a sealed build made again from the record alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracecore.options import emit_json, json_option, say, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore_assets.rebuild import Change, Lack, RebuildAnswer
+
+__all__ = ["command"]
+
+_SHOWN = 20
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore rebuild build/demo
+  tracecore rebuild demo --in again --json
+"""
+
+
+@click.command("rebuild", epilog=_EXAMPLES)
+@click.argument("build", metavar="BUILD")
+@click.option(
+    "--in",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Make it in DIR, an empty folder or one that a rebuild of the same build began in: it goes on there, and DIR stays.",
+)
+@click.option("--keep", is_flag=True, help="Leave the temporary workspace where it is, and say where.")
+@workspace_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, workspace: Path | None, as_json: bool) -> None:
+    """Make a sealed build again in a scratch workspace, from the record alone, and compare every artifact.
+
+    Program, parameters, seeds, threads and plugins are the recorded ones, drives and labels come from the store. What is lacking or has changed is
+    said before anything is made. Exit 0 where nothing is different, 1 otherwise.
+    """
+    from tracecore_assets.progress import Console
+    from tracecore_assets.rebuild import rebuild
+    from tracecore_assets.waiting import wait_calmly
+
+    wait_calmly()
+    with Console() as console:
+        answer = rebuild(
+            workspace, build, folder=folder, keep=keep, progress=console, before=lambda lacks, changed: _tell(console.line, lacks, changed)
+        )
+    if as_json:
+        emit_json(answer.document())
+    else:
+        click.echo(_text(answer))
+    if answer.workspace is not None:
+        say(f"The scratch workspace is {answer.workspace}.")
+    if not answer.ok:
+        ctx.exit(1)
+
+
+def _tell(line: object, lacks: tuple[Lack, ...], changed: tuple[Change, ...]) -> None:
+    """Say before the work begins what it begins with."""
+    assert callable(line)
+    for lack in lacks[:_SHOWN]:
+        line(f"  lacks    {lack.asset}: {lack.why}")
+    for change in changed[:_SHOWN]:
+        line(f"  changed  {change.words()} ({', '.join(change.assets)})")
+    for word, listed in (("lacks", lacks), ("changed", changed)):
+        if len(listed) > _SHOWN:
+            line(f"  {word:<8} … and {len(listed) - _SHOWN} more (all of them with --json)")
+    if not lacks and not changed:
+        line("  nothing is lacking, and everything is as it was recorded")
+
+
+def _text(answer: RebuildAnswer) -> str:
+    head, _, digest = answer.build.rpartition("@")
+    counts: dict[str, int] = {}
+    for each in answer.artifacts:
+        counts[each.verdict.value] = counts.get(each.verdict.value, 0) + 1
+    lines = [f"{head}@{digest[:6]}  made again: " + ", ".join(f"{count} {word}" for word, count in counts.items())]
+    width = max((len(each.verdict.value) for each in answer.artifacts), default=0)
+    for each in answer.artifacts:
+        name, _, version = each.ref.rpartition("@")
+        follows = "" if each.follows is None else f" (follows from {each.follows.rpartition('@')[0]})"
+        why = "" if each.why == "the same bytes" else f"  {each.why}{follows}"
+        lines.append(f"  {each.verdict.value:<{width}}  {name}@{version[:6]}{why}")
+    if answer.first is not None:
+        lines.append(f"  the first to differ: {answer.first.ref.rpartition('@')[0]}: {answer.first.why}")
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""What is not as it was when a build was made: plugins, distributions, Python, machine, accelerator, threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from packaging.utils import canonicalize_name
+
+from tracecore.environment import accelerator, current_environment
+from tracecore.errors import UsageProblem
+from tracecore.host import PluginHost, RegisteredStage
+from tracecore_assets.rebuild.answer import Change
+from tracecore_assets.rebuild.sealed import Sealed
+from tracecore_lineage.recorder import ENVIRONMENTS
+from tracecore_schemas.run import Environment
+
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
+
+__all__ = ["changes", "find_stages"]
+
+
+def find_stages(sealed: Sealed, host: PluginHost) -> dict[str, RegisteredStage]:
+    """Find the stage of every asset among those installed: of the same plugin, whatever its version.
+
+    Raises:
+        UsageProblem: plugins are missing; each is named with its version and distribution, and nothing was made yet.
+    """
+    found: dict[str, RegisteredStage] = {}
+    missing: dict[tuple[str, str, str, str], list[str]] = {}
+    for asset, run in sealed.runs.items():
+        plugin = run.plugin
+        stage = next((each for each in host.stages if each.qualified_name == f"{plugin.entry_point}/{plugin.stage}"), None)
+        if stage is None or canonicalize_name(stage.distribution) != canonicalize_name(plugin.distribution):
+            missing.setdefault((plugin.entry_point, plugin.stage, plugin.distribution, plugin.version), []).append(asset)
+        else:
+            found[asset] = stage
+    if missing:
+        raise UsageProblem(f"build/{sealed.build.name} can't be made again here: {'; '.join(_missing(missing, host))}. Nothing was made.")
+    return found
+
+
+def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHost) -> Iterator[str]:
+    broken = {each.entry_point: each.error for each in host.broken}
+    for (entry_point, stage, distribution, version), assets in missing.items():
+        why = f"is broken ({broken[entry_point]})" if entry_point in broken else "is not installed"
+        yield (
+            f"the plugin '{entry_point}' {version} (distribution {distribution}), whose stage '{stage}' made "
+            f'{", ".join(assets)}, {why}: pip install "{distribution}=={version}"'
+        )
+
+
+def changes(sealed: Sealed, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[Change]:
+    """List everything that is not as it was.
+
+    Args:
+        sealed: what the record says of the build.
+        stages: of this installation, by asset.
+        record: knows the recorded environments.
+        threads: CPU threads that the program asks for.
+    """
+    by_what = [*_plugins(sealed, stages), *_threads(sealed, threads), *_accelerators(sealed), *_environments(sealed, record)]
+    joined: dict[tuple[str, str, str | None, str | None], dict[str, None]] = {}
+    for change in by_what:
+        joined.setdefault((change.what, change.name, change.recorded, change.found), {}).update(dict.fromkeys(change.assets))
+    return [Change(*key, tuple(assets)) for key, assets in joined.items()]
+
+
+def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage]) -> Iterator[Change]:
+    for asset, run in sealed.runs.items():
+        then, now = run.plugin, stages[asset].plugin
+        for what, recorded, found in (
+            ("plugin version", then.version, now.version),
+            ("plugin source", then.source_digest, now.source_digest),
+        ):
+            if recorded != found:
+                yield Change(what, then.distribution, recorded, found, (asset,))
+        # The requirements' digest holds the plugin's own files too: told only where they are not the reason.
+        if then.closure_digest != now.closure_digest and then.source_digest == now.source_digest and then.version == now.version:
+            yield Change("plugin requirements", then.distribution, then.closure_digest, now.closure_digest, (asset,))
+
+
+def _threads(sealed: Sealed, threads: int) -> Iterator[Change]:
+    cores = os.cpu_count() or 1
+    for asset, run in sealed.runs.items():
+        wanted = run.threads or threads
+        if wanted > cores:
+            yield Change("threads", asset, str(wanted), f"{cores} CPU cores", (asset,))
+
+
+def _accelerators(sealed: Sealed) -> Iterator[Change]:
+    here = accelerator()
+    for asset, run in sealed.runs.items():
+        if run.accelerator != here:
+            yield Change("accelerator", "GPU", run.accelerator, here, (asset,))
+
+
+def _environments(sealed: Sealed, record: Record) -> Iterator[Change]:
+    now = current_environment()
+    assets: dict[str, list[str]] = {}
+    for asset, run in sealed.runs.items():
+        if run.environment is not None and run.environment != now.digest:
+            assets.setdefault(run.environment, []).append(asset)
+    for digest, made in assets.items():
+        then: Any = record.facets(f"run:{_environment_run(digest)}").get("tracecore_environment")
+        if then is None:
+            yield Change("environment", "all distributions", digest, now.digest, tuple(made))
+        else:
+            yield from _differences(then, now, tuple(made))
+
+
+def _environment_run(digest: str) -> str:
+    import uuid
+
+    return str(uuid.uuid5(ENVIRONMENTS, digest))
+
+
+def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterator[Change]:
+    for what, recorded, found in (("python", then["python"], now.python), ("machine", then["machine"], now.machine)):
+        if recorded != found:
+            yield Change(what, what, recorded, found, assets)
+    before = {each["name"]: (each["version"], each["digest"]) for each in then["distributions"]}
+    after = {name: (version, digest) for name, version, digest in now.distributions}
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        same_version = old is not None and new is not None and old[0] == new[0]
+        yield Change("distribution", name, _said(old, whole=same_version), _said(new, whole=same_version), assets)
+
+
+def _said(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
+    """Say a distribution by its version; where the versions agree, its digest is what differs."""
+    return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

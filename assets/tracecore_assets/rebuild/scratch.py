@@ -1,0 +1,73 @@
+"""The workspace a build is made again in: temporary, or a folder that a later call goes on in; never the one that holds the build.
+
+Everything in it can be made again: what counts is the sealed build, and the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracecore.disk import clear_disk_errors
+from tracecore.durable import write_durably
+from tracecore.errors import UsageProblem
+from tracecore.workspace import ENV_CATALOG, ENV_STORE, Workspace
+
+__all__ = ["scratch_workspace"]
+
+_MARK = "rebuild.json"
+
+
+@contextmanager
+def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, keep: bool) -> Iterator[Workspace]:
+    """Open the workspace for a rebuild.
+
+    Args:
+        original: holds the build; the scratch has its slug, so that every name is the same.
+        build: whole ref of the build.
+        folder: where; a temporary folder where None.
+        keep: whether a temporary folder stays.
+
+    Raises:
+        UsageProblem: the folder is a workspace of its own, or holds the rebuild of another build.
+    """
+    root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
+    try:
+        with clear_disk_errors(root), _own_places():
+            _begin(root, original, build)
+            yield Workspace.create(root, slug=original.slug)
+    finally:
+        if folder is None and not keep:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def _begin(root: Path, original: Workspace, build: str) -> None:
+    mark = root / _MARK
+    if root.resolve() == original.root.resolve() or ((root / "workspace.json").exists() and not mark.exists()):
+        raise UsageProblem(
+            f"{root} is a workspace of its own: a rebuild needs an empty folder, or one that it began in before; name another with --in."
+        )
+    if mark.exists():
+        begun = json.loads(mark.read_text(encoding="utf-8"))["build"]
+        if begun != build:
+            raise UsageProblem(f"{root} holds the rebuild of {begun}, not of {build}: name another folder with --in, or remove it.")
+        return
+    if root.is_dir() and any(root.iterdir()):
+        raise UsageProblem(f"{root} is not empty: a rebuild needs an empty folder, or one that it began in before; name another with --in.")
+    root.mkdir(parents=True, exist_ok=True)
+    write_durably(mark, json.dumps({"v": 1, "build": build}).encode() + b"\n")
+
+
+@contextmanager
+def _own_places() -> Iterator[None]:
+    """Keep record and store inside the scratch folder, wherever the environment puts those of the original, which are open by now."""
+    before = {name: os.environ.pop(name, None) for name in (ENV_CATALOG, ENV_STORE)}
+    try:
+        yield
+    finally:
+        os.environ.update({name: value for name, value in before.items() if value is not None})

@@ -1,0 +1,171 @@
+"""A bundle's manifest: which build it holds, where that stands in its ledger, and the digest of every other entry; signed by the workspace."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from tracecore_lineage.bundle.container import Entry, NotABundle
+from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
+from tracecore_lineage.envelope import Opened
+from tracecore_lineage.keys import PrivateKey
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+__all__ = ["EVENTS", "MANIFEST", "PAYLOAD", "SIGNATURES", "STORE", "TREE", "TYPE", "Manifest", "read_manifest", "read_signatures", "sign"]
+
+TYPE = "urn:tracecore:bundle:1"
+PAYLOAD = "application/vnd.tracecore.bundle+json"
+"""What the signatures are over, in DSSE's words: the manifest's bytes."""
+TREE, EVENTS, MANIFEST, SIGNATURES = "tree", "events", "bundle.json", "signatures.json"
+STORE = "store/"
+_MEMBERS = {"v", "type", "build", "origin", "ledger", "keys", "stored", "entries"}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle says of itself; nothing in it is believed before it was compared.
+
+    Attributes:
+        build: whole ref of the build.
+        origin: slug of the workspace that sealed it.
+        position: of the build in that workspace's ledger.
+        size: of that ledger when it was exported.
+        checkpoint: signed note over it.
+        keys: public keys of that workspace, PEM by key id.
+        stored: refs of the versions whose bytes are in the bundle.
+        entries: every entry but manifest and signatures, in the order of the file.
+    """
+
+    build: str
+    origin: str
+    position: int
+    size: int
+    checkpoint: str
+    keys: Mapping[str, str]
+    stored: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def written(self) -> dict[str, Any]:
+        """Give the manifest as JSON."""
+        return {
+            "v": 1,
+            "type": TYPE,
+            "build": self.build,
+            "origin": self.origin,
+            "ledger": {"position": self.position, "size": self.size, "checkpoint": self.checkpoint},
+            "keys": dict(self.keys),
+            "stored": list(self.stored),
+            "entries": [{"name": entry.name, "size": entry.size, "sha256": entry.sha256} for entry in self.entries],
+        }
+
+    @property
+    def data(self) -> bytes:
+        """Its canonical bytes, which are signed."""
+        return jcs(self.written())
+
+
+def read_manifest(data: bytes, where: str) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        data: its bytes.
+        where: the file, for errors.
+
+    Raises:
+        NotABundle: it is none, or one that a newer tracecore wrote.
+    """
+
+    def bad(why: str) -> NotABundle:
+        return NotABundle(f"{where} can't be read as a bundle: {why}.")
+
+    try:
+        said = loads_strict(data)
+    except StrictJSONError as error:
+        raise bad(f"its {MANIFEST} is no JSON ({error})") from None
+    type_ = said.get("type") if isinstance(said, dict) else None
+    if not isinstance(type_, str) or not type_.startswith(TYPE.rpartition(":")[0] + ":"):
+        raise bad(f"expected {TYPE!r} as the type of its {MANIFEST}, found {type_!r}")
+    if type_ != TYPE or said.get("v") != 1:
+        raise bad(f"it was written by a newer tracecore ({type_}, version {said.get('v')}); this one reads {TYPE}: upgrade to read it")
+    try:
+        if set(said) != _MEMBERS or set(said["ledger"]) != {"position", "size", "checkpoint"} or jcs(said) != data:
+            raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
+        ledger = said["ledger"]
+        manifest = Manifest(
+            _text(said["build"]),
+            _text(said["origin"]),
+            _count(ledger["position"]),
+            _count(ledger["size"]),
+            _text(ledger["checkpoint"]),
+            {_text(name): _text(pem) for name, pem in said["keys"].items()},
+            tuple(_text(ref) for ref in said["stored"]),
+            tuple(_entry(each) for each in said["entries"]),
+        )
+    except (KeyError, TypeError, AttributeError, ValueError, rfc8785.CanonicalizationError) as error:
+        raise bad(f"its {MANIFEST} is not what docs/formats/bundle.md says ({error})") from None
+    return manifest
+
+
+def _entry(each: Any) -> Entry:
+    if set(each) != {"name", "size", "sha256"}:
+        raise ValueError(f"expected name, size and sha256 of an entry, found {sorted(each)}")
+    return Entry(_text(each["name"]), _count(each["size"]), _text(each["sha256"]))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected a text, found {value!r}")
+    return value
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"expected a count, found {value!r}")
+    return value
+
+
+def sign(data: bytes, key: PrivateKey) -> bytes:
+    """Sign a manifest: the signatures of a DSSE envelope whose payload lies beside it."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(data, PAYLOAD, {})
+    envelope.sign(key.signer())
+    return jcs(envelope.to_dict()["signatures"])
+
+
+def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, str]], where: str) -> Opened:
+    """Read the signatures over a manifest, which are not judged yet.
+
+    Raises:
+        NotABundle: they are none in the one form that they can have.
+    """
+    try:
+        found = _signatures(signatures)
+    except (StrictJSONError, CheckpointError, ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
+        raise NotABundle(f"{where} can't be read as a bundle: its {SIGNATURES} holds no DSSE signatures ({error}).") from None
+    return Opened(manifest, PAYLOAD, found)
+
+
+def _signatures(signatures: bytes | Sequence[Mapping[str, str]]) -> tuple[tuple[str, bytes], ...]:
+    listed = loads_strict(signatures) if isinstance(signatures, bytes) else list(signatures)
+    if isinstance(signatures, bytes) and jcs(listed) != signatures:
+        raise ValueError("expected canonical JSON")
+    if not listed:
+        raise ValueError("expected one at least")
+    return tuple(_signature(each) for each in listed)
+
+
+def _signature(each: Mapping[str, str]) -> tuple[str, bytes]:
+    if set(each) != {"keyid", "sig"}:
+        raise ValueError(f"expected keyid and sig, found {sorted(each)}")
+    return _text(each["keyid"]), canonical_base64(each["sig"])
+
+
+def names(entries: Iterable[Entry]) -> list[str]:
+    """Give the entries' names."""
+    return [entry.name for entry in entries]

@@ -1,0 +1,117 @@
+"""What a build's trace stands on: of the ledger's events those from which the answer follows, whichever others there are.
+
+A trace chooses among events by minimum and maximum (the earliest output, the newest facet, the first end of a run). So whoever holds the chosen
+events, and all of every run that one of them belongs to, gives the same answer.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy import ColumnElement, Connection, or_, select
+
+from tracecore_lineage.queries.prefix import Prefix, chunks
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.recorder import ENVIRONMENTS
+from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS
+from tracecore_lineage.voices import JOB, imports_in
+from tracecore_schemas.trace import Trace
+
+__all__ = ["events_behind"]
+
+_OF_KEYS = ("tracecore.key_rotate", "tracecore.key_policy")
+_NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
+
+
+def events_behind(connection: Connection, namespace: str, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
+    """Choose the events that a sealed build's trace stands on, and those that say since how far it can be trusted.
+
+    Args:
+        connection: to the record's database.
+        namespace: the workspace's own.
+        trace: of the build.
+        prefix: the part of the ledger that it was sealed over.
+        since: whether what came after the build's position is wanted too.
+
+    Returns:
+        Positions by event id: of its runs, their checks, their environments, whatever else describes a version in it, imports that its events stand
+        on; and from after its position every change of keys and what was said of it or erased of it since.
+    """
+    reader = Reader(connection, prefix)
+    refs = [node["ref"] for node in trace["nodes"]]
+    runs = {run["id"] for run in trace["runs"]}
+    checks = reader.checks(of_runs=runs, targets=refs)
+    deciding = {check.event_id for check in checks}
+    for facets in reader.facets(refs).values():
+        deciding.update(facet.event_id for facet in facets.values())
+    first: dict[str, str] = {}
+    for link in reader.inputs_like(node["ref"] for node in trace["nodes"] if node["run"] is None):
+        first.setdefault(link.ref, link.event_id)
+    deciding.update(first.values())
+    runs |= {check.run for check in checks} | set(_column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, deciding))
+    runs |= {str(uuid.uuid5(ENVIRONMENTS, digest)) for digest in _environments(reader, runs)}
+    within = RUN_EVENTS.c.seq < prefix.bound
+    found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, within))
+    found |= dict(_described(connection, deciding))
+    if since:
+        found |= _since(connection, namespace, refs)
+    found |= _imports(connection, namespace, found, prefix)
+    return found
+
+
+def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Give the places of events that say facets: those of no run (DatasetEvents) too."""
+    for chunk in chunks(sorted(identities)):
+        for row in connection.execute(select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.event_id.in_(chunk)).distinct()):
+            yield row.event_id, row.seq
+
+
+def _column(connection: Connection, wanted: ColumnElement[str], column: ColumnElement[str], values: Iterable[str]) -> Iterator[str]:
+    for chunk in chunks(sorted(values)):
+        yield from connection.execute(select(wanted).where(column.in_(chunk))).scalars()
+
+
+def _events(connection: Connection, column: ColumnElement[str], values: Iterable[str], *where: ColumnElement[bool]) -> Iterator[tuple[str, int]]:
+    for chunk in chunks(sorted(values)):
+        for row in connection.execute(select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(column.in_(chunk), *where)):
+            yield row.event_id, row.seq
+
+
+def _environments(reader: Reader, runs: Iterable[str]) -> set[str]:
+    """Give the digests of the environments that runs ran in."""
+    found: set[str] = set()
+    for facets in reader.facets(f"run:{run}" for run in runs).values():
+        digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None
+        if isinstance(digest, str):
+            found.add(digest)
+    return found
+
+
+def _since(connection: Connection, namespace: str, refs: Iterable[str]) -> dict[str, int]:
+    """Choose what happened in the record itself, whenever: changes of keys, and what it says of versions in the trace (cosigned, erased)."""
+    ours = RUN_EVENTS.c.job_namespace == namespace
+    facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
+    runs: set[str] = set()
+    for chunk in chunks(sorted(refs)):
+        for table, column in ((EDGES, EDGES.c.ref), (FACETS, FACETS.c.subject)):
+            query = select(RUN_EVENTS.c.run_id).join(table, table.c.event_id == RUN_EVENTS.c.event_id).where(facts, column.in_(chunk))
+            runs.update(connection.execute(query).scalars())
+    found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, ours))
+    keys = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(ours, or_(*(RUN_EVENTS.c.job_name == name for name in _OF_KEYS)))
+    return found | {row.event_id: row.seq for row in connection.execute(keys)}
+
+
+def _imports(connection: Connection, namespace: str, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
+    """Choose the imports that let one of the chosen events speak: the workspace's own, and those that came with them."""
+    listed = [each for each in imports_in(connection) if each.seq < prefix.bound]
+    chosen = {each.event_id: each for each in listed if each.namespace == namespace and not each.members.isdisjoint(found)}
+    waiting = list(chosen.values())
+    while waiting:
+        outer = waiting.pop()
+        for each in listed:
+            if each.event_id in outer.members and each.event_id not in chosen and not each.members.isdisjoint(found):
+                chosen[each.event_id] = each
+                waiting.append(each)
+    runs = _column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, chosen)
+    return dict(_events(connection, RUN_EVENTS.c.run_id, runs, RUN_EVENTS.c.seq < prefix.bound))

@@ -1,0 +1,80 @@
+"""`tracecore consent`: what was recorded of somebody goes when their consent does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tracecore.options import emit_json, json_option, say, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore_lineage.consent import Withdrawal
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore consent withdraw drive_log/0016E5 --reason "the driver withdrew consent" --dry-run
+"""
+_WITHDRAW = """
+\b
+Examples:
+  tracecore consent withdraw 0016E5 --reason "the driver withdrew consent"
+  tracecore consent withdraw "vehicle 7" --reason "request 2026-118" --dry-run --json
+  tracecore consent withdraw labeler/person-5f0c9be21a47c1d2 --reason "left the project"
+"""
+
+
+@click.group(name="consent", epilog=_EXAMPLES)
+def command() -> None:
+    """Erase drives and forget people whose consent was withdrawn."""
+
+
+@command.command(name="withdraw", epilog=_WITHDRAW)
+@click.argument("target", metavar="DRIVE|SUBJECT")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it stays in the record, so it should name nobody.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go, and what it reached.")
+@workspace_option
+@json_option
+def withdraw(target: str, reason: str, dry_run: bool, workspace: Path | None, as_json: bool) -> None:
+    """Erase a drive, or every drive of a SUBJECT, wherever its bytes lie in the workspace.
+
+    SUBJECT is somebody or something that drives name in their metadata (a driver, a vehicle), or a person behind a pseudonym. Logs, rows, pictures
+    and copies go; a signed tombstone stays in the record, sealed builds keep their traces, and what the data reached is listed. It can't come back:
+    a file with the same bytes is left out by every later build. Interrupted, the same command goes on where it stopped.
+    """
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        done = record.withdraw(target, reason, dry_run=dry_run)
+    if as_json:
+        emit_json(done.document(dry_run=dry_run))
+        return
+    _tell(done, dry_run=dry_run)
+
+
+def _tell(done: Withdrawal, *, dry_run: bool) -> None:
+    verb = "would go" if dry_run else "erased"
+    erasure = done.erasure
+    for run in done.finished:
+        say(f"run/{run} had been promised and is finished now.")
+    if erasure is None:
+        click.echo(f"Nothing of {', '.join(done.subject.drives) or 'them'} is left to erase.")
+        return
+    for version in erasure.versions:
+        what = f"{version.rows:,} rows, " if version.rows else ""
+        click.echo(f"{version.ref}  {what}{version.size_bytes:,} bytes  {verb if not version.readable else 'its log rewritten; still readable'}")
+    for pseudonym, name in done.subject.people:
+        click.echo(f"{pseudonym}  {'who it is was known' if name else 'who it is was not known'}  {verb}")
+    for build in erasure.builds:
+        click.echo(f"reached {build}")
+    for vehicle in done.vehicles:
+        click.echo(f"reached {vehicle}")
+    for what, why in done.kept:
+        if not what.startswith("build/"):
+            click.echo(f"stays   {what}: {why}")
+    size = sum(version.size_bytes for version in erasure.versions)
+    click.echo(f"{', '.join(done.subject.drives) or 'nobody drove'} · {size:,} bytes {verb} · reached {len(erasure.builds)} sealed build(s)")

@@ -1,0 +1,204 @@
+"""`consent withdraw`: a drive's bytes go everywhere in the workspace, a signed tombstone stays, and every build that they reached is named."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, text
+
+from tracecore.disk import clear_disk_errors
+from tracecore.errors import UsageProblem
+from tracecore.store import open_store
+from tracecore_lineage import people, times
+from tracecore_lineage.erasures import alone, carry_out, finish_promised, promise
+from tracecore_lineage.holdings import Holdings, read_holdings
+from tracecore_lineage.queries.forward import walk_forward
+from tracecore_lineage.queries.found import Found
+from tracecore_lineage.queries.prefix import head, readable_catalog
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.subjects import Subject, find_subject
+from tracecore_lineage.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.refs import Ref, parse_ref
+
+if TYPE_CHECKING:
+    from tracecore_lineage.recorder import RecordWriter
+
+__all__ = ["Withdrawal", "withdraw"]
+
+_LEARNED = {
+    ArtifactKind.MODEL: "weights learned from it hold no bytes of it",
+    ArtifactKind.ENGINE: "compiled from weights that learned from it; holds no bytes of it",
+    ArtifactKind.KPI_REPORT: "numbers measured on it stay; pictures and pages that showed it are gone",
+    ArtifactKind.BUILD: "a seal names versions by digest and holds no bytes",
+    ArtifactKind.PROGRAM: "a program names files and holds no bytes of them",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """What a withdrawal took away, or would.
+
+    Attributes:
+        subject: whom or what it is about.
+        erasure: what went; None where nothing of it is left to erase and nobody to forget.
+        finished: earlier erasures that were promised, and carried out now.
+        reached: refs that the data reached and that stay, with why.
+        vehicles: refs of the vehicles that a reached build was installed in.
+        outside: names of the files that drives were taken in from, which lie outside the workspace.
+    """
+
+    subject: Subject
+    erasure: Erasure | None
+    finished: tuple[str, ...]
+    reached: tuple[tuple[str, str], ...]
+    vehicles: tuple[str, ...]
+    outside: tuple[str, ...]
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        """What stays, and why."""
+        said = [("the ledger", "digests, names and what events say of the drive: nothing in it is ever changed")]
+        if self.outside:
+            said.append((", ".join(self.outside), "outside the workspace: where it was read from it still lies"))
+        return [*self.reached, *said]
+
+    def document(self, *, dry_run: bool) -> dict[str, Any]:
+        """Give the answer as JSON."""
+        versions = () if self.erasure is None else self.erasure.versions
+        return {
+            "dry_run": dry_run,
+            "run": None if self.erasure is None or dry_run else f"run/{self.erasure.run}",
+            "drives": list(self.subject.drives),
+            "people": [pseudonym for pseudonym, _ in self.subject.people],
+            "erased": [
+                {"ref": each.ref, "files": len(each.files), "bytes": each.size_bytes, "rows": each.rows, "readable": each.readable}
+                for each in versions
+            ],
+            "bytes": sum(each.size_bytes for each in versions),
+            "builds": [] if self.erasure is None else list(self.erasure.builds),
+            "vehicles": list(self.vehicles),
+            "artifacts": [each.ref for each in versions],
+            "kept": [{"what": what, "why": why} for what, why in self.kept],
+            "finished": [f"run/{run}" for run in self.finished],
+        }
+
+
+def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
+    """Erase a drive, or all drives of a subject, everywhere in the workspace.
+
+    Args:
+        record: the workspace's.
+        target: a drive, somebody or something that drives name in their metadata, or a person.
+        reason: why; it stands in the record for ever, so no name belongs in it.
+        dry_run: only say what would go.
+
+    Raises:
+        UsageProblem: nothing of that name, with the nearest right one; or no reason.
+        AnswerIsNo: a run is live.
+    """
+    said = " ".join(reason.split()).rstrip(".")
+    if not said:
+        raise UsageProblem("A withdrawal needs its reason, which stays in the record: give --reason TEXT.")
+    with clear_disk_errors(record.workspace.root), alone(record, "withdrawn"):
+        finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
+        planned = _plan(record, target, said)
+        if dry_run or planned.erasure is None:
+            return replace(planned, finished=finished)
+
+        def forget(connection: Connection) -> None:
+            if record.database.dialect == "sqlite":
+                connection.execute(text("PRAGMA secure_delete = ON"))  # the row's bytes are overwritten, not only let go
+            for _, name in planned.subject.people:
+                if name is not None:
+                    people.forget(connection, name)
+
+        done = carry_out(record, promise(record, planned.erasure, forget))
+        return replace(planned, erasure=done, finished=finished)
+
+
+def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
+    store = open_store(record.workspace)
+    with record.database.read() as connection, readable_catalog():
+        stored = stored_artifacts(connection, record.namespace)
+        known = tombstones(connection, record.namespace)
+        holdings = read_holdings(store, stored, known)
+        subject = find_subject(connection, target, stored, holdings.members, holdings.drives)
+        digests = holdings.contents(subject)
+        first = holdings.of_drives(subject, digests)
+        reader = Reader(connection, head(connection))
+        start = {version.ref for version in first} | _logs(reader, subject.logs)
+        reached = _reached(reader, start)
+        versions = _with_pictures(reader, holdings, subject, first)
+        outside = _outside(reader, start)
+    builds = tuple(sorted(ref for ref in reached if ref.startswith("build/")))
+    touched = {version.ref for version in versions}
+    kept = tuple((ref, why) for ref in sorted(reached) if (why := _why_kept(ref, touched)) is not None)
+    vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
+    fresh = _fresh(known, subject, digests)
+    erasure = None
+    if versions or fresh or any(name is not None for _, name in subject.people):
+        erasure = Erasure(
+            record.new_run_id(),
+            WITHDRAWAL,
+            reason,
+            times.instant(datetime.now(UTC)),
+            drives=tuple(sorted({*subject.drives, *subject.logs})),
+            withdrawn=tuple(sorted(digests)),
+            people=tuple(sorted(pseudonym for pseudonym, _ in subject.people)),
+            builds=builds,
+            versions=tuple(versions),
+        )
+    return Withdrawal(subject, erasure, (), kept, vehicles, outside)
+
+
+def _fresh(known: Tombstones, subject: Subject, digests: Collection[str]) -> bool:
+    """Say whether something may still come back that must not."""
+    withdrawn = known.withdrawn()
+    return bool({*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys())
+
+
+def _logs(reader: Reader, names: Sequence[str]) -> set[str]:
+    """Give every recorded version of the drives' logs, whether its bytes are here or not."""
+    return {link.ref for link in reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in names])}
+
+
+def _reached(reader: Reader, start: Collection[str]) -> set[str]:
+    """Give everything that was made from some versions, builds included, and the versions themselves."""
+    found = Found("", "forward")
+    if start:
+        walk_forward(reader, found, sorted(start))
+    return set(found.levels)
+
+
+def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
+    """Add what may show the drives: only what a run made that read something which holds them, and so on from there."""
+    versions = list(first)
+    while True:
+        held = {version.ref for version in versions if not version.readable}
+        runs = {link.run for link in reader.inputs_like(held)}
+        made = {link.ref for link in reader.links_of(runs) if link.direction == "output"}
+        more = holdings.with_pictures(subject, first, made)
+        if {version.ref for version in more} == {version.ref for version in versions}:
+            return more
+        versions = more
+
+
+def _why_kept(ref: str, touched: Collection[str]) -> str | None:
+    kind = parse_ref(ref).kind
+    if kind == ArtifactKind.KPI_REPORT:
+        return _LEARNED[ArtifactKind.KPI_REPORT]
+    return None if ref in touched else next((why for known, why in _LEARNED.items() if kind == known), None)
+
+
+def _outside(reader: Reader, refs: Collection[str]) -> tuple[str, ...]:
+    """Name the files that versions were taken in from."""
+    found: set[str] = set()
+    for facets in reader.facets(refs).values():
+        if "tracecore_origin" in facets:
+            found.add(str(facets["tracecore_origin"].value.get("name")))
+    return tuple(sorted(found))

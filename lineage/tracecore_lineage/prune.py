@@ -1,0 +1,226 @@
+"""`prune`: the bytes of what nothing released stands on go; what was recorded of them stays, with a tombstone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.disk import clear_disk_errors
+from tracecore.errors import AnswerIsNo, TracecoreError, UsageProblem
+from tracecore.gone import Gone
+from tracecore.store import Store, open_store
+from tracecore_lineage import times
+from tracecore_lineage.erasures import alone, carry_out, finish_promised, promise
+from tracecore_lineage.holds import Holds, holds
+from tracecore_lineage.queries.named import read_ref, whole
+from tracecore_lineage.queries.prefix import chunks, head, readable_catalog
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.sweeping import discard_staged, orphans, remove_folder
+from tracecore_lineage.tables import FACETS, STALENESS
+from tracecore_lineage.tombstones import PRUNE, Erased, Erasure, tombstones
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    from tracecore_lineage.recorder import RecordWriter
+
+__all__ = ["REASON", "Pruned", "prune"]
+
+REASON = "no sealed build stands on it"
+_ABANDONED_DAYS = 30
+"""How long nobody must have touched the scratch folder of an unfinished key before it counts as abandoned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune took away, or would.
+
+    Attributes:
+        erasure: the versions; None where there was none to prune.
+        finished: earlier erasures that were promised, and carried out now.
+        orphans: (path relative to the store, bytes) of what no event names.
+        scratch: names of scratch folders.
+        staged: ids of crashed runs that had left something in staging.
+        held: how many versions sealed builds hold.
+        skipped: (ref, why) of versions that could be pruned but for a reason of their own.
+    """
+
+    erasure: Erasure | None
+    finished: tuple[str, ...]
+    orphans: tuple[tuple[str, int], ...]
+    scratch: tuple[str, ...]
+    staged: tuple[str, ...]
+    held: int
+    skipped: tuple[tuple[str, str], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """All bytes of versions and orphans."""
+        versions = () if self.erasure is None else self.erasure.versions
+        return sum(version.size_bytes for version in versions) + sum(size for _, size in self.orphans)
+
+    def document(self, *, dry_run: bool) -> dict[str, Any]:
+        """Give the answer as JSON."""
+        versions = () if self.erasure is None else self.erasure.versions
+        return {
+            "dry_run": dry_run,
+            "run": None if self.erasure is None or dry_run else f"run/{self.erasure.run}",
+            "erased": [{"ref": each.ref, "files": len(each.files), "bytes": each.size_bytes, "rows": each.rows} for each in versions],
+            "orphans": [{"path": f"store/{path}", "bytes": size} for path, size in self.orphans],
+            "scratch": list(self.scratch),
+            "staging": list(self.staged),
+            "bytes": self.size_bytes,
+            "held": self.held,
+            "skipped": [{"ref": ref, "why": why} for ref, why in self.skipped],
+            "finished": [f"run/{run}" for run in self.finished],
+        }
+
+
+def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
+    """Remove the bytes of what no sealed build stands on.
+
+    Args:
+        record: the workspace's.
+        refs: only these versions (the newest of its name where one names no version); everything without.
+        older_than: only what was recorded at least so many days ago.
+        dry_run: only say what would go.
+
+    Raises:
+        UsageProblem: an unknown ref, with the nearest right one.
+        AnswerIsNo: a ref that a build holds, which is named; or a run is live.
+    """
+    if older_than is not None and not older_than >= 0:
+        raise UsageProblem(f"A number of days was expected, 0 or more, found {older_than}.")
+    with clear_disk_errors(record.workspace.root), alone(record, "pruned"):
+        finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
+        planned = _plan(record, refs, older_than)
+        if dry_run:
+            return planned
+        done = planned.erasure
+        if done is not None:
+            done = carry_out(record, promise(record, done))
+        if not refs:
+            _leftovers(record, planned)
+        return replace(planned, erasure=done, finished=finished)
+
+
+def _leftovers(record: RecordWriter, planned: Pruned) -> None:
+    """Remove what crashes left; no event names it, so none is needed for it to go."""
+    store = open_store(record.workspace)
+    discard_staged(record, store)
+    store.erase([path for path, _ in planned.orphans])
+    for name in planned.scratch:
+        remove_folder(record.workspace.root / "scratch" / name)
+
+
+def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -> Pruned:
+    store = open_store(record.workspace)
+    now = datetime.now(UTC)
+    with record.database.read() as connection, readable_catalog():
+        held = holds(connection)
+        stored = stored_artifacts(connection, record.namespace)
+        known = tombstones(connection, record.namespace)
+        chosen = _chosen(connection, refs, held)
+        if older_than is not None:
+            recorded = _recorded(connection, {artifact.ref for artifact in stored})
+            limit = times.instant(now - timedelta(days=older_than))
+            stored_before = {ref for ref, at in recorded.items() if at <= limit}
+        else:
+            stored_before = {artifact.ref for artifact in stored}
+        finished_keys = {key.removeprefix("sha256:")[:32] for key in connection.execute(select(STALENESS.c.key)).scalars()}
+    wanted = [
+        artifact
+        for artifact in stored
+        if artifact.ref not in held and (chosen is None or artifact.ref in chosen) and known.unreadable(artifact) is None
+    ]
+    pruned = [artifact for artifact in wanted if artifact.ref in stored_before]
+    kept = _files_of(store, (artifact for artifact in stored if artifact not in pruned))
+    versions, skipped = _versions(store, pruned, kept)
+    left = orphans(record, store) if chosen is None else []
+    erasure = Erasure(record.new_run_id(), PRUNE, REASON, times.instant(now), versions=tuple(versions)) if versions else None
+    scratch = _scratch(record.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []
+    staged = store.staged_runs() if chosen is None else []
+    return Pruned(erasure, (), tuple(left), tuple(scratch), tuple(staged), len([each for each in stored if each.ref in held]), tuple(skipped))
+
+
+def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str] | None:
+    """Read the refs that were given; None where none was."""
+    if not refs:
+        return None
+    reader = Reader(connection, head(connection))
+    chosen: set[str] = set()
+    for text in refs:
+        ref = read_ref(reader, text)
+        if ref.kind == "build" or not (ref.is_artifact or ref.kind == "external"):
+            raise UsageProblem(f"{ref} has no bytes to prune: expected an artifact, such as dataset/NAME or model/NAME@DIGEST.")
+        version = whole(reader, ref)
+        if version in held:
+            stand = "stands" if len(held[version]) == 1 else "stand"
+            raise AnswerIsNo(f"{version} stays: {_listed(held[version])} {stand} on it, and a sealed build holds what is in its trace.")
+        chosen.add(version)
+    return chosen
+
+
+def _listed(builds: Sequence[str]) -> str:
+    names = [build.partition("@")[0] for build in builds]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
+    """Give when a version was last said to be there."""
+    found: dict[str, str] = {}
+    for chunk in chunks(sorted(refs)):
+        query = select(FACETS.c.subject, FACETS.c.event_time).where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact")
+        for row in connection.execute(query):
+            found[row.subject] = max(found.get(row.subject, ""), row.event_time)
+    return found
+
+
+def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
+    """Give every file that versions stand on; of one that can't be read its place, so that nothing below it goes."""
+    found: set[str] = set()
+    for artifact in artifacts:
+        try:
+            found.update(part.path for part in store.parts(artifact))
+        except (TracecoreError, OSError, ValueError, KeyError):
+            found.add(str(artifact.location))
+    return found
+
+
+def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tuple[list[Erased], list[tuple[str, str]]]:
+    """Say what goes of each version: its files that nothing kept stands on. Logs of tables and manifests stay, so that `verify` can go on."""
+    versions: list[Erased] = []
+    skipped: list[tuple[str, str]] = []
+    for artifact in artifacts:
+        try:
+            parts = [part for part in store.parts(artifact) if part.path not in kept and str(artifact.location) not in kept]
+        except (TracecoreError, OSError, ValueError, KeyError) as error:
+            skipped.append((artifact.ref, str(error)))
+            continue
+        if any(part.rows is None for part in parts) and artifact.media is Media.DELTA:
+            skipped.append((artifact.ref, "a data file of it is missing or damaged: 'tracecore verify' names it"))
+            continue
+        if parts:
+            files = tuple(Gone(part.path, part.digest, part.size_bytes, part.rows) for part in parts)
+            version = None if artifact.delta is None else artifact.delta.version
+            versions.append(Erased(artifact.ref, str(artifact.location), version, readable=False, files=files))
+    return versions, skipped
+
+
+def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
+    """Give the scratch folders of keys that came to their end, or that nobody has touched for long."""
+    if not folder.is_dir():
+        return []
+    limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)
+    return sorted(each.name for each in folder.iterdir() if each.is_dir() and (each.name in finished or _touched(each) <= limit))
+
+
+def _touched(folder: Path) -> float:
+    return max((path.stat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)

@@ -1,0 +1,104 @@
+"""Policies and cosignatures as the catalog holds them: facets of runs of the workspace's own jobs `tracecore.key_policy` and `tracecore.cosign`."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageProblem
+from tracecore_lineage.checkpoint import CheckpointError, canonical_base64, origin_of
+from tracecore_lineage.datasets import bare
+from tracecore_lineage.envelope import Opened, open_envelope
+from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.policy import Policies, PolicyEvent
+from tracecore_lineage.signatures import CosignEvent, SealSignatures, signatures_of
+from tracecore_lineage.tables import BUILDS, FACETS, RUN_EVENTS
+from tracecore_schemas.build import SealedBuild
+
+__all__ = ["COSIGN", "POLICY", "cosignatures", "home", "policies", "seal_signatures", "signed_envelope"]
+
+POLICY = "key_policy"
+COSIGN = "cosign"
+"""Verbs of the jobs, and with `tracecore_` before them names of the facets."""
+
+
+def policies(connection: Connection, namespace: str, vouching: Sequence[PublicKey]) -> Policies:
+    """Give the policies of a workspace's ledger, judged.
+
+    Args:
+        connection: to the record's database.
+        namespace: the workspace's own.
+        vouching: keys that are believed to have signed the ledger.
+    """
+    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, namespace, POLICY)), origin_of(namespace), vouching)
+
+
+def cosignatures(connection: Connection, namespace: str) -> list[CosignEvent]:
+    """Give every recorded cosignature of any build, in the ledger's order; none is judged."""
+    return [CosignEvent(seq, facet) for seq, facet in _told(connection, namespace, COSIGN)]
+
+
+def home(connection: Connection, ref: str) -> str | None:
+    """Give the namespace that a build was sealed in, whose policies and cosignatures are about it; None where no such build is sealed."""
+    query = (
+        select(RUN_EVENTS.c.job_namespace)
+        .join(BUILDS, BUILDS.c.event_id == RUN_EVENTS.c.event_id)
+        .where(BUILDS.c.ref == ref)
+        .order_by(BUILDS.c.seq)
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
+
+
+def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
+    """Give who signed a sealed build, and whether that is enough.
+
+    Args:
+        connection: to the record's database.
+        ref: the build's whole ref.
+        believed: keys whose signature of the seal itself is taken.
+
+    Raises:
+        EnvelopeError: the seal can't be read.
+    """
+    row = connection.execute(select(BUILDS.c.seq, BUILDS.c.envelope).where(BUILDS.c.ref == ref).order_by(BUILDS.c.seq).limit(1)).one()
+    opened = open_envelope(json.loads(row.envelope))
+    namespace = home(connection, ref) or ""
+    return signatures_of(ref, row.seq, opened, cosignatures(connection, namespace), policies(connection, namespace, believed), believed)
+
+
+def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, Any]:
+    """Give a build's envelope with every valid signature that came later, so that others' tools can count them."""
+    opened = open_envelope(sealed.envelope)
+    signatures = {key: {"keyid": key, "sig": base64.b64encode(signature).decode()} for key, signature in opened.signatures}
+    for event in cosignatures(connection, home(connection, sealed.ref) or ""):
+        if event.facet.get("build") == sealed.ref:
+            try:
+                key = PublicKey.from_pem(str(event.facet.get("public_key")).encode(), "the event")
+                signature = canonical_base64(str(event.facet.get("signature")))
+            except (UsageProblem, CheckpointError):
+                continue  # named by verify
+            if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is not None:
+                signatures.setdefault(key.id, {"keyid": key.id, "sig": str(event.facet["signature"])})
+    return {**sealed.envelope, "signatures": list(signatures.values())}
+
+
+def _told(connection: Connection, namespace: str, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    query = (
+        select(FACETS.c.seq, FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(
+            FACETS.c.name == f"tracecore_{verb}",
+            FACETS.c.subject.startswith("run:"),
+            RUN_EVENTS.c.event_type == "COMPLETE",
+            RUN_EVENTS.c.job_namespace == namespace,
+            RUN_EVENTS.c.job_name == f"tracecore.{verb}",
+        )
+        .order_by(FACETS.c.seq)
+    )
+    for row in connection.execute(query):
+        yield row.seq, bare(json.loads(row.value))

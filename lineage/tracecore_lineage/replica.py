@@ -1,0 +1,56 @@
+"""A replica: part of a ledger and the catalog that follows from it, in memory, asked as the record that the events came from would be.
+
+Events keep their places: a replica has gaps where the others stood. Whoever looks at a build that was sealed elsewhere looks at a replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, create_engine, insert
+from sqlmodel import SQLModel
+
+from tracecore_lineage import catalog, ledger
+from tracecore_lineage.projection import Row, project
+from tracecore_lineage.tables import EVENTS, HEAD
+from tracecore_lineage.voices import read_import, voices_of
+
+__all__ = ["replica"]
+
+_CHUNK = 1000
+
+
+@contextmanager
+def replica(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], namespace: str, size: int) -> Iterator[Connection]:
+    """Make a replica.
+
+    Args:
+        leaves: its events at their places, in order.
+        namespace: of the workspace that recorded them.
+        size: of the ledger that they are of.
+
+    Yields:
+        A connection to it, gone when the block ends.
+
+    Raises:
+        BadEvent: an event can't be shown.
+    """
+    held = leaves if isinstance(leaves, Sequence) else list(leaves)
+    voices = voices_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), namespace)
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as made, made.begin():
+            SQLModel.metadata.create_all(made)
+            made.execute(insert(HEAD), {"id": 1, "size": size, "root": "", "frontier": "[]", "checkpoint": ""})
+            for start in range(0, len(held), _CHUNK):
+                rows: list[Row] = []
+                kept: list[dict[str, object]] = []
+                for leaf in held[start : start + _CHUNK]:
+                    kept.append({"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": "", "body": leaf.body})
+                    rows.extend(project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
+                made.execute(insert(EVENTS), kept)
+                catalog.write(made, rows)
+            yield made
+    finally:
+        engine.dispose()

@@ -1,0 +1,153 @@
+"""Whom or what a withdrawal is about: a drive, something that drives name in their metadata, or a person behind a pseudonym."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageProblem
+from tracecore.suggest import nearest
+from tracecore_lineage.queries.labelers import known_labelers
+from tracecore_lineage.queries.prefix import head
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.tables import EDGES, FACETS, PERSONS
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import RefError, parse_ref
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Subject", "find_subject"]
+
+_PERSON = "person-"
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What was meant.
+
+    Attributes:
+        drives: names of the drives, as tables have them.
+        logs: names of their drive logs, further parts of a recording among them.
+        people: (pseudonym, name or None) of persons to be forgotten.
+    """
+
+    drives: tuple[str, ...]
+    logs: tuple[str, ...]
+    people: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A recorded drive log: its name, the drive it is of, and what its metadata says."""
+
+    name: str
+    drive: str
+    values: frozenset[str]
+
+
+def find_subject(
+    connection: Connection, target: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]], tabled: Collection[str]
+) -> Subject:
+    """Find what a withdrawal is about.
+
+    Args:
+        connection: to the record's database.
+        target: `drive_log/<drive>`, a drive's bare name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
+        stored: every stored version.
+        members: digests of the files inside each stored directory, by ref: a world's directory stands for its drives.
+        tabled: drives that tables have rows of; folders of images become such without a log.
+
+    Raises:
+        UsageProblem: nothing of that name; the nearest right one is offered.
+    """
+    text = target.strip()
+    if not text:
+        raise UsageProblem("Whose consent was withdrawn? Expected a drive, such as drive_log/NAME, or whom or what drives name in their metadata.")
+    logs = list(_logs(connection))
+    name = _bare(text)
+    chosen = [log for log in logs if name in {log.name, log.drive}] or _inside(logs, name, stored, members)
+    folded = text.casefold()
+    if not chosen and "/" not in text:
+        chosen = [log for log in logs if folded in log.values]
+    drives = {log.drive for log in chosen}
+    if not chosen and (text.startswith("drive_log/") or "/" not in text) and name in tabled:
+        drives = {name}
+    people = _people(connection, text)
+    if not drives and not people:
+        raise UsageProblem(_unknown(connection, text, logs, tabled))
+    of_drives = {log.name for log in logs if log.drive in drives} | drives
+    return Subject(tuple(sorted(drives)), tuple(sorted(of_drives)), tuple(people))
+
+
+def _bare(text: str) -> str:
+    """Give the name that a ref of a drive log names, or the text itself."""
+    try:
+        ref = parse_ref(text)
+    except RefError:
+        return text
+    return ref.segments[0] if ref.kind == "drive_log" else text
+
+
+def _logs(connection: Connection) -> Iterator[_Log]:
+    """Give every drive log that a facet describes."""
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_drive").distinct()
+    described: set[str] = set()
+    for row in connection.execute(query):
+        ref = parse_ref(row.subject)
+        if ref.kind != "drive_log":
+            continue
+        facet: dict[str, Any] = json.loads(row.value)
+        whole = str(facet.get("part_of") or "")
+        drive = parse_ref(whole).segments[0] if whole.startswith("drive_log/") else str(facet.get("drive") or ref.segments[0])
+        values = frozenset(value.casefold() for value in _texts(facet.get("metadata")))
+        described.add(ref.segments[0])
+        yield _Log(ref.segments[0], drive, values)
+    for name in connection.execute(select(EDGES.c.name).where(EDGES.c.kind == "drive_log").distinct()).scalars():
+        if unquote(name) not in described:
+            yield _Log(unquote(name), unquote(name), frozenset())
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Give every text and number in a facet's metadata."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)
+    elif isinstance(value, str | int) and not isinstance(value, bool) and str(value):
+        yield str(value)
+
+
+def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]]) -> list[_Log]:
+    """Give the drives that a directory of drive logs holds, where that is what was named."""
+    whole = [each for each in stored if each.kind == "drive_log" and each.name == name and each.media is Media.DIRECTORY]
+    held = {digest for each in whole for digest in members.get(each.ref, ())}
+    named = {each.name for each in stored if each.kind == "drive_log" and each.media is Media.FILE and each.digest in held}
+    return [log for log in logs if log.name in named]
+
+
+def _people(connection: Connection, text: str) -> list[tuple[str, str | None]]:
+    pseudonym = text.removeprefix("labeler/")
+    rows = connection.execute(select(PERSONS.c.pseudonym, PERSONS.c.name)).all()
+    found = [(row.pseudonym, row.name) for row in rows if pseudonym == row.pseudonym or text.casefold() == row.name.casefold()]
+    if not found and pseudonym in known_labelers(Reader(connection, head(connection))):
+        return [(pseudonym, None)]
+    return found
+
+
+def _unknown(connection: Connection, text: str, logs: list[_Log], tabled: Collection[str]) -> str:
+    known = {log.name for log in logs} | {f"drive_log/{log.name}" for log in logs} | set(tabled)
+    known |= {value for log in logs for value in log.values}
+    known |= {f"labeler/{name}" for name in known_labelers(Reader(connection, head(connection)))}
+    known |= set(connection.execute(select(PERSONS.c.name)).scalars())
+    offer = nearest(text, sorted(known))
+    drives = sorted({log.name for log in logs})
+    shown = f"Recorded drives: {', '.join(drives[:_SHOWN])}{' …' if len(drives) > _SHOWN else ''}." if drives else "No drive was recorded yet."
+    help_ = f"Did you mean '{offer}'?" if offer else shown
+    return f"'{text}' is no recorded drive, nothing that a drive names in its metadata, and nobody known here. {help_}"

@@ -1,0 +1,142 @@
+"""What a withdrawal removes beside recorded versions: staging, scratch, pictures of `look`, campaigns, Dagster's files, hidden copies.
+
+None of it is part of the record: it is made again where it is needed, or was left by a crash.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracecore.disk import clear_disk_errors
+from tracecore.durable import fsync_folder
+from tracecore.errors import TracecoreError
+from tracecore.locks import try_run
+from tracecore.store import Store
+from tracecore_lineage.mixed_rows import names_of
+from tracecore_lineage.scrubbing import empty_wal, is_sqlite, scrub_pictures
+from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tombstones import Erasure
+from tracecore_schemas.canonical import digest_file
+
+if TYPE_CHECKING:
+    from tracecore_lineage.recorder import RecordWriter
+
+__all__ = ["discard_staged", "naming", "orphans", "remove_folder", "sweep"]
+
+_KEPT_APART = ("imports/",)
+_OWN = frozenset({"record.db", "record.db-wal", "record.db-shm", "workspace.json"})
+_UNTOUCHED = frozenset({"keys", "locks"})
+
+
+def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
+    """Remove what is left of withdrawn drives outside recorded versions; can be done again at any time.
+
+    Args:
+        record: the workspace's, which no live run uses.
+        store: the workspace's.
+        erasure: what was withdrawn.
+    """
+    root = record.workspace.root
+    with clear_disk_errors(root):
+        discard_staged(record, store)
+        if erasure.drives or erasure.withdrawn:
+            for folder in ("scratch", "looks"):
+                remove_folder(root / folder)
+            _campaigns(root / "campaigns", erasure.drives)
+            _dagster(record.workspace.dagster, erasure)
+            store.erase([path for path, _ in orphans(record, store)])
+            _copies(root, frozenset(erasure.withdrawn))
+    if record.database.dialect == "sqlite":
+        empty_wal(root / "record.db")
+
+
+def discard_staged(record: RecordWriter, store: Store) -> list[str]:
+    """Remove what crashed runs left in staging, damaged and half-adopted copies too; give their ids."""
+    removed: list[str] = []
+    for run_id in store.staged_runs():
+        with try_run(record.workspace.locks, run_id) as gone:
+            if gone:
+                store.discard(run_id)
+                removed.append(run_id)
+    return removed
+
+
+def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
+    """Give path and size of what the store holds and no event names: a crash between the two left it."""
+    with record.database.read() as connection:
+        artifacts = stored_artifacts(connection, record.namespace)
+    named: set[str] = set()
+    for artifact in artifacts:
+        try:
+            named.update(store.names(artifact))
+            named.update(part.path for part in store.parts(artifact))
+        except (TracecoreError, OSError, ValueError, KeyError):
+            named.add(str(artifact.location))
+    kept = tuple(f"{path}/" for path in named)
+    return [
+        (path, size)
+        for path, size in store.inventory()
+        if path not in named and not path.startswith(_KEPT_APART) and not (path.count("/") > 2 and path.startswith(kept))
+    ]
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove a folder durably; give whether it was there."""
+    if not folder.is_dir():
+        return False
+    shutil.rmtree(folder)
+    fsync_folder(folder.parent)
+    return True
+
+
+def naming(drives: Collection[str]) -> re.Pattern[bytes]:
+    """Give what finds a drive's name in a text, as a word of its own."""
+    spelled = sorted({name for drive in drives for name in names_of(drive)}, key=len, reverse=True)
+    return re.compile(rb"(?<![\w.-])(?:" + b"|".join(re.escape(name).encode() for name in spelled) + rb")(?![\w-])")
+
+
+def _campaigns(folder: Path, drives: Collection[str]) -> None:
+    """Remove the campaigns that have tasks of a drive: their log can't be changed row by row, that is its point."""
+    if not folder.is_dir() or not drives:
+        return
+    named = naming(drives)
+    for path in sorted(folder.glob("*.db")):
+        beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+        if any(named.search(each.read_bytes()) for each in (path, *beside) if each.is_file()):
+            for each in (path, *beside):
+                each.unlink(missing_ok=True)
+    fsync_folder(folder)
+
+
+def _dagster(home: Path, erasure: Erasure) -> None:
+    """Take pictures out of Dagster's event log, and remove the logs and values that its steps left."""
+    if not home.is_dir():
+        return
+    remove_folder(home / "storage")
+    for path in sorted(_files(home)):
+        if is_sqlite(path):
+            scrub_pictures(path, f"erased on {erasure.day}, for consent was withdrawn")
+
+
+def _copies(root: Path, digests: Collection[str]) -> None:
+    """Remove every file of the workspace that has the bytes of a withdrawn one, whatever it is called and wherever it lies."""
+    for path in sorted(_files(root)):
+        inside = path.relative_to(root).parts
+        if inside[0] in _OWN or inside[0] in _UNTOUCHED:
+            continue
+        if digest_file(path) in digests:
+            path.unlink()
+            fsync_folder(path.parent)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(root):
+        for name in names:
+            path = Path(folder) / name
+            if path.is_file() and not path.is_symlink():
+                yield path

@@ -1,0 +1,140 @@
+"""`verify FILE`: a bundle, with no workspace at hand."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+
+from tracecore.errors import TracecoreError
+from tracecore.store import Store, folder_store
+from tracecore.store.place import leads_out
+from tracecore_lineage.bundle.manifest import MANIFEST, STORE
+from tracecore_lineage.bundle.reading import Bundle, open_bundle
+from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.tables import FACETS
+from tracecore_lineage.verification.content import check_content
+from tracecore_lineage.verification.erased import erased_on_purpose, tell_erased
+from tracecore_lineage.verification.findings import Findings, Verdict
+from tracecore_lineage.verification.proof import Proof, Shown, check_proof
+from tracecore_lineage.verification.trust import Pins, read_pins
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Checked", "check_bundle", "verify_bundle"]
+
+Progress = Callable[[int, int, str], None]
+
+
+def verify_bundle(
+    path: Path | str,
+    *,
+    key: Path | str | Sequence[Path | str] | None = None,
+    threshold: int | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Verify a bundle: nothing but the file is needed, and room to unpack it in the folder for temporary files.
+
+    Args:
+        path: of the file.
+        key: file of the public key that the caller trusts, or several; without it those in the bundle are taken, and the answer says `unpinned`.
+        threshold: how many of several such keys must have signed the build; all of them where None.
+        progress: told how much is done, of how much, and what was last.
+
+    Raises:
+        NotABundle: the file can't be read as one.
+        UsageProblem: a key can't be read, or there is no room to unpack it.
+    """
+    pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    findings = Findings()
+    with (
+        open_bundle(Path(path)) as bundle,
+        tempfile.TemporaryDirectory(prefix="tracecore-verify-") as folder,
+        check_bundle(bundle, Path(folder), pins, findings, progress),
+    ):
+        pass  # to its end: the temporary folder is gone when the answer is given
+    return findings.verdict(pinned=pins is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An opened bundle while it is unpacked.
+
+    Attributes:
+        proof: its events and the pruned ledger.
+        shown: what its events say of the build.
+        artifacts: the versions whose bytes are in it, as they lie in the unpacked store.
+        store: the unpacked store.
+    """
+
+    proof: Proof
+    shown: Shown
+    artifacts: Sequence[Artifact]
+    store: Store
+
+
+@contextmanager
+def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Findings, progress: Progress | None = None) -> Iterator[Checked | None]:
+    """Verify an opened bundle.
+
+    Args:
+        bundle: to be verified.
+        folder: empty; its store is unpacked there, below `store/`.
+        pins: the keys that the caller trusts; None takes those in the bundle.
+        findings: failures are added to it.
+        progress: told how much is done, of how much, and what was last.
+
+    Yields:
+        What it holds; None where its events can't be asked.
+    """
+
+    def differs(name: str, expected: str, found: str) -> None:
+        findings.fail(name, "bytes of the entry", expected, found)
+
+    parts = bundle.parts(differs)
+    proof = Proof(bundle.manifest, bundle.signatures, parts, bundle.leaves(parts, differs))
+    bundle.unpack(folder / "store", differs, progress)
+    with check_proof(proof, pins, findings) as shown:
+        if shown is None:
+            yield None
+            return
+        store = folder_store(folder)
+        yield Checked(proof, shown, _check_store(bundle, shown, store, findings, progress), store)
+
+
+def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> list[Artifact]:
+    """Recompute every version that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
+    manifest = bundle.manifest
+    kept = stored_artifacts(shown.connection, manifest.origin, refs=[node["ref"] for node in shown.trace["nodes"]])
+    erased = erased_on_purpose(shown.connection, manifest.origin, shown.history, shown.trust, findings)
+    gone = {artifact.ref for artifact in kept if erased.of(artifact)}
+    expected = {artifact.ref for artifact in kept} - gone
+    for ref in sorted(expected ^ set(manifest.stored)):
+        words = ("in the bundle", "left out") if ref in expected else ("a version whose bytes the build's trace stands on", "another")
+        findings.fail(ref, "bytes", *words)
+    if list(manifest.stored) != sorted(set(manifest.stored)):
+        findings.fail(MANIFEST, "versions", "each once, sorted", "others")
+    _check_locations(shown, findings)
+    present = [artifact for artifact in kept if artifact.ref in expected & set(manifest.stored)]
+    check_content(store, present, findings, progress)
+    tell_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
+    named: set[str] = set()
+    for artifact in present:
+        with suppress(TracecoreError, OSError, ValueError, KeyError):  # named by its content
+            named.update(store.names(artifact))
+    for entry in manifest.entries:
+        if entry.name.startswith(STORE) and entry.name.removeprefix(STORE) not in named:
+            findings.fail(entry.name, "file", "one that a version in the build's trace stands on", "one of none")
+    return present
+
+
+def _check_locations(shown: Shown, findings: Findings) -> None:
+    """Name every version that claims to lie outside of its store: whoever imports the bundle keeps what its events say."""
+    for row in shown.connection.execute(select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_artifact")):
+        location = json.loads(row.value).get("location")
+        if location is not None and (not isinstance(location, str) or leads_out(location) or location.startswith(".")):
+            findings.fail(row.subject, "location", "a plain path in the store", location)

@@ -1,0 +1,231 @@
+"""Who may speak for whom: events of other workspaces that an import took over speak for their own.
+
+An import is an event of this workspace (job `tracecore.import`, facet `tracecore_import`) that names foreign events by their digests. Those, wherever
+they came from, then say of their workspace's artifacts what only its own events can say; a stranger's event that no import names gains nothing. Which
+events are named is read from the ledger's bytes alone, so that the catalog stays a projection of it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore_lineage import ledger
+from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.queries.prefix import chunks
+from tracecore_lineage.reading import BadEvent, strict_json
+from tracecore_lineage.tables import FACETS, RUN_EVENTS
+from tracecore_schemas.canonical import is_digest
+from tracecore_schemas.refs import RefError, parse_ref
+
+__all__ = [
+    "IMPORTED",
+    "IMPORTS",
+    "JOB",
+    "Import",
+    "Voice",
+    "Voices",
+    "folder_of",
+    "imported_runs",
+    "imports_among",
+    "imports_in",
+    "keys_of",
+    "known_imports",
+    "known_voices",
+    "read_import",
+    "voices_of",
+]
+
+IMPORTED = "tracecore_imported"
+"""Facet of an imported build: where it came from, and when. Only the workspace that imported it says so."""
+IMPORTS = "imports"
+"""Folder of the store that holds what imports brought, one folder a build."""
+JOB = "tracecore.import"
+_FACET = b'"tracecore_import"'
+_KEPT = 64
+
+Voices = Mapping[str, Sequence["Voice"]]
+"""By event id: for whom each imported event speaks, the import that came first before others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """What one import lets an event say.
+
+    Attributes:
+        namespace: the workspace that it may speak for, if it is one of its own events.
+        folder: where the bytes of that workspace's store lie in this one, with a slash behind.
+        stored: refs of the versions whose bytes came along; of others the bytes are not kept here.
+        build: the build that was imported; None for what came with it from a third workspace.
+    """
+
+    namespace: str
+    folder: str
+    stored: frozenset[str]
+    build: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What an import's event says that the projection needs.
+
+    Attributes:
+        event_id: of its COMPLETE.
+        seq: where that stands in this ledger.
+        namespace: of the workspace that imported.
+        origin: the workspace that was imported from.
+        build: whole ref of the build.
+        members: ids of the events that it names.
+        stored: refs of the versions whose bytes it brought.
+        changed: ids of events that had been in the ledger before and say more since.
+        facet: all of it.
+    """
+
+    event_id: str
+    seq: int
+    namespace: str
+    origin: str
+    build: str
+    members: frozenset[str]
+    stored: frozenset[str]
+    changed: frozenset[str]
+    facet: Mapping[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Where its bytes lie, relative to the store, with a slash behind."""
+        return f"{folder_of(self.build)}/"
+
+
+def folder_of(build: str) -> str:
+    """Give the folder of an imported build's bytes, relative to the store."""
+    return f"{IMPORTS}/{str(parse_ref(build).version).removeprefix('sha256:')}"
+
+
+def read_import(body: bytes, seq: int) -> Import | None:
+    """Read what an import's event says; None of any other event, and of one whose facet is not what docs/formats/bundle.md says."""
+    if _FACET not in body:
+        return None
+    try:
+        event = strict_json(body)
+        facet = event["run"]["facets"]["tracecore_import"]
+        if event.get("eventType") != "COMPLETE" or event["job"]["name"] != JOB:
+            return None
+        ref = parse_ref(facet["build"])
+        if ref.kind != "build" or ref.version is None or not is_digest(f"sha256:{ref.version}") or not isinstance(facet["origin"], str):
+            return None
+        members = frozenset(part["event_sha256"] for part in facet["tree"] if "event_sha256" in part)
+        stored, changed = frozenset(facet["stored"]), frozenset(facet["changed"])
+        if not all(isinstance(text, str) for text in (*members, *stored, *changed)):
+            return None
+        return Import(ledger.event_id(body), seq, event["job"]["namespace"], facet["origin"], str(ref), members, stored, changed, facet)
+    except (BadEvent, RefError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def imports_in(connection: Connection) -> list[Import]:
+    """Find the imports of a ledger by reading all of it: no row of the catalog is asked."""
+    return [found for leaf in ledger.read(connection) if (found := read_import(leaf.body, leaf.seq)) is not None]
+
+
+def voices_of(imports: Iterable[Import], namespace: str) -> dict[str, list[Voice]]:
+    """Say for whom each imported event speaks.
+
+    Args:
+        imports: every import that the ledger holds, in its order: the workspace's own and, among the events those brought, others'.
+        namespace: the workspace's own, for which no imported event speaks.
+    """
+    listed = list(imports)
+    found: dict[str, list[Voice]] = {}
+    for each in listed:
+        if each.namespace == namespace:
+            _listen(each, each.members, each.stored, "", listed, found, namespace, build=each.build)
+    return found
+
+
+def _listen(
+    each: Import,
+    members: frozenset[str],
+    stored: frozenset[str],
+    folder: str,
+    listed: Sequence[Import],
+    found: dict[str, list[Voice]],
+    namespace: str,
+    build: str | None,
+) -> None:
+    """Add what one import lets its events say, and after it what the imports among them did in the workspace it came from."""
+    inside = folder + each.folder
+    if each.origin != namespace:
+        voice = Voice(each.origin, inside, stored, build)
+        for member in members:
+            found.setdefault(member, []).append(voice)
+    # An event can't name itself or what came after it, so that this ends.
+    for further in listed:
+        if further.event_id in members and further.namespace == each.origin:
+            _listen(further, members & further.members, stored & further.stored, inside, listed, found, namespace, None)
+
+
+class _Cache:
+    """The last imports that were read, by event id: what an id stands for never changes."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, Import] = OrderedDict()
+
+    def get(self, connection: Connection, identity: str) -> Import | None:
+        found = self._kept.get(identity)
+        if found is None:
+            leaf = ledger.read_event(connection, identity)
+            found = read_import(leaf.body, leaf.seq) if leaf is not None and ledger.event_id(leaf.body) == identity else None
+            if found is None:
+                return None
+            self._kept[identity] = found
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+_CACHE = _Cache()
+
+
+def known_imports(connection: Connection, build: str | None = None) -> Iterator[Import]:
+    """Give the workspace's own imports as the catalog leads to them, in order; of one build where it is named."""
+    query = select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.name == IMPORTED, FACETS.c.subject.startswith("build/")).order_by(FACETS.c.seq)
+    for row in connection.execute(query if build is None else query.where(FACETS.c.subject == build)).all():
+        found = _CACHE.get(connection, row.event_id)
+        if found is not None:
+            yield found
+
+
+def imports_among(connection: Connection) -> list[Import]:
+    """Give every import that the ledger holds, others' among them, as the catalog leads to them, in order."""
+    query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.job_name == JOB, RUN_EVENTS.c.event_type == "COMPLETE").order_by(RUN_EVENTS.c.seq)
+    return [found for identity in connection.execute(query).scalars().all() if (found := _CACHE.get(connection, identity)) is not None]
+
+
+def known_voices(connection: Connection, namespace: str) -> Mapping[str, Sequence[Voice]]:
+    """Say for whom each imported event speaks, as the catalog leads to the imports: quick where there are none."""
+    listed = imports_among(connection)
+    return voices_of(listed, namespace) if listed else {}
+
+
+def imported_runs(connection: Connection, namespace: str, run_ids: Iterable[str]) -> set[str]:
+    """Say which of these runs came with an import: only the workspace they ran in can say more of them."""
+    voices = known_voices(connection, namespace)
+    if not voices:
+        return set()
+    query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id)
+    rows = (row for chunk in chunks(sorted(run_ids)) for row in connection.execute(query.where(RUN_EVENTS.c.run_id.in_(chunk))))
+    return {row.run_id for row in rows if row.event_id in voices}
+
+
+def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:
+    """Give the keys that may have sealed a build: the workspace's own, or those that an imported one came with; they are believed for it alone."""
+    brought = next(known_imports(connection, build), None)
+    if brought is None:
+        return list(own)
+    pems: Mapping[str, str] = brought.facet["manifest"]["keys"]
+    return [PublicKey.from_pem(pem.encode(), f"the import of {build}") for pem in pems.values()]

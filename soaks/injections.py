@@ -1,0 +1,155 @@
+"""SIGKILL, EIO and ENOSPC at every system call by which a small build writes; then everything is judged, and the same is done again without faults.
+
+A counting run says which calls there are: in the first thread, which makes nearly all, and in the threads in which Delta Lake commits. Each (call,
+fault) is one trial.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crash_judge import CrashJudge
+from fork_server import Ended, ForkServer
+from fsync_order import audit
+from kills import what_is_wrong_again
+from system_calls import WRITING, Call, missing_tool, points, read_log, watched
+from trials import Trial, Try
+from two_stages import Project
+
+__all__ = ["FAULTS", "Injections", "Point"]
+
+FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
+_COMMIT = "Delta commit"
+_SYNCING = frozenset({"fsync", "fdatasync", "sync_file_range"})
+_FAILED = frozenset({2, 3})
+_UNCLEAR = ("Traceback", "something unexpected happened", "panicked")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One write-side call of a build, and what happens at it."""
+
+    call: Call
+    fault: str
+    in_commit: bool
+
+    @property
+    def inject(self) -> str:
+        """Give it as strace wants it."""
+        return f"{self.call.name}:{FAULTS[self.fault]}:when={self.call.when}"
+
+
+class Injections:
+    """One fault a trial; more trials than points are no trials."""
+
+    name = "injections"
+    unit = "faults"
+    full = 3_900
+
+    @contextmanager
+    def trials(self, folder: Path) -> Iterator[Try]:
+        """Count the calls, then give what makes one of them fail."""
+        reason = missing_tool()
+        if reason is not None:
+            sys.exit(reason)
+        project = Project(folder)
+        with ForkServer(project.site, folder / "server") as server:
+            yield InjectionTrials(folder, project, server).attempt
+
+
+class InjectionTrials:
+    """Every point of one small build.
+
+    Args:
+        folder: for workspaces and logs.
+        project: what is built.
+        server: forks the builds.
+        plant: a file of Python that breaks the product first, to show that this is seen.
+
+    Attributes:
+        points: every (call, fault), in an order that is the same each time.
+    """
+
+    def __init__(self, folder: Path, project: Project, server: ForkServer, *, plant: Path | None = None) -> None:
+        self._folder = folder
+        self._plant = plant
+        self._project = project
+        self._server = server
+        self._root = folder / "workspace"
+        self._acks = folder / "acks.jsonl"
+        self._expected: Mapping[str, str] = {}
+        calls = [(call, False) for call in self._count(None)] + [(call, True) for call in self._count(_COMMIT)]
+        calls.sort(key=lambda each: (not each[1], WRITING.index(each[0].name), each[0].when))
+        self.points: Sequence[Point] = [Point(call, fault, in_commit) for call, in_commit in calls for fault in FAULTS]
+
+    def _count(self, since: str | None) -> list[Call]:
+        """Run the build undisturbed under strace and list its calls: those of the first thread, or those of the others during a commit."""
+        self._clean()
+        log = self._folder / "counted.log"
+        ended = watched(self._server, "whole", self._arguments(), acks=self._acks, log=log, since=since, plant=self._plant)
+        if ended.code or ended.signal:
+            raise RuntimeError(f"The undisturbed build failed: {ended.errors}")
+        self._expected = ended.result["digests"]
+        found = list(points(log, self._root))
+        first = ended.process
+        return [call for call in found if (call.process == first) == (since is None)]
+
+    def _arguments(self) -> dict[str, Any]:
+        return self._project.plan(self._root, 0).arguments()
+
+    def _clean(self) -> None:
+        shutil.rmtree(self._root, ignore_errors=True)
+        self._acks.unlink(missing_ok=True)
+
+    def attempt(self, number: int) -> Trial:
+        """Let the call of a number fail."""
+        if number >= len(self.points):
+            return Trial(number, counts={"beyond the last point": 1})
+        return self.inject(number, self.points[number])
+
+    def inject(self, number: int, point: Point) -> Trial:
+        """Let one call fail."""
+        self._clean()
+        judge = CrashJudge(self._root, self._acks)
+        log = self._folder / "injected.log"
+        # Where nothing could be forced to disk, all calls are looked at, to see whether anything was promised all the same.
+        syncing = point.call.name in _SYNCING
+        ended = watched(
+            self._server, "whole", self._arguments(), acks=self._acks, log=log, inject=point.inject, calls=None if syncing else point.call.name,
+            every_thread=point.in_commit or syncing, since=_COMMIT if point.in_commit else None, plant=self._plant,
+        )  # fmt: skip
+        hit = "INJECTED" in log.read_text(encoding="utf-8", errors="replace") or bool(ended.signal)
+        broken = [*self._said(point, ended), *judge.judge()]
+        if syncing:
+            broken += audit(read_log(log), self._acks, self._root).early
+        again = self._server.run("aftermath", {**self._arguments(), "verify": True}, acks=self._acks)
+        broken += [*what_is_wrong_again(again, self._expected), *judge.judge(recovered=True)]
+        if not hit:
+            return Trial(number, _at(point, broken), {"not reached": 1})
+        outcome = "killed" if ended.signal else f"exit {ended.code}"
+        return Trial(number, _at(point, broken), {f"{point.fault} at {point.call.name}": 1, f"{point.fault}: {outcome}": 1})
+
+    def _said(self, point: Point, ended: Ended) -> Iterator[str]:
+        """What is wrong with how it ended: a failure is one clear sentence."""
+        if ended.signal:
+            if point.fault != "SIGKILL":
+                yield f"it died of signal {ended.signal}"
+            return
+        if ended.code == 0:
+            return  # what failed was not needed, or was done again: the judge and the audit say whether that is so
+        words = " ".join(ended.errors.split())
+        if ended.code not in _FAILED:
+            yield f"it ended with exit {ended.code}: {words[-300:]}"
+        if any(unclear in words for unclear in _UNCLEAR) or "Error: " not in words:
+            yield f"it said no clear sentence: {words[-300:]}"
+
+
+def _at(point: Point, broken: Sequence[str]) -> tuple[str, ...]:
+    where = f"{point.fault} at {point.call.name} {point.call.when}{' of a commit' if point.in_commit else ''} ({point.call.text[:160]})"
+    return tuple(f"{where}: {each}" for each in dict.fromkeys(broken))

@@ -1,0 +1,320 @@
+"""A drive withdrawn: its bytes go everywhere, a signed tombstone stays, everything else verifies; a kill on the way is made good."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from record_world import artifact
+from sqlalchemy import text
+from stored_world import StoredWorld, frames, kept
+
+from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.locks import hold_run, own_store, share_store
+from tracecore.store import LocalStore
+from tracecore_lineage import erasures, sweeping
+from tracecore_lineage.commands.consent import command
+from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.run import RunInput
+
+REASON = "request 2026-118"
+
+
+class Killed(BaseException):
+    """What stands for a kill: nothing catches it."""
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[StoredWorld]:
+    world = StoredWorld.at(tmp_path / "ws").all()
+    world.seal("demo")
+    yield world
+    world.record.close()
+
+
+def failures(world: StoredWorld, ref: str | None = None) -> list[str]:
+    return [f"{failure['ref'].partition('@')[0]}: {failure['what']}" for failure in world.record.verify(ref)["failures"]]
+
+
+def files_of(world: StoredWorld) -> dict[str, bytes]:
+    root = world.record.workspace.store
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_its_bytes_are_gone_and_the_rest_of_the_workspace_verifies(built: StoredWorld) -> None:
+    before = built.record.trace("build/demo")
+    done = built.record.withdraw("drive_log/north", REASON)
+    assert done.erasure is not None
+    assert [ref.partition("@")[0] for ref in done.erasure.builds] == ["build/demo"]
+    assert {version.ref.partition("@")[0] for version in done.erasure.versions} == {
+        "drive_log/north",
+        "dataset/demo.drives",
+        "label_batch/demo.labels",
+    }
+    left = files_of(built)
+    assert not any(b"an MCAP file" in data for data in left.values())
+    logs = [data for path, data in left.items() if "_delta_log" in path]
+    assert not any(b'"drive":"north"' in line and b"minValues" in line for data in logs for line in data.splitlines())
+    assert any(b'"drive":"south"' in line and b"minValues" in line for data in logs for line in data.splitlines())
+    verdict = built.record.verify()
+    assert verdict["ok"], verdict["failures"]
+    assert {part["why"] for part in verdict["erased"]} == {f"consent withdrawn: {REASON}"}
+    assert {part["by"] for part in verdict["erased"]} == {f"run/{done.erasure.run}"}
+    assert built.record.verify("build/demo")["ok"]
+    assert built.record.doctor()["ok"]
+    assert built.record.replay(check=True) == []
+    after = built.record.trace("build/demo")
+    assert {**after, "later": []} == before
+    assert {(entry["what"], entry["at"].partition("@")[0]) for entry in after["later"]} == {
+        ("erased", version.ref.partition("@")[0]) for version in done.erasure.versions
+    }
+
+
+def test_whoever_asks_for_it_is_told_in_a_sentence(built: StoredWorld) -> None:
+    built.record.withdraw("north", REASON)
+    said = rf"was erased on \d{{4}}-\d\d-\d\d: consent withdrawn: {REASON}\."
+    for asset in ("drives", "labels"):
+        with pytest.raises(UsageProblem, match=said):
+            built.record.artifact(built.made[asset].ref)
+    assert REASON in str(built.record.erased(built.made["drives"]))
+    assert built.record.erased(built.made["engine"]) is None
+    assert REASON in built.record.show(built.made["drives"].ref)["erased"]
+    assert set(built.record.withdrawn().drives) == {"north"}
+
+
+def test_nothing_else_can_hide_behind_a_tombstone(built: StoredWorld) -> None:
+    """Of a table that lost a drive every other file is still judged, and so is its log, as it was left."""
+    built.record.withdraw("north", REASON)
+    table = built.path("drives")
+    south = next(path for path in table.rglob("*.parquet"))
+    whole = south.read_bytes()
+    south.write_bytes(whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])
+    assert any("dataset/demo.drives" in failure for failure in failures(built))
+    south.write_bytes(whole)
+    log = next(table.glob("_delta_log/*.json"))
+    said = log.read_bytes()
+    log.write_bytes(said.replace(b'"numRecords\\":100', b'"numRecords\\":101', 1))
+    assert any("_delta_log" in failure for failure in failures(built))
+    log.write_bytes(said)
+    assert failures(built) == []
+    back = built.record.workspace.store / next(each for each in built.store.parts(built.made["drives"]) if ("drive", "north") in each.partition).path
+    back.write_bytes(b"something else")
+    assert any("dataset/demo.drives" in failure for failure in failures(built))
+
+
+def test_bytes_that_no_tombstone_excuses_are_missed(built: StoredWorld) -> None:
+    built.path("engine").unlink()
+    assert failures(built) == [f"engine/demo.engine: {built.made['engine'].location}"]
+
+
+def test_a_tombstone_that_its_key_did_not_sign_excuses_nothing(built: StoredWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = erasures.seal_payload
+
+    def forged(payload: bytes, key: Any) -> dict[str, Any]:
+        envelope = real(payload, key)
+        signature = envelope["signatures"][0]["sig"]
+        envelope["signatures"][0]["sig"] = ("A" if signature[0] != "A" else "B") + signature[1:]
+        return envelope
+
+    monkeypatch.setattr(erasures, "seal_payload", forged)
+    built.record.withdraw("north", REASON)
+    found = failures(built)
+    assert any("tombstone's signature" in failure for failure in found)
+    assert any(failure.startswith("drive_log/north: blobs/") for failure in found)
+
+
+def test_an_event_of_another_producer_erases_nothing(built: StoredWorld) -> None:
+    done = built.record.withdraw("north", REASON, dry_run=True)
+    assert done.erasure is not None
+    body = json.loads(built.record.events.erasure(done.erasure, datetime.now(UTC)))
+    body["job"]["namespace"] = "elsewhere"
+    assert built.record.ingest([json.dumps(body)]).refused == ()
+    assert built.record.erased(built.made["drives"]) is None
+    assert not built.record.withdrawn()
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_a_kill_at_any_step_is_finished_by_recover(built: StoredWorld, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """From the promise on nobody is given the drive; `doctor` says that it is not done; `recover` does it."""
+    steps = [0]
+
+    def dying(real: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if steps[0] == step:
+                raise Killed
+            steps[0] += 1
+            return real(*arguments, **named)
+
+        return call
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "erase", dying(LocalStore.erase))
+        patched.setattr(LocalStore, "rewrite", dying(LocalStore.rewrite))
+        patched.setattr(erasures, "sweep", dying(erasures.sweep))
+        patched.setattr(sweeping, "empty_wal", dying(sweeping.empty_wal))
+        patched.setattr(erasures, "seal_payload", dying(erasures.seal_payload))
+        with pytest.raises(Killed):
+            built.record.withdraw("north", REASON)
+    assert REASON in str(built.record.erased(built.made["drives"]))
+    assert any("not finished" in problem for problem in built.record.doctor()["problems"])
+    assert any("erasure" in failure for failure in failures(built))
+    assert len(built.record.recover().finished) == 1
+    assert built.record.verify()["ok"]
+    assert built.record.doctor()["ok"]
+    assert not any(b"an MCAP file" in data for data in files_of(built).values())
+    again = built.record.withdraw("north", REASON)
+    assert again.erasure is None
+
+
+def test_the_same_command_finishes_it_too(built: StoredWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "erase", killed)
+        with pytest.raises(Killed):
+            built.record.withdraw("north", REASON)
+    done = built.record.withdraw("north", REASON)
+    assert (len(done.finished), done.erasure) == (1, None)
+    assert built.record.verify()["ok"]
+
+
+def test_two_drives_of_one_table_go_one_after_the_other(built: StoredWorld) -> None:
+    built.record.withdraw("north", REASON)
+    built.record.withdraw("south", "another request")
+    verdict = built.record.verify()
+    assert verdict["ok"], verdict["failures"]
+    assert {part["why"] for part in verdict["erased"]} == {f"consent withdrawn: {REASON}", "consent withdrawn: another request"}
+    assert not list(built.path("drives").rglob("*.parquet"))
+
+
+def test_a_later_version_of_the_table_without_the_drive_stays_readable(built: StoredWorld) -> None:
+    """Its log is the same file, rewritten: the tombstone says so, and the version is judged by what was left."""
+    newer = kept("dataset", "demo.drives", built.table("demo.drives", frames("south")))
+    built.run("drives", StageKind.INGEST, outputs={"frames": newer})
+    done = built.record.withdraw("north", REASON)
+    assert done.erasure is not None
+    assert [version.readable for version in done.erasure.versions if version.ref == newer.ref] == [True]
+    assert built.record.verify()["ok"]
+    assert built.store.open(built.record.artifact(newer.ref)).count_rows() == 100
+
+
+def test_pictures_and_pages_of_what_was_made_from_it_go_and_numbers_stay(built: StoredWorld) -> None:
+    report = {"samples.png": b"\x89PNG\x00picture", "report.json": b'{"recall": 0.5}', "page.html": b"<html>data:image/png;base64,AAAA</html>"}
+    made = kept("kpi_report", "demo.kpis", built.folder(**report, **{"frames.csv": b"frame,score\nnorth/3,0.2\n"}))
+    built.run("kpis", StageKind.EVALUATE, [("frames", "drives")], {"report": made})
+    done = built.record.withdraw("north", REASON)
+    assert done.erasure is not None
+    assert {path.name for path in (built.record.workspace.store / str(made.location)).iterdir()} == {"report.json"}
+    assert any(what.startswith("model/demo.model@") for what, _ in done.kept)
+    assert built.record.verify()["ok"]
+    assert (built.path("model") / "model.safetensors").is_file()
+
+
+def test_hidden_copies_and_leftovers_go_too(built: StoredWorld) -> None:
+    root = built.record.workspace.root
+    for path in ("scratch/abc/campaign.db", "looks/north.png", "store/blobs/zz/orphan", "somewhere/copy.bin", "store/staging/dead/.adopted/0"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"an MCAP file")
+    built.record.withdraw("north", REASON)
+    assert [path for path in root.rglob("*") if path.is_file() and path.read_bytes() == b"an MCAP file"] == []
+
+
+def test_a_subject_is_found_by_what_drives_say_of_it(tmp_path: Path) -> None:
+    with StoredWorld.at(tmp_path / "ws").record as record:
+        world = StoredWorld(record)
+        for name, driver in (("north", "Grace Hopper"), ("south", "Ada"), ("west", "Grace Hopper")):
+            facet = {"tracecore_drive": {"drive": name, "metadata": {"drive": {"driver": driver, "vin": f"VIN{name}"}}}}
+            run = world.start("drives.drive_log", StageKind.INGEST)
+            record.complete(run, [], {"drive_log": kept("drive_log", name, world.file(name.encode() * 9), facets=facet)})
+        part = {"tracecore_drive": {"drive": "west.1", "part_of": "drive_log/west", "metadata": {}}}
+        run = world.start("drives.drive_log", StageKind.INGEST)
+        record.complete(run, [], {"drive_log": kept("drive_log", "west.1", world.file(b"second part"), facets=part)})
+        with pytest.raises(UsageProblem, match=r"'Grace Hoper' is no recorded drive, .* Did you mean 'grace hopper'"):
+            record.withdraw("Grace Hoper", REASON)
+        assert record.withdraw("VINsouth", REASON, dry_run=True).subject.drives == ("south",)
+        done = record.withdraw("grace hopper", REASON)
+        assert done.subject.drives == ("north", "west")
+        assert done.erasure is not None
+        assert {version.ref.partition("@")[0] for version in done.erasure.versions} == {"drive_log/north", "drive_log/west", "drive_log/west.1"}
+        assert record.verify()["ok"]
+
+
+def test_a_person_is_forgotten_and_the_pseudonym_stays(built: StoredWorld) -> None:
+    pseudonym = built.record.pseudonym("Grace Hopper")
+    done = built.record.withdraw("Grace Hopper", "left the project")
+    assert done.subject.people == ((pseudonym, "Grace Hopper"),)
+    assert built.record.person(pseudonym) is None
+    root = built.record.workspace.root
+    assert not any(b"Grace Hopper" in path.read_bytes() for path in root.rglob("*") if path.is_file())
+    with built.record.database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM person WHERE name = 'Grace Hopper'")).scalar_one() == 0
+    assert built.record.verify()["ok"]
+
+
+def test_it_waits_for_nobody_and_leaves_live_runs_alone(built: StoredWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(erasures, "own_store", lambda locks: own_store(locks, 0.05))
+    locks = built.record.workspace.locks
+    run = built.start("model", StageKind.TRAIN)
+    with hold_run(locks, run.id), pytest.raises(AnswerIsNo, match=f"run/{run.id} .* left alone"):
+        built.record.withdraw("north", REASON)
+    with share_store(locks), pytest.raises(AnswerIsNo, match="a build is going on"):
+        built.record.withdraw("north", REASON)
+    assert not built.record.withdrawn()
+
+
+def test_the_command_tells_what_went_what_it_reached_and_what_stays(built: StoredWorld) -> None:
+    where = ["--workspace", str(built.record.workspace.root)]
+    unknown = CliRunner().invoke(command, ["withdraw", "noth", "--reason", "x", *where])
+    assert isinstance(unknown.exception, UsageProblem)
+    assert "Did you mean 'north'?" in str(unknown.exception)
+    assert CliRunner().invoke(command, ["withdraw", "north", *where]).exit_code == 2
+    with pytest.raises(UsageProblem, match="needs its reason"):
+        built.record.withdraw("north", "  ")
+    planned = json.loads(CliRunner().invoke(command, ["withdraw", "north", "--reason", REASON, "--dry-run", "--json", *where]).output)
+    assert planned["dry_run"]
+    assert built.record.verify()["erased"] == []
+    told = CliRunner().invoke(command, ["withdraw", "north", "--reason", REASON, *where]).output
+    assert "reached build/demo@" in told
+    assert "the ledger: " in told
+    assert "an MCAP file" not in told
+
+
+def test_artifacts_without_bytes_here_are_no_obstacle(built: StoredWorld) -> None:
+    built.run("extra", StageKind.CURATE, outputs={"out": artifact("dataset", "demo.extra", "elsewhere")})
+    assert built.record.withdraw("north", REASON).erasure is not None
+
+
+def test_the_images_of_a_folder_go_with_the_rows_that_hold_them(built: StoredWorld) -> None:
+    """A drive that is a folder of images has no log: its rows name it, and the files that were taken in hold the same bytes."""
+    image = b"\xff\xd8\xff a picture of the road"
+    table = pa.table({"drive": ["0006R0"], "timestamp_ns": [1], "image": pa.array([image], pa.binary())})
+    stored = kept("dataset", "demo.stills", built.table("demo.stills", table))
+    file = kept("external", "0001.jpg", built.file(image), namespace="file")
+    built.run("stills", StageKind.INGEST, outputs={"frames": stored}, more_inputs=[RunInput("image", file)])
+    done = built.record.withdraw("0006R0", REASON)
+    assert done.erasure is not None
+    assert {version.ref for version in done.erasure.versions} == {stored.ref, file.ref}
+    assert not any(image in data for data in files_of(built).values())
+    assert file.digest in built.record.withdrawn().files
+    assert built.record.verify()["ok"]
+
+
+def test_a_file_with_rows_of_several_drives_is_rewritten_without_those_withdrawn(built: StoredWorld) -> None:
+    rows = {"frame": ["north/3", "south/3", "frame/north/cam/4", "elsewhere"], "score": [0.125, 0.25, 0.5, 0.75]}
+    mixed = kept("dataset", "demo.scores", built.table("demo.scores", pa.table(rows)))
+    built.run("scores", StageKind.EVALUATE, [("frames", "drives")], {"scores": mixed})
+    built.record.withdraw("north", REASON)
+    [path] = list(built.path("scores").rglob("*.parquet"))
+    assert pq.read_table(path).column("frame").to_pylist() == ["south/3", "elsewhere"]
+    verdict = built.record.verify()
+    assert verdict["ok"], verdict["failures"]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert any("demo.scores" in failure for failure in failures(built))

@@ -1,0 +1,312 @@
+"""Callers that come at the same time share one transaction; each is answered for itself, and only when what it wrote is durable."""
+
+from __future__ import annotations
+
+import errno
+import random
+import signal
+import string
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from record_world import World
+from sqlalchemy import Connection, event
+
+from tracecore.errors import RunFailed, UsageProblem
+from tracecore_lineage import checkpoint, ledger
+from tracecore_lineage.group_commit import GroupCommit
+from tracecore_lineage.recorder import Position
+from tracecore_lineage.tables import FACETS
+
+DATABASES = ("sqlite", "postgresql")
+
+
+class Counted:
+    """How often a database was asked to commit, and to make a savepoint."""
+
+    def __init__(self, world: World) -> None:
+        self.commits = 0
+        self.savepoints = 0
+        event.listen(world.record.database.engine, "commit", self._commit)
+        event.listen(world.record.database.engine, "savepoint", self._savepoint)
+
+    def _commit(self, _connection: Connection) -> None:
+        self.commits += 1
+
+    def _savepoint(self, _connection: Connection, _name: str) -> None:
+        self.savepoints += 1
+
+
+@contextmanager
+def held(world: World, waiting: int) -> Iterator[None]:
+    """Keep the write lock for the block, then until so many callers have come and wait in one group."""
+    group = world.record._group
+    with world.record.database.write():
+        yield
+        until = time.monotonic() + 20
+        # One of them leads, and waits for the lock with those that had come by then.
+        while len(group._waiting) < waiting and time.monotonic() < until:
+            time.sleep(0.01)
+
+
+def started(*calls: Callable[[], Any]) -> tuple[list[threading.Thread], list[Any]]:
+    """Run each call in a thread of its own; gives what each returned or raised, in their order, once joined."""
+    answers: list[Any] = [None] * len(calls)
+
+    def run(place: int, call: Callable[[], Any]) -> None:
+        try:
+            answers[place] = call()
+        except BaseException as error:  # noqa: BLE001  # that is what is looked at
+            answers[place] = error
+
+    threads = [threading.Thread(target=run, args=(place, call)) for place, call in enumerate(calls)]
+    for thread in threads:
+        thread.start()
+    return threads, answers
+
+
+def joined(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "a caller was never answered"
+
+
+def foreign(number: int) -> dict[str, Any]:
+    return {
+        "eventType": "START", "eventTime": "2026-01-01T00:00:00Z", "producer": "urn:etl", "schemaURL": "urn:etl:event",
+        "run": {"runId": f"0199c1f4-8f0e-7a31-9c55-{number:012x}"}, "job": {"namespace": "etl", "name": f"load{number}"},
+    }  # fmt: skip
+
+
+def appending(world: World, body: bytes) -> Callable[[Connection], int]:
+    """Work that appends bytes that are no event, without a catalog row."""
+
+    def work(connection: Connection) -> int:
+        return ledger.append(connection, [body], None)[0].seq
+
+    return work
+
+
+def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: World) -> None:
+    world.record.ingest([foreign(999)])
+    counted = Counted(world)
+    with held(world, 29):
+        threads, answers = started(*(lambda number=number: world.record.ingest([foreign(number), foreign(number)]) for number in range(30)))
+    joined(threads)
+    assert [(answer.recorded, answer.known, answer.refused) for answer in answers] == [(1, 1, ())] * 30
+    assert counted.commits <= 4, "the holder's own, the first leader's, and those of everybody else"
+    assert world.record.position() == 31
+    note = checkpoint.parse(world.record.checkpoint())
+    assert note.size == 31
+    assert note.signed_by(world.record.keys.public_keys()) is not None
+    with world.record.database.read() as connection:
+        assert ledger.root_at(connection, 31) == note.root == ledger.head(connection).root
+    assert world.record.replay(check=True) == []
+
+
+def test_a_lone_caller_has_a_transaction_of_its_own_and_no_savepoint(world: World) -> None:
+    world.record.ingest([foreign(0)])
+    counted = Counted(world)
+    world.record.ingest([foreign(1)])
+    assert (counted.commits, counted.savepoints) == (1, 0)
+
+
+def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others_go_on(world: World) -> None:
+    world.record.keys.ensure()
+
+    def bad(connection: Connection) -> None:
+        ledger.append(connection, [b"bad"], None)
+        raise LookupError("mine alone")
+
+    works = [appending(world, b"%d" % number) for number in range(6)]
+    with held(world, 11):
+        threads, answers = started(*(lambda work=work: world.record.together(work) for pair in zip(works, [bad] * 6, strict=True) for work in pair))
+    joined(threads)
+    assert sorted(answers[::2]) == list(range(6))
+    assert [(type(error), str(error)) for error in answers[1::2]] == [(LookupError, "mine alone")] * 6
+    with world.record.database.read() as connection:
+        assert {leaf.body for leaf in ledger.read(connection)} == {b"%d" % number for number in range(6)}
+        assert ledger.root_at(connection, 6) == ledger.head(connection).root
+    assert checkpoint.parse(world.record.checkpoint()).size == 6
+
+
+def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_kept(world: World) -> None:
+    def full(_connection: Connection) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    group = GroupCommit(world.record.database, full)
+    world.record._group = group
+    with held(world, 4):
+        threads, answers = started(*(lambda number=number: world.record.together(appending(world, b"%d" % number)) for number in range(5)))
+    joined(threads)
+    assert all(isinstance(answer, Exception) and "No space left on device" in str(answer) for answer in answers), answers
+    assert len({id(answer) for answer in answers}) == 5, "an error shared by threads would carry the others' traces"
+    assert world.record.position() == 0
+
+
+def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> None:
+    """SQLite then undoes the whole transaction, and what came after would commit by itself; PostgreSQL goes on from the savepoint."""
+    world.record.keys.ensure()
+    if world.record.database.dialect == "postgresql":
+        pytest.skip("a PostgreSQL server's disk can't be filled here")
+    world.record.database.close()
+    creator = world.record.database.engine.pool._creator
+
+    def small() -> Any:
+        made = creator()
+        made.execute(f"PRAGMA max_page_count={made.execute('PRAGMA page_count').fetchone()[0]}")
+        return made
+
+    world.record.database.engine.pool._creator = small
+    with held(world, 2):
+        threads, answers = started(
+            lambda: world.record.together(appending(world, b"small")),
+            lambda: world.record.together(appending(world, b"x" * 1_000_000)),
+            lambda: world.record.together(appending(world, b"small too")),
+        )
+    joined(threads)
+    full = [answer for answer in answers if isinstance(answer, UsageProblem) and "The disk is full" in str(answer)]
+    kept = [answer for answer in answers if isinstance(answer, int)]
+    assert len(full) + len(kept) == 3, answers
+    assert answers[1] in full
+    world.record.database.engine.pool._creator = creator
+    world.record.database.close()
+    assert world.record.position() == len(kept), "what was answered is there, and nothing else"
+    with world.record.database.read() as connection:
+        assert ledger.root_at(connection, len(kept)) == ledger.head(connection).root
+    assert world.record.together(appending(world, b"next")) == len(kept)
+
+
+def test_one_callers_hostile_event_is_that_callers_alone(world: World) -> None:
+    world.record.keys.ensure()
+    unindexable = "".join(random.Random(7).choices(string.ascii_letters, k=9_000))
+
+    def hostile(connection: Connection) -> None:
+        facet = {"event_id": "e", "subject": unindexable, "name": "n", "seq": 0, "event_time": "t", "value": "{}"}
+        connection.execute(FACETS.insert(), [facet, facet])  # one key twice, and on PostgreSQL more than an index can hold
+
+    with held(world, 3):
+        threads, answers = started(
+            *(lambda number=number: world.record.together(appending(world, b"%d" % number)) for number in range(3)),
+            lambda: world.record.together(hostile),
+        )
+    joined(threads)
+    assert isinstance(answers[3], UsageProblem)
+    assert "INSERT" not in str(answers[3]), "one sentence, not the statement"
+    assert sorted(answers[:3]) == [0, 1, 2]
+    assert world.record.position() == 3
+
+
+def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(world: World) -> None:
+    world.record.ingest([foreign(0)])
+    for path in world.record.workspace.keys.glob("*.pem"):
+        path.unlink()
+    world.record.keys._loaded = None
+    with held(world, 2):
+        threads, answers = started(*(lambda number=number: world.record.ingest([foreign(number)]) for number in range(1, 4)))
+    joined(threads)
+    assert [type(answer) for answer in answers] == [UsageProblem] * 3
+    assert all("is missing, so that nothing can be signed" in str(answer) for answer in answers)
+    assert world.record.position() == 1
+
+
+def test_a_leader_that_is_stopped_wakes_everybody_with_a_sentence_and_the_next_caller_is_served(world: World) -> None:
+    world.record.keys.ensure()
+
+    def stopped(_connection: Connection) -> None:
+        raise KeyboardInterrupt
+
+    with held(world, 3):
+        threads, answers = started(lambda: world.record.together(stopped))
+        more, others = started(*(lambda number=number: world.record.together(appending(world, b"%d" % number)) for number in range(3)))
+    joined([*threads, *more])
+    everybody = [*answers, *others]
+    told = [str(answer) for answer in everybody if isinstance(answer, RunFailed)]
+    assert sum(isinstance(answer, KeyboardInterrupt) for answer in everybody) == 1, "whoever led when it came"
+    assert all("was stopped (KeyboardInterrupt), so that it is not known to be recorded. Send the same again" in words for words in told)
+    recorded = [answer for answer in others if isinstance(answer, int)]
+    assert world.record.position() == len(recorded), "only who was answered in an earlier transaction has left anything"
+    assert world.record.together(appending(world, b"next")) == len(recorded)
+
+
+def test_who_is_interrupted_while_waiting_leaves_nobody_waiting_for_it(world: World) -> None:
+    world.record.keys.ensure()
+    go = threading.Event()
+
+    def slow(connection: Connection) -> int:
+        go.wait(20)
+        return ledger.append(connection, [b"slow"], None)[0].seq
+
+    threads, answers = started(lambda: world.record.together(slow))
+    while not world.record._group._led or world.record._group._waiting:
+        time.sleep(0.01)
+
+    def alarm(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, alarm)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            world.record.together(appending(world, b"given up"))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    go.set()
+    joined(threads)
+    assert answers == [0]
+    assert world.record.together(appending(world, b"next")) == 1
+    assert world.record.position() == 2
+
+
+def test_a_transaction_inside_a_transaction_is_refused_instead_of_waiting_for_itself(world: World) -> None:
+    with pytest.raises(RuntimeError, match="pass its connection on"):
+        world.record.together(lambda _connection: world.record.ingest([foreign(1)]))
+    with world.record.database.write(), pytest.raises(RuntimeError, match="pass its connection on"):
+        world.record.ingest([foreign(1)])
+    assert world.record.ingest([foreign(1)]).recorded == 1
+
+
+def test_who_speaks_of_the_position_is_given_the_one_under_the_lock_with_a_checkpoint_over_it(world: World) -> None:
+    world.record.keys.ensure()
+    seen: list[Position] = []
+
+    def build(position: Position) -> bytes:
+        seen.append(position)
+        return world.record.events.fact("test", world.record.new_run_id(), {}, datetime.now(UTC))[0]
+
+    with held(world, 15):
+        threads, answers = started(
+            *(lambda: world.record.append_with(build) for _ in range(8)),
+            *(lambda number=number: world.record.ingest([foreign(number)]) for number in range(8)),
+        )
+    joined(threads)
+    places = sorted(answer.seq for answer in answers[:8])
+    assert places == sorted(position.size for position in seen)
+    with world.record.database.read() as connection:
+        for position in seen:
+            note = checkpoint.parse(position.checkpoint)
+            assert (note.size, note.root) == (position.size, position.root)
+            assert note.signed_by(world.record.keys.public_keys()) is not None
+            assert ledger.root_at(connection, position.size) == position.root
+
+
+def test_runs_of_many_threads_start_check_and_end_as_one_by_one(world: World) -> None:
+    def whole(name: str) -> None:
+        own = World(world.record)
+        for number in range(4):
+            run = own.start(f"{name}{number}")
+            world.record.complete(run, [], {})
+            with pytest.raises(RunFailed, match="was closed as COMPLETE"):
+                world.record.complete(run, [], {})
+
+    threads, answers = started(*(lambda name=name: whole(name) for name in "abcdefgh"))
+    joined(threads)
+    assert answers == [None] * 8
+    assert world.record.position() == 64
+    assert world.record.open_runs() == []
+    assert world.record.replay(check=True) == []

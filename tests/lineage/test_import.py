@@ -1,0 +1,366 @@
+"""A bundle is taken over into another workspace, seals intact, and answers there as it does at home."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundle_world import build_upon, forged, retrained, sealed, without_later, world
+from click.testing import CliRunner
+from stored_world import StoredWorld, kept
+
+from tracecore.cli import cli
+from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.store import LocalStore
+from tracecore_lineage import Record
+from tracecore_lineage.bundle.taking import ImportRefused
+from tracecore_lineage.commands.export import command as export_command
+from tracecore_lineage.interchange import events_behind
+from tracecore_lineage.verification.bundle import verify_bundle
+from tracecore_schemas.kinds import Media, StageKind
+from tracecore_schemas.run import Artifact, RunInput
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
+    """Where the build was sealed; nobody changes it."""
+    found = sealed(tmp_path_factory.mktemp("vendor") / "w")
+    yield found
+    found.record.close()
+
+
+@pytest.fixture(scope="module")
+def bundle(vendor: StoredWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "demo.bundle"
+    vendor.record.export_bundle("demo", path)
+    return path
+
+
+@pytest.fixture
+def auditor(tmp_path: Path) -> Iterator[StoredWorld]:
+    """Another workspace."""
+    found = world(tmp_path / "auditor", "auditor")
+    yield found
+    found.record.close()
+
+
+def sound(found: StoredWorld) -> bool:
+    """Whether everything in a workspace is as recorded."""
+    verdict, doctor = found.record.verify(), found.record.doctor()
+    assert verdict["failures"] == []
+    assert (doctor["orphans"], doctor["dangling"], doctor["problems"]) == ([], [], [])
+    return found.record.replay(check=True) == []
+
+
+def verified(found: StoredWorld, build: str) -> bool:
+    """Whether a build verifies, in the workspace and as a bundle of it."""
+    path = found.record.workspace.root.parent / f"{build}.bundle"
+    found.record.export_bundle(build, path)
+    return found.record.verify(f"build/{build}")["ok"] and verify_bundle(path)["ok"]
+
+
+def test_the_trace_of_an_imported_build_is_the_origins_to_the_byte(vendor: StoredWorld, auditor: StoredWorld, bundle: Path) -> None:
+    taken = auditor.record.import_bundle(bundle)
+    assert (taken.new, taken.origin, taken.known, taken.artifacts) == (True, "vendor", 0, 6)
+    at_home, here = vendor.record.trace("build/demo"), auditor.record.trace("build/demo")
+    assert without_later(here) == without_later(at_home)
+    assert here["complete"]
+    assert [(entry["what"], entry["name"], entry["value"]["origin"]) for entry in here["later"]] == [("facet", "tracecore_imported", "vendor")]
+    assert sound(auditor)
+
+
+def test_what_was_imported_can_be_asked_verified_opened_and_passed_on(
+    vendor: StoredWorld, auditor: StoredWorld, bundle: Path, tmp_path: Path
+) -> None:
+    record = auditor.record
+    record.import_bundle(bundle)
+    reached = [node["ref"] for node in record.impact("drive_log/north")["nodes"]]
+    assert reached == [node["ref"] for node in vendor.record.impact("drive_log/north")["nodes"]]
+    assert record.show("build/demo")["facets"]["tracecore_imported"]["origin"] == "vendor"
+    assert record.show("model/demo.model")["made_by"] == vendor.record.show("model/demo.model")["made_by"]
+    verdict = record.verify("build/demo")
+    assert (verdict["ok"], verdict["checked"]["artifacts"]) == (True, 6)
+    model = record.artifact("model/demo.model")
+    assert str(model.location).startswith("imports/")
+    again = tmp_path / "again.bundle"
+    record.export_bundle("demo", again)
+    assert again.read_bytes() == bundle.read_bytes()
+    at_home = vendor.record.trace("build/demo")
+    assert list(events_behind(record, record.trace("build/demo"))) == list(events_behind(vendor.record, at_home))
+    for format_ in ("openlineage", "in-toto", "slsa", "bundle"):
+        out = tmp_path / f"demo.{format_}"
+        result = CliRunner().invoke(export_command, ["demo", "--format", format_, "-o", str(out), "-w", str(record.workspace.root)])
+        assert (result.exit_code, out.stat().st_size > 1000) == (0, True), result.output
+
+
+def test_the_same_bundle_again_and_back_home_changes_nothing(vendor: StoredWorld, auditor: StoredWorld, bundle: Path) -> None:
+    auditor.record.import_bundle(bundle)
+    for record in (auditor.record, vendor.record):
+        before = record.position()
+        assert not record.import_bundle(bundle).new
+        assert record.position() == before
+
+
+def test_an_import_is_the_same_on_either_database(database_url: str | None, vendor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
+    found = world(tmp_path / "team", "team")
+    assert (found.record.database.dialect == "sqlite") is (database_url is None)
+    found.record.import_bundle(bundle)
+    build_upon(found)
+    assert without_later(found.record.trace("build/demo")) == without_later(vendor.record.trace("build/demo"))
+    assert verified(found, "demo")
+    assert verified(found, "own")
+    assert sound(found)
+    found.record.close()
+
+
+def test_a_second_build_of_the_same_origin_brings_only_what_is_new(auditor: StoredWorld, tmp_path: Path) -> None:
+    vendor = sealed(tmp_path / "vendor")
+    retrained(vendor)
+    vendor.seal("second")
+    for name in ("demo", "second"):
+        vendor.record.export_bundle(name, tmp_path / f"{name}.bundle")
+        auditor.record.import_bundle(tmp_path / f"{name}.bundle")
+    for name in ("demo", "second"):
+        assert without_later(auditor.record.trace(f"build/{name}")) == without_later(vendor.record.trace(f"build/{name}"))
+        auditor.record.export_bundle(name, tmp_path / "again")
+        assert (tmp_path / "again").read_bytes() == (tmp_path / f"{name}.bundle").read_bytes()
+        assert auditor.record.verify(f"build/{name}")["ok"]
+    assert len(list(auditor.store.root.glob("imports/*/tables/dataset/demo.drives"))) == 1
+    assert sound(auditor)
+    vendor.record.close()
+
+
+def test_a_build_that_stands_on_an_imported_one_goes_on_to_a_third_workspace_and_back(
+    auditor: StoredWorld, bundle: Path, vendor: StoredWorld, tmp_path: Path
+) -> None:
+    auditor.record.import_bundle(bundle)
+    build_upon(auditor)
+    trace = auditor.record.trace("build/own")
+    assert trace["complete"]
+    assert {"drive_log", "model", "engine"} <= {node["kind"] for node in trace["nodes"]}
+    auditor.record.export_bundle("own", tmp_path / "own.bundle")
+    assert verify_bundle(tmp_path / "own.bundle")["failures"] == []
+    third = world(tmp_path / "third", "third")
+    third.record.import_bundle(tmp_path / "own.bundle")
+    assert without_later(third.record.trace("build/own")) == without_later(trace)
+    assert sound(third)
+    third.record.import_bundle(bundle)  # the first one too, after what stands on it
+    assert without_later(third.record.trace("build/demo")) == without_later(vendor.record.trace("build/demo"))
+    assert without_later(third.record.trace("build/own")) == without_later(trace)
+    assert sound(third)
+    home = sealed(tmp_path / "home", "home")  # a workspace that knows neither
+    home.record.import_bundle(tmp_path / "own.bundle")
+    assert sound(home)
+    third.record.close()
+    home.record.close()
+
+
+def test_a_build_goes_home_inside_another_workspaces_build(tmp_path: Path, auditor: StoredWorld) -> None:
+    vendor = sealed(tmp_path / "vendor")
+    vendor.record.export_bundle("demo", tmp_path / "demo.bundle")
+    auditor.record.import_bundle(tmp_path / "demo.bundle")
+    build_upon(auditor)
+    auditor.record.export_bundle("own", tmp_path / "own.bundle")
+    before = without_later(vendor.record.trace("build/demo"))
+    taken = vendor.record.import_bundle(tmp_path / "own.bundle")
+    assert taken.known > 0
+    assert taken.artifacts == 1  # its own versions are here already
+    assert without_later(vendor.record.trace("build/own")) == without_later(auditor.record.trace("build/own"))
+    assert without_later(vendor.record.trace("build/demo")) == before
+    assert sound(vendor)
+    vendor.record.close()
+
+
+def test_events_that_a_stranger_had_sent_before_speak_after_the_import_and_not_before(
+    vendor: StoredWorld, auditor: StoredWorld, bundle: Path
+) -> None:
+    events = list(events_behind(vendor.record, vendor.record.trace("build/demo")))
+    assert auditor.record.ingest(events).refused == ()
+    assert auditor.record.builds() == []
+    assert auditor.record.artifacts("model", "demo.model") == []
+    auditor.all()
+    model = next(node for node in vendor.record.trace("build/demo")["nodes"] if node["kind"] == "model")
+    strange = Artifact("external", "model/demo.model", str(model["digest"]), Media.NONE, namespace="vendor")
+    engine = kept("engine", "demo.engine", auditor.file(b"of the vendor's model"))
+    auditor.run("engine", StageKind.COMPILE, [], {"engine": engine}, more_inputs=[RunInput("model", strange)])
+    auditor.seal("own")
+    old, shown = without_later(auditor.record.trace("build/own")), auditor.record.checkpoint()
+    assert "external/vendor/model%2Fdemo.model@" in old
+    assert str(model["run"]) in old  # traced on, into what the stranger said
+    at = auditor.record.trace("build/own")["nodes"][0]["recorded_at"]
+    as_of = without_later(auditor.record.trace("engine/demo.engine", as_of=at))
+    taken = auditor.record.import_bundle(bundle)
+    assert taken.known > len(events) // 2
+    assert without_later(auditor.record.trace("build/demo")) == without_later(vendor.record.trace("build/demo"))
+    assert without_later(auditor.record.trace("build/own")) == old
+    assert without_later(auditor.record.trace("engine/demo.engine", as_of=at)) == as_of
+    assert sound(auditor)
+    assert auditor.record.checkpoint() != shown
+    assert verified(auditor, "own")
+
+
+def test_a_stranger_who_speaks_in_the_origins_name_gains_nothing(vendor: StoredWorld, auditor: StoredWorld, bundle: Path) -> None:
+    auditor.record.import_bundle(bundle)
+    ref = next(node["ref"] for node in vendor.record.trace("build/demo")["nodes"] if node["kind"] == "model")
+    run = next(run["id"] for run in vendor.record.trace("build/demo")["runs"])
+    before = auditor.record.show(ref)
+    dataset = {
+        "namespace": "vendor",
+        "name": "model/demo.model",
+        "facets": {
+            "version": {"_producer": "urn:x", "_schemaURL": "urn:x", "datasetVersion": f"sha256:{ref.partition('@')[2]}"},
+            "tracecore_artifact": {"_producer": "urn:x", "_schemaURL": "urn:x", "kind": "model", "media": "file", "location": "blobs/evil"},
+        },
+    }
+    event: dict[str, Any] = {
+        "eventTime": "2030-01-01T00:00:00Z", "eventType": "COMPLETE", "producer": "urn:x", "schemaURL": "urn:x",
+        "run": {"runId": "019ab2c4-1111-7000-8000-00000000000f"}, "job": {"namespace": "vendor", "name": "demo.model"}, "outputs": [dataset],
+    }  # fmt: skip
+    assert auditor.record.ingest([event]).recorded == 1
+    after = auditor.record.show(ref)
+    assert (after["facets"], after["made_by"]) == (before["facets"], before["made_by"])
+    refused = auditor.record.ingest([{**event, "run": {"runId": run}}]).refused
+    assert "one that it imported" in refused[0].reason
+    assert sound(auditor)
+
+
+def test_what_an_import_kept_is_verified_again_and_named(auditor: StoredWorld, bundle: Path) -> None:
+    auditor.record.import_bundle(bundle)
+    file = next(auditor.store.root.glob("imports/*/blobs/*/*"))
+    data = file.read_bytes()
+    file.write_bytes(b"x" + data[1:])
+    failures = auditor.record.verify("build/demo")["failures"]
+    assert [failure["what"] for failure in failures] == [file.relative_to(auditor.store.root).as_posix()]
+    file.write_bytes(data)
+    assert sound(auditor)
+
+
+def test_a_pinned_key_must_have_sealed_it(vendor: StoredWorld, auditor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "vendor.pub", tmp_path / "auditor.pub"
+    right.write_text(vendor.record.keys.ensure().pem)
+    wrong.write_text(auditor.record.keys.ensure().pem)
+    with pytest.raises(ImportRefused, match=r"fails verification: .*signature") as refused:
+        auditor.record.import_bundle(bundle, key=wrong)
+    assert refused.value.verdict["key"] == "pinned"
+    assert auditor.record.position() == 0
+    assert list(auditor.store.root.glob("imports/*")) == []
+    auditor.record.import_bundle(bundle, key=right)
+    assert auditor.record.show("build/demo")["facets"]["tracecore_imported"]["pinned"] == [vendor.record.keys.ensure().id]
+    assert auditor.record.verify("build/demo", key=right)["ok"]
+    assert not auditor.record.verify("build/demo", key=wrong)["ok"]
+    assert auditor.record.verify(key=wrong)["ok"]  # the auditor's own ledger is signed by the auditor's own key
+    assert not auditor.record.verify(key=right)["ok"]
+
+
+def test_a_name_that_stands_for_another_build_is_refused(auditor: StoredWorld, bundle: Path) -> None:
+    auditor.all()
+    auditor.seal("demo")
+    with pytest.raises(UsageProblem, match=r"build/demo stands for another build here .* import it into another workspace"):
+        auditor.record.import_bundle(bundle)
+
+
+def test_a_bundle_of_a_workspace_of_the_same_name_is_refused(bundle: Path, tmp_path: Path) -> None:
+    twin = world(tmp_path / "twin", "vendor")
+    with pytest.raises(UsageProblem, match="comes from a workspace called 'vendor', as this one is"):
+        twin.record.import_bundle(bundle)
+    twin.record.close()
+
+
+def test_what_was_withdrawn_here_does_not_come_back_by_an_import(auditor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
+    auditor.record.import_bundle(bundle)
+    auditor.record.withdraw("drive_log/north", reason="the driver asked")
+    assert not any(path.read_bytes() == b"an MCAP file" for path in auditor.store.root.rglob("*") if path.is_file())
+    verdict = auditor.record.verify("build/demo")
+    assert (verdict["failures"], len(verdict["erased"]) > 0) == ([], True)
+    assert auditor.record.verify()["ok"]
+    third = sealed(tmp_path / "third", "third")
+    third.seal("renamed")
+    third.record.export_bundle("renamed", tmp_path / "renamed.bundle")
+    with pytest.raises(AnswerIsNo, match="holds what was withdrawn from this workspace"):
+        auditor.record.import_bundle(tmp_path / "renamed.bundle")
+    third.record.close()
+
+
+def test_a_crash_before_the_transaction_leaves_files_that_the_next_import_replaces(
+    auditor: StoredWorld, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(auditor.record, "append_foreign", crash)
+        with pytest.raises(KeyboardInterrupt):
+            auditor.record.import_bundle(bundle)
+    assert auditor.record.position() == 0
+    assert auditor.record.doctor()["orphans"] != []
+    assert auditor.record.import_bundle(bundle).new
+    assert sound(auditor)
+
+
+def test_an_import_that_comes_in_between_keeps_what_it_brought(auditor: StoredWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    vendor = sealed(tmp_path / "vendor")
+    retrained(vendor)
+    vendor.seal("second")
+    for name in ("demo", "second"):
+        vendor.record.export_bundle(name, tmp_path / f"{name}.bundle")
+    put = LocalStore.put_import
+
+    def late(store: LocalStore, folder: Path, location: str) -> None:
+        monkeypatch.setattr(LocalStore, "put_import", put)
+        put(store, folder, location)
+        with Record.open(auditor.record.workspace) as other:
+            assert other.import_bundle(tmp_path / "second.bundle").artifacts == 7
+
+    monkeypatch.setattr(LocalStore, "put_import", late)
+    assert auditor.record.import_bundle(tmp_path / "demo.bundle").artifacts == 0
+    for name in ("demo", "second"):
+        assert without_later(auditor.record.trace(f"build/{name}")) == without_later(vendor.record.trace(f"build/{name}"))
+    assert sound(auditor)
+    vendor.record.close()
+
+
+def test_an_event_in_this_workspaces_name_is_refused(vendor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
+    # The vendor's events, said to come from elsewhere, for a workspace of the vendor's name that never recorded them.
+    twin = world(tmp_path / "twin", "vendor")
+    other = world(tmp_path / "other", "auditor")
+    other.record.import_bundle(bundle)
+    build_upon(other)
+    other.record.export_bundle("own", tmp_path / "own.bundle")
+    with pytest.raises(AnswerIsNo, match=r"of a job of this workspace \('vendor'\), which this workspace never recorded"):
+        twin.record.import_bundle(tmp_path / "own.bundle")
+    assert twin.record.position() == 0
+    twin.record.close()
+    other.record.close()
+    del vendor
+
+
+def test_import_and_verify_answer_on_the_command_line(vendor: StoredWorld, auditor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
+    home = str(auditor.record.workspace.root)
+
+    def run(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, list(arguments), prog_name="tracecore")
+        return result.exit_code, result.output
+
+    code, said = run("import", str(bundle), "-w", home)
+    assert (code, said.startswith("build/demo@"), said.endswith("6 artifacts · key: unpinned\n")) == (0, True, True)
+    assert run("import", str(bundle), "-w", home)[1].endswith("here already, nothing changed\n")
+    code, said = run("import", str(bundle), "-w", home, "--json")
+    assert json.loads(said)["new"] is False
+    empty = str(world(tmp_path / "empty", "empty").record.workspace.root)
+    bad = forged(bundle, tmp_path / "bad.bundle", lambda found: None, position=3)
+    code, said = run("import", str(bad), "-w", empty)
+    assert (code, "is not imported, because its bundle fails verification" in said) == (1, True)
+    code, said = run("import", str(bad), "-w", empty, "--json")
+    assert (code, json.loads(said)["verdict"]["ok"]) == (1, False)
+    code, said = run("import", str(tmp_path / "bad.bundle"), "--format", "dvc", "--threshold", "1", "-w", empty)
+    assert (code, "other files are not signed" in said) == (2, True)
+    (tmp_path / "notes.txt").write_text("hello")
+    assert run("import", str(tmp_path / "none.bundle"), "-w", empty) == (2, f"Error: There is no file {tmp_path / 'none.bundle'} to import.\n")
+    code, said = run("import", str(tmp_path / "notes.txt"), "-w", empty)
+    assert (code, "is no bundle. Say what the file is with --format." in said) == (2, True)
+    del vendor

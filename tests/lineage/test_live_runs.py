@@ -1,0 +1,107 @@
+"""On a team's server a live run is known by its lock on every host, and a crashed one can be closed from any."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from postgres_server import PostgresServer
+from record_world import World
+
+from tracecore.workspace import Workspace
+from tracecore_lineage import Record, recover
+from tracecore_lineage.database import ConnectionLost
+
+DATABASES = ("postgresql",)
+
+STAGE = textwrap.dedent("""
+    import sys
+    from datetime import UTC, datetime
+    from tracecore.workspace import Workspace
+    from tracecore_lineage import Record
+    from tracecore_schemas.run import Run
+    record = Record.open(Workspace.create(sys.argv[1], slug="world"))
+    run = Run(record.new_run_id(), "demo.model", datetime.now(UTC), host="another-host")
+    record.start(run)
+    print(run.id, flush=True)
+    for line in sys.stdin:
+        pass
+""")
+
+
+@pytest.fixture(autouse=True)
+def _clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recover, "_CLOCKS", timedelta(0))  # both hosts are this machine
+
+
+@contextmanager
+def another_host(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process in the middle of a run, with a workspace folder and so lock files of its own, on a host of another name."""
+    with subprocess.Popen([sys.executable, "-c", STAGE, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(world: World, tmp_path: Path) -> None:
+    with another_host(tmp_path / "elsewhere") as (process, run):
+        assert world.record.recover() == recover.Recovered((), (run,), ())
+        found = world.record.doctor()
+        assert [(entry["run"], entry["live"]) for entry in found["open_runs"]] == [(run, True)]
+        process.kill()
+        process.wait()
+    assert [(entry["run"], entry["live"]) for entry in world.record.doctor()["open_runs"]] == [(run, False)]
+    assert world.record.recover().aborted == (run,)
+    assert world.record.open_runs() == []
+
+
+def test_a_run_that_ended_has_let_go_of_its_lock(world: World, postgres: PostgresServer) -> None:
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    run = world.start("model")
+    assert postgres.ask([held]) == [1]
+    world.record.complete(run, [], {})
+    assert postgres.ask([held]) == [0]
+    failed, stopped = world.start("model"), world.start("model")
+    world.record.fail(failed, "broke")
+    world.record.abort(stopped.id, "stopped")
+    assert postgres.ask([held]) == [0]
+    world.all()
+    world.seal()
+    assert postgres.ask([held]) == [0], "the release run too"
+
+
+def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it_lives(
+    world: World, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Record.open(Workspace.create(tmp_path / "elsewhere", slug="world")) as other:
+        run = World(other).start("model", host="another-host")
+        postgres.kill()
+        postgres.start()
+        assert world.record.recover().live == (run.id,), "nobody here can know"
+        assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [0]
+        with suppress(ConnectionLost):
+            other.pseudonym("Ada")
+        other.pseudonym("Bo")
+        assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [1]
+        monkeypatch.setattr(recover, "_CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
+        assert world.record.recover().live == (run.id,), "its lock says so"
+    assert world.record.recover().aborted == (run.id,)
+
+
+def test_a_start_that_is_not_recorded_holds_no_lock(world: World, postgres: PostgresServer) -> None:
+    world.start("first")
+    before = postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"])
+    for path in world.record.workspace.keys.glob("*.pem"):
+        path.unlink()
+    world.record.keys._loaded = None
+    with pytest.raises(Exception, match="nothing can be signed"):
+        world.start("model")
+    assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == before

@@ -1,0 +1,281 @@
+"""The store in a bucket: the same locations, digests and answers as a local one; put-if-absent stands where link and fsync stand there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracecore.disk import clear_disk_errors
+from tracecore.durable import make_folder, write_durably
+from tracecore.errors import UsageProblem
+from tracecore.locks import hold_table
+from tracecore.store.base import StagedTable, Stored
+from tracecore.store.bucket import Bucket
+from tracecore.store.bucket_errors import clear_bucket_errors
+from tracecore.store.bucket_settings import BucketSettings
+from tracecore.store.cache import Cache
+from tracecore.store.committing import commit_table
+from tracecore.store.common import KeptStore, blob_location, tree_location
+from tracecore.store.directories import directory_members, manifest_beside
+from tracecore.store.files import clone_or_copy, remove_tree
+from tracecore.store.manifest import directory_manifest, scan_directory
+from tracecore.store.place import leads_out
+from tracecore.store.tables import is_committed, table_folder
+from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import digest_bytes, digest_file
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+__all__ = ["ObjectStore"]
+
+_ADOPTED = ".adopted"
+_BROUGHT = ".brought.json"
+_log = logging.getLogger(__name__)
+
+
+class ObjectStore(KeptStore):
+    """A `Store` below a prefix of a bucket, which workspaces of one slug share that share a record.
+
+    Args:
+        workspace: whose staging and cache lie on this machine.
+        settings: of the bucket.
+    """
+
+    def __init__(self, workspace: Workspace, settings: BucketSettings) -> None:
+        self._bucket = Bucket(settings, workspace.slug)
+        super().__init__(self._bucket)
+        self._settings = settings
+        self._cache = Cache(workspace.cache, self._bucket)
+        self._staging = workspace.staging
+        self._locks = workspace.locks
+        self._workspace = workspace.root
+
+    # --- staging
+
+    def staging(self, run_id: str) -> Path:
+        """Make and give a run's staging folder, on this machine.
+
+        Raises:
+            UsageProblem: the bucket can't be written, or is another's: better known now than after the stage has run.
+        """
+        self._bucket.claim()
+        folder = self._staging / run_id
+        with clear_disk_errors(self._workspace):
+            make_folder(folder)
+        return folder
+
+    def discard(self, run_id: str) -> None:
+        """Remove what a run left in staging, and data that it brought to a table but never committed.
+
+        Where the bucket can't be reached, what is to be removed there stays noted in staging, for the next time.
+        """
+        folder = self._staging / run_id
+        try:
+            for brought in _brought(folder):
+                table = brought.rpartition("/")[0]
+                if not is_committed(self.place, table, run_id):
+                    self._bucket.remove([path for path, _ in self._bucket.listed(brought)])
+        except (UsageProblem, OSError) as problem:
+            _log.warning("What run %s left in %s could not be removed: %s", run_id, self._settings.url, problem)
+            for path in folder.iterdir():
+                if path.name != _BROUGHT:
+                    remove_tree(path)
+                    path.unlink(missing_ok=True)
+        else:
+            remove_tree(folder)
+
+    def staged_runs(self) -> list[str]:
+        """Ids of the runs that have something in this workspace's staging; what they brought to the bucket is noted there."""
+        return sorted(path.name for path in self._staging.iterdir()) if self._staging.is_dir() else []
+
+    # --- files and directories
+
+    def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
+        """Keep a file under its digest; one that is there already, whole, is kept as it is."""
+        with clear_disk_errors(self._workspace):
+            folder = self.staging(run_id)
+            if move:
+                staged = source
+                digest, size = digest_file(source), source.stat().st_size
+            else:
+                # A copy first: the source may change under us, and what counts is what we keep.
+                folder = folder / _ADOPTED
+                folder.mkdir(exist_ok=True)
+                staged = folder / f"{len(list(folder.iterdir()))}"
+                try:
+                    digest, size = clone_or_copy(source, staged)
+                except BaseException:
+                    staged.unlink(missing_ok=True)
+                    raise
+            location = blob_location(digest)
+            self._bucket.upload(staged, location, digest, size)
+            self._cache.give(staged, self._cache.file(digest))
+        return Stored(digest, Media.FILE, location, size)
+
+    def put_directory(self, source: Path, *, run_id: str) -> Stored:
+        """Keep a staged directory under the digest of its manifest, which is put last: before it, there is no directory."""
+        files = scan_directory(source)
+        if not files:
+            raise UsageProblem(f"The directory '{source.name}' is empty: nothing was written to it.")
+        manifest = directory_manifest(files)
+        digest = digest_bytes(manifest)
+        location = tree_location(digest)
+        with clear_disk_errors(self._workspace):
+            self.staging(run_id)
+            self._bucket.upload_all([(source / path, f"{location}/{path}", f"sha256:{digits}", size) for path, size, digits in files])
+            beside = manifest_beside(location)
+            if not self._bucket.create(beside, manifest) and self._bucket.read(beside) != manifest:
+                self._bucket.replace(beside, manifest)
+            self._cache.give(source, self._cache.tree(digest))
+        return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
+
+    def put_import(self, folder: Path, location: str) -> None:
+        """Keep a staged folder at a location of its own; what an earlier try left there and this one has not is removed."""
+        files = scan_directory(folder)
+        with clear_disk_errors(self._workspace):
+            self._bucket.claim()
+            self._bucket.upload_all([(folder / path, f"{location}/{path}", f"sha256:{digits}", size) for path, size, digits in files])
+            brought = {f"{location}/{path}" for path, _, _ in files}
+            self._bucket.remove([path for path, _ in self._bucket.listed(location) if path not in brought])
+            remove_tree(folder)
+
+    # --- tables
+
+    def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
+        """Write a table's rows to staging, on this machine."""
+        from tracecore.store.parquet import write_table
+
+        folder = self.staging(run_id) / f"{port}.table"
+        if folder.exists():
+            remove_tree(folder)
+        with clear_disk_errors(self._workspace):
+            return write_table(data, folder)
+
+    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
+        """Make a staged table the next version of a name's Delta table.
+
+        The lock spares this machine's writers from meeting; of writers on several machines the commit's put-if-absent lets one in at a time.
+        """
+        location = table_folder(kind, name)
+        writer = _BucketTables(self._bucket, self.staging(run_id))
+        with clear_disk_errors(self._workspace), clear_bucket_errors(self._settings), hold_table(self._locks, kind, name):
+            stored = commit_table(staged, writer, location, run_id)
+        remove_tree(staged.folder)
+        return stored
+
+    # --- reading
+
+    def open(self, artifact: Artifact) -> Path | ds.Dataset:
+        """Give a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket as they are asked for.
+
+        Raises:
+            UsageProblem: the bytes are not kept here, are missing, or are not those recorded; the file is named.
+        """
+        location = self._location(artifact)
+        if artifact.media is Media.DELTA:
+            with clear_bucket_errors(self._settings):
+                return self._dataset(artifact)
+        copy = self._cache.tree(artifact.digest) if artifact.media is Media.DIRECTORY else self._cache.file(artifact.digest)
+        # The original is asked for each time: what was erased from the bucket by anyone is not read from a copy.
+        if not self._original(artifact, location):
+            self._cache.drop(copy)
+            raise self._missing(artifact)
+        try:
+            if artifact.media is Media.DIRECTORY:
+                return self._cache.fetch_tree(location, artifact.digest, directory_members(artifact, self.place))
+            return self._cache.fetch(location, artifact.digest)
+        except FileNotFoundError as error:
+            raise self._missing(artifact) from error
+
+    def _original(self, artifact: Artifact, location: str) -> bool:
+        """Say whether what a copy is of is still in the bucket."""
+        if artifact.media is not Media.DIRECTORY:
+            return self._bucket.size(location) is not None
+        if not self._bucket.is_folder(location):
+            return False
+        there = {path.removeprefix(f"{location}/") for path, _ in self._bucket.listed(location)}
+        return there >= {path for path, _, _ in directory_members(artifact, self.place)}
+
+    def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
+        """Every file that an artifact stands on, fetched into the cache."""
+        try:
+            return [(name, self._fetched(name, artifact)) for name in self.names(artifact)]
+        except FileNotFoundError as error:
+            raise UsageProblem(f"{artifact.ref} can't be read: '{error.filename}' is missing from the store.") from error
+
+    def _fetched(self, name: str, artifact: Artifact) -> Path:
+        """Fetch one file under the digest that its bytes have: whether that is the recorded one is for `verify` to say."""
+        if artifact.media is Media.FILE:
+            return self._cache.fetch(name, artifact.digest)
+        found = self._bucket.fingerprint(name)
+        if found is None:
+            raise FileNotFoundError(2, "no such object", name)
+        return self._cache.fetch(name, found[0])
+
+    # --- erasing
+
+    def inventory(self) -> Iterator[tuple[str, int]]:
+        """Give path and size of everything that is kept, whoever put it."""
+        return self._bucket.listed("")
+
+    def read(self, path: str) -> bytes | None:
+        """Give the bytes of a kept file; None where it is not there."""
+        try:
+            return self._bucket.read(_inside(path))
+        except FileNotFoundError:
+            return None
+
+    def erase(self, paths: Collection[str]) -> int:
+        """Remove kept files and every copy on this machine, and give the bytes that went."""
+        self._bucket.claim()
+        sizes = {path: self._bucket.size(_inside(path)) for path in sorted(paths)}
+        there = {path: size for path, size in sizes.items() if size is not None}
+        self._bucket.remove(list(there))
+        self._cache.forget()
+        return sum(there.values())
+
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Replace the bytes of a kept file, whole or not at all."""
+        self._bucket.claim()
+        self._bucket.replace(_inside(path), data)
+        self._cache.forget()
+
+
+class _BucketTables:
+    """Tables in a bucket: data is put beside what is there, and the commit's put-if-absent is the acknowledgement."""
+
+    def __init__(self, bucket: Bucket, staging: Path) -> None:
+        self.place = bucket
+        self._staging = staging
+
+    def bring(self, staged: StagedTable, folder: str) -> None:
+        """Upload the staged files. Where they go is noted first, so that a crash leaves nothing that its workspace doesn't know of."""
+        write_durably(self._staging / _BROUGHT, json.dumps(sorted({*_brought(self._staging), folder})).encode())
+        self.place.upload_all([(staged.folder / file.name, f"{folder}/{file.name}", file.digest, file.size_bytes) for file in staged.files])
+
+    def withdraw(self, folder: str) -> None:
+        """Leave it to `discard`: a commit whose answer was lost may be on its way, and then names this data."""
+
+    def settle(self, table: str, version: int) -> None:
+        """Do nothing: the commit was acknowledged."""
+
+
+def _brought(staging: Path) -> list[str]:
+    """Give the folders of tables that a run brought data to."""
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
+    return []
+
+
+def _inside(path: str) -> str:
+    if leads_out(path):
+        raise UsageProblem(f"The path '{path}' leads out of the store.")
+    return path

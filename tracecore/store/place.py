@@ -1,0 +1,136 @@
+"""Where a store's bytes lie, as its readers see it: files under POSIX paths relative to the store's root, in a folder or in a bucket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracecore.errors import UsageProblem
+from tracecore.store.manifest import scan_directory
+from tracecore_schemas.canonical import digest_file
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+__all__ = ["LocalPlace", "Place", "leads_out"]
+
+
+class Place(Protocol):
+    """What a store's readers need of the place of its bytes; nothing here changes any."""
+
+    def read(self, path: str) -> bytes:
+        """Give a small file's bytes.
+
+        Raises:
+            FileNotFoundError: it is not there.
+        """
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes]:
+        """Give several small files' bytes, as `read`."""
+
+    def size(self, path: str) -> int | None:
+        """Give a file's size, None where it is not there."""
+
+    def fingerprint(self, path: str) -> tuple[str, int] | None:
+        """Recompute a file's digest from its bytes, and count them; None where it is not there."""
+
+    def listed(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Give path and size of every file below a folder, in order."""
+
+    def is_folder(self, folder: str) -> bool:
+        """Say whether there is a folder, whole."""
+
+    def scan(self, folder: str) -> list[tuple[str, int, str]]:
+        """Hash every file below a folder: (path relative to it, size, SHA-256 hex), as `scan_directory`."""
+
+    def contains(self, folder: str, path: str) -> bool:
+        """Say whether a path stays below a folder, links followed."""
+
+    def rows(self, path: str) -> int:
+        """Give the rows that a Parquet file's footer counts.
+
+        Raises:
+            OSError, ValueError: it is none.
+        """
+
+    def arrow(self, folder: str) -> FileSystem:
+        """Give a folder as a file system for Arrow."""
+
+    def delta(self, folder: str) -> tuple[str, dict[str, str] | None]:
+        """Give a folder's URI and options for deltalake."""
+
+
+def leads_out(path: str) -> bool:
+    """Say whether a path, taken from a record or a log, is no plain path below its folder."""
+    parts = PurePosixPath(path)
+    return parts.is_absolute() or ".." in parts.parts or not parts.parts
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPlace:
+    """A folder of this machine."""
+
+    root: Path
+
+    def read(self, path: str) -> bytes:
+        """Give a file's bytes."""
+        return (self.root / path).read_bytes()
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes]:
+        """Give several files' bytes."""
+        return [self.read(path) for path in paths]
+
+    def size(self, path: str) -> int | None:
+        """Give a file's size."""
+        place = self.root / path
+        return place.stat().st_size if place.is_file() else None
+
+    def fingerprint(self, path: str) -> tuple[str, int] | None:
+        """Recompute a file's digest."""
+        place = self.root / path
+        return (digest_file(place), place.stat().st_size) if place.is_file() else None
+
+    def listed(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Walk a folder."""
+        for place, folders, files in os.walk(self.root / folder):
+            folders.sort()
+            for name in sorted(files):
+                path = Path(place) / name
+                if path.is_file():
+                    yield path.relative_to(self.root).as_posix(), path.stat().st_size
+
+    def is_folder(self, folder: str) -> bool:
+        """Say whether there is a folder: it was moved there as a whole."""
+        return (self.root / folder).is_dir()
+
+    def scan(self, folder: str) -> list[tuple[str, int, str]]:
+        """Hash every file below a folder; links are refused."""
+        return scan_directory(self.root / folder)
+
+    def contains(self, folder: str, path: str) -> bool:
+        """Say whether a path stays below a folder, links followed."""
+        return (self.root / folder / path).resolve().is_relative_to((self.root / folder).resolve())
+
+    def rows(self, path: str) -> int:
+        """Read a Parquet footer."""
+        import pyarrow.parquet as pq
+
+        counted: int = pq.read_metadata(self.root / path).num_rows
+        return counted
+
+    def arrow(self, folder: str) -> Any:
+        """Give a folder to Arrow."""
+        from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+        # The plain local file system: deltalake's own handler calls back into Python from Arrow's threads, which aborts the process at exit.
+        return SubTreeFileSystem(str(self.root / folder), LocalFileSystem())
+
+    def delta(self, folder: str) -> tuple[str, dict[str, str] | None]:
+        """Give a folder's URI; deltalake decodes a '%' in a path twice (1.6.6) and would write beside the table."""
+        table = (self.root / folder).absolute()
+        if "%" in str(table):
+            raise UsageProblem(f"The workspace folder {table} has a '%' in its path, which Delta Lake can't write to: give it another name.")
+        return table.as_uri(), None
