@@ -15,7 +15,7 @@ from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.bundle.container import Container, ContainerWriter, Entry
 from tracecore_lineage.bundle.manifest import MANIFEST, SIGNATURES, read_manifest, sign
-from tracecore_lineage.keys import PrivateKey
+from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 

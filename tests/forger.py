@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, update
 
 from tracecore_lineage import Record, checkpoint, ledger, merkle
-from tracecore_lineage.envelope import open_envelope, seal_payload
+from tracecore_lineage.sealing.envelope import open_envelope, seal_payload
 from tracecore_lineage.tables import BLOCKS, EVENTS, HEAD
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.refs import artifact_ref

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 
 __all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "origin_of", "parse", "read", "sign"]
 

@@ -12,9 +12,9 @@ from tracecore.errors import TracecoreError
 from tracecore.store import open_store
 from tracecore_lineage import ledger
 from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
+from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EVENTS
-from tracecore_lineage.tombstones import tombstones
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter

@@ -30,7 +30,7 @@ from openlineage.client.facet_v2 import (
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import datasets, facets, times
-from tracecore_lineage.tombstones import Erasure
+from tracecore_lineage.retention.tombstones import Erasure
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, Environment, Parent, RunInput

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore_lineage import checkpoint, ledger, merkle
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, canonical_base64
-from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey
 
 __all__ = ["ConsistencyProof", "InclusionProof", "consistency", "inclusion", "parse"]
 

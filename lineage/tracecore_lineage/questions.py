@@ -89,20 +89,20 @@ class RecordQuestions(RecordWriter):
         Raises:
             UsageProblem: the name holds other content.
         """
-        from tracecore_lineage.seal import seal
+        from tracecore_lineage.sealing.seal import seal
 
         return seal(self, request)
 
     def builds(self) -> list[SealedBuild]:
         """Give every sealed build, in the order they were sealed."""
-        from tracecore_lineage.seal import builds
+        from tracecore_lineage.sealing.seal import builds
 
         with self.database.read() as connection:
             return builds(connection)
 
     def build(self, name: str) -> SealedBuild | None:
         """Give the build of a name."""
-        from tracecore_lineage.seal import find
+        from tracecore_lineage.sealing.seal import find
 
         with self.database.read() as connection:
             return find(connection, name)

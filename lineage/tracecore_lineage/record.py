@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Connection
 
 from tracecore.workspace import Workspace
-from tracecore_lineage import ingest, ledger, lookup, people, replay, rotation
+from tracecore_lineage import ingest, ledger, lookup, people, replay
 from tracecore_lineage.database import Database
-from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.questions import RecordQuestions
+from tracecore_lineage.sealing import rotation
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.voices import imported_runs
 
 if TYPE_CHECKING:
     from tracecore_lineage.bundle.taking import Taken
-    from tracecore_lineage.consent import Withdrawal
-    from tracecore_lineage.prune import Pruned
+    from tracecore_lineage.retention.consent import Withdrawal
+    from tracecore_lineage.retention.prune import Pruned
 
 __all__ = ["Record"]
 
@@ -130,7 +131,7 @@ class Record(RecordQuestions):
         Raises:
             AnswerIsNo: a build holds one of them, or a run is live.
         """
-        from tracecore_lineage.prune import prune
+        from tracecore_lineage.retention.prune import prune
 
         return prune(self, refs, older_than=older_than, dry_run=dry_run)
 
@@ -146,6 +147,6 @@ class Record(RecordQuestions):
             UsageProblem: nothing of that name, with the nearest right one; no reason.
             AnswerIsNo: a run is live.
         """
-        from tracecore_lineage.consent import withdraw
+        from tracecore_lineage.retention.consent import withdraw
 
         return withdraw(self, target, reason, dry_run=dry_run)

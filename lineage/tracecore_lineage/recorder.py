@@ -18,12 +18,13 @@ from sqlalchemy import Connection
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.withdrawn import Withdrawn
 from tracecore.workspace import Workspace
-from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox, tombstones
+from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox
 from tracecore_lineage.database import Database
 from tracecore_lineage.group_commit import GroupCommit
-from tracecore_lineage.keys import KeyRing, PrivateKey
 from tracecore_lineage.live_runs import LiveRuns
 from tracecore_lineage.projection import project
+from tracecore_lineage.retention import tombstones
+from tracecore_lineage.sealing.keys import KeyRing, PrivateKey
 from tracecore_lineage.voices import Voices
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Environment, Run, RunInput

@@ -19,9 +19,10 @@ from tracecore.disk import clear_disk_errors
 from tracecore.environment import host_name
 from tracecore.locks import own_store, try_run
 from tracecore.store import open_store
-from tracecore_lineage import lookup, rotation
+from tracecore_lineage import lookup
+from tracecore_lineage.retention.tombstones import JOBS
+from tracecore_lineage.sealing import rotation
 from tracecore_lineage.tables import RUN_EVENTS
-from tracecore_lineage.tombstones import JOBS
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -142,7 +143,7 @@ def _finish(record: RecordWriter, unfinished: list[str]) -> tuple[str, ...]:
     """Carry out erasures that were promised: they are never given up; while a build goes on they wait."""
     if not unfinished:
         return ()
-    from tracecore_lineage.erasures import finish_promised
+    from tracecore_lineage.retention.erasures import finish_promised
 
     with own_store(record.workspace.locks) as held:
         return tuple(erasure.run for erasure in finish_promised(record)) if held else ()

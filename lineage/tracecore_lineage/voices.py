@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tracecore_lineage import ledger
-from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.reading import BadEvent, strict_json
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.tables import FACETS, RUN_EVENTS
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.refs import RefError, parse_ref

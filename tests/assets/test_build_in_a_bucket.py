@@ -20,7 +20,7 @@ from tracecore.cli import cli
 from tracecore.opening import open_artifact
 from tracecore.workspace import Workspace
 from tracecore_lineage.database import Database
-from tracecore_lineage.keys import KeyRing
+from tracecore_lineage.sealing.keys import KeyRing
 
 
 @pytest.fixture(scope="module")

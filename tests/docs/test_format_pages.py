@@ -24,10 +24,10 @@ from tracecore_lineage import blocks, checkpoint, ledger, merkle, proofs
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import ContainerWriter
 from tracecore_lineage.bundle.manifest import read_manifest, read_signatures
-from tracecore_lineage.envelope import open_envelope
-from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.reading import parse_event
-from tracecore_lineage.tombstones import read_erasure, statement
+from tracecore_lineage.retention.tombstones import read_erasure, statement
+from tracecore_lineage.sealing.envelope import open_envelope
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_schemas.canonical import digest_bytes, digest_json, jcs
 
 

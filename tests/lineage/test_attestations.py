@@ -15,10 +15,10 @@ from record_world import World
 from shared_data import shared_data
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
 from tracecore_lineage.commands.export import command as export
 from tracecore_lineage.commands.verify import command as verify
-from tracecore_lineage.keys import PrivateKey
+from tracecore_lineage.sealing.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
+from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.kinds import StageKind
 

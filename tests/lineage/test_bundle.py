@@ -22,7 +22,7 @@ from tracecore_lineage.bundle.asking import trace_bundle
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, SIGNATURES
 from tracecore_lineage.bundle.reading import open_bundle
-from tracecore_lineage.keys import PrivateKey
+from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_lineage.verification.bundle import check_bundle, verify_bundle
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.canonical import jcs

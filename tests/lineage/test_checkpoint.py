@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from tracecore_lineage import checkpoint
-from tracecore_lineage.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 
 ROOT = bytes(range(32))
 

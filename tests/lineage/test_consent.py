@@ -19,8 +19,8 @@ from stored_world import StoredWorld, frames, kept
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.locks import hold_run, own_store, share_store
 from tracecore.store import LocalStore
-from tracecore_lineage import erasures, sweeping
 from tracecore_lineage.commands.consent import command
+from tracecore_lineage.retention import erasures, sweeping
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 

@@ -21,12 +21,12 @@ from tracecore_lineage.commands.export import command as export
 from tracecore_lineage.commands.key import command as key
 from tracecore_lineage.commands.show import command as show
 from tracecore_lineage.commands.verify import command as verify
-from tracecore_lineage.cosign import add_signature, cosign, draft_policy, set_policy
-from tracecore_lineage.envelope import seal_payload
 from tracecore_lineage.facets import TracecoreCosignRunFacet
-from tracecore_lineage.keys import PrivateKey
 from tracecore_lineage.rendering.sealed import sealed_of
 from tracecore_lineage.rendering.tree import draw
+from tracecore_lineage.sealing.cosign import add_signature, cosign, draft_policy, set_policy
+from tracecore_lineage.sealing.envelope import seal_payload
+from tracecore_lineage.sealing.keys import PrivateKey
 
 DATABASES = ("sqlite", "postgresql")
 ADA, BO, CY = (PrivateKey.generate() for _ in range(3))
@@ -199,7 +199,7 @@ def test_a_policy_is_changed_only_by_as_many_of_its_own_keys_as_it_asks_for(aske
 
 def test_a_policy_that_the_owner_of_the_workspace_slips_in_is_named_and_never_comes_into_force(asked: Record) -> None:
     from tracecore_lineage.facets import TracecoreKeyPolicyRunFacet
-    from tracecore_lineage.policy import POLICY_PAYLOAD
+    from tracecore_lineage.sealing.policy import POLICY_PAYLOAD
 
     weak = draft_policy(asked, 1, [STRANGER.public])
     envelope = seal_payload(weak.payload(), asked.keys.private(), payload_type=POLICY_PAYLOAD)

@@ -15,7 +15,7 @@ from shared_data import shared_data
 from tracecore.cli import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record, ledger
-from tracecore_lineage.envelope import open_envelope
+from tracecore_lineage.sealing.envelope import open_envelope
 
 GOOD = {
     "eventType": "COMPLETE",

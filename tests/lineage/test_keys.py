@@ -12,8 +12,9 @@ from record_world import World
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record, checkpoint, ledger, rotation
-from tracecore_lineage.keys import KeyRing, PrivateKey, PublicKey
+from tracecore_lineage import Record, checkpoint, ledger
+from tracecore_lineage.sealing import rotation
+from tracecore_lineage.sealing.keys import KeyRing, PrivateKey, PublicKey
 
 
 def test_the_first_key_is_made_on_first_use_and_its_private_part_is_its_owners_alone(tmp_path: Path) -> None:

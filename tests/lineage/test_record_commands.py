@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from tracecore.cli import cli
 from tracecore_lineage import checkpoint
-from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey
 
 
 def run(world: World, *arguments: str) -> Result:

@@ -18,7 +18,7 @@ from record_world import PROGRAM, World
 
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore_lineage import Record, checkpoint
-from tracecore_lineage.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 from tracecore_schemas.build import GateOutcome, SealedBuild, Waiver
 from tracecore_schemas.canonical import digest_bytes, jcs
 

@@ -14,7 +14,7 @@ from small_record import SmallRecord, strangers_events
 
 from tracecore_lineage import Record
 from tracecore_lineage.checkpoint import CheckpointError, parse
-from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey
 
 VERIFY = "tracecore_lineage.verification.verify"
 

@@ -11,8 +11,8 @@ import rfc8785
 
 from tracecore_lineage.bundle.container import Entry, NotABundle
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
-from tracecore_lineage.envelope import Opened
-from tracecore_lineage.keys import PrivateKey
+from tracecore_lineage.sealing.envelope import Opened
+from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 

@@ -14,7 +14,7 @@ from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import Container, Entry, NotABundle
 from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, read_signatures
-from tracecore_lineage.envelope import Opened
+from tracecore_lineage.sealing.envelope import Opened
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 

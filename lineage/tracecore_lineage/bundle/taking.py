@@ -19,12 +19,13 @@ from sqlalchemy import Connection, delete, select
 from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
 from tracecore.locks import hold_key, hold_run, share_store
 from tracecore.store import Store, open_store
-from tracecore_lineage import catalog, ledger, seal
+from tracecore_lineage import catalog, ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.manifest import Manifest
 from tracecore_lineage.bundle.reading import open_bundle
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import parse_event
+from tracecore_lineage.sealing import seal
 from tracecore_lineage.tables import PROJECTION, RUN_EVENTS
 from tracecore_lineage.verification.bundle import Checked, check_bundle
 from tracecore_lineage.verification.findings import Findings, Verdict

@@ -18,15 +18,15 @@ from tracecore_lineage import ledger
 from tracecore_lineage.bundle import selection, tree
 from tracecore_lineage.bundle.container import ContainerWriter, Entry
 from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, sign
-from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.queries.named import build_named
 from tracecore_lineage.queries.prefix import head
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.queries.standing import imported_leaves
 from tracecore_lineage.replica import replica
+from tracecore_lineage.retention.tombstones import tombstones
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tombstones import tombstones
 from tracecore_lineage.voices import Import, known_imports
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.run import Artifact

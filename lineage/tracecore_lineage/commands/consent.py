@@ -10,7 +10,7 @@ import click
 from tracecore.options import emit_json, json_option, say, workspace_option
 
 if TYPE_CHECKING:
-    from tracecore_lineage.consent import Withdrawal
+    from tracecore_lineage.retention.consent import Withdrawal
 
 __all__ = ["command"]
 

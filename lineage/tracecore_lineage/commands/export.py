@@ -90,7 +90,7 @@ def _in_toto(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> N
 
 
 def _slsa(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
-    from tracecore_lineage.attestations import attestations
+    from tracecore_lineage.sealing.attestations import attestations
 
     lines = [json.dumps(envelope, separators=(",", ":")) for envelope in attestations(record, sealed, trace)]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")

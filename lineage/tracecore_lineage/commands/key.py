@@ -43,7 +43,7 @@ for _signers in (key_signers.new, key_signers.policy, key_signers.sign, key_sign
 def list_(workspace: Path | None, as_json: bool) -> None:
     """List every key that ever signed here, the active one first."""
     from tracecore.workspace import Workspace
-    from tracecore_lineage.keys import KeyRing
+    from tracecore_lineage.sealing.keys import KeyRing
 
     ring = KeyRing(Workspace.open(workspace))
     active = ring.active_id()
@@ -95,7 +95,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
 def export(output: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Give the active public key in PEM form, for who verifies with `--key`."""
     from tracecore.workspace import Workspace
-    from tracecore_lineage.keys import KeyRing
+    from tracecore_lineage.sealing.keys import KeyRing
 
     key = KeyRing(Workspace.open(workspace)).ensure()
     if output is not None:

@@ -14,7 +14,7 @@ from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
 
 if TYPE_CHECKING:
-    from tracecore_lineage.keys import PrivateKey, PublicKey
+    from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 
 __all__ = ["cosign", "new", "policy", "sign"]
 
@@ -31,7 +31,7 @@ _SIGNED = click.option(
 @json_option
 def new(output: Path, as_json: bool) -> None:
     """Make a signer's key pair, outside any workspace: FILE holds the private key, FILE with .pub the public one."""
-    from tracecore_lineage.keys import PrivateKey
+    from tracecore_lineage.sealing.keys import PrivateKey
 
     public = output.with_suffix(".pub")
     if public == output:
@@ -74,10 +74,10 @@ def policy(
     policy before as it asks for: with --sign where they lie here, else by --draft, 'tracecore key sign' there, and --signature here.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.cosign import draft_policy, set_policy
-    from tracecore_lineage.envelope import seal_payload
-    from tracecore_lineage.policy import POLICY_PAYLOAD
     from tracecore_lineage.queries.signing import policies
+    from tracecore_lineage.sealing.cosign import draft_policy, set_policy
+    from tracecore_lineage.sealing.envelope import seal_payload
+    from tracecore_lineage.sealing.policy import POLICY_PAYLOAD
 
     with Record.open(workspace) as record:
         if threshold is None and not signers:
@@ -105,8 +105,8 @@ def policy(
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
 def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None:
     """Add a signature to a DSSE envelope, without a workspace: what a signer does on another machine. What is signed is told first."""
-    from tracecore_lineage.cosign import add_signature
-    from tracecore_lineage.envelope import EnvelopeError, open_envelope
+    from tracecore_lineage.sealing.cosign import add_signature
+    from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 
     if not private:
         raise UsageProblem("Nothing to sign with: add --sign PRIVATE.")
@@ -138,7 +138,7 @@ def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], work
     from urllib.parse import unquote
 
     from tracecore_lineage import Record
-    from tracecore_lineage.cosign import cosign as add
+    from tracecore_lineage.sealing.cosign import cosign as add
 
     if not private and not signed:
         raise UsageProblem("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
@@ -194,7 +194,7 @@ def _public(path: Path) -> PublicKey:
 
 
 def _private(path: Path) -> PrivateKey:
-    from tracecore_lineage.keys import PrivateKey
+    from tracecore_lineage.sealing.keys import PrivateKey
 
     return PrivateKey.from_pem(_bytes(path, "private key"), str(path))
 

@@ -8,8 +8,8 @@ from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_lineage.queries.named import whole
 from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.retention.tombstones import readable
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tombstones import readable
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref, artifact_ref, frame_ref
 

@@ -9,8 +9,8 @@ from tracecore.workspace import Workspace
 from tracecore_lineage.queries.labelers import Batch, batches_of
 from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.retention.tombstones import readable
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tombstones import readable
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref
 

@@ -11,8 +11,8 @@ from tracecore.errors import TracecoreError, UsageProblem
 from tracecore_lineage.cells import json_cell
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.retention.tombstones import readable, tombstones
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tombstones import readable, tombstones
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref
 from tracecore_schemas.run import Artifact

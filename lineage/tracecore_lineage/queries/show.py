@@ -9,7 +9,6 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
-from tracecore_lineage.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.queries.bugs import the_bug
 from tracecore_lineage.queries.labeling import show_labeler
 from tracecore_lineage.queries.named import find_build, read_ref, whole
@@ -18,9 +17,10 @@ from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
 from tracecore_lineage.queries.rows import show_row
 from tracecore_lineage.queries.signing import seal_signatures
+from tracecore_lineage.retention.tombstones import tombstones
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import BUILDS
-from tracecore_lineage.tombstones import tombstones
 from tracecore_lineage.verification.own_files import readable_keys
 from tracecore_lineage.voices import keys_of
 from tracecore_schemas.kinds import RunState, Severity

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, select
 from tracecore.errors import UsageProblem
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64, origin_of
 from tracecore_lineage.datasets import bare
-from tracecore_lineage.envelope import Opened, open_envelope
-from tracecore_lineage.keys import PublicKey
-from tracecore_lineage.policy import Policies, PolicyEvent
-from tracecore_lineage.signatures import CosignEvent, SealSignatures, signatures_of
+from tracecore_lineage.sealing.envelope import Opened, open_envelope
+from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.policy import Policies, PolicyEvent
+from tracecore_lineage.sealing.signatures import CosignEvent, SealSignatures, signatures_of
 from tracecore_lineage.tables import BUILDS, FACETS, RUN_EVENTS
 from tracecore_schemas.build import SealedBuild
 

@@ -9,8 +9,8 @@ from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tombstones import tombstones
 from tracecore_schemas.run import Artifact
 
 __all__ = ["stored_version"]

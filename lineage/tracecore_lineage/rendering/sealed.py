@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracecore_lineage.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.queries.signing import seal_signatures
 from tracecore_lineage.rendering.tree import Sealed
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.voices import keys_of
 from tracecore_schemas.refs import parse_ref
 

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage import seal
-from tracecore_lineage.attestations import judge, statements
+from tracecore_lineage.sealing import seal
+from tracecore_lineage.sealing.attestations import judge, statements
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.trust import Trust
 from tracecore_schemas.refs import parse_ref

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from tracecore.errors import TracecoreError
 from tracecore.gone import Gone
 from tracecore.store import Store, StoreFailure
-from tracecore_lineage.tombstones import Tombstones
+from tracecore_lineage.retention.tombstones import Tombstones
 from tracecore_lineage.verification.erased import tell_erased
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.run import Artifact

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tracecore_lineage.envelope import IN_TOTO, EnvelopeError, open_envelope
-from tracecore_lineage.tombstones import JOBS, Erasure, Tombstones, read_erasure, remade, statement
+from tracecore_lineage.retention.tombstones import JOBS, Erasure, Tombstones, read_erasure, remade, statement
+from tracecore_lineage.sealing.envelope import IN_TOTO, EnvelopeError, open_envelope
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import ErasureEvent, History
 from tracecore_lineage.verification.trust import Trust

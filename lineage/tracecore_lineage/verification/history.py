@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from tracecore_lineage import blocks, ledger, merkle
 from tracecore_lineage.datasets import bare
-from tracecore_lineage.policy import PolicyEvent
 from tracecore_lineage.projection import project
 from tracecore_lineage.reading import BadEvent, strict_json
-from tracecore_lineage.signatures import CosignEvent
+from tracecore_lineage.sealing.policy import PolicyEvent
+from tracecore_lineage.sealing.signatures import CosignEvent
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.voices import Import, read_import
 from tracecore_schemas.catalog import BuildRow

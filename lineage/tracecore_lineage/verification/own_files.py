@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_lineage.checkpoint import Checkpoint, origin_of
-from tracecore_lineage.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 

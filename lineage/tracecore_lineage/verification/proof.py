@@ -15,11 +15,11 @@ from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, Manifest, read_manifest
 from tracecore_lineage.checkpoint import CheckpointError, origin_of, parse
-from tracecore_lineage.envelope import EnvelopeError, Opened, open_envelope
-from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.reading import BadEvent, parse_event
 from tracecore_lineage.replica import replica
+from tracecore_lineage.sealing.envelope import EnvelopeError, Opened, open_envelope
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, SealEvent, collect
 from tracecore_lineage.verification.seals import check_kept_checkpoint, check_seal

@@ -10,10 +10,10 @@ import rfc8785
 
 from tracecore_lineage import checkpoint
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError
-from tracecore_lineage.envelope import IN_TOTO, EnvelopeError, Opened, open_envelope
 from tracecore_lineage.projection import project
 from tracecore_lineage.reading import BadEvent, strict_json
-from tracecore_lineage.statement import content_digest, predicate_content, statement
+from tracecore_lineage.sealing.envelope import IN_TOTO, EnvelopeError, Opened, open_envelope
+from tracecore_lineage.sealing.statement import content_digest, predicate_content, statement
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, SealEvent
 from tracecore_lineage.verification.trust import Trust

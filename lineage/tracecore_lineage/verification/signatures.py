@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from tracecore_lineage.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.policy import Policies, short
-from tracecore_lineage.signatures import raw_signers, signatures_of
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.sealing.policy import Policies, short
+from tracecore_lineage.sealing.signatures import raw_signers, signatures_of
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, SealEvent
 from tracecore_lineage.verification.trust import Trust

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage import rotation
 from tracecore_lineage.checkpoint import Checkpoint
-from tracecore_lineage.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.keys import PublicKey
-from tracecore_lineage.signatures import raw_signers
+from tracecore_lineage.sealing import rotation
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.signatures import raw_signers
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, KeyChange, SealEvent
 

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Row, select
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.locks import hold_run
 from tracecore_lineage import checkpoint, lookup, people, times
-from tracecore_lineage.envelope import EnvelopeError, open_envelope, seal_payload
-from tracecore_lineage.statement import content_digest, content_of, differences, predicate_content, statement
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope, seal_payload
+from tracecore_lineage.sealing.statement import content_digest, content_of, differences, predicate_content, statement
 from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.build import SealedBuild, SealRequest
 from tracecore_schemas.canonical import digest_bytes, hex_of, jcs

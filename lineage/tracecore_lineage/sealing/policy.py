@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage.envelope import EnvelopeError, Opened, open_envelope
-from tracecore_lineage.keys import PublicKey
+from tracecore_lineage.sealing.envelope import EnvelopeError, Opened, open_envelope
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_schemas.canonical import digest_bytes, jcs
 
 __all__ = ["POLICY_PAYLOAD", "KeyPolicy", "Policies", "PolicyEvent", "refusal", "short"]

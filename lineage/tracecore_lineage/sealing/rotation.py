@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 from tracecore_lineage.tables import FACETS, RUN_EVENTS
 from tracecore_schemas.canonical import jcs
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
-from tracecore_lineage.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 
 __all__ = ["IN_TOTO", "EnvelopeError", "Opened", "open_envelope", "seal_payload"]
 

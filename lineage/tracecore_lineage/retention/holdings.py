@@ -12,11 +12,11 @@ from functools import cached_property
 from tracecore.errors import TracecoreError
 from tracecore.gone import Gone
 from tracecore.store import Part, Store
-from tracecore_lineage.erasures import log_of
-from tracecore_lineage.mixed_rows import without_drives
-from tracecore_lineage.subjects import Subject
-from tracecore_lineage.sweeping import naming
-from tracecore_lineage.tombstones import Erased, Tombstones
+from tracecore_lineage.retention.erasures import log_of
+from tracecore_lineage.retention.mixed_rows import without_drives
+from tracecore_lineage.retention.subjects import Subject
+from tracecore_lineage.retention.sweeping import naming
+from tracecore_lineage.retention.tombstones import Erased, Tombstones
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact

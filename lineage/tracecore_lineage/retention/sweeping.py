@@ -17,10 +17,10 @@ from tracecore.durable import fsync_folder
 from tracecore.errors import TracecoreError
 from tracecore.locks import try_run
 from tracecore.store import Store
-from tracecore_lineage.mixed_rows import names_of
-from tracecore_lineage.scrubbing import empty_wal, is_sqlite, scrub_pictures
+from tracecore_lineage.retention.mixed_rows import names_of
+from tracecore_lineage.retention.scrubbing import empty_wal, is_sqlite, scrub_pictures
+from tracecore_lineage.retention.tombstones import Erasure
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tombstones import Erasure
 from tracecore_schemas.canonical import digest_file
 
 if TYPE_CHECKING:

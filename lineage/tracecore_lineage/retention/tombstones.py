@@ -15,8 +15,8 @@ from sqlalchemy import Connection, select
 
 from tracecore.gone import Gone
 from tracecore.withdrawn import Withdrawn
-from tracecore_lineage.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.queries.prefix import chunks
+from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.tables import FACETS, RUN_EVENTS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref

@@ -16,15 +16,15 @@ from tracecore.errors import AnswerIsNo, TracecoreError, UsageProblem
 from tracecore.gone import Gone
 from tracecore.store import Store, open_store
 from tracecore_lineage import times
-from tracecore_lineage.erasures import alone, carry_out, finish_promised, promise
-from tracecore_lineage.holds import Holds, holds
 from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import chunks, head, readable_catalog
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
+from tracecore_lineage.retention.holds import Holds, holds
+from tracecore_lineage.retention.sweeping import discard_staged, orphans, remove_folder
+from tracecore_lineage.retention.tombstones import PRUNE, Erased, Erasure, tombstones
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.sweeping import discard_staged, orphans, remove_folder
 from tracecore_lineage.tables import FACETS, STALENESS
-from tracecore_lineage.tombstones import PRUNE, Erased, Erasure, tombstones
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
-from tracecore_lineage.envelope import Opened
-from tracecore_lineage.keys import PublicKey
-from tracecore_lineage.policy import KeyPolicy, Policies, short
+from tracecore_lineage.sealing.envelope import Opened
+from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.policy import KeyPolicy, Policies, short
 
 __all__ = ["CosignEvent", "SealSignatures", "raw_signers", "signatures_of"]
 

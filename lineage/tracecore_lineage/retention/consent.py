@@ -13,15 +13,15 @@ from tracecore.disk import clear_disk_errors
 from tracecore.errors import UsageProblem
 from tracecore.store import open_store
 from tracecore_lineage import people, times
-from tracecore_lineage.erasures import alone, carry_out, finish_promised, promise
-from tracecore_lineage.holdings import Holdings, read_holdings
 from tracecore_lineage.queries.forward import walk_forward
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.prefix import head, readable_catalog
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
+from tracecore_lineage.retention.holdings import Holdings, read_holdings
+from tracecore_lineage.retention.subjects import Subject, find_subject
+from tracecore_lineage.retention.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.subjects import Subject, find_subject
-from tracecore_lineage.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref, parse_ref
 

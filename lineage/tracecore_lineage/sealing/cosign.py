@@ -13,13 +13,13 @@ from sqlalchemy import Connection
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
-from tracecore_lineage import seal
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64, origin_of
-from tracecore_lineage.envelope import IN_TOTO, Opened, open_envelope, seal_payload
-from tracecore_lineage.keys import PrivateKey, PublicKey
-from tracecore_lineage.policy import POLICY_PAYLOAD, KeyPolicy, refusal, short
 from tracecore_lineage.queries.signing import COSIGN, POLICY, home, policies, seal_signatures
-from tracecore_lineage.signatures import SealSignatures
+from tracecore_lineage.sealing import seal
+from tracecore_lineage.sealing.envelope import IN_TOTO, Opened, open_envelope, seal_payload
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.policy import POLICY_PAYLOAD, KeyPolicy, refusal, short
+from tracecore_lineage.sealing.signatures import SealSignatures
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, RunInput

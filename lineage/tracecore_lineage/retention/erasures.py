@@ -19,11 +19,11 @@ from tracecore.locks import hold_run, own_store
 from tracecore.store import Store, open_store
 from tracecore.store.erasing import without_statistics
 from tracecore_lineage import lookup, times
-from tracecore_lineage.envelope import seal_payload
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
+from tracecore_lineage.retention.sweeping import sweep
+from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erased, Erasure, statement, tombstones
+from tracecore_lineage.sealing.envelope import seal_payload
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.sweeping import sweep
-from tracecore_lineage.tombstones import JOBS, WITHDRAWAL, Erased, Erasure, statement, tombstones
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
@@ -149,7 +149,7 @@ def _strip(store: Store, path: str, data: set[str]) -> str | None:
 
 
 def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
-    from tracecore_lineage.mixed_rows import without_drives
+    from tracecore_lineage.retention.mixed_rows import without_drives
 
     kept = store.read(path)
     if kept is None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select
 
 from tracecore.errors import RunFailed
-from tracecore_lineage.envelope import IN_TOTO, EnvelopeError, open_envelope, seal_payload
-from tracecore_lineage.keys import PublicKey
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.statement import STATEMENT
+from tracecore_lineage.sealing.envelope import IN_TOTO, EnvelopeError, open_envelope, seal_payload
+from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.statement import STATEMENT
 from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import jcs
