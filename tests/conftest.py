@@ -11,7 +11,6 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from s3_server import S3Server
 
 from tracecore import distributions
-from tracecore.cli import cli
 from tracecore.environment import current_environment
 from tracecore.workspace import Workspace
 
@@ -26,7 +25,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(cli, "_from_plugins", None)  # asked anew: another test may have allowed other plugins
     monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("GX_ANALYTICS_ENABLED", "false")
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "yes")

@@ -84,7 +84,7 @@ class TracecoreGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._core = core
         self._plugin_commands = plugin_commands
-        self._from_plugins: Mapping[str, click.Command] | None = None
+        self._from_plugins: dict[str | None, Mapping[str, click.Command]] = {}
 
     @property
     def core(self) -> Mapping[str, str]:
@@ -96,9 +96,12 @@ class TracecoreGroup(click.Group):
     @property
     def from_plugins(self) -> Mapping[str, click.Command]:
         """The plugins' commands; a name that is a core command's is not among them."""
-        if self._from_plugins is None:
-            self._from_plugins = {name: command for name, command in self._plugin_commands().items() if name not in self.core}
-        return self._from_plugins
+        from tracecore.discovery import ENV_PLUGINS
+
+        allowed = os.environ.get(ENV_PLUGINS)  # a program that uses this group from inside may change which plugins it allows
+        if allowed not in self._from_plugins:
+            self._from_plugins[allowed] = {name: command for name, command in self._plugin_commands().items() if name not in self.core}
+        return self._from_plugins[allowed]
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's own signature
         """Name core commands, then the plugins'."""

@@ -17,12 +17,8 @@ from tracecore.options import emit_json, json_option, say, workspace_option
 
 
 def group(**commands: click.Command) -> TracecoreGroup:
-    made = TracecoreGroup(
-        name="tracecore", core={"broken": "tracecore_no_such_module:command", "odd": "tracecore.errors:UsageProblem"}, plugin_commands=dict
-    )
-    for name, command in commands.items():
-        made._from_plugins = {**(made._from_plugins or {}), name: command}
-    return made
+    core = {"broken": "tracecore_no_such_module:command", "odd": "tracecore.errors:UsageProblem"}
+    return TracecoreGroup(name="tracecore", core=core, plugin_commands=lambda: commands)
 
 
 def raising(error: BaseException) -> Result:
@@ -133,9 +129,9 @@ def test_the_version_is_told() -> None:
 
 def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "much.py").write_text(
-        "import click\nfrom tracecore.cli import cli\n"
-        "cli._from_plugins = {'much': click.Command('much', callback=lambda: click.echo('x\\n' * 10**6))}\n"
-        "cli.main(['much'])\n"
+        "import click\nfrom tracecore.cli import TracecoreGroup\n"
+        "much = click.Command('much', callback=lambda: click.echo('x\\n' * 10**6))\n"
+        "TracecoreGroup(core={}, plugin_commands=lambda: {'much': much}).main(['much'])\n"
     )
     command = f"{sys.executable} {tmp_path}/much.py | head -1; exit ${{PIPESTATUS[0]}}"
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -158,6 +154,13 @@ def test_no_command_at_all_shows_the_help() -> None:
     result = CliRunner().invoke(cli, [])
     assert result.exit_code == 2
     assert "Commands:" in result.stderr
+
+
+def test_plugins_that_are_allowed_later_bring_their_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACECORE_PLUGINS", "ingest")
+    assert "draw-drives" not in CliRunner().invoke(cli, ["--help"]).stdout
+    monkeypatch.delenv("TRACECORE_PLUGINS")
+    assert "draw-drives" in CliRunner().invoke(cli, ["--help"]).stdout
 
 
 def test_the_help_imports_nothing_heavy() -> None:
