@@ -13,6 +13,7 @@ from pathlib import Path
 # The folder is no package (no root folder is); its modules are found beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from hypothesis.configuration import set_hypothesis_home_dir
 from registry import SOAKS
 from trials import Soak, Tally
 
@@ -21,6 +22,7 @@ _SHOW_EVERY_S = 10.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """List the soaks, or run one; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m soaks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(SOAKS), help="which; without it all are listed with what was tried so far")
     parser.add_argument("--count", type=int, help="trials in all, those of earlier times among them (the full number by default)")
@@ -31,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tally = Tally(asked.state / f"{name}.jsonl")
             print(f"{name:<12} {len(tally.trials):>6} of {soak.full} {soak.unit}, {len(tally.broken())} broken promises")
         return 0
+    set_hypothesis_home_dir(asked.state / "hypothesis")  # else it makes a folder of its own where we stand
     soak = SOAKS[asked.name]
     return run(soak, Tally(asked.state / f"{soak.name}.jsonl"), soak.full if asked.count is None else asked.count)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 from disk_model import Disk
 from fork_server import ForkServer
 from fsync_order import Audit, audit
-from injections import InjectionTrials
-from system_calls import missing_tool, read_log, watched
+from injections import InjectionTrials, watchable
+from system_calls import read_log, watched
 from trials import Trial, Try
 from two_stages import Project
 
@@ -29,11 +28,7 @@ class FsyncOrder:
     @contextmanager
     def trials(self, folder: Path) -> Iterator[Try]:
         """Count the calls, then give what kills before one of them and audits what is promised before and after."""
-        reason = missing_tool()
-        if reason is not None:
-            sys.exit(reason)
-        project = Project(folder)
-        with ForkServer(project.site, folder / "server") as server:
+        with watchable(folder) as (project, server):
             points = [each for each in InjectionTrials(folder, project, server).points if each.fault == "SIGKILL" and each.call.name != "pwrite64"]
 
             def attempt(number: int) -> Trial:

@@ -22,7 +22,7 @@ from system_calls import WRITING, Call, missing_tool, points, read_log, watched
 from trials import Trial, Try
 from two_stages import Project
 
-__all__ = ["FAULTS", "Injections", "Point"]
+__all__ = ["FAULTS", "InjectionTrials", "Injections", "Point", "watchable"]
 
 FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
 _COMMIT = "Delta commit"
@@ -55,12 +55,19 @@ class Injections:
     @contextmanager
     def trials(self, folder: Path) -> Iterator[Try]:
         """Count the calls, then give what makes one of them fail."""
-        reason = missing_tool()
-        if reason is not None:
-            sys.exit(reason)
-        project = Project(folder)
-        with ForkServer(project.site, folder / "server") as server:
+        with watchable(folder) as (project, server):
             yield InjectionTrials(folder, project, server).attempt
+
+
+@contextmanager
+def watchable(folder: Path) -> Iterator[tuple[Project, ForkServer]]:
+    """Get a project and a server of its builds ready, whose system calls can be watched; where they can't be, say why and end."""
+    reason = missing_tool()
+    if reason is not None:
+        sys.exit(reason)
+    project = Project(folder)
+    with ForkServer(project.site, folder / "server") as server:
+        yield project, server
 
 
 class InjectionTrials:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from tracecore.disk import clear_disk_errors
 from tracecore.durable import fsync_file, fsync_upward, make_folder, write_durably
-from tracecore.errors import UsageProblem
 from tracecore.locks import hold_table
 from tracecore.store.base import StagedTable, Stored
 from tracecore.store.committing import commit_table
@@ -16,9 +15,10 @@ from tracecore.store.common import KeptStore, blob_location, tree_location
 from tracecore.store.delta_log import LOG, commit_names
 from tracecore.store.directories import manifest_beside
 from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
-from tracecore.store.files import clone_or_copy, fsync_tree, remove_tree, rename_durably
-from tracecore.store.manifest import directory_manifest, scan_directory
+from tracecore.store.files import fsync_tree, remove_tree, rename_durably
+from tracecore.store.manifest import scan_directory
 from tracecore.store.place import LocalPlace
+from tracecore.store.staging import described_directory, staged_copy, staged_table
 from tracecore.store.tables import is_committed, table_folder, uncommitted
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
 __all__ = ["LocalStore"]
-
-_ADOPTED = ".adopted"
 
 
 class LocalStore(KeptStore):
@@ -88,14 +86,7 @@ class LocalStore(KeptStore):
                 digest, size = digest_file(source), source.stat().st_size
                 staged = source
             else:
-                folder = self.staging(run_id) / _ADOPTED
-                folder.mkdir(exist_ok=True)
-                staged = folder / f"{len(list(folder.iterdir()))}"
-                try:
-                    digest, size = clone_or_copy(source, staged)
-                except BaseException:
-                    staged.unlink(missing_ok=True)
-                    raise
+                staged, digest, size = staged_copy(self.staging(run_id), source)
             location = blob_location(digest)
             target = self.root / location
             # A blob that rotted on disk is replaced: the same digest promises the same bytes.
@@ -108,10 +99,7 @@ class LocalStore(KeptStore):
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
         """Keep a staged directory under the digest of its manifest, which lies beside it."""
-        files = scan_directory(source)
-        if not files:
-            raise UsageProblem(f"The directory '{source.name}' is empty: nothing was written to it.")
-        manifest = directory_manifest(files)
+        files, manifest = described_directory(source)
         digest = digest_bytes(manifest)
         location = tree_location(digest)
         target = self.root / location
@@ -144,13 +132,8 @@ class LocalStore(KeptStore):
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
         """Write a table's rows to staging."""
-        from tracecore.store.parquet import write_table
-
-        folder = self.staging(run_id) / f"{port}.table"
-        if folder.exists():
-            remove_tree(folder)
         with clear_disk_errors(self._workspace):
-            return write_table(data, folder)
+            return staged_table(self.staging(run_id), port, data)
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
         """Make a staged table the next version of a name's Delta table."""

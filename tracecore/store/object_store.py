@@ -21,9 +21,10 @@ from tracecore.store.cache import Cache
 from tracecore.store.committing import commit_table
 from tracecore.store.common import KeptStore, blob_location, tree_location
 from tracecore.store.directories import directory_members, manifest_beside
-from tracecore.store.files import clone_or_copy, remove_tree
-from tracecore.store.manifest import directory_manifest, scan_directory
+from tracecore.store.files import remove_tree
+from tracecore.store.manifest import scan_directory
 from tracecore.store.place import leads_out
+from tracecore.store.staging import described_directory, staged_copy, staged_table
 from tracecore.store.tables import is_committed, table_folder
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
 __all__ = ["ObjectStore"]
-
-_ADOPTED = ".adopted"
 _BROUGHT = ".brought.json"
 _log = logging.getLogger(__name__)
 
@@ -101,20 +100,12 @@ class ObjectStore(KeptStore):
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
         """Keep a file under its digest; one that is there already, whole, is kept as it is."""
         with clear_disk_errors(self._workspace):
-            folder = self.staging(run_id)
+            staging = self.staging(run_id)
             if move:
                 staged = source
                 digest, size = digest_file(source), source.stat().st_size
             else:
-                # A copy first: the source may change under us, and what counts is what we keep.
-                folder = folder / _ADOPTED
-                folder.mkdir(exist_ok=True)
-                staged = folder / f"{len(list(folder.iterdir()))}"
-                try:
-                    digest, size = clone_or_copy(source, staged)
-                except BaseException:
-                    staged.unlink(missing_ok=True)
-                    raise
+                staged, digest, size = staged_copy(staging, source)
             location = blob_location(digest)
             self._bucket.upload(staged, location, digest, size)
             self._cache.give(staged, self._cache.file(digest))
@@ -122,10 +113,7 @@ class ObjectStore(KeptStore):
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
         """Keep a staged directory under the digest of its manifest, which is put last: before it, there is no directory."""
-        files = scan_directory(source)
-        if not files:
-            raise UsageProblem(f"The directory '{source.name}' is empty: nothing was written to it.")
-        manifest = directory_manifest(files)
+        files, manifest = described_directory(source)
         digest = digest_bytes(manifest)
         location = tree_location(digest)
         with clear_disk_errors(self._workspace):
@@ -151,13 +139,8 @@ class ObjectStore(KeptStore):
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
         """Write a table's rows to staging, on this machine."""
-        from tracecore.store.parquet import write_table
-
-        folder = self.staging(run_id) / f"{port}.table"
-        if folder.exists():
-            remove_tree(folder)
         with clear_disk_errors(self._workspace):
-            return write_table(data, folder)
+            return staged_table(self.staging(run_id), port, data)
 
     def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
         """Make a staged table the next version of a name's Delta table.

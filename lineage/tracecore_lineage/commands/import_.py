@@ -8,6 +8,7 @@ import click
 
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore.options import emit_json, json_option, progress_bar, workspace_option
+from tracecore_lineage.commands.pinning import key_option, threshold_option
 
 __all__ = ["command"]
 
@@ -24,15 +25,8 @@ Examples:
 @click.command(name="import", epilog=_EXAMPLES)
 @click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
 @click.option("--format", "format_", metavar="FORMAT", help="What the file is: bundle (the default), or a format that a plugin brings (dvc).")
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PUB",
-    help="The public key that must have signed the bundle ('key export' there); repeatable.",
-)
-@click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
+@key_option
+@threshold_option
 @workspace_option
 @json_option
 @click.pass_context

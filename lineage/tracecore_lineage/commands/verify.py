@@ -10,6 +10,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, progress_bar, workspace_option
+from tracecore_lineage.commands.pinning import key_option, threshold_option
 
 if TYPE_CHECKING:
     from tracecore_lineage.verification.findings import Verdict
@@ -31,15 +32,8 @@ Examples:
 
 @click.command(name="verify", epilog=_EXAMPLES)
 @click.argument("ref", required=False, metavar="[BUILD|BUNDLE]")
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PUB",
-    help="The public key that must have signed ('key export'); repeatable.",
-)
-@click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
+@key_option
+@threshold_option
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A checkpoint kept elsewhere.")
 @click.option("--attestations", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="What 'export --format slsa' wrote of BUILD.")
 @workspace_option
