@@ -51,9 +51,8 @@ import os, signal
 from tracecore.store import local
 
 def manifest_last(self, source, *, run_id):
-    files = local.scan_directory(source)
-    digest = local.digest_bytes(local.directory_manifest(files))
-    local.rename_durably(source, self.root / local.tree_location(digest))
+    _, manifest = local.described_directory(source)
+    local.rename_durably(source, self.root / local.tree_location(local.digest_bytes(manifest)))
     os.kill(os.getpid(), signal.SIGKILL)
 
 local.LocalStore.put_directory = manifest_last
