@@ -24,8 +24,9 @@ $(VENV)/.ready: $(VENV)/.installed pyproject.toml $(PLUGINS)
 demo: setup
 	$(BIN)/python -m tracecore_assets.demo
 
+# A file at a time for each worker, so that what its tests share is made once; in the order of the folders, which puts the longest first.
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: setup
 	$(BIN)/tracecore ui

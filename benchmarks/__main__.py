@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import ledger
 import record
 import store
+import watching
 from measure import Comparison
 
 BENCHMARKS: tuple[Callable[[Path, int], Comparison], ...] = (
@@ -24,6 +25,7 @@ BENCHMARKS: tuple[Callable[[Path, int], Comparison], ...] = (
     record.trace,
     store.put_table,
     store.verify,
+    watching.watched_run,
 )
 
 

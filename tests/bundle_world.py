@@ -9,10 +9,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from fresh_record import fresh_record
 from stored_world import StoredWorld, kept
 
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record
 from tracecore_lineage.bundle.container import Container, ContainerWriter, Entry
 from tracecore_lineage.bundle.manifest import MANIFEST, SIGNATURES, read_manifest, sign
 from tracecore_lineage.sealing.keys import PrivateKey
@@ -22,7 +22,7 @@ from tracecore_schemas.run import RunInput
 
 def world(folder: Path, slug: str = "vendor") -> StoredWorld:
     """A stored world in a workspace of a name of its own."""
-    return StoredWorld(Record.open(Workspace.create(folder, slug=slug)))
+    return StoredWorld(fresh_record(Workspace.create(folder, slug=slug)))
 
 
 def sealed(folder: Path, slug: str = "vendor") -> StoredWorld:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fresh_record import fresh_record
+
 from tracecore.executor import Executor, Outcome, Supplied, Task
 from tracecore.host import PluginHost
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record
 from tracecore_schemas.run import Artifact
 
 SOURCE = '''
@@ -184,7 +185,7 @@ class World:
         self.workspace = workspace
         self.host = host
         self.store = open_store(workspace)
-        self.record = Record.open(workspace)
+        self.record = fresh_record(workspace)
         self.told: list[tuple[int, int, str]] = []
         self.executor = Executor(workspace, self.store, self.record, host, lambda done, total, note="": self.told.append((done, total, note)))
         self.base = workspace.root.parent

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fresh_record import fresh_record
+
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, Severity, StageKind
-from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Origin, Plugin, Run, RunInput, Unknown
+from tracecore_schemas.run import Artifact, CheckRun, Environment, ExpectationOutcome, Origin, Plugin, Run, RunInput, Unknown
 
 SOURCE = digest_bytes(b"source")
 
@@ -41,13 +43,14 @@ class World:
     record: Record
     runs: dict[str, str] = field(default_factory=dict)
     made: dict[str, Artifact] = field(default_factory=dict)
+    environment: Environment | None = None
 
     @classmethod
     def at(cls, folder: Path) -> World:
-        return cls(Record.open(Workspace.create(folder, slug="world")))
+        return cls(fresh_record(Workspace.create(folder, slug="world")))
 
     def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
-        run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **more)
+        run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, environment=self.environment, **more)
         self.record.start(run)
         return run
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from fresh_record import fresh_record
 
 from tracecore.executor import Executor, Outcome, Supplied, Task
 from tracecore.host import PluginHost
 from tracecore.store import LocalStore, Stored
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record
 from tracecore_schemas.run import Artifact, CheckRun
 
 
@@ -27,7 +27,7 @@ class StageWorld:
     def __init__(self, workspace: Workspace, host: PluginHost) -> None:
         self.host = host
         self.store = LocalStore(workspace)
-        self.record = Record.open(workspace)
+        self.record = fresh_record(workspace)
         self.executor = Executor(workspace, self.store, self.record, host)
         self.base = workspace.root.parent
 

@@ -16,7 +16,7 @@ from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact
 from tracecore_schemas.tables import SIGNALS
 
-__all__ = ["AnyStore", "artifact", "drop", "object_store", "peek", "poke", "put", "signals", "staged_directory"]
+__all__ = ["AnyStore", "artifact", "drop", "object_store", "peek", "poke", "put", "signals", "staged_directory", "staged_file"]
 
 AnyStore = LocalStore | ObjectStore
 
@@ -59,6 +59,12 @@ def staged_directory(store: AnyStore, run_id: str = "r", **files: bytes) -> Path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
     return folder
+
+
+def staged_file(store: AnyStore, content: bytes, run_id: str = "r") -> Path:
+    path = store.staging(run_id) / "out"
+    path.write_bytes(content)
+    return path
 
 
 def signals(drives: dict[str, int]) -> pa.Table:

@@ -18,6 +18,7 @@ import click
 
 from tracecore.disk import disk_problem
 from tracecore.errors import TracecoreError
+from tracecore.streams import open_standard_streams, readers_may_leave
 
 __all__ = ["ENV_DEBUG", "TracecoreGroup", "cli", "main"]
 
@@ -59,6 +60,10 @@ class _BrokenCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
         raise TracecoreError(f"The command '{self.name}' can't be used: importing {self.where} failed with {self.reason}.")
+
+
+class _OthersPipe(Exception):
+    """A broken pipe between the command and somebody else: click would take it for our own reader's, and exit without a word."""
 
 
 def _reason(error: BaseException) -> str:
@@ -134,6 +139,13 @@ class TracecoreGroup(click.Group):
             raise click.UsageError(f"No such command '{name}'. {offer}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is meant."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # readers of our own streams may leave
+            raise _OthersPipe from error
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -149,9 +161,11 @@ class TracecoreGroup(click.Group):
 
     def _run(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Mapping[str, Any]) -> int:
         try:
-            answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            with readers_may_leave():
+                answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
-            return _answer(error)
+            with readers_may_leave():
+                return _answer(error)
         # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
         return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
 
@@ -171,7 +185,7 @@ def _answer(error: BaseException) -> int:
             return _tell(f"Error: {error}", error.exit_code)
         case SystemExit():
             return _exit_code(error)
-    return _unexpected(error)
+    return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error)
 
 
 def _usage(error: click.ClickException) -> str:
@@ -184,12 +198,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _exit_code(error: SystemExit) -> int:
-    """Give the code of a command that exited by itself.
-
-    Whoever read our answer may have seen enough (`tracecore trace … | head`): click then exits with 1, which would say that the answer is no.
-    """
-    if type(sys.stdout).__name__ == "_PacifyFlushWrapper":
-        return 0
+    """Give the code of a command that exited by itself."""
     return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
 
 
@@ -222,5 +231,6 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the `tracecore` command."""
+    open_standard_streams()
     cli.main()
     raise AssertionError  # standalone mode always exits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 __all__ = ["fsync_file", "fsync_folder", "fsync_upward", "make_folder", "write_durably"]
@@ -48,7 +49,7 @@ def fsync_upward(folder: Path, top: Path) -> None:
 
 def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file whole or not at all: temporary file, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

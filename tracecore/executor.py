@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from tracecore.adoption import Adoptions
 from tracecore.checks import PlannedCheck, known_result, plan_checks, rejected_refs, run_check
+from tracecore.contained import contained
 from tracecore.context import RunContext
 from tracecore.discovery import reason_of
 from tracecore.disk import clear_disk_errors, disk_problem
@@ -203,7 +204,7 @@ class Executor:
             context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, scratch, self._progress, prepared.withdrawn)
             self._store.staging(run.id)
             watched = WatchedContext(context, stage.__module__.partition(".")[0], self._workspace)
-            with watched.watch.on():
+            with contained(), watched.watch.on():
                 stage().run(watched, prepared.params)
             undeclared = self._undeclared(task, watched, context)
             outputs = self._put_outputs(task, run, context, adoptions)
@@ -263,6 +264,9 @@ class Executor:
                 raise RunFailed(f"{_who(task)} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
             return self._store.put_table(context.tables[name], kind=port.kind.value, name=task.output_name(name), run_id=run.id)
         folder = context.folders[name]
+        link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
+        if link is not None:
+            raise RunFailed(f"{_who(task)} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
         for told in context.withdrawn.drop_files(folder):
             context.unknowns.append((name, Unknown("file withdrawn", told)))
         if file is None:

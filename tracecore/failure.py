@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path, PurePath
 
-__all__ = ["failure_trace", "without_places"]
+__all__ = ["failure_trace", "tellable", "without_places"]
 
 _MOST_FRAMES = 30
 
@@ -14,7 +14,7 @@ def failure_trace(error: BaseException) -> str:
     """Give the frames of an exception, innermost last: `package/module.py:12 function`, as paths inside their package folder."""
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     lines = [f"{_inside(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
-    return "\n".join([*lines, type(error).__name__])
+    return tellable("\n".join([*lines, type(error).__name__]))
 
 
 def _inside(filename: str) -> str:
@@ -32,7 +32,12 @@ def _inside(filename: str) -> str:
 
 
 def without_places(message: str, *folders: Path) -> str:
-    """Take folders of this machine out of a message: where a file lay is no part of the record."""
+    """Take folders of this machine out of a message: where a file lay is no part of the record. What is given can be recorded."""
     for folder in sorted({str(each.absolute()) for each in folders} - {"/"}, key=len, reverse=True):
         message = message.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
-    return message
+    return tellable(message)
+
+
+def tellable(text: str) -> str:
+    """Give a text that can be recorded: bytes of a file name that are no UTF-8 are shown by their numbers."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["console", "emit_json", "json_option", "progress_bar", "say", "workspace_option"]
+__all__ = ["console", "emit_json", "json_option", "no_workspace_option", "progress_bar", "say", "workspace_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +28,18 @@ def workspace_option(function: F) -> F:
         metavar="DIR",
         default=None,
         help="The workspace folder (else TRACECORE_HOME, else ./.tracecore).",
+    )(function)
+
+
+def no_workspace_option(function: F) -> F:
+    """Take `--workspace DIR` as every command does, where the answer depends on none; the command does not get it."""
+    return click.option(
+        "--workspace",
+        "-w",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        expose_value=False,
+        help="Taken as by every command; this answer is the same in every workspace.",
     )(function)
 
 

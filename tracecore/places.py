@@ -12,11 +12,13 @@ from pathlib import Path
 __all__ = ["Places", "code_folders"]
 
 _SYSTEM = frozenset({
-    "/usr/lib", "/usr/lib64", "/usr/share", "/usr/local", "/lib", "/lib64", "/opt", "/proc", "/sys", "/dev",
+    "/usr/lib", "/usr/lib64", "/usr/share", "/usr/local", "/lib", "/lib64", "/proc", "/sys", "/dev",
     "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/ssl", "/etc/nsswitch.conf", "/etc/mime.types",
     "/usr/X11", "/usr/X11R6", str(Path.home() / ".fonts"), str(Path.home() / ".local" / "share" / "fonts"),
 })  # fmt: skip
 """What libraries read to load themselves, of the operating system, its fonts among it: no input of anything."""
+
+_SHARED_MEMORY = frozenset({"/dev/shm"})  # noqa: S108  # a place for files like any other, though it lies among devices
 
 
 class Places:
@@ -65,7 +67,8 @@ class Places:
             return True
         if verb == "write":
             return path in self._parents or self._make_temporary(path) or _cached_bytecode(path, code)
-        return _inside(path, self._reads) or _inside(path, code) or _inside(path, _SYSTEM) or _metadata(path)
+        of_the_system = _inside(path, _SYSTEM) and not _inside(path, _SHARED_MEMORY)
+        return _inside(path, self._reads) or _inside(path, code) or of_the_system or _metadata(path)
 
     def _make_temporary(self, path: str) -> bool:
         """Let temporary files be written, and remember those that are new as the stage's own: what somebody left there before is no such thing."""

@@ -217,8 +217,8 @@ def _give_back(ident: int, before: Watch | None) -> None:
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _WATCHED:
         return  # the common case: no stage runs
-    reader = _READERS.get(event)
-    if reader is None:
+    readers = _READERS.get(event)
+    if readers is None:
         return
     ident = threading.get_ident()
     watch, in_kernel = _WATCHED.get(ident), False
@@ -235,9 +235,10 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         return  # what the hook itself asks of the disk
     _KERNEL.looking = True
     try:
-        found = reader(arguments)
-        if found is not None:
-            watch.note(*found, in_kernel=in_kernel or bool(getattr(_KERNEL, "depth", 0)))
+        for reader in readers:
+            found = reader(arguments)
+            if found is not None:
+                watch.note(*found, in_kernel=in_kernel or bool(getattr(_KERNEL, "depth", 0)))
     except Exception:  # noqa: BLE001  # what a hook raises would end what it only looks at
         watch.uncounted += 1
     finally:
@@ -280,6 +281,14 @@ def _changed(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return ("write", _absolute(paths[-1], arguments[-1] if isinstance(arguments[-1], int) else -1)) if paths else None
 
 
+def _taken(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    return ("read", _absolute(arguments[0], arguments[2]))  # what is moved or linked brings its content along
+
+
+def _moved_away(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    return ("write", _absolute(arguments[0], arguments[2]))
+
+
 def _truncated(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return _changed(arguments[:1])  # behind it stands a length
 
@@ -296,13 +305,15 @@ def _database(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return "read", _absolute(path)
 
 
-_READERS: dict[str, Callable[[tuple[Any, ...]], tuple[str, str] | None]] = {
-    "open": _opened,
-    "os.truncate": _truncated,
-    "sqlite3.connect": _database,
-    **dict.fromkeys(("socket.connect", "socket.sendto"), _connected),
-    **dict.fromkeys(("os.listdir", "os.scandir"), _listed),
-    **dict.fromkeys(("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod"), _changed),
+_READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], ...]] = {
+    "open": (_opened,),
+    "os.truncate": (_truncated,),
+    "os.rename": (_taken, _moved_away, _changed),
+    "os.link": (_taken, _changed),
+    "sqlite3.connect": (_database,),
+    **dict.fromkeys(("socket.connect", "socket.sendto"), (_connected,)),
+    **dict.fromkeys(("os.listdir", "os.scandir"), (_listed,)),
+    **dict.fromkeys(("os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod"), (_changed,)),
 }
 
 

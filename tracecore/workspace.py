@@ -27,6 +27,14 @@ def slugify(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "workspace"
 
 
+def _holds_one(root: Path) -> bool:
+    """Say whether a folder is a workspace; of one that may not be entered nobody can say so."""
+    try:
+        return (root / _CONFIG).exists()
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Where everything of one workspace lies.
@@ -80,8 +88,13 @@ class Workspace:
 
     @classmethod
     def locate(cls, directory: Path | str | None = None) -> Path:
-        """Give the folder that is meant: the argument, else `TRACECORE_HOME`, else `./.tracecore`."""
-        return Path(directory or os.environ.get(ENV_HOME) or DEFAULT).absolute()
+        """Give the folder that is meant: the argument, else `TRACECORE_HOME`, else `./.tracecore`.
+
+        The folder of a project stands for the workspace in it: after `tracecore init fleet`, `--workspace fleet` is the one that was made.
+        """
+        named = Path(directory or os.environ.get(ENV_HOME) or DEFAULT).absolute()
+        within = named / DEFAULT
+        return within if _holds_one(within) and not _holds_one(named) else named
 
     @classmethod
     def open(cls, directory: Path | str | None = None) -> Workspace:
@@ -102,6 +115,9 @@ class Workspace:
             raise UsageProblem(f"The workspace file {root / _CONFIG} says format {found!r}; this tracecore reads format {_FORMAT}.")
         if not isinstance(slug, str) or not slug:
             raise UsageProblem(f"The workspace file {root / _CONFIG} names no slug: expected the name that 'tracecore init' gave the workspace.")
+        # Who made it may have been killed before its own fsync: nothing that is promised in a workspace may stand on a file that a power cut takes.
+        with contextlib.suppress(OSError):  # on a disk that can't be written nothing is promised
+            fsync_folder(root)
         return cls(root, slug)
 
     @classmethod
@@ -112,7 +128,7 @@ class Workspace:
             UsageProblem: the folder can't be written.
         """
         root = cls.locate(directory)
-        if (root / _CONFIG).exists():
+        if _holds_one(root):
             return cls.open(root)
         chosen = slugify(slug or (root.parent.name if root.name.startswith(".") else root.name))
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from tracecore.errors import UsageProblem
@@ -10,31 +11,54 @@ from tracecore_assets.overrides import Overrides
 from tracecore_assets.parse import parse_program, program_file, program_source
 from tracecore_assets.remembered import remember
 
-__all__ = ["begin_program"]
+__all__ = ["Beginning", "read_beginning"]
 
 
-def begin_program(target: Path, source: str, workspace: Workspace) -> tuple[Path, str, bool]:
-    """Copy a program, comments and all, unless there is one already; the workspace remembers it for its page.
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The program that a project begins with.
+
+    Attributes:
+        file: where it stands, or is to stand.
+        name: of the program.
+        text: what is to be written there, comments and all; None where the file is there already, and stays.
+    """
+
+    file: Path
+    name: str
+    text: bytes | None
+
+    @property
+    def new(self) -> bool:
+        """Whether the file is still to be written."""
+        return self.text is not None
+
+    def place(self, workspace: Workspace) -> None:
+        """Write the file where it is new; the workspace remembers the program for its page.
+
+        Raises:
+            UsageProblem: the file can't be written.
+        """
+        if self.text is not None:
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                self.file.write_bytes(self.text)
+            except OSError as error:
+                raise UsageProblem(f"A program can't be written at {self.file}: {error.strerror or error}.") from error
+        remember(workspace, self.name, self.file, Overrides())
+
+
+def read_beginning(target: Path, source: str) -> Beginning:
+    """Read the program that a project begins with, and change nothing.
 
     Args:
-        target: the file to make.
+        target: the file to make; a program that stands there already is the beginning.
         source: a shipped program's name, or a path.
-        workspace: that is to show it.
-
-    Returns:
-        The file, the program's name, and whether it is new.
 
     Raises:
-        UsageProblem: the source is no program, or the target can't be written.
+        UsageProblem: the source, or what stands at the target, is no program.
     """
-    new = not target.exists()
-    if new:
-        parse_program(program_source(source))
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(program_file(source).read_bytes())
-        except OSError as error:
-            raise UsageProblem(f"A program can't be written at {target}: {error.strerror or error}.") from error
-    program = parse_program(program_source(target))
-    remember(workspace, program.name, target, Overrides())
-    return target, program.name, new
+    program = parse_program(program_source(source))
+    if target.exists():
+        return Beginning(target, parse_program(program_source(target)).name, None)
+    return Beginning(target, program.name, program_file(source).read_bytes())

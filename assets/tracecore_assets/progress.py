@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import time
@@ -91,18 +93,26 @@ class Lines:
                 self._line(f"           check {check.name} failed ({check.severity.value}): {check.message}")
 
 
+def _copy_of_stderr() -> TextIO | None:
+    """Open stderr's file a second time; None where it is none, as under a test runner: it is written to as it is."""
+    try:
+        return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
+    except io.UnsupportedOperation:
+        return None
+
+
 class Console:
     """Progress lines and, on a terminal, a bar.
 
     Dagster captures the standard streams of its steps into files; this writes to a copy of stderr taken before, so that it stays on the terminal.
 
     Args:
-        stream: where to; a copy of stderr where None.
+        stream: where to; a copy of stderr where None, or stderr itself where it is no file.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._own = stream is None
-        self._stream = stream or os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
+        self._own = None if stream is not None else _copy_of_stderr()
+        self._stream = stream or self._own or sys.stderr
         self._bar: Bar | None = None
         self._task: TaskID | None = None
         self._lines = Lines(self.line)
@@ -130,17 +140,18 @@ class Console:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
-        self._stream.flush()
-        if self._own:
-            self._stream.close()
+        if self._own is not None:
+            with contextlib.suppress(OSError):  # closing flushes, to a reader that may be gone
+                self._own.close()
 
     def line(self, text: str) -> None:
         """Print one line above the bar."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False)
-        else:
-            self._stream.write(text + "\n")
-            self._stream.flush()
+        with contextlib.suppress(OSError):  # whoever read the lines may be gone (`2>&1 | head`): the build is not theirs to stop
+            if self._bar is not None:
+                self._bar.console.print(text, markup=False)
+            else:
+                self._stream.write(text + "\n")
+                self._stream.flush()
 
     def begin(self, job: str, stage: str) -> None:
         """See that a job is looked at."""

@@ -64,7 +64,11 @@ class Database:
         self._writing = threading.Lock()
         self._writer: int | None = None
         self.engine = self._connect()
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()  # nobody else can: a connection of a server is one of the few that it has
+            raise
 
     @property
     def dialect(self) -> str:

@@ -11,6 +11,7 @@ import rfc8785
 from sqlalchemy import Table
 
 from tracecore_lineage import ledger
+from tracecore_lineage.facet_shapes import refuse_misshapen
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import BadEvent, parse_event
 from tracecore_lineage.tables import table
@@ -69,11 +70,14 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str) -
             body = _bytes(event)
             parsed = parse_event(body)
             job = parsed.members.get("job")
+            own = job is not None and job["namespace"] == namespace
+            if own:
+                refuse_misshapen(parsed.members)
             _refuse_unkeepable(project(body, 0, namespace))
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
-            good.append(Candidate(index, body, parsed.run_id, own=job is not None and job["namespace"] == namespace))
+            good.append(Candidate(index, body, parsed.run_id, own))
     return good, refused
 
 

@@ -7,7 +7,6 @@ A line is one event as compact JSON, or, where bytes must survive as they were r
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -116,7 +115,7 @@ def _unwrapped(line: bytes) -> bytes:
         if not isinstance(parsed, dict) or set(parsed) != _WRAPPED:
             return line
         body = base64.b64decode(parsed["body"], validate=True)
-    except (BadEvent, binascii.Error, TypeError):
+    except (BadEvent, ValueError, TypeError):
         return line
     return body if ledger.event_id(body) == parsed["event_sha256"] else line
 

@@ -5,7 +5,6 @@ An event, its catalog rows, the new signed head and the outbox row are one trans
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from tracecore.withdrawn import Withdrawn
 from tracecore.workspace import Workspace
 from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox
 from tracecore_lineage.database import Database
+from tracecore_lineage.environments import environment_run
 from tracecore_lineage.group_commit import GroupCommit
 from tracecore_lineage.live_runs import LiveRuns
 from tracecore_lineage.projection import project
@@ -32,12 +32,9 @@ from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Environment,
 if TYPE_CHECKING:
     from tracecore_lineage.events import EventMaker
 
-__all__ = ["ENVIRONMENTS", "Position", "RecordWriter"]
+__all__ = ["Position", "RecordWriter"]
 
 T = TypeVar("T")
-
-ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
-"""Namespace of the runs that record environments: one for each digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +87,8 @@ class RecordWriter:
     def start(self, run: Run) -> None:
         """Record START; with it, once for each digest, the environment. From here to its end the run holds its lock on a team's server."""
         body = self.events.start(run)
-        self.live.hold(run.id)
         try:
+            self.live.hold(run.id)
             self.together(lambda connection: self._append(connection, [*self._environment_events(connection, run.environment), body]))
         except BaseException:
             self.live.release(run.id)
@@ -297,7 +294,7 @@ class RecordWriter:
     def _environment_events(self, connection: Connection, environment: Environment | None) -> tuple[bytes, ...]:
         if environment is None or environment.digest in self._environments:
             return ()
-        run_id = str(uuid.uuid5(ENVIRONMENTS, environment.digest))  # one run for each digest, so that it is found again
+        run_id = environment_run(self.namespace, environment.digest)
         if lookup.ending(connection, run_id) is not None:
             return ()
         return self.events.environment(run_id, environment, datetime.now(UTC))

@@ -15,7 +15,7 @@ from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
 
-__all__ = ["stored_artifacts"]
+__all__ = ["said_places", "stored_artifacts"]
 
 
 def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
@@ -27,6 +27,16 @@ def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection
         refs: only these versions; None gives all.
         bound: only what events below this position say.
     """
+    found: dict[tuple[Any, ...], Artifact] = {}
+    for subject, value in sorted(said_places(connection, namespace, refs=refs, bound=bound)):
+        artifact = _artifact(subject, json.loads(value))
+        if artifact is not None:
+            found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
+    return list(found.values())
+
+
+def said_places(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:
+    """Give what those events say of where bytes lie: of which version, and the facet as text."""
     query = (
         select(FACETS.c.subject, FACETS.c.value, FACETS.c.event_id, RUN_EVENTS.c.job_namespace)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -42,17 +52,11 @@ def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection
         if refs is None
         else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))]
     )
-    said = {
+    return {
         (row.subject, row.value)
         for row in rows
         if row.job_namespace == namespace or any(voice.namespace == row.job_namespace for voice in imported.get(row.event_id, ()))
     }
-    found: dict[tuple[Any, ...], Artifact] = {}
-    for subject, value in sorted(said):
-        artifact = _artifact(subject, json.loads(value))
-        if artifact is not None:
-            found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
-    return list(found.values())
 
 
 def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:

@@ -47,6 +47,8 @@ IMPORTS = "imports"
 JOB = "tracecore.import"
 _FACET = b'"tracecore_import"'
 _KEPT = 64
+_MOST_WAYS = 10_000
+"""Ways by which imports within imports may lead to events: a few dozen that each name all before them would lead by more than can be gone."""
 
 Voices = Mapping[str, Sequence["Voice"]]
 """By event id: for whom each imported event speaks, the import that came first before others."""
@@ -138,12 +140,16 @@ def voices_of(imports: Iterable[Import], namespace: str) -> dict[str, list[Voice
     Args:
         imports: every import that the ledger holds, in its order: the workspace's own and, among the events those brought, others'.
         namespace: the workspace's own, for which no imported event speaks.
+
+    Raises:
+        BadEvent: imports within imports are more than anybody makes.
     """
     listed = list(imports)
     found: dict[str, list[Voice]] = {}
+    ways = iter(range(_MOST_WAYS))
     for each in listed:
         if each.namespace == namespace:
-            _listen(each, each.members, each.stored, "", listed, found, namespace, build=each.build)
+            _listen(each, each.members, each.stored, "", listed, found, namespace, ways, build=each.build)
     return found
 
 
@@ -155,9 +161,12 @@ def _listen(
     listed: Sequence[Import],
     found: dict[str, list[Voice]],
     namespace: str,
+    ways: Iterator[int],
     build: str | None,
 ) -> None:
     """Add what one import lets its events say, and after it what the imports among them did in the workspace it came from."""
+    if next(ways, None) is None:
+        raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder
     if each.origin != namespace:
         voice = Voice(each.origin, inside, stored, build)
@@ -166,7 +175,7 @@ def _listen(
     # An event can't name itself or what came after it, so that this ends.
     for further in listed:
         if further.event_id in members and further.namespace == each.origin:
-            _listen(further, members & further.members, stored & further.stored, inside, listed, found, namespace, None)
+            _listen(further, members & further.members, stored & further.stored, inside, listed, found, namespace, ways, None)
 
 
 class _Cache:

@@ -12,11 +12,6 @@ import pytest
 from toy_plugin import PROGRAM, install, write_drives
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Know xdist's marker without xdist too: tests that share a page of Dagster's stay in one worker."""
-    config.addinivalue_line("markers", "xdist_group(name): run all tests of the group in one worker")
-
-
 @dataclass(frozen=True)
 class Project:
     """A folder with a program in it, a workspace beside it, and the command line to use on both."""

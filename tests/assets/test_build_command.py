@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from toy_plugin import PROGRAM, write_drives
 
+from tracecore.cli import cli
 from tracecore_assets.commands.variadic import VariadicCommand
 from tracecore_lineage import Record
 
@@ -188,3 +189,52 @@ def test_init_makes_a_workspace_a_key_and_a_program_to_edit(project):
     wrong = project.run("init", "fleet2", "--workspace", "fleet-ws", "--from", "recordd")
     assert wrong.returncode == 2
     assert "Did you mean 'recorded'?" in wrong.stderr
+
+
+def test_init_from_no_program_leaves_nothing_behind(project):
+    """Neither a folder nor a workspace that nobody would use."""
+    before = sorted(project.folder.rglob("*"))
+    done = project.run("init", "fleet", "--workspace", "fleet-ws", "--from", "nowhere.yaml")
+    assert done.returncode == 2
+    assert "There is no program file nowhere.yaml" in done.stderr
+    assert sorted(project.folder.rglob("*")) == before
+
+
+def test_init_says_where_the_workspace_is_and_how_to_build_in_it(project, monkeypatch):
+    """TRACECORE_HOME names the workspace of every command, of this one too; without it the project's folder holds one."""
+    home = project.folder / "home"
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("TRACECORE_HOME", str(home))
+    answered = CliRunner().invoke(cli, ["init", "fleet", "--from", "toy.yaml"])
+    assert f"The workspace is {home}, as TRACECORE_HOME says" in answered.stderr
+    assert "'tracecore init fleet --workspace fleet/.tracecore' makes one there." in answered.stderr
+    assert answered.stdout.splitlines()[2].endswith("tracecore build NAME --program fleet/vehicle.yaml --approver WHO")
+    assert not (project.folder / "fleet" / ".tracecore").exists()
+
+    monkeypatch.delenv("TRACECORE_HOME")
+    answered = CliRunner().invoke(cli, ["init", "fleet"])
+    own = project.folder / "fleet" / ".tracecore"
+    assert (answered.stderr, answered.stdout.splitlines()[0]) == ("", f"workspace {own} (fleet)")
+    assert f"--workspace {own}" in answered.stdout  # from here another would be taken
+    monkeypatch.chdir("fleet")
+    assert "--workspace" not in CliRunner().invoke(cli, ["init"]).stdout
+    listed = CliRunner().invoke(cli, ["key", "list", "--workspace", str(project.folder / "fleet"), "--json"])
+    assert len(json.loads(listed.stdout)["keys"]) == 1
+
+
+def test_a_build_is_made_where_stderr_is_no_file_or_its_reader_is_gone(project, monkeypatch):
+    """In a notebook or under a test runner, and behind `2>&1 | head`: progress may be lost, the build is not."""
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("TRACECORE_HOME", str(project.workspace))
+    inside = CliRunner().invoke(cli, [*BUILD, "--json"])
+    assert inside.exit_code == 0, inside.stderr
+    assert len(json.loads(inside.stdout)["made"]) == 6
+    assert "made     dataset/toy.drives.frames@" in inside.stderr
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        command = project.command("rebuild", "one", "--json")
+        done = subprocess.run(command, cwd=project.folder, env=project.environment, stdout=subprocess.PIPE, stderr=gone, check=False, timeout=120)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["ok"] is True

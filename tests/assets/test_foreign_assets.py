@@ -273,7 +273,6 @@ def test_settings_that_an_earlier_version_wrote_give_way_and_others_stay(tmp_pat
     assert (Path(__file__).parents[2] / "dagster.yaml").read_bytes() == SETTINGS.read_bytes()
 
 
-@pytest.mark.xdist_group("page")
 def test_a_run_launched_in_another_process_is_recorded_there(project):
     """As the page launches it: a code server of its own, and the run in a process below it."""
     from tracecore_assets.instance import dagster_home

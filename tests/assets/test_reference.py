@@ -13,8 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from drive_scanner import Drive, Scan
 
-pytestmark = pytest.mark.xdist_group("reference")
-
 SMALL = [
     "next_world.drives=2",
     "next_world.frames=3",

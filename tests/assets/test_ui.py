@@ -13,8 +13,6 @@ import pytest
 
 from tracecore_lineage import Record
 
-pytestmark = pytest.mark.xdist_group("page")
-
 LAUNCH = """
 mutation ($parameters: ExecutionParams!) {
   launchRun(executionParams: $parameters) { __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } }

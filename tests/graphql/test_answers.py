@@ -111,6 +111,7 @@ def test_a_build_comes_with_its_signed_statement(record: Record) -> None:
 
 def test_an_artifact_and_a_run_are_those_of_the_trace(record: Record) -> None:
     trace = record.trace("build/demo")
+    assert len(trace["nodes"]) > 5 < len(trace["runs"])
     for node in trace["nodes"]:
         assert snake(asked(record, "artifact", ref=node["ref"])) == node
     for run in trace["runs"]:

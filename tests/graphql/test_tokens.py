@@ -90,6 +90,16 @@ def test_the_command_prints_the_token_alone_and_once(workspace: Workspace) -> No
     assert "revoked" in runner.invoke(cli, ["token", "list", "--workspace", str(workspace.root)]).stdout
 
 
+def test_a_token_is_made_and_revoked_in_json_and_ends_at_a_time_with_an_offset(workspace: Workspace) -> None:
+    where = ["--workspace", str(workspace.root), "--json"]
+    made = json.loads(CliRunner().invoke(cli, ["token", "create", "producer", "--expires", "2999-01-31T18:00:00+02:00", *where]).stdout)
+    token = TokenStore(workspace).find(made["token"])
+    assert token is not None
+    assert (made["role"], token.role, token.expires_at) == ("producer", "producer", "2999-01-31T16:00:00+00:00")
+    revoked = CliRunner().invoke(cli, ["token", "revoke", token.id, *where])
+    assert json.loads(revoked.stdout) == {"revoked": token.id, "role": "producer"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

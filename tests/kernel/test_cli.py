@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -138,6 +140,29 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     assert (answer.returncode, answer.stdout, answer.stderr) == (0, "x\n", "")
 
 
+@pytest.mark.parametrize(
+    "shell", ["{} | head -1; exit ${{PIPESTATUS[0]}}", "{} | wc -l; exit ${{PIPESTATUS[0]}}", "{} >&-", "{} 2>&-", "{} 2>/dev/full"]
+)
+def test_the_exit_code_is_the_answer_whether_or_not_anybody_reads_it(tmp_path: Path, shell: str) -> None:
+    """`set -o pipefail; tracecore verify | head -1 && deploy` must not deploy."""
+    (tmp_path / "no.py").write_text(
+        "import click\nfrom tracecore.cli import TracecoreGroup\nfrom tracecore.errors import AnswerIsNo\n"
+        "from tracecore.streams import open_standard_streams\n"
+        "def no():\n    click.echo('wrong\\n' * 10**5)\n    raise AnswerIsNo('It is not as recorded.')\n"
+        "open_standard_streams()\n"
+        "TracecoreGroup(core={}, plugin_commands=lambda: {'no': click.Command('no', callback=no)}).main(['no'])\n"
+    )
+    answer = subprocess.run(["bash", "-c", shell.format(f"{sys.executable} {tmp_path}/no.py")], capture_output=True, text=True, check=False)
+    assert answer.returncode == 1
+    assert answer.stderr == ("" if "2>" in shell else "Error: It is not as recorded.\n")
+
+
+def test_a_pipe_that_breaks_inside_a_command_is_an_error_of_its_own() -> None:
+    result = raising(BrokenPipeError(32, "Broken pipe"))
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "BrokenPipeError: [Errno 32] Broken pipe" in result.stderr
+
+
 @pytest.mark.parametrize(("code", "shown"), [(5, 5), (None, 0), ("out of words", 3)])
 def test_a_command_that_calls_exit_ends_with_its_code(code: object, shown: int) -> None:
     assert raising(SystemExit(code)).exit_code == shown
@@ -193,3 +218,46 @@ def test_every_command_says_what_it_does_and_shows_an_example_of_itself() -> Non
         if not (each.help or "").strip() or (words not in shown and not isinstance(each, click.Group) and path != ("completion",)):
             lacking.append(words)
     assert lacking == []
+
+
+def test_every_core_command_takes_a_workspace_and_each_that_answers_takes_json() -> None:
+    """As the public contract says of every command."""
+    answerless = {("completion",), ("serve",), ("ui",), ("events", "export"), ("key", "sign")}  # code, servers, lines of events, an envelope
+    lacking = []
+    for path, each in _commands(cli):
+        if isinstance(each, click.Group) or path[0] not in cli.core or path == ("completion",):
+            continue
+        options = {option for parameter in each.params for option in parameter.opts}
+        wanted = {"--workspace"} if path in answerless else {"--workspace", "--json"}
+        lacking += [(path, option) for option in wanted - options]
+    assert lacking == []
+
+
+def test_every_example_in_the_help_is_a_command_line_that_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to the files that it names: they need not be there."""
+    monkeypatch.chdir(tmp_path)
+    tried, wrong = 0, []
+    for path, each in _commands(cli):
+        shown = f"{each.help or ''}\n{each.epilog or ''}".replace("\\\n", " ")
+        for line in re.findall(r'^ *(?:[A-Z_]+="[^"]*" )?(tracecore .*)$', shown, re.MULTILINE):
+            words = shlex.split(line.partition(" > ")[0], comments=True)
+            problem = _not_understood(words[1:])
+            tried += 1
+            wrong += [] if problem is None or "does not exist" in problem else [(path, line, problem)]
+    assert wrong == []
+    assert tried > 80
+
+
+def _not_understood(words: list[str]) -> str | None:
+    """Parse a command line as click does, and run nothing."""
+    context, command = click.Context(cli, info_name="tracecore"), cli
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words[0]) if words else None
+        if found is None:
+            return f"no such command: {words}"
+        context, command, words = click.Context(found, info_name=words[0], parent=context), found, words[1:]
+    try:
+        command.make_context(command.name, words)
+    except click.UsageError as error:
+        return error.format_message()
+    return None

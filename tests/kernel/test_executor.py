@@ -1,18 +1,14 @@
 """One run, in order: what is recorded, what is reused, what is refused, what a failure leaves behind."""
 
-import os
-import subprocess
 import sys
-import threading
 from dataclasses import replace
 
 import pytest
 from kernel_world import World, given
 
 from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
-from tracecore.locks import try_run
 from tracecore_schemas.canonical import digest_file
-from tracecore_schemas.kinds import Media, Severity
+from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 
 
@@ -137,22 +133,6 @@ def test_files_may_be_left_out_where_the_stage_says_so(world: World) -> None:
     assert world.run("labels", "label", "labels").outputs["labels"].rows == 0
 
 
-def test_checks_that_a_crash_left_out_are_run_by_whoever_reuses_the_output(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    drives = world.logs()
-
-    def crash(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.executor, "_check", crash)
-        with pytest.raises(KeyboardInterrupt):
-            world.split(drives)
-    again = world.split(drives)
-    assert again.reused
-    assert [check.name for check in again.checks] == ["small"]
-    assert [check.id for check in world.split(drives).checks] == [again.checks[0].id]
-
-
 def test_two_different_files_that_claim_one_drive_name_are_refused(world: World) -> None:
     world.drive("c.txt", "alpha: 5")
     with pytest.raises(UsageProblem, match=r"Two different files claim the name 'alpha': '.*a\.txt' and '.*c\.txt'"):
@@ -214,6 +194,7 @@ def events(world: World) -> list[bytes]:
 
 def test_no_event_says_where_anything_lies_on_this_machine(world: World) -> None:
     world.model(world.split(world.logs()))
+    assert len(events(world)) > 6
     assert all(str(world.base).encode() not in event for event in events(world))
 
 
@@ -272,106 +253,6 @@ def test_a_drive_file_that_is_not_there_is_named(world: World, paths: list[str],
     assert world.record.position() == 0
 
 
-def test_checks_are_runs_of_their_own_that_read_what_they_check(world: World) -> None:
-    halves = world.split(world.logs())
-    [check] = halves.checks
-    assert (check.name, check.success, check.severity, check.of_run) == ("small", True, Severity.BLOCKING, halves.run_id)
-    assert check.job == "test.training_set.check.small"
-    assert [(each.role, each.producer) for each in check.inputs] == [("low", halves.run_id), ("high", halves.run_id)]
-    [run] = [run for run in world.record.trace(halves.outputs["low"].ref)["runs"] if run["id"] == halves.run_id]
-    assert [each["name"] for each in run["checks"]] == ["small"]
-
-
-def test_an_output_that_fails_a_blocking_check_stays_and_is_rejected(world: World) -> None:
-    halves = world.split(world.logs(), checks={"small": {"most": 1}})
-    assert halves.rejected == {halves.outputs["low"].ref}
-    assert world.store.exists(halves.outputs["low"])
-    assert given(halves, "low").rejected
-    again = world.split(world.logs(), checks={"small": {"most": 1}})
-    assert again.reused
-    assert again.rejected == halves.rejected
-
-
-def test_a_check_that_only_warns_rejects_nothing(world: World) -> None:
-    halves = world.split(world.logs(), checks={"small": {"most": 1, "blocking": False}})
-    assert [check.success for check in halves.checks] == [False]
-    assert halves.rejected == frozenset()
-
-
-def test_other_settings_of_a_check_run_it_again_without_making_the_output_again(world: World) -> None:
-    first = world.split(world.logs(), checks={"small": {"most": 1}})
-    second = world.split(world.logs(), checks={"small": {"most": 50}})
-    assert second.reused
-    assert second.rejected == frozenset()
-    assert second.checks[0].id != first.checks[0].id
-
-
-def test_a_program_can_add_a_check_and_an_unknown_one_is_refused(world: World) -> None:
-    halves = world.split(world.logs(), checks={"not_empty": {}})
-    assert [check.name for check in halves.checks] == ["small", "not_empty"]
-    with pytest.raises(UsageProblem, match=r"There is no check 'smal'\. Did you mean 'small'\?"):
-        world.split(world.logs(), checks={"smal": {}})
-    with pytest.raises(UsageProblem, match="The setting 'blocking' of check 'small' of asset 'training_set' expects true or false, found 'no'"):
-        world.split(world.logs(), checks={"small": {"blocking": "no"}})
-
-
-def test_a_check_that_exits_fails_by_name_and_stops_nothing(world: World) -> None:
-    halves = world.split(world.logs(), checks={"small": {"most": "raise"}})
-    [check] = halves.checks
-    assert not check.success
-    assert check.message == "The check 'small' itself failed: SystemExit: 1."
-
-
-def test_an_empty_table_fails_its_not_empty_check(world: World) -> None:
-    world.drive("a.txt", "alpha:")
-    world.drive("b.txt", "beta:")
-    drives = world.logs(checks={"not_empty": {}})
-    assert drives.outputs["numbers"].rows == 0
-    assert drives.rejected == {drives.outputs["numbers"].ref}
-
-
-def test_two_threads_that_want_the_same_make_it_once(world: World) -> None:
-    halves = world.split(world.logs())
-    outcomes = []
-    threads = [threading.Thread(target=lambda: outcomes.append(world.model(halves, mode="slow"))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcome.reused for outcome in outcomes) == [False, True]
-    assert len({outcome.run_id for outcome in outcomes}) == 1
-    assert (0, 0, "another process makes the same: waiting for it") in world.told
-
-
-def test_a_killed_run_leaves_an_open_run_and_an_orphan_and_the_next_try_succeeds(world: World) -> None:
-    halves = world.split(world.logs())
-    child = os.fork()
-    if child == 0:
-        other = World(world.workspace, world.host)
-        other.model(halves, mode="kill")
-        os._exit(99)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
-    [orphan] = world.store.staged_runs()
-    assert [str(run.id if hasattr(run, "id") else run["id"] if isinstance(run, dict) else run) for run in world.record.open_runs()] == [orphan]
-    with try_run(world.workspace.locks, orphan) as got:
-        assert got
-    made = world.model(halves)
-    assert not made.reused
-    assert world.store.verify(made.outputs["model"]) == []
-
-
-def test_a_live_run_holds_its_lock(world: World) -> None:
-    halves = world.split(world.logs())
-    thread = threading.Thread(target=lambda: world.model(halves, mode="slow"))
-    thread.start()
-    while not (staged := world.store.staged_runs()):
-        pass
-    with try_run(world.workspace.locks, staged[0]) as got:
-        assert not got
-    thread.join()
-    assert not list(world.workspace.locks.glob("run-*"))
-
-
 def test_an_observer_sees_frozen_summaries(world: World) -> None:
     world.logs()
     assert ("started", "test.drives", "OPEN") in seen(world)
@@ -399,24 +280,3 @@ def test_what_a_stage_was_given_can_not_change_the_record(world: World) -> None:
     context.artifact(task.stage.stage_class.inputs()["numbers"]).facets["numbers_facet"]["count"] = 99
     assert artifact.facets["numbers_facet"] == {"count": 5}
     assert not hasattr(context.lineage, "complete")
-
-
-def test_two_processes_that_build_the_same_make_nothing_twice(world: World) -> None:
-    script = """
-import sys
-from pathlib import Path
-from kernel_world import World
-from tracecore.host import PluginHost
-from tracecore.workspace import Workspace
-
-world = World(Workspace.open(Path(sys.argv[1])), PluginHost.load())
-halves = world.split(world.logs())
-print(halves.run_id, world.model(halves, mode="slow").run_id)
-"""
-    paths = os.pathsep.join([str(world.base / "site"), *(path for path in sys.path if path.endswith("tests"))])
-    environment = {**os.environ, "PYTHONPATH": paths, "TRACECORE_PLUGINS": "kernelworld"}
-    command = [sys.executable, "-c", script, str(world.workspace.root)]
-    processes = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    answers = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert answers[0] == answers[1]

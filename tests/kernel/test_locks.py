@@ -5,7 +5,9 @@ import threading
 import time
 from pathlib import Path
 
-from tracecore.locks import hold_key, hold_run, hold_table, try_run
+import pytest
+
+from tracecore.locks import hold_key, hold_run, hold_table, own_store, share_store, try_run
 
 KEY = "sha256:" + "a" * 64
 
@@ -58,3 +60,33 @@ def test_a_killed_process_lets_go_of_its_run(tmp_path: Path) -> None:
 def test_tables_of_different_names_do_not_wait_for_each_other(tmp_path: Path) -> None:
     with hold_table(tmp_path, "dataset", "a/b ü"), hold_table(tmp_path, "dataset", "a"):
         assert len(list(tmp_path.glob("table-*.lock"))) == 2
+
+
+def test_a_child_that_outlives_a_killed_process_holds_none_of_its_locks_and_one_that_ends_lets_go_of_none(tmp_path: Path) -> None:
+    """As the workers of a pool do, which wait for work that never comes."""
+    ready, done = os.pipe()
+    killed = os.fork()
+    if killed == 0:
+        with hold_run(tmp_path, "r1"), hold_key(tmp_path, KEY), share_store(tmp_path):
+            if os.fork() == 0:
+                os._exit(0)
+            os.wait()
+            worker = os.fork()
+            if worker == 0:
+                time.sleep(60)
+                os._exit(0)
+            os.write(done, f"{worker}\n".encode())
+            time.sleep(60)
+        os._exit(0)
+    worker = int(os.read(ready, 20))
+    try:
+        with try_run(tmp_path, "r1") as got, own_store(tmp_path, 0) as alone:
+            assert (got, alone) == (False, False)
+        os.kill(killed, 9)
+        os.waitpid(killed, 0)
+        with try_run(tmp_path, "r1") as got, own_store(tmp_path, 0) as alone:
+            assert (got, alone) == (True, True)
+        with hold_key(tmp_path, KEY, lambda: pytest.fail("it waits")):
+            pass
+    finally:
+        os.kill(worker, 9)

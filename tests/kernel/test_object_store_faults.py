@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from s3_server import S3Server
-from store_bytes import artifact, object_store, put, signals, staged_directory
+from store_bytes import artifact, object_store, put, signals, staged_directory, staged_file
 
 from tracecore.errors import UsageProblem
 from tracecore.store.delta_log import LOG, read_snapshot
@@ -58,8 +58,7 @@ class Writer(threading.Thread):
         if number % 3 == 1:
             files = {f"{name}_bin": random.Random(number).randbytes(200_000) for name in "abcd"}
             return artifact(self.store.put_directory(staged_directory(self.store, run_id, **files), run_id=run_id))
-        path = self.store.staging(run_id) / "out"
-        path.write_bytes(random.Random(number).randbytes(500_000))
+        path = staged_file(self.store, random.Random(number).randbytes(500_000), run_id)
         return artifact(self.store.put_file(path, run_id=run_id, move=True))
 
 

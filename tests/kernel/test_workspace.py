@@ -19,6 +19,17 @@ def test_a_workspace_is_the_argument_else_the_environments_else_beside_us(tmp_pa
     assert Workspace.locate() == tmp_path / ".tracecore"
 
 
+def test_the_folder_of_a_project_stands_for_the_workspace_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `tracecore init fleet`: a second workspace around the first would be nobody's wish."""
+    made = Workspace.create(tmp_path / "fleet" / ".tracecore")
+    assert Workspace.open(tmp_path / "fleet") == Workspace.create(tmp_path / "fleet") == made
+    monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "fleet"))
+    assert Workspace.open() == made
+    around = Workspace.create(tmp_path / "other")
+    Workspace.create(tmp_path / "other" / ".tracecore")
+    assert Workspace.open(tmp_path / "other") == around
+
+
 def test_making_it_twice_keeps_its_slug(tmp_path: Path) -> None:
     assert Workspace.create(tmp_path / "w", slug="Team Perception!").slug == "team-perception"
     assert Workspace.create(tmp_path / "w", slug="other").slug == "team-perception"

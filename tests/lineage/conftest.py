@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cosigners import ADA, BO, CY, policy
 from postgres_server import PostgresServer
 from record_world import World
 from sqlalchemy import make_url
+from stored_world import StoredWorld
+from tampering import move_rows
 
+from tracecore_lineage import Record
 from tracecore_lineage.database import Database
 from tracecore_lineage.migrations.upgrade import metadata
 
@@ -70,6 +75,48 @@ def world(database_url: str | None, tmp_path: Path) -> Iterator[World]:
     made = World.at(tmp_path / "workspace")
     yield made
     made.record.close()
+
+
+@pytest.fixture(scope="session")
+def stored_and_sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with stored bytes and a sealed build, made once; tests work on copies, so that each of them also looks at a copied workspace."""
+    world = StoredWorld.at(tmp_path_factory.mktemp("stored") / "workspace").all()
+    world.seal()
+    world.record.close()
+    return world.record.workspace.root
+
+
+@pytest.fixture
+def copied(stored_and_sealed: Path, database_url: str | None, tmp_path: Path) -> Iterator[StoredWorld]:
+    """A copy of it elsewhere, its record on the database that is asked for."""
+    shutil.copytree(stored_and_sealed, tmp_path / "elsewhere")
+    if database_url is not None:
+        move_rows(tmp_path / "elsewhere" / "record.db", database_url)
+    world = StoredWorld(Record.open(tmp_path / "elsewhere"))
+    for asset, kind in (("drives", "dataset"), ("labels", "label_batch"), ("model", "model"), ("engine", "engine")):
+        [world.made[asset]] = world.record.artifacts(kind, f"demo.{asset}")
+        world.runs[asset] = world.record.show(world.made[asset].ref)["made_by"][0]["run"]
+    [world.made["drive"]] = world.record.artifacts("drive_log", "north")
+    yield world
+    world.record.close()
+
+
+@pytest.fixture(scope="session")
+def to_be_cosigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a build that two of three keys have to sign, made once; none of them has."""
+    world = World.at(tmp_path_factory.mktemp("asked") / "workspace").all()
+    assert policy(world.record, 2, ADA, BO, CY)
+    world.seal()
+    world.record.close()
+    return world.record.workspace.root
+
+
+@pytest.fixture
+def asked(to_be_cosigned: Path, tmp_path: Path) -> Iterator[Record]:
+    """The record of a copy of it."""
+    shutil.copytree(to_be_cosigned, tmp_path / "workspace")
+    with Record.open(tmp_path / "workspace") as record:
+        yield record
 
 
 @pytest.fixture(scope="module")

@@ -89,6 +89,11 @@ def test_whoever_asks_for_it_is_told_in_a_sentence(built: StoredWorld) -> None:
     assert set(built.record.withdrawn().drives) == {"north"}
 
 
+def test_a_reason_may_be_any_word_also_one_by_which_other_events_are_known(built: StoredWorld) -> None:
+    built.record.withdraw("north", "tracecore_key")
+    assert failures(built) == []
+
+
 def test_nothing_else_can_hide_behind_a_tombstone(built: StoredWorld) -> None:
     """Of a table that lost a drive every other file is still judged, and so is its log, as it was left."""
     built.record.withdraw("north", REASON)

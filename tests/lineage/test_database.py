@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,18 +44,25 @@ def opened(folder: Path) -> Database:
     return Database(workspace.catalog_url, workspace.locks)
 
 
+@pytest.fixture
+def database(database_url: str | None, tmp_path: Path) -> Iterator[Database]:
+    del database_url
+    made = opened(tmp_path / "workspace")
+    yield made
+    made.close()
+
+
 def test_a_commit_is_on_disk_when_it_returns(tmp_path: Path) -> None:
     database = opened(tmp_path / "workspace")
     with database.write() as connection:
         settings = {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in ("journal_mode", "synchronous", "foreign_keys")}
         busy = connection.execute(text("PRAGMA busy_timeout")).scalar_one()
     assert settings == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}  # synchronous 2 is FULL
+    database.close()
     assert busy >= 10_000
 
 
-@pytest.mark.usefixtures("database_url")
-def test_a_reader_sees_one_moment_and_waits_for_no_writer(tmp_path: Path) -> None:
-    database = opened(tmp_path / "workspace")
+def test_a_reader_sees_one_moment_and_waits_for_no_writer(database: Database) -> None:
     with database.read() as reader:
         assert ledger.head(reader).size == 0
         with database.write() as writer:
@@ -66,10 +74,7 @@ def test_a_reader_sees_one_moment_and_waits_for_no_writer(tmp_path: Path) -> Non
         assert ledger.head(reader).size == 1
 
 
-@pytest.mark.usefixtures("database_url")
-def test_writers_of_several_threads_follow_each_other(tmp_path: Path) -> None:
-    database = opened(tmp_path / "workspace")
-
+def test_writers_of_several_threads_follow_each_other(database: Database) -> None:
     def write(name: str) -> None:
         for number in range(20):
             with database.write() as connection:

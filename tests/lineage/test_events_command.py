@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -104,6 +105,14 @@ def test_a_wrapped_line_whose_bytes_are_others_than_its_digest_is_no_event(tmp_p
     assert said.startswith("Error: exact.ndjson:1: ")
 
 
+def test_a_wrapped_line_with_letters_that_base64_has_not_is_no_event(tmp_path: Path) -> None:
+    Workspace.create(tmp_path / "w", slug="world")
+    file = tmp_path / "exact.ndjson"
+    file.write_text(json.dumps({"event_sha256": "0" * 64, "recorded_at": "x", "body": "é"}, ensure_ascii=False), encoding="utf-8")
+    code, _, said = run("events", "import", file, "-w", tmp_path / "w")
+    assert (code, said.startswith("Error: exact.ndjson:1: ")) == (2, True), said
+
+
 def test_a_folder_without_events_is_refused(tmp_path: Path) -> None:
     Workspace.create(tmp_path / "w", slug="world")
     (tmp_path / "empty").mkdir()
@@ -154,4 +163,39 @@ def test_what_can_not_be_exported_is_refused_and_leaves_no_file(world: World, tm
         assert (code, sentence in said) == (2, True), said
     code, _, said = run("export", "build/demo", "--format", "in-toto", "-o", tmp_path / "no" / "out", "-w", tmp_path / "w")
     assert (code, "can't be written to" in said) == (2, True), said
+    out.write_text("a file, no folder")
+    for format_ in ("in-toto", "bundle"):
+        code, _, said = run("export", "build/demo", "--format", format_, "-o", out / "below", "-w", tmp_path / "w")
+        assert (code, said.lower().count("not a directory")) == (2, 1), said
+    out.unlink()
     assert [path.name for path in tmp_path.iterdir() if path.name not in {"w", "home"}] == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "facet", "value", "said"),
+    [
+        ("run", "tracecore_artifact", {"kind": "model", "media": "file"}, "run.facets.tracecore_artifact: expected this facet on dataset only"),
+        ("dataset", "tracecore_artifact", {"kind": "model", "media": "delta", "delta": 5}, ".delta: expected what urn:tracecore:"),
+        ("dataset", "tracecore_artifact", {"kind": "model", "media": "tape"}, ".media: expected what urn:tracecore:tracecore_artifact:1 says: "),
+        ("run", "tracecore_key", {"keyid": ["x"]}, "run.facets.tracecore_key"),
+    ],
+)  # fmt: skip
+def test_facets_in_our_name_that_no_tracecore_wrote_stop_at_the_door(
+    tmp_path: Path, owner: str, facet: str, value: dict[str, Any], said: str
+) -> None:
+    Workspace.create(tmp_path / "w", slug="world")
+    event: dict[str, Any] = json.loads(json.dumps({**GOOD, "job": {"namespace": "world", "name": "demo.model"}}))
+    found = {facet: {"_producer": "urn:x", "_schemaURL": f"urn:tracecore:{facet}:1", **value}}
+    version = {"version": {"_producer": "urn:x", "_schemaURL": "urn:y", "datasetVersion": f"sha256:{'a' * 64}"}}
+    if owner == "run":
+        event["run"]["facets"] = found
+    else:
+        event["outputs"] = [{"namespace": "world", "name": "model/demo.model", "facets": found | version}]
+    file = tmp_path / "events.ndjson"
+    file.write_text(json.dumps(event), encoding="utf-8")
+    code, _, told = run("events", "import", file, "-w", tmp_path / "w")
+    assert code == 2
+    assert told.startswith("Error: events.ndjson:1: ")
+    assert said in told
+    with Record.open(tmp_path / "w") as record:
+        assert (record.position(), record.verify()["ok"]) == (0, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,24 @@ def test_rotation_is_an_event_that_the_old_key_vouches_for(world: World) -> None
     world.ingest("south")
     assert checkpoint.parse(record.checkpoint()).signed_by([new]) == new
     assert record.replay(check=True) == []
+
+
+def test_of_two_rotations_at_once_the_one_that_the_ledger_names_last_signs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.ingest("north")
+    activate = KeyRing.activate
+    with Record.open(world.record.workspace) as other:
+        second = threading.Thread(target=other.rotate_key)
+
+        def slowly(ring: KeyRing, key_id: str) -> None:
+            monkeypatch.setattr(KeyRing, "activate", activate)
+            second.start()
+            second.join(timeout=1)  # it may go on only when this one is done
+            activate(ring, key_id)
+
+        monkeypatch.setattr(KeyRing, "activate", slowly)
+        world.record.rotate_key()
+        second.join()
+    assert [failure for failure in world.record.verify()["failures"] if failure["ref"].startswith("keys/")] == []
 
 
 def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: World) -> None:

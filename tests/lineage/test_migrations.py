@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from record_world import World
-from sqlalchemy import inspect, text
+from sqlalchemy import Engine, inspect, text
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
@@ -62,6 +62,18 @@ def test_a_record_of_a_newer_tracecore_is_refused_and_left_alone(tmp_path: Path,
     workspace = Workspace.open(tmp_path / "workspace")
     with pytest.raises(UsageProblem, match="written by a newer tracecore: its tables are at revision '9999'"):
         Database(workspace.catalog_url, workspace.locks)
+
+
+def test_a_record_that_is_refused_leaves_no_connection_open(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engines: list[Engine] = []
+    monkeypatch.setattr(Database, "_connect", lambda self, real=Database._connect: engines.append(real(self)) or engines[-1])
+    workspace = Workspace.open(tmp_path / "workspace")
+    with pytest.raises(UsageProblem, match="written by a newer tracecore"):
+        Database(workspace.catalog_url, workspace.locks)
+    [refused] = engines
+    assert refused.pool.checkedin() == refused.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool's
 
 
 def batch(events: int) -> list[bytes]:

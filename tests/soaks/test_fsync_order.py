@@ -30,6 +30,13 @@ class Auditor:
             file.write_text(plant)
         return crashed_and_audited(self.folder / "audited", self.project, self.server, 0, inject=inject, plant=file)
 
+    def before_fsync_of(self, renamed: str) -> str:
+        """In the build that was audited last: the crash after the first rename to a path, before the fsync that makes it durable."""
+        calls = read_log(self.folder / "audited" / "0.log")
+        moved = next(place for place, call in enumerate(calls) if call.name == "rename" and call.text.count(renamed) == 1)
+        forced = next(call for call in calls[moved:] if call.name == "fsync")
+        return f"fsync:signal=SIGKILL:when={forced.when}"
+
 
 @pytest.fixture
 def audited(tmp_path: Path, crash_project: Project, crash_server: ForkServer) -> Auditor:
@@ -45,6 +52,11 @@ def test_every_acknowledgement_of_a_build_and_of_ingest_comes_after_its_fsyncs(a
 
 def test_what_a_killed_process_left_is_forced_to_disk_before_it_is_promised(audited: Auditor) -> None:
     assert audited(inject="rename:signal=SIGKILL:when=9").broken == ()
+
+
+def test_a_workspace_whose_maker_was_killed_is_forced_to_disk_before_anything_in_it_is_promised(audited: Auditor) -> None:
+    audited()
+    assert audited(inject=audited.before_fsync_of('/workspace.json"')).broken == ()
 
 
 @pytest.mark.parametrize(
@@ -63,8 +75,5 @@ def test_an_omission_is_seen(audited: Auditor, plant: str, seen: str) -> None:
 
 def test_trusting_what_a_killed_process_left_is_seen(audited: Auditor) -> None:
     assert audited(broken_products.TRUSTS_WHAT_IT_FINDS).broken == (), "undisturbed it does no harm"
-    calls = read_log(audited.folder / "audited" / "0.log")
-    moved = next(place for place, call in enumerate(calls) if call.name == "rename" and call.text.count("/store/blobs/") == 1)
-    forced = next(call for call in calls[moved:] if call.name == "fsync")
-    said = audited(broken_products.TRUSTS_WHAT_IT_FINDS, f"fsync:signal=SIGKILL:when={forced.when}").broken
+    said = audited(broken_products.TRUSTS_WHAT_IT_FINDS, audited.before_fsync_of("/store/blobs/")).broken
     assert any("in its folder was not forced to disk" in each for each in said)

@@ -8,7 +8,7 @@ import click
 
 from tracecore.commands.plugins_check import check
 from tracecore.commands.plugins_new import new
-from tracecore.options import console, emit_json, json_option
+from tracecore.options import console, emit_json, json_option, no_workspace_option
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -39,6 +39,7 @@ command.add_command(new)
 
 
 @command.command("list", short_help="List every plugin, broken ones with their error.", epilog="\b\nExample:\n  tracecore plugins list --json")
+@no_workspace_option
 @json_option
 def list_plugins(*, as_json: bool) -> None:
     """List every installed plugin with its stages, checks and gates; a broken one with its error."""
@@ -57,6 +58,7 @@ def list_plugins(*, as_json: bool) -> None:
     epilog="\b\nExample:\n  tracecore plugins show training",
 )
 @click.argument("name")
+@no_workspace_option
 @json_option
 def show(name: str, *, as_json: bool) -> None:
     """Show one plugin by its entry-point name: each stage with its parameters, inputs, outputs and checks."""

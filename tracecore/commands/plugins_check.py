@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import console, emit_json, json_option
+from tracecore.options import console, emit_json, json_option, no_workspace_option
 
 if TYPE_CHECKING:
     from tracecore.testing import Report
@@ -34,6 +34,7 @@ _STYLES = {"passed": "green", "failed": "red", "not run": "yellow"}
     metavar="FILE",
     help="Python file with tracecore_samples(stage, folder); tests/conformance.py of the plugin's project where it is installed from one.",
 )
+@no_workspace_option
 @json_option
 def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: bool) -> None:
     """Look at an installed plugin by every rule of the contract: run its stages on samples, twice, and name what is wrong.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracecore.options import emit_json, json_option, say
+from tracecore.options import emit_json, json_option, no_workspace_option, say
 
 __all__ = ["new"]
 
@@ -22,6 +22,7 @@ Examples:
 @click.argument("name")
 @click.option("--kind", default="curate", show_default=True, metavar="KIND", help="What its stage is: ingest, curate, label, train, evaluate, …")
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR", help="Where to make its folder.")
+@no_workspace_option
 @json_option
 def new(name: str, kind: str, output: Path, *, as_json: bool) -> None:
     """Make a folder NAME with a whole plugin in it: one stage that runs, its test, its README.

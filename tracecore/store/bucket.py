@@ -6,8 +6,10 @@ import errno
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +36,8 @@ _IN_ONE = 16 * 1024 * 1024
 _PARTS = 4  # of one file, on their way at once
 _MOST_PARTS = 9_000  # S3 takes 10,000
 _AT_ONCE = 8
+_TRIES = 20
+_PAUSE = 0.25
 _CONNECT = timedelta(seconds=5)
 _ANSWER = timedelta(seconds=60)
 _RETRY = timedelta(seconds=30)
@@ -215,16 +219,23 @@ class Bucket:
             self._claimed = True
 
     def create(self, path: str, data: bytes | Path) -> bool:
-        """Put an object if there is none; say whether this call did. The answer is the acknowledgement."""
+        """Put an object if there is none; say whether this call did. The answer is the acknowledgement.
+
+        Raises:
+            UsageProblem: the server says again and again that there is one, and there is none.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError
 
-        with clear_bucket_errors(self.settings):
-            try:
+        for _ in range(_TRIES):
+            with clear_bucket_errors(self.settings), suppress(AlreadyExistsError):
                 obstore.put(self._objects, path, data, mode="create", use_multipart=False)
-            except AlreadyExistsError:
+                return True
+            if self.size(path) is not None:
                 return False
-        return True
+            # S3 answers 409, which reads like 412, while somebody else's put of this name is under way; that one may yet come to nothing.
+            time.sleep(_PAUSE)
+        raise UsageProblem(f"The store {self.settings.where} says that '{path}' is being put by somebody else, but does not come: try again later.")
 
     def replace(self, path: str, data: bytes | Path) -> None:
         """Put an object in place of what is there; a large one in parts, which become visible together."""

@@ -18,7 +18,7 @@ __all__ = ["Cache"]
 
 
 class Cache:
-    """A folder of copies. No part of the record: nothing in it is forced to disk, and a copy that is there is whole.
+    """A folder of copies. No part of the record: nothing in it is forced to disk, so that a copy which a power cut tore is made again.
 
     Args:
         folder: where they lie; made when it is needed.
@@ -46,15 +46,21 @@ class Cache:
             else:
                 _rename(staged, place)
 
-    def fetch(self, path: str, digest: str) -> Path:
-        """Give the copy of an object, downloaded and compared with its digest if it is not there yet.
+    def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
+        """Give the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
+
+        Args:
+            path: of the object.
+            digest: of its bytes.
+            size: of them, where it is known.
 
         Raises:
             FileNotFoundError: the object is not there.
             UsageProblem: its bytes are not those recorded.
         """
         place = self.file(digest)
-        if not place.is_file():
+        if not place.is_file() or size not in {None, place.stat().st_size}:
+            _remove(place)
             with self._part() as part:
                 self._download(path, part, digest)
                 self.give(part, place)
@@ -69,7 +75,8 @@ class Cache:
             members: (path, size, SHA-256 hex) of each file.
         """
         place = self.tree(digest)
-        if not place.is_dir():
+        if not all((file := place / path).is_file() and file.stat().st_size == size for path, size, _ in members):
+            _remove(place)
             with self._part() as part:
                 part.mkdir()
                 for path, _, digits in members:

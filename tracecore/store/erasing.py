@@ -85,27 +85,28 @@ def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
             yield (here / name).relative_to(root).as_posix(), (here / name).lstat().st_size
 
 
-def without_statistics(commit: bytes, paths: Collection[str]) -> bytes:
+def without_statistics(commit: bytes, paths: Collection[str], partitions: Collection[tuple[str, str]] = ()) -> bytes:
     """Give a Delta commit that says no value of some data files: of their statistics only the number of rows stays.
 
     Args:
         commit: bytes of a commit file, one action a line.
         paths: of the data files, relative to the table.
+        partitions: (column, value) of partitions whose files are meant too, whether they are there still or went long before.
 
     Returns:
         The same bytes where nothing is said of them.
     """
-    wanted = set(paths)
-    return b"".join(_line(line, wanted) for line in commit.splitlines(keepends=True))
+    wanted, parts = set(paths), set(partitions)
+    return b"".join(_line(line, wanted, parts) for line in commit.splitlines(keepends=True))
 
 
-def _line(line: bytes, paths: Collection[str]) -> bytes:
+def _line(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]]) -> bytes:
     if not any(name in line for name in (b'"stats"', b'"tags"', b'"stats_parsed"')):
         return line
     action: Mapping[str, dict[str, object]] = json.loads(line)
     changed = False
     for said in action.values():
-        if not isinstance(said, dict) or unquote(str(said.get("path", ""))) not in paths:
+        if not isinstance(said, dict) or not (unquote(str(said.get("path", ""))) in paths or partitions & _partition(said)):
             continue
         bare = _bare(said.get("stats"))
         changed |= said.get("stats") != bare or said.keys() & {"tags", "stats_parsed"} != set()
@@ -116,6 +117,11 @@ def _line(line: bytes, paths: Collection[str]) -> bytes:
     if not changed:
         return line
     return json.dumps(action, separators=(",", ":"), ensure_ascii=False).encode() + (b"\n" if line.endswith(b"\n") else b"")
+
+
+def _partition(said: Mapping[str, object]) -> set[tuple[str, object]]:
+    values = said.get("partitionValues")
+    return set(values.items()) if isinstance(values, dict) else set()
 
 
 def _bare(stats: object) -> str | None:

@@ -18,7 +18,7 @@ from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
 from tracecore.store.files import fsync_tree, remove_tree, rename_durably
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import LocalPlace
-from tracecore.store.staging import described_directory, staged_copy, staged_table
+from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
 from tracecore.store.tables import is_committed, table_folder, uncommitted
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
@@ -82,8 +82,8 @@ class LocalStore(KeptStore):
         """Keep a file under its digest; one that is there already, whole, is kept as it is."""
         with clear_disk_errors(self._workspace):
             if move:
+                digest, size = described_file(source)
                 fsync_file(source)
-                digest, size = digest_file(source), source.stat().st_size
                 staged = source
             else:
                 staged, digest, size = staged_copy(self.staging(run_id), source)
@@ -160,8 +160,6 @@ class LocalStore(KeptStore):
     def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
         """Every file that an artifact stands on, the manifest of a directory too."""
         return [(name, self.root / name) for name in self.names(artifact)]
-
-    # --- erasing
 
     # --- erasing
 

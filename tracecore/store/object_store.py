@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,10 @@ from tracecore.store.directories import directory_members, manifest_beside
 from tracecore.store.files import remove_tree
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import leads_out
-from tracecore.store.staging import described_directory, staged_copy, staged_table
+from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
 from tracecore.store.tables import is_committed, table_folder
 from tracecore.workspace import Workspace
-from tracecore_schemas.canonical import digest_bytes, digest_file
+from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectStore"]
 _BROUGHT = ".brought.json"
+_NO_KEY = re.compile(r"[\x00-\x1f\x7f\\]")
+"""What names of objects may not have: the client refuses control characters, and some servers (SeaweedFS 4.48) take a backslash for a slash."""
 _log = logging.getLogger(__name__)
 
 
@@ -103,7 +106,7 @@ class ObjectStore(KeptStore):
             staging = self.staging(run_id)
             if move:
                 staged = source
-                digest, size = digest_file(source), source.stat().st_size
+                digest, size = described_file(source)
             else:
                 staged, digest, size = staged_copy(staging, source)
             location = blob_location(digest)
@@ -114,6 +117,7 @@ class ObjectStore(KeptStore):
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
         """Keep a staged directory under the digest of its manifest, which is put last: before it, there is no directory."""
         files, manifest = described_directory(source)
+        _check_names(path for path, _, _ in files)
         digest = digest_bytes(manifest)
         location = tree_location(digest)
         with clear_disk_errors(self._workspace):
@@ -128,6 +132,7 @@ class ObjectStore(KeptStore):
     def put_import(self, folder: Path, location: str) -> None:
         """Keep a staged folder at a location of its own; what an earlier try left there and this one has not is removed."""
         files = scan_directory(folder)
+        _check_names(path for path, _, _ in files)
         with clear_disk_errors(self._workspace):
             self._bucket.claim()
             self._bucket.upload_all([(folder / path, f"{location}/{path}", f"sha256:{digits}", size) for path, size, digits in files])
@@ -174,7 +179,7 @@ class ObjectStore(KeptStore):
         try:
             if artifact.media is Media.DIRECTORY:
                 return self._cache.fetch_tree(location, artifact.digest, directory_members(artifact, self.place))
-            return self._cache.fetch(location, artifact.digest)
+            return self._cache.fetch(location, artifact.digest, artifact.size_bytes)
         except FileNotFoundError as error:
             raise self._missing(artifact) from error
 
@@ -197,7 +202,7 @@ class ObjectStore(KeptStore):
     def _fetched(self, name: str, artifact: Artifact) -> Path:
         """Fetch one file under the digest that its bytes have: whether that is the recorded one is for `verify` to say."""
         if artifact.media is Media.FILE:
-            return self._cache.fetch(name, artifact.digest)
+            return self._cache.fetch(name, artifact.digest, artifact.size_bytes)
         found = self._bucket.fingerprint(name)
         if found is None:
             raise FileNotFoundError(2, "no such object", name)
@@ -256,6 +261,17 @@ def _brought(staging: Path) -> list[str]:
     with contextlib.suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
     return []
+
+
+def _check_names(paths: Iterable[str]) -> None:
+    """Refuse names that no key in a bucket can have, before anything is put.
+
+    Raises:
+        UsageProblem: one has a control character or a backslash; it is named.
+    """
+    for path in paths:
+        if _NO_KEY.search(path):
+            raise UsageProblem(f"The file {path!r} can't be kept in a bucket: its name has a control character or a backslash; give it another name.")
 
 
 def _inside(path: str) -> str:

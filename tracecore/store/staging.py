@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,11 +11,12 @@ from tracecore.errors import UsageProblem
 from tracecore.store.base import StagedTable
 from tracecore.store.files import clone_or_copy, remove_tree
 from tracecore.store.manifest import directory_manifest, scan_directory
+from tracecore_schemas.canonical import digest_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["described_directory", "staged_copy", "staged_table"]
+__all__ = ["described_directory", "described_file", "staged_copy", "staged_table"]
 
 _ADOPTED = ".adopted"
 
@@ -45,12 +48,30 @@ def staged_table(staging: Path, port: str, data: pa.Table | pa.RecordBatchReader
     return write_table(data, folder)
 
 
+def described_file(source: Path) -> tuple[str, int]:
+    """Give a staged file's digest and its size in bytes; it is nobody else's afterwards."""
+    _unshare(source)
+    return digest_file(source), source.stat().st_size
+
+
+def _unshare(file: Path) -> None:
+    """Copy a staged file that has another name too (a hard link): what is written to it there would change what is kept here."""
+    if file.lstat().st_nlink > 1:
+        copy = file.with_name(f".{uuid.uuid4().hex}")
+        clone_or_copy(file, copy)
+        copy.replace(file)
+
+
 def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes]:
     """Give a staged directory's files (path, size, sha256 hex) and its canonical manifest.
 
     Raises:
         UsageProblem: it is empty.
     """
+    for place, _, names in os.walk(source):
+        for each in (Path(place) / name for name in names):
+            if each.is_file() and not each.is_symlink():
+                _unshare(each)
     files = scan_directory(source)
     if not files:
         raise UsageProblem(f"The directory '{source.name}' is empty: nothing was written to it.")

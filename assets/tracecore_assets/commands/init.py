@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.options import emit_json, json_option, say, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore.workspace import Workspace
 
 __all__ = ["command"]
 
@@ -32,22 +38,34 @@ def command(directory: Path | None, source: str, workspace: Path | None, as_json
     """Make a workspace, its signing key, and a vehicle program to edit.
 
     DIR is the project's folder (the current one where left out): the program becomes DIR/vehicle.yaml, the workspace DIR/.tracecore unless
-    --workspace or TRACECORE_HOME names another.
+    --workspace or TRACECORE_HOME names another, which is said then.
     """
-    import os
-
     from tracecore.workspace import DEFAULT, ENV_HOME, Workspace
-    from tracecore_assets.initialize import begin_program
+    from tracecore_assets.initialize import read_beginning
     from tracecore_lineage import Record
 
     folder = directory or Path()
-    place = Workspace.create(workspace or os.environ.get(ENV_HOME) or folder / DEFAULT, slug=folder.absolute().name)
+    program = read_beginning(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing
+    home = os.environ.get(ENV_HOME)
+    place = Workspace.create(workspace or home or folder / DEFAULT, slug=folder.absolute().name)
     with Record.open(place) as record:
         record.keys.ensure()
-    file, name, new = begin_program(folder / _PROGRAM, source, place)
+    program.place(place)
+    if directory is not None and workspace is None and home and place.root.resolve() != (folder / DEFAULT).resolve():
+        own = shlex.join(["tracecore", "init", str(folder), "--workspace", str(folder / DEFAULT)])
+        say(f"The workspace is {place.root}, as {ENV_HOME} says, and none was made in the folder of the program; '{own}' makes one there.")
     if as_json:
-        emit_json({"workspace": str(place.root), "slug": place.slug, "program": str(file), "new": new})
+        emit_json({"workspace": str(place.root), "slug": place.slug, "program": str(program.file), "new": program.new})
         return
     click.echo(f"workspace {place.root} ({place.slug})")
-    click.echo(f"program   {file} ({name}, {'new' if new else 'was there, left as it is'})")
-    click.echo(f"next      edit it, then: tracecore build NAME --program {file} --approver WHO")
+    click.echo(f"program   {program.file} ({program.name}, {'new' if program.new else 'was there, left as it is'})")
+    click.echo(f"next      edit it, then: {shlex.join(_next(program.file, place))}")
+
+
+def _next(program: Path, place: Workspace) -> list[str]:
+    """Give the build's command as it must be typed here, naming the workspace where it would take another."""
+    from tracecore.workspace import Workspace
+
+    elsewhere = Workspace.locate().resolve() != place.root.resolve()
+    named = ["--workspace", str(place.root)] if elsewhere else []
+    return ["tracecore", "build", "NAME", "--program", str(program), *named, "--approver", "WHO"]

@@ -7,6 +7,7 @@ what can't be recorded is written down, whole or not at all, and told in the log
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,12 @@ def keep(workspace: Workspace, told: ToldStep) -> Path:
 def waiting(workspace: Workspace) -> list[Path]:
     """Give the files of what still has to be recorded, oldest first."""
     folder = _folder(workspace)
-    files = [each for each in folder.glob("*.json") if not each.name.startswith(".")] if folder.is_dir() else []
-    return sorted(files, key=lambda each: (each.stat().st_mtime_ns, each.name))
+    found: list[tuple[int, str, Path]] = []
+    for each in folder.glob("*.json") if folder.is_dir() else ():
+        with suppress(FileNotFoundError):  # another process has recorded it in this moment
+            if not each.name.startswith("."):
+                found.append((each.stat().st_mtime_ns, each.name, each))
+    return [file for _, _, file in sorted(found)]
 
 
 def settle(record: Record) -> int:

@@ -22,6 +22,7 @@ from dagster import (
     UrlMetadataValue,
 )
 
+from tracecore.failure import tellable
 from tracecore_assets.foreign.told import ToldCheck, ToldInput, ToldOutput, check_id, foreign_namespace, partition_name
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.refs import RefError, external_ref, parse_ref
@@ -89,7 +90,7 @@ def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
         if isinstance(value, _PLAIN):
             plain = value.value
             inexact = (isinstance(plain, int) and abs(plain) > _EXACT) or (isinstance(plain, float) and not math.isfinite(plain))
-            found[name] = str(plain) if inexact else plain
+            found[name] = tellable(plain) if isinstance(plain, str) else str(plain) if inexact else plain
     return found
 
 
@@ -128,11 +129,14 @@ class Inputs:
         found: dict[tuple[str, str | None, str | None, str], ToldInput] = {}
         for event in made:
             for key, version, pointer in _frozen(event.tags or {}):
-                if key in told or key in own:
+                itself = key == event.asset_key.to_user_string()  # a partition that reads an earlier one of its own asset
+                if key in told or (key in own and not itself) or (itself and pointer is None):
                     continue
-                for one in self._frozen_input(key, version, pointer, event.partition, unknowns):
+                frozen = self._event(key, pointer)
+                for one in self._frozen_input(key, version, frozen, event.partition, unknowns):
                     found[one.key, one.partition, one.ref, one.version] = one
-                self._watch(key, version, pointer, (started, ended), unknowns)
+                if not itself:
+                    self._watch(key, version, pointer, frozen, (started, ended), unknowns)
         return [*exact.values(), *found.values()], list(unknowns)
 
     def _version(self, event: AssetMaterialization | AssetObservation) -> ToldInput:
@@ -143,10 +147,14 @@ class Inputs:
         return ToldInput(key, ref, producer, event.partition, version) if version else ToldInput(key, ref, producer, event.partition)
 
     def _frozen_input(
-        self, key: str, version: str, pointer: int | None, partition: str | None, unknowns: dict[tuple[str, str], None]
+        self,
+        key: str,
+        version: str,
+        event: AssetMaterialization | AssetObservation | None,
+        partition: str | None,
+        unknowns: dict[tuple[str, str], None],
     ) -> Iterator[ToldInput]:
         """Give the versions that Dagster froze when the step started."""
-        event = self._event(key, pointer)
         if event is None:
             yield ToldInput(key)  # never made and never seen: a gap
         elif event.partition is None:
@@ -163,7 +171,10 @@ class Inputs:
             ).items()
         }
         own = {name: versions[name] for name in (partition,) if name in versions}
-        for chosen in (own, versions):
+        others = {name: each for name, each in versions.items() if name != partition}
+        single = [{name: each} for name, each in others.items() if _hashed({name: each}) == version]
+        # Two partitions of one version can't be told apart: one alone is named only where no other could be meant.
+        for chosen in (own, versions, *(single if len(single) == 1 else ())):
             if chosen and _hashed(chosen) == version:
                 yield from (ToldInput(key, partition=name, version=each) for name, each in sorted(chosen.items()))
                 return
@@ -182,18 +193,31 @@ class Inputs:
                 return _asset_event(records[0].event_log_entry)
         return None
 
-    def _watch(self, key: str, version: str, pointer: int | None, span: tuple[float, float], unknowns: dict[tuple[str, str], None]) -> None:
-        """Say so where an input was made anew while the step ran: it may have read either."""
+    def _watch(
+        self,
+        key: str,
+        version: str,
+        pointer: int | None,
+        event: AssetMaterialization | AssetObservation | None,
+        span: tuple[float, float],
+        unknowns: dict[tuple[str, str], None],
+    ) -> None:
+        """Say so where an input was made anew (or, of one that is only ever seen, seen anew) while the step ran: it may have read either."""
+        seen = isinstance(event, AssetObservation)
         records = self._storage.get_event_records(
             EventRecordsFilter(
-                DagsterEventType.ASSET_MATERIALIZATION, asset_key=AssetKey.from_user_string(key), after_timestamp=span[0], before_timestamp=span[1]
+                DagsterEventType.ASSET_OBSERVATION if seen else DagsterEventType.ASSET_MATERIALIZATION,
+                asset_key=AssetKey.from_user_string(key),
+                after_timestamp=span[0],
+                before_timestamp=span[1],
             ),
             limit=_WATCHED,
         )
         newer = [each for each in records if pointer is None or each.storage_id > pointer]
         if any((_asset_event(each.event_log_entry).tags or {}).get(_VERSION) != version for each in newer):
+            again = "seen in another version" if seen else "made again"
             why = (
-                f"{key} was made again while the step ran: the version that Dagster froze when it started is recorded "
+                f"{key} was {again} while the step ran: the version that Dagster froze when it started is recorded "
                 "(what reads by tracecore_assets.read names the one it read)"
             )
             unknowns["version read", why] = None
@@ -247,7 +271,7 @@ def check_of(
         of_run,
         evaluation.passed,
         bool(evaluation.blocking),
-        evaluation.description or ("passed" if evaluation.passed else "failed"),
+        tellable(evaluation.description or ("passed" if evaluation.passed else "failed")),
         _plain(evaluation.metadata),
         at,
         entry.step_key or evaluation.check_name,

@@ -42,7 +42,7 @@ def begin(record: Record, told: ToldStep) -> None:
 
 def finish(record: Record, told: ToldStep) -> None:
     """Record how a step ended, unless it is recorded; then its checks. One that only checked what others made is no run beside its checks."""
-    if told.outputs or told.error is not None:
+    if told.outputs or told.error is not None or told.planned:
         _finish_run(record, told)
     for check in told.checks:
         _check(record, check)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tracecore_lineage.datasets import UNVERSIONED
@@ -124,6 +124,7 @@ class ToldStep:
         outputs: versions made.
         unknowns: (what, why) nobody can say of the outputs.
         checks: that ran in it.
+        planned: whether it was to make something: its START is recorded, and so is its end, though it made nothing.
     """
 
     run: str
@@ -137,6 +138,22 @@ class ToldStep:
     outputs: tuple[ToldOutput, ...] = ()
     unknowns: tuple[tuple[str, str], ...] = ()
     checks: tuple[ToldCheck, ...] = ()
+    planned: bool = False
+
+    def parted(self) -> tuple[ToldStep, ...]:
+        """Tell a step that failed after it had made something (a blocking check, a second output that came to nothing) as two runs.
+
+        Dagster keeps what it made, and others may read it: a run of its own made that, beside the one that failed.
+        """
+        if self.error is None or not self.outputs:
+            return (self,)
+        run = str(uuid.uuid5(_RUNS, json.dumps(["made", self.run])))
+        checks = tuple(replace(each, of_run=run) if each.of_run == self.run else each for each in self.checks)
+        afterwards = ("step", f"the step that made it failed afterwards: {self.error}")
+        return (
+            replace(self, outputs=(), unknowns=(), checks=()),
+            replace(self, run=run, error=None, unknowns=(*self.unknowns, afterwards), checks=checks),
+        )
 
     def dump(self) -> bytes:
         """Write it as JSON."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dagster import AssetMaterialization, AssetObservation, DagsterEventType
 
 from tracecore.errors import RunFailed
+from tracecore.failure import tellable
 from tracecore.locks import hold_run
 from tracecore.workspace import Workspace
 from tracecore_assets.foreign import arrears
@@ -135,13 +136,15 @@ class Watch:
         failed = event.event_type is not DagsterEventType.STEP_SUCCESS
         outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if not is_ours(each)]
         said = list(step.observed)
-        if not step.made:
+        planned = step_key in self._makers(entry.run_id)
+        if not step.made and not planned:
             # It looked at something outside, and made nothing: what it saw is what it brings.
             outputs, said = [each for each in step.observed if not is_ours(each)], []
-        if not (outputs or step.checked or (failed and step_key in self._makers(entry.run_id))):
+        if not (outputs or step.checked or planned):
             return
         told = self._told(step, entry, step_key, _error(event, step_key) if failed else None, outputs, said)
-        self._keep(told)
+        for each in told.parted():
+            self._keep(each)
 
     def _told(
         self,
@@ -171,9 +174,10 @@ class Watch:
             instant(entry.timestamp),
             error,
             tuple(read),
-            () if error is not None else tuple(made),
+            tuple(made),
             tuple(unknowns),
             tuple(each for each in checks if each is not None),
+            planned=step_key in self._makers(entry.run_id),
         )
 
     # --- what is reported outside any run
@@ -229,5 +233,5 @@ def _error(event: DagsterEvent, step_key: str) -> str:
     data = event.event_specific_data
     error = getattr(data, "error", None)
     cause = getattr(error, "cause", None) or error
-    words = " ".join(cause.message.split()) if cause is not None else "no reason was given"
+    words = tellable(" ".join(cause.message.split())) if cause is not None else "no reason was given"
     return f"Step '{step_key}' of Dagster failed: {words.rstrip('.')}."

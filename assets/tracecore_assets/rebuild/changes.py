@@ -13,7 +13,7 @@ from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost, RegisteredStage
 from tracecore_assets.rebuild.answer import Change
 from tracecore_assets.rebuild.sealed import Sealed
-from tracecore_lineage.recorder import ENVIRONMENTS
+from tracecore_lineage.environments import environment_runs
 from tracecore_schemas.run import Environment
 
 if TYPE_CHECKING:
@@ -104,17 +104,19 @@ def _environments(sealed: Sealed, record: Record) -> Iterator[Change]:
         if run.environment is not None and run.environment != now.digest:
             assets.setdefault(run.environment, []).append(asset)
     for digest, made in assets.items():
-        then: Any = record.facets(f"run:{_environment_run(digest)}").get("tracecore_environment")
+        then = _recorded_environment(record, digest, [sealed.runs[asset].id for asset in made])
         if then is None:
             yield Change("environment", "all distributions", digest, now.digest, tuple(made))
         else:
             yield from _differences(then, now, tuple(made))
 
 
-def _environment_run(digest: str) -> str:
-    import uuid
-
-    return str(uuid.uuid5(ENVIRONMENTS, digest))
+def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
+    """Give what was installed where runs ran; None where it is not recorded."""
+    with record.database.read() as connection:
+        candidates = environment_runs(connection, digest, runs)
+    found = (record.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
+    return next((facet for facet in found if facet is not None), None)
 
 
 def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterator[Change]:

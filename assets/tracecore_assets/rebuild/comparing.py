@@ -136,6 +136,8 @@ class Comparison:
         assert rebuilt.artifact is not None, "called for what was made"
         kept = self._sealed.stored.get(target.ref)
         words = _facets_apart(target.facets, rebuilt.facets)
+        if target.ref in self._sealed.erased:
+            return "; ".join([f"only digests can be compared: {self._sealed.erased[target.ref].rstrip('.')}", *words]), False
         if kept is None or not self._stores[0].exists(kept):
             return "; ".join(["the sealed bytes are not kept, so only digests can be compared", *words]), False
         try:

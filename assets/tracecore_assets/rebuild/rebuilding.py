@@ -16,12 +16,12 @@ from tracecore_assets.rebuild.again import Again, wire_again
 from tracecore_assets.rebuild.answer import Change, Lack, RebuildAnswer
 from tracecore_assets.rebuild.changes import changes, find_stages
 from tracecore_assets.rebuild.comparing import Comparison, Rebuilt
-from tracecore_assets.rebuild.inputs import plan_inputs
+from tracecore_assets.rebuild.inputs import PlannedInputs, plan_inputs
 from tracecore_assets.rebuild.scratch import scratch_workspace
 from tracecore_assets.rebuild.sealed import Sealed, Target, read_sealed
 from tracecore_assets.wiring import WiredAsset
 from tracecore_lineage import Record
-from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.kinds import ArtifactKind, StageKind
 
 if TYPE_CHECKING:
     from tracecore_assets.progress import Progress
@@ -72,7 +72,7 @@ def rebuild(
             try:
                 session.record.recover()  # what an earlier call left open when it was killed
                 comparison = Comparison(sealed, (store, session.store), inputs.lacks, changed)
-                _make(session, sealed, comparison, inputs.lacking)
+                _make(session, sealed, comparison, inputs)
                 verdicts = tuple(comparison.verdicts.values())
             finally:
                 session.close()
@@ -80,23 +80,32 @@ def rebuild(
     return RebuildAnswer(sealed.build.ref, inputs.lacks, changed, verdicts, kept)
 
 
-def _make(session: Again, sealed: Sealed, comparison: Comparison, lacking: frozenset[str]) -> None:
+def _make(session: Again, sealed: Sealed, comparison: Comparison, inputs: PlannedInputs) -> None:
     """Make asset after asset, each judged when it is made."""
     hindered: dict[str, str] = {}
     for asset in session.wired.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
         blocked = next((hindered[wire.asset] for wire in asset.wires if wire.asset in hindered), None)
         taken: Outcome | None = None
-        if blocked is None and asset.name in lacking and asset.spec.stage is StageKind.LABEL:
+        if blocked is None and asset.name in inputs.lacking and asset.spec.stage is StageKind.LABEL:
             taken = session.take_over(asset, _by_port(session, asset, targets))
         if blocked is None and taken is None:
             outcome = session.make(asset)
             if isinstance(outcome, TracecoreError):
-                blocked = f"not made: {outcome}"
+                blocked = f"not made: {_none_left(inputs, asset.name) or outcome}"
         if blocked is not None:
             hindered[asset.name] = blocked
         for target in _drives_first(targets, session, asset):
-            comparison.judge(target, _rebuilt(session, asset, target, blocked, taken_over=taken is not None))
+            gone = sealed.erased.get(target.ref) if target.kind == ArtifactKind.DRIVE_LOG else None
+            comparison.judge(target, _rebuilt(session, asset, target, gone or blocked, taken_over=taken is not None))
+
+
+def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
+    """Say that no file is left to make an asset from, and why; None where it has some or never had any."""
+    lacks = [lack for lack in inputs.lacks if lack.asset == asset]
+    if not lacks or inputs.kept[asset]:
+        return None
+    return f"of the files that it was made from none is left; {lacks[0].why}" + (f" ({len(lacks) - 1} more)" if len(lacks) > 1 else "")
 
 
 def _by_port(session: Again, asset: WiredAsset, targets: list[Target]) -> Mapping[str, Target]:
@@ -110,7 +119,7 @@ def _drives_first(targets: list[Target], session: Again, asset: WiredAsset) -> I
     yield from sorted(targets, key=lambda target: (target.name in own, target.role, target.ref))
 
 
-def _rebuilt(session: Again, asset: WiredAsset, target: Target, blocked: str | None, *, taken_over: bool) -> Rebuilt:
+def _rebuilt(session: Again, asset: WiredAsset, target: Target, hindered: str | None, *, taken_over: bool) -> Rebuilt:
     """Find what stands for a sealed version in the scratch."""
     outcome = session.outcomes.get(asset.name)
     artifact = (
@@ -120,5 +129,5 @@ def _rebuilt(session: Again, asset: WiredAsset, target: Target, blocked: str | N
         # Drive logs are kept by runs of their own; even where ingest failed, those it had kept by then are there.
         artifact = next(iter(session.record.artifacts(target.kind, target.name)), None)
     if artifact is None:
-        return Rebuilt(None, {}, blocked or "the stage did not keep or make it again")
+        return Rebuilt(None, {}, hindered or "the stage did not keep or make it again")
     return Rebuilt(artifact, session.record.facets(artifact.ref), taken_over=taken_over)

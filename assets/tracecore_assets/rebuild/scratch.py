@@ -34,7 +34,7 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
         keep: whether a temporary folder stays.
 
     Raises:
-        UsageProblem: the folder is a workspace of its own, or holds the rebuild of another build.
+        UsageProblem: the folder is a workspace of its own or inside the original, or holds the rebuild of another build.
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
@@ -48,6 +48,8 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
 
 def _begin(root: Path, original: Workspace, build: str) -> None:
     mark = root / _MARK
+    if original.root.resolve() in root.resolve().parents:
+        raise UsageProblem(f"{root} lies inside the workspace that holds the build, which is only read: name a folder outside of it with --in.")
     if root.resolve() == original.root.resolve() or ((root / "workspace.json").exists() and not mark.exists()):
         raise UsageProblem(
             f"{root} is a workspace of its own: a rebuild needs an empty folder, or one that it began in before; name another with --in."

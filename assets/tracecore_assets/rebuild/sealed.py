@@ -16,6 +16,7 @@ from tracecore.store import Store
 from tracecore.suggest import suggestion
 from tracecore_lineage import Record
 from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.voices import known_imports
 from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind
@@ -142,10 +143,14 @@ def read_sealed(record: Record, store: Store, name: str) -> Sealed:
     trace = record.trace(f"build/{build.name}")
     nodes = {node["ref"]: node for node in trace["nodes"]}
     with record.database.read() as connection:
-        stored = {each.ref: each for each in stored_artifacts(connection, record.namespace, refs=list(nodes), bound=build.position)}
-    # Erasures are of today, whatever the build was sealed over: what is gone can't be read again.
-    erased = {ref: why for ref, artifact in stored.items() if (why := record.erased(artifact)) is not None}
-    stored = {ref: artifact for ref, artifact in stored.items() if ref not in erased}
+        brought = next(known_imports(connection, build.ref), None)
+        # Where an imported build was sealed is a place in another ledger; here it stands on what came with its import.
+        bound = build.position if brought is None else brought.seq + 1
+        places = stored_artifacts(connection, record.namespace, refs=list(nodes), bound=bound)
+    # Erasures are of today, whatever the build was sealed over: what is gone can't be read again. A version may lie at several places.
+    judged = [(each, record.erased(each)) for each in places]
+    stored = {each.ref: each for each, why in judged if why is None}
+    erased = {each.ref: why for each, why in judged if why is not None and each.ref not in stored}
     program = parse_ref(predicate["program"]).segments[0]
     data = _program_bytes(store, stored.get(predicate["program"]), predicate["program"], build.name)
     roles = {entry["ref"]: entry["role"] for entry in predicate["artifacts"]}

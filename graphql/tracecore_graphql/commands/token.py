@@ -23,15 +23,20 @@ def command() -> None:
 @click.argument("role", type=click.Choice([role.value for role in Role]))
 @click.option(
     "--expires",
-    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]),
     metavar="DATE",
-    help="When it ends, UTC: 2027-01-31 (the day's beginning) or 2027-01-31T18:00:00. 90 days from now if not given.",
+    help="When it ends: 2027-01-31 (the day's beginning) or 2027-01-31T18:00:00, UTC without an offset. 90 days from now if not given.",
 )
 @workspace_option
-def create(role: str, expires: datetime | None, workspace: Path | None) -> None:
+@json_option
+def create(role: str, expires: datetime | None, workspace: Path | None, as_json: bool) -> None:
     """Make a token and print it alone: it is shown this once and kept only as a hash."""
-    moment = expires.replace(tzinfo=UTC) if expires else None
-    click.echo(TokenStore(Workspace.open(workspace)).create(Role(role), moment))
+    moment = expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires
+    text = TokenStore(Workspace.open(workspace)).create(Role(role), moment)
+    if as_json:
+        emit_json({"token": text, "role": role})
+    else:
+        click.echo(text)
 
 
 @command.command(name="list", epilog="\b\nExample:\n  tracecore token list --json")
@@ -56,7 +61,11 @@ def list_(workspace: Path | None, as_json: bool) -> None:
 @command.command(epilog="\b\nExample:\n  tracecore token revoke 3f9c20")
 @click.argument("token_id", metavar="ID")
 @workspace_option
-def revoke(token_id: str, workspace: Path | None) -> None:
+@json_option
+def revoke(token_id: str, workspace: Path | None, as_json: bool) -> None:
     """Refuse a token from now on, in a running server too; ID as `tracecore token list` shows it."""
     token = TokenStore(Workspace.open(workspace)).revoke(token_id)
+    if as_json:
+        emit_json({"revoked": token.id, "role": token.role.value})
+        return
     click.echo(f"Token {token.id} ({token.role.value}) is revoked.", err=True)

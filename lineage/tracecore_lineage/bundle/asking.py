@@ -9,6 +9,7 @@ from tracecore_lineage.bundle.reading import open_bundle
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.replica import replica
+from tracecore_lineage.verification.findings import NONSENSE, told
 from tracecore_schemas.trace import Trace
 
 __all__ = ["trace_bundle"]
@@ -37,3 +38,5 @@ def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None 
                 return trace(made, ref or bundle.manifest.build, depth=depth)
         except BadEvent as error:
             raise bundle.bad(f"an event in it can't be read ({error})") from None
+        except NONSENSE as error:
+            raise bundle.bad(f"its events are not what tracecore records ({told(error)})") from None

@@ -14,6 +14,8 @@ from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
 from tracecore_lineage.sealing.envelope import Opened
 from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.canonical import jcs
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["EVENTS", "MANIFEST", "PAYLOAD", "SIGNATURES", "STORE", "TREE", "TYPE", "Manifest", "read_manifest", "read_signatures", "sign"]
@@ -97,7 +99,7 @@ def read_manifest(data: bytes, where: str) -> Manifest:
             raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
         ledger = said["ledger"]
         manifest = Manifest(
-            _text(said["build"]),
+            _build(said["build"]),
             _text(said["origin"]),
             _count(ledger["position"]),
             _count(ledger["size"]),
@@ -115,6 +117,13 @@ def _entry(each: Any) -> Entry:
     if set(each) != {"name", "size", "sha256"}:
         raise ValueError(f"expected name, size and sha256 of an entry, found {sorted(each)}")
     return Entry(_text(each["name"]), _count(each["size"]), _text(each["sha256"]))
+
+
+def _build(value: Any) -> str:
+    ref = parse_ref(_text(value))
+    if ref.kind != ArtifactKind.BUILD.value or not ref.is_whole or str(ref) != value:
+        raise ValueError(f"expected the whole ref of a build, found {value[:80]!r}")
+    return str(value)
 
 
 def _text(value: Any) -> str:

@@ -6,14 +6,13 @@ events, and all of every run that one of them belongs to, gives the same answer.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from tracecore_lineage.environments import environment_runs
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.recorder import ENVIRONMENTS
 from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS
 from tracecore_lineage.voices import JOB, imports_in
 from tracecore_schemas.trace import Trace
@@ -50,7 +49,7 @@ def events_behind(connection: Connection, namespace: str, trace: Trace, prefix: 
         first.setdefault(link.ref, link.event_id)
     deciding.update(first.values())
     runs |= {check.run for check in checks} | set(_column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, deciding))
-    runs |= {str(uuid.uuid5(ENVIRONMENTS, digest)) for digest in _environments(reader, runs)}
+    runs |= set(_environments(connection, reader, runs))
     within = RUN_EVENTS.c.seq < prefix.bound
     found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, within))
     found |= dict(_described(connection, deciding))
@@ -78,14 +77,15 @@ def _events(connection: Connection, column: ColumnElement[str], values: Iterable
             yield row.event_id, row.seq
 
 
-def _environments(reader: Reader, runs: Iterable[str]) -> set[str]:
-    """Give the digests of the environments that runs ran in."""
-    found: set[str] = set()
-    for facets in reader.facets(f"run:{run}" for run in runs).values():
+def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
+    """Give the runs that recorded the environments that runs ran in."""
+    ran_in: dict[str, set[str]] = {}
+    for target, facets in reader.facets(f"run:{run}" for run in runs).items():
         digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None
         if isinstance(digest, str):
-            found.add(digest)
-    return found
+            ran_in.setdefault(digest, set()).add(target.removeprefix("run:"))
+    for digest, there in ran_in.items():
+        yield from environment_runs(connection, digest, there)
 
 
 def _since(connection: Connection, namespace: str, refs: Iterable[str]) -> dict[str, int]:

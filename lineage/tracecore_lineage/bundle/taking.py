@@ -7,30 +7,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete
 
-from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
+from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
 from tracecore.locks import hold_key, hold_run, share_store
-from tracecore.store import Store, open_store
+from tracecore.store import LocalStore, Store, open_store
 from tracecore_lineage import catalog, ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.manifest import Manifest
+from tracecore_lineage.bundle.plan import ImportPlan
 from tracecore_lineage.bundle.reading import open_bundle
+from tracecore_lineage.bundle.refusing import job_namespace, refuse_strangers, refuse_withdrawn
 from tracecore_lineage.projection import Row, project
-from tracecore_lineage.reading import parse_event
 from tracecore_lineage.sealing import seal
-from tracecore_lineage.tables import PROJECTION, RUN_EVENTS
+from tracecore_lineage.tables import PROJECTION
 from tracecore_lineage.verification.bundle import Checked, check_bundle
 from tracecore_lineage.verification.findings import Findings, Verdict
 from tracecore_lineage.verification.trust import Pins, read_pins
-from tracecore_lineage.voices import IMPORTED, Import, Voices, folder_of, imports_among, read_import, voices_of
+from tracecore_lineage.voices import IMPORTED, Import, folder_of, imports_among, known_imports, read_import, voices_of
 from tracecore_schemas.catalog import FacetRow
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import parse_ref
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 __all__ = ["ImportRefused", "Taken", "import_bundle"]
 
 _ATTEMPTS = 5
-_CHUNK = 500
 
 
 class ImportRefused(AnswerIsNo):
@@ -72,27 +72,6 @@ class Taken:
     events: int = 0
     known: int = 0
     artifacts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What an import will do to the record as it stands.
-
-    Attributes:
-        imports: ids of the imports that are here already.
-        places: where those of its events stand that are here already.
-        own: ids of its events that are this workspace's own.
-        before: voices without this import.
-        after: voices with it.
-        stored: refs of the versions whose bytes it must bring.
-    """
-
-    imports: tuple[str, ...]
-    places: Mapping[str, int]
-    own: frozenset[str]
-    before: Voices
-    after: Voices
-    stored: frozenset[str]
 
 
 def import_bundle(
@@ -135,7 +114,7 @@ def import_bundle(
                 with check_bundle(bundle, staging, pins, findings, progress) as checked:
                     if checked is None or findings.failures:
                         raise _refused(manifest, findings, pins)
-                    _refuse_withdrawn(record, checked)
+                    refuse_withdrawn(record.withdrawn(), checked)
                     return _take(record, store, checked, staging, pins)
             finally:
                 store.discard(run_id)
@@ -147,7 +126,7 @@ def _is_here(record: Record, manifest: Manifest) -> bool:
     Raises:
         UsageProblem: another is, under its name; or it claims to come from here.
     """
-    name = unquote(parse_ref(manifest.build).segments[0])
+    name = parse_ref(manifest.build).segments[0]
     with record.database.read() as connection:
         standing = seal.find(connection, name)
     if standing is not None and standing.ref == manifest.build:
@@ -175,40 +154,34 @@ def _refused(manifest: Manifest, findings: Findings, pins: Pins | None) -> Impor
     )
 
 
-def _refuse_withdrawn(record: Record, checked: Checked) -> None:
-    """Let nothing back in that was withdrawn from this workspace."""
-    withdrawn = record.withdrawn()
-    if not withdrawn:
-        return
-    for artifact in checked.artifacts:
-        parts = checked.store.parts(artifact)
-        drives = [value for part in parts for name, value in part.partition if name == "drive"]
-        drives += [artifact.name] if artifact.kind == ArtifactKind.DRIVE_LOG.value else []
-        why = next((withdrawn.drives[drive] for drive in drives if drive is not None and drive in withdrawn.drives), None)
-        why = why or next((withdrawn.files[part.digest] for part in parts if part.digest in withdrawn.files), None)
-        if why is not None:
-            raise AnswerIsNo(f"{checked.proof.manifest.build} is not imported: {artifact.ref} holds what was withdrawn from this workspace ({why}).")
-
-
 def _take(record: Record, store: Store, checked: Checked, staging: Path, pins: Pins | None) -> Taken:
-    """Bring the bytes, then the events; begin again where another import came in between."""
+    """Bring the bytes, then the events; where that fails nothing is left of either."""
+    brought: set[str] = set()
+    try:
+        return _bring(record, store, checked, staging, pins, brought)
+    except Exception:
+        _take_back(record, store, checked.proof.manifest, brought)
+        raise
+
+
+def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: Pins | None, brought: set[str]) -> Taken:
+    """Bring the bytes, which are noted in `brought`, then the events; begin again where another import came in between."""
     manifest = checked.proof.manifest
     location = folder_of(manifest.build)
-    brought: set[str] | None = None
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         with record.database.read() as connection:
             plan = _plan(connection, record.namespace, checked)
         needed = {
             name
             for artifact in checked.artifacts
             if artifact.ref in plan.stored
-            for name in (checked.store.names(artifact) if brought is None else store.names(_at(artifact, location)))
+            for name in (checked.store.names(artifact) if attempt == 0 else store.names(_at(artifact, location)))
         }
-        if brought is None:
+        if attempt == 0:
             _leave_out(staging / "store", needed)
+            brought |= {f"{location}/{name}" for name in needed}
             if needed:
                 store.put_import(staging / "store", location)
-            brought = {f"{location}/{name}" for name in needed}
         else:
             # Another import came in between and brought some of it: those bytes are kept there.
             store.erase(brought - needed)
@@ -217,6 +190,17 @@ def _take(record: Record, store: Store, checked: Checked, staging: Path, pins: P
             if _stands(connection, record.namespace, checked, plan):
                 return _record(connection, record, checked, plan, pins)
     raise RunFailed(f"{manifest.build} could not be imported: other imports came in between each time. Import it again.")
+
+
+def _take_back(record: Record, store: Store, manifest: Manifest, brought: Collection[str]) -> None:
+    """Remove the bytes that an import brought which failed; where it can't be known that it did they stay, and `doctor` names them."""
+    if not isinstance(store, LocalStore):
+        return  # the locks are this host's: another one may be bringing the same bytes to the same bucket, and count on them
+    with suppress(TracecoreError, OSError):
+        with record.database.read() as connection:
+            recorded = next(known_imports(connection, manifest.build), None)
+        if recorded is None:
+            store.erase(brought)
 
 
 def _at(artifact: Artifact, location: str) -> Artifact:
@@ -235,7 +219,7 @@ def _leave_out(folder: Path, needed: Collection[str]) -> None:
             Path(place).rmdir()
 
 
-def _plan(connection: Connection, namespace: str, checked: Checked) -> _Plan:
+def _plan(connection: Connection, namespace: str, checked: Checked) -> ImportPlan:
     """Find out what an import adds to the record as it stands, and whether it may.
 
     Raises:
@@ -245,8 +229,7 @@ def _plan(connection: Connection, namespace: str, checked: Checked) -> _Plan:
     known = imports_among(connection)
     here = {each.event_id for each in known}
     places = ledger.places(connection, [leaf.event_id for leaf in leaves])
-    own = frozenset(leaf.event_id for leaf in leaves if _job_namespace(leaf) == namespace)
-    _refuse_strangers(connection, namespace, manifest, leaves, places, own, voices_of(known, namespace))
+    own = frozenset(leaf.event_id for leaf in leaves if job_namespace(leaf) == namespace)
     nested = [found for leaf in leaves if leaf.event_id not in here and (found := read_import(leaf.body, leaf.seq)) is not None]
     members, stored = frozenset(leaf.event_id for leaf in leaves), frozenset(manifest.stored)
     this = Import("", -1, namespace, manifest.origin, manifest.build, members, stored, frozenset(), {})
@@ -261,55 +244,24 @@ def _plan(connection: Connection, namespace: str, checked: Checked) -> _Plan:
         and str(json.loads(row.values["value"]).get("location")).startswith(inside)
     }
     after = voices_of([*known, *nested, replace(this, stored=frozenset(brings))], namespace)
-    return _Plan(tuple(each.event_id for each in known), places, own, voices_of(known, namespace), after, frozenset(brings))
+    plan = ImportPlan(tuple(each.event_id for each in known), places, own, voices_of(known, namespace), after, frozenset(brings))
+    refuse_strangers(connection, namespace, checked, plan)
+    return plan
 
 
-def _job_namespace(leaf: ledger.Leaf) -> str | None:
-    event = parse_event(leaf.body)
-    return None if event.kind == "dataset" else str(event.members["job"]["namespace"])
-
-
-def _refuse_strangers(
-    connection: Connection,
-    namespace: str,
-    manifest: Manifest,
-    leaves: Sequence[ledger.Leaf],
-    places: Mapping[str, int],
-    own: frozenset[str],
-    voices: Voices,
-) -> None:
-    """Refuse what speaks for this workspace's own jobs or runs, or for the runs of others that were imported before."""
-    strange = sorted(identity for identity in own if identity not in places)
-    if strange:
-        raise AnswerIsNo(
-            f"{manifest.build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{namespace}'), which this"
-            " workspace never recorded."
-        )
-    runs = {event.run_id: str(event.members["job"]["namespace"]) for leaf in leaves if (event := parse_event(leaf.body)).run_id is not None}
-    for start in range(0, len(runs), _CHUNK):
-        chunk = sorted(str(run) for run in runs)[start : start + _CHUNK]
-        query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id.in_(chunk))
-        for row in connection.execute(query):
-            if row.job_namespace != runs[row.run_id] and (row.job_namespace == namespace or row.event_id in voices):
-                raise AnswerIsNo(
-                    f"{manifest.build} is not imported: its bundle says of run/{row.run_id} that it ran in '{runs[row.run_id]}', but here it is known"
-                    f" as one of '{row.job_namespace}'."
-                )
-
-
-def _stands(connection: Connection, namespace: str, checked: Checked, plan: _Plan) -> bool:
+def _stands(connection: Connection, namespace: str, checked: Checked, plan: ImportPlan) -> bool:
     """Say, under the write lock, whether the record still stands as it did when the plan was made."""
     manifest = checked.proof.manifest
-    if seal.find(connection, unquote(parse_ref(manifest.build).segments[0])) is not None:
+    if seal.find(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageProblem(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
     same = tuple(each.event_id for each in imports_among(connection)) == plan.imports
     if not same or ledger.places(connection, [leaf.event_id for leaf in checked.proof.leaves]) != plan.places:
         return False
-    _refuse_strangers(connection, namespace, manifest, checked.proof.leaves, plan.places, plan.own, plan.before)
+    refuse_strangers(connection, namespace, checked, plan)
     return True
 
 
-def _record(connection: Connection, record: Record, checked: Checked, plan: _Plan, pins: Pins | None) -> Taken:
+def _record(connection: Connection, record: Record, checked: Checked, plan: ImportPlan, pins: Pins | None) -> Taken:
     """Append the events, let those that were here speak, and say what was imported: one transaction."""
     from tracecore_lineage.facets import TracecoreImportedDatasetFacet, TracecoreImportRunFacet
 
@@ -341,7 +293,7 @@ def _signatures(checked: Checked) -> Iterator[tuple[str, str]]:
         yield name, base64.b64encode(signature).decode()
 
 
-def _heard(connection: Connection, namespace: str, leaves: Sequence[ledger.Leaf], plan: _Plan) -> Iterator[str]:
+def _heard(connection: Connection, namespace: str, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
     """Project those events anew that had been here before and say more since; give their ids."""
     for leaf in leaves:
         place = plan.places.get(leaf.event_id)
@@ -365,7 +317,7 @@ def _build(checked: Checked, imported: Any) -> Artifact:
     node = next(node for node in checked.shown.trace["nodes"] if node["ref"] == str(ref))
     return Artifact(
         ArtifactKind.BUILD.value,
-        unquote(ref.segments[0]),
+        ref.segments[0],
         f"sha256:{ref.version}",
         Media.NONE,
         size_bytes=node["size_bytes"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,7 +87,7 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | 
         UsageProblem: no such build, or the file can't be written.
         AnswerIsNo: something that the build stands on is not in this workspace as it was recorded; it is named.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
     with share_store(record.workspace.locks):  # nothing is erased while it is copied
         store = open_store(record.workspace)
         with record.database.read() as connection:
@@ -98,7 +100,8 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | 
         except OSError as error:
             raise UsageProblem(f"The bundle can't be written in {path.parent}: {error.strerror or error}.") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what stands in its way was said
+                temporary.unlink(missing_ok=True)
     return replace(done, size_bytes=path.stat().st_size)
 
 

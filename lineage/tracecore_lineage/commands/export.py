@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,14 +54,15 @@ def command(build: str, format_: str, output: Path, workspace: Path | None, as_j
         sealed = record.build(_decoded(name)) if kind == "build" else None
         if sealed is None:
             raise UsageProblem(f"{trace['root']} is no build: a build's evidence is exported, of anything else 'tracecore trace --json' tells.")
-        temporary = output.with_name(f".{output.name}.part")
+        temporary = output.with_name(f".{output.name}.{os.getpid()}.part")  # of its own: another process may write the same file
         try:
             write(record, sealed, trace, temporary)
             temporary.replace(output)
         except OSError as error:
             raise UsageProblem(f"The export can't be written to {output}: {error.strerror or error}.") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # what stands in its way was said
+                temporary.unlink(missing_ok=True)
     if as_json:
         emit_json({"build": sealed.ref, "format": format_, "file": str(output), "size_bytes": output.stat().st_size})
         return

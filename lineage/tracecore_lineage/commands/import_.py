@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
-from tracecore.options import emit_json, json_option, progress_bar, workspace_option
+from tracecore.options import emit_json, json_option, progress_bar, say, workspace_option
 from tracecore_lineage.commands.pinning import key_option, threshold_option
 
 __all__ = ["command"]
@@ -36,7 +36,7 @@ def command(
     """Take over a build that another workspace exported as a bundle, or a file of another tool as the OpenLineage events it stands for.
 
     A bundle is verified first; exit 1, and nothing is recorded, where anything in it is not as it was sealed. Either is taken whole or not at all,
-    and a second time changes nothing.
+    and a second time changes nothing: the file of a build that is here already is not looked into.
     """
     if not source.exists():
         raise UsageProblem(f"There is no file {source} to import.")
@@ -88,6 +88,7 @@ def _take_bundle(ctx: click.Context, source: Path, keys: tuple[Path, ...], thres
         )
     elif not done.new:
         click.echo(f"{done.build}: here already, nothing changed")
+        say(f"The file was not verified: 'tracecore verify {source}' does that.")
     else:
         key = "key: pinned" if keys else "key: unpinned"
         amount = f"{done.events} events recorded, {done.known} known before, {done.artifacts} artifacts"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.options import emit_json, json_option, no_workspace_option, say, workspace_option
 
 if TYPE_CHECKING:
     from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
@@ -28,6 +28,7 @@ _SIGNED = click.option(
 
 @click.command(epilog="\b\nExample:\n  tracecore key new -o ada.pem    # and ada.pub beside it")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default="signer.pem", show_default=True, metavar="FILE")
+@no_workspace_option
 @json_option
 def new(output: Path, as_json: bool) -> None:
     """Make a signer's key pair, outside any workspace: FILE holds the private key, FILE with .pub the public one."""
@@ -103,6 +104,7 @@ def policy(
 @click.argument("envelope", type=click.Path(path_type=Path, dir_okay=False))
 @_SIGN
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@no_workspace_option
 def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None:
     """Add a signature to a DSSE envelope, without a workspace: what a signer does on another machine. What is signed is told first."""
     from tracecore_lineage.sealing.cosign import add_signature

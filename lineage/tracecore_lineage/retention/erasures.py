@@ -5,7 +5,8 @@ A kill at any moment leaves either nothing, or a promise that the same command, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -21,12 +22,13 @@ from tracecore.store.erasing import without_statistics
 from tracecore_lineage import lookup, times
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import sweep
-from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erased, Erasure, statement, tombstones
+from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erased, Erasure, made_since, statement, tombstones
 from tracecore_lineage.sealing.envelope import seal_payload
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
+from tracecore_schemas.tables import PARTITION
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -95,6 +97,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
     """
     store = open_store(record.workspace)
     with hold_run(record.workspace.locks, erasure.run), _held(record, erasure.run):
+        erasure = _without_what_came_back(record, erasure)
         _take(store, erasure)
         if erasure.what == WITHDRAWAL:
             sweep(record, store, erasure)
@@ -124,28 +127,48 @@ def _held(record: RecordWriter, run_id: str) -> Iterator[None]:
         record.live.release(run_id)
 
 
+def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
+    """Leave alone what a run made again after the promise, where a kill came between it and now: it is no part of what was promised."""
+    with record.database.read() as connection:
+        back = made_since(connection, record.namespace, erasure.seq)
+    if not back:
+        return erasure
+    below = tuple(f"{location}/" for location in back)
+    left = [
+        replace(version, files=tuple(gone for gone in version.files if gone.path not in back and not gone.path.startswith(below)))
+        for version in erasure.versions
+    ]
+    return replace(erasure, versions=tuple(version for version in left if version.files))
+
+
 def _take(store: Store, erasure: Erasure) -> None:
     """Remove and rewrite the promised files; what is done already is left as it is."""
     files = [gone for version in erasure.versions for gone in version.files]
     data = {gone.path for gone in files if _DATA not in gone.path}
     # Statistics first: after a kill between the two the log at least says nothing of rows that are still there.
     for path in sorted({gone.path for gone in files if _DATA in gone.path}):
-        _strip(store, path, data)
+        _strip(store, path, data, erasure.drives)
     for path in sorted({gone.path for gone in files if _DATA not in gone.path and gone.left}):
         _rewrite_rows(store, path, erasure.drives)
     store.erase(sorted({gone.path for gone in files if not gone.left}))
 
 
-def _strip(store: Store, path: str, data: set[str]) -> str | None:
-    """Take the statistics of erased files out of a commit; give the digest of what stands there then."""
+def _strip(store: Store, path: str, data: Collection[str], drives: Collection[str]) -> None:
+    """Take the statistics of erased files out of a commit."""
     commit = store.read(path)
-    if commit is None:
-        return None
-    table = path.partition(_DATA)[0]
-    bare = without_statistics(commit, {each.removeprefix(f"{table}/") for each in data if each.startswith(f"{table}/")})
-    if bare != commit:
-        store.rewrite(path, bare)
-    return digest_bytes(bare)
+    if commit is not None:
+        bare = _bare(commit, path.partition(_DATA)[0], data, drives)
+        if bare != commit:
+            store.rewrite(path, bare)
+
+
+def _bare(commit: bytes, table: str, data: Collection[str], drives: Collection[str]) -> bytes:
+    """Give a commit without the statistics of erased files, and of files with the drives' rows that went before, pruned or left by a crash."""
+    names = {path.removeprefix(f"{table}/") for path in data if path.startswith(f"{table}/")}
+    spelled = [*names, *(json.dumps(drive, ensure_ascii=ascii_)[1:-1] for drive in drives for ascii_ in (False, True))]
+    if not any(each.encode() in commit for each in spelled):
+        return commit
+    return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
 
 
 def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
@@ -159,50 +182,51 @@ def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
         store.rewrite(path, bare)
 
 
-def log_of(store: Store, artifact: Artifact, data: set[str]) -> list[Gone]:
-    """Give the log files of a table's version that say something of erased data files: they are to be rewritten without their statistics.
+def log_of(store: Store, artifact: Artifact, data: Collection[str], drives: Collection[str]) -> list[Gone]:
+    """Give the log files of a table's version that say values of rows that go: they are to be rewritten without.
 
     Args:
         store: where the table lies.
         artifact: a version, whose log may reach further back than its files.
         data: paths of erased data files, relative to the store's root.
+        drives: withdrawn ones.
     """
     table = str(artifact.location)
-    names = {path.removeprefix(f"{table}/") for path in data if path.startswith(f"{table}/")}
     found: list[Gone] = []
-    for name, digest in artifact.delta.log if artifact.delta and names else ():
+    for name, digest in artifact.delta.log if artifact.delta else ():
         path = f"{table}{_DATA}{name}"
         commit = store.read(path)
-        if commit is not None and not any(one.encode() in commit for one in names):
-            continue
-        bare = None if commit is None else without_statistics(commit, names)
-        if bare is not None and bare == commit and digest_bytes(bare) == digest:
-            continue
-        found.append(Gone(path, digest, 0 if commit is None else len(commit), None, None if bare is None else digest_bytes(bare)))
+        bare = commit if commit is None else _bare(commit, table, data, drives)
+        if commit is not None and bare is not None and bare != commit:
+            found.append(Gone(path, digest, len(commit), None, digest_bytes(bare)))
     return found
 
 
 def _as_done(store: Store, erasure: Erasure, stored: Sequence[Artifact]) -> Erasure:
-    """Say what went as it lies there now; versions that a log is shared with, and that came between the promise and now, are named too."""
-    data = {gone.path for version in erasure.versions for gone in version.files if _DATA not in gone.path}
-    tables = {version.location for version in erasure.versions if version.version is not None}
-    versions: list[Erased] = []
-    seen: set[tuple[str, str, int | None]] = set()
-    for version in erasure.versions:
-        seen.add((version.ref, version.location, version.version))
-        versions.append(replace(version, files=tuple(_now(store, gone) for gone in version.files if _DATA not in gone.path)))
-    if erasure.what != WITHDRAWAL:
-        return replace(erasure, versions=tuple(versions))
+    """Say what went as it lies there now; versions that came between the promise and now, and stand on a rewritten log, are named too."""
+    logs = {gone.path: gone for version in erasure.versions for gone in version.files if _DATA in gone.path}
+    versions = [replace(version, files=tuple(_now(store, gone) for gone in version.files if _DATA not in gone.path)) for version in erasure.versions]
+    places = {(version.ref, version.location, version.version): number for number, version in enumerate(versions)}
     for artifact in stored:
-        if artifact.media is not Media.DELTA or artifact.location not in tables or artifact.delta is None:
+        if artifact.media is not Media.DELTA or artifact.delta is None:
             continue
         place = (artifact.ref, str(artifact.location), artifact.delta.version)
-        log = tuple(log_of(store, artifact, data))
-        if place in seen:
-            versions = [replace(each, files=(*each.files, *log)) if (each.ref, each.location, each.version) == place else each for each in versions]
+        log = tuple(_rewritten(store, artifact, logs))
+        if place in places:
+            standing = versions[places[place]]
+            versions[places[place]] = replace(standing, files=(*standing.files, *log))
         elif log:
             versions.append(Erased(*place, readable=True, files=log))
-    return replace(erasure, versions=tuple(versions))
+    return replace(erasure, versions=tuple(version for version in versions if version.files))
+
+
+def _rewritten(store: Store, artifact: Artifact, logs: Mapping[str, Gone]) -> Iterator[Gone]:
+    """Give the log files of a version that this erasure rewrote, as they lie there now."""
+    for name, digest in artifact.delta.log if artifact.delta else ():
+        path = f"{artifact.location}{_DATA}{name}"
+        left = store.read(path) if path in logs else None
+        if left is not None and digest_bytes(left) != digest:
+            yield Gone(path, digest, logs[path].size_bytes, None, digest_bytes(left))
 
 
 def _now(store: Store, gone: Gone) -> Gone:

@@ -50,20 +50,17 @@ class Holdings:
     Attributes:
         store: where it lies.
         all: each version with its files.
+        drives: names of the drives that tables have rows of, or had before those were erased.
     """
 
     store: Store
     all: tuple[_Holding, ...]
+    drives: frozenset[str]
 
     @cached_property
     def members(self) -> dict[str, frozenset[str]]:
         """Digests of the files inside each directory, by ref."""
         return {each.artifact.ref: frozenset(part.digest for part in each.parts) for each in self.all if each.artifact.media is Media.DIRECTORY}
-
-    @cached_property
-    def drives(self) -> frozenset[str]:
-        """Names of the drives that tables have rows of."""
-        return frozenset(drive for each in self.all for part in each.parts if (drive := _drive(part)) is not None)
 
     def contents(self, subject: Subject) -> set[str]:
         """Give the digests of files that are the drives' own: their logs, and the images that their rows hold as they were found."""
@@ -97,7 +94,7 @@ class Holdings:
                     gone.extend(one for one in [mixed[part.path]] if one is not None)
             if gone:
                 found.append(Erased(*each.place, readable=False, files=tuple(gone)))
-        return self._with_logs(found)
+        return self._with_logs(found, subject.drives)
 
     def _mixed(self, part: Part, drives: Collection[str]) -> Gone | None:
         """Give a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
@@ -105,12 +102,12 @@ class Holdings:
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else Gone(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
-    def _with_logs(self, found: list[Erased]) -> list[Erased]:
-        """Add the log files whose statistics say values of what goes, to every version that stands on them."""
+    def _with_logs(self, found: list[Erased], drives: Collection[str]) -> list[Erased]:
+        """Add the log files whose statistics say values of what goes, or of rows that went before, to every version that stands on them."""
         data = {gone.path for version in found for gone in version.files}
         by_place = {(version.ref, version.location, version.version): version for version in found}
         for each in self.all:
-            log = log_of(self.store, each.artifact, data) if each.artifact.media is Media.DELTA else []
+            log = log_of(self.store, each.artifact, data, drives) if each.artifact.media is Media.DELTA else []
             if log:
                 standing = by_place.get(each.place)
                 files = (*(standing.files if standing else ()), *log)
@@ -157,14 +154,16 @@ _LEARNED = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE, ArtifactKind.PROG
 def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Holdings:
     """Read which files hold what; a version whose log or manifest can't be read has none that could be told apart, and `verify` names it."""
     found: list[_Holding] = []
+    drives: set[str] = set()
     for artifact in stored:
         gone = {each.path for each in known.gone(artifact) if each.left is None}
         try:
-            parts = tuple(part for part in store.parts(artifact) if part.path not in gone)
+            parts = tuple(store.parts(artifact))
         except (TracecoreError, OSError, ValueError, KeyError):
             parts = ()
-        found.append(_Holding(artifact, parts))
-    return Holdings(store, tuple(found))
+        drives.update(drive for part in parts if (drive := _drive(part)) is not None)
+        found.append(_Holding(artifact, tuple(part for part in parts if part.path not in gone)))
+    return Holdings(store, tuple(found), frozenset(drives))
 
 
 def _drive(part: Part) -> str | None:

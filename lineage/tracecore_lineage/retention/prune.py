@@ -17,7 +17,7 @@ from tracecore.gone import Gone
 from tracecore.store import Store, open_store
 from tracecore_lineage import times
 from tracecore_lineage.queries.named import read_ref, whole
-from tracecore_lineage.queries.prefix import chunks, head, readable_catalog
+from tracecore_lineage.queries.prefix import chunks, head, readable_catalog, recorded_at
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
 from tracecore_lineage.retention.holds import Holds, holds
@@ -25,6 +25,7 @@ from tracecore_lineage.retention.sweeping import discard_staged, orphans, remove
 from tracecore_lineage.retention.tombstones import PRUNE, Erased, Erasure, tombstones
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import FACETS, STALENESS
+from tracecore_lineage.voices import IMPORTS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 
@@ -143,7 +144,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     pruned = [artifact for artifact in wanted if artifact.ref in stored_before]
     kept = _files_of(store, (artifact for artifact in stored if artifact not in pruned))
     versions, skipped = _versions(store, pruned, kept)
-    left = orphans(record, store) if chosen is None else []
+    left = [each for each in orphans(record, store) if not _elsewhere(record, each[0])] if chosen is None else []
     erasure = Erasure(record.new_run_id(), PRUNE, REASON, times.instant(now), versions=tuple(versions)) if versions else None
     scratch = _scratch(record.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []
     staged = store.staged_runs() if chosen is None else []
@@ -173,14 +174,20 @@ def _listed(builds: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _elsewhere(record: RecordWriter, path: str) -> bool:
+    """Say whether what looks left over may belong to an import that another host of the team is making: no lock here tells of it."""
+    return record.database.dialect != "sqlite" and path.startswith(f"{IMPORTS}/")
+
+
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Give when a version was last said to be there."""
-    found: dict[str, str] = {}
+    """Give when the ledger took the last event that says a version is there; what events say of the time themselves is not trusted."""
+    said: dict[str, int] = {}
     for chunk in chunks(sorted(refs)):
-        query = select(FACETS.c.subject, FACETS.c.event_time).where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact")
+        query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact")
         for row in connection.execute(query):
-            found[row.subject] = max(found.get(row.subject, ""), row.event_time)
-    return found
+            said[row.subject] = max(said.get(row.subject, -1), row.seq)
+    taken = recorded_at(connection, said.values())
+    return {ref: taken[seq] for ref, seq in said.items() if seq in taken}
 
 
 def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:

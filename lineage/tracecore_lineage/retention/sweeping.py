@@ -5,10 +5,9 @@ None of it is part of the record: it is made again where it is needed, or was le
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,20 +16,16 @@ from tracecore.durable import fsync_folder
 from tracecore.errors import TracecoreError
 from tracecore.locks import try_run
 from tracecore.store import Store
+from tracecore_lineage.retention.copies import files_below, remove_copies
 from tracecore_lineage.retention.mixed_rows import names_of
 from tracecore_lineage.retention.scrubbing import empty_wal, is_sqlite, scrub_pictures
 from tracecore_lineage.retention.tombstones import Erasure
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_schemas.canonical import digest_file
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
 __all__ = ["discard_staged", "naming", "orphans", "remove_folder", "sweep"]
-
-_KEPT_APART = ("imports/",)
-_OWN = frozenset({"record.db", "record.db-wal", "record.db-shm", "workspace.json"})
-_UNTOUCHED = frozenset({"keys", "locks"})
 
 
 def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
@@ -50,7 +45,7 @@ def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
             _campaigns(root / "campaigns", erasure.drives)
             _dagster(record.workspace.dagster, erasure)
             store.erase([path for path, _ in orphans(record, store)])
-            _copies(root, frozenset(erasure.withdrawn))
+            remove_copies(root, erasure)
     if record.database.dialect == "sqlite":
         empty_wal(root / "record.db")
 
@@ -78,11 +73,7 @@ def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
         except (TracecoreError, OSError, ValueError, KeyError):
             named.add(str(artifact.location))
     kept = tuple(f"{path}/" for path in named)
-    return [
-        (path, size)
-        for path, size in store.inventory()
-        if path not in named and not path.startswith(_KEPT_APART) and not (path.count("/") > 2 and path.startswith(kept))
-    ]
+    return [(path, size) for path, size in store.inventory() if path not in named and not (path.count("/") > 2 and path.startswith(kept))]
 
 
 def remove_folder(folder: Path) -> bool:
@@ -118,25 +109,6 @@ def _dagster(home: Path, erasure: Erasure) -> None:
     if not home.is_dir():
         return
     remove_folder(home / "storage")
-    for path in sorted(_files(home)):
+    for path in sorted(files_below(home)):
         if is_sqlite(path):
             scrub_pictures(path, f"erased on {erasure.day}, for consent was withdrawn")
-
-
-def _copies(root: Path, digests: Collection[str]) -> None:
-    """Remove every file of the workspace that has the bytes of a withdrawn one, whatever it is called and wherever it lies."""
-    for path in sorted(_files(root)):
-        inside = path.relative_to(root).parts
-        if inside[0] in _OWN or inside[0] in _UNTOUCHED:
-            continue
-        if digest_file(path) in digests:
-            path.unlink()
-            fsync_folder(path.parent)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder) / name
-            if path.is_file() and not path.is_symlink():
-                yield path

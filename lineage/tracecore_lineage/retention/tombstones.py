@@ -30,6 +30,7 @@ __all__ = [
     "Erased",
     "Erasure",
     "Tombstones",
+    "made_since",
     "read_erasure",
     "readable",
     "remade",
@@ -297,6 +298,17 @@ def remade(connection: Connection, namespace: str, erasures: Sequence[Erasure]) 
             place = (row.subject, str(json.loads(row.value).get("location")))
             found[place] = max(found.get(place, -1), row.seq)
     return found
+
+
+def made_since(connection: Connection, namespace: str, seq: int) -> set[str]:
+    """Give where the files and directories lie that an event of ours after a position says are there; a table's next version has files of its own."""
+    query = (
+        select(FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(FACETS.c.name == "tracecore_artifact", FACETS.c.seq > seq, RUN_EVENTS.c.job_namespace == namespace)
+    )
+    said = [json.loads(value) for value in connection.execute(query).scalars()]
+    return {str(each["location"]) for each in said if each.get("location") is not None and each.get("media") != Media.DELTA.value}
 
 
 def readable(connection: Connection, namespace: str, artifacts: Sequence[Artifact]) -> list[Artifact]:

@@ -7,6 +7,8 @@ SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -199,6 +201,23 @@ class KeyRing:
         """Make a kept key the one that signs."""
         with clear_disk_errors(self._folder):
             write_durably(self._folder / _ACTIVE, key_id.encode() + b"\n")
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Let nobody else change the active key inside the block: of two rotations the one that the ledger names last must be the last here too.
+
+        Not the lock of the first key, which is taken by whoever signs under the ledger's own lock.
+        """
+        from filelock import FileLock
+
+        with clear_disk_errors(self._folder):
+            self._workspace.locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._workspace.locks / "rotation.lock", thread_local=False)
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _first(self) -> str:
         """Make the first key; of two processes that come at once, one makes it."""

@@ -98,7 +98,7 @@ class Policies:
         for event in events:
             try:
                 policy, opened = _read(event.facet)
-            except (EnvelopeError, UsageProblem, KeyError, TypeError, ValueError) as error:
+            except (EnvelopeError, UsageProblem, AttributeError, KeyError, TypeError, ValueError) as error:
                 problems.append((event.seq, "a signed policy in its one form", str(error)))
                 continue
             before = standing[-1][1] if standing else None

@@ -33,6 +33,11 @@ def rotate(writer: RecordWriter) -> PublicKey:
     Returns:
         The new key.
     """
+    with writer.keys.changing():
+        return _rotate(writer)
+
+
+def _rotate(writer: RecordWriter) -> PublicKey:
     from tracecore_lineage.facets import TracecoreKeyRunFacet
 
     ring = writer.keys
@@ -58,6 +63,17 @@ def finish(writer: RecordWriter) -> str | None:
     Returns:
         The id of the key that now signs; None where nothing was to be done.
     """
+    if _unfinished(writer) is None:
+        return None
+    with writer.keys.changing():  # whoever is in the middle of it finishes it
+        last = _unfinished(writer)
+        if last is not None:
+            writer.keys.activate(last)
+        return last
+
+
+def _unfinished(writer: RecordWriter) -> str | None:
+    """Give the last key that the ledger names, where it is kept here and doesn't sign."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -73,7 +89,5 @@ def finish(writer: RecordWriter) -> str | None:
     with writer.database.read() as connection:
         told = connection.execute(query).scalar_one_or_none()
     last = None if told is None else str(json.loads(told).get("new"))
-    if last is None or not (writer.keys.folder / f"{last}.pem").is_file() or last == writer.keys.active_id():
-        return None
-    writer.keys.activate(last)
-    return last
+    kept = last is not None and (writer.keys.folder / f"{last}.pem").is_file()
+    return last if kept and last != writer.keys.active_id() else None

@@ -108,12 +108,14 @@ def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], k
     asked = {key.id: key for key in keys}
     found = {key.id: key for key in opened.signers(asked.values())}
     for event in cosignatures:
-        if event.facet.get("build") == ref and event.facet.get("key") in asked:
-            try:
+        if event.facet.get("build") != ref:
+            continue
+        try:
+            if event.facet["key"] in asked:
                 key = _valid(event.facet, opened, list(asked.values()))
-            except (CheckpointError, UsageProblem, KeyError, TypeError, ValueError, AttributeError):
-                continue  # named where the signatures are checked
-            found.setdefault(key.id, key)
+                found.setdefault(key.id, key)
+        except (CheckpointError, UsageProblem, KeyError, TypeError, ValueError, AttributeError):
+            continue  # named where the signatures are checked
     return tuple(found.values())
 
 

@@ -9,18 +9,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
-
 from tracecore.errors import TracecoreError
 from tracecore.store import Store, folder_store
 from tracecore.store.place import leads_out
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE
 from tracecore_lineage.bundle.reading import Bundle, open_bundle
-from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tables import FACETS
+from tracecore_lineage.stored import said_places, stored_artifacts
 from tracecore_lineage.verification.content import check_content
 from tracecore_lineage.verification.erased import erased_on_purpose, tell_erased
-from tracecore_lineage.verification.findings import Findings, Verdict
+from tracecore_lineage.verification.findings import NONSENSE, Findings, Verdict, told
 from tracecore_lineage.verification.proof import Proof, Shown, check_proof
 from tracecore_lineage.verification.trust import Pins, read_pins
 from tracecore_schemas.run import Artifact
@@ -103,7 +100,12 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
             yield None
             return
         store = folder_store(folder)
-        yield Checked(proof, shown, _check_store(bundle, shown, store, findings, progress), store)
+        try:
+            artifacts = _check_store(bundle, shown, store, findings, progress)
+        except NONSENSE as error:
+            findings.fail(bundle.manifest.build, "versions", "versions as tracecore records them", told(error))
+            artifacts = []
+        yield Checked(proof, shown, artifacts, store)
 
 
 def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> list[Artifact]:
@@ -118,8 +120,9 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
         findings.fail(ref, "bytes", *words)
     if list(manifest.stored) != sorted(set(manifest.stored)):
         findings.fail(MANIFEST, "versions", "each once, sorted", "others")
-    _check_locations(shown, findings)
-    present = [artifact for artifact in kept if artifact.ref in expected & set(manifest.stored)]
+    _check_locations(shown, manifest.origin, findings)
+    here = expected & set(manifest.stored)
+    present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
     check_content(store, present, findings, progress)
     tell_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
     named: set[str] = set()
@@ -132,9 +135,13 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
     return present
 
 
-def _check_locations(shown: Shown, findings: Findings) -> None:
+def _check_locations(shown: Shown, origin: str, findings: Findings) -> None:
     """Name every version that claims to lie outside of its store: whoever imports the bundle keeps what its events say."""
-    for row in shown.connection.execute(select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_artifact")):
-        location = json.loads(row.value).get("location")
-        if location is not None and (not isinstance(location, str) or leads_out(location) or location.startswith(".")):
-            findings.fail(row.subject, "location", "a plain path in the store", location)
+    for subject, value in sorted(said_places(shown.connection, origin)):
+        location = json.loads(value).get("location")
+        if location is not None and _strays(location):
+            findings.fail(subject, "location", "a plain path in the store", location)
+
+
+def _strays(location: object) -> bool:
+    return not isinstance(location, str) or leads_out(location) or location.startswith(".")

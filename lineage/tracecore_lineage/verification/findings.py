@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-__all__ = ["Checked", "ErasedPart", "Failure", "Findings", "Verdict"]
+from sqlalchemy.exc import SQLAlchemyError
+
+__all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Verdict", "told"]
+
+NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, SQLAlchemyError, TypeError, ValueError)
+"""What members of the wrong kind raise where they are used: a number beyond all columns, a list for a text, an event that stands twice."""
+_LONGEST = 300
+
+
+def told(error: Exception) -> str:
+    """Say in one bounded line what such an error is."""
+    words = " ".join(str(error).split())
+    return f"{type(error).__name__}: {words if len(words) <= _LONGEST else words[:_LONGEST] + '…'}"
 
 
 class Failure(TypedDict):

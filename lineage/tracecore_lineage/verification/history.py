@@ -125,11 +125,9 @@ def collect(leaf: ledger.Leaf, namespace: str, history: History) -> None:
     brought = read_import(leaf.body, leaf.seq)
     if brought is not None:
         history.imports.append(brought)
-    elif b'"tracecore_build"' in leaf.body:
-        _collect_seal(leaf, namespace, history)
-    else:
-        keep = next((keep for member, keep in _KEPT.items() if member in leaf.body), None)
-        if keep is not None:
+    # Every one of them that is mentioned: a reason or a parameter may be the name of another one.
+    for member, keep in _KEPT.items():
+        if member in leaf.body:
             keep(leaf, namespace, history)
 
 
@@ -145,13 +143,11 @@ def _collect_seal(leaf: ledger.Leaf, namespace: str, history: History) -> None:
 
 
 def _collect_key(leaf: ledger.Leaf, namespace: str, history: History) -> None:
-    try:
-        event = strict_json(leaf.body)
-        facet = event["run"]["facets"]["tracecore_key"]
-        if event["job"]["namespace"] == namespace:
-            history.key_changes.append(KeyChange(facet.get("old"), facet["new"], facet["public_key"], facet.get("signature")))
-    except (BadEvent, KeyError, TypeError):
-        return
+    facet = _said(leaf.body, namespace, "key_rotate", "tracecore_key")
+    if facet is not None:
+        old, new, public_key, signature = (facet.get(name) for name in ("old", "new", "public_key", "signature"))
+        if isinstance(new, str) and isinstance(public_key, str) and all(each is None or isinstance(each, str) for each in (old, signature)):
+            history.key_changes.append(KeyChange(old, new, public_key, signature))
 
 
 def _collect_erasure(leaf: ledger.Leaf, namespace: str, history: History) -> None:
@@ -176,20 +172,21 @@ def _collect_cosignature(leaf: ledger.Leaf, namespace: str, history: History) ->
         history.cosignatures.append(CosignEvent(leaf.seq, facet))
 
 
-def _said(body: bytes, namespace: str, verb: str) -> dict[str, Any] | None:
-    """Give the facet by which a run of our own job `tracecore.<verb>` says what happened."""
+def _said(body: bytes, namespace: str, verb: str, name: str | None = None) -> dict[str, Any] | None:
+    """Give the facet by which a run of our own job `tracecore.<verb>` says what happened; `tracecore_<verb>` where it has no name of its own."""
     try:
         event = strict_json(body)
         job = event["job"]
         if event.get("eventType") != "COMPLETE" or (job["namespace"], job["name"]) != (namespace, f"tracecore.{verb}"):
             return None
-        facet = event["run"]["facets"][f"tracecore_{verb}"]
+        facet = event["run"]["facets"][name or f"tracecore_{verb}"]
         return bare(facet) if isinstance(facet, dict) else None
     except (BadEvent, KeyError, TypeError):
         return None
 
 
 _KEPT: dict[bytes, Callable[[ledger.Leaf, str, History], None]] = {
+    b'"tracecore_build"': _collect_seal,
     b'"tracecore_key"': _collect_key,
     b'"tracecore_key_policy"': _collect_policy,
     b'"tracecore_cosign"': _collect_cosignature,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -20,7 +20,7 @@ from tracecore_lineage.reading import BadEvent, parse_event
 from tracecore_lineage.replica import replica
 from tracecore_lineage.sealing.envelope import EnvelopeError, Opened, open_envelope
 from tracecore_lineage.sealing.keys import PublicKey
-from tracecore_lineage.verification.findings import Findings
+from tracecore_lineage.verification.findings import NONSENSE, Findings, told
 from tracecore_lineage.verification.history import History, SealEvent, collect
 from tracecore_lineage.verification.seals import check_kept_checkpoint, check_seal
 from tracecore_lineage.verification.signatures import check_policies, check_signatures
@@ -71,19 +71,26 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
     Yields:
         What the events say of the build; None where they can't be asked.
     """
-    manifest = proof.manifest
     history = _history(proof, findings)
     believed = _check_trust(proof, history, pins, findings)
     for leaf in proof.leaves:
         nested = read_import(leaf.body, leaf.seq)
         if nested is not None:
             _check_nested(nested.build, nested.facet, leaf, findings)
+    with ExitStack() as held:
+        yield _asked(held, proof, history, believed, findings)
+
+
+def _asked(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
+    """Make the replica, which is held open, and ask it; whoever made the events may have written anything into them."""
     try:
-        with replica(proof.leaves, manifest.origin, manifest.size) as made:
-            yield _shown(made, proof, history, believed, findings)
+        made = held.enter_context(replica(proof.leaves, proof.manifest.origin, proof.manifest.size))
+        return _shown(made, proof, history, believed, findings)
     except BadEvent as error:
-        findings.fail(manifest.build, "events", "events that can be read", error)
-        yield None
+        findings.fail(proof.manifest.build, "events", "events that can be read", error)
+    except NONSENSE as error:
+        findings.fail(proof.manifest.build, "events", "events as tracecore records them", told(error))
+    return None
 
 
 def _shown(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:

@@ -25,7 +25,7 @@ def check_policies(history: History, origin: str, trust: Trust, bound: int | Non
 
 def check_cosignatures(history: History, findings: Findings) -> None:
     """Name each cosignature of a build that the ledger doesn't seal; those of its builds are judged with them."""
-    sealed = {seal.build["ref"] for seal in history.seals}
+    sealed = [seal.build["ref"] for seal in history.seals]  # no set: an event may name anything, what can't be hashed too
     for event in history.cosignatures:
         if event.facet.get("build") not in sealed:
             findings.fail(f"event/{event.seq}", "cosignature", "one of a build that the ledger seals", event.facet.get("build"))

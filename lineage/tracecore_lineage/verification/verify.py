@@ -174,8 +174,7 @@ def _believable(connection: Connection, namespace: str, history: History, *, agr
     if agrees:
         yield connection
         return
-    engine = create_engine("sqlite://")
-    with engine.connect() as made, made.begin():
+    with _in_memory() as made:
         SQLModel.metadata.create_all(made)
         root = history.frontier.root().hex()
         made.execute(insert(HEAD), {"id": 1, "size": history.size, "root": root, "frontier": "[]", "checkpoint": ""})
@@ -193,4 +192,13 @@ def _believable(connection: Connection, namespace: str, history: History, *, agr
             with suppress(BadEvent):  # named where the catalog was compared
                 catalog.write(made, project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
         yield made
-    engine.dispose()
+
+
+@contextmanager
+def _in_memory() -> Iterator[Connection]:
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as made, made.begin():
+            yield made
+    finally:
+        engine.dispose()

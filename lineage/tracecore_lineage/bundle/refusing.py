@@ -1,0 +1,103 @@
+"""What a verified bundle may not bring all the same: what this workspace withdrew, and what speaks for runs that are not the speaker's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import AnswerIsNo
+from tracecore.withdrawn import Withdrawn
+from tracecore_lineage import ledger
+from tracecore_lineage.queries.prefix import chunks
+from tracecore_lineage.reading import parse_event
+from tracecore_lineage.tables import RUN_EVENTS
+from tracecore_lineage.voices import Voices
+from tracecore_schemas.kinds import ArtifactKind
+
+if TYPE_CHECKING:
+    from tracecore_lineage.bundle.plan import ImportPlan
+    from tracecore_lineage.verification.bundle import Checked
+
+__all__ = ["job_namespace", "refuse_strangers", "refuse_withdrawn"]
+
+
+def refuse_withdrawn(withdrawn: Withdrawn, checked: Checked) -> None:
+    """Let nothing back in that was withdrawn from this workspace.
+
+    Raises:
+        AnswerIsNo: a version in the bundle holds it.
+    """
+    if not withdrawn:
+        return
+    for artifact in checked.artifacts:
+        parts = checked.store.parts(artifact)
+        drives = [value for part in parts for name, value in part.partition if name == "drive"]
+        drives += [artifact.name] if artifact.kind == ArtifactKind.DRIVE_LOG.value else []
+        why = next((withdrawn.drives[drive] for drive in drives if drive is not None and drive in withdrawn.drives), None)
+        why = why or next((withdrawn.files[part.digest] for part in parts if part.digest in withdrawn.files), None)
+        if why is not None:
+            raise AnswerIsNo(f"{checked.proof.manifest.build} is not imported: {artifact.ref} holds what was withdrawn from this workspace ({why}).")
+
+
+def job_namespace(leaf: ledger.Leaf) -> str | None:
+    """Give the namespace of an event's job; None where it has none."""
+    event = parse_event(leaf.body)
+    return None if event.kind == "dataset" else str(event.members["job"]["namespace"])
+
+
+def refuse_strangers(connection: Connection, namespace: str, checked: Checked, plan: ImportPlan) -> None:
+    """Refuse what speaks for this workspace's own jobs or runs, or for the runs of others that were imported before.
+
+    Args:
+        connection: to the record's database.
+        namespace: the workspace's own.
+        checked: the bundle.
+        plan: what the import would do.
+
+    Raises:
+        AnswerIsNo: the first event that does.
+    """
+    build = checked.proof.manifest.build
+    strange = sorted(identity for identity in plan.own if identity not in plan.places)
+    if strange:
+        raise AnswerIsNo(
+            f"{build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{namespace}'), which this"
+            " workspace never recorded."
+        )
+    said = _said(checked, plan)
+    for chunk in chunks(sorted(said)):
+        query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id.in_(chunk))
+        for row in connection.execute(query):
+            if row.job_namespace != namespace and not _speaks(plan.before, row.event_id, row.job_namespace):
+                continue  # a stranger's word is nobody's
+            for claimed, leaf in said[row.run_id]:
+                if claimed != row.job_namespace:
+                    raise AnswerIsNo(
+                        f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in '{claimed}', but here it is known as one of"
+                        f" '{row.job_namespace}'."
+                    )
+                if claimed != namespace and not _speaks(plan.after, leaf.event_id, claimed):
+                    raise AnswerIsNo(
+                        f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
+                        f" '{claimed}' before, and nothing shows that the event is from there."
+                    )
+
+
+def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[str, ledger.Leaf]]]:
+    """Give by run the events that are new or say more than before, each with the workspace that it claims to be of."""
+    said: dict[str, list[tuple[str, ledger.Leaf]]] = {}
+    for leaf in checked.proof.leaves:
+        event = parse_event(leaf.body)
+        if event.run_id is None:
+            continue
+        claimed = str(event.members["job"]["namespace"])
+        more = _speaks(plan.after, leaf.event_id, claimed) and not _speaks(plan.before, leaf.event_id, claimed)
+        if more or leaf.event_id not in plan.places:
+            said.setdefault(event.run_id, []).append((claimed, leaf))
+    return said
+
+
+def _speaks(voices: Voices, identity: str, namespace: str) -> bool:
+    """Say whether an event speaks for a workspace."""
+    return any(voice.namespace == namespace for voice in voices.get(identity, ()))

@@ -1,0 +1,101 @@
+"""Builds made again after something befell them: a drive of theirs was withdrawn, or they came from another workspace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tracecore.errors import UsageProblem
+from tracecore.workspace import Workspace
+from tracecore_assets import build
+from tracecore_assets.rebuild import Verdict, rebuild
+from tracecore_lineage import Record
+
+REASON = "request 2026-118"
+
+
+@pytest.fixture(scope="module")
+def once(shared_project):
+    """Build once for all tests of this file, and export it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(shared_project.site))
+        patch.setenv("TRACECORE_PLUGINS", "toy")
+        build(shared_project.workspace, "one", shared_project.program, approver="board")
+        with Record.open(shared_project.workspace) as record:
+            record.export_bundle("one", shared_project.folder / "one.bundle")
+    return shared_project
+
+
+@pytest.fixture
+def built(once, project):
+    """Give a copy of the workspace, with neither drives nor program on the disk: the record alone is left."""
+    shutil.copytree(once.workspace, project.workspace)
+    shutil.rmtree(project.folder / "drives")
+    project.program.unlink()
+    return project
+
+
+def verdicts(answer):
+    return {each["ref"].rpartition("@")[0]: each for each in answer["artifacts"]}
+
+
+def test_of_a_build_that_lost_a_drive_it_says_what_is_gone_and_why_and_judges_the_rest(built):
+    """What held the drive is different, and says that it was erased; what never did comes out the same. Exit 1."""
+    with Record.open(built.workspace) as record:
+        ref = record.artifact("drive_log/b").ref
+        record.withdraw("b", REASON)
+        said = record.show(ref)["erased"]
+    done = built.run("rebuild", "build/one", "--json")
+    assert done.returncode == 1, done.stderr
+    assert f"lacks    drives: b.txt: {ref} was erased on " in done.stderr
+    assert f": consent withdrawn: {REASON}." in done.stderr
+    answer = json.loads(done.stdout)
+    assert [(lack["what"], lack["name"]) for lack in answer["lacks"]] == [("erased", ref)]
+    found = verdicts(answer)
+    gone = found["drive_log/b"]
+    assert (gone["verdict"], gone["rebuilt"], gone["follows"]) == ("different", None, None)
+    assert gone["why"] == said
+    frames = found["dataset/toy.drives.frames"]
+    assert frames["why"].startswith(f"only digests can be compared: {frames['ref']} was erased on ")
+    assert frames["follows"] == ref
+    same = {name for name, each in found.items() if each["verdict"] == "bit-identical"}
+    assert same >= {"drive_log/a", "dataset/toy.training_set.train", "model/toy.model"}
+
+
+def test_of_a_build_that_lost_every_drive_it_says_that_none_is_left(built):
+    with Record.open(built.workspace) as record:
+        for drive in ("a", "b"):
+            record.withdraw(drive, REASON)
+    answer = rebuild(built.workspace, "one")
+    found = verdicts(answer.document())
+    assert {each.verdict for each in answer.artifacts} == {Verdict.DIFFERENT}
+    assert answer.first.ref.startswith("drive_log/a@")
+    for drive in ("a", "b"):
+        assert f"drive_log/{drive}@" in found[f"drive_log/{drive}"]["why"]
+        assert f"consent withdrawn: {REASON}" in found[f"drive_log/{drive}"]["why"]
+    assert found["dataset/toy.drives.frames"]["why"].startswith("not made: of the files that it was made from none is left; a.txt: drive_log/a@")
+    assert found["model/toy.model"]["why"].startswith("not made: of the files that it was made from none is left")
+
+
+def test_a_build_that_came_in_a_bundle_comes_out_the_same(once, project):
+    """However long the ledger it came into was before, and whatever that workspace is called."""
+    other = Workspace.create(project.folder / "other", slug="auditor")
+    with Record.open(other) as record:
+        for number in range(30):
+            record.report_bug(f"something was seen, {number}")
+        record.import_bundle(once.folder / "one.bundle")
+        assert record.build("one").position < 30
+    answer = rebuild(other, "build/one")
+    assert answer.lacks == ()
+    assert {each.verdict for each in answer.artifacts} == {Verdict.IDENTICAL}
+    assert {each.ref.rpartition("@")[0] for each in answer.artifacts} >= {"drive_log/a", "drive_log/b", "model/toy.model"}
+
+
+def test_the_scratch_does_not_lie_inside_the_workspace(built):
+    """What is copied there would escape a withdrawal."""
+    inside = built.workspace / "again"
+    with pytest.raises(UsageProblem, match=f"{inside} lies inside the workspace that holds the build"):
+        rebuild(built.workspace, "one", folder=inside)
+    assert not inside.exists()

@@ -1,0 +1,29 @@
+"""The record of a new workspace, opened quickly: what the tables of a new database cost is paid once in each process, not by each test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from tracecore.workspace import ENV_CATALOG, Workspace
+from tracecore_lineage import Record
+
+__all__ = ["fresh_record"]
+
+
+def fresh_record(workspace: Workspace) -> Record:
+    """Open the record of a new workspace. Its SQLite file is a copy of one that the product made; nothing in it tells of a workspace."""
+    database = workspace.root / "record.db"
+    if not os.environ.get(ENV_CATALOG) and not database.exists():
+        database.write_bytes(_empty())
+    return Record.open(workspace)
+
+
+@cache
+def _empty() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace.create(Path(folder) / "workspace", slug="empty")
+        Record.open(workspace).close()
+        return (workspace.root / "record.db").read_bytes()

@@ -1,0 +1,49 @@
+"""Two workspaces that run in one environment each record it by a run of their own, and what one sealed the other takes over."""
+
+from __future__ import annotations
+
+import filecmp
+from pathlib import Path
+
+from bundle_world import build_upon, world
+from record_world import PROGRAM
+from stored_world import StoredWorld
+
+from tracecore_lineage.environments import environment_run, environment_runs
+from tracecore_schemas.run import Environment, RunInput
+
+HERE = Environment(f"sha256:{'e' * 64}", "3.11.7", "x86_64", "Debian GNU/Linux 12", (("numpy", "2.1.0", f"sha256:{'d' * 64}"),))
+
+
+def ran_here(found: StoredWorld) -> str:
+    """Record a run in that environment."""
+    found.environment = HERE
+    run = found.start("probe")
+    found.record.complete(run, [RunInput("program", PROGRAM)], {})
+    return run.id
+
+
+def test_an_environment_is_recorded_once_a_workspace(tmp_path: Path) -> None:
+    found = world(tmp_path / "w")
+    runs = [ran_here(found), ran_here(found)]
+    assert found.record.position() == 6
+    with found.record.database.read() as connection:
+        candidates = environment_runs(connection, HERE.digest, runs)
+    assert candidates[0] == environment_run("vendor", HERE.digest)
+    assert found.record.facets(f"run:{candidates[0]}")["tracecore_environment"]["machine"] == "x86_64"
+    assert environment_run("auditor", HERE.digest) != candidates[0]
+
+
+def test_a_build_is_imported_where_its_environment_is_recorded_already(tmp_path: Path) -> None:
+    vendor, auditor = world(tmp_path / "vendor"), world(tmp_path / "auditor", "auditor")
+    ran_here(vendor)
+    ran_here(auditor)
+    vendor.all()
+    vendor.seal()
+    vendor.record.export_bundle("demo", tmp_path / "demo.bundle")
+    assert auditor.record.import_bundle(tmp_path / "demo.bundle").new
+    assert auditor.record.verify()["ok"]
+    auditor.record.export_bundle("demo", tmp_path / "again.bundle")
+    assert filecmp.cmp(tmp_path / "demo.bundle", tmp_path / "again.bundle", shallow=False)
+    build_upon(auditor)
+    assert auditor.record.verify("build/own")["ok"]

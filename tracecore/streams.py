@@ -1,0 +1,88 @@
+"""The standard streams of a command whose readers may leave: what nobody reads is dropped, and the exit code stays the command's own answer."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["open_standard_streams", "readers_may_leave"]
+
+
+class _Whole(io.RawIOBase):
+    """A file descriptor to which writing never fails in the ways that are named: such bytes are dropped.
+
+    Args:
+        descriptor: stays open when this is closed.
+        forgiven: errors that are the reader's affair.
+    """
+
+    def __init__(self, descriptor: int, forgiven: type[OSError]) -> None:
+        self._descriptor = descriptor
+        self._forgiven = forgiven
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except self._forgiven:
+            return memoryview(data).nbytes
+
+
+@contextmanager
+def readers_may_leave() -> Iterator[None]:
+    """Within it, what a reader does not take any more ends no command: `tracecore verify | head -1` still exits with 1 where bytes are wrong.
+
+    On stderr every failure to write is forgiven (nothing could be told of it anyway), on stdout only a reader that is gone: a full disk under
+    `> answer.json` is an error. What was put in a stream's place, as by a test runner or a notebook, is left as it is.
+    """
+    own = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _forgiving(own[0], 1, BrokenPipeError), _forgiving(own[1], 2, OSError)
+    try:
+        yield
+        if sys.stdout is not own[0]:
+            sys.stdout.flush()
+    finally:
+        if sys.stdout is not own[0]:
+            with suppress(OSError):
+                sys.stdout.flush()
+        sys.stdout, sys.stderr = own
+
+
+def _forgiving(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> TextIO:
+    try:
+        if stream.fileno() != descriptor:
+            return stream
+        stream.flush()
+    except (AttributeError, OSError, ValueError):  # None, no file, closed
+        return stream
+    raw = _Whole(descriptor, forgiven)
+    by_line = forgiven is OSError or raw.isatty()
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=by_line)
+
+
+def open_standard_streams() -> None:
+    """Give a process that was started without one of its standard streams (`2>&-`) the null device in its place.
+
+    Else the next file that is opened gets the number, and what a library prints goes into an artifact.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
