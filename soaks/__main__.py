@@ -1,4 +1,4 @@
-"""`python -m soaks [NAME] [--count N] [--state DIR]`: attack the record again and again, going on where the last time stopped."""
+"""`python -m soaks [NAME] [--count N] [--share K/N] [--state DIR]`: attack the record again and again, going on where the last time stopped."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m soaks", description=__doc__)
     parser.add_argument("name", nargs="?", choices=sorted(SOAKS), help="which; without it all are listed with what was tried so far")
     parser.add_argument("--count", type=int, help="trials in all, those of earlier times among them (the full number by default)")
+    parser.add_argument("--share", type=_share, default=(1, 1), metavar="K/N", help="only each Nth trial, from the Kth on: N processes, one a core")
     parser.add_argument("--state", type=Path, default=_STATE, help="where trials are remembered (%(default)s)")
     asked = parser.parse_args(arguments)
     if asked.name is None:
@@ -35,13 +36,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     set_hypothesis_home_dir(asked.state / "hypothesis")  # else it makes a folder of its own where we stand
     soak = SOAKS[asked.name]
-    return run(soak, Tally(asked.state / f"{soak.name}.jsonl"), soak.full if asked.count is None else asked.count)
+    return run(soak, Tally(asked.state / f"{soak.name}.jsonl"), soak.full if asked.count is None else asked.count, asked.share)
 
 
-def run(soak: Soak, tally: Tally, count: int) -> int:
-    """Make the trials that are missing; 1 where any broke a promise, in this or an earlier time."""
+def run(soak: Soak, tally: Tally, count: int, share: tuple[int, int] = (1, 1)) -> int:
+    """Make the trials that are missing, or this process's share of them; 1 where any broke a promise, in this or an earlier time."""
     began = shown = time.monotonic()
-    missing = tally.missing(count)
+    first, step = share
+    missing = [number for number in tally.missing(count) if number % step == first - 1]
     commit = _commit()
     if missing:
         with tempfile.TemporaryDirectory(prefix=f"tracecore-{soak.name}-") as folder, soak.trials(Path(folder)) as attempt:
@@ -61,6 +63,13 @@ def run(soak: Soak, tally: Tally, count: int) -> int:
     for why in broken[:10]:
         print(f"  {why}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _share(text: str) -> tuple[int, int]:
+    first, _, step = text.partition("/")
+    if not (first.isdecimal() and step.isdecimal() and 1 <= int(first) <= int(step)):
+        raise argparse.ArgumentTypeError(f"expected K/N with K from 1 to N, as 1/2, found {text!r}")
+    return int(first), int(step)
 
 
 def _commit() -> str:

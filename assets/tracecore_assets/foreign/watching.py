@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster import AssetMaterialization, AssetObservation, DagsterEventType
+from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterEventType
 
 from tracecore.errors import RunFailed
 from tracecore.failure import tellable
@@ -65,7 +66,7 @@ class Watch:
         self._storage = storage
         self._base = base
         self._steps: dict[tuple[str, str], _Step] = {}
-        self._planned: dict[str, frozenset[str]] = {}
+        self._planned: dict[str, Mapping[str, Collection[AssetKey]]] = {}
         self._workspace: Workspace | None = None
         self._record: Record | None = None
         self._lock = threading.RLock()
@@ -111,11 +112,15 @@ class Watch:
             with ended.lock:
                 self._end(ended, entry, event, step_key)
 
-    def _makers(self, run_id: str) -> frozenset[str]:
-        """Name the steps of a run that are to make assets."""
+    def _makers(self, run_id: str) -> Mapping[str, Collection[AssetKey]]:
+        """Name the steps of a run that are to make assets (or, of observable sources, to see them), and which."""
         if run_id not in self._planned:
-            planned = self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records
-            self._planned[run_id] = frozenset(each.event_log_entry.step_key or "" for each in planned)
+            planned: dict[str, set[AssetKey]] = {}
+            for each in self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED).records:
+                event = each.event_log_entry.get_dagster_event()
+                if event.asset_key is not None:
+                    planned.setdefault(event.step_key or "", set()).add(event.asset_key)
+            self._planned[run_id] = planned
         return self._planned[run_id]
 
     def _begun(self, entry: EventLogEntry, step_key: str) -> _Step:
@@ -136,10 +141,11 @@ class Watch:
         failed = event.event_type is not DagsterEventType.STEP_SUCCESS
         outputs: list[AssetMaterialization | AssetObservation] = [each for each in step.made if not is_ours(each)]
         said = list(step.observed)
-        planned = step_key in self._makers(entry.run_id)
-        if not step.made and not planned:
-            # It looked at something outside, and made nothing: what it saw is what it brings.
-            outputs, said = [each for each in step.observed if not is_ours(each)], []
+        planned = self._makers(entry.run_id).get(step_key, ())
+        if not step.made:
+            # It looked at something outside, and made nothing: what it saw is what it brings, unless it was to make something else.
+            outputs = [each for each in step.observed if not is_ours(each) and (not planned or each.asset_key in planned)]
+            said = [each for each in step.observed if planned and each.asset_key not in planned]
         if not (outputs or step.checked or planned):
             return
         told = self._told(step, entry, step_key, _error(event, step_key) if failed else None, outputs, said)
