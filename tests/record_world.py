@@ -50,7 +50,7 @@ class World:
         return cls(fresh_record(Workspace.create(folder, slug="world")))
 
     def start(self, job: str, stage: StageKind | None = None, **more: Any) -> Run:
-        run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, environment=self.environment, **more)
+        run = Run(self.record.new_run_id(), f"demo.{job}", datetime.now(UTC), stage, program=PROGRAM, **{"environment": self.environment, **more})
         self.record.start(run)
         return run
 

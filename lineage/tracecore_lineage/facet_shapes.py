@@ -13,9 +13,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openlineage.client.facet_v2 import BaseFacet
-
-from tracecore_lineage import facets
 from tracecore_lineage.reading import BadEvent
 
 if TYPE_CHECKING:
@@ -72,6 +69,9 @@ def _short(message: str) -> str:
 def _schemas() -> dict[str, tuple[frozenset[str], Draft202012Validator]]:
     """Give by name of a facet that the record writes what it may stand on and its schema."""
     from jsonschema import Draft202012Validator
+    from openlineage.client.facet_v2 import BaseFacet
+
+    from tracecore_lineage import facets
 
     folder = _folder()
     found: dict[str, tuple[frozenset[str], Draft202012Validator]] = {}

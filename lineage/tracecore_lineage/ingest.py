@@ -56,12 +56,13 @@ class Candidate:
     own: bool
 
 
-def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str) -> tuple[list[Candidate], list[Refused]]:
+def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str, *, own: bool) -> tuple[list[Candidate], list[Refused]]:
     """Tell good events from bad ones.
 
     Args:
         events: exact bytes (or text) as they were received, or parsed objects, whose canonical JSON is then recorded.
         namespace: the workspace's own.
+        own: whether those of the workspace's own jobs are to be taken: what speaks for it has the shape in which the record writes.
     """
     good: list[Candidate] = []
     refused: list[Refused] = []
@@ -70,14 +71,14 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str) -
             body = _bytes(event)
             parsed = parse_event(body)
             job = parsed.members.get("job")
-            own = job is not None and job["namespace"] == namespace
-            if own:
+            ours = job is not None and job["namespace"] == namespace
+            if ours and own:
                 refuse_misshapen(parsed.members)
             _refuse_unkeepable(project(body, 0, namespace))
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
-            good.append(Candidate(index, body, parsed.run_id, own))
+            good.append(Candidate(index, body, parsed.run_id, ours))
     return good, refused
 
 

@@ -135,7 +135,7 @@ def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bo
     Raises:
         UsageProblem: an event is none; its line and what is wrong with it. Nothing is recorded then.
     """
-    _, bad = checked([event.body for event in events], record.namespace)
+    _, bad = checked([event.body for event in events], record.namespace, own=own)
     if bad and not skip_invalid:
         more = f" ({len(bad) - 1} more are bad too)" if len(bad) > 1 else ""
         raise UsageProblem(f"{events[bad[0].index].where}: {bad[0].reason}{more}. Nothing was recorded; --skip-invalid takes the others.")

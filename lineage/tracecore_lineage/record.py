@@ -55,7 +55,7 @@ class Record(RecordQuestions):
             own: whether events of this workspace's own jobs may be among them (an export read back by its owner); else only those are
                 taken that are recorded already.
         """
-        good, refused = ingest.checked(events, self.namespace)
+        good, refused = ingest.checked(events, self.namespace, own=own)
         if not good:
             return ingest.Ingested(0, 0, tuple(refused))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from openlineage_data import airflow_events, marquez_events
+from openlineage_data import FACETS, airflow_events, marquez_events
 from record_world import World
 
 from tracecore_lineage import ledger
@@ -79,7 +79,8 @@ def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versio
 def test_nobody_else_speaks_for_our_own_jobs(world: World) -> None:
     """A forged COMPLETE with a staleness key would be used again as if it were ours."""
     key = "sha256:" + "a" * 64
-    facet = {"_producer": "urn:p", "_schemaURL": "urn:s", "key": key, "params": {}}
+    example = FACETS / "examples" / "tracecore_execution.json"
+    facet = {**json.loads(example.read_bytes()), "key": key}
     forged = foreign(job={"namespace": "world", "name": "demo.model"}, run={"runId": RUN, "facets": {"tracecore_execution": facet}})
     found = world.record.ingest([forged])
     assert "of this workspace's own jobs only tracecore itself reports" in found.refused[0].reason

@@ -54,9 +54,10 @@ def test_what_a_killed_process_left_is_forced_to_disk_before_it_is_promised(audi
     assert audited(inject="rename:signal=SIGKILL:when=9").broken == ()
 
 
-def test_a_workspace_whose_maker_was_killed_is_forced_to_disk_before_anything_in_it_is_promised(audited: Auditor) -> None:
+@pytest.mark.parametrize("made", ["/workspace.json", "/keys/active"])
+def test_a_workspace_whose_maker_was_killed_is_forced_to_disk_before_anything_in_it_is_promised(audited: Auditor, made: str) -> None:
     audited()
-    assert audited(inject=audited.before_fsync_of('/workspace.json"')).broken == ()
+    assert audited(inject=audited.before_fsync_of(f'{made}"')).broken == ()
 
 
 @pytest.mark.parametrize(

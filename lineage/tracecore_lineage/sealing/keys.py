@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tracecore.disk import clear_disk_errors
-from tracecore.durable import write_durably
+from tracecore.durable import fsync_folder, write_durably
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
 
@@ -252,4 +252,6 @@ class KeyRing:
             raise UsageProblem(
                 f"The private key {path} is another key than its name says: restore it, or sign with a new one ('tracecore key rotate')."
             )
+        with clear_disk_errors(self._folder):
+            fsync_folder(self._folder)  # who made it may have been killed before its own fsync: what is signed must not outlive its key
         return PrivateKey(key)
