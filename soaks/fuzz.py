@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from click.testing import CliRunner
-from hostile_events import SLUG, giant, hostile_events
+from hostile_events import SLUG, giant, hostile_events, many
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import func, select
@@ -32,6 +32,7 @@ _LONGEST_REASON = 600
 _MOST_STATEMENTS = 40
 """SQL statements that one event may cost, whatever it holds: so the time it takes grows with its bytes alone."""
 _GIANT_EVERY = 150
+_MANY_EVERY = 10
 _IMPORT_EVERY = 5
 _ASK_EVERY = 4
 _ASKED = 5
@@ -55,6 +56,8 @@ class Fuzz:
             bodies = drawn_events(number)
             if number % _GIANT_EVERY == 0:
                 bodies.append(giant(number // _GIANT_EVERY))
+            if number % _MANY_EVERY == 0:
+                bodies.append(many(number // _MANY_EVERY))
             root = folder / "attacked"
             shutil.rmtree(root, ignore_errors=True)
             shutil.copytree(empty, root)
