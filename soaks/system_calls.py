@@ -54,7 +54,12 @@ class Call:
     @property
     def failed(self) -> bool:
         """Whether the kernel (or strace in its place) said no, or a kill came before it answered."""
-        return " = -1 " in self.text or " = ?" in self.text
+        return " = -1 " in self.text or self.cut_off
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether a kill came before the kernel answered."""
+        return " = ?" in self.text
 
 
 def missing_tool() -> str | None:

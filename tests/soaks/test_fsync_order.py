@@ -8,7 +8,7 @@ import broken_products
 import pytest
 from fork_server import ForkServer
 from fsync_crashes import crashed_and_audited
-from system_calls import missing_tool, read_log
+from system_calls import Call, missing_tool, read_log
 from trials import Trial
 from two_stages import Project
 
@@ -30,9 +30,13 @@ class Auditor:
             file.write_text(plant)
         return crashed_and_audited(self.folder / "audited", self.project, self.server, 0, inject=inject, plant=file)
 
+    def calls(self) -> list[Call]:
+        """The system calls of the build that was audited last."""
+        return read_log(self.folder / "audited" / "0.log")
+
     def before_fsync_of(self, renamed: str) -> str:
         """In the build that was audited last: the crash after the first rename to a path, before the fsync that makes it durable."""
-        calls = read_log(self.folder / "audited" / "0.log")
+        calls = self.calls()
         moved = next(place for place, call in enumerate(calls) if call.name == "rename" and call.text.count(renamed) == 1)
         forced = next(call for call in calls[moved:] if call.name == "fsync")
         return f"fsync:signal=SIGKILL:when={forced.when}"
@@ -52,6 +56,12 @@ def test_every_acknowledgement_of_a_build_and_of_ingest_comes_after_its_fsyncs(a
 
 def test_what_a_killed_process_left_is_forced_to_disk_before_it_is_promised(audited: Auditor) -> None:
     assert audited(inject="rename:signal=SIGKILL:when=9").broken == ()
+
+
+def test_an_fsync_that_a_kill_cuts_off_is_made_good_by_the_next_process(audited: Auditor) -> None:
+    audited()
+    forced = next(call for call in audited.calls() if call.name == "fsync" and "_delta_log/00000000000000000000.json" in call.text)
+    assert audited(inject=f"fsync:signal=SIGKILL:when={forced.when}").broken == ()
 
 
 @pytest.mark.parametrize("made", ["/workspace.json", "/keys/active"])
