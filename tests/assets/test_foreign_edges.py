@@ -11,10 +11,14 @@ from typing import Any
 import dagster as dg
 import pytest
 from dagster._core.definitions.observe import observe
+from record_world import World, artifact
 
+from tracecore.errors import AnswerIsNo
 from tracecore.workspace import Workspace
+from tracecore_assets import read
 from tracecore_assets.foreign import arrears
 from tracecore_lineage import Record, ledger
+from tracecore_schemas.kinds import StageKind
 
 
 @pytest.fixture
@@ -137,3 +141,22 @@ def test_a_waiting_step_that_another_process_records_in_this_moment_is_no_error(
     (folder / "gone.json").symlink_to(folder / "nowhere")  # named by the listing, and not there any more
     (folder / "there.json").write_text("{}")
     assert [file.name for file in arrears.waiting(workspace)] == ["there.json"]
+
+
+def test_a_version_that_a_blocking_check_rejected_is_not_read(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    with Record.open(workspace) as record:
+        world = World(record)
+        world.run("model", StageKind.TRAIN, outputs={"model": artifact("model", "demo.model", "weights")})
+        world.check("model", "not_empty", success=False)
+        rejected = world.made["model"].ref
+    metadata = {"ref": dg.MetadataValue.text(rejected)}
+    instance.report_runless_asset_event(dg.AssetMaterialization(dg.AssetKey(["demo", "model"]), metadata=metadata))
+
+    @dg.asset(deps=[dg.AssetKey(["demo", "model"])])
+    def card(context):  # Dagster takes no annotation that is a string
+        with pytest.raises(
+            AnswerIsNo, match=f"^{rejected} can't be read: it was rejected by a blocking check. 'tracecore show {rejected}' says by which.$"
+        ):
+            read(context, "demo/model")
+
+    assert dg.materialize([card], instance=instance).success

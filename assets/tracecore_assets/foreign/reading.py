@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact
@@ -45,6 +45,7 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
 
     Raises:
         UsageProblem: the asset was never made, or by no program.
+        AnswerIsNo: a blocking check rejected its newest version.
     """
     import dagster as dg
 
@@ -59,7 +60,10 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
         raise UsageProblem(f"'{asset.to_user_string()}' {word}: read() takes the asset key of a program's output, such as 'reference/model'.")
     place = workspace or Workspace.open()
     with Record.open(place) as record:
-        artifact = record.artifact(str(ref.value))
+        whole = str(ref.value)
+        if any(node["ref"] == whole and node["rejected"] for node in record.trace(whole)["nodes"]):
+            raise AnswerIsNo(f"{whole} can't be read: it was rejected by a blocking check. 'tracecore show {whole}' says by which.")
+        artifact = record.artifact(whole)
         data = open_store(place).open(artifact)
     said = {"dagster/data_version": artifact.digest}
     run = materialization.metadata.get("run")
