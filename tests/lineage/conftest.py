@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import bundle_world
 import pytest
 from cosigners import ADA, BO, CY, policy
 from postgres_server import PostgresServer
@@ -126,3 +127,36 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.seal()
     yield made
     made.record.close()
+
+
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
+    """Where the build `demo` was sealed; nobody changes it, but whoever deceives holds its keys."""
+    found = bundle_world.sealed(tmp_path_factory.mktemp("vendor") / "w")
+    yield found
+    found.record.close()
+
+
+@pytest.fixture(scope="module")
+def bundle(vendor: StoredWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The vendor's build as one file."""
+    path = tmp_path_factory.mktemp("bundle") / "demo.bundle"
+    vendor.record.export_bundle("demo", path)
+    return path
+
+
+@pytest.fixture
+def auditor(tmp_path: Path) -> Iterator[StoredWorld]:
+    """Another workspace."""
+    found = bundle_world.world(tmp_path / "auditor", "auditor")
+    yield found
+    found.record.close()
+
+
+@pytest.fixture
+def built(tmp_path: Path) -> Iterator[StoredWorld]:
+    """A workspace with all bytes in its store and the build `demo`, to be changed."""
+    world = StoredWorld.at(tmp_path / "ws").all()
+    world.seal("demo")
+    yield world
+    world.record.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,20 +25,6 @@ from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_lineage.verification.bundle import check_bundle, verify_bundle
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.canonical import jcs
-
-
-@pytest.fixture(scope="module")
-def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
-    found = sealed(tmp_path_factory.mktemp("vendor") / "w")
-    yield found
-    found.record.close()
-
-
-@pytest.fixture(scope="module")
-def bundle(vendor: StoredWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "demo.bundle"
-    vendor.record.export_bundle("demo", path)
-    return path
 
 
 def failures(path: Path) -> set[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,6 @@ REASON = "request 2026-118"
 
 class Killed(BaseException):
     """What stands for a kill: nothing catches it."""
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> Iterator[StoredWorld]:
-    world = StoredWorld.at(tmp_path / "ws").all()
-    world.seal("demo")
-    yield world
-    world.record.close()
 
 
 def failures(world: StoredWorld, ref: str | None = None) -> list[str]:

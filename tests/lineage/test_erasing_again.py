@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,6 @@ class Killed(BaseException):
 
 def killed(*_: Any) -> None:
     raise Killed
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> Iterator[StoredWorld]:
-    world = StoredWorld.at(tmp_path / "ws").all()
-    world.seal("demo")
-    yield world
-    world.record.close()
 
 
 def said_of(world: StoredWorld, drive: str) -> list[bytes]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle_world import build_upon, forged, sealed, world
+from bundle_world import build_upon, forged, world
 from click.testing import CliRunner
 from stored_world import StoredWorld, kept
 
@@ -26,28 +26,6 @@ from tracecore_schemas.run import Artifact, RunInput
 
 Change = Callable[[dict[str, bytes]], None]
 NOBODY = "0" * 64
-
-
-@pytest.fixture(scope="module")
-def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
-    """Where the build was sealed; whoever deceives here holds its keys."""
-    found = sealed(tmp_path_factory.mktemp("vendor") / "w")
-    yield found
-    found.record.close()
-
-
-@pytest.fixture(scope="module")
-def bundle(vendor: StoredWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "demo.bundle"
-    vendor.record.export_bundle("demo", path)
-    return path
-
-
-@pytest.fixture
-def auditor(tmp_path: Path) -> Iterator[StoredWorld]:
-    found = world(tmp_path / "auditor", "auditor")
-    yield found
-    found.record.close()
 
 
 def said(name: str, facet: dict[str, Any], job: str, **more: Any) -> bytes:

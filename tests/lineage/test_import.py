@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +23,6 @@ from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, RunInput
 
 DATABASES = ("sqlite", "postgresql")
-
-
-@pytest.fixture(scope="module")
-def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoredWorld]:
-    """Where the build was sealed; nobody changes it."""
-    found = sealed(tmp_path_factory.mktemp("vendor") / "w")
-    yield found
-    found.record.close()
-
-
-@pytest.fixture(scope="module")
-def bundle(vendor: StoredWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bundle") / "demo.bundle"
-    vendor.record.export_bundle("demo", path)
-    return path
-
-
-@pytest.fixture
-def auditor(tmp_path: Path) -> Iterator[StoredWorld]:
-    """Another workspace."""
-    found = world(tmp_path / "auditor", "auditor")
-    yield found
-    found.record.close()
 
 
 def sound(found: StoredWorld) -> bool:

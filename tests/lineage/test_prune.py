@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -16,14 +14,6 @@ from tracecore.store import LocalStore
 from tracecore_lineage.commands.prune import command
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact
-
-
-@pytest.fixture
-def built(tmp_path: Path) -> Iterator[StoredWorld]:
-    world = StoredWorld.at(tmp_path / "ws").all()
-    world.seal("demo")
-    yield world
-    world.record.close()
 
 
 def loose(world: StoredWorld) -> tuple[Artifact, Artifact]:
