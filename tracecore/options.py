@@ -19,28 +19,20 @@ __all__ = ["console", "emit_json", "json_option", "no_workspace_option", "progre
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def _workspace(help_text: str, *, expose: bool) -> Callable[[F], F]:
+    return click.option(
+        "--workspace", "-w", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=None, expose_value=expose, help=help_text
+    )
+
+
 def workspace_option(function: F) -> F:
     """Add `--workspace DIR`; the command gets `workspace: Path | None`, which `Workspace.open` and `Record.open` take as it is."""
-    return click.option(
-        "--workspace",
-        "-w",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        default=None,
-        help="The workspace folder (else TRACECORE_HOME, else ./.tracecore).",
-    )(function)
+    return _workspace("The workspace folder (else TRACECORE_HOME, else ./.tracecore).", expose=True)(function)
 
 
 def no_workspace_option(function: F) -> F:
     """Take `--workspace DIR` as every command does, where the answer depends on none; the command does not get it."""
-    return click.option(
-        "--workspace",
-        "-w",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        expose_value=False,
-        help="Taken as by every command; this answer is the same in every workspace.",
-    )(function)
+    return _workspace("Taken as by every command; this answer is the same in every workspace.", expose=False)(function)
 
 
 def json_option(function: F) -> F:

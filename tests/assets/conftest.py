@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,3 +70,24 @@ def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def shared_project(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Project:
     """Give one project to all tests of a file, which use it by its command line alone."""
     return begin_project(tmp_path_factory.mktemp("project"), toy_site)
+
+
+@pytest.fixture(scope="module")
+def built_once(shared_project: Project) -> Project:
+    """Build `one` once for all tests of a file, which work on copies."""
+    from tracecore_assets import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(shared_project.site))
+        patch.setenv("TRACECORE_PLUGINS", "toy")
+        build(shared_project.workspace, "one", shared_project.program, approver="board")
+    return shared_project
+
+
+@pytest.fixture
+def built(built_once: Project, project: Project) -> Project:
+    """Give a copy of that workspace, with neither drives nor program on the disk: the record alone is left."""
+    shutil.copytree(built_once.workspace, project.workspace)
+    shutil.rmtree(project.folder / "drives")
+    project.program.unlink()
+    return project

@@ -24,25 +24,6 @@ from tracecore_schemas.canonical import digest_bytes
 MADE = {"drives.frames", "drives.count", "training_set.train", "training_set.validation", "model", "kpis", "drive_log"}
 
 
-@pytest.fixture(scope="module")
-def once(shared_project):
-    """Build once for all tests of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(shared_project.site))
-        patch.setenv("TRACECORE_PLUGINS", "toy")
-        build(shared_project.workspace, "one", shared_project.program, approver="board")
-    return shared_project
-
-
-@pytest.fixture
-def built(once, project):
-    """Give a copy of the workspace, with neither drives nor program on the disk: the record alone is left."""
-    shutil.copytree(once.workspace, project.workspace)
-    shutil.rmtree(project.folder / "drives")
-    project.program.unlink()
-    return project
-
-
 def verdicts(answer):
     return {each.ref.rpartition("@")[0]: each for each in answer.artifacts}
 

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
-from tracecore_assets import build
 from tracecore_assets.rebuild import Verdict, rebuild
 from tracecore_lineage import Record
 
 REASON = "request 2026-118"
-
-
-@pytest.fixture(scope="module")
-def once(shared_project):
-    """Build once for all tests of this file, and export it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(shared_project.site))
-        patch.setenv("TRACECORE_PLUGINS", "toy")
-        build(shared_project.workspace, "one", shared_project.program, approver="board")
-        with Record.open(shared_project.workspace) as record:
-            record.export_bundle("one", shared_project.folder / "one.bundle")
-    return shared_project
-
-
-@pytest.fixture
-def built(once, project):
-    """Give a copy of the workspace, with neither drives nor program on the disk: the record alone is left."""
-    shutil.copytree(once.workspace, project.workspace)
-    shutil.rmtree(project.folder / "drives")
-    project.program.unlink()
-    return project
 
 
 def verdicts(answer):
@@ -79,13 +56,16 @@ def test_of_a_build_that_lost_every_drive_it_says_that_none_is_left(built):
     assert found["model/toy.model"]["why"].startswith("not made: of the files that it was made from none is left")
 
 
-def test_a_build_that_came_in_a_bundle_comes_out_the_same(once, project):
+def test_a_build_that_came_in_a_bundle_comes_out_the_same(built_once, project):
     """However long the ledger it came into was before, and whatever that workspace is called."""
+    bundle = project.folder / "one.bundle"
+    with Record.open(built_once.workspace) as record:
+        record.export_bundle("one", bundle)
     other = Workspace.create(project.folder / "other", slug="auditor")
     with Record.open(other) as record:
         for number in range(30):
             record.report_bug(f"something was seen, {number}")
-        record.import_bundle(once.folder / "one.bundle")
+        record.import_bundle(bundle)
         assert record.build("one").position < 30
     answer = rebuild(other, "build/one")
     assert answer.lacks == ()
