@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-__all__ = ["MAX_BODY", "BodyTooLarge", "read_body"]
-
-MAX_BODY = 16 * 1024 * 1024
-"""16 MiB: what the public contract promises for any body."""
+__all__ = ["BodyTooLarge", "read_body"]
 
 
 class BodyTooLarge(Exception):
@@ -18,7 +15,7 @@ class BodyTooLarge(Exception):
         self.cap = cap
 
 
-async def read_body(request: Request, cap: int = MAX_BODY) -> bytes:
+async def read_body(request: Request, cap: int) -> bytes:
     """Read a body of at most `cap` bytes.
 
     Raises:

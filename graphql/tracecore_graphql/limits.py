@@ -62,6 +62,11 @@ class Limits:
     page: int = 500
     seconds: float = 30.0
 
+    @property
+    def body_bytes(self) -> int:
+        """Bytes of a whole request, refused before it is parsed: its document and variables may be written in escapes, six bytes for one."""
+        return 6 * (self.document_bytes + self.variables_bytes) + 4096
+
 
 DEFAULT_LIMITS = Limits()
 

@@ -6,8 +6,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tracecore_graphql.access import Role, TokenStore
 from tracecore_graphql.body import BodyTooLarge, read_body
 from tracecore_graphql.limits import DEFAULT_LIMITS, Limits
+from tracecore_graphql.places import Busy, Places, TookTooLong
 from tracecore_graphql.schema import Answer, ask
 from tracecore_graphql.source import AuditSource
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -30,6 +33,8 @@ OPEN_PATHS = frozenset({"/health"})
 READERS = frozenset({Role.AUDITOR, Role.ADMIN})
 _AT_ONCE = 4
 """Questions answered at one time; the rest wait. A trace is work for one core, and a database has few connections."""
+_TOKENS_AT_ONCE = 4
+"""Tokens looked up at one time, in threads of their own: however slow the questions are, a token is known at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class TokenGate:
     def __init__(self, app: ASGIApp, tokens: TokenStore) -> None:
         self.app = app
         self.tokens = tokens
+        self._limiter = CapacityLimiter(_TOKENS_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN_PATHS):
@@ -59,7 +65,8 @@ class TokenGate:
         if scope["type"] != "http":
             return
         scheme, _, text = Request(scope).headers.get("authorization", "").partition(" ")
-        token = await run_in_threadpool(self.tokens.find, text.strip()) if scheme.lower() == "bearer" and text.strip() else None
+        given = text.strip() if scheme.lower() == "bearer" else ""
+        token = await to_thread.run_sync(self.tokens.find, given, limiter=self._limiter) if given else None
         if token is None:
             answer = _problem(401, "A valid token is needed: send 'Authorization: Bearer <token>'; 'tracecore token create auditor' makes one.")
             answer.headers["WWW-Authenticate"] = 'Bearer realm="tracecore"'
@@ -77,7 +84,7 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
         tokens: who may ask.
         limits: bounds of one request.
     """
-    places = asyncio.Semaphore(_AT_ONCE)
+    places = Places(_AT_ONCE)
 
     async def health(_request: Request) -> Response:
         return _json(200, {"status": "ok"})
@@ -85,17 +92,17 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
     async def graphql(request: Request) -> Response:
         try:
             async with asyncio.timeout(limits.seconds):
-                body = await read_body(request)
+                body = await read_body(request, limits.body_bytes)
         except TimeoutError:
             return _problem(408, f"The body did not arrive within {limits.seconds:g} s.")
         asked = await run_in_threadpool(_read_request, request.headers.get("content-type", ""), body)
-        async with places:
-            work = asyncio.ensure_future(run_in_threadpool(ask, record, asked.document, asked.variables, asked.operation, limits=limits))
-            # A thread can't be stopped: the asker gets an answer in time, the thread ends with the question it is at and no other is begun.
-            done, _ = await asyncio.wait({work}, timeout=limits.seconds + 1)
-        if not done:
+        question = partial(ask, record, asked.document, asked.variables, asked.operation, limits=limits)
+        try:
+            answer: Answer = await places.run(question, seconds=limits.seconds + 1)
+        except TookTooLong:
             return _problem(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.")
-        answer: Answer = work.result()
+        except Busy:
+            return _later(f"The server was busy with other questions for {limits.seconds:g} s; ask again later.")
         return _json(200 if answer.accepted else 400, answer.body)
 
     app = Starlette(
@@ -147,6 +154,13 @@ def _read_request(content_type: str, body: bytes) -> GraphQLRequest:
 def _problem(status: int, message: str) -> JSONResponse:
     """Give an error in the one form that all answers have."""
     return _json(status, {"errors": [{"message": message}]})
+
+
+def _later(message: str) -> JSONResponse:
+    """Give an error that says when to ask again."""
+    answer = _problem(503, message)
+    answer.headers["Retry-After"] = "5"
+    return answer
 
 
 def _json(status: int, body: Any) -> JSONResponse:

@@ -15,7 +15,6 @@ from starlette.testclient import TestClient
 
 from tracecore.workspace import Workspace
 from tracecore_graphql.access import Role, TokenStore
-from tracecore_graphql.body import MAX_BODY
 from tracecore_graphql.documents import document
 from tracecore_graphql.limits import Limits
 from tracecore_graphql.server import application
@@ -125,15 +124,36 @@ def test_another_content_type_is_refused(client: TestClient, auditor: dict[str, 
     assert "application/json" in message(response)
 
 
-def test_a_body_over_16_mib_is_413_whether_it_says_its_size_or_not(client: TestClient, auditor: dict[str, str]) -> None:
+def test_a_body_over_its_bound_is_413_whether_it_says_its_size_or_not(client: TestClient, auditor: dict[str, str]) -> None:
+    bound = Limits().body_bytes
     headers = {**auditor, "Content-Type": "application/json"}
-    response = client.post("/graphql", headers={**headers, "Content-Length": str(MAX_BODY + 1)}, content=b"{}")
-    assert response.status_code == 413
-    chunk = b" " * (1024 * 1024)
-    response = client.post("/graphql", headers=headers, content=(chunk for _ in range(17)))
-    assert response.status_code == 413
-    exactly = json.dumps({"query": "{builds{totalCount}}"}).encode().ljust(MAX_BODY)
+    for declared in (bound + 1, 10**30):
+        assert client.post("/graphql", headers={**headers, "Content-Length": str(declared)}, content=b"{}").status_code == 413
+    response = client.post("/graphql", headers=headers, content=(b" " * 1024 for _ in range(bound // 1024 + 1)))
+    assert (response.status_code, message(response)) == (413, f"The body is larger than {bound} bytes.")
+    exactly = json.dumps({"query": "{builds{totalCount}}"}).encode().ljust(bound)
     assert client.post("/graphql", headers=headers, content=exactly).status_code == 200
+
+
+def test_what_the_bounds_of_document_and_variables_allow_fits_into_a_body(client: TestClient, auditor: dict[str, str]) -> None:
+    """Every byte of both may be written as an escape of six."""
+    limits = Limits()
+    query = "{builds{totalCount}}#" + "x" * (limits.document_bytes - 21)
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in query)
+    variables = '{"a": "' + "\\u0061" * (limits.variables_bytes - 20) + '"}'
+    headers = {**auditor, "Content-Type": "application/json"}
+    response = client.post("/graphql", headers=headers, content=f'{{"query": "{escaped}", "variables": {variables}}}'.encode())
+    assert response.status_code == 200, response.text
+
+
+def test_megabytes_of_variables_are_refused_before_they_are_parsed(
+    client: TestClient, auditor: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    monkeypatch.setattr("tracecore_graphql.server.loads_strict", lambda body: parsed.append(len(body)) or {})
+    body = json.dumps({"query": "{builds{totalCount}}", "variables": {"a": list(range(300_000))}}).encode()
+    assert client.post("/graphql", headers={**auditor, "Content-Type": "application/json"}, content=body).status_code == 413
+    assert parsed == []
 
 
 def test_a_document_over_a_bound_is_refused_with_400(client: TestClient, auditor: dict[str, str]) -> None:
@@ -148,26 +168,52 @@ def test_an_error_in_the_answer_is_200_with_its_path(client: TestClient, auditor
     assert response.json()["errors"][0]["path"] == ["trace"]
 
 
+class SlowRecord:
+    """The record, with a trace that waits until it is let go on."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.released = threading.Event()
+        self.begun = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.record, name)
+
+    def trace(self, ref: str, **options: Any) -> Any:
+        self.begun += 1
+        self.released.wait(60)
+        return self.record.trace(ref, **options)
+
+
+SLOW = {"query": '{trace(ref:"build/demo"){root}}'}
+
+
 def test_a_question_that_takes_too_long_is_answered_in_time(record: Record, tokens: TokenStore, auditor: dict[str, str]) -> None:
-    released = threading.Event()
-
-    class Slow:
-        """The record, with a trace that waits."""
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(record, name)
-
-        def trace(self, ref: str, **options: Any) -> Any:
-            released.wait(20)
-            return record.trace(ref, **options)
-
-    with TestClient(application(Slow(), tokens, limits=Limits(seconds=0.2))) as client:
-        started = time.monotonic()
-        limited = client.post("/graphql", headers=auditor, json={"query": '{trace(ref:"build/demo"){root}}'})
-        assert time.monotonic() - started < 10
+    slow = SlowRecord(record)
+    with TestClient(application(slow, tokens, limits=Limits(seconds=0.2))) as client:
+        limited = client.post("/graphql", headers=auditor, json=SLOW)
         assert limited.status_code == 503
         assert "took longer than 0.2 s" in message(limited)
-        released.set()
+        slow.released.set()
+
+
+def test_forty_four_slow_questions_hold_four_threads_and_stop_nothing_else(record: Record, tokens: TokenStore, auditor: dict[str, str]) -> None:
+    slow = SlowRecord(record)
+    with TestClient(application(slow, tokens, limits=Limits(seconds=0.3))) as client, ThreadPoolExecutor(44) as pool:
+        asked = [pool.submit(client.post, "/graphql", headers=auditor, json=SLOW) for _ in range(44)]
+        answers = [each.result() for each in asked]
+        # All were answered while the four that were begun still run; what waited for a place was never begun.
+        assert slow.begun == 4
+        assert {answer.status_code for answer in answers} == {503}
+        late = [answer for answer in answers if "Retry-After" in answer.headers]
+        assert len(late) == 40
+        assert message(late[0]) == "The server was busy with other questions for 0.3 s; ask again later."
+        assert client.get("/health").status_code == 200
+        assert client.get("/nowhere", headers=auditor).status_code == 404  # a token is looked up though no place is free
+        slow.released.set()
+        deadline = time.monotonic() + 30
+        while (answer := client.post("/graphql", headers=auditor, json=SLOW)).status_code != 200:  # the places come back with their threads
+            assert time.monotonic() < deadline, answer.text
 
 
 def test_a_damaged_token_file_lets_nobody_in_and_tells_nothing(record: Record, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tracecore.options import say, workspace_option
 __all__ = ["command"]
 
 _CONNECTIONS = 64
-"""Connections at one time; each may hold a body of 16 MiB."""
+"""Connections at one time; each may hold a body of `Limits.body_bytes`."""
 
 
 @click.command(epilog="\b\nExamples:\n  tracecore serve\n  tracecore serve --host 0.0.0.0 --port 8443 --workspace /srv/tracecore")
