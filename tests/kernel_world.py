@@ -44,13 +44,14 @@ class Logs(tc.Stage):
                 context.quarantine(file, "it says so")
                 continue
             drive, _, numbers = text.partition(":")
-            path = context.adopt(file, kind="drive_log", name=drive.strip(), facets={"tracecore_drive": {"drive": drive.strip()}})
+            said = {"summary": "a drive", "drive": drive.strip()}
+            path = context.adopt(file, kind="drive_log", name=drive.strip(), facets={"tracecore_drive": said})
             assert path.read_text() == text
             rows += [{"drive": drive.strip(), "timestamp_ns": i, "value": int(n) * params.factor} for i, n in enumerate(numbers.split())]
             context.progress(done + 1, 0, file.name)
         schema = pa.schema([pa.field("drive", pa.string(), False), ("timestamp_ns", pa.int64()), ("value", pa.int64())])
         context.write(self.numbers, pa.Table.from_pylist(rows, schema=schema))
-        context.describe(self.numbers, "numbers_facet", {"count": len(rows)})
+        context.describe(self.numbers, "numbers_facet", {"summary": tc.count(len(rows), "row"), "count": len(rows)})
         context.unknown("clock", "text has none", port=self.numbers)
 
 
@@ -104,7 +105,10 @@ class Model(tc.Stage):
         if params.mode == "usage":
             raise tc.UsageProblem("Class 'tram' is outside the list.")
         if params.mode == "nan":
-            context.describe(self.model, "numbers_facet", {"loss": float("nan")})
+            context.describe(self.model, "numbers_facet", {"summary": "a loss", "loss": float("nan")})
+        summaries = {"mute": {}, "number": {"summary": 7}, "blank": {"summary": " "}, "long": {"summary": 121 * "x"}, "lines": {"summary": "a\\nb"}}
+        if params.mode in summaries:
+            context.describe(self.model, "numbers_facet", {"loss": 1.0, **summaries[params.mode]})
         if params.mode == "typo":
             context.read(self.model)
 

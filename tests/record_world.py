@@ -16,6 +16,7 @@ from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waive
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, Severity, StageKind
 from tracecore_schemas.run import Artifact, CheckRun, Environment, ExpectationOutcome, Origin, Plugin, Run, RunInput, Unknown
+from tracecore_schemas.summary import count
 
 SOURCE = digest_bytes(b"source")
 
@@ -79,7 +80,15 @@ class World:
     def drive(self, name: str) -> RunInput:
         """Record one drive log by a run of its own; gives it as an input."""
         content = f"drive {name}"
-        drive = {"drive": name, "start_ns": "1000", "end_ns": "2000", "sensors": ["/camera/front/image"], "topics": [], "metadata": {}}
+        drive = {
+            "summary": "1970-01-01",
+            "drive": name,
+            "start_ns": "1000",
+            "end_ns": "2000",
+            "sensors": ["/camera/front/image"],
+            "topics": [],
+            "metadata": {},
+        }
         log = artifact("drive_log", name, content, origin=origin(f"{name}.mcap", content, "drive file"), facets={"tracecore_drive": drive})
         run = self.start("drives.drive_log", StageKind.INGEST, plugin=plugin("ingest"))
         self.record.complete(run, [], {"drive_log": log})
@@ -103,8 +112,10 @@ class World:
 
     def ingest(self, *drives: str) -> None:
         """Drives to a frame table; one file was left out."""
-        quarantined = {"tracecore_quarantine": {"files": [{"name": "bad.mcap", "digest": SOURCE, "size_bytes": 3, "reason": "its CRC is wrong"}]}}
-        frames = artifact("dataset", "demo.drives.frames", f"frames {drives}", rows=len(drives), facets={"tracecore_frames": {"frames": len(drives)}})
+        left_out = [{"name": "bad.mcap", "digest": SOURCE, "size_bytes": 3, "reason": "its CRC is wrong"}]
+        quarantined = {"tracecore_quarantine": {"summary": "1 file left out", "files": left_out}}
+        held = {"summary": count(len(drives), "frame"), "frames": len(drives)}
+        frames = artifact("dataset", "demo.drives.frames", f"frames {drives}", rows=len(drives), facets={"tracecore_frames": held})
         signals = artifact("dataset", "demo.drives.signals", f"signals {drives}")
         logs = [self.drive(name) for name in drives]
         self.run("drives", StageKind.INGEST, outputs={"frames": frames, "signals": signals}, more_inputs=logs, facets=quarantined)
@@ -123,18 +134,27 @@ class World:
 
     def campaign(self, *labelers: str, content: str = "campaign", **facet: Any) -> Artifact:
         """Labels that people made, who are named by pseudonym; they take the place of the imported ones."""
-        said = {"boxes": 12, "frames": 2, "categories": {"car": 12}, "labelers": list(labelers), "guidelines": ["v3"], **facet}
+        said = {
+            "summary": "12 boxes on 2 frames",
+            "boxes": 12,
+            "frames": 2,
+            "categories": {"car": 12},
+            "labelers": list(labelers),
+            "guidelines": ["v3"],
+            **facet,
+        }
         labels = artifact("label_batch", "demo.labels", content, facets={"tracecore_labels": said})
         self.run("labels", StageKind.LABEL, [("frames", "drives.frames")], {"labels": labels})
         return labels
 
     def train(self, content: str = "weights", *, epochs: int = 1) -> None:
-        model = artifact("model", "demo.model", content, facets={"tracecore_training": {"epochs": epochs}})
+        model = artifact("model", "demo.model", content, facets={"tracecore_training": {"summary": count(epochs, "epoch"), "epochs": epochs}})
         self.run("model", StageKind.TRAIN, [("frames", "training_set.train"), ("labels", "labels")], {"model": model}, params={"epochs": epochs})
 
     def compile(self, content: str = "engine") -> None:
         why = "no GPU of compute capability 8.9"
         facet = {
+            "summary": "tensorrt-rtx 1.7.1 · SM89 · fp16",
             "builder": "tensorrt-rtx",
             "builder_version": "1.7.1",
             "compute_capability": "SM89",

@@ -11,6 +11,7 @@ from tracecore.hookspecs import hookimpl
 from tracecore.observe import BuildSummary, RunSummary
 from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage
 from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.summary import count, summarize
 
 __all__ = [
     "AnswerIsNo",
@@ -38,5 +39,7 @@ __all__ = [
     "SuiteCheck",
     "TracecoreError",
     "UsageProblem",
+    "count",
     "hookimpl",
+    "summarize",
 ]

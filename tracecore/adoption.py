@@ -16,6 +16,7 @@ from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
+from tracecore_schemas.summary import count
 
 __all__ = ["Adoptions"]
 
@@ -144,7 +145,7 @@ class Adoptions:
         files: list[JSON] = [
             {"name": file.name, "digest": file.digest, "size_bytes": file.size_bytes, "reason": reason} for file, reason in self._quarantined.values()
         ]
-        return {"tracecore_quarantine": {"files": files}}
+        return {"tracecore_quarantine": {"summary": f"{count(len(files), 'file')} left out", "files": files}}
 
     def _key(self, artifact: Artifact, file: SourceFile) -> str:
         unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]

@@ -23,6 +23,7 @@ from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Run, Unknown
+from tracecore_schemas.summary import LONGEST, wrong_summary
 
 __all__ = ["ReadOnlyLineage", "RunContext"]
 
@@ -142,7 +143,7 @@ class RunContext:
         self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
     ) -> Path:
         """Keep a source file with its declared origin and give its stored path."""
-        checked = {facet: _json(facet, value) for facet, value in (facets or {}).items()}
+        checked = {facet: _facet(facet, value) for facet, value in (facets or {}).items()}
         return self._adoptions.adopt(file, kind=kind, name=name, facets=checked, unknowns=unknowns)
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
@@ -177,7 +178,7 @@ class RunContext:
             raise TypeError(
                 f"the stage described its output '{name}' by a facet '{facet}': the name is taken, or has more than letters, digits and '_'"
             )
-        self.facets.setdefault(name, {})[facet] = _json(facet, value)
+        self.facets.setdefault(name, {})[facet] = _facet(facet, value)
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
         """State a fact that is missing about an output."""
@@ -196,14 +197,20 @@ class RunContext:
             self._progress = None
 
 
-def _json(facet: str, value: Any) -> JSON:
-    """Give an own copy of a facet's value, whatever the stage does to it later.
+def _facet(facet: str, value: Any) -> JSON:
+    """Return an own copy of a facet's value, whatever the stage does to it later.
 
     Raises:
-        TypeError: it holds something that JSON can't.
+        TypeError: it holds something that JSON can't, or no summary that a trace can show.
     """
     try:
         frozen: JSON = json.loads(jcs(value))
     except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
         raise TypeError(f"the facet '{facet}' can't be recorded: {error}; use texts, finite numbers, lists and mappings") from error
+    wrong = wrong_summary(frozen.get("summary")) if isinstance(frozen, dict) else "is missing"
+    if wrong is not None:
+        raise TypeError(
+            f"the facet '{facet}' can't be recorded: its summary {wrong}; expected one line of at most {LONGEST} characters that a trace can show "
+            '("1,204 frames of 9 drives"), such as tc.summarize(tc.count(rows, "row")) gives'
+        )
     return frozen

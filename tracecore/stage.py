@@ -178,7 +178,11 @@ class Context(Protocol):
         """Give the directory to write an output's files to."""
 
     def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
-        """Attach a facet to an output: counts, versions, what a trace should say of it."""
+        """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show (`tc.summarize` makes one).
+
+        Raises:
+            TypeError: the summary is missing, empty or too long, or the facet is not JSON.
+        """
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
         """State a fact that is missing about an output (about all outputs without `port`)."""

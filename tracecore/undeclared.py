@@ -6,6 +6,7 @@ In strict mode (`TRACECORE_STRICT_IO=1`, `tracecore build --strict-io`) such a r
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from tracecore.failure import without_places
 from tracecore.watch import Access
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Unknown
+from tracecore_schemas.summary import count, summarize
 
 __all__ = ["ENV_STRICT_IO", "FACET", "UNKNOWN", "Undeclared", "strict_io", "strictly"]
 
@@ -26,6 +28,7 @@ UNKNOWN = "undeclared input"
 
 _LISTED = 50
 _MEMBERS = {"read": "reads", "write": "writes", "connect": "connects"}
+_NOUNS = {"read": "read", "write": "write", "connect": "connection"}
 _PAST = {"read": "read", "write": "wrote", "connect": "talked to"}
 
 
@@ -83,7 +86,12 @@ class Undeclared:
             found = [each for each in self.accesses if each.verb == verb]
             listed[member] = [{"target": each.target, "where": each.where or None} for each in found[:_LISTED]]
             left += len(found[_LISTED:])
-        return {**listed, "more": left}
+        return {"summary": self._summary(), **listed, "more": left}
+
+    def _summary(self) -> str:
+        found = Counter(each.verb for each in self.accesses)
+        words = [count(found[verb], f"undeclared {noun}") for verb, noun in _NOUNS.items() if found[verb]]
+        return summarize(*words, f"{self.more:,} more" if self.more else "")
 
     def unknown(self) -> Unknown | None:
         """Say what the run's outputs don't know; None where nothing was read."""

@@ -2,18 +2,19 @@
 
 A facet's `_schemaURL` is `urn:tracecore:<name>:<version>` and never changes its meaning; a changed shape gets a new version. The classes here are
 those that the record writes itself; stages hand in theirs (`tracecore_drive`, `tracecore_frames`, …) as JSON, which `stage_facet` gives the same
-form.
+form. Every facet of ours has a `summary`: one line that traces show, without the name of a person. Here it follows from the other members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 from openlineage.client.facet_v2 import BaseFacet, DatasetFacet, InputDatasetFacet, OutputDatasetFacet, RunFacet
 
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.summary import count, size, summarize
 
 __all__ = [
     "StageFacet",
@@ -42,6 +43,20 @@ __all__ = [
 _GENERIC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/BaseFacet"
 
 
+def _short(digest: str) -> str:
+    """Return what people compare of a digest or key id: its first twelve digits, without the algorithm's name."""
+    return digest.rpartition(":")[2][:12]
+
+
+def _plugin(plugin: Mapping[str, Any] | None) -> str:
+    return f"{plugin['stage']} {plugin['version']}" if plugin else ""
+
+
+def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
+    """Declare the member `summary`, which follows from the others: it is no argument of the class."""
+    return attrs.field(init=False, default=attrs.Factory(lambda facet: summarize(*parts(facet)), takes_self=True))
+
+
 def schema_url(name: str, version: int = 1) -> str:
     """Give the `_schemaURL` of one of our facets."""
     return f"urn:tracecore:{name}:{version}"
@@ -61,9 +76,8 @@ class TracecoreExecutionRunFacet(RunFacet):
     accelerator: str | None
     threads: int | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_execution")
+    summary: str = _summary(lambda facet: (_plugin(facet.plugin) or facet.stage or "no stage", f"key {_short(facet.key)}" if facet.key else ""))
+    _get_schema = staticmethod(lambda: schema_url("tracecore_execution"))
 
 
 @attrs.define
@@ -76,9 +90,8 @@ class TracecoreEnvironmentRunFacet(RunFacet):
     os: str
     distributions: list[dict[str, str]]
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_environment")
+    summary: str = _summary(lambda facet: [f"Python {facet.python}", facet.machine, facet.os, count(len(facet.distributions), "distribution")])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_environment"))
 
 
 @attrs.define
@@ -94,9 +107,8 @@ class TracecoreCheckRunFacet(RunFacet):
     details: dict[str, Any]
     unknowns: list[dict[str, str]]
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_check")
+    summary: str = _summary(lambda facet: [f"{facet.name} {'passed' if facet.success else 'failed'}", facet.message])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_check"))
 
 
 @attrs.define
@@ -105,9 +117,8 @@ class TracecoreAbortRunFacet(RunFacet):
 
     why: str
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_abort")
+    summary: str = _summary(lambda facet: [facet.why])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_abort"))
 
 
 @attrs.define
@@ -122,9 +133,8 @@ class TracecoreBuildRunFacet(RunFacet):
     approver: str | None
     program: str
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_build")
+    summary: str = _summary(lambda facet: [f"build {facet.name} sealed at position {facet.position:,}"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_build"))
 
 
 @attrs.define
@@ -136,9 +146,8 @@ class TracecoreKeyRunFacet(RunFacet):
     public_key: str
     signature: str | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_key")
+    summary: str = _summary(lambda facet: [f"key {_short(facet.new)}", f"replaces {_short(facet.old)}" if facet.old else "the first"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_key"))
 
 
 @attrs.define
@@ -150,9 +159,8 @@ class TracecoreKeyPolicyRunFacet(RunFacet):
     previous: str | None
     envelope: dict[str, Any]
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_key_policy")
+    summary: str = _summary(lambda facet: [f"{facet.threshold} of {count(len(facet.signers), 'signer')} must sign"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_key_policy"))
 
 
 @attrs.define
@@ -164,9 +172,8 @@ class TracecoreCosignRunFacet(RunFacet):
     public_key: str
     signature: str
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_cosign")
+    summary: str = _summary(lambda facet: [f"key {_short(facet.key)} signs {facet.build.partition('@')[0]}"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_cosign"))
 
 
 @attrs.define
@@ -181,9 +188,8 @@ class TracecoreImportRunFacet(RunFacet):
     stored: list[str]
     changed: list[str]
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_import")
+    summary: str = _summary(lambda facet: [f"{facet.build.partition('@')[0]} from {facet.origin}", f"{count(len(facet.stored), 'version')} stored"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_import"))
 
 
 @attrs.define
@@ -194,9 +200,10 @@ class TracecoreImportedDatasetFacet(DatasetFacet):
     position: int
     pinned: list[str]
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_imported")
+    summary: str = _summary(
+        lambda facet: [f"sealed in {facet.origin} at position {facet.position:,}", "key pinned" if facet.pinned else "key unpinned"]
+    )
+    _get_schema = staticmethod(lambda: schema_url("tracecore_imported"))
 
 
 @attrs.define
@@ -210,9 +217,14 @@ class TracecoreBugDatasetFacet(DatasetFacet):
     severity: str | None
     reporter: str | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_bug")
+    summary: str = _summary(
+        lambda facet: [
+            facet.text,
+            f"severity {facet.severity}" if facet.severity else "",
+            f"shown by {count(len(facet.frames), 'frame')}" if facet.frames else "",
+        ]
+    )
+    _get_schema = staticmethod(lambda: schema_url("tracecore_bug"))
 
 
 @attrs.define
@@ -226,9 +238,13 @@ class TracecoreArtifactDatasetFacet(DatasetFacet):
     rows: int | None
     delta: dict[str, Any] | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_artifact")
+    summary: str = _summary(
+        lambda facet: [
+            count(facet.rows, "row") if facet.rows is not None else "",
+            size(facet.size_bytes) if facet.size_bytes is not None else "size not known",
+        ]
+    )
+    _get_schema = staticmethod(lambda: schema_url("tracecore_artifact"))
 
 
 @attrs.define
@@ -240,9 +256,8 @@ class TracecoreOriginDatasetFacet(DatasetFacet):
     size_bytes: int
     note: str
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_origin")
+    summary: str = _summary(lambda facet: [f"{facet.note} {facet.name}", size(facet.size_bytes)])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_origin"))
 
 
 @attrs.define
@@ -251,9 +266,8 @@ class TracecoreUnknownsDatasetFacet(DatasetFacet):
 
     unknowns: list[dict[str, str]]
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_unknowns")
+    summary: str = _summary(lambda facet: [count(len(facet.unknowns), "unknown"), *(unknown["what"] for unknown in facet.unknowns)])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_unknowns"))
 
 
 @attrs.define
@@ -263,9 +277,8 @@ class TracecorePortInputDatasetFacet(InputDatasetFacet):
     role: str
     producer_run: str | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_port")
+    summary: str = _summary(lambda facet: [f"input {facet.role}"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_port"))
 
 
 @attrs.define
@@ -275,9 +288,8 @@ class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
     role: str
     producer_run: str | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_port")
+    summary: str = _summary(lambda facet: [f"output {facet.role}"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_port"))
 
 
 @attrs.define
@@ -287,9 +299,8 @@ class TracecoreErasureRunFacet(RunFacet):
     plan: dict[str, Any] | None
     envelope: dict[str, Any] | None
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_erasure")
+    summary: str = _summary(lambda facet: ["erasure promised" if facet.envelope is None else "erasure done, signed"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_erasure"))
 
 
 @attrs.define
@@ -306,9 +317,10 @@ class TracecoreTombstoneDatasetFacet(DatasetFacet):
     size_bytes: int
     rows: int
 
-    @staticmethod
-    def _get_schema() -> str:
-        return schema_url("tracecore_tombstone")
+    summary: str = _summary(
+        lambda facet: [f"{facet.what} {'done' if facet.done else 'promised'}", count(facet.files, "file"), size(facet.size_bytes)]
+    )
+    _get_schema = staticmethod(lambda: schema_url("tracecore_tombstone"))
 
 
 @attrs.define

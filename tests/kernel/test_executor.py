@@ -104,7 +104,7 @@ def test_a_drive_log_is_recorded_by_one_child_run_however_often_it_is_ingested(w
     trace = world.record.trace("drive_log/alpha")
     assert [run["job"] for run in trace["runs"]] == ["test.drives.drive_log"]
     [node] = [node for node in trace["nodes"] if node["kind"] == "drive_log"]
-    assert node["facets"]["tracecore_drive"] == {"drive": "alpha"}
+    assert node["facets"]["tracecore_drive"] == {"summary": "a drive", "drive": "alpha"}
     assert node["facets"]["tracecore_origin"]["name"] == "a.txt"
 
 
@@ -154,6 +154,11 @@ def test_the_same_file_twice_is_one_drive(world: World) -> None:
         ("exit", RunFailed, "Stage 'model' of asset 'model' failed: SystemExit: 7."),
         ("usage", UsageProblem, "Class 'tram' is outside the list."),
         ("nan", RunFailed, "the facet 'numbers_facet' can't be recorded"),
+        ("mute", RunFailed, "the facet 'numbers_facet' can't be recorded: its summary is missing; expected one line of at most 120 characters"),
+        ("number", RunFailed, "its summary is of type int"),
+        ("blank", RunFailed, "its summary is empty"),
+        ("long", RunFailed, "its summary has 121 characters"),
+        ("lines", RunFailed, "its summary holds a line break or a control character"),
         ("typo", RunFailed, "the stage asked for the input 'model', which it does not declare. Known: numbers."),
     ],
 )
@@ -278,5 +283,5 @@ def test_what_a_stage_was_given_can_not_change_the_record(world: World) -> None:
     task = world.task("training_set", "curate", "split", {"numbers": given(drives, "numbers")})
     context = RunContext(task, world.executor._run(task, world.executor._prepare(task)), world.store, world.record, {}, None, world.base / "scratch")
     context.artifact(task.stage.stage_class.inputs()["numbers"]).facets["numbers_facet"]["count"] = 99
-    assert artifact.facets["numbers_facet"] == {"count": 5}
+    assert artifact.facets["numbers_facet"] == {"summary": "5 rows", "count": 5}
     assert not hasattr(context.lineage, "complete")

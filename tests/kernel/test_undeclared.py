@@ -111,7 +111,13 @@ def test_a_run_that_keeps_to_its_context_says_nothing_of_it(taking: World) -> No
 @pytest.mark.parametrize("threaded", [False, True])
 def test_an_undeclared_read_is_recorded_with_its_line_and_leaves_an_unknown(taking: World, secret: str, threaded: bool) -> None:
     outcome = take(taking, reads=[secret, secret], threaded=threaded)
-    assert facet(taking, outcome) == {"reads": [{"target": "extra/labels.csv", "where": READ}], "writes": [], "connects": [], "more": 0}
+    assert facet(taking, outcome) == {
+        "summary": "1 undeclared read",
+        "reads": [{"target": "extra/labels.csv", "where": READ}],
+        "writes": [],
+        "connects": [],
+        "more": 0,
+    }
     schema = FACETS / "tracecore_undeclared.json"
     said = {**facet(taking, outcome), "_producer": "urn:x", "_schemaURL": "urn:tracecore:tracecore_undeclared:1"}
     Draft202012Validator(__import__("json").loads(schema.read_text(encoding="utf-8"))).validate(said)

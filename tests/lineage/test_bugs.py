@@ -78,6 +78,7 @@ def test_the_facet_is_what_a_diagnosis_reads_and_keeps_its_schema(reported: tupl
     build = world.record.build("demo")
     assert build is not None
     assert facet == {
+        "summary": "cyclist missed at dusk · severity high · shown by 1 frame",
         "id": ref.partition("/")[2],
         "text": "cyclist missed at dusk",
         "build": build.ref,

@@ -72,7 +72,10 @@ def test_nobody_else_declares_an_origin_or_takes_an_unknown_away_from_our_versio
     assert world.record.ingest([{"eventTime": later, "producer": "urn:p", "schemaURL": "urn:s", "dataset": dataset}]).recorded == 1
     assert world.record.ingest([foreign(eventTime=later, outputs=[dataset])]).recorded == 1
     facets = world.record.facets(labels.ref)
-    assert facets["tracecore_unknowns"] == {"unknowns": [{"what": "labeler", "why": "the file names none"}]}
+    assert facets["tracecore_unknowns"] == {
+        "summary": "1 unknown · labeler",
+        "unknowns": [{"what": "labeler", "why": "the file names none"}],
+    }
     assert facets["theirs_note"] == {"text": "seen"}
 
 

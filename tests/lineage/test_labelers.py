@@ -122,18 +122,11 @@ def test_a_trace_ends_at_who_labeled_without_a_gap(labeled: World) -> None:
     assert "tracecore impact labeler/w1" in trace["note"]
 
 
-def test_the_trace_of_a_build_names_labelers_guideline_and_qa_share(labeled: World) -> None:
+def test_the_trace_of_a_build_names_labelers_and_draws_the_batch_by_its_recorded_summary(labeled: World) -> None:
     trace = labeled.record.trace("build/demo")
     facet = next(node["facets"]["tracecore_labels"] for node in trace["nodes"] if node["kind"] == "label_batch")
     assert facet["labelers"] == ["w1", "w2"]
-    assert "12 boxes on 2 frames · guideline v3 · labelers w1, w2 · 10% reviewed, 96% agreed" in drawn(trace)
-
-
-def test_of_many_labelers_a_line_names_eight_and_says_how_many_there_are(world: World) -> None:
-    world.ingest("north")
-    world.campaign(*(f"w{number:04}" for number in range(1200)))
-    text_ = drawn(world.record.trace("label_batch/demo.labels"))
-    assert "labelers w0000, w0001, w0002, w0003, w0004, w0005, w0006, w0007, … 1,200 in all" in text_
+    assert f"   {facet['summary']}" in drawn(trace)
 
 
 def test_diagrams_draw_the_labeler_before_the_labeling(labeled: World) -> None:

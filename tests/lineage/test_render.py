@@ -16,7 +16,7 @@ from tracecore.cli import cli
 from tracecore_lineage.rendering.diagram import dot, mermaid
 from tracecore_lineage.rendering.sealed import sealed_of
 from tracecore_lineage.rendering.tree import draw
-from tracecore_lineage.rendering.words import count, short_ref
+from tracecore_lineage.rendering.words import short_ref
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
@@ -95,8 +95,21 @@ def test_what_stands_in_names_can_not_break_out_of_a_diagram(world: World) -> No
     assert 'label="demo.x\\"] --> evil"' in dot(trace)
 
 
-def test_numbers_are_written_with_their_nouns() -> None:
-    assert [count(1, "frame"), count(1204, "frame"), count(2, "box"), count(0, "check")] == ["1 frame", "1,204 frames", "2 boxes", "0 checks"]
+def test_any_facets_summary_is_drawn_as_it_was_recorded_and_a_strangers_flood_is_cut(world: World) -> None:
+    facets = {"acme_radar": {"summary": "9 radar sweeps"}, "acme_essay": {"summary": 500 * "long "}, "acme_none": {"summary": 7}, "bare": {}}
+    world.run("radar", StageKind.INGEST, outputs={"radar": artifact("dataset", "demo.radar", "r", facets=facets)})
+    line = drawn(world, "dataset/demo.radar")[0].rstrip()
+    assert re.fullmatch(r"dataset/demo\.radar@\w{6}   (long )+lo?n?g?… · 9 radar sweeps · complete, no gaps, 0 unknowns", line), line
+
+
+def test_of_many_drive_logs_the_values_at_each_place_are_listed_or_the_first_and_last(world: World) -> None:
+    logs = []
+    for number in range(9):
+        said = {"summary": f"2026-10-{number + 1:02} · {'JP-Yokohama' if number % 2 else 'FR-Lyon'}"}
+        logs.append(RunInput("drive_log", artifact("drive_log", f"d{number}", f"{number}", facets={"tracecore_drive": said})))
+    world.run("drives", StageKind.INGEST, outputs={"frames": artifact("dataset", "demo.drives.frames", "f")}, more_inputs=logs)
+    lines = [line.rstrip() for line in drawn(world, "dataset/demo.drives.frames")]
+    assert "├── 9 × drive_log   2026-10-01 … 2026-10-09 · FR-Lyon, JP-Yokohama" in lines  # noqa: RUF001  # a multiplication sign is what is meant
 
 
 def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: World) -> None:

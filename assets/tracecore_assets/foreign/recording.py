@@ -15,6 +15,7 @@ from tracecore_lineage.tables import EDGES
 from tracecore_schemas.kinds import ArtifactKind, Media, Severity
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Parent, Run, RunInput, Unknown
+from tracecore_schemas.summary import summarize
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -101,6 +102,7 @@ def _output(record: Record, told: ToldStep, output: ToldOutput) -> Artifact:
         namespace=foreign_namespace(record.namespace),
         facets={
             "tracecore_dagster_asset": {
+                "summary": summarize("Dagster asset, version given" if output.given else "Dagster asset, version computed", output.partition or ""),
                 "key": output.key,
                 "partition": output.partition,
                 "version": "given" if output.given else "computed",

@@ -125,7 +125,9 @@ def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
     for name, value in facets.items():
-        text = json.dumps(value, ensure_ascii=False)
+        summary = value.get("summary") if isinstance(value, Mapping) else None
+        text = f"{summary}   " if isinstance(summary, str) else ""
+        text += json.dumps({key: each for key, each in value.items() if key != "summary"} if text else value, ensure_ascii=False)
         yield f"  {name}: {text if len(text) <= _WIDTH else text[:_WIDTH] + f' … ({len(text)} characters; --json shows all)'}"
 
 

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from tracecore_lineage.rendering.graph import TraceGraph
 from tracecore_lineage.rendering.screen import screen
-from tracecore_lineage.rendering.words import count, drives_in_words, node_in_words, short_ref
+from tracecore_lineage.rendering.words import count, node_in_words, short_ref, together_in_words
 from tracecore_schemas.trace import Trace
 
 __all__ = ["Sealed", "draw", "show"]
@@ -139,7 +139,7 @@ class _Drawing:
         behind: list[tuple[Tree, str]] = []
         above = len(drives) > 1 and self.drawn.issuperset(drives)
         if above or len(drives) >= _GROUPED:
-            words = ["(above)"] if above else drives_in_words([self.graph.nodes[drive] for drive in drives])
+            words = ["(above)"] if above else together_in_words([self.graph.nodes[drive] for drive in drives])
             group = branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
             self.drawn.update(drives)
             shown = [child for child in shown if child not in drives]
@@ -154,7 +154,7 @@ class _Drawing:
         if again or ref not in self.graph.nodes:
             return Text.assemble(short_ref(ref), ("   (above)" if again else "", "dim"))
         node = self.graph.nodes[ref]
-        words = drives_in_words([node]) if "tracecore_drive" in node["facets"] else node_in_words(node, self.graph.run_of.get(ref))
+        words = node_in_words(node, self.graph.run_of.get(ref))
         marks: Sequence[tuple[str, str]] = (
             *([("rejected", "bold red")] if node["rejected"] else []),
             *([("gap", "bold red")] if ref in self.gaps else []),

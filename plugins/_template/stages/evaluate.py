@@ -35,6 +35,7 @@ class Template(tc.Stage):
         values = {"seen_frames": len(true & seen) / len(true)} if true else {}
         (context.path(self.report) / "report.json").write_text(json.dumps({"frames": len(true), "values": values}), encoding="utf-8")
         # What gates and the history of KPIs read; the baseline is a perception that sees nothing.
-        context.describe(self.report, "tracecore_kpis", {"values": values, "baseline": dict.fromkeys(values, 0.0)})
+        summary = tc.summarize(*(f"{name} {value:.2f}" for name, value in values.items()), tc.count(len(true), "frame"))
+        context.describe(self.report, "tracecore_kpis", {"summary": summary, "values": values, "baseline": dict.fromkeys(values, 0.0)})
         if not true:
             context.unknown("seen_frames", "no frame has an object", port=self.report)

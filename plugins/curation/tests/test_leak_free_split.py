@@ -209,7 +209,11 @@ def test_the_filter_stage_keeps_what_every_filter_lets_pass(world: StageWorld) -
     labels = world.table("label_batch", "test.labels", label_table([label(rows[1], 0, "car", (1, 2, 3, 4)), label(rows[5], 0, None, None)]))
     outcome = world.run("curate", "frame-filter", supply(world, rows) | {"labels": labels}, labeled=True)
     assert [(row["drive"], row["index"]) for row in world.read(outcome, "kept").to_pylist()] == [("drive-0", 1), ("drive-1", 1)]
-    assert outcome.outputs["kept"].facets["tracecore_frames"] == {"frames": 2, "drives": {"drive-0": 1, "drive-1": 1}}
+    assert outcome.outputs["kept"].facets["tracecore_frames"] == {
+        "summary": "2 frames of 2 drives",
+        "frames": 2,
+        "drives": {"drive-0": 1, "drive-1": 1},
+    }
     with pytest.raises(UsageProblem, match=r"The filter 'labeled' needs the labels: wire the input 'labels' to a label batch\."):
         world.run("curate", "frame-filter", supply(world, rows), labeled=True)
     with pytest.raises(UsageProblem, match=r"No frame is left: the filters let none of 8 frames pass\."):

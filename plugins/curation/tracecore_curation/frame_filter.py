@@ -28,5 +28,7 @@ class FrameFilter(tc.Stage):
             raise tc.UsageProblem(f"No frame is left: the filters let none of {frames.count_rows()} frames pass.")
         context.write(self.kept, selection(frames, facts.ids.tolist()))
         drives = {drive: int((facts.drives == drive).sum()) for drive in facts.drive_names}
-        context.describe(self.kept, "tracecore_frames", {"frames": len(facts), "drives": drives})
-        context.describe(self.kept, "tracecore_filter", {"filters": params.model_dump(mode="json"), "of": frames.count_rows(), "kept": len(facts)})
+        held, of = tc.summarize(f"{tc.count(len(facts), 'frame')} of {tc.count(len(drives), 'drive')}"), frames.count_rows()
+        context.describe(self.kept, "tracecore_frames", {"summary": held, "frames": len(facts), "drives": drives})
+        said = {"filters": params.model_dump(mode="json"), "of": of, "kept": len(facts)}
+        context.describe(self.kept, "tracecore_filter", {"summary": f"filtered from {tc.count(of, 'frame')}", **said})

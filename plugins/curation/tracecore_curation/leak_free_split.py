@@ -70,8 +70,12 @@ class LeakFreeSplit(tc.Stage):
         for done, (port, ids) in enumerate(((self.train, split.train), (self.validation, split.validation)), 1):
             context.write(port, selection(frames, ids))
             drives = _drives(facts, ids)
-            context.describe(port, "tracecore_frames", {"frames": len(ids), "drives": drives})
-            context.describe(port, "tracecore_split", {"by": params.by, "side": port.name, **_counts(facts, split), **split.facet})
+            held = tc.summarize(f"{tc.count(len(ids), 'frame')} of {tc.count(len(drives), 'drive')}")
+            context.describe(port, "tracecore_frames", {"summary": held, "frames": len(ids), "drives": drives})
+            summary = tc.summarize(f"{port.name} side of a split by {params.by}")
+            context.describe(
+                port, "tracecore_split", {"summary": summary, "by": params.by, "side": port.name, **_counts(facts, split), **split.facet}
+            )
             context.progress(done, 2, f"{len(ids)} frames in {port.name}")
         for what, why in split.unknowns:
             context.unknown(what, why)

@@ -50,11 +50,19 @@ class RequestedFrames(tc.Stage):
         counts: dict[str, int] = {}
         for ref in chosen:
             counts[by_drive[ref]] = counts.get(by_drive[ref], 0) + 1
-        context.describe(self.chosen, "tracecore_frames", {"frames": len(chosen), "drives": dict(sorted(counts.items()))})
+        held = tc.summarize(f"{tc.count(len(chosen), 'frame')} of {tc.count(len(counts), 'drive')}")
+        context.describe(self.chosen, "tracecore_frames", {"summary": held, "frames": len(chosen), "drives": dict(sorted(counts.items()))})
         context.describe(
             self.chosen,
             "tracecore_requested",
-            {"wants": [_said(each) for each in found], "of": len(pool), "kept": len(chosen), "excluded": len(ids), "exclude_by": params.exclude_by},
+            {
+                "summary": tc.summarize(f"{tc.count(sum(each.want.count for each in found), 'frame')} asked for in {tc.count(len(found), 'want')}"),
+                "wants": [_said(each) for each in found],
+                "of": len(pool),
+                "kept": len(chosen),
+                "excluded": len(ids),
+                "exclude_by": params.exclude_by,
+            },
         )
         for what, why in _unknowns(found, len(pool)):
             context.unknown(what, why, port=self.chosen)

@@ -88,12 +88,21 @@ class EventClusters(tc.Stage):
         context.describe(
             self.clusters,
             "tracecore_clusters",
-            {"clusters": [_said(cluster) for cluster in clusters], "events": len(mistakes), "unclustered": len(left), "least": least},
+            {
+                "summary": tc.summarize(f"{tc.count(len(mistakes), 'mistake')} in {tc.count(len(clusters), 'cluster')}", f"{len(left):,} in none"),
+                "clusters": [_said(cluster) for cluster in clusters],
+                "events": len(mistakes),
+                "unclustered": len(left),
+                "least": least,
+            },
         )
         context.describe(
             self.request,
             "tracecore_data_request",
             {
+                "summary": tc.summarize(
+                    f"{tc.count(sum(want.count for want in request.wants), 'frame')} wanted of {tc.count(len(request.wants), 'cluster')}"
+                ),
                 "wants": [
                     {"cluster": want.cluster, "count": want.count, "conditions": _lists(want.conditions), "bugs": list(want.bugs)}
                     for want in request.wants

@@ -18,12 +18,13 @@ from tracecore_evaluation.label_rows import attributes_of, read_rows
 from tracecore_evaluation.level_1_page import details, page
 from tracecore_evaluation.model_config import ModelConfig, read_config
 from tracecore_evaluation.plots import plot_level_1
-from tracecore_evaluation.report import Findings, facet, write_report
+from tracecore_evaluation.report import Findings, events_facet, facet, write_report
 from tracecore_evaluation.resampling import level_1
 from tracecore_evaluation.samples import Samples, sample_frames
 from tracecore_evaluation.slices import FRAME_DIMENSIONS, OBJECT_DIMENSIONS, read_slicing
 from tracecore_evaluation.truth import read_frames, read_labels
 from tracecore_evaluation.unknowns import level_1_unknowns
+from tracecore_schemas.canonical import JSON
 
 __all__ = ["DetectionKpis"]
 
@@ -100,8 +101,10 @@ class DetectionKpis(tc.Stage):
         context.write(self.detections, detections_table(frames, answers, config))
         context.describe(self.report, "tracecore_kpis", facet(findings))
         counts = Counter(row["type"] for row in mistakes)
-        context.describe(self.events, "tracecore_events", {"counts": dict(sorted(counts.items())), "score": params.score, "iou": params.iou})
-        context.describe(self.detections, "tracecore_detections", {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()})
+        context.describe(self.events, "tracecore_events", events_facet(counts, params.score, params.iou))
+        said: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()}
+        summary = tc.summarize(f"detections on {tc.count(len(frames), 'frame')}", f"by {detector.executed_with}")
+        context.describe(self.detections, "tracecore_detections", {"summary": summary, **said})
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 

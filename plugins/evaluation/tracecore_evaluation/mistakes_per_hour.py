@@ -18,7 +18,7 @@ from tracecore_evaluation.level_2 import Driving, Relevance, Rules, drive, level
 from tracecore_evaluation.level_2_page import details, page, plot_timeline
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.perceived import read_detections
-from tracecore_evaluation.report import Findings, facet, write_report
+from tracecore_evaluation.report import Findings, events_facet, facet, write_report
 from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.slices import FRAME_DIMENSIONS, OBJECT_DIMENSIONS, read_slicing, slice_names
 from tracecore_evaluation.tracker import TrackerSettings
@@ -98,7 +98,7 @@ class MistakesPerHour(tc.Stage):
         context.write(self.events, events_table([each.row for each in found.episodes]))
         context.describe(self.report, "tracecore_kpis", facet(findings))
         counts = Counter(each.type for each in found.episodes)
-        context.describe(self.events, "tracecore_events", {"counts": dict(sorted(counts.items())), "score": params.score, "iou": params.iou})
+        context.describe(self.events, "tracecore_events", events_facet(counts, params.score, params.iou))
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 

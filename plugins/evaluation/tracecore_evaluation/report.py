@@ -6,15 +6,16 @@ None holds a time or a path, so that the same KPIs give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tracecore as tc
 from tracecore_evaluation.figures import figure_of, lower_is_better
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["Findings", "cell", "cells", "closing", "facet", "headline_table", "write_report"]
+__all__ = ["Findings", "cell", "cells", "closing", "events_facet", "facet", "headline_table", "write_report"]
 
 Values = Mapping[str, float | None]
 Intervals = Mapping[str, tuple[float, float]]
@@ -84,6 +85,7 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
 def facet(findings: Findings) -> dict[str, JSON]:
     """Give the facet `tracecore_kpis`."""
     return {
+        "summary": tc.summarize(*_figures(findings)) or "no figure that stands for the rest",
         "values": _known(findings.values),
         "baseline": _known(findings.baseline),
         "executed_with": findings.executed_with,
@@ -92,6 +94,21 @@ def facet(findings: Findings) -> dict[str, JSON]:
         "lower_is_better": [*lower_is_better(findings.values)],
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
     }
+
+
+def events_facet(counts: Mapping[str, int], score: float, iou: float) -> dict[str, JSON]:
+    """Return the facet `tracecore_events` of mistakes, counted by type."""
+    by_type = dict(sorted(counts.items()))
+    summary = tc.summarize(tc.count(sum(counts.values()), "mistake"), ", ".join(f"{name} {number:,}" for name, number in by_type.items()))
+    return {"summary": summary, "counts": dict(by_type), "score": score, "iou": iou}
+
+
+def _figures(findings: Findings) -> Iterator[str]:
+    """Return each headline KPI with the baseline's value."""
+    for name in findings.headline:
+        value, baseline = findings.values.get(name), findings.baseline.get(name)
+        if value is not None:
+            yield f"{name} {value:.2f}" + ("" if baseline is None else f" (baseline {baseline:.2f})")
 
 
 def _known(values: Values) -> dict[str, JSON]:

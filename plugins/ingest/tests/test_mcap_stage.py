@@ -57,6 +57,7 @@ def test_a_drive_becomes_frames_and_signals(ingesting: StageWorld, small_drive: 
     assert dict(fixes[1]["values"]) == {"latitude": 48.001, "longitude": 9.0}
     assert {check.name: check.success for check in outcome.checks} == dict.fromkeys(SUITES, True)
     assert outcome.outputs["frames"].facets["tracecore_frames"] == {
+        "summary": "3 frames of 1 drive",
         "frames": 3, "drives": {"alpha": 3}, "frames_by_sensor": {"/camera": 3}, "sensors": ["/camera"],
         "start_ns": str(START), "end_ns": str(START + S),
         "place": {"bounds": {"south": 48.0, "west": 9.0, "north": 48.001, "east": 9.0}},

@@ -6,8 +6,10 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+import tracecore as tc
 from tracecore.stage import SourceFile
 from tracecore_ingest.calibration import CameraModel
 from tracecore_ingest.frame_tree import FrameTree
@@ -20,6 +22,7 @@ __all__ = ["MEASURED", "UNSTATED", "CloudColumn", "Drive", "ImageColumn", "Topic
 
 MEASURED = "measured"
 UNSTATED = "unstated"
+_REGION = frozenset({"region", "country"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +190,7 @@ class Drive:
         """Give the facet `tracecore_drive`."""
         bounds = self.fixes.bounds()
         return {
+            "summary": self._summary(),
             "drive": self.name,
             "start_ns": None if self.start_ns is None else str(self.start_ns),
             "end_ns": None if self.end_ns is None else str(self.end_ns),
@@ -206,6 +210,14 @@ class Drive:
             "library": self.library,
             "checksums": {"data_section": self.data_section_checked, "messages_without": self.unchecked},
         }
+
+    def _summary(self) -> str:
+        """Return when and where it was recorded; a region where its metadata names one, for a place alone says little to people."""
+        days = dict.fromkeys(day for each in (self.start_ns, self.end_ns) if (day := _day(each)) is not None)
+        regions = sorted({str(value) for name, value in self.metadata.items() if name in _REGION})
+        return tc.summarize(" … ".join(days) if self.clock == MEASURED else f"clock {self.clock}", ", ".join(regions)) or tc.count(
+            self.messages, "message"
+        )
 
     def without_time_or_place(self) -> list[str]:
         """Say what of time and place was not measured; empty where both were."""
@@ -242,3 +254,10 @@ class Drive:
                 )
             )
         return found
+
+
+def _day(nanoseconds: int | None) -> str | None:
+    try:
+        return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC).date().isoformat()
+    except (OverflowError, OSError, ValueError):  # a broken clock can say any number
+        return None

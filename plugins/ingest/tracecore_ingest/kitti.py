@@ -102,6 +102,7 @@ class Kitti(tc.Stage):
             self.calibrations,
             "tracecore_calibrations",
             {
+                "summary": tc.summarize(f"{tc.count(len(calibrated), 'calibration')} of {tc.count(len(sets), 'drive')}"),
                 "calibrations": len(calibrated),
                 "drives": {each.name: sum(row["drive"] == each.name for row in calibrated) for each in sets},
                 "sensors": sorted({row["sensor"] for row in calibrated}),

@@ -76,6 +76,7 @@ class Counted:
     def facts(self, topics_key: str) -> dict[str, JSON]:
         """Give the counts as JSON; times as text, because they are larger than JSON's whole numbers."""
         return {
+            "summary": tc.summarize(f"{tc.count(self.drives.total(), self.noun[:-1])} of {tc.count(len(self.drives), 'drive')}"),
             self.noun: self.drives.total(),
             "drives": dict(sorted(self.drives.items())),
             topics_key: dict(sorted(self.topics.items())),
@@ -158,12 +159,14 @@ def describe_calibrations(
 ) -> None:
     """Say of the calibrations what they are and what is not known of them."""
     rows = [row for each in calibrated.values() for row in each.rows]
+    by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
     context.describe(
         port,
         "tracecore_calibrations",
         {
+            "summary": tc.summarize(f"{tc.count(len(rows), 'calibration')} of {tc.count(len(by_drive), 'drive')}"),
             "calibrations": len(rows),
-            "drives": {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows},
+            "drives": by_drive,
             "sensors": sorted({row["sensor"] for row in rows}),
             "with_projection": sum(row.get("projection") is not None for row in rows),
             "with_place": sum(row["to_vehicle"] is not None for row in rows),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import tracecore as tc
 from tracecore_labeling.rows import Row
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["labels_facet", "unknown_making"]
+__all__ = ["labels_facet", "unknown_making", "with_summary"]
 
 _MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))
 _COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "paths": "path", "tags": "tag", "empty_frames": "none"}
+
+_SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
 
 
 def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
@@ -31,6 +35,19 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
         "guidelines": sorted({row.guideline for row in labels if row.guideline is not None}),
         "reviewed_share": reviewed / len(labels) if reviewed else None,
     }
+
+
+def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
+    """Return the facet with its line for traces: how much was labeled, by which guideline, by how many, and how far it was reviewed."""
+    held = [tc.count(facet[kind], noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid")) if facet[kind]]
+    shares = [f"{facet[name]:.0%} {done}" for name, done in _SHARES if facet.get(name) is not None]
+    summary = tc.summarize(
+        f"{', '.join(held) or 'no boxes'} on {tc.count(facet['frames'], 'frame')}",
+        f"guideline {', '.join(facet['guidelines'])}" if facet["guidelines"] else "",
+        tc.count(len(facet["labelers"]), "labeler") if facet["labelers"] else "",
+        ", ".join(shares),
+    )
+    return {"summary": summary, **facet}
 
 
 def unknown_making(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:

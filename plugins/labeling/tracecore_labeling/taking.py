@@ -10,7 +10,7 @@ import tracecore as tc
 from tracecore_labeling.label_file import LabelFile
 from tracecore_labeling.linking import FRAME_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
 from tracecore_labeling.rows import Row, empty_row, label_id, label_row, label_table
-from tracecore_labeling.summary import labels_facet, unknown_making
+from tracecore_labeling.summary import labels_facet, unknown_making, with_summary
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["frame_index", "write_labels"]
@@ -58,7 +58,7 @@ def write_labels(context: tc.Context, labels: tc.Output, files: Sequence[LabelFi
     rows = [row for batch in batches for row in _rows(batch)]
     context.write(labels, label_table(rows))
     clipped = sum(file.clipped for file in files)
-    context.describe(labels, "tracecore_labels", labels_facet(rows) | {"clipped": clipped})
+    context.describe(labels, "tracecore_labels", with_summary(labels_facet(rows) | {"clipped": clipped}))
     for what, why in _unknowns(batches, rows, recorded=frames is not None, joint=joint):
         context.unknown(what, why, port=labels)
 

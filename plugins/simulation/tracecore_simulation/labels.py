@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import tracecore as tc
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
 from tracecore_schemas.refs import frame_ref
 from tracecore_simulation.drive import Drive
@@ -81,6 +82,7 @@ def facet_of(drives: Sequence[Drive], tool: str) -> dict[str, JSON]:
     frames = [truth for drive in drives for truth in drive.frames]
     boxes = [box for truth in frames for box in truth.boxes]
     return {
+        "summary": tc.summarize(f"{tc.count(len(boxes), 'box')}, {tc.count(len(boxes), 'cuboid')} on {tc.count(len(frames), 'frame')}"),
         "boxes": len(boxes),
         "frames": len(frames),
         "empty_frames": sum(not truth.boxes for truth in frames),

@@ -90,6 +90,7 @@ def _scenario(drive: Drive, params: World.Params) -> dict[str, JSON]:
 
 def _facet(drives: Sequence[Drive], settings: Settings, params: World.Params) -> dict[str, JSON]:
     return {
+        "summary": tc.summarize(tc.count(len(drives), "simulated drive"), f"scenarios {params.scenarios}", f"seed {settings.seed}"),
         "scenarios": params.scenarios,
         "seed": settings.seed,
         "frames_per_second": settings.frames_per_second,

@@ -114,6 +114,7 @@ class TensorRT(tc.Stage):
             self.engine,
             "tracecore_engine",
             {
+                "summary": tc.summarize(f"{builder.name} {builder.version}", ", ".join(targets), params.precision),
                 "builder": builder.name,
                 "builder_version": builder.version,
                 "compute_capability": ", ".join(targets),

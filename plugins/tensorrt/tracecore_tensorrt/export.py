@@ -71,6 +71,6 @@ class Onnx(tc.Stage):
         (folder / "config.json").write_text(
             json.dumps(config, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        context.describe(self.onnx, "tracecore_onnx", {**facts, "bytes": len(data)})
+        context.describe(self.onnx, "tracecore_onnx", {"summary": f"opset {facts['opset']}", **facts, "bytes": len(data)})
         context.describe(self.onnx, "tracecore_parity", parity.facet(against=f"torch {torch.__version__}", tolerance=params.tolerance))
         context.progress(3, 3)

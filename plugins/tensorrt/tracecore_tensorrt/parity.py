@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import tracecore as tc
 from tracecore_tensorrt.answers import Answers
 
 __all__ = ["Parity", "compare", "run_onnx", "sample_images"]
@@ -57,6 +58,7 @@ class Parity:
         of_boxes = {"scores": self.scores, "boxes_px": self.boxes_px, "compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
         found = {**(of_boxes if self.scores is not None else {}), "path_m": self.path_m, "light": self.light}
         return {
+            "summary": tc.summarize(f"parity with {against} {self.max_abs_difference:.1e}"),
             "against": against,
             "max_abs_difference": self.max_abs_difference,
             "tolerance": tolerance,

@@ -85,6 +85,7 @@ def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dic
     last = {name: values[-1] for name, values in {**results.losses, **results.metrics}.items()}
     seed, batch = args.get("seed"), args.get("batch")
     return {
+        "summary": tc.summarize(tc.count(len(results.epochs), "epoch"), "ultralytics"),
         "tool": "ultralytics",
         "base_model": _text(args, "model") or "unknown",
         "epochs": len(results.epochs),

@@ -18,7 +18,7 @@ from tracecore_labeling.campaign.simulated.truth import TRUTH_COLUMNS, Truth, tr
 from tracecore_labeling.campaign.state import CampaignState, Stage, state_of
 from tracecore_labeling.linking import FRAME_COLUMNS, RecordedFrame, recorded_frames
 from tracecore_labeling.rows import Row, label_table
-from tracecore_labeling.summary import labels_facet
+from tracecore_labeling.summary import labels_facet, with_summary
 from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Campaign(tc.Stage):
             states = [read_campaign(context.adopt(source, kind="external", name=source.name), source.name) for source in sources]
             rows = self._taken_over(context, states, frames)
         context.write(self.labels, label_table(rows))
-        context.describe(self.labels, "tracecore_labels", labels_facet(rows) | campaign_facet(states))
+        context.describe(self.labels, "tracecore_labels", with_summary(labels_facet(rows) | campaign_facet(states)))
         self._unfinished(context, states, truth is not None)
 
     def _simulated(self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth) -> CampaignState:

@@ -1,0 +1,59 @@
+"""Summaries: the one line that each facet has of itself, so that a trace can be read without the plugin that wrote it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["LONGEST", "count", "size", "summarize", "wrong_summary"]
+
+LONGEST = 120
+"""Characters of a summary."""
+
+_BETWEEN = " · "
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number of things: `1 frame`, `1,204 frames`, `2 batches`."""
+    plural = f"{noun}es" if noun.endswith(("ch", "sh", "x", "s")) and noun != "epoch" else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def size(size_bytes: int) -> str:
+    """Return a number of bytes in the unit that reads best: `83 bytes`, `4.8 MB`."""
+    number = float(size_bytes)
+    for unit in ("bytes", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+def summarize(*parts: str) -> str:
+    """Join the parts of a summary, most important first; a part that no longer fits is left out, a first part that is too long is cut.
+
+    Args:
+        parts: in words; empty ones are skipped, line breaks become spaces.
+    """
+    found = ""
+    for part in (_printable(each) for each in parts):
+        joined = f"{found}{_BETWEEN}{part}" if found and part else found or part
+        if len(joined) <= LONGEST:
+            found = joined
+        elif not found:
+            found = f"{joined[: LONGEST - 1].rstrip()}…"
+    return found
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in " ".join(text.split()))
+
+
+def wrong_summary(value: Any) -> str | None:
+    """Return what is wrong with a facet's `summary`, in words that follow "its summary"; None where nothing is."""
+    if not isinstance(value, str):
+        return "is missing" if value is None else f"is of type {type(value).__name__}"
+    if not value.strip():
+        return "is empty"
+    if len(value) > LONGEST:
+        return f"has {len(value)} characters"
+    return None if value.isprintable() else "holds a line break or a control character"
