@@ -17,8 +17,8 @@ from tracecore_lineage.stored import stored_artifacts
 
 __all__ = ["NO_RECORD", "Flip", "Target", "checkpoint_bits", "targets"]
 
-NO_RECORD = frozenset({"person", "outbox_item", "alembic_version"})
-"""Tables that are no part of the record: who a pseudonym is (deletable), what waits for delivery, and which schema the tables have."""
+NO_RECORD = frozenset({"outbox_item", "alembic_version"})
+"""Tables that are no part of the record: what waits for delivery, and which schema the tables have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ def _cell(database: Path, table: str, column: str, where: Mapping[str, Any], ran
     bit = random.randrange(low, high)
     said = " ".join(str(part) for part in where.values())
     named = {"ledger_event": f"event/{said}", "ledger_head": "ledger/head"}.get(table, "")
-    words = f"block {said}" if table == "ledger_block" else f"{table} {said}"
+    words = {"ledger_block": f"block {said}", "person": "name of a person"}.get(table, f"{table} {said}")
     return Flip(
         f"bit {bit} of {table}.{column} of {said}", frozenset({named} - {""}), words, lambda: _cell_flipped(database, table, column, where, bit, bits)
     )

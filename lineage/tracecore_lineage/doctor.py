@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from tracecore.errors import TracecoreError
 from tracecore.store import open_store
-from tracecore_lineage import ledger
+from tracecore_lineage import ledger, people
 from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
@@ -89,6 +89,7 @@ def _problems(record: RecordWriter) -> Iterator[str]:
     yield from _database(record)
     if not os.access(record.workspace.root, os.W_OK):
         yield f"The workspace {record.workspace.root} can't be written: nothing new can be recorded there."
+    yield from _people(record)
     yield from _erasures(record)
     yield from _unrecorded(record)
     yield from _plugins()
@@ -122,6 +123,16 @@ def _database(record: RecordWriter) -> Iterator[str]:
         size = ledger.head(connection).size
         if events != size:
             yield f"The ledger's head says {size} events and {events} are there: run 'tracecore verify'."
+
+
+def _people(record: RecordWriter) -> Iterator[str]:
+    with record.database.read() as connection:
+        found = people.false_names(connection)
+    for pseudonym in found:
+        yield (
+            f"The name kept for {pseudonym} is not the one that it stands for, and is not shown: "
+            f"restore the table 'person', or forget it by 'tracecore consent withdraw {pseudonym} --reason TEXT'."
+        )
 
 
 def _erasures(record: RecordWriter) -> Iterator[str]:

@@ -1,31 +1,99 @@
-"""Who is behind a pseudonym. The ledger holds pseudonyms alone; this table resolves them and can be deleted from."""
+"""Who is behind a pseudonym. The ledger holds pseudonyms alone; this table resolves them and can be deleted from.
+
+A pseudonym is a salted commitment to the name: whoever changes a row of the table changes what the row commits to, so that a false name is found
+out, and without its salt, which a withdrawal deletes with the name, nobody can guess the name from the pseudonym.
+"""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import rfc8785
 from sqlalchemy import Connection, delete, insert, select
 
+from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore_lineage.tables import PERSONS
+from tracecore_schemas.canonical import digest_json, hex_of
 
-__all__ = ["forget", "pseudonym_of", "resolve"]
+if TYPE_CHECKING:
+    from tracecore_lineage.verification.findings import Findings
+
+__all__ = ["check_names", "commitment", "false_names", "forget", "known", "pseudonym_of", "resolve", "shown"]
+
+_DIGITS = 32
+
+
+def commitment(salt: str, name: str) -> str:
+    """Return the pseudonym of a name under a salt (docs/formats/events.md)."""
+    committed = digest_json({"v": 1, "type": "tracecore.person", "salt": salt, "name": name})
+    return f"person-{hex_of(committed)[:_DIGITS]}"
 
 
 def pseudonym_of(connection: Connection, name: str) -> str:
-    """Give a person's pseudonym; a random one is made for a name not seen before. Needs a writing transaction."""
-    found = connection.execute(select(PERSONS.c.pseudonym).where(PERSONS.c.name == name)).scalar_one_or_none()
+    """Return a person's pseudonym, a new one where the name has none. Needs a writing transaction.
+
+    Raises:
+        AnswerIsNo: the table has the name beside another person's pseudonym.
+        UsageProblem: the name is not text that can be recorded.
+    """
+    salt = secrets.token_hex(16)
+    try:
+        made = commitment(salt, name)
+    except rfc8785.CanonicalizationError as error:
+        raise UsageProblem(f"A name can't be recorded: {error}.") from None
+    found = connection.execute(select(PERSONS).where(PERSONS.c.name == name)).one_or_none()
     if found is not None:
-        return str(found)
-    made = f"person-{secrets.token_hex(8)}"
-    connection.execute(insert(PERSONS).values(pseudonym=made, name=name))
+        if not _true(found.pseudonym, found.salt, found.name):
+            raise AnswerIsNo(
+                f"The name kept for {found.pseudonym} is not the one it stands for, so {name!r} gets no pseudonym: run 'tracecore verify'."
+            )
+        return str(found.pseudonym)
+    connection.execute(insert(PERSONS).values(pseudonym=made, salt=salt, name=name))
     return made
 
 
 def resolve(connection: Connection, pseudonym: str) -> str | None:
-    """Give the name behind a pseudonym; None where it was never known here, or was deleted."""
-    return connection.execute(select(PERSONS.c.name).where(PERSONS.c.pseudonym == pseudonym)).scalar_one_or_none()
+    """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym stands for."""
+    found = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).one_or_none()
+    return found.name if found is not None and _true(found.pseudonym, found.salt, found.name) else None
 
 
-def forget(connection: Connection, name: str) -> bool:
-    """Delete what resolves a person's pseudonym; the pseudonym stays in the ledger and means nobody from here on. Needs a writing transaction."""
-    return connection.execute(delete(PERSONS).where(PERSONS.c.name == name)).rowcount > 0
+def shown(connection: Connection, pseudonym: str) -> str:
+    """Return what texts for people call a pseudonym: the name, or the pseudonym and why there is no name."""
+    name = resolve(connection, pseudonym)
+    if name is not None:
+        return name
+    return f"{pseudonym} ({'NAME NOT VALID: tracecore verify says more' if pseudonym in false_names(connection) else 'unresolvable'})"
+
+
+def known(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Return each pseudonym whose name is known, and the name."""
+    for row in connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym)):
+        if _true(row.pseudonym, row.salt, row.name):
+            yield row.pseudonym, row.name
+
+
+def check_names(connection: Connection, findings: Findings) -> None:
+    """Name every pseudonym whose name is not the one that it stands for."""
+    for pseudonym in false_names(connection):
+        findings.fail(pseudonym, "name of a person", "the name that the pseudonym commits to, or none", "another name or salt")
+
+
+def false_names(connection: Connection) -> list[str]:
+    """Return the pseudonyms whose row is not what they commit to."""
+    rows = connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym))
+    return [str(row.pseudonym) for row in rows if not _true(row.pseudonym, row.salt, row.name)]
+
+
+def forget(connection: Connection, pseudonym: str) -> bool:
+    """Delete what resolves a pseudonym, which stays in the ledger and means nobody from here on. Needs a writing transaction."""
+    return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
+
+
+def _true(pseudonym: str, salt: str, name: str) -> bool:
+    try:
+        return commitment(salt, name) == pseudonym
+    except rfc8785.CanonicalizationError:  # no text that this module wrote
+        return False

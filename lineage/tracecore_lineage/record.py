@@ -78,7 +78,8 @@ class Record(RecordQuestions):
         """
         if check:
             with self.database.read() as connection:
-                return list(replay.compare(connection, self.namespace))
+                false = [replay.Difference(f"person {each}", "false name", "", None, None) for each in people.false_names(connection)]
+                return [*replay.compare(connection, self.namespace), *false]
         with self.database.write() as connection:
             replay.rebuild(connection, self.namespace)
         return []
@@ -116,9 +117,14 @@ class Record(RecordQuestions):
         return self.together(lambda connection: people.pseudonym_of(connection, name))
 
     def person(self, pseudonym: str) -> str | None:
-        """Give the name behind a pseudonym, where it is still known."""
+        """Return the name behind a pseudonym, where it is still known and the one that the pseudonym stands for."""
         with self.database.read() as connection:
             return people.resolve(connection, pseudonym)
+
+    def person_in_words(self, pseudonym: str) -> str:
+        """Return what texts for people call a pseudonym: the name, or the pseudonym and why there is no name."""
+        with self.database.read() as connection:
+            return people.shown(connection, pseudonym)
 
     def prune(self, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
         """Remove the bytes of what no sealed build stands on; with refs only of those.

@@ -26,7 +26,7 @@ class Difference:
 
     Attributes:
         row: table and key, `catalog_edge 3f2a… output 0`.
-        what: `changed`, `missing` or `extra`; `unreadable` for an event that has no rows.
+        what: `changed`, `missing` or `extra`; `unreadable` for an event that has no rows, `false name` for a person's row that no event stands for.
         column: of a changed row; empty otherwise.
         expected: what the ledger's event says.
         found: what stands in the catalog.

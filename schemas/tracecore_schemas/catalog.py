@@ -186,11 +186,12 @@ class BuildRow(SQLModel, table=True):
 
 
 class Person(SQLModel, table=True):
-    """Who a pseudonym is. No part of the record: rows can be deleted, and the ledger holds pseudonyms alone."""
+    """Who a pseudonym is. Rows can be deleted; the ledger holds pseudonyms alone, each a commitment to salt and name."""
 
     __tablename__ = "person"
 
     pseudonym: str = Field(primary_key=True)
+    salt: str
     name: str = Field(unique=True)
 
 

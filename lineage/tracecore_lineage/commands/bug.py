@@ -108,7 +108,7 @@ def show(bug_id: str, workspace: Path | None, as_json: bool) -> None:
         if as_json:
             emit_json(answer)
         else:
-            click.echo("\n".join(page(answer, record.person)))
+            click.echo("\n".join(page(answer, record.person_in_words)))
 
 
 def _members(bug: Bug) -> dict[str, Any]:

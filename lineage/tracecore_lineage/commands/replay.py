@@ -36,8 +36,11 @@ def command(context: click.Context, check: bool, workspace: Path | None, as_json
     else:
         for difference in differences:
             click.echo(str(difference))
-        if differences:
-            say(f"{len(differences)} differences between the catalog and {events} events: 'tracecore replay' makes the catalog again.")
+        rows = [difference for difference in differences if difference.what != "false name"]
+        if len(rows) < len(differences):
+            say("A name is not the one that its pseudonym stands for: 'tracecore doctor' says what to do.")
+        if rows:
+            say(f"{len(rows)} differences between the catalog and {events} events: 'tracecore replay' makes the catalog again.")
         else:
             say(f"The catalog is what the ledger's {events} events say." if check else f"Made the catalog again from {events} events.")
     if differences:

@@ -50,7 +50,7 @@ def command(ref: str, history: bool, kpis: tuple[str, ...], as_of: str | None, w
         if as_json:
             emit_json(answer)
             return
-        lines = list(page(answer, record.person))
+        lines = list(page(answer, record.person_in_words))
     click.echo("\n".join(lines))
 
 

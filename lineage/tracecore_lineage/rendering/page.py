@@ -13,7 +13,7 @@ __all__ = ["page"]
 _SHOWN = 10
 _WIDTH = 160
 
-Person = Callable[[str], str | None]
+Person = Callable[[str], str]
 
 
 def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
@@ -21,7 +21,7 @@ def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
     Args:
         answer: of any kind.
-        person: gives the name behind a pseudonym, or None; names stand in texts for people alone.
+        person: returns what people call a pseudonym; names stand in texts for people alone.
     """
     pages = {"run": _run, "frame": _rows, "label": _rows, "labeler": _labeler}
     if answer["kind"] == "build":
@@ -68,12 +68,12 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     yield f"{answer['ref']}"
     yield f"  sealed {said['sealed_at']} at position {answer['position']} by run/{answer['run']}, content {said['content_digest']}"
     if approver is not None:
-        yield f"  approver {person(approver) or approver}"
+        yield f"  approver {person(approver)}"
     yield from _signatures(answer["signatures"])
     yield f"  program {said['program']}"
     yield from _listed("artifacts", (f"{entry['role']}: {entry['ref']}" for entry in said["artifacts"]), whole=True)
     yield from _listed("gates", (f"{_gate(gate)} {gate['name']}: {gate['message']}" for gate in said["gates"]), whole=True)
-    waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by']) or entry['by']}: {entry['reason']}" for entry in said["waivers"])
+    waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by'])}: {entry['reason']}" for entry in said["waivers"])
     yield from _listed("waivers", waivers, whole=True)
     yield from _facets(answer["facets"])
 
@@ -89,7 +89,7 @@ def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
 def _bug(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     reporter = answer["reporter"]
     yield f"{answer['ref']}   {answer['text']}"
-    by = f" by {person(reporter) or reporter}" if reporter else ""
+    by = f" by {person(reporter)}" if reporter else ""
     yield f"  reported {answer['reported_at']}{by}, severity {answer['severity'] or 'not judged'}"
     yield f"  seen in {answer['build'] or 'no build that was named'}"
     yield from _listed("shown by", iter(answer["frames"]), whole=True)

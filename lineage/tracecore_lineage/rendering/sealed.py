@@ -19,7 +19,7 @@ __all__ = ["sealed_of"]
 def sealed_of(record: Record, ref: str) -> Sealed | None:
     """Read a build's seal and judge its signature by the keys of the workspace that sealed it; None where the ref names no build.
 
-    The approver's name is looked up for people; where it was deleted the pseudonym stands for it.
+    The approver's name is looked up for people; where it was deleted, or is not the one that was sealed, the pseudonym stands for it.
     """
     if not ref.startswith("build/"):
         return None
@@ -38,5 +38,5 @@ def sealed_of(record: Record, ref: str) -> Sealed | None:
     said = build.statement["predicate"]
     waived = sum(gate["waived"] for gate in said["gates"])
     approver = said["approver"]
-    named = None if approver is None else record.person(approver) or approver
+    named = None if approver is None else record.person_in_words(approver)
     return Sealed(valid, sum(gate["passed"] for gate in said["gates"]), waived, named, signatures)

@@ -28,7 +28,7 @@ class Sealed:
         signature: whether it was made by one of the workspace's keys.
         passed: number of gates that passed.
         waived: number of gates that were waived.
-        approver: name of who approved; the pseudonym where the name is no longer known.
+        approver: name of who approved; the pseudonym and why where there is no name.
         signatures: how many keys of a policy signed, of how many it asks for; None where it was sealed under none.
     """
 

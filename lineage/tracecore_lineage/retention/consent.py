@@ -113,9 +113,8 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
         def forget(connection: Connection) -> None:
             if record.database.dialect == "sqlite":
                 connection.execute(text("PRAGMA secure_delete = ON"))  # the row's bytes are overwritten, not only let go
-            for _, name in planned.subject.people:
-                if name is not None:
-                    people.forget(connection, name)
+            for pseudonym, _ in planned.subject.people:
+                people.forget(connection, pseudonym)
 
         done = carry_out(record, promise(record, planned.erasure, forget))
         return replace(planned, erasure=done, finished=finished)

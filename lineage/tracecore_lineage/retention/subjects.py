@@ -12,10 +12,11 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import nearest
+from tracecore_lineage import people
 from tracecore_lineage.queries.labelers import known_labelers
 from tracecore_lineage.queries.prefix import head
 from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.tables import EDGES, FACETS, PERSONS
+from tracecore_lineage.tables import EDGES, FACETS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import RefError, parse_ref
 from tracecore_schemas.run import Artifact
@@ -33,7 +34,7 @@ class Subject:
     Attributes:
         drives: names of the drives, as tables have them.
         logs: names of their drive logs, further parts of a recording among them.
-        people: (pseudonym, name or None) of persons to be forgotten.
+        people: pseudonym and name of persons to be forgotten; None where no name is kept, empty where a false one is.
     """
 
     drives: tuple[str, ...]
@@ -77,11 +78,11 @@ def find_subject(
     drives = {log.drive for log in chosen}
     if not chosen and (text.startswith("drive_log/") or "/" not in text) and name in tabled:
         drives = {name}
-    people = _people(connection, text)
-    if not drives and not people:
+    persons = _people(connection, text)
+    if not drives and not persons:
         raise UsageProblem(_unknown(connection, text, logs, tabled))
     of_drives = {log.name for log in logs if log.drive in drives} | drives
-    return Subject(tuple(sorted(drives)), tuple(sorted(of_drives)), tuple(people))
+    return Subject(tuple(sorted(drives)), tuple(sorted(of_drives)), tuple(persons))
 
 
 def _bare(text: str) -> str:
@@ -134,8 +135,9 @@ def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Ma
 
 def _people(connection: Connection, text: str) -> list[tuple[str, str | None]]:
     pseudonym = text.removeprefix("labeler/")
-    rows = connection.execute(select(PERSONS.c.pseudonym, PERSONS.c.name)).all()
-    found = [(row.pseudonym, row.name) for row in rows if pseudonym == row.pseudonym or text.casefold() == row.name.casefold()]
+    found = [(each, name) for each, name in people.known(connection) if pseudonym == each or text.casefold() == name.casefold()]
+    if not found and pseudonym in people.false_names(connection):
+        return [(pseudonym, "")]
     if not found and pseudonym in known_labelers(Reader(connection, head(connection))):
         return [(pseudonym, None)]
     return found
@@ -145,7 +147,7 @@ def _unknown(connection: Connection, text: str, logs: list[_Log], tabled: Collec
     known = {log.name for log in logs} | {f"drive_log/{log.name}" for log in logs} | set(tabled)
     known |= {value for log in logs for value in log.values}
     known |= {f"labeler/{name}" for name in known_labelers(Reader(connection, head(connection)))}
-    known |= set(connection.execute(select(PERSONS.c.name)).scalars())
+    known |= {name for _, name in people.known(connection)}
     offer = nearest(text, sorted(known))
     drives = sorted({log.name for log in logs})
     shown = f"Recorded drives: {', '.join(drives[:_SHOWN])}{' …' if len(drives) > _SHOWN else ''}." if drives else "No drive was recorded yet."

@@ -15,6 +15,7 @@ from tracecore.store import open_store
 from tracecore_lineage import catalog, ledger, replay
 from tracecore_lineage.checkpoint import Checkpoint, origin_of
 from tracecore_lineage.checkpoint import read as read_checkpoint
+from tracecore_lineage.people import check_names
 from tracecore_lineage.projection import project
 from tracecore_lineage.queries.named import find_build, read_ref
 from tracecore_lineage.queries.prefix import Prefix
@@ -87,6 +88,7 @@ def verify(
             check_imports(connection, [brought], pinned, findings)
         else:
             check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
+        check_names(connection, findings)
         agrees = _check_catalog(connection, record.namespace, findings, bound, history.imports) and _is_whole(connection, history)
         with _believable(connection, record.namespace, history, agrees=agrees) as believed:
             answer = None if ref is None else trace(believed, ref)

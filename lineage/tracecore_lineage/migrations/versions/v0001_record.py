@@ -138,6 +138,7 @@ def upgrade() -> None:
     op.create_table(
         "person",
         sa.Column("pseudonym", sa.String(), nullable=False),
+        sa.Column("salt", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("pseudonym"),
         sa.UniqueConstraint("name"),

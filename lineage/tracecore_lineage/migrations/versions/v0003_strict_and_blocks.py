@@ -60,7 +60,7 @@ _TABLES = {
     "ledger_event": _Table("seq i, event_id s64, recorded_at s27, leaf_hash s64, body y", ("seq",), {}, unique="event_id"),
     "ledger_head": _Table("id i, size i, root s64, frontier t, checkpoint t", ("id",), {}),
     "outbox_item": _Table("seq i, attempts i, delivered_at s27?, last_error t?", ("seq",), {}),
-    "person": _Table("pseudonym s, name s", ("pseudonym",), {}, unique="name"),
+    "person": _Table("pseudonym s, salt s, name s", ("pseudonym",), {}, unique="name"),
 }
 _STRICT_TYPES: dict[str, sa.types.TypeEngine[Any]] = {"s": sa.Text(), "t": sa.Text(), "i": sa.Integer(), "b": sa.Integer(), "y": sa.LargeBinary()}
 _TYPES: dict[str, sa.types.TypeEngine[Any]] = {"s": sa.String(), "t": sa.Text(), "i": sa.Integer(), "b": sa.Boolean(), "y": sa.LargeBinary()}
