@@ -133,15 +133,14 @@ class CrashJudge:
         for output in placed.values():
             if output["artifact"].get("location") is None or output["artifact"].get("media") in {None, "none"}:
                 continue
-            delta = output["artifact"].get("delta")
-            log = delta and {"version": delta["version"], "log": [[entry["name"], entry["digest"]] for entry in delta["log"]]}
-            what = self._missing(output["artifact"]["media"], output["version"], output["artifact"]["location"], log)
+            said = output["artifact"]
+            what = self._missing(said["media"], output["version"], said["location"], said.get("delta"))
             if what:
                 yield f"{output['name']} dangles: {what}"
 
     def _missing(self, media: str, digest: str, location: str, delta: dict[str, Any] | None) -> str | None:
         """Look once for what several promises stand on."""
-        key = (media, digest, location, delta["version"] if delta else None, str(delta["log"][-1]) if delta else None)
+        key = (media, digest, location, delta["version"] if delta else None, delta["log"] if delta else None)
         if key not in self._looked:
             said = {"media": media, "digest": digest, "location": location, "delta": delta}
             self._looked[key] = missing(self._workspace / "store", said)

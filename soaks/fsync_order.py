@@ -68,7 +68,7 @@ def _stands_on(said: Mapping[str, Any], root: PurePosixPath, disk: Disk) -> Iter
     if said["kind"] == "stored":
         place = root / "store" / said["location"]
         if said["media"] == "table" or said["delta"]:
-            yield from (place / "_delta_log" / name for name, _ in said["delta"]["log"])
+            yield from (place / "_delta_log" / f"{number:020d}.json" for number in range(said["delta"]["version"] + 1))
             yield from disk.files(place / _run_of(said, place))
         else:
             yield from disk.files(place)
@@ -83,7 +83,7 @@ def _stands_on(said: Mapping[str, Any], root: PurePosixPath, disk: Disk) -> Iter
 
 def _run_of(said: Mapping[str, Any], place: PurePosixPath) -> str:
     """Give the folder of a table version's data files: that which its last commit names."""
-    commit = Path(place) / "_delta_log" / said["delta"]["log"][-1][0]
+    commit = Path(place) / "_delta_log" / f"{said['delta']['version']:020d}.json"
     actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
     return str(next(action["add"]["path"] for action in actions if "add" in action)).partition("/")[0]
 

@@ -1,7 +1,6 @@
 """SIGKILL, EIO and ENOSPC at every system call by which a small build writes; then everything is judged, and the same is done again without faults.
 
-A counting run says which calls there are: in the first thread, which makes nearly all, and in the threads in which Delta Lake commits. Each (call,
-fault) is one trial.
+A counting run says which calls there are in the first thread, which makes them all. Each (call, fault) is one trial.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from two_stages import Project
 __all__ = ["FAULTS", "InjectionTrials", "Injections", "Point", "watchable"]
 
 FAULTS = {"SIGKILL": "signal=SIGKILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
-_COMMIT = "Delta commit"
 _SYNCING = frozenset({"fsync", "fdatasync", "sync_file_range"})
 _FAILED = frozenset({2, 3})
 _UNCLEAR = ("Traceback", "something unexpected happened", "panicked")
@@ -37,7 +35,6 @@ class Point:
 
     call: Call
     fault: str
-    in_commit: bool
 
     @property
     def inject(self) -> str:
@@ -91,21 +88,20 @@ class InjectionTrials:
         self._root = folder / "workspace"
         self._acks = folder / "acks.jsonl"
         self._expected: Mapping[str, str] = {}
-        calls = [(call, False) for call in self._count(None)] + [(call, True) for call in self._count(_COMMIT)]
-        calls.sort(key=lambda each: (not each[1], WRITING.index(each[0].name), each[0].when))
-        self.points: Sequence[Point] = [Point(call, fault, in_commit) for call, in_commit in calls for fault in FAULTS]
+        calls = sorted(self._count(), key=lambda call: (WRITING.index(call.name), call.when))
+        self.points: Sequence[Point] = [Point(call, fault) for call in calls for fault in FAULTS]
 
-    def _count(self, since: str | None) -> list[Call]:
-        """Run the build undisturbed under strace and list its calls: those of the first thread, or those of the others during a commit."""
+    def _count(self) -> list[Call]:
+        """Run the build undisturbed under strace and list the calls of its first thread."""
         self._clean()
         log = self._folder / "counted.log"
-        ended = watched(self._server, "whole", self._arguments(), acks=self._acks, log=log, since=since, plant=self._plant)
+        ended = watched(self._server, "whole", self._arguments(), acks=self._acks, log=log, plant=self._plant)
         if ended.code or ended.signal:
             raise RuntimeError(f"The undisturbed build failed: {ended.errors}")
         self._expected = ended.result["digests"]
         found = list(points(log, self._root))
         first = ended.process
-        return [call for call in found if (call.process == first) == (since is None)]
+        return [call for call in found if call.process == first]
 
     def _arguments(self) -> dict[str, Any]:
         return self._project.plan(self._root, 0).arguments()
@@ -129,7 +125,7 @@ class InjectionTrials:
         syncing = point.call.name in _SYNCING
         ended = watched(
             self._server, "whole", self._arguments(), acks=self._acks, log=log, inject=point.inject, calls=None if syncing else point.call.name,
-            every_thread=point.in_commit or syncing, since=_COMMIT if point.in_commit else None, plant=self._plant,
+            every_thread=syncing, plant=self._plant,
         )  # fmt: skip
         hit = "INJECTED" in log.read_text(encoding="utf-8", errors="replace") or bool(ended.signal)
         broken = [*self._said(point, ended), *judge.judge()]
@@ -158,5 +154,5 @@ class InjectionTrials:
 
 
 def _at(point: Point, broken: Sequence[str]) -> tuple[str, ...]:
-    where = f"{point.fault} at {point.call.name} {point.call.when}{' of a commit' if point.in_commit else ''} ({point.call.text[:160]})"
+    where = f"{point.fault} at {point.call.name} {point.call.when} ({point.call.text[:160]})"
     return tuple(f"{where}: {each}" for each in dict.fromkeys(broken))

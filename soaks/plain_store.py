@@ -24,7 +24,7 @@ def missing(store: Path, said: Mapping[str, Any]) -> str | None:
 
     Args:
         store: its folder.
-        said: `media`, `digest`, `location`, and of a table `delta` with `version` and `log` (name and digest of each commit).
+        said: `media`, `digest`, `location`, and of a table `delta` with `version` and `log` (the last link of its chain).
     """
     place = store / said["location"]
     try:
@@ -101,11 +101,10 @@ def _table(place: Path, said: Mapping[str, Any]) -> str:
     """Recompute the digest of one version from its log and its files."""
     last, schema, protocol = {}, {}, {}
     files: dict[str, Any] = {}
-    recorded = dict(said["delta"]["log"])
+    link = None
     for number in range(said["delta"]["version"] + 1):
         commit = place / _LOG / f"{number:020d}.json"
-        if recorded.get(commit.name) != f"sha256:{_sha256(commit)}":
-            raise ValueError(f"the log file {commit.name} is another than was recorded")
+        link = _digest({"previous": link, "version": number, "commit_sha256": _sha256(commit)})
         for action in sorted(_actions(commit), key=lambda each: "add" in each):
             protocol = action.get("protocol", protocol)
             last = action.get("metaData", last)
@@ -113,6 +112,8 @@ def _table(place: Path, said: Mapping[str, Any]) -> str:
                 files.pop(unquote(action["remove"]["path"]), None)
             if "add" in action:
                 files[unquote(action["add"]["path"])] = action["add"]
+    if link != said["delta"]["log"]:
+        raise ValueError(f"the log up to version {said['delta']['version']} is another than was recorded")
     schema = json.loads(last["schemaString"])
     listed = []
     for path, added in files.items():

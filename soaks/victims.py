@@ -20,7 +20,7 @@ from witness import Witness
 __all__ = ["be", "warm"]
 
 _NEEDED = (
-    "deltalake.fs", "deltalake.transaction", "filelock", "openlineage.client.uuid", "pyarrow.dataset", "pyarrow.parquet", "securesystemslib.dsse",
+    "deltalake", "filelock", "openlineage.client.uuid", "pyarrow.dataset", "pyarrow.parquet", "securesystemslib.dsse",
     "securesystemslib.signer", "tracecore.executor", "tracecore.store.parquet", "tracecore_assets.loading", "tracecore_assets.release",
     "tracecore_assets.session", "tracecore_lineage.doctor", "tracecore_lineage.events", "tracecore_lineage.facets",
     "tracecore_lineage.migrations.upgrade", "tracecore_lineage.verification.verify",

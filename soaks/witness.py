@@ -120,10 +120,7 @@ class Witness:
         if self._watching:
             return
         self._watching = True
-        import deltalake
-        import deltalake.transaction
-
-        from tracecore.store import open_store
+        from tracecore.store import committing, open_store
         from tracecore_lineage import Record
         from tracecore_lineage.events import EventMaker
 
@@ -137,8 +134,7 @@ class Witness:
         self._wrap(store, "stage_table", lambda call, *_: self._during("staging", call))
         for name in _PUTS:
             self._wrap(store, name, functools.partial(self._put, name))
-        self._wrap(deltalake.DeltaTable, "create_write_transaction", lambda call, *_: self._during("Delta commit", call))
-        self._wrap(deltalake.transaction, "create_table_with_add_actions", lambda call, *_: self._during("Delta commit", call))
+        self._wrap(committing, "_commit", lambda call, *_: self._during("Delta commit", call))
 
     def _wrap(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -182,7 +178,7 @@ class Witness:
 
     def _put(self, name: str, call: Callable[[], Any], *_: Any) -> Any:
         stored = self._during(_PUTS[name], call)
-        delta = stored.delta and {"version": stored.delta.version, "log": [list(entry) for entry in stored.delta.log]}
+        delta = stored.delta and {"version": stored.delta.version, "log": stored.delta.log}
         said = {"media": stored.media.value, "digest": stored.digest, "location": stored.location, "size_bytes": stored.size_bytes, "delta": delta}
         self.acknowledge(kind="stored", **said)
         return stored

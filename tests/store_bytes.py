@@ -13,7 +13,7 @@ from tracecore.store import LocalStore, Stored
 from tracecore.store.bucket_settings import BucketSettings
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, DeltaVersion
 from tracecore_schemas.tables import SIGNALS
 
 __all__ = ["AnyStore", "artifact", "drop", "object_store", "peek", "poke", "put", "signals", "staged_directory", "staged_file"]
@@ -85,6 +85,18 @@ def signals(drives: dict[str, int]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SIGNALS)
 
 
-def put(store: AnyStore, data: pa.Table | pa.RecordBatchReader, run_id: str = "r1", name: str = "p.drives.signals") -> Artifact:
-    stored: Stored = store.put_table(store.stage_table(data, run_id=run_id, port="signals"), kind="dataset", name=name, run_id=run_id)
+def put(
+    store: AnyStore, data: pa.Table | pa.RecordBatchReader, run_id: str = "r1", name: str = "p.drives.signals", after: DeltaVersion | None = None
+) -> Artifact:
+    stored: Stored = store.put_table(store.stage_table(data, run_id=run_id, port="signals"), kind="dataset", name=name, run_id=run_id, after=after)
     return Artifact("dataset", name, stored.digest, stored.media, stored.location, stored.size_bytes, stored.rows, stored.schema, stored.delta)
+
+
+def delta_table(store: AnyStore, folder: str) -> tuple[str, dict[str, str] | None]:
+    """Return URI and options by which deltalake, as any other reader, finds a table."""
+    if isinstance(store, LocalStore):
+        return (store.root / folder).absolute().as_uri(), None
+    settings = store.place.settings
+    options = {"aws_region": settings.region, "aws_endpoint": str(settings.endpoint), "aws_allow_http": "true", "aws_conditional_put": "etag"}
+    options |= {"aws_access_key_id": str(settings.access_key), "aws_secret_access_key": str(settings.secret_key)}
+    return f"{settings.url}/{folder}", options

@@ -262,7 +262,9 @@ class Executor:
         if name in context.tables:
             if file is not None:
                 raise RunFailed(f"{_who(task)} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
-            return self._store.put_table(context.tables[name], kind=port.kind.value, name=task.output_name(name), run_id=run.id)
+            kind, called = port.kind.value, task.output_name(name)
+            after = self._recorder.newest_table(kind, called)
+            return self._store.put_table(context.tables[name], kind=kind, name=called, run_id=run.id, after=after)
         folder = context.folders[name]
         link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
         if link is not None:

@@ -11,7 +11,7 @@ from typing import Protocol
 from tracecore.stage import Lineage
 from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, Run, RunInput
 
 __all__ = ["Recorder"]
 
@@ -43,7 +43,10 @@ class Recorder(Lineage, Protocol):
         """Find the completed run with a staleness key, its outputs and checks; the newest by (eventTime, event digest)."""
 
     def artifacts(self, kind: str, name: str) -> Sequence[Artifact]:
-        """Every recorded version of a name, newest first; what a Delta table's last completed version is found by."""
+        """Every recorded version of a name, newest first."""
+
+    def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
+        """Return the version of a name's Delta table that a run recorded last: what the next commit goes on from."""
 
     def erased(self, artifact: Artifact) -> str | None:
         """Say in one sentence that the bytes of a version were erased on purpose, or are about to be; None where they were not."""

@@ -171,7 +171,7 @@ def _described(artifact: Artifact) -> dict[str, Any]:
 
 
 def _delta(delta: DeltaVersion | None) -> dict[str, Any] | None:
-    return None if delta is None else {"version": delta.version, "log": [{"name": name, "digest": digest} for name, digest in delta.log]}
+    return None if delta is None else {"version": delta.version, "log": delta.log}
 
 
 def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None:
@@ -202,7 +202,7 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
         size_bytes=stored.get("size_bytes"),
         rows=stored.get("rows"),
         schema=tuple(FieldSpec(field["name"], field.get("type", ""), field.get("description", "")) for field in _list(found, "schema", "fields")),
-        delta=delta and DeltaVersion(delta["version"], tuple((entry["name"], entry["digest"]) for entry in delta["log"])),
+        delta=delta and DeltaVersion(delta["version"], delta["log"]),
         origin=origin and Origin(origin["name"], origin["digest"], origin["size_bytes"], origin["note"]),
         unknowns=tuple(Unknown(entry["what"], entry["why"]) for entry in _list(found, "tracecore_unknowns", "unknowns")),
         facets={name: bare(value) for name, value in found.items() if name not in STANDARD},

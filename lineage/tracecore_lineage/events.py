@@ -225,7 +225,6 @@ class EventMaker:
                 erasure.at,
                 erasure.run,
                 erasure.done,
-                touched.readable,
                 len(touched.files),
                 touched.size_bytes,
                 touched.rows,

@@ -312,7 +312,6 @@ class TracecoreTombstoneDatasetFacet(DatasetFacet):
     at: str
     run: str
     done: bool
-    readable: bool
     files: int
     size_bytes: int
     rows: int

@@ -20,9 +20,9 @@ from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENES
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import Ref
-from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, ExpectationOutcome, RunInput, Unknown
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, ExpectationOutcome, RunInput, Unknown
 
-__all__ = ["TERMINAL", "Ending", "ending", "facets", "our_runs", "reusable", "start_event", "versions"]
+__all__ = ["TERMINAL", "Ending", "ending", "facets", "newest_table", "our_runs", "reusable", "start_event", "versions"]
 
 _CHUNK = 500
 TERMINAL = ("COMPLETE", "FAIL", "ABORT")
@@ -98,6 +98,33 @@ def versions(connection: Connection, namespace: str, kind: str, name: str) -> li
         if ended is not None and ended.event_id == row.event_id:
             found.extend(artifact for _, artifact in _outputs(namespace, _event(connection, row.event_id)) if artifact.ref == row.ref)
     return found
+
+
+def newest_table(connection: Connection, namespace: str, kind: str, name: str) -> DeltaVersion | None:
+    """Return the version of a name's Delta table that a run of ours recorded last; older versions are not looked at."""
+    query = (
+        select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == EDGES.c.event_id)
+        .where(
+            EDGES.c.kind == kind,
+            EDGES.c.name == Ref(kind, (name,)).name,
+            EDGES.c.direction == "output",
+            EDGES.c.event_type == "COMPLETE",
+            RUN_EVENTS.c.job_namespace == namespace,
+        )
+        .order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc())
+        .limit(1)
+    )
+    offset = 0
+    while (row := connection.execute(query.offset(offset)).one_or_none()) is not None:
+        offset += 1
+        ended = ending(connection, row.run_id)
+        if ended is not None and ended.event_id == row.event_id:
+            outputs = (artifact for _, artifact in _outputs(namespace, _event(connection, row.event_id)))
+            version = next((artifact.delta for artifact in outputs if artifact.ref == row.ref and artifact.delta is not None), None)
+            if version is not None:
+                return version
+    return None
 
 
 def facets(connection: Connection, ref: str) -> dict[str, JSON]:

@@ -27,7 +27,7 @@ from tracecore_lineage.retention import tombstones
 from tracecore_lineage.sealing.keys import KeyRing, PrivateKey
 from tracecore_lineage.voices import Voices
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Environment, Run, RunInput
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, Environment, Run, RunInput
 
 if TYPE_CHECKING:
     from tracecore_lineage.events import EventMaker
@@ -234,6 +234,11 @@ class RecordWriter:
         """Give every recorded version of a name, newest first."""
         with self.database.read() as connection:
             return lookup.versions(connection, self.namespace, kind, name)
+
+    def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
+        """Return the version of a name's Delta table that a run recorded last."""
+        with self.database.read() as connection:
+            return lookup.newest_table(connection, self.namespace, kind, name)
 
     def facets(self, ref: str) -> dict[str, JSON]:
         """Give the facets of one whole artifact ref by name, without OpenLineage's own members."""

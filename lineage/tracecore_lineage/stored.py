@@ -74,6 +74,6 @@ def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
         location=said["location"],
         size_bytes=said.get("size_bytes"),
         rows=said.get("rows"),
-        delta=delta and DeltaVersion(delta["version"], tuple((entry["name"], entry["digest"]) for entry in delta["log"])),
+        delta=delta and DeltaVersion(delta["version"], delta["log"]),
         namespace=parsed.segments[0] if external else None,
     )

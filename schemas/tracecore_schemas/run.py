@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tracecore_schemas.canonical import JSON
+from tracecore_schemas.canonical import JSON, is_digest
 from tracecore_schemas.kinds import Media, Severity, StageKind
 from tracecore_schemas.refs import artifact_ref, external_ref
 
@@ -43,15 +43,19 @@ class FieldSpec:
 
 @dataclass(frozen=True, slots=True)
 class DeltaVersion:
-    """The version of a Delta table that a run wrote, and the SHA-256 of each `_delta_log` file up to and with it.
+    """The version of a Delta table that a run wrote, and one value for the whole log up to and with it.
 
     Attributes:
         version: the Delta version, from 0.
-        log: (file name, `sha256:` digest) of every file of `_delta_log` that reading this version depends on, in name order.
+        log: `sha256:` link of the chain over every commit file from version 0 on (docs/formats/digests.md).
     """
 
     version: int
-    log: tuple[tuple[str, str], ...]
+    log: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.version, int) or self.version < 0 or not is_digest(self.log):
+            raise ValueError(f"expected the version of a Delta table and the digest of its log, found {self.version!r} and {self.log!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class Artifact:
         size_bytes: of all its bytes.
         rows: of a table.
         schema: columns of a table.
-        delta: version and log digests of a Delta table.
+        delta: version of a Delta table, and the chain of its log.
         origin: where it came from, if no recorded run made it.
         unknowns: facts missing about it.
         facets: further facets by name (`tracecore_drive`, or a plugin's own); JSON without NaN.

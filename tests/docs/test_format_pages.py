@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from markdown_pages import ROOT, examples
 
 from tracecore.store import LocalStore
+from tracecore.store.delta_log import link
 from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
 from tracecore.workspace import Workspace
 from tracecore_lineage import blocks, checkpoint, ledger, merkle, proofs
@@ -149,9 +150,11 @@ def test_a_stored_tables_digest_follows_from_the_page_and_the_delta_protocol_alo
         table = workspace.store / "tables" / "dataset" / "x=20y"
         found: dict[str, dict[str, Any]] = {}
         stated: dict[str, Any] = {}
-        for name, digest in kept.delta.log:
-            commit = (table / "_delta_log" / name).read_bytes()
-            assert "sha256:" + hashlib.sha256(commit).hexdigest() == digest
+        last = None
+        for version in range(number + 1):
+            commit = (table / "_delta_log" / f"{version:020d}.json").read_bytes()
+            said = {"previous": last, "version": version, "commit_sha256": hashlib.sha256(commit).hexdigest()}
+            last = "sha256:" + hashlib.sha256(rfc8785.dumps(said)).hexdigest()
             actions = [json.loads(line) for line in commit.splitlines()]
             stated.update({kind: action[kind] for action in actions for kind in ("metaData", "protocol") if kind in action})
             for removed in (action["remove"]["path"] for action in actions if "remove" in action):
@@ -165,6 +168,7 @@ def test_a_stored_tables_digest_follows_from_the_page_and_the_delta_protocol_alo
                     "partition": added["partitionValues"],
                     "deletion_vector": None,
                 }
+        assert last == kept.delta.log
         manifest = {
             "v": 1,
             "type": "tracecore.delta",
@@ -175,6 +179,16 @@ def test_a_stored_tables_digest_follows_from_the_page_and_the_delta_protocol_alo
             "files": sorted(found.values(), key=lambda file: (file["sha256"], rfc8785.dumps(file["partition"]))),
         }
         assert "sha256:" + hashlib.sha256(rfc8785.dumps(manifest)).hexdigest() == kept.digest
+
+
+def test_the_links_of_the_log_example_follow_from_the_page() -> None:
+    lines = examples("docs/formats/digests.md")["log links"].splitlines()
+    previous = None
+    for version, (hashed, found) in enumerate(zip(lines[::2], lines[1::2], strict=True)):
+        said = {"previous": previous, "version": version, "commit_sha256": hashlib.sha256((b"one\n", b"two\n")[version]).hexdigest()}
+        assert rfc8785.dumps(said).decode() == hashed
+        previous = "sha256:" + hashlib.sha256(hashed.encode()).hexdigest()
+        assert found == previous == link(said["previous"], version, f"sha256:{said['commit_sha256']}")
 
 
 def test_a_stored_directory_lies_where_the_page_says_with_its_manifest_beside(tmp_path: Path) -> None:
@@ -237,5 +251,5 @@ def test_the_tombstone_example_follows_from_the_page_and_is_signed() -> None:
     assert opened.signed_by([key]) == key
     erasure = read_erasure({"envelope": json.loads(page["envelope"])}, 0)
     assert jcs(statement(erasure, key.id)) == opened.payload
-    assert [version.readable for version in erasure.versions] == [False, False]
-    assert [(gone.rows, gone.left is None) for gone in erasure.versions[1].files] == [(6, True), (None, False)]
+    assert [(gone.rows, gone.left is None) for gone in erasure.versions[1].files] == [(6, True)]
+    assert [(gone.rows, gone.left is None) for gone in erasure.commits] == [(None, False)]

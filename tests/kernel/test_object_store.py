@@ -15,8 +15,9 @@ from store_bytes import artifact, drop, object_store, poke, put, signals, staged
 
 from tracecore.errors import UsageProblem
 from tracecore.executor import Executor
-from tracecore.store import LocalStore, committing, open_store
-from tracecore.store.object_store import ObjectStore
+from tracecore.store import LocalStore, open_store
+from tracecore.store.bucket import Bucket
+from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 
@@ -107,13 +108,15 @@ def test_two_processes_that_write_one_table_from_two_workspaces_each_get_version
 
 def test_a_commit_whose_answer_was_lost_is_found_and_not_made_twice(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
     put(store, signals({"a": 1}), "r1")
-    real = committing._write_commit
+    real = Bucket.create
 
-    def lose_the_answer(*arguments: object) -> None:
-        real(*arguments)
-        raise OSError("Generic S3 error: error sending request")
+    def lose_the_answer(bucket: Bucket, path: str, data: bytes | Path) -> bool:
+        made = real(bucket, path, data)
+        if "_delta_log" in path:
+            raise OSError("Generic S3 error: error sending request")
+        return made
 
-    monkeypatch.setattr(committing, "_write_commit", lose_the_answer)
+    monkeypatch.setattr(Bucket, "create", lose_the_answer)
     kept = put(store, signals({"a": 2}), "r2")
     monkeypatch.undo()
     assert kept.delta is not None
@@ -131,7 +134,7 @@ def test_data_that_was_brought_but_never_committed_is_discarded_by_its_own_works
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(committing, "_write_commit", die)
+        patched.setattr(_BucketTables, "commit", die)
         with pytest.raises(KeyboardInterrupt):
             put(store, signals({"a": 4}), "r3")
     assert store.staged_runs() == ["r1", "r3"]
@@ -273,7 +276,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from store_bytes import put, signals, staged_directory
-from tracecore.store import committing, open_store
+from tracecore.store import open_store
 from tracecore.store.bucket import Bucket
 from tracecore.workspace import Workspace
 

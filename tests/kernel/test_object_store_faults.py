@@ -125,7 +125,7 @@ def test_a_run_whose_server_went_away_leaves_a_note_and_is_cleaned_up_later(
         raise OSError("Generic S3 error: error sending request: connection closed before message completed")
 
     with monkeypatch.context() as patched:
-        patched.setattr("tracecore.store.committing._write_commit", lose_the_server)
+        patched.setattr("tracecore.store.object_store._BucketTables.commit", lose_the_server)
         with pytest.raises(UsageProblem, match=r"The store s3://tracecore/gone at .* can't be reached"):
             put(store, signals({"a": 2}), "r2")
     store.discard("r2")

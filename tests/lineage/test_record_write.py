@@ -17,7 +17,7 @@ from tracecore_schemas.kinds import Media, Severity, StageKind
 from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, ExpectationOutcome, FieldSpec, Run, RunInput, Unknown
 
 KEY = "sha256:" + "a" * 64
-DELTA = DeltaVersion(1, (("00000000000000000000.json", KEY), ("00000000000000000001.json", KEY)))
+DELTA = DeltaVersion(1, KEY)
 
 
 DATABASES = ("sqlite", "postgresql")

@@ -16,7 +16,8 @@ pytestmark = pytest.mark.skipif(missing_tool() is not None, reason=str(missing_t
 CHOSEN = (
     ("SIGKILL", "rename", "/store/staging/", ".manifest"),
     ("SIGKILL", "fsync", "/store/tables/", ""),
-    ("EIO", "linkat", "_delta_log", ""),
+    ("EIO", "link", "_delta_log", ""),
+    ("SIGKILL", "link", "_delta_log", ""),
     ("EIO", "fdatasync", "record.db-wal", ""),
     ("ENOSPC", "pwrite64", "record.db-wal", ""),
     ("ENOSPC", "write", "/store/trees/", ""),
@@ -44,12 +45,9 @@ def _at(trials: InjectionTrials, fault: str, name: str, inside: str, without: st
     return found[len(found) // 2]
 
 
-def test_every_kind_of_call_that_writes_is_a_point_in_both_kinds_of_thread(trials: InjectionTrials) -> None:
-    names = {(point.call.name, point.in_commit) for point in trials.points}
-    assert {"openat", "mkdir", "write", "fsync", "fdatasync", "rename", "unlink", "pwrite64", "ftruncate", "rmdir", "chmod", "ioctl"} <= {
-        name for name, in_commit in names if not in_commit
-    }
-    assert {"openat", "write", "linkat", "unlink"} <= {name for name, in_commit in names if in_commit}
+def test_every_kind_of_call_that_writes_is_a_point(trials: InjectionTrials) -> None:
+    names = {point.call.name for point in trials.points}
+    assert {"openat", "mkdir", "write", "fsync", "fdatasync", "rename", "link", "unlink", "pwrite64", "ftruncate", "rmdir", "chmod", "ioctl"} <= names
     assert len(trials.points) > 1_000
 
 
@@ -69,5 +67,5 @@ def test_a_store_that_is_not_atomic_is_seen(tmp_path: Path, crash_project: Proje
 
 def test_an_error_of_fsync_that_is_ignored_is_seen(tmp_path: Path, crash_project: Project, crash_server: ForkServer) -> None:
     trials = _planted(tmp_path, broken_products.FSYNC_ERRORS_IGNORED, crash_project, crash_server)
-    trial = trials.inject(0, _at(trials, "EIO", "fsync", "/store/staging/"))
+    trial = trials.inject(0, _at(trials, "EIO", "fsync", "/store/staging/", ".commit"))
     assert any("was not forced to disk" in said or "were not forced to disk" in said for said in trial.broken)

@@ -28,7 +28,7 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing_half_done(tmp_path: Path
     victims = {what.removeprefix("killed in ").partition(":")[0] for what in where}
     assert victims == {"build", "command", "ingest", "recover"}
     phases = {what.partition(": ")[2] for what in where}
-    assert {"before START", "START", "store put of a table", "COMPLETE", "event ingest", "recover"} <= phases
+    assert {"before START", "START", "COMPLETE", "event ingest", "recover"} <= phases
     assert len(phases) >= 9, phases
     assert counts["runs closed by recover"] > TRIALS // 3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,7 +32,7 @@ class Stored:
         size_bytes: of all their bytes.
         rows: of a table.
         schema: columns of a table.
-        delta: version and log digests of a table.
+        delta: version of a table, and the chain of its log.
     """
 
     digest: str
@@ -120,8 +120,16 @@ class Store(Protocol):
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
         """Write a table to staging: sorted, one file a drive; the same rows give the same bytes."""
 
-    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
-        """Make a staged table the next version of the Delta table of an artifact name."""
+    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
+        """Make a staged table the next version of the Delta table of an artifact name.
+
+        Args:
+            staged: what `stage_table` gave.
+            kind: of the artifact.
+            name: of the artifact.
+            run_id: of the run that made it.
+            after: the newest version of it that the record knows; without it the table's whole log is read.
+        """
 
     def put_import(self, folder: Path, location: str) -> None:
         """Keep all files of a staged folder below a location of their own, which nothing else ever uses; the folder is given away.
@@ -138,17 +146,24 @@ class Store(Protocol):
     def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
         """Every file that an artifact stands on: (POSIX path relative to the store's root, place on disk), fetched where it lies elsewhere."""
 
+    def log(self, artifact: Artifact) -> Sequence[str]:
+        """Name the commits of a table that there are up to a version, by POSIX path relative to the store's root, in order."""
+
     def names(self, artifact: Artifact) -> Sequence[str]:
         """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched."""
 
-    def verify(self, artifact: Artifact, gone: Sequence[Gone] = ()) -> list[StoreFailure]:
+    def verify(self, artifact: Artifact, gone: Sequence[Gone] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
         """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded.
 
         Args:
             artifact: what was recorded.
             gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
                 nothing else hides behind them. A file that was left rewritten must be what was left.
+            log: what `verify_log` found of a table's version; without it the table's log is looked at now.
         """
+
+    def verify_log(self, location: str, versions: Collection[DeltaVersion], gone: Sequence[Gone] = ()) -> Mapping[DeltaVersion, list[StoreFailure]]:
+        """Recompute a table's log once, from its first commit, and compare it with every recorded version; what is wrong, by version."""
 
     def parts(self, artifact: Artifact) -> list[Part]:
         """Give the files that hold a version's content (of a table its data files, without the log), as the log or manifest says, gone or not."""

@@ -188,10 +188,6 @@ class Bucket:
         )
         return SubTreeFileSystem("/".join(part for part in (self.settings.bucket, self.settings.prefix, folder) if part), files)
 
-    def delta(self, folder: str) -> tuple[str, dict[str, str] | None]:
-        """Give a folder to deltalake."""
-        return f"{self.settings.url}/{folder}", self.settings.delta_options()
-
     # --- writing
 
     def claim(self) -> None:

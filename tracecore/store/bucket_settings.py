@@ -12,7 +12,6 @@ from tracecore.workspace import ENV_STORE
 
 __all__ = ["BucketSettings"]
 
-_TIMEOUT_S = 30
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
@@ -80,22 +79,6 @@ class BucketSettings:
             session_token=env.get("AWS_SESSION_TOKEN") or None,
             virtual_hosted=env.get("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "").lower() in _TRUE or endpoint is None,
         )
-
-    def delta_options(self) -> dict[str, str]:
-        """Give deltalake's storage options; a commit is a put-if-absent."""
-        options = {
-            "aws_conditional_put": "etag",
-            "aws_region": self.region,
-            "aws_virtual_hosted_style_request": str(self.virtual_hosted).lower(),
-            "timeout": f"{_TIMEOUT_S}s",
-            "connect_timeout": "5s",
-            "max_retries": "3",
-            "retry_timeout": f"{_TIMEOUT_S}s",
-        }
-        if self.endpoint is not None:
-            options |= {"aws_endpoint": self.endpoint, "aws_allow_http": str(self.endpoint.startswith("http:")).lower()}
-        named = {"aws_access_key_id": self.access_key, "aws_secret_access_key": self.secret_key, "aws_session_token": self.session_token}
-        return options | {name: value for name, value in named.items() if value is not None}
 
 
 def _check_endpoint(endpoint: str, env: Mapping[str, str]) -> None:

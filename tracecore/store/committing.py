@@ -1,24 +1,25 @@
-"""Making staged rows the next version of a Delta table: the data first, then one commit that is there whole or not at all."""
+"""Making staged rows the next version of a Delta table: the data first, then one commit that is there whole or not at all.
+
+Commits are written here, not by deltalake, which reads the whole log before each: a put costs the same however many versions there are.
+"""
 
 from __future__ import annotations
 
 import json
-import random
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+from uuid import uuid4
 
 from tracecore.errors import UsageProblem
 from tracecore.store.base import StagedTable, Stored
-from tracecore.store.delta_log import LOG, commit_name, commit_names, replay
+from tracecore.store.delta_log import LOG, RUN, LogEntry, LogState, Snapshot, commit_name, link, read_snapshot, whole, writer_of
 from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.place import Place
 from tracecore_schemas.canonical import digest_bytes, hex_of
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import DeltaVersion, FieldSpec
 from tracecore_schemas.tables import describe
-
-if TYPE_CHECKING:
-    from deltalake.transaction import AddAction
 
 __all__ = ["CONFIGURATION", "TableWriter", "commit_table"]
 
@@ -29,8 +30,9 @@ CONFIGURATION = {
     "delta.deletedFileRetentionDuration": "interval 36500 days",
 }
 
+_PLAIN = {"minReaderVersion": 1, "minWriterVersion": 2}
+_WITHOUT_ZONE = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timestampNtz"], "writerFeatures": ["timestampNtz"]}
 _TRIES = 30
-_PAUSE = 0.05
 
 
 class TableWriter(Protocol):
@@ -46,11 +48,11 @@ class TableWriter(Protocol):
     def withdraw(self, folder: str) -> None:
         """Take brought data back: no commit names it."""
 
-    def settle(self, table: str, version: int) -> None:
-        """Make a commit that is there durable."""
+    def commit(self, path: str, data: bytes) -> bool:
+        """Put a commit file if there is none, whole and durably, with all before it; return whether this call did."""
 
 
-def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id: str) -> Stored:
+def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
     """Make a staged table the next version of a Delta table.
 
     A writer on another machine may commit to the same table at the same time: the commit is a put-if-absent, and whoever comes second takes the next
@@ -61,24 +63,23 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
         writer: brings it to its place.
         location: the table's folder there, which need not exist.
         run_id: goes into the commit, and is the folder of the data files.
+        after: the newest version that the record knows: only what was committed since is read. Without it the whole log is.
 
     Raises:
-        UsageProblem: others commit to this table without a pause.
+        UsageProblem: others commit to this table without a pause, or its log is damaged.
     """
     # Before they are moved: on an object store the moment of writing is the staged file's.
     times = {file.name: int((staged.folder / file.name).stat().st_mtime * 1000) for file in staged.files}
     folder = f"{location}/{run_id}"
-    uri, options = writer.place.delta(location)
     writer.bring(staged, folder)
     try:
-        version = _commit(staged, writer.place, location, run_id, times, uri, options)
+        version, commit = _commit(staged, writer, location, run_id, times, after)
     except BaseException:
         writer.withdraw(folder)
         raise
-    writer.settle(location, version)
-    names = commit_names(version)
-    commits = writer.place.read_all([f"{location}/{LOG}/{name}" for name in names])
-    snapshot = replay(commits, location)
+    state = LogState()
+    state.apply(commit)
+    snapshot = state.snapshot()
     manifest = delta_manifest(
         snapshot.schema,
         snapshot.partition_columns,
@@ -93,81 +94,99 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
         size_bytes=sum(file.size_bytes for file in staged.files),
         rows=staged.rows,
         schema=tuple(FieldSpec(*each) for each in describe(staged.schema)),
-        delta=DeltaVersion(version, tuple((name, digest_bytes(commit)) for name, commit in zip(names, commits, strict=True))),
+        delta=version,
     )
 
 
-def _commit(staged: StagedTable, place: Place, location: str, run_id: str, times: dict[str, int], uri: str, options: dict[str, str] | None) -> int:
-    """Commit the files of a run, again on top of whatever another writer committed first; give the version that they became."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-    from deltalake.transaction import AddAction
-
-    adds = [
-        AddAction(
-            path=f"{run_id}/{file.name}",
-            size=file.size_bytes,
-            partition_values=dict(file.partition),
-            modification_time=times[file.name],
-            data_change=True,
-            stats=file.stats,
-        )
-        for file in staged.files
-    ]
-    for _ in range(_TRIES):
-        existing = DeltaTable(uri, storage_options=options) if DeltaTable.is_deltatable(uri, options) else None
-        seen = -1 if existing is None else existing.version()
+def _commit(
+    staged: StagedTable, writer: TableWriter, location: str, run_id: str, times: Mapping[str, int], after: DeltaVersion | None
+) -> tuple[DeltaVersion, bytes]:
+    """Commit the files of a run on top of whatever is there; return the version that they became, and its commit."""
+    standing: Snapshot | None = None
+    if after is not None:
         try:
-            _write_commit(staged, existing, uri, options, adds, run_id)
-        except (DeltaError, OSError):
-            version = _version_of(place, location, run_id, seen)
-            if version is not None:
-                return version  # it is there: only the answer was lost on its way
-            if place.size(f"{location}/{LOG}/{commit_name(seen + 1)}") is None:
-                raise
-            time.sleep(_PAUSE * (1 + random.random()))  # noqa: S311  # writers that met once should not meet again
-        else:
-            version = _version_of(place, location, run_id, seen)
-            if version is None:
-                raise UsageProblem(f"The commit of {location} was acknowledged, but is not there: its Delta log is being cleaned away.")
-            return version
+            standing = read_snapshot(writer.place, location, after.version)
+        except FileNotFoundError as error:
+            raise UsageProblem(
+                f"Nothing can be added to {location}: the Delta log file of its version {after.version} is missing. Run 'tracecore verify'."
+            ) from error
+    at = after
+    for _ in range(_TRIES):
+        for number, commit in _since(writer.place, location, 0 if at is None else at.version + 1):
+            at = DeltaVersion(number, link(None if at is None else at.log, number, digest_bytes(commit)))
+            if writer_of(commit) == run_id:
+                return at, commit  # it is there: only the answer was lost on its way
+            standing = whole(commit) or read_snapshot(writer.place, location, number)
+        version = 0 if at is None else at.version + 1
+        commit = b"".join(
+            json.dumps(action, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for action in _actions(staged, standing, run_id, times)
+        )
+        if writer.commit(f"{location}/{LOG}/{commit_name(version)}", commit):
+            return DeltaVersion(version, link(None if at is None else at.log, version, digest_bytes(commit))), commit
     raise UsageProblem(f"{location} was committed to by others {_TRIES} times in a row while this run tried: run it again when they have ended.")
 
 
-def _write_commit(staged: StagedTable, existing: Any, uri: str, options: dict[str, str] | None, adds: list[AddAction], run_id: str) -> None:
-    from deltalake import Schema
-    from deltalake.transaction import CommitProperties, PostCommitHookProperties, create_table_with_add_actions
-
-    # No retries inside deltalake: it would keep the files that another overwrite added meanwhile, and the version would have the rows of both.
-    properties = CommitProperties(custom_metadata={"tracecore.run": run_id}, max_commit_retries=0)
-    hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-    schema = Schema.from_arrow(staged.schema)
-    partition_by = list(staged.partition_columns)
-    if existing is not None and existing.metadata().partition_columns == partition_by:
-        existing.create_write_transaction(adds, "overwrite", schema, partition_by, commit_properties=properties, post_commithook_properties=hooks)
-        return
-    create_table_with_add_actions(
-        uri,
-        schema,
-        adds,
-        mode="error" if existing is None else "overwrite",
-        partition_by=partition_by,
-        configuration=CONFIGURATION,
-        storage_options=options,
-        commit_properties=properties,
-        post_commithook_properties=hooks,
-    )
-
-
-def _version_of(place: Place, location: str, run_id: str, after: int) -> int | None:
-    """Find the version that a run committed, among those after one."""
-    version = after + 1
+def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, bytes]]:
+    """Read the commits from a version on, up to the newest."""
     while True:
         try:
             commit = place.read(f"{location}/{LOG}/{commit_name(version)}")
         except FileNotFoundError:
-            return None
-        actions = [json.loads(line) for line in commit.decode("utf-8").split("\n") if line.strip()]
-        if any(action.get("commitInfo", {}).get("tracecore.run") == run_id for action in actions):
-            return version
+            return
+        yield version, commit
         version += 1
+
+
+def _actions(staged: StagedTable, standing: Snapshot | None, run_id: str, times: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """Write the actions of a commit that describes its version alone: protocol and schema again, every file before it removed."""
+    from deltalake import Schema
+
+    now = int(time.time() * 1000)
+    schema = Schema.from_arrow(staged.schema).to_json()
+    columns = list(staged.partition_columns)
+    yield {
+        "commitInfo": {
+            "timestamp": now,
+            "operation": "WRITE",
+            "operationParameters": {"mode": "Overwrite", "partitionBy": json.dumps(columns)},
+            "engineInfo": "tracecore",
+            RUN: run_id,
+        }
+    }
+    yield {"protocol": _WITHOUT_ZONE if '"timestamp_ntz"' in schema else _PLAIN}
+    yield {
+        "metaData": {
+            "id": str(uuid4()) if standing is None else standing.identity,
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": schema,
+            "partitionColumns": columns,
+            "createdTime": now,
+            "configuration": CONFIGURATION,
+        }
+    }
+    for entry in () if standing is None else standing.files:
+        yield {"remove": _removed(entry, now)}
+    for file in staged.files:
+        yield {
+            "add": {
+                "path": f"{run_id}/{file.name}",
+                "partitionValues": dict(file.partition),
+                "size": file.size_bytes,
+                "modificationTime": times[file.name],
+                "dataChange": True,
+                "stats": file.stats,
+            }
+        }
+
+
+def _removed(entry: LogEntry, now: int) -> dict[str, Any]:
+    from urllib.parse import quote
+
+    return {
+        "path": quote(entry.path),
+        "deletionTimestamp": now,
+        "dataChange": True,
+        "extendedFileMetadata": True,
+        "partitionValues": dict(entry.partition),
+        "size": entry.size,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageProblem
@@ -14,7 +14,7 @@ from tracecore.store.erasing import gone_by_path
 from tracecore.store.place import Place, leads_out
 from tracecore_schemas.canonical import hex_of
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
@@ -66,6 +66,11 @@ class KeptStore:
             size = self.place.size(location)
         return size is not None and artifact.size_bytes in {None, size}
 
+    def log(self, artifact: Artifact) -> Sequence[str]:
+        """Name the commits of a table up to a version."""
+        self._location(artifact)
+        return tables.log_names(artifact, self.place)
+
     def names(self, artifact: Artifact) -> Sequence[str]:
         """Name every file that an artifact stands on, the manifest of a directory too."""
         location = self._location(artifact)
@@ -90,12 +95,16 @@ class KeptStore:
     def _missing(self, artifact: Artifact) -> UsageProblem:
         return UsageProblem(f"{artifact.ref} can't be read: '{artifact.location}' is missing from the store.")
 
-    def verify(self, artifact: Artifact, gone: Sequence[Gone] = ()) -> list[StoreFailure]:
+    def verify_log(self, location: str, versions: Collection[DeltaVersion], gone: Sequence[Gone] = ()) -> Mapping[DeltaVersion, list[StoreFailure]]:
+        """Recompute a table's log once and compare it with every recorded version."""
+        return tables.verify_log(self.place, location, versions, gone_by_path(gone))
+
+    def verify(self, artifact: Artifact, gone: Sequence[Gone] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
         """Recompute an artifact's digest from its bytes and what is recorded of those erased; every file that differs is named."""
         where = self._location(artifact)
         known = gone_by_path(gone)
         if artifact.media is Media.DELTA:
-            return tables.verify_table(artifact, self.place, known)
+            return tables.verify_table(artifact, self.place, known, log)
         if artifact.media is Media.DIRECTORY:
             return verify_directory(artifact, self.place, known)
         found = self.place.fingerprint(where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -21,8 +22,11 @@ _KEPT_STATISTICS = "numRecords"
 
 
 def gone_by_path(gone: Sequence[Gone]) -> dict[str, Gone]:
-    """Give what is gone by path; of several that name one file, the last: later erasures stand on earlier ones."""
-    return {each.path: each for each in gone}
+    """Return what is gone by path. Of several that name one file the first says what it was, the last what was left of it."""
+    found: dict[str, Gone] = {}
+    for each in gone:
+        found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
+    return found
 
 
 def inside(root: Path, path: str) -> Path:

@@ -12,7 +12,7 @@ from tracecore.locks import hold_table
 from tracecore.store.base import StagedTable, Stored
 from tracecore.store.committing import commit_table
 from tracecore.store.common import KeptStore, blob_location, tree_location
-from tracecore.store.delta_log import LOG, commit_names
+from tracecore.store.delta_log import LOG
 from tracecore.store.directories import manifest_beside
 from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
 from tracecore.store.files import fsync_tree, remove_tree, rename_durably
@@ -23,7 +23,7 @@ from tracecore.store.tables import is_committed, table_folder, uncommitted
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +46,7 @@ class LocalStore(KeptStore):
         self._staging = workspace.staging
         self._locks = workspace.locks
         self._workspace = workspace.root
+        self._committed: set[Path] = set()
 
     # --- staging
 
@@ -61,6 +62,7 @@ class LocalStore(KeptStore):
         remove_tree(self._staging / run_id)
         for folder in self._uncommitted(run_id):
             remove_tree(folder)
+        self._committed = {folder for folder in self._committed if folder.name != run_id}
 
     def staged_runs(self) -> list[str]:
         """Ids of the runs that have something in staging, or data in a table that no commit names."""
@@ -71,7 +73,8 @@ class LocalStore(KeptStore):
         """Find data folders in tables that no commit names: a crash between moving them there and the commit leaves them."""
         found: dict[Path, set[str]] = {}
         for folder in self.root.glob(f"tables/*/*/{run_id}"):
-            if folder.name != LOG and folder.is_dir():
+            # What this store committed itself need not be looked for in a log that only gets longer.
+            if folder.name != LOG and folder not in self._committed and folder.is_dir():
                 found.setdefault(folder.parent, set()).add(folder.name)
         left = {table: uncommitted(self.place, table.relative_to(self.root).as_posix(), runs) for table, runs in found.items()}
         return sorted(table / run for table, runs in left.items() for run in runs)
@@ -135,12 +138,14 @@ class LocalStore(KeptStore):
         with clear_disk_errors(self._workspace):
             return staged_table(self.staging(run_id), port, data)
 
-    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
+    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
         """Make a staged table the next version of a name's Delta table."""
         location = table_folder(kind, name)
         with clear_disk_errors(self._workspace), hold_table(self._locks, kind, name):
-            make_folder(self.root / location)
-            return commit_table(staged, _LocalTables(self._folder), location, run_id)
+            make_folder(self.root / location / LOG)
+            stored = commit_table(staged, _LocalTables(self._folder, self.staging(run_id)), location, run_id, after)
+        self._committed.add(self.root / location / run_id)
+        return stored
 
     # --- reading
 
@@ -188,8 +193,9 @@ class LocalStore(KeptStore):
 class _LocalTables:
     """Tables in folders: data is moved by one rename, and nothing counts before it is forced to disk."""
 
-    def __init__(self, place: LocalPlace) -> None:
+    def __init__(self, place: LocalPlace, staging: Path) -> None:
         self.place = place
+        self._staging = staging
 
     def bring(self, staged: StagedTable, folder: str) -> None:
         """Move the staged folder, which is on the same file system."""
@@ -201,15 +207,22 @@ class _LocalTables:
         if not is_committed(self.place, table, run_id):
             remove_tree(self.place.root / folder)
 
-    def settle(self, table: str, version: int) -> None:
-        """Force the log to disk: Delta Lake calls no fsync on a local disk, and the event that names this version must not outlive it.
+    def commit(self, path: str, data: bytes) -> bool:
+        """Link a forced file to the commit's name, which only one writer can.
 
-        Every commit, not the last alone: a run that was killed after its commit has not come to this, and a version stands on all before it.
+        The folder is forced to disk with it: a run that was killed just after its commit has not come to this, and a version stands on all before it.
         """
-        log = self.place.root / table / LOG
-        for name in commit_names(version):
-            fsync_file(log / name)
-        fsync_upward(log, self.place.root)
+        whole = self._staging / ".commit"
+        write_durably(whole, data)
+        target = self.place.root / path
+        try:
+            target.hardlink_to(whole)
+        except FileExistsError:
+            return False
+        finally:
+            whole.unlink()
+        fsync_upward(target.parent, self.place.root)
+        return True
 
 
 def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str]]) -> None:

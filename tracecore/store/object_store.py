@@ -30,7 +30,7 @@ from tracecore.store.tables import is_committed, table_folder
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -147,7 +147,7 @@ class ObjectStore(KeptStore):
         with clear_disk_errors(self._workspace):
             return staged_table(self.staging(run_id), port, data)
 
-    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str) -> Stored:
+    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
         """Make a staged table the next version of a name's Delta table.
 
         The lock spares this machine's writers from meeting; of writers on several machines the commit's put-if-absent lets one in at a time.
@@ -155,7 +155,7 @@ class ObjectStore(KeptStore):
         location = table_folder(kind, name)
         writer = _BucketTables(self._bucket, self.staging(run_id))
         with clear_disk_errors(self._workspace), clear_bucket_errors(self._settings), hold_table(self._locks, kind, name):
-            stored = commit_table(staged, writer, location, run_id)
+            stored = commit_table(staged, writer, location, run_id, after)
         remove_tree(staged.folder)
         return stored
 
@@ -252,8 +252,14 @@ class _BucketTables:
     def withdraw(self, folder: str) -> None:
         """Leave it to `discard`: a commit whose answer was lost may be on its way, and then names this data."""
 
-    def settle(self, table: str, version: int) -> None:
-        """Do nothing: the commit was acknowledged."""
+    def commit(self, path: str, data: bytes) -> bool:
+        """Put the commit if there is none; the answer is the acknowledgement, and where it is lost what lies there says whose commit it is."""
+        try:
+            return self.place.create(path, data)
+        except (UsageProblem, OSError):
+            if self.place.size(path) is None:
+                raise
+            return False
 
 
 def _brought(staging: Path) -> list[str]:

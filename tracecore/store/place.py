@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracecore.errors import UsageProblem
 from tracecore.store.manifest import scan_directory
 from tracecore_schemas.canonical import digest_file
 
@@ -58,9 +57,6 @@ class Place(Protocol):
 
     def arrow(self, folder: str) -> FileSystem:
         """Give a folder as a file system for Arrow."""
-
-    def delta(self, folder: str) -> tuple[str, dict[str, str] | None]:
-        """Give a folder's URI and options for deltalake."""
 
 
 def leads_out(path: str) -> bool:
@@ -127,10 +123,3 @@ class LocalPlace:
 
         # The plain local file system: deltalake's own handler calls back into Python from Arrow's threads, which aborts the process at exit.
         return SubTreeFileSystem(str(self.root / folder), LocalFileSystem())
-
-    def delta(self, folder: str) -> tuple[str, dict[str, str] | None]:
-        """Give a folder's URI; deltalake decodes a '%' in a path twice (1.6.6) and would write beside the table."""
-        table = (self.root / folder).absolute()
-        if "%" in str(table):
-            raise UsageProblem(f"The workspace folder {table} has a '%' in its path, which Delta Lake can't write to: give it another name.")
-        return table.as_uri(), None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from operator import and_
 from pathlib import PurePosixPath
@@ -14,7 +16,7 @@ import pyarrow.compute as pc
 from tracecore.errors import UsageProblem
 from tracecore.gone import Gone
 from tracecore.store.base import Part, StoreFailure
-from tracecore.store.delta_log import LOG, LogEntry, Snapshot, commit_names, read_snapshot
+from tracecore.store.delta_log import LOG, LogEntry, LogState, Snapshot, commit_name, commits_from, link, read_snapshot, runs_of, whole
 from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.place import Place
 from tracecore_schemas.canonical import digest_bytes, hex_of
@@ -23,7 +25,21 @@ from tracecore_schemas.run import Artifact, DeltaVersion
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-__all__ = ["is_committed", "open_table", "table_exists", "table_folder", "table_names", "table_parts", "uncommitted", "verify_table"]
+__all__ = [
+    "data_names",
+    "is_committed",
+    "log_names",
+    "open_table",
+    "table_exists",
+    "table_folder",
+    "table_names",
+    "table_parts",
+    "uncommitted",
+    "verify_log",
+    "verify_table",
+]
+
+_COMMIT = re.compile(r"[0-9]{20}\.json")
 
 
 class _Unreadable(UsageProblem):
@@ -36,19 +52,30 @@ def table_folder(kind: str, name: str) -> str:
 
 
 def is_committed(place: Place, table: str, run_id: str) -> bool:
-    """Say whether a commit adds a file of a run's data folder."""
+    """Whether a commit names a run: as its own, or by a file of its data folder."""
     return not uncommitted(place, table, [run_id])
 
 
 def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
-    """Give those of some runs that no commit of a table names; each commit is read once, the newest first, as that is where a run usually is."""
+    """Return those of some runs that no commit of a table names; each commit is read once, the newest first, as that is where a run usually is.
+
+    Raises:
+        UsageProblem: a commit can't be read, so that nobody knows whose data it names.
+    """
     left = set(run_ids)
-    for path in sorted((path for path, _ in place.listed(f"{table}/{LOG}") if path.endswith(".json")), reverse=True):
+    for path in reversed(_commit_paths(place, table)):
         if not left:
             break
-        commit = place.read(path)
-        left = {run for run in left if f'"path":"{run}/'.encode() not in commit and f'"tracecore.run":"{run}"'.encode() not in commit}
+        try:
+            left -= runs_of(place.read(path))
+        except (ValueError, AttributeError) as error:
+            raise _Unreadable(f"The Delta log file {path} is damaged ({error}): run 'tracecore verify'.") from error
     return left
+
+
+def _commit_paths(place: Place, table: str) -> list[str]:
+    """List the commit files of a table, in order; checkpoints and whatever else lies there apart."""
+    return sorted(path for path, _ in place.listed(f"{table}/{LOG}") if _COMMIT.fullmatch(PurePosixPath(path).name))
 
 
 def _version_of(artifact: Artifact) -> DeltaVersion:
@@ -64,7 +91,7 @@ def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
     except FileNotFoundError as error:
         missing = PurePosixPath(str(error.filename)).name
         raise _Unreadable(f"{artifact.ref} can't be read: its Delta log file '{missing}' is missing from {artifact.location}/{LOG}.") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise _Unreadable(f"{artifact.ref} can't be read: the Delta log in {artifact.location} is damaged ({error}).") from error
 
 
@@ -81,8 +108,9 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
     Raises:
         UsageProblem: the log or a data file of that version is missing, named.
     """
+    import pyarrow as pa
     import pyarrow.dataset as ds
-    from deltalake import DeltaTable
+    from deltalake import Schema
 
     snapshot = _snapshot(artifact, place)
     there = _sizes(place, artifact, snapshot)
@@ -90,14 +118,11 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
     if missing is not None:
         raise UsageProblem(f"{artifact.ref} can't be read: its file '{artifact.location}/{missing}' is missing from the store.")
     files = place.arrow(str(artifact.location))
-    uri, options = place.delta(str(artifact.location))
-    opened = DeltaTable(uri, version=_version_of(artifact).version, storage_options=options).to_pyarrow_dataset(filesystem=files)
-    # deltalake (1.6) turns a column without bounds in the log into "no row can match", and a filter on it then finds nothing: only the partition's
-    # value is told to Arrow here, the bounds inside a file are those of its Parquet footer.
-    fragments = [
-        opened.format.make_fragment(entry.path, filesystem=files, partition_expression=_partition_expression(entry)) for entry in snapshot.files
-    ]
-    return ds.FileSystemDataset(fragments, opened.schema, opened.format, files)
+    schema = pa.schema(Schema.from_json(json.dumps(snapshot.schema)).to_arrow())
+    parquet = ds.ParquetFileFormat()
+    # Only the partition's value is told to Arrow here, the bounds inside a file are those of its Parquet footer: the log's may be left out.
+    fragments = [parquet.make_fragment(entry.path, filesystem=files, partition_expression=_partition_expression(entry)) for entry in snapshot.files]
+    return ds.FileSystemDataset(fragments, schema, parquet, files)
 
 
 def _partition_expression(entry: LogEntry) -> pc.Expression | None:
@@ -108,10 +133,18 @@ def _partition_expression(entry: LogEntry) -> pc.Expression | None:
 
 def table_names(artifact: Artifact, place: Place) -> list[str]:
     """Name every file that the recorded version stands on: its commits and its data; relative to the store."""
-    version = _version_of(artifact)
-    log = [f"{LOG}/{name}" for name, _ in version.log]
-    data = [entry.path for entry in _snapshot(artifact, place).files]
-    return [f"{artifact.location}/{relative}" for relative in [*log, *data]]
+    return [*log_names(artifact, place), *data_names(artifact, place)]
+
+
+def log_names(artifact: Artifact, place: Place) -> list[str]:
+    """Name the commits that there are up to the recorded version; relative to the store."""
+    last = f"{artifact.location}/{LOG}/{commit_name(_version_of(artifact).version)}"
+    return [path for path in _commit_paths(place, str(artifact.location)) if path <= last]
+
+
+def data_names(artifact: Artifact, place: Place) -> list[str]:
+    """Name the data files of the recorded version, whether they are there or not; relative to the store."""
+    return [f"{artifact.location}/{entry.path}" for entry in _snapshot(artifact, place).files]
 
 
 def table_parts(artifact: Artifact, place: Place) -> list[Part]:
@@ -140,20 +173,21 @@ def table_exists(artifact: Artifact, place: Place) -> bool:
     return all(there.get(entry.path) == entry.size for entry in snapshot.files)
 
 
-def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, Gone]) -> list[StoreFailure]:
+def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, Gone], log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
     """Recompute a table's digest from its log and its files; each file that differs is named.
 
     Args:
         artifact: what was recorded.
         place: where it lies.
         gone: what was erased of it, by path: of such a data file digest, size and rows are taken as recorded, and the digest must still come out.
+        log: what `verify_log` found wrong in the log up to this version; None looks now.
     """
     version = _version_of(artifact)
-    failures = _verify_log(artifact, place, version, gone)
+    failures = list(verify_log(place, str(artifact.location), [version], gone)[version] if log is None else log)
     try:
         snapshot = read_snapshot(place, str(artifact.location), version.version)
         configuration = snapshot.configuration
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         if not failures:
             failures.append(StoreFailure(f"{artifact.location}/{LOG}", f"a readable log up to version {version.version}", str(error)))
         return failures
@@ -170,20 +204,72 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, Gone]) -> 
     return failures
 
 
-def _verify_log(artifact: Artifact, place: Place, version: DeltaVersion, gone: Mapping[str, Gone]) -> list[StoreFailure]:
-    failures: list[StoreFailure] = []
-    recorded = dict(version.log)
-    for name in commit_names(version.version):
-        where = f"{artifact.location}/{LOG}/{name}"
-        if name not in recorded:
-            failures.append(StoreFailure(where, "a recorded digest of each log file", "none recorded"))
-        elif (found := place.fingerprint(where)) is None:
-            failures.append(StoreFailure(where, recorded[name], "missing"))
-        elif found[0] != recorded[name] and not (where in gone and gone[where].left == found[0]):
-            failures.append(StoreFailure(where, recorded[name], found[0]))
+def verify_log(place: Place, table: str, versions: Collection[DeltaVersion], gone: Mapping[str, Gone]) -> dict[DeltaVersion, list[StoreFailure]]:
+    """Recompute a table's chain forward from its first commit, once, and compare it with each recorded version.
+
+    A recorded value that does not come out names the commits since the last one that did. What is wrong in a commit is wrong for every version after
+    it too; the chain goes on from the recorded value, so that a second edit is named as well.
+
+    Args:
+        place: where the table lies.
+        table: its folder there.
+        versions: those recorded.
+        gone: commits that erasures rewrote, by path: each enters the chain with the digest that it had first, and must be what was left of it last.
+
+    Returns:
+        What is wrong, by version.
+    """
+    wanted: dict[int, list[DeltaVersion]] = {}
+    for version in versions:
+        wanted.setdefault(version.version, []).append(version)
     # A checkpoint would be read instead of the commits, and could say anything.
-    strays = [path for path, _ in place.listed(f"{artifact.location}/{LOG}") if "checkpoint" in PurePosixPath(path).name]
-    return failures + [StoreFailure(stray, "commits alone, no checkpoint", "a checkpoint") for stray in strays]
+    strays = sorted(path for path, _ in place.listed(f"{table}/{LOG}") if "checkpoint" in PurePosixPath(path).name)
+    failures = [StoreFailure(stray, "commits alone, no checkpoint", "a checkpoint") for stray in strays]
+    found: dict[DeltaVersion, list[StoreFailure]] = {}
+    state: LogState | None = LogState()
+    log: str | None = None
+    since = number = 0
+    for number, commit in commits_from(place, table, 0, max(wanted, default=-1)):
+        where = f"{table}/{LOG}/{commit_name(number)}"
+        digest, erased = digest_bytes(commit), gone.get(where)
+        if erased is not None and digest != erased.left:
+            failures.append(StoreFailure(where, erased.left or "nothing: it was erased", digest))
+        log = link(log, number, digest if erased is None else erased.digest)
+        state, problem = _replayed(state, commit, where, check=number in wanted)
+        failures.extend(problem)
+        recorded = sorted({version.log for version in wanted.get(number, ())})
+        for version in wanted.get(number, ()):
+            differs = [] if version.log == log else [StoreFailure(_stretch(table, since, number), version.log, log)]
+            found[version] = [*failures, *differs]
+        if recorded:
+            if log not in recorded:
+                failures.append(StoreFailure(_stretch(table, since, number), recorded[0], log))
+                log = recorded[0]
+            since = number + 1
+    for version in versions:
+        missing = commit_name(number + 1 if log is not None else 0)
+        found.setdefault(version, [*failures, StoreFailure(f"{table}/{LOG}/{missing}", f"a commit of version {version.version}'s log", "missing")])
+    return found
+
+
+def _stretch(table: str, first: int, last: int) -> str:
+    """Name the commits from one to another."""
+    name = f"{table}/{LOG}/{commit_name(last)}"
+    return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
+
+
+def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
+    """Apply a commit, and compare the version with what the commit says of it by itself, which is what is read; None after one that can't be read."""
+    if state is None:
+        return None, []
+    try:
+        state.apply(commit)
+        alone = whole(commit) if check else None
+        if alone is None or alone == state.snapshot():
+            return state, []
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        return None, [StoreFailure(where, "a commit", f"{type(error).__name__}: {error}")]
+    return state, [StoreFailure(where, "a commit that replaces every file of the version before it", "one that leaves some")]
 
 
 def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: Gone | None) -> tuple[DeltaFile | None, list[StoreFailure]]:

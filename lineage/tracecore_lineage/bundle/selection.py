@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
+from tracecore.store.delta_log import LOG
 from tracecore_lineage.environments import environment_runs
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.retention.tombstones import tombstones
+from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS
 from tracecore_lineage.voices import JOB, imports_in
 from tracecore_schemas.trace import Trace
@@ -97,9 +100,17 @@ def _since(connection: Connection, namespace: str, refs: Iterable[str]) -> dict[
         for table, column in ((EDGES, EDGES.c.ref), (FACETS, FACETS.c.subject)):
             query = select(RUN_EVENTS.c.run_id).join(table, table.c.event_id == RUN_EVENTS.c.event_id).where(facts, column.in_(chunk))
             runs.update(connection.execute(query).scalars())
+    runs |= _rewriting(connection, namespace, refs)
     found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, ours))
     keys = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(ours, or_(*(RUN_EVENTS.c.job_name == name for name in _OF_KEYS)))
     return found | {row.event_id: row.seq for row in connection.execute(keys)}
+
+
+def _rewriting(connection: Connection, namespace: str, refs: Iterable[str]) -> set[str]:
+    """Return the erasures that rewrote a commit of a table that one of some versions is of: without them its log is not what was recorded."""
+    tables = {str(artifact.location) for artifact in stored_artifacts(connection, namespace, refs=list(refs)) if artifact.delta is not None}
+    erasures = tombstones(connection, namespace).erasures if tables else ()
+    return {erasure.run for erasure in erasures if any(gone.path.partition(f"/{LOG}/")[0] in tables for gone in erasure.commits)}
 
 
 def _imports(connection: Connection, namespace: str, found: dict[str, int], prefix: Prefix) -> dict[str, int]:

@@ -66,7 +66,9 @@ def _tell(done: Withdrawal, *, dry_run: bool) -> None:
         return
     for version in erasure.versions:
         what = f"{version.rows:,} rows, " if version.rows else ""
-        click.echo(f"{version.ref}  {what}{version.size_bytes:,} bytes  {verb if not version.readable else 'its log rewritten; still readable'}")
+        click.echo(f"{version.ref}  {what}{version.size_bytes:,} bytes  {verb}")
+    for gone in erasure.commits:
+        click.echo(f"{gone.path}  {'would be ' if dry_run else ''}rewritten without its statistics")
     for pseudonym, name in done.subject.people:
         click.echo(f"{pseudonym}  {'who it is was known' if name else 'who it is was not known'}  {verb}")
     for build in erasure.builds:

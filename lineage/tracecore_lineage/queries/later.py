@@ -70,7 +70,7 @@ def _erased(entry: dict[str, Any]) -> dict[str, Any]:
     said = entry["value"]
     why = f"consent withdrawn: {said.get('reason')}" if said.get("what") == "consent_withdraw" else f"pruned: {said.get('reason')}"
     done = "" if said.get("done") else " (promised, not finished yet)"
-    amount = f"{said.get('size_bytes')} bytes" if not said.get("readable") else "statistics in its log; it can still be read"
+    amount = f"{said.get('size_bytes')} bytes"
     return {**entry, "what": "erased", "text": f"{amount}{done}: {why}"}
 
 

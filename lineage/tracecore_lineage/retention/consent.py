@@ -75,14 +75,12 @@ class Withdrawal:
             "run": None if self.erasure is None or dry_run else f"run/{self.erasure.run}",
             "drives": list(self.subject.drives),
             "people": [pseudonym for pseudonym, _ in self.subject.people],
-            "erased": [
-                {"ref": each.ref, "files": len(each.files), "bytes": each.size_bytes, "rows": each.rows, "readable": each.readable}
-                for each in versions
-            ],
+            "erased": [{"ref": each.ref, "files": len(each.files), "bytes": each.size_bytes, "rows": each.rows} for each in versions],
             "bytes": sum(each.size_bytes for each in versions),
             "builds": [] if self.erasure is None else list(self.erasure.builds),
             "vehicles": list(self.vehicles),
             "artifacts": [each.ref for each in versions],
+            "commits": [] if self.erasure is None else [each.path for each in self.erasure.commits],
             "kept": [{"what": what, "why": why} for what, why in self.kept],
             "finished": [f"run/{run}" for run in self.finished],
         }
@@ -138,9 +136,10 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
     touched = {version.ref for version in versions}
     kept = tuple((ref, why) for ref in sorted(reached) if (why := _why_kept(ref, touched)) is not None)
     vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
+    commits = holdings.commits(versions, subject.drives)
     fresh = _fresh(known, subject, digests)
     erasure = None
-    if versions or fresh or any(name is not None for _, name in subject.people):
+    if versions or commits or fresh or any(name is not None for _, name in subject.people):
         erasure = Erasure(
             record.new_run_id(),
             WITHDRAWAL,
@@ -151,6 +150,7 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
             people=tuple(sorted(pseudonym for pseudonym, _ in subject.people)),
             builds=builds,
             versions=tuple(versions),
+            commits=commits,
         )
     return Withdrawal(subject, erasure, (), kept, vehicles, outside)
 
@@ -178,7 +178,7 @@ def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: 
     """Add what may show the drives: only what a run made that read something which holds them, and so on from there."""
     versions = list(first)
     while True:
-        held = {version.ref for version in versions if not version.readable}
+        held = {version.ref for version in versions}
         runs = {link.run for link in reader.inputs_like(held)}
         made = {link.ref for link in reader.links_of(runs) if link.direction == "output"}
         more = holdings.with_pictures(subject, first, made)

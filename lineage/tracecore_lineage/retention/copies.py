@@ -33,7 +33,7 @@ def remove_copies(root: Path, erasure: Erasure) -> None:
         erasure: what was withdrawn.
     """
     withdrawn = frozenset(erasure.withdrawn)
-    erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files if "/_delta_log/" not in gone.path}
+    erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}
     for path in sorted(files_below(root)):
         inside = path.relative_to(root).parts
         if inside[0] in _OWN or inside[0] in _UNTOUCHED:

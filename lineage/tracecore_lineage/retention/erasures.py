@@ -5,8 +5,7 @@ A kill at any moment leaves either nothing, or a promise that the same command, 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,24 +17,21 @@ from tracecore.errors import AnswerIsNo
 from tracecore.gone import Gone
 from tracecore.locks import hold_run, own_store
 from tracecore.store import Store, open_store
+from tracecore.store.delta_log import LOG
 from tracecore.store.erasing import without_statistics
 from tracecore_lineage import lookup, times
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import sweep
-from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erased, Erasure, made_since, statement, tombstones
+from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
 from tracecore_lineage.sealing.envelope import seal_payload
-from tracecore_lineage.stored import stored_artifacts
 from tracecore_schemas.canonical import digest_bytes, jcs
-from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 from tracecore_schemas.tables import PARTITION
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["alone", "carry_out", "finish_promised", "log_of", "promise"]
-
-_DATA = "/_delta_log/"
+__all__ = ["alone", "carry_out", "finish_promised", "promise", "rewritten_commits"]
 
 
 @contextmanager
@@ -101,8 +97,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
         _take(store, erasure)
         if erasure.what == WITHDRAWAL:
             sweep(record, store, erasure)
-        with record.database.read() as connection:
-            done = _as_done(store, erasure, stored_artifacts(connection, record.namespace))
+        done = _as_done(store, erasure)
         key = record.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
         # After its START whatever the clock says: of two facets the later one stands.
@@ -144,30 +139,31 @@ def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
 def _take(store: Store, erasure: Erasure) -> None:
     """Remove and rewrite the promised files; what is done already is left as it is."""
     files = [gone for version in erasure.versions for gone in version.files]
-    data = {gone.path for gone in files if _DATA not in gone.path}
     # Statistics first: after a kill between the two the log at least says nothing of rows that are still there.
-    for path in sorted({gone.path for gone in files if _DATA in gone.path}):
-        _strip(store, path, data, erasure.drives)
-    for path in sorted({gone.path for gone in files if _DATA not in gone.path and gone.left}):
+    names = _by_table(gone.path for gone in files)
+    for path in sorted(gone.path for gone in erasure.commits):
+        table = path.partition(f"/{LOG}/")[0]
+        commit = store.read(path)
+        bare = commit if commit is None else _bare(commit, names.get(table, set()), erasure.drives)
+        if bare is not None and bare != commit:
+            store.rewrite(path, bare)
+    for path in sorted({gone.path for gone in files if gone.left}):
         _rewrite_rows(store, path, erasure.drives)
     store.erase(sorted({gone.path for gone in files if not gone.left}))
 
 
-def _strip(store: Store, path: str, data: Collection[str], drives: Collection[str]) -> None:
-    """Take the statistics of erased files out of a commit."""
-    commit = store.read(path)
-    if commit is not None:
-        bare = _bare(commit, path.partition(_DATA)[0], data, drives)
-        if bare != commit:
-            store.rewrite(path, bare)
+def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
+    """Group data files by the folder of their table, each relative to it: `<run>/<file>`."""
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        table, _, run = folder.rpartition("/")
+        found.setdefault(table, set()).add(f"{run}/{name}")
+    return found
 
 
-def _bare(commit: bytes, table: str, data: Collection[str], drives: Collection[str]) -> bytes:
-    """Give a commit without the statistics of erased files, and of files with the drives' rows that went before, pruned or left by a crash."""
-    names = {path.removeprefix(f"{table}/") for path in data if path.startswith(f"{table}/")}
-    spelled = [*names, *(json.dumps(drive, ensure_ascii=ascii_)[1:-1] for drive in drives for ascii_ in (False, True))]
-    if not any(each.encode() in commit for each in spelled):
-        return commit
+def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
+    """Return a commit without the statistics of erased files, and of files with the drives' rows that went before, pruned or left by a crash."""
     return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
 
 
@@ -182,51 +178,33 @@ def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
         store.rewrite(path, bare)
 
 
-def log_of(store: Store, artifact: Artifact, data: Collection[str], drives: Collection[str]) -> list[Gone]:
-    """Give the log files of a table's version that say values of rows that go: they are to be rewritten without.
+def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[Gone]:
+    """Find the commits that say values of rows that go: they are to be rewritten without. Each table's log is read once.
 
     Args:
-        store: where the table lies.
-        artifact: a version, whose log may reach further back than its files.
+        store: where the tables lie.
+        stored: versions; the log of a table's newest reaches back over all of them, and further than their files.
         data: paths of erased data files, relative to the store's root.
         drives: withdrawn ones.
     """
-    table = str(artifact.location)
-    found: list[Gone] = []
-    for name, digest in artifact.delta.log if artifact.delta else ():
-        path = f"{table}{_DATA}{name}"
-        commit = store.read(path)
-        bare = commit if commit is None else _bare(commit, table, data, drives)
-        if commit is not None and bare is not None and bare != commit:
-            found.append(Gone(path, digest, len(commit), None, digest_bytes(bare)))
-    return found
-
-
-def _as_done(store: Store, erasure: Erasure, stored: Sequence[Artifact]) -> Erasure:
-    """Say what went as it lies there now; versions that came between the promise and now, and stand on a rewritten log, are named too."""
-    logs = {gone.path: gone for version in erasure.versions for gone in version.files if _DATA in gone.path}
-    versions = [replace(version, files=tuple(_now(store, gone) for gone in version.files if _DATA not in gone.path)) for version in erasure.versions]
-    places = {(version.ref, version.location, version.version): number for number, version in enumerate(versions)}
+    names = _by_table(data)
+    newest: dict[str, Artifact] = {}
     for artifact in stored:
-        if artifact.media is not Media.DELTA or artifact.delta is None:
-            continue
-        place = (artifact.ref, str(artifact.location), artifact.delta.version)
-        log = tuple(_rewritten(store, artifact, logs))
-        if place in places:
-            standing = versions[places[place]]
-            versions[places[place]] = replace(standing, files=(*standing.files, *log))
-        elif log:
-            versions.append(Erased(*place, readable=True, files=log))
-    return replace(erasure, versions=tuple(version for version in versions if version.files))
+        known = newest.get(str(artifact.location))
+        if artifact.delta is not None and (known is None or known.delta is None or known.delta.version < artifact.delta.version):
+            newest[str(artifact.location)] = artifact
+    for table, artifact in sorted(newest.items()):
+        for path in store.log(artifact):
+            commit = store.read(path)
+            bare = commit if commit is None else _bare(commit, names.get(table, set()), drives)
+            if commit is not None and bare is not None and bare != commit:
+                yield Gone(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
 
 
-def _rewritten(store: Store, artifact: Artifact, logs: Mapping[str, Gone]) -> Iterator[Gone]:
-    """Give the log files of a version that this erasure rewrote, as they lie there now."""
-    for name, digest in artifact.delta.log if artifact.delta else ():
-        path = f"{artifact.location}{_DATA}{name}"
-        left = store.read(path) if path in logs else None
-        if left is not None and digest_bytes(left) != digest:
-            yield Gone(path, digest, logs[path].size_bytes, None, digest_bytes(left))
+def _as_done(store: Store, erasure: Erasure) -> Erasure:
+    """Say what went as it lies there now."""
+    versions = [replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions]
+    return replace(erasure, versions=tuple(versions), commits=tuple(_now(store, gone) for gone in erasure.commits))
 
 
 def _now(store: Store, gone: Gone) -> Gone:
@@ -258,8 +236,7 @@ def document(erasure: Erasure) -> dict[str, Any]:
         "reason": erasure.reason,
         "at": erasure.at,
         "erased": [
-            {"ref": version.ref, "files": len(version.files), "bytes": version.size_bytes, "rows": version.rows, "readable": version.readable}
-            for version in erasure.versions
+            {"ref": version.ref, "files": len(version.files), "bytes": version.size_bytes, "rows": version.rows} for version in erasure.versions
         ],
         "bytes": sum(version.size_bytes for version in erasure.versions),
         "builds": list(erasure.builds),

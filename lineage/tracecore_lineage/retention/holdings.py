@@ -12,7 +12,7 @@ from functools import cached_property
 from tracecore.errors import TracecoreError
 from tracecore.gone import Gone
 from tracecore.store import Part, Store
-from tracecore_lineage.retention.erasures import log_of
+from tracecore_lineage.retention.erasures import rewritten_commits
 from tracecore_lineage.retention.mixed_rows import without_drives
 from tracecore_lineage.retention.subjects import Subject
 from tracecore_lineage.retention.sweeping import naming
@@ -93,8 +93,8 @@ class Holdings:
                         mixed[part.path] = self._mixed(part, subject.drives)
                     gone.extend(one for one in [mixed[part.path]] if one is not None)
             if gone:
-                found.append(Erased(*each.place, readable=False, files=tuple(gone)))
-        return self._with_logs(found, subject.drives)
+                found.append(Erased(*each.place, files=tuple(gone)))
+        return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> Gone | None:
         """Give a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
@@ -102,17 +102,10 @@ class Holdings:
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else Gone(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
-    def _with_logs(self, found: list[Erased], drives: Collection[str]) -> list[Erased]:
-        """Add the log files whose statistics say values of what goes, or of rows that went before, to every version that stands on them."""
-        data = {gone.path for version in found for gone in version.files}
-        by_place = {(version.ref, version.location, version.version): version for version in found}
-        for each in self.all:
-            log = log_of(self.store, each.artifact, data, drives) if each.artifact.media is Media.DELTA else []
-            if log:
-                standing = by_place.get(each.place)
-                files = (*(standing.files if standing else ()), *log)
-                by_place[each.place] = Erased(*each.place, readable=standing is None or standing.readable, files=files)
-        return list(by_place.values())
+    def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[Gone, ...]:
+        """Return the commits whose statistics say values of what goes, or of rows that went before."""
+        data = (gone.path for version in versions for gone in version.files)
+        return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
 
     def with_pictures(self, subject: Subject, found: Sequence[Erased], reached: Collection[str]) -> list[Erased]:
         """Add what may show the drives or names them: pictures and pages of what was made from them, and label files that speak of their frames.
@@ -135,7 +128,7 @@ class Holdings:
             ]
             if gone:
                 standing = by_place.get(each.place)
-                by_place[each.place] = Erased(*each.place, readable=False, files=(*(standing.files if standing else ()), *gone))
+                by_place[each.place] = Erased(*each.place, files=(*(standing.files if standing else ()), *gone))
         return list(by_place.values())
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:

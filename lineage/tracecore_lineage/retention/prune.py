@@ -217,7 +217,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
         if parts:
             files = tuple(Gone(part.path, part.digest, part.size_bytes, part.rows) for part in parts)
             version = None if artifact.delta is None else artifact.delta.version
-            versions.append(Erased(artifact.ref, str(artifact.location), version, readable=False, files=files))
+            versions.append(Erased(artifact.ref, str(artifact.location), version, files))
     return versions, skipped
 
 

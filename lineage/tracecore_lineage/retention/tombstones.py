@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, select
 
 from tracecore.gone import Gone
+from tracecore.store.delta_log import LOG
 from tracecore.withdrawn import Withdrawn
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
@@ -53,20 +55,18 @@ class Erased:
         ref: whole.
         location: of the version, relative to the store's root.
         version: of a Delta table; None for files and directories.
-        readable: whether the version can still be read: only statistics in the log went.
         files: what went, file by file.
     """
 
     ref: str
     location: str
     version: int | None
-    readable: bool
     files: tuple[Gone, ...]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of its files as they were recorded, log files apart, which stay but for their statistics."""
-        return sum(gone.size_bytes for gone in self.files if not (gone.left and gone.rows is None))
+        """Bytes of its files as they were recorded."""
+        return sum(gone.size_bytes for gone in self.files)
 
     @property
     def rows(self) -> int:
@@ -79,7 +79,6 @@ class Erased:
             "ref": self.ref,
             "location": self.location,
             "version": self.version,
-            "readable": self.readable,
             "files": [
                 {"path": gone.path, "digest": gone.digest, "size_bytes": gone.size_bytes, "rows": gone.rows, "left": gone.left} for gone in self.files
             ],
@@ -102,6 +101,7 @@ class Erasure:
         people: pseudonyms that nobody can resolve any more.
         builds: refs of the builds that the data reached.
         versions: what went.
+        commits: files of Delta logs that were rewritten without statistics of what went: every version after them stands on them.
         envelope: the signed statement; None while it is only promised.
     """
 
@@ -116,6 +116,7 @@ class Erasure:
     people: tuple[str, ...] = ()
     builds: tuple[str, ...] = ()
     versions: tuple[Erased, ...] = ()
+    commits: tuple[Gone, ...] = ()
     envelope: Mapping[str, Any] | None = None
 
     @property
@@ -141,6 +142,7 @@ class Erasure:
             "people": list(self.people),
             "builds": list(self.builds),
             "versions": [version.document() for version in self.versions],
+            "commits": [{"path": gone.path, "digest": gone.digest, "size_bytes": gone.size_bytes, "left": gone.left} for gone in self.commits],
         }
 
 
@@ -181,36 +183,50 @@ def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
         people=tuple(map(str, said["people"])),
         builds=tuple(map(str, said["builds"])),
         versions=tuple(_version(each) for each in said["versions"]),
+        commits=tuple(Gone(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, str(each["left"])) for each in said["commits"]),
         envelope=envelope,
     )
 
 
 def _version(said: Mapping[str, Any]) -> Erased:
     files = tuple(Gone(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in said["files"])
-    return Erased(str(said["ref"]), str(said["location"]), said["version"], bool(said["readable"]), files)
+    return Erased(str(said["ref"]), str(said["location"]), said["version"], files)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tombstones:
     """Everything that was erased on purpose, or is promised to be; oldest first.
 
     Attributes:
         erasures: one a run.
         remade: (ref, location) to the last position at which an event says that its bytes are there.
+        brought: commits that were rewritten in other workspaces before bundles brought them here, by their places here.
     """
 
     erasures: tuple[Erasure, ...] = ()
     remade: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    brought: tuple[Gone, ...] = ()
+
+    @cached_property
+    def _by_place(self) -> Mapping[tuple[str, str, int | None], list[tuple[Erasure, Erased]]]:
+        found: dict[tuple[str, str, int | None], list[tuple[Erasure, Erased]]] = {}
+        for erasure in self.erasures:
+            for erased in erasure.versions:
+                found.setdefault((erased.ref, erased.location, erased.version), []).append((erasure, erased))
+        return found
+
+    @cached_property
+    def _by_table(self) -> Mapping[str, list[Gone]]:
+        found: dict[str, list[Gone]] = {}
+        for gone in (*self.brought, *(gone for erasure in self.erasures if erasure.done for gone in erasure.commits)):
+            found.setdefault(gone.path.partition(f"/{LOG}/")[0], []).append(gone)
+        return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
         """Give what was erased of one version at its place and was not made again since, oldest first."""
         version = None if artifact.delta is None else artifact.delta.version
-        return [
-            (erasure, erased)
-            for erasure in self.erasures
-            for erased in erasure.versions
-            if (erased.ref, erased.location, erased.version) == (artifact.ref, artifact.location, version) and not self._again(artifact, erasure)
-        ]
+        said = self._by_place.get((artifact.ref, str(artifact.location), version), ())
+        return [(erasure, erased) for erasure, erased in said if not self._again(artifact, erasure)]
 
     def _again(self, artifact: Artifact, erasure: Erasure) -> bool:
         """Say whether the bytes came back since; a table's version never does, it gets another number."""
@@ -220,9 +236,13 @@ class Tombstones:
         """Give the files of a version that erasures which were carried out excuse."""
         return tuple(gone for erasure, erased in self.of(artifact) if erasure.done for gone in erased.files)
 
+    def commits(self, table: str) -> Sequence[Gone]:
+        """Return the commits of a table that erasures which were carried out rewrote, oldest first."""
+        return self._by_table.get(table, ())
+
     def unreadable(self, artifact: Artifact) -> Erasure | None:
         """Give the erasure by which a version can't be read any more; None where it can."""
-        return next((erasure for erasure, erased in reversed(self.of(artifact)) if not erased.readable), None)
+        return next((erasure for erasure, _ in reversed(self.of(artifact))), None)
 
     def sentence(self, artifact: Artifact) -> str | None:
         """Say why a version can't be read, in one sentence; None where it can."""

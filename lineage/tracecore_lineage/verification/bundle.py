@@ -123,7 +123,7 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
     _check_locations(shown, manifest.origin, findings)
     here = expected & set(manifest.stored)
     present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
-    check_content(store, present, findings, progress)
+    check_content(store, present, findings, progress, erased)
     tell_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
     named: set[str] = set()
     for artifact in present:

@@ -6,7 +6,7 @@ Nothing is opened but to be hashed: an engine is native code and is never loaded
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tracecore.errors import TracecoreError
@@ -15,7 +15,7 @@ from tracecore.store import Store, StoreFailure
 from tracecore_lineage.retention.tombstones import Tombstones
 from tracecore_lineage.verification.erased import tell_erased
 from tracecore_lineage.verification.findings import Findings
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, DeltaVersion
 
 __all__ = ["check_content"]
 
@@ -36,9 +36,17 @@ def check_content(
     """
     known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}
+    tables: dict[str, set[DeltaVersion]] = {}
+    for artifact in artifacts:
+        if artifact.delta is not None:
+            tables.setdefault(str(artifact.location), set()).add(artifact.delta)
     # Hashing lets go of the interpreter's lock, so that threads do run side by side.
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
-        running = {pool.submit(_verify, store, artifact, known.gone(artifact)): place for place, artifact in enumerate(artifacts)}
+        logs = dict(zip(tables, pool.map(lambda table: _verify_log(store, table, tables[table], known.commits(table)), tables), strict=True))
+        running = {
+            pool.submit(_verify, store, artifact, known.gone(artifact), artifact.delta and logs[str(artifact.location)][artifact.delta]): place
+            for place, artifact in enumerate(artifacts)
+        }
         for done, future in enumerate(as_completed(running), start=1):
             place = running[future]
             failures[place] = future.result()
@@ -57,8 +65,18 @@ def _absent(known: Tombstones, artifact: Artifact) -> int:
     return sum({gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}.values())
 
 
-def _verify(store: Store, artifact: Artifact, gone: Sequence[Gone]) -> list[StoreFailure]:
+def _verify_log(
+    store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[Gone]
+) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
+    """Look at a table's log once for all its versions; None leaves it to each version to say why it can't be read."""
     try:
-        return store.verify(artifact, gone)
+        return store.verify_log(table, versions, gone)
+    except (TracecoreError, OSError, ValueError, KeyError):
+        return dict.fromkeys(versions)
+
+
+def _verify(store: Store, artifact: Artifact, gone: Sequence[Gone], log: Sequence[StoreFailure] | None) -> list[StoreFailure]:
+    try:
+        return store.verify(artifact, gone, log=log)
     except (TracecoreError, OSError, ValueError, KeyError) as error:
         return [StoreFailure(str(artifact.location), "bytes that can be read", f"{type(error).__name__}: {error}")]

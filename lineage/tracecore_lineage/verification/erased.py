@@ -84,6 +84,5 @@ def tell_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Find
     """List what is gone of the verified versions, with why and by which run."""
     for artifact in artifacts:
         for erasure, erased in known.of(artifact):
-            data = [gone for gone in erased.files if not (gone.left and gone.rows is None)]
-            what = f"{len(data)} file{'' if len(data) == 1 else 's'}, {erased.size_bytes} bytes" if data else "statistics in its log"
+            what = f"{len(erased.files)} file{'' if len(erased.files) == 1 else 's'}, {erased.size_bytes} bytes"
             findings.erased.append({"ref": artifact.ref, "what": what, "why": erasure.why, "by": f"run/{erasure.run}"})

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from tracecore.gone import Gone
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import read_manifest, read_signatures
+from tracecore_lineage.verification.erased import erased_on_purpose
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.proof import Proof, check_proof
 from tracecore_lineage.verification.trust import Pins
-from tracecore_lineage.voices import Import
+from tracecore_lineage.voices import Import, folder_of
 from tracecore_schemas.canonical import jcs
 
 __all__ = ["check_imports"]
 
 
-def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> None:
+def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[Gone, ...]:
     """Verify builds that were sealed in other workspaces; their keys are believed for them alone.
 
     Args:
@@ -27,7 +30,11 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
         imports: of this workspace, as its ledger holds them.
         pins: the keys that the caller trusts to have sealed them; None takes those that came along, which the ledger names.
         findings: failures are added to it, those of an imported ledger under the build that they came with.
+
+    Returns:
+        Commits of Delta logs that their workspaces had rewritten before the bundles were made, by their places here.
     """
+    commits: list[Gone] = []
     for each in imports:
         inner = Findings()
         try:
@@ -36,12 +43,16 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
             findings.fail(f"event/{each.seq}", f"import of {each.build}", "the manifest and the pruned ledger that it came with", error)
             continue
         with check_proof(proof, pins, inner) as shown:
-            del shown
+            if shown is not None:
+                told = erased_on_purpose(shown.connection, each.origin, shown.history, shown.trust, inner)
+                rewritten = (gone for erasure in told.erasures for gone in erasure.commits)
+                commits.extend(replace(gone, path=f"{folder_of(each.build)}/{gone.path}") for gone in rewritten)
         name = each.build.partition("@")[0]
         for failure in inner.failures:
             ref = failure["ref"] if failure["ref"].startswith(name) else f"{name}: {failure['ref']}"
             findings.fail(ref, failure["what"], failure["expected"], failure["found"])
         findings.checked["signatures"] += inner.checked["signatures"]
+    return tuple(commits)
 
 
 def _proof(connection: Connection, each: Import) -> Proof:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,9 +86,9 @@ def verify(
         # An imported build stands on keys of its own: a key that is pinned for it has signed nothing here.
         trusted = _check_seals(connection, record, findings, history, bound, pinned if brought is None else None, kept)
         if brought is not None:
-            check_imports(connection, [brought], pinned, findings)
+            rewritten = check_imports(connection, [brought], pinned, findings)
         else:
-            check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
+            rewritten = check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
         check_names(connection, findings)
         agrees = _check_catalog(connection, record.namespace, findings, bound, history.imports) and _is_whole(connection, history)
         with _believable(connection, record.namespace, history, agrees=agrees) as believed:
@@ -96,7 +97,7 @@ def verify(
             if attested is not None and answer is not None:
                 check_attestations(attested, believed, answer, trusted, findings)
             artifacts = stored_artifacts(believed, record.namespace, refs=refs, bound=bound)
-            erased = erased_on_purpose(believed, record.namespace, history, trusted, findings)
+            erased = replace(erased_on_purpose(believed, record.namespace, history, trusted, findings), brought=rewritten)
     check_content(open_store(record.workspace), artifacts, findings, progress, erased)
     return findings.verdict(pinned=pinned is not None)
 
