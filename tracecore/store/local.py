@@ -213,7 +213,8 @@ class _LocalTables:
         The folder is forced to disk with it: a run that was killed just after its commit has not come to this, and a version stands on all before it.
         """
         whole = self._staging / ".commit"
-        write_durably(whole, data)
+        whole.write_bytes(data)
+        fsync_file(whole)
         target = self.place.root / path
         try:
             target.hardlink_to(whole)
