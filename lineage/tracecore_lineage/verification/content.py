@@ -44,7 +44,9 @@ def check_content(
     with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
         logs = dict(zip(tables, pool.map(lambda table: _verify_log(store, table, tables[table], known.commits(table)), tables), strict=True))
         running = {
-            pool.submit(_verify, store, artifact, known.gone(artifact), artifact.delta and logs[str(artifact.location)][artifact.delta]): place
+            pool.submit(
+                _verify, store, artifact, known.gone(artifact), logs[str(artifact.location)][artifact.delta] if artifact.delta else None
+            ): place
             for place, artifact in enumerate(artifacts)
         }
         for done, future in enumerate(as_completed(running), start=1):
