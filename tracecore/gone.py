@@ -24,3 +24,8 @@ class Gone:
     size_bytes: int
     rows: int | None = None
     left: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The folder of the table of whose log the file is a commit."""
+        return self.path.partition("/_delta_log/")[0]

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
-from tracecore.store.delta_log import LOG
 from tracecore_lineage.environments import environment_runs
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.queries.reader import Reader
@@ -110,7 +109,7 @@ def _rewriting(connection: Connection, namespace: str, refs: Iterable[str]) -> s
     """Return the erasures that rewrote a commit of a table that one of some versions is of: without them its log is not what was recorded."""
     tables = {str(artifact.location) for artifact in stored_artifacts(connection, namespace, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, namespace).erasures if tables else ()
-    return {erasure.run for erasure in erasures if any(gone.path.partition(f"/{LOG}/")[0] in tables for gone in erasure.commits)}
+    return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 
 
 def _imports(connection: Connection, namespace: str, found: dict[str, int], prefix: Prefix) -> dict[str, int]:

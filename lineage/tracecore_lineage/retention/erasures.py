@@ -17,7 +17,6 @@ from tracecore.errors import AnswerIsNo
 from tracecore.gone import Gone
 from tracecore.locks import hold_run, own_store
 from tracecore.store import Store, open_store
-from tracecore.store.delta_log import LOG
 from tracecore.store.erasing import without_statistics
 from tracecore_lineage import lookup, times
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
@@ -141,12 +140,11 @@ def _take(store: Store, erasure: Erasure) -> None:
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a kill between the two the log at least says nothing of rows that are still there.
     names = _by_table(gone.path for gone in files)
-    for path in sorted(gone.path for gone in erasure.commits):
-        table = path.partition(f"/{LOG}/")[0]
-        commit = store.read(path)
-        bare = commit if commit is None else _bare(commit, names.get(table, set()), erasure.drives)
+    for gone in erasure.commits:
+        commit = store.read(gone.path)
+        bare = commit if commit is None else _bare(commit, names.get(gone.table, set()), erasure.drives)
         if bare is not None and bare != commit:
-            store.rewrite(path, bare)
+            store.rewrite(gone.path, bare)
     for path in sorted({gone.path for gone in files if gone.left}):
         _rewrite_rows(store, path, erasure.drives)
     store.erase(sorted({gone.path for gone in files if not gone.left}))

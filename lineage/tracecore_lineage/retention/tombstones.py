@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tracecore.gone import Gone
-from tracecore.store.delta_log import LOG
 from tracecore.withdrawn import Withdrawn
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
@@ -219,7 +218,7 @@ class Tombstones:
     def _by_table(self) -> Mapping[str, list[Gone]]:
         found: dict[str, list[Gone]] = {}
         for gone in (*self.brought, *(gone for erasure in self.erasures if erasure.done for gone in erasure.commits)):
-            found.setdefault(gone.path.partition(f"/{LOG}/")[0], []).append(gone)
+            found.setdefault(gone.table, []).append(gone)
         return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
