@@ -55,7 +55,8 @@ class StoredWorld(World):
 
     def table(self, name: str, data: pa.Table) -> Stored:
         run = self.record.new_run_id()
-        stored = self.store.put_table(self.store.stage_table(data, run_id=run, port="out"), kind="dataset", name=name, run_id=run)
+        after = self.record.newest_table("dataset", name)
+        stored = self.store.put_table(self.store.stage_table(data, run_id=run, port="out"), kind="dataset", name=name, run_id=run, after=after)
         self.store.discard(run)
         return stored
 

@@ -107,7 +107,7 @@ class EdgeRow(SQLModel, table=True):
     """One version that a run read or wrote, as one event says."""
 
     __tablename__ = "catalog_edge"
-    __table_args__ = (Index("ix_catalog_edge_name", "kind", "name", "direction"),)
+    __table_args__ = (Index("ix_catalog_edge_name", "kind", "name", "direction", "seq"),)
 
     event_id: str = Field(primary_key=True, max_length=64)
     direction: str = Field(primary_key=True, max_length=6)

@@ -17,9 +17,12 @@ from stored_world import StoredWorld, frames, kept
 
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.locks import hold_run, own_store, share_store
-from tracecore.store import LocalStore
+from tracecore.store import LocalStore, open_store
+from tracecore.workspace import Workspace
+from tracecore_lineage import Record
 from tracecore_lineage.commands.consent import command
 from tracecore_lineage.retention import erasures, sweeping
+from tracecore_lineage.verification.bundle import verify_bundle
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
@@ -201,6 +204,42 @@ def test_a_later_version_of_the_table_without_the_drive_stays_readable(built: St
     assert [gone.path.rpartition("/")[2] for gone in done.erasure.commits if str(newer.location) in gone.path] == [f"{0:020d}.json"]
     assert built.record.verify()["ok"]
     assert built.store.open(built.record.artifact(newer.ref)).count_rows() == 100
+
+
+def test_a_version_written_after_a_withdrawal_goes_on_from_the_recorded_link(built: StoredWorld) -> None:
+    """The commits before it were rewritten: the chain keeps what the first tombstone says they were, twice erased or once."""
+    for drive in ("north", "south"):
+        built.record.withdraw(drive, REASON)
+        newer = kept("dataset", "demo.drives", built.table("demo.drives", frames("west")))
+        built.run("drives", StageKind.INGEST, outputs={"frames": newer})
+        verdict = built.record.verify()
+        assert verdict["ok"], verdict["failures"]
+    assert newer.delta is not None
+    log = built.record.workspace.store / str(newer.location) / "_delta_log" / f"{0:020d}.json"
+    log.write_bytes(log.read_bytes() + b"\n")
+    assert {failure for failure in failures(built) if "_delta_log" in failure} == {f"dataset/demo.drives: {newer.location}/_delta_log/{0:020d}.json"}
+
+
+def test_a_build_on_a_table_whose_log_was_rewritten_can_be_exported_and_imported(built: StoredWorld, tmp_path: Path) -> None:
+    built.record.withdraw("north", REASON)
+    newer = kept("dataset", "demo.drives", built.table("demo.drives", frames("south")))
+    built.run("drives", StageKind.INGEST, outputs={"frames": newer})
+    model = kept("model", "demo.model", built.folder(**{"model.safetensors": b"other" * 50}))
+    built.run("model", StageKind.TRAIN, [("frames", "drives")], {"model": model})
+    built.run("engine", StageKind.COMPILE, [("model", "model")], {"engine": kept("engine", "demo.engine", built.file(b"other code"))})
+    built.seal("later")
+    bundle = tmp_path / "later.bundle"
+    built.record.export_bundle("later", bundle)
+    verdict = verify_bundle(bundle)
+    assert verdict["ok"], verdict["failures"]
+    with Record.open(Workspace.create(tmp_path / "other", slug="auditor")) as other:
+        other.import_bundle(bundle)
+        assert open_store(other.workspace).open(other.artifact(newer.ref)).count_rows() == 100
+        verdict = other.verify()
+        assert verdict["ok"], verdict["failures"]
+        log = next(other.workspace.store.rglob(f"_delta_log/{0:020d}.json"))
+        log.write_bytes(log.read_bytes() + b"\n")
+        assert any("_delta_log" in failure["what"] for failure in other.verify()["failures"])
 
 
 def test_pictures_and_pages_of_what_was_made_from_it_go_and_numbers_stay(built: StoredWorld) -> None:

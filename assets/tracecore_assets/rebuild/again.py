@@ -161,7 +161,8 @@ class Again(Session):
                 stored = self.store.put_file(staged, run_id=run_id, move=True)
         else:
             rows = self.store.stage_table(opened.scanner().to_reader(), run_id=run_id, port=port)
-            stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id)
+            after = self.record.newest_table(kept.kind, kept.name)
+            stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id, after=after)
         said = {name: value for name, value in target.facets.items() if name.startswith("tracecore_") and name not in _CARRIED}
         return Artifact(
             kept.kind,

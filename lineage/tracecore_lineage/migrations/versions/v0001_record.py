@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("event_time", sa.String(length=27), nullable=False),
         sa.PrimaryKeyConstraint("event_id", "direction", "ordinal"),
     )
-    op.create_index("ix_catalog_edge_name", "catalog_edge", ["kind", "name", "direction"], unique=False)
+    op.create_index("ix_catalog_edge_name", "catalog_edge", ["kind", "name", "direction", "seq"], unique=False)
     op.create_index(op.f("ix_catalog_edge_ref"), "catalog_edge", ["ref"], unique=False)
     op.create_index(op.f("ix_catalog_edge_run_id"), "catalog_edge", ["run_id"], unique=False)
     op.create_index(op.f("ix_catalog_edge_seq"), "catalog_edge", ["seq"], unique=False)

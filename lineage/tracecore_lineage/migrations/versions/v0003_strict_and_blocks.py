@@ -42,7 +42,7 @@ _TABLES = {
         "event_id s64, direction s6, ordinal i, seq i, run_id s, ref s, kind s32, name s, digest s71?, role s, producer_run s?, event_type s16, "
         "event_time s27",
         ("event_id", "direction", "ordinal"),
-        {**_by("catalog_edge", "ref", "run_id", "seq"), "ix_catalog_edge_name": ("kind", "name", "direction")},
+        {**_by("catalog_edge", "ref", "run_id", "seq"), "ix_catalog_edge_name": ("kind", "name", "direction", "seq")},
     ),
     "catalog_facet": _Table(
         "event_id s64, subject s, name s, seq i, event_time s27, value t",
