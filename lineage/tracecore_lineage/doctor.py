@@ -12,6 +12,7 @@ from tracecore.errors import TracecoreError
 from tracecore.store import open_store
 from tracecore_lineage import ledger, people
 from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
+from tracecore_lineage.retention.sweeping import named_files
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EVENTS
@@ -65,15 +66,15 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
         artifacts = stored_artifacts(connection, record.namespace)
         erased = tombstones(connection, record.namespace)
     dangling: list[dict[str, str]] = []
-    named: set[str] = set()
     for artifact in artifacts:
-        location = str(artifact.location)
         try:
             if erased.unreadable(artifact) is None and not store.exists(artifact):
-                dangling.append({"ref": artifact.ref, "location": location, "why": "missing from the store, or not of its recorded size"})
-            named.update(store.names(artifact))
+                why = "missing from the store, or not of its recorded size"
+                dangling.append({"ref": artifact.ref, "location": str(artifact.location), "why": why})
         except (TracecoreError, OSError, ValueError, KeyError) as error:
-            dangling.append({"ref": artifact.ref, "location": location, "why": str(error)})
+            dangling.append({"ref": artifact.ref, "location": str(artifact.location), "why": str(error)})
+    named, unreadable = named_files(store, artifacts)
+    dangling += [{"ref": artifact.ref, "location": str(artifact.location), "why": why} for artifact, why in unreadable]
     orphans = [
         {"path": f"store/staging/{run_id}", "why": "left by a crashed run: 'tracecore recover' removes it"}
         for run_id in store.staged_runs()

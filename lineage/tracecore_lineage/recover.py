@@ -120,13 +120,13 @@ def _recover(record: RecordWriter) -> Recovered:
     locks = record.workspace.locks
     store = open_store(record.workspace)
     aborted: list[str] = []
-    live: list[str] = []
+    live: dict[str, None] = {}
     removed: list[str] = []
     unfinished: list[str] = []
     for run in open_runs(record):
         with try_gone(record, run) as gone:
             if not gone or run.parent in live:  # a run that a live run started is a part of it
-                live.append(run.id)
+                live[run.id] = None
             elif run.job in JOBS:
                 unfinished.append(run.id)
             elif record.abort(run.id, WHY):

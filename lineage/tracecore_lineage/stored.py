@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -15,7 +15,7 @@ from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
 
-__all__ = ["said_places", "stored_artifacts"]
+__all__ = ["newest_of_tables", "said_places", "stored_artifacts"]
 
 
 def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
@@ -33,6 +33,16 @@ def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection
         if artifact is not None:
             found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
     return list(found.values())
+
+
+def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """Return the newest version of each table: its log reaches back over all of them."""
+    newest: dict[str, tuple[int, Artifact]] = {}
+    for artifact in artifacts:
+        table = str(artifact.location)
+        if artifact.delta is not None and newest.get(table, (-1,))[0] < artifact.delta.version:
+            newest[table] = (artifact.delta.version, artifact)
+    return [artifact for _, artifact in newest.values()]
 
 
 def said_places(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:

@@ -149,8 +149,13 @@ class Store(Protocol):
     def log(self, artifact: Artifact) -> Sequence[str]:
         """Name the commits of a table that there are up to a version, by POSIX path relative to the store's root, in order."""
 
-    def names(self, artifact: Artifact) -> Sequence[str]:
-        """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched."""
+    def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
+        """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched.
+
+        Args:
+            artifact: what was recorded.
+            log: whether the commits of a table are named too, which all its versions share.
+        """
 
     def verify(self, artifact: Artifact, gone: Sequence[Gone] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
         """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded.

@@ -71,11 +71,11 @@ class KeptStore:
         self._location(artifact)
         return tables.log_names(artifact, self.place)
 
-    def names(self, artifact: Artifact) -> Sequence[str]:
+    def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
         """Name every file that an artifact stands on, the manifest of a directory too."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
-            return tables.table_names(artifact, self.place)
+            return [*(tables.log_names(artifact, self.place) if log else ()), *tables.data_names(artifact, self.place)]
         if artifact.media is Media.DIRECTORY:
             return [*(path for path, _ in self.place.listed(location)), manifest_beside(location)]
         return [location]

@@ -32,7 +32,6 @@ __all__ = [
     "open_table",
     "table_exists",
     "table_folder",
-    "table_names",
     "table_parts",
     "uncommitted",
     "verify_log",
@@ -129,11 +128,6 @@ def _partition_expression(entry: LogEntry) -> pc.Expression | None:
     """Say what the partition values of a file hold for each of its rows."""
     known = [pc.field(name) == value for name, value in entry.partition if value is not None]
     return reduce(and_, known) if known else None
-
-
-def table_names(artifact: Artifact, place: Place) -> list[str]:
-    """Name every file that the recorded version stands on: its commits and its data; relative to the store."""
-    return [*log_names(artifact, place), *data_names(artifact, place)]
 
 
 def log_names(artifact: Artifact, place: Place) -> list[str]:

@@ -176,15 +176,23 @@ def _reached(reader: Reader, start: Collection[str]) -> set[str]:
 
 def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
     """Add what may show the drives: only what a run made that read something which holds them, and so on from there."""
-    versions = list(first)
-    while True:
-        held = {version.ref for version in versions}
+    found = {(each.ref, each.location, each.version): each for each in first}
+    made: set[str] = set()
+    more = holdings.pictures(subject, first)
+    held = {each.ref for each in first}
+    asked: set[str] = set()
+    while more or held:
+        for each in more:
+            place = (each.ref, each.location, each.version)
+            files = {gone.path: gone for gone in (*(found[place].files if place in found else ()), *each.files)}
+            found[place] = replace(each, files=tuple(files.values()))
+        held = (held | {each.ref for each in more}) - asked
+        asked |= held
         runs = {link.run for link in reader.inputs_like(held)}
-        made = {link.ref for link in reader.links_of(runs) if link.direction == "output"}
-        more = holdings.with_pictures(subject, first, made)
-        if {version.ref for version in more} == {version.ref for version in versions}:
-            return more
-        versions = more
+        new = {link.ref for link in reader.links_of(runs) if link.direction == "output"} - made
+        made |= new
+        more, held = holdings.pictures(subject, first, new), set()
+    return list(found.values())
 
 
 def _why_kept(ref: str, touched: Collection[str]) -> str | None:

@@ -20,9 +20,10 @@ from tracecore.store import Store, open_store
 from tracecore.store.erasing import without_statistics
 from tracecore_lineage import lookup, times
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
-from tracecore_lineage.retention.sweeping import sweep
+from tracecore_lineage.retention.sweeping import lies_in, sweep
 from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
 from tracecore_lineage.sealing.envelope import seal_payload
+from tracecore_lineage.stored import newest_of_tables
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
 from tracecore_schemas.tables import PARTITION
@@ -127,11 +128,7 @@ def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
         back = made_since(connection, record.namespace, erasure.seq)
     if not back:
         return erasure
-    below = tuple(f"{location}/" for location in back)
-    left = [
-        replace(version, files=tuple(gone for gone in version.files if gone.path not in back and not gone.path.startswith(below)))
-        for version in erasure.versions
-    ]
+    left = [replace(version, files=tuple(gone for gone in version.files if not lies_in(gone.path, back))) for version in erasure.versions]
     return replace(erasure, versions=tuple(version for version in left if version.files))
 
 
@@ -186,15 +183,10 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
         drives: withdrawn ones.
     """
     names = _by_table(data)
-    newest: dict[str, Artifact] = {}
-    for artifact in stored:
-        known = newest.get(str(artifact.location))
-        if artifact.delta is not None and (known is None or known.delta is None or known.delta.version < artifact.delta.version):
-            newest[str(artifact.location)] = artifact
-    for table, artifact in sorted(newest.items()):
+    for artifact in newest_of_tables(stored):
         for path in store.log(artifact):
             commit = store.read(path)
-            bare = commit if commit is None else _bare(commit, names.get(table, set()), drives)
+            bare = commit if commit is None else _bare(commit, names.get(str(artifact.location), set()), drives)
             if commit is not None and bare is not None and bare != commit:
                 yield Gone(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
 

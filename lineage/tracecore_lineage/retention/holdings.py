@@ -107,29 +107,41 @@ class Holdings:
         data = (gone.path for version in versions for gone in version.files)
         return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
 
-    def with_pictures(self, subject: Subject, found: Sequence[Erased], reached: Collection[str]) -> list[Erased]:
-        """Add what may show the drives or names them: pictures and pages of what was made from them, and label files that speak of their frames.
+    def pictures(self, subject: Subject, first: Sequence[Erased], reached: Collection[str] | None = None) -> list[Erased]:
+        """Return what may show the drives or names them, and is not among what goes anyway.
 
         Which drives a picture shows can't be told from it, so it goes where any of them may be in it.
+
+        Args:
+            subject: whose drives.
+            first: what holds the drives' own files or rows.
+            reached: versions that were made from what shows them, of which pictures and pages go; None gives the others, of which texts go that name
+                the drives: adopted files, and what lies beside a drive's log.
         """
         if not subject.drives:
-            return list(found)
+            return []
         named = naming(subject.drives)
-        by_place = {(version.ref, version.location, version.version): version for version in found}
-        taken = {gone.path for version in found for gone in version.files}
-        for each in self.all:
-            derived, adopted = each.artifact.ref in reached, each.artifact.kind == ArtifactKind.EXTERNAL
-            if each.artifact.media is Media.DELTA or each.artifact.kind in _LEARNED or not (derived or adopted or _world(each, taken)):
+        taken = {gone.path for version in first for gone in version.files}
+        if reached is None:
+            candidates = [each for each in self.all if each.artifact.kind == ArtifactKind.EXTERNAL or _world(each, taken)]
+        else:
+            candidates = [each for ref in sorted(reached) for each in self._by_ref.get(ref, ())]
+        found: list[Erased] = []
+        for each in candidates:
+            if each.artifact.media is Media.DELTA or each.artifact.kind in _LEARNED:
                 continue
-            gone = [
-                Gone(part.path, part.digest, part.size_bytes)
-                for part in each.parts
-                if part.path not in taken and self._shows(part, named, pictures=derived and each.artifact.kind != ArtifactKind.DRIVE_LOG)
-            ]
-            if gone:
-                standing = by_place.get(each.place)
-                by_place[each.place] = Erased(*each.place, files=(*(standing.files if standing else ()), *gone))
-        return list(by_place.values())
+            pictures = reached is not None and each.artifact.kind != ArtifactKind.DRIVE_LOG
+            parts = [part for part in each.parts if part.path not in taken and self._shows(part, named, pictures=pictures)]
+            if parts:
+                found.append(Erased(*each.place, files=tuple(Gone(part.path, part.digest, part.size_bytes) for part in parts)))
+        return found
+
+    @cached_property
+    def _by_ref(self) -> dict[str, list[_Holding]]:
+        found: dict[str, list[_Holding]] = {}
+        for each in self.all:
+            found.setdefault(each.artifact.ref, []).append(each)
+        return found
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
         """Say whether a file may show a drive (`pictures`), or is a text that names one."""

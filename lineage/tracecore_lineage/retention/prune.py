@@ -136,13 +136,12 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
         else:
             stored_before = {artifact.ref for artifact in stored}
         finished_keys = {key.removeprefix("sha256:")[:32] for key in connection.execute(select(STALENESS.c.key)).scalars()}
-    wanted = [
-        artifact
-        for artifact in stored
-        if artifact.ref not in held and (chosen is None or artifact.ref in chosen) and known.unreadable(artifact) is None
-    ]
-    pruned = [artifact for artifact in wanted if artifact.ref in stored_before]
-    kept = _files_of(store, (artifact for artifact in stored if artifact not in pruned))
+    pruned: list[Artifact] = []
+    others: list[Artifact] = []
+    for artifact in stored:
+        wanted = artifact.ref not in held and (chosen is None or artifact.ref in chosen) and known.unreadable(artifact) is None
+        (pruned if wanted and artifact.ref in stored_before else others).append(artifact)
+    kept = _files_of(store, others)
     versions, skipped = _versions(store, pruned, kept)
     left = [each for each in orphans(record, store) if not _elsewhere(record, each[0])] if chosen is None else []
     erasure = Erasure(record.new_run_id(), PRUNE, REASON, times.instant(now), versions=tuple(versions)) if versions else None
@@ -195,7 +194,7 @@ def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
     found: set[str] = set()
     for artifact in artifacts:
         try:
-            found.update(part.path for part in store.parts(artifact))
+            found.update(store.names(artifact, log=False))
         except (TracecoreError, OSError, ValueError, KeyError):
             found.add(str(artifact.location))
     return found

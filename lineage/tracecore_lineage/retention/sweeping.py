@@ -5,10 +5,11 @@ None of it is part of the record: it is made again where it is needed, or was le
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from tracecore.disk import clear_disk_errors
@@ -20,12 +21,13 @@ from tracecore_lineage.retention.copies import files_below, remove_copies
 from tracecore_lineage.retention.mixed_rows import names_of
 from tracecore_lineage.retention.scrubbing import empty_wal, is_sqlite, scrub_pictures
 from tracecore_lineage.retention.tombstones import Erasure
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.stored import newest_of_tables, stored_artifacts
+from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["discard_staged", "naming", "orphans", "remove_folder", "sweep"]
+__all__ = ["discard_staged", "lies_in", "named_files", "naming", "orphans", "remove_folder", "sweep"]
 
 
 def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
@@ -65,15 +67,29 @@ def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
     """Give path and size of what the store holds and no event names: a crash between the two left it."""
     with record.database.read() as connection:
         artifacts = stored_artifacts(connection, record.namespace)
+    named, unreadable = named_files(store, artifacts)
+    kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be told apart, so that nothing of it goes
+    return [(path, size) for path, size in store.inventory() if path not in named and not lies_in(path, kept)]
+
+
+def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], list[tuple[Artifact, str]]]:
+    """Return every file that versions stand on, a table's log once for all its versions; and the versions of which nobody can tell, with why."""
     named: set[str] = set()
+    unreadable: list[tuple[Artifact, str]] = []
     for artifact in artifacts:
         try:
-            named.update(store.names(artifact))
-            named.update(part.path for part in store.parts(artifact))
-        except (TracecoreError, OSError, ValueError, KeyError):
-            named.add(str(artifact.location))
-    kept = tuple(f"{path}/" for path in named)
-    return [(path, size) for path, size in store.inventory() if path not in named and not (path.count("/") > 2 and path.startswith(kept))]
+            named.update(store.names(artifact, log=False))
+        except (TracecoreError, OSError, ValueError, KeyError) as error:
+            unreadable.append((artifact, str(error)))
+    for artifact in newest_of_tables(artifacts):
+        with contextlib.suppress(TracecoreError, OSError, ValueError, KeyError):  # said of each version above
+            named.update(store.log(artifact))
+    return named, unreadable
+
+
+def lies_in(path: str, places: Collection[str]) -> bool:
+    """Whether a path is one of some places, or lies below one."""
+    return path in places or any(str(folder) in places for folder in PurePosixPath(path).parents)
 
 
 def remove_folder(folder: Path) -> bool:

@@ -270,7 +270,7 @@ def tombstones(connection: Connection, namespace: str, *, refs: Iterable[str] | 
     Args:
         connection: to the record's database.
         namespace: the workspace's own: nobody else's events erase anything here.
-        refs: only what matters to these versions; None gives all.
+        refs: only what erased something of these versions; None gives all.
     """
     query = (
         select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq, RUN_EVENTS.c.event_type)
@@ -278,8 +278,16 @@ def tombstones(connection: Connection, namespace: str, *, refs: Iterable[str] | 
         .where(FACETS.c.name == FACET, RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.job_name.in_(sorted(JOBS)))
         .order_by(FACETS.c.seq)
     )
+    wanted = None if refs is None else set(refs)
+    if wanted is None:
+        rows = list(connection.execute(query))
+    else:  # an erasure says of each version that something of it went
+        erasing = select(RUN_EVENTS.c.run_id).join(FACETS, FACETS.c.event_id == RUN_EVENTS.c.event_id).where(FACETS.c.name == "tracecore_tombstone")
+        runs = {run for chunk in chunks(sorted(wanted)) for run in connection.execute(erasing.where(FACETS.c.subject.in_(chunk))).scalars()}
+        subjects = sorted(f"run:{run}" for run in runs)
+        rows = sorted((row for chunk in chunks(subjects) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))), key=_place)
     found: dict[str, Erasure] = {}
-    for row in connection.execute(query):
+    for row in rows:
         try:
             erasure = read_erasure(json.loads(row.value), row.seq)
         except (EnvelopeError, ValueError, KeyError, TypeError):
@@ -287,9 +295,8 @@ def tombstones(connection: Connection, namespace: str, *, refs: Iterable[str] | 
         if row.subject == f"run:{erasure.run}" and (row.event_type == "COMPLETE") == erasure.done:
             standing = found.get(erasure.run)
             found[erasure.run] = erasure if standing is None else _joined(standing, erasure)
-    wanted = None if refs is None else set(refs)
-    listed = tuple(erasure for erasure in found.values() if wanted is None or erasure.what == WITHDRAWAL or _touches(erasure, wanted))
-    return Tombstones(listed, remade(connection, namespace, listed))
+    listed = tuple(found.values())
+    return Tombstones(listed, remade(connection, namespace, listed, wanted))
 
 
 def _joined(promised: Erasure, done: Erasure) -> Erasure:
@@ -299,15 +306,15 @@ def _joined(promised: Erasure, done: Erasure) -> Erasure:
     return Erasure(**{name: getattr(done, name) for name in done.__slots__} | {"seq": min(promised.seq, done.seq)})
 
 
-def _touches(erasure: Erasure, refs: set[str]) -> bool:
-    return any(version.ref in refs for version in erasure.versions)
+def _place(row: Any) -> int:
+    return int(row.seq)
 
 
-def remade(connection: Connection, namespace: str, erasures: Sequence[Erasure]) -> dict[tuple[str, str], int]:
-    """Give, for each version that was erased, the last position at which an event of ours says where its bytes lie."""
-    refs = {version.ref for erasure in erasures for version in erasure.versions}
+def remade(connection: Connection, namespace: str, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
+    """Return, for each version that was erased (of those in `refs`, if given), the last position at which an event of ours says where it lies."""
+    erased = {version.ref for erasure in erasures for version in erasure.versions}
     found: dict[tuple[str, str], int] = {}
-    for chunk in chunks(sorted(refs)):
+    for chunk in chunks(sorted(erased if refs is None else erased.intersection(refs))):
         query = (
             select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq)
             .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
