@@ -93,6 +93,8 @@ def whole(reader: Reader, ref: Ref) -> str:
     Raises:
         UsageProblem: unknown, with the nearest right one; or ambiguous, with the versions that are meant.
     """
+    if ref.is_whole and _is_recorded(reader, str(ref)):
+        return str(ref)
     versions = _versions(reader, ref)
     if not versions:
         raise UsageProblem(_unknown(reader, ref))
@@ -114,6 +116,12 @@ def newest(reader: Reader, links: list[Link]) -> str:
     completed = {run.id: run.events for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
     made = [link for link in links if link.direction == "output" and link.event_id in completed.get(link.run, ())]
     return max(made or links, key=lambda link: link.order).ref
+
+
+def _is_recorded(reader: Reader, ref: str) -> bool:
+    """Whether a run read or made the very version; other versions of its name are not looked at."""
+    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, EDGES.c.seq < reader.prefix.bound).limit(1)
+    return reader.connection.execute(query).first() is not None
 
 
 def _versions(reader: Reader, ref: Ref) -> list[Link]:

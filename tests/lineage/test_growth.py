@@ -1,0 +1,123 @@
+"""Work over a whole record grows with the record and no faster: counted in calls and statements at N versions and at 4N, not in seconds."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from stored_world import StoredWorld, frames, kept
+
+from tracecore_lineage import Record
+from tracecore_lineage.retention.sweeping import orphans
+from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.run import Artifact
+
+FEW, MANY = 8, 32
+_SLACK = 1.1
+
+
+def calls(work: Callable[[], object]) -> int:
+    """Count the calls that a piece of work makes, of functions in C too, in every thread."""
+    found = [0]
+
+    def count(_frame: Any, what: str, _argument: Any) -> None:
+        if what in {"call", "c_call"}:
+            found[0] += 1
+
+    threading.setprofile(count)
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return found[0]
+
+
+def statements(record: Record, work: Callable[[], object]) -> int:
+    """Count the SQL statements of a piece of work."""
+    found = [0]
+
+    def count(*_: Any) -> None:
+        found[0] += 1
+
+    event.listen(record.database.engine, "before_cursor_execute", count)
+    try:
+        work()
+    finally:
+        event.remove(record.database.engine, "before_cursor_execute", count)
+    return found[0]
+
+
+def grown(folder: Path, versions: int) -> StoredWorld:
+    """A sealed build, and as many versions of one table and of one model as are asked for, each read by a run."""
+    world = StoredWorld.at(folder).all()
+    world.seal("demo")
+    for number in range(versions):
+        table = kept("dataset", "demo.drives", world.table("demo.drives", frames("north", f"drive-{number}")))
+        world.run("drives", StageKind.INGEST, outputs={"frames": table})
+        model = kept("model", "demo.model", world.folder(**{"model.safetensors": b"%d" % number, "card.txt": b"trained on north"}))
+        world.run("model", StageKind.TRAIN, [("frames", "drives")], {"model": model})
+    return world
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoredWorld, StoredWorld]:
+    folder = tmp_path_factory.mktemp("growth")
+    return grown(folder / "few", FEW), grown(folder / "many", MANY)
+
+
+def _store(world: StoredWorld) -> object:
+    return orphans(world.record, world.store)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda world: world.record.prune(dry_run=True),
+        lambda world: world.record.withdraw("north", "growth", dry_run=True),
+        lambda world: world.record.verify(),
+        lambda world: world.record.doctor(),
+        lambda world: world.record.recover(),
+        lambda world: world.record.replay(check=True),
+        _store,
+    ],
+    ids=["prune", "withdraw", "verify", "doctor", "recover", "replay", "orphans"],
+)
+def test_four_times_the_versions_cost_four_times_the_calls_at_most(
+    worlds: tuple[StoredWorld, StoredWorld], work: Callable[[StoredWorld], object]
+) -> None:
+    work(worlds[0])  # what is imported once counts for neither
+    few, many = (calls(lambda world=world: work(world)) for world in worlds)
+    assert many <= few * MANY / FEW * _SLACK
+
+
+def _artifact(world: StoredWorld) -> Artifact:
+    return world.made["drives"]
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda world: world.record.newest_table("dataset", "demo.drives"),
+        lambda world: world.record.erased(_artifact(world)),
+        lambda world: world.record.artifact(_artifact(world).ref),
+        lambda world: world.record.trace("build/demo"),
+        lambda world: world.start("again", StageKind.TRAIN),
+    ],
+    ids=["newest table", "erased", "artifact", "trace", "start"],
+)
+def test_a_question_about_one_version_costs_the_same_at_four_times_the_versions(
+    worlds: tuple[StoredWorld, StoredWorld], work: Callable[[StoredWorld], object]
+) -> None:
+    for world in worlds:
+        work(world)  # each connection compiles a statement once
+    few, many = (calls(lambda world=world: work(world)) for world in worlds)
+    assert many <= few * _SLACK
+    few, many = (statements(world.record, lambda world=world: work(world)) for world in worlds)
+    assert many == few
