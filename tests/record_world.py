@@ -155,6 +155,7 @@ class World:
         why = "no GPU of compute capability 8.9"
         facet = {
             "summary": "tensorrt-rtx 1.7.1 · SM89 · fp16",
+            "roles": [{"role": "engine", "file": "model.engine", "sha256": digest_bytes(content.encode()).removeprefix("sha256:")}],
             "builder": "tensorrt-rtx",
             "builder_version": "1.7.1",
             "compute_capability": "SM89",

@@ -19,6 +19,7 @@ from tracecore.contained import contained
 from tracecore.context import RunContext
 from tracecore.discovery import reason_of
 from tracecore.disk import clear_disk_errors, disk_problem
+from tracecore.engines import ENGINE_FACET, alone, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
 from tracecore.failure import failure_trace, without_places
@@ -41,7 +42,7 @@ from tracecore.watched_context import WatchedContext
 from tracecore.withdrawn import Withdrawn
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.kinds import Media, RunState
+from tracecore_schemas.kinds import ArtifactKind, Media, RunState
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput, Unknown
 
 __all__ = ["DEFAULT_THREADS", "Executor", "Outcome", "Supplied", "Task"]
@@ -271,12 +272,16 @@ class Executor:
             raise RunFailed(f"{_who(task)} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
         for told in context.withdrawn.drop_files(folder):
             context.unknowns.append((name, Unknown("file withdrawn", told)))
-        if file is None:
-            if not any(folder.iterdir()):
-                raise RunFailed(f"{_who(task)} ended without writing anything to its output '{name}'.")
-            return self._store.put_directory(folder, run_id=run.id)
-        if not (folder / file).is_file():
+        if file is None and not any(folder.iterdir()):
+            raise RunFailed(f"{_who(task)} ended without writing anything to its output '{name}'.")
+        if file is not None and not (folder / file).is_file():
             raise RunFailed(f"{_who(task)} ended without writing the file '{file}' of its output '{name}'.")
+        if port.kind is ArtifactKind.ENGINE:
+            folder = folder if file is None else alone(folder, file)
+            facets = context.facets.setdefault(name, {})
+            facets[ENGINE_FACET] = with_roles(facets.get(ENGINE_FACET), folder, file or "model.engine")
+        if file is None or port.kind is ArtifactKind.ENGINE:
+            return self._store.put_directory(folder, run_id=run.id)
         stored = self._store.put_file(folder / file, run_id=run.id, move=True)
         assert stored.media is Media.FILE  # one file is kept as one file
         return stored

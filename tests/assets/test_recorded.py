@@ -45,6 +45,7 @@ def test_camvid_becomes_a_sealed_build_and_its_own_official_split_is_blocked(tmp
         "training_set.validation",
         "model",
         "onnx",
+        "half",
         "engine",
         "kpis.report",
         "kpis.events",

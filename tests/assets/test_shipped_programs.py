@@ -9,9 +9,9 @@ from tracecore_assets import load_program
 from tracecore_assets.document import program_document
 from tracecore_assets.parse import shipped_programs
 
-RECORDED = ["drives", "labels", "training_set", "model", "onnx", "engine", "kpis"]
+RECORDED = ["drives", "labels", "training_set", "model", "onnx", "half", "engine", "kpis"]
 REFERENCE = [
-    "world", "drives", "training_set", "labels", "model", "onnx", "engine", "kpis", "mistakes", "diagnosis", "next_world", "next_drives",
+    "world", "drives", "training_set", "labels", "model", "onnx", "half", "engine", "kpis", "mistakes", "diagnosis", "next_world", "next_drives",
     "next_frames",
 ]  # fmt: skip
 

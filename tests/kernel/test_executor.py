@@ -1,5 +1,6 @@
 """One run, in order: what is recorded, what is reused, what is refused, what a failure leaves behind."""
 
+import hashlib
 import sys
 from dataclasses import replace
 
@@ -34,7 +35,13 @@ def test_a_chain_of_stages_is_recorded_from_drive_files_to_an_engine(world: Worl
     for outcome in (drives, halves, model, engine):
         for artifact in outcome.outputs.values():
             assert world.store.verify(artifact) == []
-    assert engine.outputs["engine"].media is Media.FILE
+    made = engine.outputs["engine"]
+    assert made.media is Media.DIRECTORY
+    (file,) = world.store.open(made).iterdir()
+    assert made.facets["tracecore_engine"] == {
+        "summary": "model.engine",
+        "roles": [{"role": "engine", "file": "model.engine", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}],
+    }
     assert model.outputs["model"].media is Media.DIRECTORY
     assert drives.outputs["numbers"].rows == 5
     assert world.store.staged_runs() == []

@@ -163,10 +163,9 @@ def test_an_engine_without_a_gpu_is_said_to_be_not_executed(world: StageWorld, t
         raise OSError(name)
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
-    (tmp_path / "model.engine").write_bytes(b"no engine at all: it must not be loaded")
-    engine = world.file(
-        "engine", "test.engine", tmp_path / "model.engine", tracecore_engine={"builder": "tensorrt-rtx", "compute_capability": "SM89"}
-    )
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "model.engine").write_bytes(b"no engine at all: it must not be loaded")
+    engine = world.folder("engine", "test.engine", tmp_path / "engine", tracecore_engine={"builder": "tensorrt-rtx", "compute_capability": "SM89"})
     rows, labels = scenes()
     outcome = evaluate(world, detector(world, tmp_path / "model"), rows, labels, engine=engine)
     why = next(unknown.why for unknown in outcome.outputs["report"].unknowns if unknown.what == "not executed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,13 +29,13 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "_Cuda", Here)
     runtime = SimpleNamespace(__version__="1.7.1")
     monkeypatch.setattr(module.importlib, "import_module", lambda name: {"tensorrt_rtx": runtime}[name])
-    path = tmp_path / "model.engine"
-    path.write_bytes(CONTENT)
-    return path
+    (tmp_path / "model.engine").write_bytes(CONTENT)
+    return tmp_path
 
 
 def recorded(content: bytes = CONTENT, **changes: Any) -> Artifact:
-    facet = {"builder": "tensorrt-rtx", "builder_version": "1.7.1", "compute_capability": "SM86, SM89"} | changes
+    roles = [{"role": "engine", "file": "model.engine", "sha256": hashlib.sha256(content).hexdigest()}]
+    facet = {"roles": roles, "builder": "tensorrt-rtx", "builder_version": "1.7.1", "compute_capability": "SM86, SM89"} | changes
     return Artifact("engine", "test.engine", digest_bytes(content), facets={"tracecore_engine": facet})
 
 
@@ -70,5 +71,10 @@ def test_a_missing_runtime_is_named_with_how_to_install_it(engine: Path, monkeyp
 
 
 def test_bytes_that_are_not_the_recorded_ones_are_never_loaded(engine: Path) -> None:
-    with pytest.raises(RunFailed, match=r"The engine's file is not the recorded one: expected sha256:.*, found sha256:.*; it was not loaded\."):
+    with pytest.raises(RunFailed, match=r"The engine's file is not the recorded one: expected sha256 \w{64}, found \w{64}; it was not loaded\."):
         engine_detector(engine, recorded(b"what was recorded"))
+
+
+def test_an_engine_whose_files_are_not_listed_is_never_loaded(engine: Path) -> None:
+    with pytest.raises(RunFailed, match=r"expected sha256 none recorded"):
+        engine_detector(engine, recorded(roles=[]))

@@ -1,12 +1,13 @@
 """Executing a TensorRT engine, where there are a GPU it was built for and the runtime it was built with.
 
-An engine file is native code: before it is deserialized its bytes are compared with the digest that the record has of it, and without a fitting
+An engine file is native code: before it is deserialized its bytes are compared with the SHA-256 that the record has of it, and without a fitting
 GPU and runtime it is not touched at all. Device memory is handled through CUDA's driver library, which is there wherever a GPU can be used.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib
 import re
 from collections.abc import Sequence
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tracecore.engines import engine_roles
 from tracecore.errors import RunFailed
 from tracecore_evaluation.model_config import OUTPUTS
-from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.run import Artifact
 
 __all__ = ["EngineDetector", "NotExecutable", "engine_detector"]
@@ -32,12 +33,12 @@ class NotExecutable(Exception):  # says why, no error of anyone's
     """Why an engine can't be executed here; the message is one sentence."""
 
 
-def engine_detector(engine: Path, artifact: Artifact, outputs: Sequence[str] = OUTPUTS) -> EngineDetector:
+def engine_detector(folder: Path, artifact: Artifact, outputs: Sequence[str] = OUTPUTS) -> EngineDetector:
     """Load an engine.
 
     Args:
-        engine: its file.
-        artifact: its recorded identity: digest, and the facet `tracecore_engine` that says what it was built with and for.
+        folder: its directory.
+        artifact: its recorded identity: the facet `tracecore_engine` lists its files, and what it was built with and for.
         outputs: which of its outputs to give.
 
     Raises:
@@ -62,10 +63,12 @@ def engine_detector(engine: Path, artifact: Artifact, outputs: Sequence[str] = O
         raise NotExecutable(
             f"The engine is built with {builder} {version}; here is {runtime.__version__}, and engines only run in the version they are of."
         )
-    found = digest_file(engine)
-    if found != artifact.digest:
-        raise RunFailed(f"The engine's file is not the recorded one: expected {artifact.digest}, found {found}; it was not loaded.")
-    return EngineDetector(engine.read_bytes(), runtime, cuda, outputs, f"{builder} {runtime.__version__}, SM{cuda.capability}")
+    file, sha256 = engine_roles(facet).get("engine", ("model.engine", "none recorded"))
+    data = (folder / file).read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise RunFailed(f"The engine's file is not the recorded one: expected sha256 {sha256}, found {found}; it was not loaded.")
+    return EngineDetector(data, runtime, cuda, outputs, f"{builder} {runtime.__version__}, SM{cuda.capability}")
 
 
 class EngineDetector:

@@ -16,7 +16,7 @@ def tracecore_samples(stage: str, folder: Path) -> Sample | None:
     beside = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
     if stage == "onnx":
         return Sample(inputs={"model": beside["write_torch_model"](folder / "model")})
-    return Sample(params={"samples": 1, "precision": "fp32"}, inputs={"model": _graph(folder / "model", beside["CONFIG"])})
+    return Sample(params={"samples": 1}, inputs={"model": _graph(folder / "model", beside["CONFIG"])})
 
 
 def _graph(folder: Path, config: dict[str, object]) -> Path:

@@ -75,7 +75,7 @@ def make_headed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 @pytest.fixture(scope="session")
 def graph(torch_model: Path) -> Any:
     """Its ONNX graph."""
-    from tracecore_tensorrt.answers import outputs_of
+    from tracecore.answers import outputs_of
     from tracecore_tensorrt.graph import export_graph
     from tracecore_tensorrt.models import load_detector
 

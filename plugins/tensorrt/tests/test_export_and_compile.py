@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import shutil
@@ -18,7 +19,7 @@ from kernel_world import World, given
 import tracecore as tc
 from tracecore.executor import Outcome
 from tracecore.host import PluginHost, RegisteredStage
-from tracecore.task import Task
+from tracecore.task import Supplied, Task
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import device
@@ -128,51 +129,56 @@ def test_the_parity_check_stands_or_falls_with_what_was_measured() -> None:
 
 def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "accelerator", lambda: None)
-    engine = compile_(world, supply(world, onnx_model), target="SM89", precision="fp16")
-    path = world.store.open(engine)
+    half = world.run("half", "compress", "precision", {"model": given(supply(world, onnx_model), "model")}).outputs["converted"]
+    engine = world.run("engine", "compile", "tensorrt", {"model": Supplied(half, None)}, target="SM89").outputs["engine"]
+    (path,) = world.store.open(engine).iterdir()
     assert path.read_bytes()[1:4] == b"trt"
     facet: Any = engine.facets["tracecore_engine"]
+    assert facet["roles"] == [{"role": "engine", "file": "model.engine", "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}]
     assert facet["engine_bytes"] == path.stat().st_size > 100_000
     assert facet["builder"] == "tensorrt-rtx"
     assert facet["compute_capability"] == "SM89"
     assert facet["precision"] == "fp16"
-    assert facet["onnx"]["digest"] == digest_bytes((onnx_model / "model.onnx").read_bytes())
-    assert facet["onnx"]["ref"].startswith("model/test.given@")
+    assert facet["onnx"]["digest"] == digest_bytes((world.store.open(half) / "model.onnx").read_bytes())
+    assert facet["onnx"]["ref"] == half.ref
+    assert facet["inspector"] == "DETAILED"
     assert facet["layers"]["types"]["convolution"] == 19
     assert facet["layers"]["output_types"]["half"] > 19
     assert facet["inputs"][0]["built_for"]["max"] == [8, 3, 64, 96]
-    assert facet["half_precision_graph"]["max_abs_difference"] < 0.02
     assert facet["executed"] is False
     assert facet["why"] == "There is no GPU of SM89 on this machine: it has none."
     assert [(unknown.what, unknown.why) for unknown in engine.unknowns] == [("not executed", facet["why"])]
     assert "tracecore_parity" not in engine.facets
 
 
-def test_two_builds_have_one_recipe_and_another_setting_has_another(world: World, onnx_model: Path) -> None:
+def test_two_builds_have_one_recipe_and_another_setting_or_network_has_another(world: World, onnx_model: Path) -> None:
     model = supply(world, onnx_model)
+    half = world.run("half", "compress", "precision", {"model": given(model, "model")})
     recipes = {}
     for name, params in {
-        "one": {"target": "SM86", "precision": "fp32"},
-        "again": {"target": ["SM86"], "precision": "fp32", "samples": 2},
-        "fp16": {"target": "SM86", "precision": "fp16"},
-        "tf32": {"target": "SM86", "precision": "tf32"},
-        "both": {"target": ["SM120", "SM86"], "precision": "fp32"},
-        "turned": {"target": ["SM86", "SM120"], "precision": "fp32", "samples": 3},
+        "one": {"target": "SM86"},
+        "again": {"target": ["SM86"], "samples": 2},
+        "fp16": {"target": "SM86"},
+        "tf32": {"target": "SM86", "tf32": True},
+        "both": {"target": ["SM120", "SM86"]},
+        "turned": {"target": ["SM86", "SM120"], "samples": 3},
     }.items():
-        facet: Any = compile_(world, model, **params).facets["tracecore_engine"]
+        supplied = given(half, "converted") if name == "fp16" else given(model, "model")
+        engine = world.run("engine", "compile", "tensorrt", {"model": supplied}, **params).outputs["engine"]
+        facet: Any = engine.facets["tracecore_engine"]
         recipes[name] = facet["recipe_digest"]
         assert facet["flags"] == (["TF32"] if name == "tf32" else [])
-        assert ("half" in facet["layers"]["output_types"]) == (name == "fp16")
+        assert facet["precision"] == (name if name in ("fp16", "tf32") else "fp32")
     assert recipes["one"] == recipes["again"]
     assert recipes["both"] == recipes["turned"]
     assert len(set(recipes.values())) == 4
 
 
 def test_a_recipe_is_the_digest_of_its_canonical_json() -> None:
-    found = recipe_digest("sha256:ab", {"precision": "fp16"}, "tensorrt-rtx", "1.7", ["SM89"])
+    found = recipe_digest(b"network", {"tf32": False}, "tensorrt-rtx", "1.7", ["SM89"], "DETAILED")
     text = (
-        b'{"builder":{"name":"tensorrt-rtx","version":"1.7"},"config":{"precision":"fp16"},'
-        b'"onnx":"sha256:ab","target":["SM89"],"type":"tracecore.engine_recipe","v":1}'
+        b'{"builder":{"name":"tensorrt-rtx","version":"1.7"},"config":{"tf32":false},"inspector":"DETAILED",'
+        b'"network":"%s","target":["SM89"],"type":"tracecore.engine_recipe","v":1}' % digest_bytes(b"network").encode()
     )
     assert found == digest_bytes(text)
 
@@ -183,7 +189,7 @@ def test_a_recipe_is_the_digest_of_its_canonical_json() -> None:
         ({"target": "SM90"}, r"tensorrt-rtx .* builds for SM75, SM80, SM86, SM89, SM120, SM121; found target 'SM90'"),
         ({"target": "ada"}, "one compute capability or several different ones, written SM89"),
         ({"target": ["SM89", "SM89"]}, "several different ones"),
-        ({"precision": "int8"}, "precision"),
+        ({"precision": "fp16"}, "precision"),
     ],
 )
 def test_a_target_or_precision_that_can_not_be_is_a_clear_error(world: World, onnx_model: Path, params: dict[str, Any], sentence: str) -> None:
@@ -203,7 +209,7 @@ def test_a_graph_that_the_builder_can_not_read_fails_the_run_with_its_reason(wor
     next(node for node in model.graph.node if node.op_type == "TopK").op_type = "Bernoulli"
     (broken / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(tc.RunFailed, match=r"tensorrt-rtx .* can't read the ONNX graph: .*Bernoulli"):
-        compile_(world, supply(world, broken), precision="fp32")
+        compile_(world, supply(world, broken))
 
 
 def test_without_any_builder_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

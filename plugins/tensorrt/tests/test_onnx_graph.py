@@ -13,10 +13,10 @@ import pytest
 import torch
 from google.protobuf.message import Message
 
-from tracecore_tensorrt.answers import Answers
+from tracecore.answers import Answers
+from tracecore.parity import compare, run_onnx, sample_images
 from tracecore_tensorrt.graph import describe, strip
 from tracecore_tensorrt.models import load_detector
-from tracecore_tensorrt.parity import compare, run_onnx, sample_images
 
 _EXPORT = """
 import sys

@@ -13,12 +13,15 @@ from typing import Any
 
 from tracecore import RunFailed, UsageProblem
 
-__all__ = ["INSTALL", "Builder", "Built", "build", "choose_builder", "run_logger"]
+__all__ = ["INSTALL", "VERBOSITY", "Builder", "Built", "build", "choose_builder", "run_logger"]
 
 INSTALL = (
     'Install one: pip install "tensorrt-rtx" builds for GPUs that are not here; '
     "the data-centre builder comes from NVIDIA's own index: pip install tensorrt --extra-index-url https://pypi.nvidia.com."
 )
+VERBOSITY = "DETAILED"
+"""What an engine tells its inspector. It changes the engine's bytes, so it is the same for all of them and part of the recipe."""
+_NARROW = {"fp4": "fp4", "int4": "int4", "fp8": "fp8", "int8": "int8", "bf16": "bf16", "half": "fp16"}
 _NO_CAPABILITY = frozenset({"NONE", "CURRENT"})
 _TAKEN_CARE_OF = ("Int64 binding",)  # said as a warning to whoever binds outputs: their types are read from the engine here, and recorded
 
@@ -65,6 +68,12 @@ class Built:
     outputs: list[dict[str, Any]]
     flags: list[str]
     messages: dict[str, int]
+
+    @property
+    def precision(self) -> str:
+        """The narrowest type that its layers give, `fp16` for half precision; `fp32` or `tf32` where that is single."""
+        given = self.layers["output_types"]
+        return next((name for kind, name in _NARROW.items() if kind in given), "tf32" if "TF32" in self.flags else "fp32")
 
 
 def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log: logging.Logger) -> Builder:
@@ -135,6 +144,7 @@ def build(
         raise RunFailed(f"{builder.name} {builder.version} can't read the ONNX graph: {errors or logger.last}.")
     config = make.create_builder_config()
     config.builder_optimization_level = optimization
+    config.profiling_verbosity = getattr(trt.ProfilingVerbosity, VERBOSITY)
     if workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mib << 20)
     (config.set_flag if tf32 else config.clear_flag)(trt.BuilderFlag.TF32)

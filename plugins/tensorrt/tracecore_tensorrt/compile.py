@@ -1,4 +1,4 @@
-"""The stage `tensorrt`: an ONNX model in, one engine file out, with all that can be known of it where it was built."""
+"""The stage `tensorrt`: an ONNX model in, an engine out, with all that can be known of it where it was built."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import field_validator
 
 import tracecore as tc
+from tracecore.engines import rename_inner
 from tracecore_schemas.canonical import digest_bytes, digest_json
 
 if TYPE_CHECKING:
-    from tracecore_tensorrt.builder import Builder
+    from tracecore_tensorrt.builder import Builder, Built
 
 __all__ = ["TensorRT", "recipe_digest"]
 
-_TOLERANCE = {"fp32": 1e-3, "tf32": 2e-2, "fp16": 2e-2}
+_TOLERANCE_SINGLE, _TOLERANCE_NARROW = 1e-3, 2e-2
 
 
 class TensorRT(tc.Stage):
     """Build a TensorRT engine for named GPUs, and run it where there is one.
 
-    Engine bytes are not reproducible; the recipe digest says that two engines were made alike.
+    The network is strongly typed: it computes in the types that the graph names, and nothing is converted here. Engine bytes are not
+    reproducible; the recipe digest says that two engines were made alike.
     """
 
     kind = tc.StageKind.COMPILE
     name = "tensorrt"
     model = tc.Input("model", description="model.onnx and config.json")
-    engine = tc.Output("engine", file="model.engine", description="serialized engine: native code for the GPUs it names")
+    engine = tc.Output("engine", description="model.engine, native code for the GPUs it names; inspector.json, where it could be opened")
 
     class Params(tc.Params):
         """What to build."""
 
         target: str | tuple[str, ...] = tc.Field("SM89", description="compute capability of the GPU, or several for one engine: SM86, SM89")
-        precision: Literal["fp32", "tf32", "fp16"] = tc.Field(
-            "fp16", description="of the convolutional part (the decoding is always single precision); tf32 rounds what products are made of"
-        )
+        tf32: bool = tc.Field(False, description="whether the GPU may round the factors of single precision products to TF32")
         builder: Literal["auto", "tensorrt", "tensorrt-rtx"] = tc.Field(
             "auto", description="auto takes tensorrt where it is installed and the target is the GPU that is here, else tensorrt-rtx"
         )
@@ -49,7 +49,7 @@ class TensorRT(tc.Stage):
             gt=0,
             lt=1,
             description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length; "
-            "where not given, 0.001 for fp32, else 0.02",
+            "where not given, 0.001 for a network in single precision, else 0.02",
         )
 
         @field_validator("target")
@@ -69,7 +69,7 @@ class TensorRT(tc.Stage):
         def settings(self) -> dict[str, Any]:
             """What the builder is told, as the recipe names it."""
             return {
-                "precision": self.precision,
+                "tf32": self.tf32,
                 "batch": self.batch,
                 "optimization": self.optimization,
                 "workspace_mib": self.workspace_mib,
@@ -81,26 +81,22 @@ class TensorRT(tc.Stage):
         # the builder and onnx take long to import: only where they are used
         import onnx
 
-        from tracecore_tensorrt.builder import build, choose_builder
+        from tracecore_tensorrt.builder import VERBOSITY, build, choose_builder
         from tracecore_tensorrt.device import present_capability
         from tracecore_tensorrt.graph import describe
-        from tracecore_tensorrt.half import to_half
         from tracecore_tensorrt.models import read_config
 
         folder: Path = context.read(self.model)
         config = read_config(folder)
-        source = _read_onnx(folder)
+        network = _read_onnx(folder)
         targets, present = params.targets, present_capability()
         builder = choose_builder(params.builder, targets, present, context.log)
-        graph = onnx.load_model_from_string(source)
-        # the network computes in the types that the graph names: half precision must stand there
-        compiled = to_half(graph).SerializeToString(deterministic=True) if params.precision == "fp16" else source
         context.progress(0, 2, f"building for {', '.join(targets)} with {builder.name} {builder.version}")
         built = build(
             builder,
-            compiled,
+            network,
             targets=targets,
-            tf32=params.precision == "tf32",
+            tf32=params.tf32,
             batch=params.batch,
             optimization=params.optimization,
             workspace_mib=params.workspace_mib,
@@ -108,21 +104,26 @@ class TensorRT(tc.Stage):
         )
         (context.path(self.engine) / "model.engine").write_bytes(built.engine)
         context.progress(1, 2, "built")
-        executed = self._execute(context, params, builder, built.engine, source, compiled, config, present)
+        executed = self._execute(context, params, builder, built, network, config, present)
         artifact = context.artifact(self.model)
         context.describe(
             self.engine,
             "tracecore_engine",
             {
-                "summary": tc.summarize(f"{builder.name} {builder.version}", ", ".join(targets), params.precision),
+                "summary": tc.summarize(f"{builder.name} {builder.version}", ", ".join(targets), built.precision),
                 "builder": builder.name,
                 "builder_version": builder.version,
                 "compute_capability": ", ".join(targets),
-                "precision": params.precision,
+                "precision": built.precision,
                 "engine_bytes": len(built.engine),
-                "recipe_digest": recipe_digest(digest_bytes(source), params.settings, builder.name, builder.version, targets),
+                "recipe_digest": recipe_digest(network, params.settings, builder.name, builder.version, targets, VERBOSITY),
                 "config": params.settings,
-                "onnx": {"ref": artifact.ref if artifact else None, "digest": digest_bytes(source), "opset": describe(graph)["opset"]},
+                "inspector": VERBOSITY,
+                "onnx": {
+                    "ref": artifact.ref if artifact else None,
+                    "digest": digest_bytes(network),
+                    "opset": describe(onnx.load_model_from_string(network))["opset"],
+                },
                 "inputs": built.inputs,
                 "outputs": built.outputs,
                 "layers": built.layers,
@@ -134,43 +135,32 @@ class TensorRT(tc.Stage):
         context.progress(2, 2)
 
     def _execute(
-        self,
-        context: tc.Context,
-        params: Params,
-        builder: Builder,
-        engine: bytes,
-        source: bytes,
-        compiled: bytes,
-        config: dict[str, Any],
-        present: str | None,
+        self, context: tc.Context, params: Params, builder: Builder, built: Built, network: bytes, config: dict[str, Any], present: str | None
     ) -> dict[str, Any]:
-        """Compare what was built with its source as far as this machine can, and say how far that was."""
-        from tracecore_tensorrt.answers import reach_of
-        from tracecore_tensorrt.device import run_engine, why_not_executed
-        from tracecore_tensorrt.parity import compare, run_onnx, sample_images
+        """Compare an engine with the network it was built from where this machine can, and return whether it could."""
+        from tracecore.answers import reach_of
+        from tracecore.parity import compare, run_onnx, sample_images
+        from tracecore_tensorrt.device import inspect_engine, run_engine, why_not_executed
 
-        height, width, reach = config["input"]["height"], config["input"]["width"], reach_of(config)
-        tolerance = params.tolerance or _TOLERANCE[params.precision]
-        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
-        reference = run_onnx(source, images, threads=context.threads)
-        facts: dict[str, Any] = {}
-        if compiled != source:
-            # what half precision alone costs is known without a GPU: onnxruntime computes the very graph that the engine was built from
-            cost = compare(reference, run_onnx(compiled, images, threads=context.threads), height=height, width=width, reach=reach)
-            facts["half_precision_graph"] = cost.facet(against="single precision; both by onnxruntime, the engine not run", tolerance=tolerance)
         why = why_not_executed(params.targets, present)
         if why is not None:
             context.unknown("not executed", why, port=self.engine)
             context.log.info("engine not executed: %s", why)
-            return {**facts, "executed": False, "why": why}
-        parity = compare(reference, run_engine(builder, engine, images, log=context.log), height=height, width=width, reach=reach)
+            return {"executed": False, "why": why}
+        height, width, reach = config["input"]["height"], config["input"]["width"], reach_of(config)
+        tolerance = params.tolerance or (_TOLERANCE_SINGLE if built.precision == "fp32" else _TOLERANCE_NARROW)
+        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
+        reference = run_onnx(network, images, threads=context.threads)
+        parity = compare(reference, run_engine(builder, built.engine, images, log=context.log), height=height, width=width, reach=reach)
         context.describe(self.engine, "tracecore_parity", parity.facet(against="ONNX by onnxruntime", tolerance=tolerance))
         if parity.max_abs_difference > tolerance:
             raise tc.RunFailed(
                 f"The engine does not answer as its ONNX model does: greatest difference {parity.max_abs_difference:.3g} "
                 f"({parity.unmatched} boxes without a partner), at most {tolerance:g} allowed. Choose a higher precision, or set tolerance."
             )
-        return {**facts, "executed": True, "executed_on": present}
+        told = rename_inner(inspect_engine(builder, built.engine, log=context.log).encode())
+        (context.path(self.engine) / "inspector.json").write_bytes(told)
+        return {"executed": True, "executed_on": present}
 
 
 def _read_onnx(folder: Path) -> bytes:
@@ -183,23 +173,25 @@ def _read_onnx(folder: Path) -> bytes:
         ) from None
 
 
-def recipe_digest(onnx_digest: str, config: dict[str, Any], builder: str, version: str, targets: list[str]) -> str:
-    """Give the digest of what an engine is made by: two engines of one recipe are the same to an auditor, though their bytes differ.
+def recipe_digest(network: bytes, config: dict[str, Any], builder: str, version: str, targets: list[str], inspector: str) -> str:
+    """Return the digest of what an engine is made by: two engines of one recipe are the same to an auditor, though their bytes differ.
 
     Args:
-        onnx_digest: of the bytes of `model.onnx`.
+        network: the ONNX that was compiled.
         config: the builder's settings.
         builder: its name.
         version: its version.
         targets: compute capabilities, in ascending order.
+        inspector: verbosity that the engine was built with.
     """
     return digest_json(
         {
             "v": 1,
             "type": "tracecore.engine_recipe",
-            "onnx": onnx_digest,
+            "network": digest_bytes(network),
             "config": config,
             "builder": {"name": builder, "version": version},
             "target": list(targets),
+            "inspector": inspector,
         }
     )

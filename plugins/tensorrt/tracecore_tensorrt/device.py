@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracecore import RunFailed
+from tracecore.answers import Answers
 from tracecore.environment import accelerator
-from tracecore_tensorrt.answers import Answers
 from tracecore_tensorrt.builder import Builder, run_logger
 
-__all__ = ["present_capability", "run_engine", "why_not_executed"]
+__all__ = ["inspect_engine", "present_capability", "run_engine", "why_not_executed"]
 
 
 def present_capability() -> str | None:
@@ -52,10 +53,7 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
 
     trt = builder.module
     logger = run_logger(trt, log)
-    runtime = trt.Runtime(logger)
-    opened = runtime.deserialize_cuda_engine(engine)
-    if opened is None:
-        raise RunFailed(f"The engine built just now can't be opened by {builder.name} {builder.version}: {logger.last or 'it gave no reason'}.")
+    opened = _open(builder, engine, logger)
     context = opened.create_execution_context()
     names = [opened.get_tensor_name(number) for number in range(opened.num_io_tensors)]
     source = next(name for name in names if opened.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
@@ -77,3 +75,26 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
         for name, result in results.items():
             answers[name].append(result.cpu().numpy())
     return Answers.named({name: np.concatenate(values) for name, values in answers.items()})
+
+
+def inspect_engine(builder: Builder, engine: bytes, *, log: logging.Logger) -> str:
+    """Return what an engine that was built just now tells of its layers, as JSON.
+
+    Args:
+        builder: that built it; its runtime opens it.
+        engine: its bytes. Native code: only ever one's own.
+        log: told what the runtime says.
+
+    Raises:
+        RunFailed: the engine can't be opened.
+    """
+    trt = builder.module
+    inspector = _open(builder, engine, run_logger(trt, log)).create_engine_inspector()
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+def _open(builder: Builder, engine: bytes, logger: Any) -> Any:
+    opened = builder.module.Runtime(logger).deserialize_cuda_engine(engine)
+    if opened is None:
+        raise RunFailed(f"The engine built just now can't be opened by {builder.name} {builder.version}: {logger.last or 'it gave no reason'}.")
+    return opened

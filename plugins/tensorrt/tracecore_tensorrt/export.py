@@ -38,10 +38,10 @@ class Onnx(tc.Stage):
         # torch takes seconds to import: only where it is used
         import torch
 
-        from tracecore_tensorrt.answers import Answers, outputs_of, reach_of
+        from tracecore.answers import Answers, outputs_of, reach_of
+        from tracecore.parity import compare, run_onnx, sample_images
         from tracecore_tensorrt.graph import describe, export_graph
         from tracecore_tensorrt.models import load_detector
-        from tracecore_tensorrt.parity import compare, run_onnx, sample_images
 
         detector = load_detector(context.read(self.model))
         height, width = detector.config["input"]["height"], detector.config["input"]["width"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracecore_tensorrt.answers import Answers
-from tracecore_tensorrt.parity import compare, sample_images
+from tracecore.answers import Answers
+from tracecore.parity import compare, sample_images
 
 
 def answer(*rows: tuple[float, float, int]) -> Answers:

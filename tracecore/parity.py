@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tracecore as tc
-from tracecore_tensorrt.answers import Answers
+from tracecore.answers import Answers
 
 __all__ = ["Parity", "compare", "run_onnx", "sample_images"]
 

@@ -15,7 +15,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from tracecore import RunFailed, UsageProblem
 
-__all__ = ["to_half"]
+__all__ = ["computes_in_half", "to_half"]
 
 _KNOWN = frozenset(
     {"Add", "AveragePool", "Clip", "Concat", "Conv", "GlobalAveragePool", "LeakyRelu", "MaxPool", "Mul", "Relu", "Resize", "Sigmoid", "Slice", "Sub"}
@@ -29,7 +29,7 @@ _GREATEST = float(np.finfo(np.float16).max)
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give a copy of a graph whose convolutional part computes in half precision; its inputs and outputs stay single.
+    """Return a copy of a graph whose convolutional part computes in half precision; its inputs and outputs stay single.
 
     Args:
         model: single precision.
@@ -70,12 +70,16 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
+def computes_in_half(model: onnx.ModelProto) -> bool:
+    """Whether any weight of a graph, or anything that it casts, is in half precision."""
+    casts = (attribute.i for node in model.graph.node if node.op_type == "Cast" for attribute in node.attribute if attribute.name == "to")
+    return TensorProto.FLOAT16 in {*(tensor.data_type for tensor in model.graph.initializer), *casts}
+
+
 def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]) -> tuple[dict[str, TensorProto], list[str]]:
     """Make one node take and give half precision; give the weights it then needs, and what arrives from outside, by their single names."""
     if node.op_type not in _KNOWN:
-        raise UsageProblem(
-            f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Choose precision fp32 or tf32."
-        )
+        raise UsageProblem(f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Convert to fp32.")
     halved: dict[str, TensorProto] = {}
     arriving: list[str] = []
     for place, name in enumerate(node.input):
@@ -95,7 +99,7 @@ def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]
 def _halve(tensor: TensorProto) -> TensorProto:
     values = numpy_helper.to_array(tensor)
     if float(np.abs(values).max(initial=0)) > _GREATEST:
-        raise RunFailed(f"Weight {tensor.name} holds {np.abs(values).max():g}; fp16 ends at {_GREATEST:g}. Choose precision fp32 or tf32.")
+        raise RunFailed(f"Weight {tensor.name} holds {np.abs(values).max():g}; fp16 ends at {_GREATEST:g}. Convert to fp32.")
     return numpy_helper.from_array(values.astype(np.float16), _half(tensor.name))
 
 

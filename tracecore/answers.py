@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore import UsageProblem
+from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 
 __all__ = ["OUTPUTS", "Answers", "outputs_of", "reach_of"]

@@ -1,0 +1,1 @@
+"""Smaller models from trained ones: stages of the tracecore plugin."""

@@ -1,0 +1,83 @@
+"""The stage `precision`: an ONNX model in, the same model in another precision out, and how far the two answer alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import tracecore as tc
+from tracecore_schemas.canonical import digest_bytes
+
+__all__ = ["Precision"]
+
+
+class Precision(tc.Stage):
+    """Convert an ONNX model to another precision.
+
+    Engines compute in the types that their graph names: what this writes into the graph is what an engine computes.
+    """
+
+    kind = tc.StageKind.COMPRESS
+    name = "precision"
+    model = tc.Input("model", description="model.onnx in single precision, and config.json")
+    converted = tc.Output("model", description="model.onnx and config.json")
+
+    class Params(tc.Params):
+        """What to convert to."""
+
+        to: Literal["fp16", "fp32"] = tc.Field(
+            "fp16", description="fp16: everything between the first and the last convolutions; fp32: the graph is handed on as it is"
+        )
+        samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which both graphs are compared")
+        tolerance: float = tc.Field(
+            2e-2,
+            gt=0,
+            lt=1,
+            description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length; "
+            "more is logged and stated, and stops nothing",
+        )
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Convert, compare, write."""
+        # onnx takes long to import: only where it is used
+        import onnx
+
+        from tracecore.answers import reach_of
+        from tracecore.parity import compare, run_onnx, sample_images
+        from tracecore_compression.half import computes_in_half, to_half
+
+        folder: Path = context.read(self.model)
+        source, config = _read(folder)
+        graph = onnx.load_model_from_string(source)
+        if computes_in_half(graph):
+            raise tc.UsageProblem("The model already computes in half precision: convert the single precision model that it was made from.")
+        converted = to_half(graph).SerializeToString(deterministic=True) if params.to == "fp16" else source
+        height, width = config["input"]["height"], config["input"]["width"]
+        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
+        one, other = (run_onnx(data, images, threads=context.threads) for data in (source, converted))
+        parity = compare(one, other, height=height, width=width, reach=reach_of(config))
+        if parity.max_abs_difference > params.tolerance:
+            context.log.warning(
+                "in %s the model answers otherwise than in single precision: greatest difference %.3g, more than %g",
+                params.to,
+                parity.max_abs_difference,
+                params.tolerance,
+            )
+        written = context.path(self.converted)
+        (written / "model.onnx").write_bytes(converted)
+        (written / "config.json").write_bytes((folder / "config.json").read_bytes())
+        sizes = {"bytes": len(converted), "source_bytes": len(source)}
+        context.describe(self.converted, "tracecore_precision", {"summary": params.to, "to": params.to, "source": digest_bytes(source), **sizes})
+        facet = parity.facet(against="single precision, both by onnxruntime", tolerance=params.tolerance)
+        context.describe(self.converted, "tracecore_parity", facet)
+
+
+def _read(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        return (folder / "model.onnx").read_bytes(), json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        found = ", ".join(sorted(each.name for each in folder.iterdir()))
+        raise tc.UsageProblem(
+            f"The model lacks {Path(str(error.filename)).name}; it holds {found}. Precision is that of an ONNX model: export it with stage 'onnx'."
+        ) from None

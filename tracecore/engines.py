@@ -1,0 +1,80 @@
+"""The files of an engine by role: what a vehicle carries of it, and what only describes how it was built."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from tracecore.errors import RunFailed
+from tracecore.store.manifest import scan_directory
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.summary import summarize
+
+__all__ = ["CARRIED", "ENGINE_FACET", "alone", "engine_roles", "rename_inner", "with_roles"]
+
+ENGINE_FACET = "tracecore_engine"
+
+CARRIED = ("engine", "companion", "checker")
+"""Roles whose files a vehicle loads: two engines are one program where these agree."""
+
+_ROLES = (
+    (r"model\.engine", "engine"),
+    (r"[^/]+\.so", "companion"),
+    (r"[^/]+\.checker", "checker"),
+    (r"[^/]+\.cache", "timing_cache"),
+    (r"inspector\.json", "inspector"),
+)
+
+
+def alone(folder: Path, file: str) -> Path:
+    """Return a folder beside a staged one that holds one of its files and nothing else."""
+    place = folder.with_name(f"{folder.name}.one")
+    place.mkdir()
+    (folder / file).rename(place / Path(file).name)
+    return place
+
+
+def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[str, JSON]:
+    """Return the facet `tracecore_engine` with the role and SHA-256 of each file that lies in an engine's folder.
+
+    Args:
+        facet: the stage's own description of the engine; None where it gave none.
+        folder: the staged files.
+        engine: name of the file that is the engine itself.
+
+    Raises:
+        RunFailed: a file has no role, two have one role, or the engine itself is missing.
+    """
+    roles: dict[str, JSON] = {}
+    for path, _, sha256 in scan_directory(folder):
+        role = "engine" if path == engine else next((role for pattern, role in _ROLES if re.fullmatch(pattern, path)), None)
+        if role is None or role in roles:
+            has = f"'{path}', which has no role in an engine" if role is None else f"two files of the role '{role}'"
+            raise RunFailed(
+                f"The engine's folder holds {has}; expected {engine}, and at most one each of *.so, *.checker, *.cache and inspector.json."
+            )
+        roles[role] = {"file": path, "sha256": sha256}
+    if "engine" not in roles:
+        raise RunFailed(f"The engine's folder lacks {engine}: it holds {', '.join(sorted(roles)) or 'nothing'}.")
+    ordered: list[JSON] = [{"role": role, **cast("dict[str, JSON]", roles[role])} for role in dict.fromkeys(("engine", *sorted(roles)))]
+    described = facet or {"summary": summarize(engine, *(role for role in sorted(roles) if role != "engine"))}
+    return {**described, "roles": ordered}
+
+
+def engine_roles(facet: Any) -> dict[str, tuple[str, str]]:
+    """Return file and SHA-256 by role as a facet `tracecore_engine` lists them; nothing for one of another shape."""
+    listed: Sequence[Any] = facet.get("roles") or () if isinstance(facet, Mapping) else ()
+    whole = [each for each in listed if isinstance(each, Mapping) and {"role", "file", "sha256"} <= each.keys()]
+    return {str(each["role"]): (str(each["file"]), str(each["sha256"])) for each in whole}
+
+
+def rename_inner(data: bytes) -> bytes:
+    """Return an engine's bytes with the compiler's inner names (`__mye2567`) numbered by order of first appearance.
+
+    A builder numbers them by how often it has tried something; two files that are equal after this are one program. Each name becomes one new name
+    and no two become the same, so files that differ otherwise stay different.
+    """
+    numbers: dict[bytes, int] = {}
+    return re.sub(rb"__mye\d+", lambda found: b"__mye%d" % numbers.setdefault(found[0], len(numbers)), data)
