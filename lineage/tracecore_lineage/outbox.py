@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import ledger, times
@@ -51,7 +51,7 @@ def enqueue(connection: Connection, positions: list[int]) -> None:
 
 def pending(connection: Connection) -> int:
     """Give the number of events that wait."""
-    return len(connection.execute(select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None))).all())
+    return connection.execute(select(func.count()).select_from(OUTBOX).where(OUTBOX.c.delivered_at.is_(None))).scalar_one()
 
 
 def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Relayed:

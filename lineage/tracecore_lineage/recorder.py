@@ -228,7 +228,7 @@ class RecordWriter:
     def withdrawn(self) -> Withdrawn:
         """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
         with self.database.read() as connection:
-            return tombstones.tombstones(connection, self.namespace).withdrawn()
+            return tombstones.withdrawn(connection, self.namespace)
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
         """Give every recorded version of a name, newest first."""

@@ -121,3 +121,18 @@ def test_a_question_about_one_version_costs_the_same_at_four_times_the_versions(
     assert many <= few * _SLACK
     few, many = (statements(world.record, lambda world=world: work(world)) for world in worlds)
     assert many == few
+
+
+def test_what_a_run_asks_before_it_starts_does_not_grow_with_what_was_pruned(worlds: tuple[StoredWorld, StoredWorld]) -> None:
+    """The last of these tests: it prunes both worlds, one version at a time in the larger one."""
+    few, many = worlds
+    newest = {id(world): world.made["drives"] for world in worlds}
+    few.record.prune([few.made["model"].ref])
+    for artifact in many.record.artifacts("model", "demo.model")[: MANY // 2]:
+        many.record.prune([artifact.ref])
+    counted = []
+    for world in worlds:
+        for ask in (world.record.withdrawn, lambda world=world: world.record.erased(newest[id(world)])):
+            ask()
+            counted.append((calls(ask), statements(world.record, ask)))
+    assert counted[:2] == counted[2:]

@@ -11,7 +11,7 @@ from tracecore.errors import TracecoreError, UsageProblem
 from tracecore_lineage.cells import json_cell
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.retention.tombstones import readable, tombstones
+from tracecore_lineage.retention.tombstones import readable, withdrawn
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref
@@ -49,9 +49,9 @@ def show_row(connection: Connection, store: Store, namespace: str, ref: Ref, pre
         if (rows := list(_rows(store, artifact, column, value, ref)))
     ]
     if not held:
-        withdrawn = tombstones(connection, namespace).withdrawn().drives.get(ref.segments[0]) if ref.kind == "frame" else None
-        if withdrawn is not None:
-            raise UsageProblem(f"{ref} was erased: {withdrawn}")
+        why = withdrawn(connection, namespace).drives.get(ref.segments[0]) if ref.kind == "frame" else None
+        if why is not None:
+            raise UsageProblem(f"{ref} was erased: {why}")
         raise UsageProblem(f"{ref} is not in the record: no recorded table holds it.")
     return {"ref": str(ref), "kind": ref.kind, "held_by": held}
 

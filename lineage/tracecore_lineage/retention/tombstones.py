@@ -7,7 +7,7 @@ anybody. Its COMPLETE says what went, in a signed statement (docs/formats/tombst
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -37,6 +37,7 @@ __all__ = [
     "remade",
     "statement",
     "tombstones",
+    "withdrawn",
 ]
 
 PREDICATE = "urn:tracecore:tombstone:1"
@@ -272,13 +273,24 @@ def tombstones(connection: Connection, namespace: str, *, refs: Iterable[str] | 
         namespace: the workspace's own: nobody else's events erase anything here.
         refs: only what erased something of these versions; None gives all.
     """
+    wanted = None if refs is None else set(refs)
+    listed = _erasures(connection, namespace, JOBS, wanted)
+    return Tombstones(listed, remade(connection, namespace, listed, wanted))
+
+
+def withdrawn(connection: Connection, namespace: str) -> Withdrawn:
+    """Return what may not come back; what was pruned may, and is not read."""
+    return Tombstones(_erasures(connection, namespace, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
+
+
+def _erasures(connection: Connection, namespace: str, jobs: Collection[str], wanted: Collection[str] | None) -> tuple[Erasure, ...]:
+    """Read the erasures of some jobs, oldest first; of some versions where they are given."""
     query = (
         select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq, RUN_EVENTS.c.event_type)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-        .where(FACETS.c.name == FACET, RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.job_name.in_(sorted(JOBS)))
+        .where(FACETS.c.name == FACET, RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.job_name.in_(sorted(jobs)))
         .order_by(FACETS.c.seq)
     )
-    wanted = None if refs is None else set(refs)
     if wanted is None:
         rows = list(connection.execute(query))
     else:  # an erasure says of each version that something of it went
@@ -295,8 +307,7 @@ def tombstones(connection: Connection, namespace: str, *, refs: Iterable[str] | 
         if row.subject == f"run:{erasure.run}" and (row.event_type == "COMPLETE") == erasure.done:
             standing = found.get(erasure.run)
             found[erasure.run] = erasure if standing is None else _joined(standing, erasure)
-    listed = tuple(found.values())
-    return Tombstones(listed, remade(connection, namespace, listed, wanted))
+    return tuple(found.values())
 
 
 def _joined(promised: Erasure, done: Erasure) -> Erasure:
