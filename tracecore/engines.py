@@ -66,7 +66,7 @@ def with_roles(facet: Any, folder: Path, engine: str = "model.engine") -> dict[s
 def engine_roles(facet: Any) -> dict[str, tuple[str, str]]:
     """Return file and SHA-256 by role as a facet `tracecore_engine` lists them; nothing for one of another shape."""
     listed: Sequence[Any] = facet.get("roles") or () if isinstance(facet, Mapping) else ()
-    whole = [each for each in listed if isinstance(each, Mapping) and {"role", "file", "sha256"} <= each.keys()]
+    whole = [each for each in listed if isinstance(each, Mapping) and {"role", "file", "sha256"} <= each.keys() and "/" not in str(each["file"])]
     return {str(each["role"]): (str(each["file"]), str(each["sha256"])) for each in whole}
 
 

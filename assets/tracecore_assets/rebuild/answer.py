@@ -13,6 +13,7 @@ class Verdict(StrEnum):
     """How an artifact that was made again compares with the sealed one; docs/rebuild.md says how each is measured."""
 
     IDENTICAL = "bit-identical"
+    PROGRAM = "same-program"
     RECIPE = "same-recipe"
     TOLERANCE = "within-tolerance"
     TAKEN_OVER = "taken-over"

@@ -1,7 +1,7 @@
 """A verdict for each artifact: the rebuilt version beside the sealed one, and where the first difference came in.
 
 Bytes decide; where they differ, a declared reason must be there before anything nearer than `different` is said: something that had changed before
-the rebuild began, or an input that came out with the same recipe or within tolerance. Bytes that differ for no reason differ.
+the rebuild began, or an input that came out as the same program, with the same recipe or within tolerance. Bytes that differ for no reason differ.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tracecore.errors import TracecoreError
 from tracecore.store import Store
 from tracecore.store.manifest import scan_directory
 from tracecore_assets.rebuild.answer import ArtifactVerdict, Change, Lack, Verdict
+from tracecore_assets.rebuild.engines import compare_engines
 from tracecore_assets.rebuild.numbers import measure
 from tracecore_assets.rebuild.sealed import Sealed, Target
 from tracecore_schemas.kinds import ArtifactKind, Media
@@ -81,9 +82,11 @@ class Comparison:
             return Verdict.TAKEN_OVER, "people's work, taken over from the record: the files it was made from are not kept", None
         if rebuilt.artifact.ref == target.ref:
             return Verdict.IDENTICAL, self._same(target), None
-        recipe = self._recipe(target, rebuilt)
-        if recipe is not None:
-            return Verdict.RECIPE, recipe, None
+        if target.kind == ArtifactKind.ENGINE:
+            engines = self._sealed.stored.get(target.ref), rebuilt.artifact
+            same = compare_engines(engines, (target.facets, rebuilt.facets), self._stores)
+            if same is not None:
+                return *same, None
         what, near = self._difference(target, rebuilt)
         reason = self._reason(target)
         if near and reason is not None:
@@ -100,21 +103,13 @@ class Comparison:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"
         return "the same bytes"
 
-    def _recipe(self, target: Target, rebuilt: Rebuilt) -> str | None:
-        if target.kind != ArtifactKind.ENGINE:
-            return None
-        then, now = ((each.get("tracecore_engine") or {}).get("recipe_digest") for each in (target.facets, rebuilt.facets))
-        if then is None or then != now:
-            return None
-        return f"the same recipe ({then[:19]}…: model, config, builder and target); an engine's bytes are not reproducible"
-
     def _reason(self, target: Target) -> str | None:
         """Give what declares a difference of bytes: a change of its own asset, or an input that is not the same bytes, though near."""
         own = self._changed.get(target.asset, [])
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
             return f"what had changed: {shown}" + (f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else "")
-        near = (Verdict.RECIPE, Verdict.TOLERANCE)
+        near = (Verdict.PROGRAM, Verdict.RECIPE, Verdict.TOLERANCE)
         inputs = [ref for ref in target.made_from if ref in self.verdicts and self.verdicts[ref].verdict in near]
         return f"its input {_short(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 

@@ -53,6 +53,7 @@ def test_the_bill_of_materials_holds_every_artifact_with_its_hash_pedigree_and_d
     properties = {each["name"]: each["value"] for each in engine["properties"]}
     assert properties["tracecore:unknown"] == "not executed: no GPU of compute capability 8.9"
     assert properties["tracecore:job"] == "demo.engine"
+    assert len(properties["tracecore:sha256:engine"]) == 64
     behind = {each["ref"]: set(each.get("dependsOn", ())) for each in bom["dependencies"]}
     assert model["bom-ref"] in behind[engine["bom-ref"]]
     assert behind[trace["root"]] == {ref for ref in refs if ref in {artifact.ref for artifact in sealed.made.values()}} - {

@@ -135,6 +135,8 @@ def _properties(graph: Graph, node: Mapping[str, Any]) -> Iterator[Property]:
         yield _property("run", run["id"])
         yield _property("job", run["job"])
         yield _property("params", json.dumps(run["params"], sort_keys=True, ensure_ascii=False))
+    roles = node["facets"].get("tracecore_engine", {}).get("roles", ())
+    yield from (_property(f"sha256:{each['role']}", each["sha256"]) for each in roles)
     kpis = node["facets"].get("tracecore_kpis", {}).get("values", {})
     yield from (_property(f"kpi:{name}", value) for name, value in sorted(kpis.items()) if value is not None)
     yield from (_property("unknown", words) for words in graph.unknowns_of(node["ref"]))
