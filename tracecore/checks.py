@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ import rfc8785
 from tracecore.check import Check, CheckResult
 from tracecore.discovery import reason_of
 from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost
+from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.recorder import Recorder
 from tracecore.store import Store
 from tracecore.task import Task
@@ -51,13 +51,42 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
     Raises:
         UsageProblem: a check that nobody brings, or a setting that is none; the nearest right name is offered.
     """
-    stage = task.stage.stage_class
-    outputs = stage.outputs()
+    return [
+        _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task.asset)
+        for check, port, key in choose_checks(task.stage, task.checks, task.asset, host)
+    ]
+
+
+def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, host: PluginHost) -> list[tuple[Registered[Check], str, str | None]]:
+    """Choose the checks of an asset, each with the output it stands on and the program's name for it, where the program names it.
+
+    Args:
+        stage: names checks of its outputs and over several; its own plugin's are meant where it brings one of that name.
+        settings: names that the program sets or adds; what it adds stands on the first output.
+        asset: as errors name it.
+        host: what plugins bring.
+
+    Raises:
+        UsageProblem: a check that nobody brings, a bare name that several plugins offer, or two checks of one name.
+    """
+    outputs = stage.stage_class.outputs()
     first = next(iter(outputs))
-    named = [(name, port) for port, output in outputs.items() for name in output.checks]
-    named += [(name, first) for name in stage.checks]
-    named += [(name, first) for name in task.checks if name not in {each for each, _ in named}]
-    return [_plan(host.check(name), port, task.checks.get(name, {}), task.asset) for name, port in dict.fromkeys(named)]
+    named = [(name, port) for port, output in outputs.items() for name in output.checks] + [(name, first) for name in stage.stage_class.checks]
+    declared = [(host.check(name, stage.entry_point), port) for name, port in dict.fromkeys(named)]
+    keys: dict[int, str] = {}
+    for key in settings:
+        meant = next((each for each, _ in declared if key == each.item.name), None) or host.check(key)
+        keys[id(meant.item)] = key
+        if all(meant.item is not each.item for each, _ in declared):
+            declared.append((meant, first))
+    for each, _ in declared:
+        other = next((other for other, _ in declared if other.item.name == each.item.name and other.item is not each.item), None)
+        if other is not None:
+            name = each.item.name
+            raise UsageProblem(
+                f"Asset '{asset}' runs two checks called '{name}', '{each.entry_point}/{name}' and '{other.entry_point}/{name}': leave one."
+            )
+    return [(each, port, keys.get(id(each.item))) for each, port in declared]
 
 
 def _plan(check: Check, port: str, settings: Mapping[str, JSON], asset: str) -> PlannedCheck:

@@ -110,7 +110,8 @@ class TracecoreGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's own signature
         """Name core commands, then the plugins'."""
-        return [*self.core, *sorted(self.from_plugins)]
+        shared = {name for name, command in self.from_plugins.items() if hasattr(command, "shared")} | set(self.core)
+        return [*self.core, *sorted(name for name in self.from_plugins if "/" not in name or name.rpartition("/")[2] in shared)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's own signature
         """Import one command; a broken one answers with why it is broken."""

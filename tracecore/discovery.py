@@ -104,7 +104,7 @@ def load_plugins(
     ordered = sorted(found, key=lambda entry: (entry.name, entry.dist.name if entry.dist else ""))
     loaded: list[LoadedPlugin] = []
     broken: list[BrokenPlugin] = []
-    taken: dict[str, tuple[str, str]] = {}
+    taken: set[str] = set()
     allowed = _allowed({entry.name for entry in ordered}, broken)
     for entry in ordered:
         if allowed is not None and entry.name not in allowed:
@@ -112,10 +112,15 @@ def load_plugins(
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
         if entry.name in taken:
             # The same distribution can be found twice on the path; that is no conflict.
-            if taken[entry.name] != (distribution, entry.value):
-                broken.append(BrokenPlugin(entry.name, distribution, version, f"the entry point '{entry.name}' is taken by '{taken[entry.name][0]}'"))
             continue
-        taken[entry.name] = (distribution, entry.value)
+        taken.add(entry.name)
+        offering = sorted({(each.dist.name if each.dist else "") for each in ordered if each.name == entry.name})
+        if len(offering) > 1 or len({each.value for each in ordered if each.name == entry.name}) > 1:
+            shown = " and ".join(f"'{each}'" for each in offering)
+            broken.append(
+                BrokenPlugin(entry.name, distribution, version, f"the entry point '{entry.name}' is offered by {shown}: uninstall all but one")
+            )
+            continue
         try:
             loaded.append(_load_one(manager, entry, distribution, version))
         except KeyboardInterrupt:
@@ -197,8 +202,8 @@ def _fit_instance(wanted: Callable[..., T]) -> Callable[[str, Any], T]:
             shown = item.__name__ + " (a class, not an instance)" if isinstance(item, type) else type(item).__name__
             raise _UnfitError(f"its hook {hook} must return {kind.__name__} instances, it returned {shown}")
         name = getattr(item, "name", None)
-        if not isinstance(name, str) or not name:
-            raise _UnfitError(f"its hook {hook} returned a {kind.__name__} without a name")
+        if not isinstance(name, str) or not name or "/" in name:  # a slash stands between a plugin's entry point and a name of it
+            raise _UnfitError(f"its hook {hook} returned a {kind.__name__} without a name that has no '/': {name!r}")
         return cast("T", item)
 
     return fit

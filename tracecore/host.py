@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 import click
 import pluggy
@@ -29,7 +29,7 @@ from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Plugin
 from tracecore_schemas.suites import SUITES
 
-__all__ = ["BrokenPlugin", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage"]
+__all__ = ["BrokenPlugin", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage", "SharedName"]
 
 CORE = "tracecore"
 """Stands as the entry point of what the kernel itself brings: the built-in check suites."""
@@ -104,6 +104,39 @@ class Registered(Generic[T]):
     entry_point: str
 
 
+@dataclass(frozen=True, slots=True)
+class SharedName:
+    """A name that several plugins offer.
+
+    Attributes:
+        what: that is called so: a check, a curate stage.
+        name: without the plugins' entry points.
+        choices: `<entry point>/<name>` of each.
+    """
+
+    what: str
+    name: str
+    choices: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong with the bare name, and what to write."""
+        choices = " or ".join(f"'{each}'" for each in self.choices)
+        return f"Several plugins offer the {self.what} '{self.name}': write {choices}."
+
+
+class _SharedCommand(click.Command):
+    """Stands for a command that several plugins offer: named in the help, and an error when called."""
+
+    def __init__(self, name: str, choices: list[str]) -> None:
+        self.shared = SharedName("command", name, tuple(choices))
+        super().__init__(name, help=f"({self.shared.sentence})", add_help_option=False, context_settings={"ignore_unknown_options": True})
+        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
+
+    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
+        raise UsageProblem(self.shared.sentence)
+
+
 class PluginHost:
     """All that plugins bring; one instance a process is enough.
 
@@ -111,7 +144,7 @@ class PluginHost:
         plugins: what was loaded.
         broken: what could not be, each with its reason.
         stages: every stage, by entry point and order of registration.
-        checks: by name, the built-in suites among them.
+        checks: by name, the built-in suites among them; several where several plugins offer one name, and so below.
         gates: by name.
         exporters: by name.
         importers: by name.
@@ -127,14 +160,14 @@ class PluginHost:
         self.plugins: list[LoadedPlugin] = []
         self.broken: list[BrokenPlugin] = broken
         self.stages: list[RegisteredStage] = []
-        self.checks: dict[str, Registered[Check]] = {
-            suite.name: Registered(SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity), CORE)
+        self.checks: dict[str, list[Registered[Check]]] = {
+            suite.name: [Registered(SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity), CORE)]
             for suite in SUITES
         }
-        self.gates: dict[str, Registered[Gate]] = {}
-        self.exporters: dict[str, Registered[Exporter]] = {}
-        self.importers: dict[str, Registered[Importer]] = {}
-        self._commands: dict[str, Registered[click.Command]] = {}
+        self.gates: dict[str, list[Registered[Gate]]] = {}
+        self.exporters: dict[str, list[Registered[Exporter]]] = {}
+        self.importers: dict[str, list[Registered[Importer]]] = {}
+        self._commands: dict[str, list[Registered[click.Command]]] = {}
         for plugin in loaded:
             self._take(plugin)
 
@@ -144,21 +177,25 @@ class PluginHost:
         return cls()
 
     def _take(self, plugin: LoadedPlugin) -> None:
-        """Add what one plugin brings, all of it or nothing: a name already taken makes the later plugin a broken one."""
+        """Add what one plugin brings, all of it or nothing: what it brings twice, or the kernel brings already, makes it a broken one."""
         brings = plugin.brings
-        offered: list[tuple[str, Mapping[str, Any], tuple[Any, ...]]] = [
+        offered: list[tuple[str, dict[str, list[Registered[Any]]], tuple[Any, ...]]] = [
             ("check", self.checks, brings.checks),
             ("gate", self.gates, brings.gates),
             ("exporter", self.exporters, brings.exporters),
             ("importer", self.importers, brings.importers),
             ("command", self._commands, brings.commands),
         ]
-        clash = next(
-            ((what, item.name, known[item.name].entry_point) for what, known, items in offered for item in items if item.name in known), None
-        )
-        doubled = _first_double([stage.name for stage in brings.stages])
-        if clash is not None or doubled is not None:
-            what, name, owner = clash or ("stage", doubled, plugin.entry_point)
+        reserved = next((check.name for check in brings.checks if any(each.entry_point == CORE for each in self.checks.get(check.name, ()))), None)
+        clash = ("check", reserved, CORE) if reserved is not None else None
+        for what, names in [
+            ("stage", [stage.name for stage in brings.stages]),
+            *((what, [item.name for item in items]) for what, _, items in offered),
+        ]:
+            doubled = _first_double(names)
+            clash = clash or ((what, doubled, plugin.entry_point) if doubled is not None else None)
+        if clash is not None:
+            what, name, owner = clash
             self._manager.unregister(name=plugin.entry_point)
             self.broken.append(
                 BrokenPlugin(
@@ -168,16 +205,41 @@ class PluginHost:
             return
         self.plugins.append(plugin)
         self.stages.extend(RegisteredStage(stage, plugin.entry_point, plugin.distribution, plugin.version) for stage in brings.stages)
-        self.checks.update({check.name: Registered(check, plugin.entry_point) for check in brings.checks})
-        self.gates.update({gate.name: Registered(gate, plugin.entry_point) for gate in brings.gates})
-        self.exporters.update({exporter.name: Registered(exporter, plugin.entry_point) for exporter in brings.exporters})
-        self.importers.update({importer.name: Registered(importer, plugin.entry_point) for importer in brings.importers})
-        self._commands.update({command.name: Registered(command, plugin.entry_point) for command in brings.commands if command.name})
+        for _, known, items in offered:
+            for item in items:
+                known.setdefault(item.name, []).append(Registered(item, plugin.entry_point))
+
+    @property
+    def shared_names(self) -> list[SharedName]:
+        """Names that several plugins offer, so that neither is chosen by the bare name."""
+        found = [
+            SharedName(what, name, tuple(f"{each.entry_point}/{name}" for each in offered))
+            for what, known in self._offered()
+            for name, offered in sorted(known.items())
+            if len(offered) > 1
+        ]
+        stages: dict[tuple[str, str], list[str]] = {}
+        for stage in self.stages:
+            stages.setdefault((f"{stage.kind} stage", stage.name), []).append(stage.qualified_name)
+        return [SharedName(what, name, tuple(names)) for (what, name), names in sorted(stages.items()) if len(names) > 1] + found
+
+    def _offered(self) -> list[tuple[str, Mapping[str, list[Registered[Any]]]]]:
+        return [
+            ("check", self.checks),
+            ("gate", self.gates),
+            ("export format", self.exporters),
+            ("import format", self.importers),
+            ("command", self._commands),
+        ]
 
     @property
     def commands(self) -> dict[str, click.Command]:
-        """The plugins' CLI commands by name."""
-        return {name: registered.item for name, registered in self._commands.items()}
+        """The plugins' CLI commands by name and by `<entry point>/<name>`; a bare name that several offer refuses to run."""
+        found: dict[str, click.Command] = {}
+        for name, offered in self._commands.items():
+            found[name] = offered[0].item if len(offered) == 1 else _SharedCommand(name, [f"{each.entry_point}/{name}" for each in offered])
+            found.update({f"{each.entry_point}/{name}": each.item for each in offered})
+        return found
 
     def stage(self, kind: str, plugin: str) -> RegisteredStage:
         """Find the stage that a program names.
@@ -197,8 +259,7 @@ class PluginHost:
         if len(fitting) == 1:
             return fitting[0]
         if len(fitting) > 1:
-            choices = " or ".join(f"'{stage.qualified_name}'" for stage in fitting)
-            raise UsageProblem(f"Several plugins offer the {kind} stage '{plugin}': write {choices}.")
+            raise UsageProblem(SharedName(f"{kind} stage", plugin, tuple(stage.qualified_name for stage in fitting)).sentence)
         if named:
             raise UsageProblem(f"The stage '{plugin}' is a {named[0].kind} stage, not a {kind} stage: write 'stage: {named[0].kind}'.")
         raise UsageProblem(f"No installed plugin offers the {kind} stage '{plugin}'. {self._offer(kind, plugin)}")
@@ -214,25 +275,42 @@ class PluginHost:
             offer += f" Broken plugins (see 'tracecore plugins list'): {', '.join(sorted({each.entry_point for each in self.broken}))}."
         return offer
 
-    def check(self, name: str) -> Check:
-        """Find a check by name.
+    def check(self, name: str, of: str | None = None) -> Registered[Check]:
+        """Find a check.
+
+        Args:
+            name: its name, or `<entry point>/<name>`.
+            of: entry point of the plugin whose stage names it: its own check is meant where it brings one of that name.
 
         Raises:
-            UsageProblem: there is none; the nearest right name is offered.
+            UsageProblem: there is none, with the nearest right name; or several plugins offer it.
         """
-        if name not in self.checks:
-            raise UsageProblem(f"There is no check '{name}'. {suggestion(name, self.checks)}")
-        return self.checks[name].item
+        return _chosen("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
 
-    def gate(self, name: str) -> Gate:
-        """Find a plugin's gate by name.
+    def gate(self, name: str) -> Registered[Gate]:
+        """Find a plugin's gate by its name, or `<entry point>/<name>`.
 
         Raises:
-            UsageProblem: there is none; the nearest right name is offered.
+            UsageProblem: there is none, with the nearest right name; or several plugins offer it.
         """
-        if name not in self.gates:
-            raise UsageProblem(f"There is no gate '{name}'. {suggestion(name, self.gates, none_known='No installed plugin brings gates.')}")
-        return self.gates[name].item
+        none_known = "No installed plugin brings gates."
+        return _chosen("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates, none_known=none_known)}")
+
+    def exporter(self, name: str) -> Registered[Exporter] | None:
+        """Find a plugin's export format by its name, or `<entry point>/<name>`; None where there is none.
+
+        Raises:
+            UsageProblem: several plugins offer it.
+        """
+        return _chosen("export format", self.exporters, name)
+
+    def importer(self, name: str) -> Registered[Importer] | None:
+        """Find a plugin's import format by its name, or `<entry point>/<name>`; None where there is none.
+
+        Raises:
+            UsageProblem: several plugins offer it.
+        """
+        return _chosen("import format", self.importers, name)
 
     def notify(self, event: Event, summary: object) -> None:
         """Show an observer event to every plugin; one that raises is logged by name and disturbs nothing.
@@ -253,6 +331,19 @@ class PluginHost:
                 raise
             except BaseException as error:  # noqa: BLE001  # an observer may raise anything, SystemExit too; the run must not feel it
                 _log.warning("The plugin '%s' failed as an observer (tracecore_%s): %s", name, event, reason_of(error))
+
+
+def _chosen(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
+    owner, _, bare = name.rpartition("/")
+    found = [each for each in known.get(bare, ()) if owner in {"", each.entry_point}]
+    own = [each for each in found if each.entry_point == of]
+    if len(own or found) > 1:
+        raise UsageProblem(SharedName(what, name, tuple(f"{each.entry_point}/{bare}" for each in found)).sentence)
+    return next(iter(own or found), None)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise UsageProblem(sentence)
 
 
 def _first_double(names: list[str]) -> str | None:

@@ -123,7 +123,7 @@ def _asset(program: WiredProgram, asset: WiredAsset, sessions: SessionFactory) -
     ]
     policy = dg.RetryPolicy(max_retries=asset.spec.retries, delay=_RETRY_SECONDS) if asset.spec.retries else None
 
-    claim(op_name(program.name, asset.name))
+    claim(op_name(program.name, asset.name), keys.values())
 
     @dg.multi_asset(name=op_name(program.name, asset.name), specs=specs, check_specs=checks, retry_policy=policy)
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
@@ -149,7 +149,7 @@ def _release(program: WiredProgram, sessions: SessionFactory) -> dg.AssetsDefini
         description="The sealed vehicle build: gates judged, manifest signed.",
     )
 
-    claim(op_name(program.name, RELEASE))
+    claim(op_name(program.name, RELEASE), [spec.key])
 
     @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec])
     def step(context: dg.AssetExecutionContext, config: ReleaseConfig) -> Iterator[Any]:

@@ -54,7 +54,7 @@ def evaluate_gates(
 
 
 def _check(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
-    runs = [check for check in evidence.checks if check.name == gate.subject]
+    runs = [check for check in evidence.checks if check.name == gate.subject.rpartition("/")[2]]
     failed = [check for check in runs if not check.success]
     passed = bool(runs) and not failed
     if not runs:
@@ -107,11 +107,11 @@ def _unknowns(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
 
 
 def _plugin(gate: GateSpec, evidence: GateEvidence, host: PluginHost) -> GateOutcome:
+    found = host.gate(gate.subject)
     try:
-        result = host.gate(gate.subject).evaluate(evidence, gate.requirement)
+        result = found.item.evaluate(evidence, gate.requirement)
     except (KeyboardInterrupt, UsageProblem):
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too; it must not break the build's record
-        owner = host.gates[gate.subject].entry_point
-        raise RunFailed(f"The gate '{gate.subject}' of plugin '{owner}' failed: {reason_of(error)}.") from error
+        raise RunFailed(f"The gate '{gate.subject}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
     return GateOutcome(gate.name, result.passed, waived=False, measured=result.measured, required=result.required, message=result.message)

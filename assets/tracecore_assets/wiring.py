@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.check import Check
+from tracecore.checks import choose_checks
 from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost, RegisteredStage
+from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.stage import Input, Output, Stage
 from tracecore.suggest import suggestion
 from tracecore_assets.names import RELEASE
@@ -33,12 +34,13 @@ class Wire:
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """One check that will be run: its name, the output it stands for, and whether a failure stops what comes after."""
+    """One check that will be run: its name, the output it stands for, whether a failure stops what comes after, and whose it is (entry point)."""
 
     name: str
     output: str
     blocking: bool
     description: str
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def wire(program: VehicleProgram, source: Source, host: PluginHost) -> WiredProg
     for name in order:
         spec, stage = program.assets[name], stages[name]
         _validate_params(name, spec, stage, source)
-        checks = _checks(name, spec, stage.stage_class, host, source)
+        checks = _checks(name, spec, stage, host, source)
         assets.append(WiredAsset(name, spec, stage, spec.params, wires[name], checks))
     _validate_gates(program, assets, host, source)
     return WiredProgram(program, tuple(assets), source.base, source)
@@ -198,29 +200,31 @@ def _validate_params(name: str, spec: AssetSpec, stage: RegisteredStage, source:
     validate(model, dict(spec.params), source, _at(name, "params"), known)
 
 
-def _checks(name: str, spec: AssetSpec, stage: type[Stage], host: PluginHost, source: Source) -> tuple[CheckPlan, ...]:
+def _checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost, source: Source) -> tuple[CheckPlan, ...]:
     """List the checks that are run: those the stage names on each output and over all of them, and those the program adds, on the first output."""
-    outputs = stage.outputs()
-    first = next(iter(outputs))
-    declared = [(check, port) for port, output in outputs.items() for check in output.checks] + [(check, first) for check in stage.checks]
-    named = {check for check, _ in declared}
+    own = {check for output in stage.stage_class.outputs().values() for check in output.checks} | set(stage.stage_class.checks)
     for setting in spec.checks:
-        if setting not in host.checks:
-            offer = suggestion(setting, {*named, *host.checks})
+        if setting.rpartition("/")[2] not in host.checks:
+            offer = suggestion(setting, {*own, *host.checks})
             raise source.problem(_at(name, "checks", setting), f"asset '{name}' names an unknown check '{setting}'. {offer}")
-        if setting not in named:
-            declared.append((setting, first))
-    return tuple(_plan(check, port, spec.checks.get(check, {}), host.check(check)) for check, port in dict.fromkeys(declared))
+    try:
+        chosen = choose_checks(stage, spec.checks, name, host)
+    except UsageProblem as problem:
+        raise source.problem(_at(name, *(("checks",) if spec.checks else ())), str(problem)) from problem
+    return tuple(_plan(check, port, spec.checks.get(key, {}) if key is not None else {}) for check, port, key in chosen)
 
 
-def _plan(name: str, output: str, settings: Mapping[str, Any], check: Check) -> CheckPlan:
-    return CheckPlan(name, output, bool(settings.get("blocking", check.severity is Severity.BLOCKING)), check.description)
+def _plan(check: Registered[Check], output: str, settings: Mapping[str, Any]) -> CheckPlan:
+    blocking = bool(settings.get("blocking", check.item.severity is Severity.BLOCKING))
+    return CheckPlan(check.item.name, output, blocking, check.item.description, check.entry_point)
 
 
 def _validate_gates(program: VehicleProgram, assets: Iterable[WiredAsset], host: PluginHost, source: Source) -> None:
     if program.release is None:
         return
-    run = {check.name for asset in assets for check in asset.checks}
+    run: dict[str, set[str]] = {}
+    for check in (check for asset in assets for check in asset.checks):
+        run.setdefault(check.name, set()).add(check.owner)
     taken: dict[str, int] = {}
     for place, gate in enumerate(program.release.gates):
         where: KeyPath = ("attributes", "release", "gates", place)
@@ -230,9 +234,15 @@ def _validate_gates(program: VehicleProgram, assets: Iterable[WiredAsset], host:
         taken[gate.name] = place
 
 
-def _validate_gate(gate: GateSpec, run: set[str], host: PluginHost, source: Source, where: KeyPath) -> None:
-    if gate.form == "check" and gate.subject not in run:
-        raise source.problem(where, f"the gate names a check '{gate.subject}', which none of the assets runs. {suggestion(gate.subject, run)}")
+def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost, source: Source, where: KeyPath) -> None:
+    if gate.form == "check":
+        owner, _, bare = gate.subject.rpartition("/")
+        owners = sorted(run.get(bare, ()))
+        if not owners or owner not in {"", *owners}:
+            raise source.problem(where, f"the gate names a check '{gate.subject}', which none of the assets runs. {suggestion(gate.subject, run)}")
+        if len(owners) > 1:
+            shown = " and ".join(f"'{each}/{bare}'" for each in owners)
+            raise source.problem(where, f"the gate names a check '{gate.subject}', and the assets run {shown}: a gate can't tell them apart.")
     if gate.form == "gate":
         try:
             host.gate(gate.subject)

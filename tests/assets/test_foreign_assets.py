@@ -317,3 +317,17 @@ def test_the_example_of_the_programs_page_records_what_it_read(deployment, monke
         trace = record.trace(deployment.ref("model_card"))
         assert trace["complete"]
         assert read_by(trace, "dagster/model_card") == {"toy/model": record.trace("model/toy.model")["root"]}
+
+
+def test_a_strangers_step_that_is_called_like_one_of_a_program_is_recorded(deployment):
+    import dagster as dg
+
+    @dg.multi_asset(name="toy__model", specs=[dg.AssetSpec("stranger", deps=["x"])])
+    def step():
+        yield dg.MaterializeResult("stranger", data_version=dg.DataVersion("1"))
+
+    assert deployment.run(job="mine").success
+    assert dg.materialize([step], instance=deployment.instance).success
+    with Record.open(deployment.workspace) as record:
+        trace = record.trace(deployment.ref("stranger"))
+    assert ("dagster/toy__model", "COMPLETE") in jobs(trace)

@@ -59,9 +59,9 @@ def test_a_plugin_brings_an_exporter_and_an_importer(plugin_site: Path, tmp_path
     write_distribution(plugin_site, "exchange", SOURCE)
     importlib.invalidate_caches()
     host = PluginHost(entry_points_of(plugin_site))
-    host.exporters["names"].item.export({"nodes": [{"name": "a"}]}, {}, tmp_path / "out")
+    host.exporters["names"][0].item.export({"nodes": [{"name": "a"}]}, {}, tmp_path / "out")
     assert (tmp_path / "out").read_text() == "a"
-    assert host.importers["lines"].item.events(tmp_path / "out") == [{"line": "a"}]
+    assert host.importers["lines"][0].item.events(tmp_path / "out") == [{"line": "a"}]
 
 
 def test_a_plugins_command_stands_beside_the_core_ones_whose_names_it_can_not_take(plugin_site: Path) -> None:

@@ -2,15 +2,21 @@
 
 import importlib
 import logging
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 from night_plugin_source import GOOD
 from plugin_folder import entry_points_of, write_distribution
 
 from tracecore import hookspecs
+from tracecore.check import Check
+from tracecore.cli import TracecoreGroup
 from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost
+from tracecore.host import PluginHost, Registered
 from tracecore.observe import BuildSummary, RunSummary
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.suites import SUITES
@@ -32,8 +38,8 @@ def test_a_plugin_of_a_few_lines_brings_a_stage_a_check_and_a_gate(plugin_site: 
     loaded = host(plugin_site, night=GOOD)
     stage = loaded.stage("curate", "night-frames")
     assert (stage.name, stage.entry_point, stage.distribution, stage.version) == ("night-frames", "night", "night", "1.0")
-    assert loaded.check("dark").name == "dark"
-    assert loaded.gate("approved").name == "approved"
+    assert loaded.check("dark").item.name == "dark"
+    assert loaded.gate("approved").item.name == "approved"
     assert loaded.plugins[0].description == "Choose the frames taken in the dark."
     assert stage.plugin.source_digest.startswith("sha256:")
     assert stage.code is None
@@ -119,10 +125,79 @@ def test_two_plugins_that_offer_one_stage_are_told_apart_by_their_entry_points(p
         loaded.stage("curate", "othr/night-frames")
 
 
-def test_a_name_that_is_taken_breaks_the_later_plugin_alone(plugin_site: Path) -> None:
-    loaded = host(plugin_site, night=GOOD, zebra=GOOD)
-    assert one_broken(loaded, "zebra") == "its check 'dark' has the name of one that 'night' brings"
-    assert [stage.entry_point for stage in loaded.stages] == ["night"]
+WHOLE = (
+    GOOD
+    + """
+class Names(tc.Exporter):
+    name = "names"
+    description = "Names."
+    def export(self, trace, manifest, destination): ...
+class Tables(tc.Importer):
+    name = "tables"
+    description = "Tables."
+    def events(self, source): return []
+@tc.hookimpl
+def tracecore_register_exporters(): return [Names()]
+@tc.hookimpl
+def tracecore_register_importers(): return [Tables()]
+@tc.hookimpl
+def tracecore_register_commands():
+    import click
+    return [click.Command("hello", callback=lambda: click.echo("from " + __name__))]
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "find"),
+    [
+        ("curate stage", "night-frames", lambda loaded, name: loaded.stage("curate", name)),
+        ("check", "dark", PluginHost.check),
+        ("gate", "approved", PluginHost.gate),
+        ("export format", "names", PluginHost.exporter),
+        ("import format", "tables", PluginHost.importer),
+    ],
+)
+def test_a_bare_name_that_two_plugins_offer_is_refused_and_their_entry_points_choose(
+    plugin_site: Path, what: str, name: str, find: Callable[[PluginHost, str], Registered[Check]]
+) -> None:
+    loaded = host(plugin_site, night=WHOLE, aaa=WHOLE)
+    assert loaded.broken == []
+    with pytest.raises(UsageProblem) as caught:
+        find(loaded, name)
+    sentence = f"Several plugins offer the {what} '{name}': write 'aaa/{name}' or 'night/{name}'."
+    assert str(caught.value) == sentence
+    assert sentence in {each.sentence for each in loaded.shared_names}
+    assert [find(loaded, f"{owner}/{name}").entry_point for owner in ("aaa", "night")] == ["aaa", "night"]
+    assert find(host(plugin_site, night=WHOLE), f"night/{name}").entry_point == "night"
+
+
+def test_a_command_that_two_plugins_offer_says_so_and_their_entry_points_choose(plugin_site: Path) -> None:
+    commands = host(plugin_site, night=WHOLE, aaa=WHOLE).commands
+    group = TracecoreGroup("tracecore", core={}, plugin_commands=lambda: commands)
+    result = CliRunner().invoke(group, ["hello"])
+    assert (result.exit_code, result.stderr) == (2, "Error: Several plugins offer the command 'hello': write 'aaa/hello' or 'night/hello'.\n")
+    assert "night" in CliRunner().invoke(group, ["night/hello"]).stdout
+    assert group.list_commands(click.Context(group)) == ["aaa/hello", "hello", "night/hello"]
+
+
+def test_a_stages_own_check_is_meant_by_its_bare_name_whatever_else_is_installed(plugin_site: Path) -> None:
+    loaded = host(plugin_site, night=GOOD, aaa=GOOD)
+    assert [loaded.check("dark", owner).entry_point for owner in ("aaa", "night")] == ["aaa", "night"]
+
+
+def test_what_a_plugin_brings_twice_breaks_it(plugin_site: Path) -> None:
+    loaded = host(plugin_site, night=GOOD.replace("return [Dark()]", "return [Dark(), Dark()]"))
+    assert one_broken(loaded, "night") == "its check 'dark' has the name of one that 'night' brings"
+
+
+def test_an_entry_point_of_two_distributions_loads_neither(plugin_site: Path) -> None:
+    for distribution in ("night", "nightly"):
+        write_distribution(plugin_site, distribution, GOOD)
+    points = [metadata.EntryPoint("night", each.value, each.group)._for(each.dist) for each in entry_points_of(plugin_site)]  # type: ignore[attr-defined]
+    loaded = PluginHost(points)
+    assert loaded.plugins == []
+    assert one_broken(loaded, "night") == "the entry point 'night' is offered by 'night' and 'nightly': uninstall all but one"
 
 
 def test_a_built_in_suite_can_not_be_taken(plugin_site: Path) -> None:
@@ -133,7 +208,7 @@ def test_a_built_in_suite_can_not_be_taken(plugin_site: Path) -> None:
 def test_every_built_in_suite_is_a_check() -> None:
     loaded = PluginHost([])
     assert {suite.name for suite in SUITES} == set(loaded.checks)
-    assert all(loaded.check(suite.name).description for suite in SUITES)
+    assert all(loaded.check(suite.name).item.description for suite in SUITES)
 
 
 def test_an_allow_list_lets_only_its_plugins_in_and_names_what_it_does_not_find(plugin_site: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,10 @@ def list_plugins(*, as_json: bool) -> None:
 
     host = PluginHost.load()
     if as_json:
-        emit_json({"plugins": [_described(plugin) for plugin in host.plugins], "broken": [_broken(each) for each in host.broken]})
+        shared = [{"what": each.what, "name": each.name, "choices": list(each.choices)} for each in host.shared_names]
+        emit_json(
+            {"plugins": [_described(plugin) for plugin in host.plugins], "broken": [_broken(each) for each in host.broken], "shared_names": shared}
+        )
         return
     _print(host)
 
@@ -174,6 +177,8 @@ def _print(host: PluginHost) -> None:
         out.print(table)
     else:
         out.print("No plugin is installed.")
+    for name in host.shared_names:
+        out.print(name.sentence, markup=False)
     for each in host.broken:
         origin = f" ({each.distribution} {each.version})" if each.distribution else ""
         out.print(f"[red]broken[/] {each.entry_point}{origin}: ", end="")

@@ -19,7 +19,7 @@ from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.discovery import reason_of
 from tracecore.errors import TracecoreError
 from tracecore.executor import Executor
-from tracecore.host import PluginHost, RegisteredStage
+from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.opening import RECORD_GROUP
 from tracecore.stage import Context, Stage
 from tracecore.store import open_store
@@ -49,8 +49,9 @@ class _Unchecked(Check):
 class _Host(PluginHost):
     """The one plugin, its checks left out but for their names."""
 
-    def check(self, name: str) -> Check:
-        return _Unchecked(super().check(name).name)
+    def check(self, name: str, of: str | None = None) -> Registered[Check]:
+        found = super().check(name, of)
+        return Registered(_Unchecked(found.item.name), found.entry_point)
 
 
 class Bench:

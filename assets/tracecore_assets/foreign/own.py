@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dagster import AssetKey
+
 __all__ = ["claim", "is_own"]
 
-_OWN: set[str] = set()
+_OWN: dict[str, set[AssetKey]] = {}
 
 
-def claim(step: str) -> None:
-    """Note a step of a program; whatever executes it has made its definition first, in the same process."""
-    _OWN.add(step)
+def claim(step: str, keys: Iterable[AssetKey]) -> None:
+    """Note a step of a program and what it makes; whatever executes it has made its definition first, in the same process."""
+    _OWN.setdefault(step, set()).update(keys)
 
 
-def is_own(step: str) -> bool:
-    """Say whether a step is of a program."""
-    return step in _OWN
+def is_own(step: str, planned: Iterable[AssetKey]) -> bool:
+    """Whether a step is a program's: by its name and by what it is to make, for a stranger's step may be called the same."""
+    return not _OWN.get(step, set()).isdisjoint(planned)

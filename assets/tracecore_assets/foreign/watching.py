@@ -83,7 +83,7 @@ class Watch:
         with self._lock:
             if entry.step_key is None:
                 self._reported(entry, event)
-            elif not is_own(entry.step_key):
+            elif not is_own(entry.step_key, self._makers(entry.run_id).get(entry.step_key, ())):
                 self._step(entry, event, entry.step_key)
 
     def close(self) -> None:

@@ -118,10 +118,10 @@ def _writer(format_: str) -> Writer:
     from tracecore.host import PluginHost
     from tracecore.suggest import suggestion
 
-    exporters = PluginHost.load().exporters
-    if format_ not in exporters:
-        raise UsageProblem(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *exporters])}")
-    found = exporters[format_]
+    host = PluginHost.load()
+    found = host.exporter(format_)
+    if found is None:
+        raise UsageProblem(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")
 
     def write(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
         from tracecore.discovery import reason_of

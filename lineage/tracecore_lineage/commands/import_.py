@@ -101,10 +101,9 @@ def _take_file(source: Path, format_: str, workspace: Path | None, *, as_json: b
     from tracecore_lineage import Record
     from tracecore_lineage.ingest import checked
 
-    importers = PluginHost.load().importers
-    if format_ not in importers:
+    found = PluginHost.load().importer(format_)
+    if found is None:
         raise UsageProblem(f"There is no import format '{format_}'. {_offer(format_)}")
-    found = importers[format_]
     try:
         events = list(found.item.events(source))
     except (KeyboardInterrupt, TracecoreError):

@@ -135,7 +135,9 @@ def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Ma
 
 def _people(connection: Connection, text: str) -> list[tuple[str, str | None]]:
     pseudonym = text.removeprefix("labeler/")
-    found = [(each, name) for each, name in people.known(connection) if pseudonym == each or text.casefold() == name.casefold()]
+    found: list[tuple[str, str | None]] = [
+        (each, name) for each, name in people.known(connection) if pseudonym == each or text.casefold() == name.casefold()
+    ]
     if not found and pseudonym in people.false_names(connection):
         return [(pseudonym, "")]
     if not found and pseudonym in known_labelers(Reader(connection, head(connection))):
