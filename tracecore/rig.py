@@ -68,7 +68,8 @@ class Rig:
         if table is None:
             return cls()
         rows = table.to_table(columns=_COLUMNS).to_pylist()
-        return cls([row for row in rows if drives is None or row["drive"] in drives])
+        wanted = None if drives is None else set(drives)
+        return cls([row for row in rows if wanted is None or row["drive"] in wanted])
 
     def camera(self, drive: str, sensor: str, timestamp_ns: int) -> Camera | None:
         """Give how a camera sees at a time, None where it was not calibrated."""

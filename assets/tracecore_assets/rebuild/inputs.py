@@ -6,6 +6,7 @@ The layout can be made again at any time: a file that is there with the right di
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -104,7 +105,8 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
         listed = [str(name) for name in run.params.get(declared.param) or ()]
         gone = {name for name, _ in run.quarantined} | {str(each.file) for each in _outside(run)} - {each.name for each in found}
         loose = _without(listed, [*(each.name for each in named if each.port == port), *gone])
-        strange = [place for place, each in enumerate(named) if each.port == port and each.name not in listed]
+        known = set(listed)
+        strange = [place for place, each in enumerate(named) if each.port == port and each.name not in known]
         for place, name in zip(strange, loose, strict=False):
             if len(strange) > 1:
                 why = f"{name} is one of {len(strange)} files whose bytes are kept under other names: which of them is not recorded."
@@ -116,11 +118,14 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
 
 
 def _without(names: Iterable[str], taken: Iterable[str]) -> list[str]:
-    left = list(names)
-    for name in taken:
-        if name in left:
-            left.remove(name)
-    return left
+    left = Counter(taken)
+    kept: list[str] = []
+    for name in names:
+        if left[name]:
+            left[name] -= 1
+        else:
+            kept.append(name)
+    return kept
 
 
 def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path, store: Store) -> dict[str, list[str]]:

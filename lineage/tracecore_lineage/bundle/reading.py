@@ -142,9 +142,8 @@ def _check_entries(bundle: Bundle) -> None:
     named = bundle.manifest.entries
     expected = [*(entry.name for entry in named), MANIFEST, SIGNATURES]
     if bundle.container.names != expected:
-        odd = next((name for name in bundle.container.names if name not in expected), None) or next(
-            (name for name in expected if name not in bundle.container.names), "their order"
-        )
+        there, wanted = dict.fromkeys(bundle.container.names), dict.fromkeys(expected)
+        odd = next((name for name in there if name not in wanted), None) or next((name for name in wanted if name not in there), "their order")
         raise bundle.bad(f"its entries are not those that its manifest names ({odd})")
     if expected[:2] != [TREE, EVENTS] or [entry.name for entry in named[2:]] != sorted(entry.name for entry in named[2:]):
         raise bundle.bad("its entries are not in the one order that they can have")

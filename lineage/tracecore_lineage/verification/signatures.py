@@ -25,9 +25,10 @@ def check_policies(history: History, origin: str, trust: Trust, bound: int | Non
 
 def check_cosignatures(history: History, findings: Findings) -> None:
     """Name each cosignature of a build that the ledger doesn't seal; those of its builds are judged with them."""
-    sealed = [seal.build["ref"] for seal in history.seals]  # no set: an event may name anything, what can't be hashed too
+    sealed = {seal.build["ref"] for seal in history.seals}
     for event in history.cosignatures:
-        if event.facet.get("build") not in sealed:
+        build = event.facet.get("build")
+        if not isinstance(build, str) or build not in sealed:  # an event may name anything, what can't be hashed too
             findings.fail(f"event/{event.seq}", "cosignature", "one of a build that the ledger seals", event.facet.get("build"))
 
 

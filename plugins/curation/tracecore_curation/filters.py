@@ -82,7 +82,8 @@ def _values(frames: ds.Dataset, column: str) -> list[str]:
 
 
 def _refuse_unknown(name: str, wanted: Iterable[str], known: list[str]) -> None:
+    values = set(known)
     for value in wanted:
-        if value not in known:
+        if value not in values:
             what = {"drives": "drive", "sensors": "sensor", "regions": "region", "time_of_day": "time of day"}[name]
             raise tc.UsageProblem(f"The filter '{name}' names the {what} '{value}', which no frame has. {suggestion(value, known)}")

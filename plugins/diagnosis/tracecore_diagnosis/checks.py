@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pydantic import ValidationError
 
 import tracecore as tc
@@ -25,7 +27,7 @@ class RequestUsable(tc.Check):
         except (OSError, ValueError, ValidationError) as error:
             return tc.CheckResult(success=False, message=f"{FILE} is no data request: {str(error).splitlines()[0]}")
         names = [want.cluster for want in request.wants]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         empty = [want.cluster for want in request.wants if not want.conditions and not want.like]
         if twice or empty:
             said = [f"{twice[0]} stands twice"] if twice else []
