@@ -10,8 +10,6 @@ import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from s3_server import S3Server
 
-from tracecore import distributions
-from tracecore.environment import current_environment
 from tracecore.workspace import Workspace
 
 # What Hypothesis remembers belongs to pytest's cache: a test run leaves nothing else in the checkout.
@@ -34,23 +32,6 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     """A fresh workspace."""
     return Workspace.create(tmp_path / "workspace", slug="test")
-
-
-@pytest.fixture
-def fresh_distributions() -> Iterator[None]:
-    """Forget what is known of installed distributions, before and after a test that installs some."""
-    cached = (
-        distributions.installed,
-        distributions.source_digest,
-        distributions.distribution_digest,
-        distributions.closure_digest,
-        current_environment,
-    )
-    for each in cached:
-        each.cache_clear()
-    yield
-    for each in cached:
-        each.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,7 @@ class Adoptions:
     def _record(self, artifact: Artifact, key: str, file: SourceFile) -> str:
         """Record an adopted artifact by a child run, unless the record says the same of it already; give the id of that run."""
         with hold_key(self._locks, key):
-            known = self._recorder.reusable(key)
+            known = next(iter(self._recorder.reusable(key)), None)
             made_from = (self._supplied[file.part_of],) if file.part_of else ()
             said = known is not None and any(each.ref == artifact.ref for each in known.outputs.values())
             # Where the bytes had been erased, that they are back is news: the record has to say it.

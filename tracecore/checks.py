@@ -12,8 +12,8 @@ from typing import Any
 import rfc8785
 
 from tracecore.check import Check, CheckResult
-from tracecore.discovery import reason_of
 from tracecore.errors import UsageProblem
+from tracecore.failure import reason_of
 from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.recorder import Recorder
 from tracecore.store import Store

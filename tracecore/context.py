@@ -8,24 +8,22 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import rfc8785
 
-from tracecore.adoption import Adoptions
 from tracecore.progress import Progress
-from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile
+from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile, Stage
 from tracecore.store import StagedTable, Store
 from tracecore.store.manifest import scan_directory
 from tracecore.suggest import suggestion
-from tracecore.task import Task
 from tracecore.withdrawn import Withdrawn
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.run import Artifact, Run, Unknown
+from tracecore_schemas.run import Artifact, Unknown
 from tracecore_schemas.summary import LONGEST, wrong_summary
 
-__all__ = ["ReadOnlyLineage", "RunContext"]
+__all__ = ["Adopting", "RunContext"]
 
 P = TypeVar("P", bound=Port)
 
@@ -37,19 +35,14 @@ _STANDARD = frozenset(
 )  # fmt: skip
 
 
-class ReadOnlyLineage:
-    """The record as plugins may see it: two questions, no way to write."""
+class Adopting(Protocol):
+    """Where files from outside go: the build keeps and records them."""
 
-    def __init__(self, lineage: Lineage) -> None:
-        self.__lineage = lineage
+    def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
+        """Have a file kept and return its stored path."""
 
-    def trace(self, ref: str) -> Mapping[str, Any]:
-        """Give the backward trace of a ref."""
-        return self.__lineage.trace(ref)
-
-    def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Give the facets of one whole artifact ref."""
-        return self.__lineage.facets(ref)
+    def quarantine(self, file: SourceFile, reason: str) -> None:
+        """Have a file left out by name."""
 
 
 class RunContext:
@@ -64,41 +57,61 @@ class RunContext:
         unknowns: what it said is missing, with the port (None: all outputs).
         tables: what it wrote as tables, by port; still in staging.
         folders: where it wrote files, by port; still in staging.
+
+    Args:
+        stage: the class that runs.
+        job: `<program>.<asset>`.
+        run_id: names the staging folder.
+        store: inputs are read from it; outputs are staged in it.
+        lineage: read-only questions to the record.
+        adopting: where files from outside go.
+        seed: of this stage.
+        threads: intra-op CPU threads.
+        inputs: by port.
+        found: outside files by port.
+        scratch: the folder that outlives a kill.
+        progress: told how far the stage is.
         withdrawn: what may not come back.
     """
 
     def __init__(
         self,
-        task: Task,
-        run: Run,
+        stage: type[Stage],
+        job: str,
+        run_id: str,
         store: Store,
         lineage: Lineage,
+        adopting: Adopting,
+        *,
+        seed: int,
+        threads: int,
+        inputs: Mapping[str, Artifact],
         found: Mapping[str, Sequence[SourceFile]],
-        adoptions: Adoptions,
         scratch: Path,
         progress: Progress | None = None,
         withdrawn: Withdrawn = Withdrawn(),  # noqa: B008  # frozen: nothing was withdrawn
     ) -> None:
-        self.seed = task.seed
-        self.threads = task.threads
-        self.log = logging.getLogger(f"tracecore.run.{run.job}")
-        self.lineage: Lineage = ReadOnlyLineage(lineage)
+        self.seed = seed
+        self.threads = threads
+        self.log = logging.getLogger(f"tracecore.run.{job}")
+        self.lineage = lineage
         self.facets: dict[str, dict[str, JSON]] = {}
         self.unknowns: list[tuple[str | None, Unknown]] = []
         self.tables: dict[str, StagedTable] = {}
         self.folders: dict[str, Path] = {}
-        self._task = task
-        self._run_id = run.id
+        self._stage = stage
+        self._run_id = run_id
         self._store = store
+        self._inputs = inputs
         self._found = found
-        self._adoptions = adoptions
+        self._adopting = adopting
         self._scratch = scratch
         self._progress = progress
-        self.withdrawn = withdrawn
+        self._withdrawn = withdrawn
 
     def _own(self, port: P, kind: type[P]) -> P:
         """Check that a port is this stage's own and of the right sort: a mistake in a plugin should say where it is."""
-        stage = self._task.stage.stage_class
+        stage = self._stage
         declared = {name: each for name, each in {**stage.inputs(), **stage.outputs(), **stage.file_ports()}.items() if isinstance(each, kind)}
         if not isinstance(port, kind) or port.name not in declared:
             what = {Input: "input", Output: "output", Files: "file port"}[kind]
@@ -108,13 +121,12 @@ class RunContext:
 
     def read(self, port: Input) -> Any:
         """Give an input: a dataset for a table, else a path; None for an optional input left out."""
-        supplied = self._task.inputs.get(self._own(port, Input).name)
-        return None if supplied is None else self._store.open(supplied.artifact)
+        artifact = self._inputs.get(self._own(port, Input).name)
+        return None if artifact is None else self._store.open(artifact)
 
     def artifact(self, port: Input) -> Artifact | None:
         """Give the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
-        supplied = self._task.inputs.get(self._own(port, Input).name)
-        return None if supplied is None else copy.deepcopy(supplied.artifact)
+        return copy.deepcopy(self._inputs.get(self._own(port, Input).name))
 
     def files(self, port: Files) -> list[SourceFile]:
         """Give the files found for a port."""
@@ -122,16 +134,16 @@ class RunContext:
 
     def members(self, port: Input) -> list[SourceFile]:
         """Give the files of an input that is a directory."""
-        supplied = self._task.inputs.get(self._own(port, Input).name)
-        if supplied is None:
+        artifact = self._inputs.get(self._own(port, Input).name)
+        if artifact is None:
             return []
-        folder = self._store.open(supplied.artifact)
-        if supplied.artifact.media is not Media.DIRECTORY:
-            raise TypeError(f"the stage asked for the members of its input '{port.name}', which is a {supplied.artifact.media}, no directory")
+        folder = self._store.open(artifact)
+        if artifact.media is not Media.DIRECTORY:
+            raise TypeError(f"the stage asked for the members of its input '{port.name}', which is a {artifact.media}, no directory")
         found = [SourceFile(folder / path, path, f"sha256:{digits}", size, port.name) for path, size, digits in scan_directory(folder)]
-        members, gone = self.withdrawn.sift(found)
+        members, gone = self._withdrawn.sift(found)
         for file, reason in gone:
-            self._adoptions.quarantine(file, reason)
+            self._adopting.quarantine(file, reason)
         return members
 
     def scratch(self) -> Path:
@@ -144,11 +156,11 @@ class RunContext:
     ) -> Path:
         """Keep a source file with its declared origin and give its stored path."""
         checked = {facet: _facet(facet, value) for facet, value in (facets or {}).items()}
-        return self._adoptions.adopt(file, kind=kind, name=name, facets=checked, unknowns=unknowns)
+        return self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=unknowns)
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
         """Leave a damaged file out, in the record."""
-        self._adoptions.quarantine(file, reason)
+        self._adopting.quarantine(file, reason)
 
     def write(self, port: Output, value: Any) -> None:
         """Write an output table to staging."""
@@ -156,7 +168,7 @@ class RunContext:
         if name in self.folders:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
         told: dict[str, str] = {}
-        self.tables[name] = self._store.stage_table(self.withdrawn.drop_rows(value, told), run_id=self._run_id, port=name)
+        self.tables[name] = self._store.stage_table(self._withdrawn.drop_rows(value, told), run_id=self._run_id, port=name)
         for drive, reason in sorted(told.items()):
             self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
@@ -182,7 +194,7 @@ class RunContext:
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
         """State a fact that is missing about an output."""
-        stated = (None if port is None else self._own(port, Output).name, Unknown(what, why))
+        stated = (None if port is None else self._own(port, Output).name, Unknown(str(what), str(why)))
         if stated not in self.unknowns:
             self.unknowns.append(stated)
 

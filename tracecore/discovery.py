@@ -18,12 +18,13 @@ import pluggy
 from tracecore import hookspecs
 from tracecore.check import Check
 from tracecore.exchange import Exporter, Importer
+from tracecore.failure import reason_of
 from tracecore.gate import Gate
 from tracecore.hookspecs import PROJECT
 from tracecore.stage import Stage, StageKind
 from tracecore.suggest import suggestion
 
-__all__ = ["ENV_PLUGINS", "ENV_TRACE", "GROUP", "BrokenPlugin", "Contributions", "LoadedPlugin", "load_plugins", "mentions", "reason_of"]
+__all__ = ["ENV_PLUGINS", "ENV_TRACE", "GROUP", "BrokenPlugin", "Contributions", "LoadedPlugin", "load_plugins", "mentions"]
 
 GROUP = "tracecore"
 ENV_PLUGINS = "TRACECORE_PLUGINS"
@@ -80,14 +81,6 @@ class _UnfitError(Exception):
     """What a plugin brings is not what the hook asks for; the message says what was expected and found."""
 
 
-def reason_of(error: BaseException) -> str:
-    """Say on one line what was raised."""
-    if isinstance(error, _UnfitError):
-        return str(error)
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 def load_plugins(
     manager: pluggy.PluginManager, entry_points: Iterable[metadata.EntryPoint] | None = None
 ) -> tuple[list[LoadedPlugin], list[BrokenPlugin]]:
@@ -128,7 +121,7 @@ def load_plugins(
         except BaseException as error:  # noqa: BLE001  # a plugin may raise anything on import, SystemExit too; it must stop nothing
             if manager.has_plugin(entry.name):
                 manager.unregister(name=entry.name)
-            broken.append(BrokenPlugin(entry.name, distribution, version, reason_of(error)))
+            broken.append(BrokenPlugin(entry.name, distribution, version, str(error) if isinstance(error, _UnfitError) else reason_of(error)))
     return loaded, broken
 
 

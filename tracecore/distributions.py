@@ -1,8 +1,10 @@
-"""Digests of installed distributions: what code a run ran on, the same for every clone and every machine folder it lies in.
+"""Installed distributions: what each brings, which one a file belongs to, and digests that are the same for every clone and every machine folder.
 
 Each file counts as (path inside site-packages, SHA-256, size). For an ordinary distribution these are its RECORD lines; for an editable one, whose
 RECORD names only the path of the checkout, they are taken from its packages' source files. What differs between two installations of the same thing
 stays out: direct_url.json, INSTALLER, REQUESTED, RECORD itself, scripts outside site-packages, byte code.
+
+Nothing here is kept for the life of a process: what is remembered is forgotten when the files it was read from are others.
 """
 
 from __future__ import annotations
@@ -12,36 +14,199 @@ import csv
 import hashlib
 import importlib.util
 import json
+import os
+import re
+import sys
 import tomllib
-from collections.abc import Iterable, Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from tracecore_schemas.canonical import JSON, digest_json
 
-__all__ = ["FileRecord", "closure_digest", "distribution_digest", "installed", "package_folders", "project_folder", "source_digest"]
+__all__ = [
+    "FileRecord",
+    "Installed",
+    "distribution_digest",
+    "file_sha256",
+    "installed",
+    "owners",
+    "package_folders",
+    "project_folder",
+    "source_digest",
+]
 
 FileRecord = tuple[str, str, int]
 """(POSIX path inside site-packages, SHA-256 hex, size in bytes)."""
 
 _INSTALL_FILES = frozenset({"direct_url.json", "INSTALLER", "REQUESTED", "RECORD"})
 _BYTE_CODE = (".pyc", ".pyo")
+_CODE = (".py", ".so")
+_INFO = re.compile(r"(?P<name>[^-]+)-(?P<version>.+)\.dist-info")
+Stamp = tuple[int, ...]
+
+PLUGINS = "tracecore"
+"""Entry-point group of plugins."""
 
 
-@cache
-def installed() -> dict[str, metadata.Distribution]:
+@dataclass(frozen=True)  # no slots: what is read of it is cached on the instance
+class Installed:
+    """One installed distribution.
+
+    Attributes:
+        name: normalized.
+        version: as installed.
+        info: its metadata folder.
+    """
+
+    name: str
+    version: str
+    info: Path
+
+    @cached_property
+    def distribution(self) -> metadata.Distribution:
+        """Its metadata."""
+        return metadata.Distribution.at(self.info)
+
+    @property
+    def root(self) -> Path:
+        """The folder that the paths in its RECORD start from."""
+        return self.info.parent
+
+    @cached_property
+    def project(self) -> Path | None:
+        """Its project folder where it is editable."""
+        return project_folder(self.distribution)
+
+    @cached_property
+    def folders(self) -> list[Path]:
+        """Package folders and single modules of an editable distribution; none of an ordinary one."""
+        return package_folders(self.distribution)
+
+    @cached_property
+    def is_plugin(self) -> bool:
+        """Whether it brings a plugin."""
+        return any(entry.group == PLUGINS for entry in self.distribution.entry_points)
+
+    @property
+    def files(self) -> Mapping[str, FileRecord]:
+        """Its RECORD lines inside site-packages, by path."""
+        return _record(self.info, _stamp(self.info / "RECORD"))
+
+    @property
+    def tops(self) -> list[str]:
+        """Packages and modules that it puts into site-packages, metadata apart."""
+        return sorted({path.partition("/")[0] for path in self.files if not path.startswith(self.info.name)})
+
+    @property
+    def digest(self) -> str:
+        """Over all that it brings: its RECORD lines, of an editable one its source files."""
+        if self.project is None:
+            return _record_digest(self.info, _stamp(self.info / "RECORD"))
+        return _digest(_from_sources(self.folders))
+
+    @property
+    def source_digest(self) -> str:
+        """Over its own files as they lie on disk now, metadata apart: edited site-packages show."""
+        if self.project is not None:
+            return _digest(_from_sources(self.folders))
+        found = ((path, self.root / path) for path in self.files if not path.startswith(self.info.name))
+        return _digest(_hashed(path, place) if place.is_file() else (path, "", 0) for path, place in found)
+
+    def edited(self) -> list[tuple[str, str]]:
+        """Return its code files that are not what RECORD says, with their SHA-256; only those younger than RECORD or of another size are read."""
+        since = (self.info / "RECORD").stat().st_mtime_ns
+        found: list[tuple[str, str]] = []
+        for path, digest, size in self.files.values():
+            if not path.endswith(_CODE):
+                continue
+            place = f"{self.root}/{path}"
+            try:
+                status = os.stat(place)  # noqa: PTH116  # as text: there are thousands
+            except OSError:
+                found.append((path, ""))
+                continue
+            if (status.st_mtime_ns > since or status.st_size != size) and (now := file_sha256(place)) != digest:
+                found.append((path, now))
+        return found
+
+
+def owners() -> Mapping[tuple[str, str], Sequence[Installed]]:
+    """Return the distributions that put something under a name into a folder of the import path: by folder and name."""
+    return _owners(tuple((each, _stamp(each.info / "RECORD")) for each in installed().values()))
+
+
+@lru_cache(maxsize=2)
+def _owners(stamped: tuple[tuple[Installed, Stamp], ...]) -> Mapping[tuple[str, str], Sequence[Installed]]:
+    found: dict[tuple[str, str], list[Installed]] = {}
+    for each, _ in stamped:
+        for top in each.tops:
+            found.setdefault((str(each.root), top), []).append(each)
+    return found
+
+
+def installed() -> dict[str, Installed]:
     """Find every installed distribution by its normalized name; of two with one name the first on the path counts, as for imports."""
-    found: dict[str, metadata.Distribution] = {}
-    for distribution in metadata.distributions():
-        name = distribution.metadata["Name"]
-        if name:
-            found.setdefault(canonicalize_name(name), distribution)
+    return _installed(tuple((entry, _stamp(Path(entry or "."))) for entry in sys.path))
+
+
+def _stamp(place: Path) -> Stamp:
+    """Return what changes whenever a file or folder does; empty where it is not there."""
+    try:
+        status = place.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+@lru_cache(maxsize=2)
+def _installed(folders: tuple[tuple[str, Stamp], ...]) -> dict[str, Installed]:
+    found: dict[str, Installed] = {}
+    for folder, stamp in folders:
+        if not stamp or not Path(folder or ".").is_dir():
+            continue
+        for info in sorted(Path(folder or ".").glob("*-info")):
+            named = _INFO.fullmatch(info.name)
+            if named is not None:
+                name, version = named["name"], named["version"]
+            elif info.suffix == ".egg-info":
+                said = metadata.Distribution.at(info).metadata
+                name, version = said["Name"] or "", said["Version"] or ""
+            else:
+                continue
+            if name:
+                found.setdefault(canonicalize_name(name), Installed(canonicalize_name(name), version, info))
     return dict(sorted(found.items()))
+
+
+@lru_cache(maxsize=1024)
+def _record(info: Path, stamp: Stamp) -> dict[str, FileRecord]:  # noqa: ARG001  # what the answer is remembered by
+    return {path: (path, digest, size) for path, digest, size in _from_record(info)}
+
+
+@lru_cache(maxsize=1024)
+def _record_digest(info: Path, stamp: Stamp) -> str:
+    return _digest(_record(info, stamp).values())
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: str, stamp: Stamp) -> str:  # noqa: ARG001  # what the answer is remembered by
+    with open(path, "rb") as file:  # noqa: PTH123  # as text: there may be thousands
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_sha256(path: str) -> str:
+    """Return the SHA-256 of a file in hex; empty where it can't be read."""
+    stamp = _stamp(Path(path))
+    try:
+        return _sha256(path, stamp) if stamp else ""
+    except OSError:
+        return ""
 
 
 def _is_source(relative: str) -> bool:
@@ -50,7 +215,7 @@ def _is_source(relative: str) -> bool:
 
 
 def project_folder(distribution: metadata.Distribution) -> Path | None:
-    """Give the project folder of an editable installation (PEP 610), None for an ordinary one."""
+    """Return the project folder of an editable installation (PEP 610), None for an ordinary one."""
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     except ValueError:
@@ -60,18 +225,19 @@ def project_folder(distribution: metadata.Distribution) -> Path | None:
     return Path(unquote(urlsplit(origin.get("url", "")).path))
 
 
-def _record_lines(distribution: metadata.Distribution) -> Iterator[tuple[str, str, str]]:
-    for line in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
-        if len(line) == 3:
-            yield line[0], line[1], line[2]
-
-
-def _from_record(distribution: metadata.Distribution) -> Iterator[FileRecord]:
+def _from_record(info: Path) -> Iterator[FileRecord]:
     """Read the RECORD lines that lie inside site-packages."""
-    for path, digest, size in _record_lines(distribution):
+    try:
+        lines = (info / "RECORD").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in csv.reader(lines):
+        if len(line) != 3:
+            continue
+        path, digest, size = line
         inside = not path.startswith(("../", "/")) and ":" not in path
-        info, _, name = path.rpartition("/")
-        if not inside or not digest.startswith("sha256=") or not _is_source(path) or (info.endswith(".dist-info") and name in _INSTALL_FILES):
+        folder, _, name = path.rpartition("/")
+        if not inside or not digest.startswith("sha256=") or not _is_source(path) or (folder.endswith(".dist-info") and name in _INSTALL_FILES):
             continue
         encoded = digest.removeprefix("sha256=")
         raw = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
@@ -114,13 +280,12 @@ def package_folders(distribution: metadata.Distribution) -> list[Path]:
 
 
 def _hashed(relative: str, path: Path) -> FileRecord:
-    data = path.read_bytes()
-    return relative, hashlib.sha256(data).hexdigest(), len(data)
+    return relative, file_sha256(str(path)), path.stat().st_size
 
 
-def _from_sources(distribution: metadata.Distribution) -> Iterator[FileRecord]:
+def _from_sources(folders: Iterable[Path]) -> Iterator[FileRecord]:
     """Hash the source files that lie in an editable distribution's packages, named as they would be in site-packages."""
-    for top in package_folders(distribution):
+    for top in folders:
         files: Iterable[Path] = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
         for path in files:
             relative = path.relative_to(top.parent).as_posix()
@@ -128,74 +293,24 @@ def _from_sources(distribution: metadata.Distribution) -> Iterator[FileRecord]:
                 yield _hashed(relative, path)
 
 
-def _from_site_packages(distribution: metadata.Distribution) -> Iterator[FileRecord]:
-    """Hash an ordinary distribution's own files where they lie, its metadata apart; a file that is gone counts as empty."""
-    for path, _, _ in _from_record(distribution):
-        if not path.partition("/")[0].endswith(".dist-info"):
-            place = Path(str(distribution.locate_file(path)))
-            yield _hashed(path, place) if place.is_file() else (path, "", 0)
-
-
 def _digest(files: Iterable[FileRecord]) -> str:
     listed: list[JSON] = [[path, digest, size] for path, digest, size in sorted(set(files))]
     return digest_json({"v": 1, "type": "tracecore.files", "files": listed})
 
 
-@cache
 def source_digest(name: str) -> str:
-    """Give the digest of a distribution's own source files as they lie on disk now: edited site-packages show.
+    """Return the digest of a distribution's own source files as they lie on disk now: edited site-packages show.
 
     Args:
         name: normalized name of an installed distribution.
     """
-    distribution = installed()[name]
-    return _digest(_from_site_packages(distribution) if project_folder(distribution) is None else _from_sources(distribution))
+    return installed()[name].source_digest
 
 
-@cache
 def distribution_digest(name: str) -> str:
-    """Give the digest of all that a distribution brings: its RECORD lines, of an editable one its source files.
+    """Return the digest of all that a distribution brings: its RECORD lines, of an editable one its source files.
 
     Args:
         name: normalized name of an installed distribution.
     """
-    distribution = installed()[name]
-    return _digest(_from_record(distribution) if project_folder(distribution) is None else _from_sources(distribution))
-
-
-def _requirements(name: str, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Give what one distribution requires here: (normalized name, extras)."""
-    for text in installed()[name].requires or ():
-        try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
-            continue
-        wanted = requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in {"", *extras})
-        if wanted:
-            yield canonicalize_name(requirement.name), frozenset(requirement.extras)
-
-
-@cache
-def closure_digest(name: str) -> str:
-    """Give the digest of a distribution and all it requires, transitively: the part of the environment that can change what it makes.
-
-    Installing something that it does not need leaves it as it was. A requirement that is not installed counts as missing.
-
-    Args:
-        name: normalized name of an installed distribution.
-    """
-    seen: set[tuple[str, frozenset[str]]] = set()
-    waiting: list[tuple[str, frozenset[str]]] = [(name, frozenset())]
-    names: set[str] = set()
-    while waiting:
-        item = waiting.pop()
-        if item in seen:
-            continue
-        seen.add(item)
-        names.add(item[0])
-        if item[0] in installed():
-            waiting.extend(_requirements(*item))
-    listed: list[JSON] = [
-        [each, installed()[each].version, distribution_digest(each)] if each in installed() else [each, None, None] for each in sorted(names)
-    ]
-    return digest_json({"v": 1, "type": "tracecore.closure", "distributions": listed})
+    return installed()[name].digest

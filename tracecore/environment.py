@@ -9,20 +9,19 @@ import socket
 import subprocess
 from functools import cache
 
-from tracecore.distributions import distribution_digest, installed
+from tracecore.distributions import installed
 from tracecore_schemas.canonical import digest_json
 from tracecore_schemas.run import Environment
 
 __all__ = ["accelerator", "current_environment", "host_name"]
 
 
-@cache
 def current_environment() -> Environment:
-    """Describe this process's environment; taken once a process, as it can't change under running code.
+    """Describe what is installed now.
 
     The digest covers distributions, Python and machine type, not the kernel or the machine's name: two machines set up alike agree.
     """
-    distributions = tuple((name, distribution.version, distribution_digest(name)) for name, distribution in installed().items())
+    distributions = tuple((name, each.version, each.digest) for name, each in installed().items())
     python = platform.python_version()
     machine = platform.machine()
     digest = digest_json({"distributions": [list(each) for each in distributions], "python": python, "machine": machine})

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
+from tracecore import errors
 from tracecore.adoption import Adoptions
 from tracecore.checks import PlannedCheck, known_result, plan_checks, rejected_refs, run_check
-from tracecore.contained import contained
-from tracecore.context import RunContext
-from tracecore.discovery import reason_of
+from tracecore.dependencies import FACET as DEPENDENCIES
+from tracecore.dependencies import Code, facet
 from tracecore.disk import clear_disk_errors, disk_problem
 from tracecore.engines import ENGINE_FACET, alone, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
-from tracecore.failure import failure_trace, without_places
+from tracecore.failure import failure_trace, reason_of, tellable, without_places
 from tracecore.host import PluginHost
 from tracecore.locks import hold_key, hold_run, share_store
 from tracecore.observe import RunSummary
@@ -38,8 +43,9 @@ from tracecore.suggest import suggestion
 from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
 from tracecore.undeclared import FACET as UNDECLARED
 from tracecore.undeclared import UNKNOWN, Undeclared, strict_io
-from tracecore.watched_context import WatchedContext
 from tracecore.withdrawn import Withdrawn
+from tracecore.worker import Job, Made, StageRaised, Workers
+from tracecore.worker.jobs import shape_of
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind, Media, RunState
@@ -72,9 +78,13 @@ class Executor:
         recorder: where what happened goes; every call returns when it is durable.
         host: brings checks and observers.
         progress: told how far a running stage is.
+
+    Attributes:
+        workers: the processes that its stages run in.
     """
 
     def __init__(self, workspace: Workspace, store: Store, recorder: Recorder, host: PluginHost, progress: Progress | None = None) -> None:
+        self.workers = Workers()
         self._workspace = workspace
         self._store = store
         self._recorder = recorder
@@ -94,9 +104,10 @@ class Executor:
         with share_store(self._workspace.locks):
             prepared = self._prepare(task)
             with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
-                known = self._recorder.reusable(prepared.key)
-                if known is not None and self._usable(task, known):
-                    return self._reuse(task, prepared, known)
+                code = Code()
+                for known in self._recorder.reusable(prepared.key):
+                    if _holds(known, code) and self._usable(task, known):
+                        return self._reuse(task, prepared, known)
                 return self._make(task, prepared)
 
     # --- before a run
@@ -120,7 +131,7 @@ class Executor:
                 raise UsageProblem(f"The parameter '{port.param}' names no {port.note} that may be read. '{gone[0][0].name}': {gone[0][1]}")
             left_out.extend(gone)
         inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
-        key = staleness_key(task.job, task.stage.plugin, recorded, task.seed, inputs, found)
+        key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found)
         names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
         return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out)
 
@@ -202,15 +213,14 @@ class Executor:
             adoptions.quarantine(file, reason)
         scratch = self._workspace.scratch_of(prepared.key)
         try:
-            context = RunContext(task, run, self._store, self._recorder, prepared.found, adoptions, scratch, self._progress, prepared.withdrawn)
             self._store.staging(run.id)
-            watched = WatchedContext(context, stage.__module__.partition(".")[0], self._workspace)
-            with contained(), watched.watch.on():
-                stage().run(watched, prepared.params)
-            undeclared = self._undeclared(task, watched, context)
-            outputs = self._put_outputs(task, run, context, adoptions)
+            code = Code()
+            made = self.workers.run(self._job(task, prepared, run, code, scratch), self._answers(adoptions))
+            unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
+            facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), **self._dependencies(task, run, made)}
+            outputs = self._put_outputs(task, run, prepared, made, unknowns)
             with clear_disk_errors(self._workspace.root):
-                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, {**adoptions.facets, **undeclared})
+                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, facets)
         except BaseException as error:
             raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
             if raised is error:
@@ -220,9 +230,60 @@ class Executor:
         self._host.notify("run_finished", _summary(task, run, RunState.COMPLETE, outputs=tuple(artifact.ref for artifact in outputs.values())))
         return outputs
 
-    def _undeclared(self, task: Task, watched: WatchedContext, context: RunContext) -> dict[str, JSON]:
-        """Fail a strict run that touched what nothing handed to it; else give the facet that says so, and tell the outputs what they don't know."""
-        found = Undeclared.of(watched.watch.strays(), watched.watch.uncounted, self._workspace.root, task.base)
+    def _job(self, task: Task, prepared: _Prepared, run: Run, code: Code, scratch: Path) -> Job:
+        stage = task.stage.stage_class
+        return Job(
+            module=stage.__module__,
+            name=stage.__qualname__,
+            asset=task.asset,
+            job=task.job,
+            run_id=run.id,
+            params=task.params,
+            shape=shape_of(stage, prepared.params),
+            seed=task.seed,
+            threads=task.threads,
+            inputs={name: supplied.artifact for name, supplied in task.inputs.items()},
+            found=prepared.found,
+            withdrawn=prepared.withdrawn,
+            workspace=self._workspace,
+            scratch=scratch,
+            started_ns=time.time_ns(),
+            hashed=code.hashed,
+            import_path=tuple(os.path.abspath(each) for each in sys.path),  # noqa: PTH100  # '' stands for the working directory
+            environment=dict(os.environ),
+            folder=os.getcwd(),  # noqa: PTH109  # as text
+            levels=(logging.root.getEffectiveLevel(), logging.getLogger(f"tracecore.run.{task.job}").getEffectiveLevel()),
+            listened=self._progress is not None,
+        )
+
+    def _answers(self, adoptions: Adoptions) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
+        """Return what answers each message of a worker: the record and the store's new files are this process's alone."""
+
+        def adopt(asked: Mapping[str, Any]) -> str:
+            file, kind, name, unknowns = _source_file(asked["file"]), asked["kind"], asked["name"], asked["unknowns"]
+            with clear_disk_errors(self._workspace.root):
+                return str(adoptions.adopt(file, kind=kind, name=name, facets=asked["facets"], unknowns=[(what, why) for what, why in unknowns]))
+
+        return {
+            "adopt": adopt,
+            "quarantine": lambda said: adoptions.quarantine(_source_file(said["file"]), said["reason"]),
+            "trace": lambda asked: self._recorder.trace(asked["ref"]),
+            "facets": lambda asked: self._recorder.facets(asked["ref"]),
+            "progress": lambda said: self._told(**said),
+        }
+
+    def _told(self, done: int, total: int, note: str) -> None:
+        if self._progress is None:
+            return
+        try:
+            self._progress(done, total, note)
+        except Exception:  # noqa: BLE001  # whoever listens can't disturb a run
+            _log.warning("Progress could not be shown.", exc_info=True)
+            self._progress = None
+
+    def _undeclared(self, task: Task, made: Made, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, JSON]:
+        """Fail a strict run that touched what nothing handed to it; else return the facet for it, and add what its outputs don't know."""
+        found = Undeclared.of(made.strays, made.uncounted, self._workspace.root, task.base)
         if not found:
             return {}
         if strict_io():
@@ -230,19 +291,33 @@ class Executor:
         _log.warning("%s", found.sentence(_who(task)))
         unknown = found.unknown()
         if unknown is not None:
-            context.unknowns.append((None, unknown))
+            unknowns.append((None, unknown))
         return {UNDECLARED: found.facet()}
 
-    def _put_outputs(self, task: Task, run: Run, context: RunContext, adoptions: Adoptions) -> dict[str, Artifact]:
+    def _dependencies(self, task: Task, run: Run, made: Made) -> dict[str, JSON]:
+        """Return the facet of what a run depended on.
+
+        Raises:
+            RunFailed: some of it was changed while the stage ran, so that nobody can say what made the outputs.
+        """
+        code = Code()
+        found = code.dependencies(made.loaded)
+        assert run.environment is not None
+        changed = code.changed(made.loaded, found, run.environment)
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise RunFailed(f"{_who(task)} was changed while it ran: {changed[0]}{more}. Run it again.")
+        return {DEPENDENCIES: facet(found)}
+
+    def _put_outputs(self, task: Task, run: Run, prepared: _Prepared, made: Made, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, Artifact]:
         """Move every declared output from staging into the store."""
         declared = task.stage.stage_class.outputs()
-        missing = [name for name in declared if name not in context.tables and name not in context.folders]
+        missing = [name for name in declared if name not in made.tables and name not in made.folders]
         if missing:
             raise RunFailed(f"{_who(task)} ended without writing its output '{missing[0]}'.")
         outputs: dict[str, Artifact] = {}
         for name, port in declared.items():
-            stored = self._put(task, run, context, name, port.file)
-            unknowns = [unknown for of, unknown in context.unknowns if of in {None, name}] + adoptions.unknowns
+            stored = self._put(task, run, prepared, made, name, port.file, unknowns)
             outputs[name] = Artifact(
                 kind=port.kind.value,
                 name=task.output_name(name),
@@ -253,32 +328,33 @@ class Executor:
                 rows=stored.rows,
                 schema=stored.schema,
                 delta=stored.delta,
-                unknowns=tuple(dict.fromkeys(unknowns)),
-                facets=context.facets.get(name, {}),
+                unknowns=tuple(dict.fromkeys(unknown for of, unknown in unknowns if of in {None, name})),
+                facets=made.facets.get(name, {}),
             )
         return outputs
 
-    def _put(self, task: Task, run: Run, context: RunContext, name: str, file: str | None) -> Stored:
+    def _put(
+        self, task: Task, run: Run, prepared: _Prepared, made: Made, name: str, file: str | None, unknowns: list[tuple[str | None, Unknown]]
+    ) -> Stored:
         port = task.stage.stage_class.outputs()[name]
-        if name in context.tables:
+        if name in made.tables:
             if file is not None:
                 raise RunFailed(f"{_who(task)} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
             kind, called = port.kind.value, task.output_name(name)
             after = self._recorder.newest_table(kind, called)
-            return self._store.put_table(context.tables[name], kind=kind, name=called, run_id=run.id, after=after)
-        folder = context.folders[name]
+            return self._store.put_table(made.tables[name], kind=kind, name=called, run_id=run.id, after=after)
+        folder = made.folders[name]
         link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
         if link is not None:
             raise RunFailed(f"{_who(task)} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
-        for told in context.withdrawn.drop_files(folder):
-            context.unknowns.append((name, Unknown("file withdrawn", told)))
+        unknowns.extend((name, Unknown("file withdrawn", told)) for told in prepared.withdrawn.drop_files(folder))
         if file is None and not any(folder.iterdir()):
             raise RunFailed(f"{_who(task)} ended without writing anything to its output '{name}'.")
         if file is not None and not (folder / file).is_file():
             raise RunFailed(f"{_who(task)} ended without writing the file '{file}' of its output '{name}'.")
         if port.kind is ArtifactKind.ENGINE:
             folder = folder if file is None else alone(folder, file)
-            facets = context.facets.setdefault(name, {})
+            facets = made.facets.setdefault(name, {})
             facets[ENGINE_FACET] = with_roles(facets.get(ENGINE_FACET), folder, file or "model.engine")
         if file is None or port.kind is ArtifactKind.ENGINE:
             return self._store.put_directory(folder, run_id=run.id)
@@ -291,23 +367,29 @@ class Executor:
     def _end_badly(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
         """Record FAIL or ABORT and give what is to be raised: the user's own error, a sentence for anything else."""
         # Interrupts (Dagster's own too) are no Exception; a plugin's sys.exit is no interrupt but a failure of that plugin.
-        aborted = not isinstance(error, Exception | SystemExit)
-        problem = disk_problem(error, self._workspace.root) if isinstance(error, Exception) else None
+        stage = error if isinstance(error, StageRaised) else None
+        aborted = stage.interrupt if stage is not None else not isinstance(error, Exception | SystemExit)
+        problem = disk_problem(error, self._workspace.root) if isinstance(error, Exception) and stage is None else None
         raised: BaseException
         if aborted:
-            message, raised = f"{_who(task)} was stopped: {type(error).__name__}.", error
+            raised = error if stage is None else KeyboardInterrupt()
+            message = f"{_who(task)} was stopped: {type(raised).__name__}."
+        elif stage is not None and stage.known:
+            message, raised = stage.reason, getattr(errors, stage.known)(stage.reason)
+        elif stage is not None and stage.disk:
+            message, raised = stage.disk, UsageProblem(stage.disk)
         elif isinstance(error, TracecoreError):
             message, raised = str(error), error
         elif problem is not None:
             message, raised = str(problem), problem
         else:
-            message = f"{_who(task)} failed: {reason_of(error)}."
+            message = f"{_who(task)} failed: {reason_of(error) if stage is None else stage.reason}."
             raised = RunFailed(message.replace("..", "."))
         # Before anything is recorded: where the disk is full, what was staged makes room for the FAIL.
         self._store.discard(run.id)
         shown = without_places(message, self._workspace.root, task.base)
         try:
-            self._recorder.fail(run, shown, trace=failure_trace(error), inputs=inputs, aborted=aborted)
+            self._recorder.fail(run, shown, trace=failure_trace(error) if stage is None else tellable(stage.trace), inputs=inputs, aborted=aborted)
         except Exception:  # noqa: BLE001  # whatever hinders the record must not hide what ended the run
             # The disk may be full for the record too: the run stays open, and `recover` closes it.
             _log.warning("The end of run %s could not be recorded: 'tracecore recover' will close it.", run.id)
@@ -322,6 +404,16 @@ class Executor:
 
 def _who(task: Task) -> str:
     return f"Stage '{task.stage.name}' of asset '{task.asset}'"
+
+
+def _holds(known: CompletedRun, code: Code) -> bool:
+    """Whether all that a run depended on is as it was."""
+    return known.dependencies is not None and next(code.changes(known.dependencies), None) is None
+
+
+def _source_file(plain: Sequence[Any]) -> SourceFile:
+    path, name, digest, size, part_of = plain
+    return SourceFile(Path(path), name, digest, size, part_of)
 
 
 def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import traceback
 from pathlib import Path, PurePath
 
-__all__ = ["failure_trace", "tellable", "without_places"]
+__all__ = ["failure_trace", "inside_package", "reason_of", "tellable", "without_places"]
 
 _MOST_FRAMES = 30
+
+
+def reason_of(error: BaseException) -> str:
+    """Return on one line what was raised: its type and message."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def failure_trace(error: BaseException) -> str:
     """Give the frames of an exception, innermost last: `package/module.py:12 function`, as paths inside their package folder."""
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
-    lines = [f"{_inside(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
+    lines = [f"{inside_package(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
     return tellable("\n".join([*lines, type(error).__name__]))
 
 
-def _inside(filename: str) -> str:
+def inside_package(filename: str) -> str:
     """Cut a source path down to the part below site-packages, else below the last folder that is no package."""
     path = PurePath(filename)
     for marker in ("site-packages", "dist-packages"):

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, Literal, NoReturn, TypeVar
@@ -18,9 +17,10 @@ from packaging.utils import canonicalize_name
 
 from tracecore import hookspecs
 from tracecore.check import Check, SuiteCheck
-from tracecore.discovery import ENV_TRACE, BrokenPlugin, LoadedPlugin, load_plugins, reason_of
+from tracecore.discovery import ENV_TRACE, BrokenPlugin, LoadedPlugin, load_plugins
 from tracecore.errors import UsageProblem
 from tracecore.exchange import Exporter, Importer
+from tracecore.failure import reason_of
 from tracecore.gate import Gate
 from tracecore.hookspecs import PROJECT
 from tracecore.stage import Stage
@@ -40,7 +40,7 @@ T = TypeVar("T", Check, Gate, Exporter, Importer, click.Command)
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)  # no slots: the digests are cached on the instance
+@dataclass(frozen=True, slots=True)
 class RegisteredStage:
     """A stage and the plugin it comes from.
 
@@ -71,10 +71,10 @@ class RegisteredStage:
         """Which step of the loop it is."""
         return self.stage_class.kind
 
-    @cached_property
+    @property
     def plugin(self) -> Plugin:
-        """The code as the record names it; its digests are taken when first asked for."""
-        from tracecore.distributions import closure_digest, source_digest
+        """The code as the record names it, as it lies on disk now."""
+        from tracecore.distributions import source_digest
 
         distribution = canonicalize_name(self.distribution)
         return Plugin(
@@ -83,10 +83,9 @@ class RegisteredStage:
             distribution=self.distribution,
             version=self.version,
             source_digest=source_digest(distribution),
-            closure_digest=closure_digest(distribution),
         )
 
-    @cached_property
+    @property
     def code(self) -> CodeLocation | None:
         """Where the source is kept, if it lies in a git checkout."""
         from tracecore.git import code_location

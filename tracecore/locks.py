@@ -5,6 +5,7 @@ key stands for holds the key's lock, so that a second process waits and reuses; 
 stored bytes shares the store, which who erases bytes must have alone.
 
 A lock is of the process that took it, not of children that it forks: workers of a pool outlive a killed process, and would hold its locks for ever.
+The worker of a stage, which ends with its build, is handed them on purpose: until it is gone it may still write where they say that somebody does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from urllib.parse import quote
 from tracecore.disk import clear_disk_errors
 from tracecore_schemas.canonical import digest_bytes, hex_of
 
-__all__ = ["hold_key", "hold_run", "hold_table", "own_store", "share_store", "try_run"]
+__all__ = ["held", "hold_key", "hold_run", "hold_table", "keep_open", "own_store", "share_store", "try_run"]
 
 _STORE = "store"
 _PAUSE = 0.05
@@ -36,6 +37,16 @@ def _let_go_in_a_child() -> None:
 
 
 os.register_at_fork(after_in_child=_let_go_in_a_child)
+
+
+def held() -> list[int]:
+    """Return the descriptors of the locks that this process holds, to be handed to a worker: nobody gets them before both have ended."""
+    return sorted(_OPEN)
+
+
+def keep_open(descriptors: Iterable[int]) -> None:
+    """Hold the locks of the build that this worker belongs to; children that it forks let go of them."""
+    _OPEN.update(descriptors)
 
 
 @contextmanager

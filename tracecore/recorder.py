@@ -39,8 +39,11 @@ class Recorder(Lineage, Protocol):
     def check(self, check: CheckRun) -> None:
         """Record a finished check: START and COMPLETE of a run of its own, `dataQualityAssertions` on its inputs."""
 
-    def reusable(self, key: str) -> CompletedRun | None:
-        """Find the completed run with a staleness key, its outputs and checks; the newest by (eventTime, event digest)."""
+    def reusable(self, key: str) -> Sequence[CompletedRun]:
+        """Find the completed runs with a staleness key, their outputs, checks and dependencies: the newest by (eventTime, event digest) first.
+
+        No more than a few: what was made before is made again sooner than looked for.
+        """
 
     def artifacts(self, kind: str, name: str) -> Sequence[Artifact]:
         """Every recorded version of a name, newest first."""

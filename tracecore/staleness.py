@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tracecore.host import RegisteredStage
 from tracecore.stage import SourceFile
 from tracecore_schemas.canonical import JSON, digest_json
-from tracecore_schemas.run import Plugin
+from tracecore_schemas.data_format import DATA_FORMAT
 
 __all__ = ["adoption_key", "staleness_key"]
 
 
 def staleness_key(
-    job: str, plugin: Plugin, params: Mapping[str, JSON], seed: int, inputs: Mapping[str, str], files: Mapping[str, Sequence[SourceFile]]
+    job: str, stage: RegisteredStage, params: Mapping[str, JSON], seed: int, inputs: Mapping[str, str], files: Mapping[str, Sequence[SourceFile]]
 ) -> str:
-    """Give the key of one execution of a stage: two with the same key make the same.
+    """Return the key of one execution of a stage: two with the same key and the same dependencies make the same.
 
-    The program's file, the paths of files, the thread count and everything installed that the plugin does not need stay out.
+    Code is no part of it: a run says what it loaded, and one with this key is used again where all of that is as it was. The program's file, the
+    paths of files and the thread count stay out too.
 
     Args:
         job: `<program>.<asset>`: what is made is named after it, and under another name it is another artifact.
-        plugin: its source digest and the digest of all it requires.
+        stage: whose class it is.
         params: effective parameters, file paths left out.
         seed: of the stage.
         inputs: digest by port, in the order the stage declares its ports.
@@ -31,9 +33,9 @@ def staleness_key(
             "v": 1,
             "type": "tracecore.key",
             "job": job,
-            "stage": plugin.stage,
-            "source_digest": plugin.source_digest,
-            "closure_digest": plugin.closure_digest,
+            "stage": stage.qualified_name,
+            "class": f"{stage.stage_class.__module__}:{stage.stage_class.__qualname__}",
+            "data_format": DATA_FORMAT,
             "params": params,
             "seed": str(seed),
             "inputs": [[port, digest] for port, digest in inputs.items()],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tracecore.discovery import reason_of
 from tracecore.errors import RunFailed, UsageProblem
+from tracecore.failure import reason_of
 from tracecore.gate import GateEvidence
 from tracecore.host import PluginHost
 from tracecore.suggest import suggestion

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
-from tracecore.discovery import reason_of
 from tracecore.errors import RunFailed, TracecoreError
+from tracecore.failure import reason_of
 
 if TYPE_CHECKING:
     from tracecore_assets.session import Session

@@ -32,7 +32,6 @@ class Plugin:
     distribution: str
     version: str
     source_digest: str
-    closure_digest: str = strawberry.field(description="over the distribution and all it requires, transitively")
     stages: list[str]
     runs: int = strawberry.field(description="how many recorded runs ran it")
 

@@ -117,10 +117,9 @@ class Query:
                 distribution=item["distribution"],
                 version=item["version"],
                 source_digest=item["source_digest"],
-                closure_digest=item["closure_digest"],
                 stages=list(item["stages"]),
                 runs=item["runs"],
             )
             for item in info.context.in_time().plugins()
         ]
-        return paginate(found, lambda plugin: f"{plugin.ref} {plugin.source_digest} {plugin.closure_digest}", first=first, after=after)
+        return paginate(found, lambda plugin: f"{plugin.ref} {plugin.source_digest}", first=first, after=after)

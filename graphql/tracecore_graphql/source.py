@@ -30,4 +30,4 @@ class AuditSource(Protocol):
         """Give one reported bug by its id."""
 
     def plugins(self) -> Sequence[Mapping[str, Any]]:
-        """Give the plugins that recorded runs ran: entry_point, distribution, version, source_digest, closure_digest, stages, runs."""
+        """Give the plugins that recorded runs ran: entry_point, distribution, version, source_digest, stages, runs."""

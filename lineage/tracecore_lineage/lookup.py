@@ -20,11 +20,22 @@ from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENES
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import Ref
-from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, ExpectationOutcome, RunInput, Unknown
+from tracecore_schemas.run import (
+    Artifact,
+    CheckRun,
+    CompletedRun,
+    DeltaVersion,
+    Dependencies,
+    ExpectationOutcome,
+    RunInput,
+    Unknown,
+)
 
-__all__ = ["TERMINAL", "Ending", "ending", "facets", "newest_table", "our_runs", "reusable", "start_event", "versions"]
+__all__ = ["TERMINAL", "Ending", "dependencies_from", "ending", "facets", "newest_table", "our_runs", "reusable", "start_event", "versions"]
 
 _CHUNK = 500
+_CANDIDATES = 8
+"""Runs with one staleness key that are looked at; each was made with other code."""
 TERMINAL = ("COMPLETE", "FAIL", "ABORT")
 
 
@@ -67,21 +78,41 @@ def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
     return None if identity is None else _event(connection, identity)
 
 
-def reusable(connection: Connection, namespace: str, key: str) -> CompletedRun | None:
-    """Find the newest completed run with a staleness key."""
+def reusable(connection: Connection, namespace: str, key: str) -> list[CompletedRun]:
+    """Find the completed runs with a staleness key, newest first; no more than a few."""
     query = (
         select(STALENESS.c.event_id, STALENESS.c.run_id)
         .where(STALENESS.c.key == key)
         .order_by(STALENESS.c.event_time.desc(), STALENESS.c.event_id.desc())
     )
-    for row in connection.execute(query).all():
+    found: list[CompletedRun] = []
+    for row in connection.execute(query):
         ended = ending(connection, row.run_id)
         if ended is not None and ended.event_id == row.event_id:
             event = _event(connection, row.event_id)
             checks = _checks(connection, namespace, row.run_id)
             rejected = frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
-            return CompletedRun(row.run_id, event["job"]["name"], dict(_outputs(namespace, event)), tuple(checks), rejected)
-    return None
+            outputs = dict(_outputs(namespace, event))
+            found.append(CompletedRun(row.run_id, event["job"]["name"], outputs, tuple(checks), rejected, _dependencies(event)))
+        if len(found) == _CANDIDATES:
+            break
+    return found
+
+
+def _dependencies(event: Mapping[str, Any]) -> Dependencies | None:
+    said = event["run"].get("facets", {}).get("tracecore_dependencies")
+    return None if said is None else dependencies_from(said)
+
+
+def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
+    """Read the facet that records what a run depended on."""
+    return Dependencies(
+        tuple((each["name"], each["version"], each["record_sha256"]) for each in facet["distributions"]),
+        tuple((each["file"], each["sha256"]) for each in facet["sources"]),
+        tuple((each["file"], each["sha256"]) for each in facet["natives"]),
+        tuple(facet["absent"]),
+        facet["data_format"],
+    )
 
 
 def versions(connection: Connection, namespace: str, kind: str, name: str) -> list[Artifact]:

@@ -215,8 +215,8 @@ class RecordWriter:
         with self.database.write() as connection:
             self._append(connection, bodies, key)
 
-    def reusable(self, key: str) -> CompletedRun | None:
-        """Find the completed run with a staleness key, its outputs and checks; the newest by (eventTime, event digest)."""
+    def reusable(self, key: str) -> list[CompletedRun]:
+        """Find the completed runs with a staleness key, newest first by (eventTime, event digest); no more than a few."""
         with self.database.read() as connection:
             return lookup.reusable(connection, self.namespace, key)
 

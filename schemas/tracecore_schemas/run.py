@@ -20,6 +20,7 @@ __all__ = [
     "CodeLocation",
     "CompletedRun",
     "DeltaVersion",
+    "Dependencies",
     "Environment",
     "ExpectationOutcome",
     "FieldSpec",
@@ -164,7 +165,6 @@ class Plugin:
         distribution: installed distribution.
         version: its version.
         source_digest: over the distribution's own source files.
-        closure_digest: over the distribution and all it requires, transitively.
     """
 
     entry_point: str
@@ -172,7 +172,25 @@ class Plugin:
     distribution: str
     version: str
     source_digest: str
-    closure_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """What a run depended on: what its process loaded, and what it looked for in vain. Digests are hex.
+
+    Attributes:
+        distributions: (name, version, SHA-256 over its RECORD lines inside site-packages), sorted by name.
+        sources: (path from its package's folder on, SHA-256) of each source or data file of plugins and of code that no distribution brings.
+        natives: (path, SHA-256) of each shared library that neither a distribution nor the operating system brings.
+        absent: modules that were looked for and not found, and `distribution <name>` likewise.
+        data_format: version of what the kernel writes.
+    """
+
+    distributions: tuple[tuple[str, str, str], ...]
+    sources: tuple[tuple[str, str], ...]
+    natives: tuple[tuple[str, str], ...]
+    absent: tuple[str, ...]
+    data_format: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +331,7 @@ class CompletedRun:
         outputs: by port.
         checks: the checks that were run on them (success, severity and message of each).
         rejected: refs of outputs that failed a blocking check.
+        dependencies: what it depended on; None of a run that recorded a file.
     """
 
     id: str
@@ -320,3 +339,4 @@ class CompletedRun:
     outputs: Mapping[str, Artifact]
     checks: tuple[CheckRun, ...]
     rejected: frozenset[str]
+    dependencies: Dependencies | None = None

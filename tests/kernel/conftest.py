@@ -24,7 +24,7 @@ def store(request: pytest.FixtureRequest, workspace: Workspace) -> AnyStore:
 
 
 @pytest.fixture
-def plugin_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_distributions: None) -> Iterator[Path]:
+def plugin_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder on the import path to install plugins into; what was imported from it is forgotten afterwards."""
     site = tmp_path / "site"
     site.mkdir()

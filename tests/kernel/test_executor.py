@@ -10,7 +10,6 @@ from kernel_world import World, given
 from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.kinds import Media
-from tracecore_schemas.run import Artifact
 
 
 def seen(world: World) -> list[object]:
@@ -280,15 +279,3 @@ def test_progress_reaches_whoever_listens_and_a_broken_listener_disturbs_nothing
 
     world.executor._progress = broken
     assert not world.logs(factor=3).reused
-
-
-def test_what_a_stage_was_given_can_not_change_the_record(world: World) -> None:
-    drives = world.logs()
-    artifact: Artifact = drives.outputs["numbers"]
-    from tracecore.context import RunContext
-
-    task = world.task("training_set", "curate", "split", {"numbers": given(drives, "numbers")})
-    context = RunContext(task, world.executor._run(task, world.executor._prepare(task)), world.store, world.record, {}, None, world.base / "scratch")
-    context.artifact(task.stage.stage_class.inputs()["numbers"]).facets["numbers_facet"]["count"] = 99
-    assert artifact.facets["numbers_facet"] == {"summary": "5 rows", "count": 5}
-    assert not hasattr(context.lineage, "complete")

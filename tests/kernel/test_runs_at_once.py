@@ -45,13 +45,20 @@ print(halves.run_id, world.model(halves, mode="slow").run_id)
     assert answers[0] == answers[1]
 
 
+def _staged(world: World) -> list[str]:
+    """Wait for a stage that has begun to write."""
+    until = time.monotonic() + 30
+    while not (staged := [run for run in world.store.staged_runs() if any(world.store.staging(run).iterdir())]):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    return staged
+
+
 def test_a_live_run_holds_its_lock(world: World) -> None:
     halves = world.split(world.logs())
     thread = threading.Thread(target=lambda: world.model(halves, mode="slow"))
     thread.start()
-    while not (staged := world.store.staged_runs()):
-        assert thread.is_alive()
-        time.sleep(0.01)
+    staged = _staged(world)
     with try_run(world.workspace.locks, staged[0]) as got:
         assert not got
     thread.join()
@@ -62,9 +69,13 @@ def test_a_killed_run_leaves_an_open_run_and_an_orphan_and_the_next_try_succeeds
     halves = world.split(world.logs())
     child = os.fork()
     if child == 0:
-        other = World(world.workspace, world.host)
-        other.model(halves, mode="kill")
-        os._exit(99)
+        try:
+            other = World(world.workspace, world.host)
+            killer = threading.Thread(target=lambda: (_staged(other), os.kill(os.getpid(), 9)))
+            killer.start()
+            other.model(halves, mode="slow")
+        finally:
+            os._exit(99)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
     [orphan] = world.store.staged_runs()
     assert world.record.open_runs() == [orphan]

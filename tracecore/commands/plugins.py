@@ -116,7 +116,7 @@ def _stages(host: PluginHost, plugin: LoadedPlugin) -> list[dict[str, Any]]:
 
 
 def _identity(registered: RegisteredStage) -> dict[str, str]:
-    return {"source_digest": registered.plugin.source_digest, "closure_digest": registered.plugin.closure_digest}
+    return {"source_digest": registered.plugin.source_digest}
 
 
 def _stage(stage: type[Stage]) -> dict[str, Any]:

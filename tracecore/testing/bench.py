@@ -16,9 +16,9 @@ from typing import Any, cast
 import pyarrow as pa
 
 from tracecore.check import Check, CheckContext, CheckResult
-from tracecore.discovery import reason_of
 from tracecore.errors import TracecoreError
 from tracecore.executor import Executor
+from tracecore.failure import reason_of
 from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.opening import RECORD_GROUP
 from tracecore.stage import Context, Stage

@@ -9,7 +9,7 @@ from typing import Any
 import rfc8785
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
-from tracecore.discovery import reason_of
+from tracecore.failure import reason_of
 from tracecore_schemas.canonical import jcs
 
 __all__ = ["param_problems"]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracecore.discovery import reason_of
 from tracecore.distributions import project_folder
 from tracecore.errors import UsageProblem
+from tracecore.failure import reason_of
 from tracecore.stage import Stage
 from tracecore.testing.samples import built_in
 from tracecore_schemas.canonical import JSON

@@ -124,7 +124,7 @@ def _writer(format_: str) -> Writer:
         raise UsageProblem(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")
 
     def write(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
-        from tracecore.discovery import reason_of
+        from tracecore.failure import reason_of
 
         del record
         try:

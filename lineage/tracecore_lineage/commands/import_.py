@@ -96,7 +96,7 @@ def _take_bundle(ctx: click.Context, source: Path, keys: tuple[Path, ...], thres
 
 
 def _take_file(source: Path, format_: str, workspace: Path | None, *, as_json: bool) -> None:
-    from tracecore.discovery import reason_of
+    from tracecore.failure import reason_of
     from tracecore.host import PluginHost
     from tracecore_lineage import Record
     from tracecore_lineage.ingest import checked

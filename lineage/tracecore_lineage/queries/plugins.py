@@ -13,14 +13,14 @@ from tracecore_lineage.tables import FACETS
 __all__ = ["plugins"]
 
 _FACET = "tracecore_execution"
-_IDENTITY = ("entry_point", "distribution", "version", "source_digest", "closure_digest")
+_IDENTITY = ("entry_point", "distribution", "version", "source_digest")
 
 
 def plugins(connection: Connection) -> list[dict[str, Any]]:
     """Give every version of every plugin that a recorded run ran.
 
     Returns:
-        Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `closure_digest`, `stages` (sorted names) and `runs` (how many) of each.
+        Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (how many) of each.
     """
     standing: dict[str, tuple[tuple[str, str], str]] = {}
     for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):

@@ -200,13 +200,12 @@ def _run(run: RunNode, facets: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plugins(trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> list[Descriptor]:
     """Describe every plugin that ran, by its source digest; two sources under one version are two."""
-    found: dict[tuple[str, str, str], Descriptor] = {}
+    found: dict[tuple[str, str], Descriptor] = {}
     for run in trace["runs"]:
         plugin = (facets[run["id"]].get("tracecore_execution") or {}).get("plugin")
         if plugin is not None:
-            name, source, closure = _plugin_name(plugin), str(plugin.get("source_digest")), str(plugin.get("closure_digest"))
-            digest = {"sha256": source.removeprefix("sha256:")}
-            found[name, source, closure] = {"name": name, "digest": digest, "annotations": {"closure_digest": closure}}
+            name, source = _plugin_name(plugin), str(plugin.get("source_digest"))
+            found[name, source] = {"name": name, "digest": {"sha256": source.removeprefix("sha256:")}}
     return [found[key] for key in sorted(found)]
 
 

@@ -1,0 +1,237 @@
+"""What a run depended on, from what its worker loaded; and what of a recorded list is not so any more.
+
+A deterministic run reads the same first dependency every time, so what it loads next is fixed by what it read before: where everything on the list is
+as it was, the run would load the same and make the same (as compilers' caches reason about include files).
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from tracecore.distributions import Installed, file_sha256, installed, owners
+from tracecore.failure import inside_package
+from tracecore.worker.observing import ABSENT_DISTRIBUTION, KERNEL, Loaded
+from tracecore_schemas.canonical import JSON, digest_json, hex_of
+from tracecore_schemas.data_format import DATA_FORMAT
+from tracecore_schemas.run import Dependencies, Environment
+
+__all__ = ["FACET", "Change", "Code", "facet"]
+
+FACET = "tracecore_dependencies"
+_OURS = "tracecore"
+_PYTHON = tuple(f"{folder}/" for folder in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), f"{sys.base_prefix}/lib"))
+_SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One part of what something was made from that is another now.
+
+    Attributes:
+        part: `code`, `dependency`, `parameter`, `input` or `format`.
+        name: of it.
+        then: value; None where there was none.
+        now: value; None where there is none.
+    """
+
+    part: str
+    name: str
+    then: str | None
+    now: str | None
+
+
+class Code:
+    """The code that is installed now, as one look at it: which distribution a file belongs to, and what is recorded file by file."""
+
+    def __init__(self) -> None:
+        self._installed = installed()
+        self._owners = owners()
+        self._states: dict[str, str] = {}
+        self._files: dict[str, Mapping[str, object]] = {}
+
+    @cached_property
+    def _site(self) -> list[str]:
+        return sorted({str(each.root) for each in self._installed.values()}, key=len, reverse=True)
+
+    @cached_property
+    def _editable(self) -> dict[str, str]:
+        """Package folders and single modules of editable distributions."""
+        return {str(folder): each.name for each in self._installed.values() if each.project is not None for folder in each.folders}
+
+    @cached_property
+    def hashed(self) -> tuple[str, ...]:
+        """Folders and files whose code is recorded file by file: of editable distributions, and of every plugin."""
+        plugins = (each for each in self._installed.values() if each.project is None and each.is_plugin and each.name != _OURS)
+        own = [folder for folder, name in self._editable.items() if name != _OURS]
+        return tuple(sorted([*own, *(f"{each.root}/{top}" for each in plugins for top in each.tops)]))
+
+    def owner(self, path: str) -> Installed | None:
+        """Return the distribution that brings a file; None where none does, or an editable one."""
+        for root in self._site:
+            if path.startswith(f"{root}/"):
+                relative = path[len(root) + 1 :]
+                for each in self._owners.get((root, relative.partition("/")[0]), ()):
+                    if relative in self._files_of(each):
+                        return each
+        return None
+
+    def _files_of(self, each: Installed) -> Mapping[str, object]:
+        if each.name not in self._files:
+            self._files[each.name] = each.files
+        return self._files[each.name]
+
+    def dependencies(self, loaded: Loaded) -> Dependencies:
+        """Return what a run depended on.
+
+        Args:
+            loaded: what its worker says.
+        """
+        used: dict[str, Installed] = {}
+        sources: dict[str, str] = {}
+        natives: dict[str, str] = {}
+        for path in {*loaded.modules.values(), *loaded.hashed}:
+            owner = self.owner(path)
+            if owner is not None and owner.name != _OURS and owner.project is None:
+                used[owner.name] = owner
+            by_file = path in loaded.hashed or owner is None
+            if by_file and not self._is_kernel(path) and not _of_python(path):
+                sources[self.name(path)] = loaded.hashed.get(path) or file_sha256(path)
+        for path in loaded.natives:
+            owner = self.owner(path)
+            if owner is not None and owner.project is None:
+                used[owner.name] = owner
+            elif owner is None and not path.startswith(_SYSTEM) and not _of_python(path) and path not in loaded.modules.values():
+                natives[path] = file_sha256(path)
+        for name in loaded.named:
+            found = self._installed.get(canonicalize_name(name))
+            if found is not None and found.project is None and found.name != _OURS:
+                used[found.name] = found
+        return Dependencies(
+            distributions=tuple((name, each.version, hex_of(self._state(each))) for name, each in sorted(used.items())),
+            sources=tuple(sorted(sources.items())),
+            natives=tuple(sorted(natives.items())),
+            absent=tuple(sorted(name for name in loaded.absent if self._counts(name, loaded))),
+            data_format=DATA_FORMAT,
+        )
+
+    def changed(self, loaded: Loaded, found: Dependencies, environment: Environment) -> list[str]:
+        """Name the code that was changed since a run began.
+
+        Args:
+            loaded: what its worker says.
+            found: its dependencies.
+            environment: as it was when the run began.
+        """
+        before = {name: digest for name, _, digest in environment.distributions}
+        replaced = [name for name, _, _ in found.distributions if self._installed[name].digest != before.get(name)]
+        return sorted({*(self.name(path) for path in loaded.changed), *replaced})
+
+    def changes(self, then: Dependencies) -> Iterator[Change]:
+        """Compare a recorded list with what is there now; nothing where all of it still holds."""
+        yield from self._replaced(then)
+        files = [("code", file, self._place(file), digest) for file, digest in then.sources]
+        files += [("dependency", path, path, digest) for path, digest in then.natives]
+        for part, name, place, digest in files:
+            now = file_sha256(place)
+            if now != digest:
+                yield Change(part, name, digest, now or None)
+        yield from (Change("dependency", name, None, "found") for name in then.absent if self._is_there(name))
+        if then.data_format != DATA_FORMAT:
+            yield Change("format", "data format", str(then.data_format), str(DATA_FORMAT))
+
+    def _replaced(self, then: Dependencies) -> Iterator[Change]:
+        for name, version, digest in then.distributions:
+            each = self._installed.get(name)
+            if each is None:
+                yield Change("dependency", name, version, None)
+            elif hex_of(self._state(each)) != digest:
+                yield Change("dependency", name, version, each.version if each.version != version else f"{version} (other files)")
+
+    def name(self, path: str) -> str:
+        """Return a file's path from its package's folder on, without where that lies on this machine."""
+        roots = [*(str(Path(each).parent) for each in self.hashed), *(each for each in sys.path if each)]
+        fitting = [each for each in roots if path.startswith(f"{each}/")]
+        return path[len(max(fitting, key=len)) + 1 :] if fitting else inside_package(path)
+
+    def _place(self, file: str) -> str:
+        top = file.partition("/")[0]
+        known = next((str(Path(each).parent) for each in self.hashed if Path(each).name == top), None)
+        folders = [known] if known is not None else [each or "." for each in sys.path]
+        return next((f"{folder}/{file}" for folder in folders if Path(folder, top).exists()), "")
+
+    def _state(self, each: Installed) -> str:
+        """Return a distribution's digest; where its code was edited in place, with the edits. Of plugins each file counts that a run loaded."""
+        if each.name not in self._states:
+            edited: list[JSON] = [] if each.is_plugin else [list(one) for one in each.edited()]
+            self._states[each.name] = digest_json({"record": each.digest, "edited": edited}) if edited else each.digest
+        return self._states[each.name]
+
+    def _is_kernel(self, path: str) -> bool:
+        owner = self.owner(path)
+        return (owner is not None and owner.name == _OURS) or any(
+            path == folder or path.startswith(f"{folder}/") for folder, name in self._editable.items() if name == _OURS
+        )
+
+    def _counts(self, name: str, loaded: Loaded) -> bool:
+        """Whether a name that was looked for in vain can change anything: not inside a package whose files are known by its distribution."""
+        top, dot, _ = name.partition(".")
+        if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:
+            return False
+        file = loaded.modules.get(top)
+        return not dot or name.startswith(ABSENT_DISTRIBUTION) or file is None or file in loaded.hashed
+
+    def _is_there(self, name: str) -> bool:
+        if name.startswith(ABSENT_DISTRIBUTION):
+            return canonicalize_name(name.removeprefix(ABSENT_DISTRIBUTION)) in self._installed
+        path: Iterable[str] | None = None
+        for depth in range(1, name.count(".") + 2):
+            spec = _find(".".join(name.split(".")[:depth]), path)
+            if spec is None:
+                return False
+            path = spec.submodule_search_locations or ()
+        return True
+
+
+def facet(found: Dependencies) -> dict[str, JSON]:
+    """Return the run facet that records what a run depended on."""
+    counts = [
+        f"{len(listed)} {word}{'' if len(listed) == 1 else 's'}"
+        for listed, word in (
+            (found.distributions, "distribution"),
+            (found.sources, "source file"),
+            (found.natives, "native library" if len(found.natives) == 1 else "native librarie"),
+        )
+        if listed
+    ]
+    return {
+        "summary": ", ".join(counts) or "nothing but the kernel",
+        "distributions": [{"name": name, "version": version, "record_sha256": digest} for name, version, digest in found.distributions],
+        "sources": [{"file": file, "sha256": digest} for file, digest in found.sources],
+        "natives": [{"file": file, "sha256": digest} for file, digest in found.natives],
+        "absent": list(found.absent),
+        "data_format": found.data_format,
+    }
+
+
+def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
+    """Find a module without importing anything, its package neither."""
+    places = None if path is None else list(path)
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = None if find is None else find(name, places, None)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _of_python(path: str) -> bool:
+    """Whether a file belongs to the interpreter."""
+    return path.startswith(_PYTHON)

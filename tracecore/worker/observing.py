@@ -1,0 +1,190 @@
+"""What a process loads, opens and looks for in vain, noted from its first import on: what a run in it depends on.
+
+Plugin source is compiled from the bytes that are hashed, never taken from `__pycache__`: a cached file is found by time and size alone, and an edit
+within a second may keep both. This module imports nothing of ours: it is loaded by its path, before the package that it lies in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+__all__ = ["ABSENT_DISTRIBUTION", "KERNEL", "Loaded", "Observer"]
+
+KERNEL = frozenset({"tracecore", "tracecore_schemas", "tracecore_lineage", "tracecore_assets", "tracecore_graphql"})
+"""Packages of the distribution `tracecore`, which counts by its data-format version."""
+
+_READ_MODES = frozenset({"r", "rb", "rt"})
+ABSENT_DISTRIBUTION = "distribution "
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a worker loaded, opened and looked for.
+
+    Attributes:
+        modules: file of every module, by name.
+        hashed: SHA-256 of the source and data files that are recorded one by one, by path, as they were loaded.
+        natives: shared libraries that were mapped.
+        named: distributions that were asked for by name and found.
+        absent: modules and distributions that were looked for and not found.
+        changed: loaded files that were written after the run began.
+    """
+
+    modules: Mapping[str, str]
+    hashed: Mapping[str, str]
+    natives: tuple[str, ...]
+    named: tuple[str, ...]
+    absent: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+class Observer:
+    """Notes what this process and its forks load; one a process, put up before anything else is imported."""
+
+    def __init__(self) -> None:
+        self._hashed: dict[str, str] = {}
+        self._absent: set[str] = set()
+        self._named: set[str] = set()
+        self._roots: tuple[str, ...] = ()
+        self._trusted = tuple(f"{os.path.realpath(each)}/" for each in {sys.prefix, sys.base_prefix, sys.exec_prefix})
+        self._preloaded: frozenset[str] = frozenset()
+        self._since_ns = 0
+        self._looking = False
+
+    def put_up(self) -> None:
+        """Begin; never taken down, as an audit hook can't be."""
+        load = SourceFileLoader.get_code
+        find = metadata.Distribution.from_name.__func__  # type: ignore[attr-defined]  # a class method's own function
+
+        def get_code(loader: SourceFileLoader, name: str) -> CodeType | None:
+            path = os.path.abspath(loader.get_filename(name))  # noqa: PTH100  # as text: this is called for each module
+            if name.partition(".")[0] in KERNEL or not self._is_hashed(path):
+                return load(loader, name)
+            data = loader.get_data(path)
+            self._hashed[path] = hashlib.sha256(data).hexdigest()
+            self._learn(name, path)
+            return loader.source_to_code(data, path)
+
+        def from_name(owner: type[metadata.Distribution], name: str) -> metadata.Distribution:
+            found: metadata.Distribution = find(owner, name)
+            self._named.add(name)
+            return found
+
+        SourceFileLoader.get_code = get_code  # type: ignore[method-assign]  # for the life of this process
+        metadata.Distribution.from_name = classmethod(from_name)  # type: ignore[assignment,method-assign]  # likewise
+        sys.meta_path.append(_Last(self._absent))  # type: ignore[arg-type]  # asked after all others
+        sys.addaudithook(self._opened)
+
+    def preloaded(self, at_ns: int) -> None:
+        """Note that what is loaded by now was loaded once for all workers.
+
+        Args:
+            at_ns: when its loading began.
+        """
+        self._preloaded = frozenset(_files().values())
+        self._since_ns = at_ns
+
+    def begin(self, hashed: Sequence[str]) -> None:
+        """Note from here on the files of a run.
+
+        Args:
+            hashed: folders and files whose code is recorded file by file.
+        """
+        self._roots = tuple(hashed)
+
+    def loaded(self, started_ns: int) -> Loaded:
+        """Return what was loaded so far.
+
+        Args:
+            started_ns: when the run began.
+        """
+        modules, natives = _files(), tuple(sorted(_natives()))
+        changed = {path for path, digest in self._hashed.items() if _digest(path) != digest}
+        for path in {*modules.values(), *self._hashed, *natives} - changed:
+            try:
+                status = os.stat(path)  # noqa: PTH116  # as text: there are thousands
+            except OSError:
+                changed.add(path)  # it was removed, or lies in an archive
+                continue
+            if status.st_ctime_ns > (self._since_ns if path in self._preloaded else started_ns):
+                changed.add(path)
+        found = tuple(sorted(self._named)), tuple(sorted(self._absent))
+        return Loaded(modules, dict(self._hashed), natives, *found, tuple(sorted(changed)))
+
+    def _is_hashed(self, path: str) -> bool:
+        return self._below_a_root(path) or not os.path.realpath(path).startswith(self._trusted)
+
+    def _below_a_root(self, path: str) -> bool:
+        return any(path == root or path.startswith(f"{root}/") for root in self._roots)
+
+    def _learn(self, name: str, path: str) -> None:
+        """Let data files count that lie in a package which no distribution brings."""
+        if "." not in name and path.endswith("/__init__.py") and not self._below_a_root(path):
+            self._roots += (path.removesuffix("/__init__.py"),)
+
+    def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "open" or self._looking or not self._roots:
+            return
+        path, mode, flags = arguments
+        if not isinstance(path, str | bytes | os.PathLike) or not (mode in _READ_MODES or (mode is None and not (flags or 0) & os.O_ACCMODE)):
+            return
+        text = os.path.abspath(os.fsdecode(path))  # noqa: PTH100  # as text: this is called for each file
+        if text in self._hashed or not self._below_a_root(text) or "/__pycache__/" in text:
+            return
+        self._looking = True
+        try:
+            if os.path.isfile(text):  # noqa: PTH113  # as above
+                self._hashed[text] = _digest(text)
+        finally:
+            self._looking = False
+
+
+class _Last:
+    """Finds nothing and notes for what it was asked."""
+
+    def __init__(self, absent: set[str]) -> None:
+        self._absent = absent
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ARG002  # importlib's own signature
+        self._absent.add(name)
+        return None
+
+    def find_distributions(self, context: metadata.DistributionFinder.Context | None = None) -> Iterator[metadata.Distribution]:
+        if context is not None and context.name:
+            self._absent.add(f"{ABSENT_DISTRIBUTION}{context.name}")
+        return iter(())
+
+
+def _files() -> dict[str, str]:
+    """Return the file of every module, kernel and interpreter apart."""
+    found: dict[str, str] = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and name.partition(".")[0] not in KERNEL and name != "__main__":
+            found[name] = os.path.abspath(file)  # noqa: PTH100  # as text: there are thousands
+    return found
+
+
+def _natives() -> set[str]:
+    """Return the shared libraries that are mapped for execution."""
+    lines = (line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines())
+    # Of a library that was replaced meanwhile the kernel says so behind its path.
+    mapped = (parts[5].removesuffix(" (deleted)") for parts in lines if len(parts) == 6 and "x" in parts[1])
+    return {path for path in mapped if ".so" in path.rpartition("/")[2] and path.startswith("/")}
+
+
+def _digest(path: str) -> str:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  # called from an audit hook: it must do as little as it can
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
