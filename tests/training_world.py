@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from handed_on import hand_on_tables
 from kernel_world import World, given
 
-import tracecore as tc
 from tracecore.executor import Outcome
-from tracecore.host import RegisteredStage
-from tracecore.task import Task
 
 Rows = list[dict[str, Any]]
 
@@ -30,23 +28,8 @@ class Trainer:
     def supply(self, frames: Rows, labels: Rows) -> Outcome:
         as_frames, as_labels = self.tables
         self.count += 1
-
-        class Drawing(tc.Stage):
-            """Hand on drawn frames and their labels."""
-
-            kind = tc.StageKind.INGEST
-            frames = tc.Output("dataset")
-            labels = tc.Output("label_batch")
-
-            class Params(tc.Params):
-                number: int
-
-            def run(self, context: tc.Context, params: Any) -> None:
-                context.write(self.frames, as_frames(frames))
-                context.write(self.labels, as_labels(labels))
-
-        stage = RegisteredStage(Drawing, "drawing", "tracecore-training", "0")
-        return self.world.executor.execute(Task("test", "drawing", stage, {"number": self.count}, {}, 7, None, self.world.base))
+        folder = self.world.base / f"drawn-{self.count}"
+        return hand_on_tables(self.world.executor, folder, {"frames": as_frames(frames), "labels": as_labels(labels)})
 
     def train(self, supplied: Outcome, *, seed: int = 7, **params: Any) -> Outcome:
         """Train on one thread: tests share their cores, and threads that wait for each other there wait long."""

@@ -9,6 +9,7 @@ Nothing here is kept for the life of a process: what is remembered is forgotten 
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import hashlib
@@ -35,6 +36,7 @@ __all__ = [
     "distribution_digest",
     "file_sha256",
     "installed",
+    "module_digest",
     "owners",
     "package_folders",
     "project_folder",
@@ -305,6 +307,33 @@ def source_digest(name: str) -> str:
         name: normalized name of an installed distribution.
     """
     return installed()[name].source_digest
+
+
+def module_digest(name: str) -> str:
+    """Return the digest of a module's source and of all that it imports from its own package.
+
+    Args:
+        name: dotted name of the module; its package is imported, it is not.
+    """
+    found: dict[str, FileRecord] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        spec = importlib.util.find_spec(module) if module not in found else None
+        if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+            continue
+        found[module] = _hashed(f"{module.replace('.', '/')}.py", Path(spec.origin))
+        waiting += _imported(spec.origin, name.partition(".")[0])
+    return _digest(found.values())
+
+
+def _imported(file: str, package: str) -> Iterator[str]:
+    """Name the modules that a source file imports absolutely from a package."""
+    for node in ast.walk(ast.parse(Path(file).read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith(f"{package}."))
+        elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith(f"{package}."):
+            yield str(node.module)
 
 
 def distribution_digest(name: str) -> str:

@@ -18,7 +18,6 @@ from tracecore_assets.names import job_name
 from tracecore_assets.overrides import Overrides
 from tracecore_assets.release import ReleaseRequest, read_request, refuse_other_program
 from tracecore_assets.remembered import remember
-from tracecore_assets.waiting import wait_calmly
 from tracecore_assets.waivers import WaiverText
 from tracecore_schemas.build import GateOutcome, SealedBuild
 
@@ -97,7 +96,6 @@ def build(
         BuildRefused: a blocking check or a gate failed; no build is made.
         KeyboardInterrupt: somebody stopped it; the running stage is recorded as aborted.
     """
-    wait_calmly()
     changes = overrides or Overrides()
     host = PluginHost.load()
     wired = load_program(program, changes, host=host)

@@ -9,7 +9,6 @@ from tracecore.workspace import Workspace
 from tracecore_assets.definitions import SessionFactory, request_of_run
 from tracecore_assets.progress import Lines
 from tracecore_assets.session import Session
-from tracecore_assets.waiting import wait_calmly
 from tracecore_assets.wiring import WiredProgram
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ def run_sessions(wired: WiredProgram, host: PluginHost, workspace: Workspace | N
         host: the installed plugins.
         workspace: where everything goes; `TRACECORE_HOME`, else `./.tracecore`, made where there is none, if None.
     """
-    wait_calmly()
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
 

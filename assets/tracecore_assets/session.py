@@ -163,7 +163,8 @@ class Session:
         return list(found.values())
 
     def close(self) -> None:
-        """Let go of the record and the stored bytes."""
+        """Let go of the record and the stored bytes, and end the workers."""
+        self.executor.workers.close()
         self._sharing.close()
         self.record.close()
 

@@ -1,17 +1,12 @@
-"""The test bench inside a trial's process: a real workspace, store, record and executor, whose watch on the stage is asked what it saw."""
+"""The test bench inside a trial's process: a real workspace, store, record and executor, in whose workers the stage is looked at."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import os
-import pkgutil
-import sys
-import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pyarrow as pa
 
@@ -21,19 +16,19 @@ from tracecore.executor import Executor
 from tracecore.failure import reason_of
 from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.opening import RECORD_GROUP
-from tracecore.stage import Context, Stage
 from tracecore.store import open_store
 from tracecore.task import Supplied, Task
 from tracecore.testing.imports import package_of
-from tracecore.testing.state import Snapshot, changed, put_back, snapshot
-from tracecore.watch import Access
-from tracecore.watched_context import WatchedContext
+from tracecore.worker import Job, Made, StageRaised, Workers
+from tracecore.worker.workers import Answer
 from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, Origin
 
 __all__ = ["Bench"]
 
 PROGRAM = "conformance"
+ATTEMPT = "tracecore.testing.attempt:attempt"
 
 
 class _Unchecked(Check):
@@ -54,6 +49,25 @@ class _Host(PluginHost):
         return Registered(_Unchecked(found.item.name), found.entry_point)
 
 
+class _Workers(Workers):
+    """Workers in which a stage is tried: what it touches and leaves is looked at there."""
+
+    def begin(self, asked: dict[str, JSON]) -> None:
+        """Set what the next trial is to look at."""
+        self._asked = asked
+        self.trial: Mapping[str, Any] = {}
+
+    def run(self, job: Job, answers: Mapping[str, Answer]) -> Made:
+        """Run a stage under the trial's eyes."""
+        try:
+            made = super().run(replace(job, around=ATTEMPT, asked=self._asked), answers)
+        except StageRaised as error:
+            self.trial = error.trial
+            raise
+        self.trial = made.trial
+        return made
+
+
 class Bench:
     """Tries stages of one plugin.
 
@@ -69,10 +83,10 @@ class Bench:
         self.record = next(iter(metadata.entry_points(group=RECORD_GROUP))).load().open(self.workspace)
         self.host = _Host([entry])
         self.executor = Executor(self.workspace, self.store, self.record, self.host)
-        _import_all(self.package)
+        self.executor.workers = self._workers = _Workers()
 
     def attempt(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """Run one stage and say what came of it; run it again where the process's state changed, to tell a library's first import from the stage.
+        """Run one stage in a worker and report what came of it.
 
         Args:
             wanted: `kind`, `name`, `params`, `seed`, `inputs` (by port, the path of an Arrow file, a folder or a file) and `facets`; `state` says
@@ -80,32 +94,17 @@ class Bench:
         """
         registered = self.host.stage(wanted["kind"], wanted["name"])
         given = {port: self._supply(port, registered, Path(path), wanted["facets"].get(port, {})) for port, path in wanted["inputs"].items()}
-        before = snapshot(self.package)
-        answer, after = self._once(registered, wanted, given, "asset")
-        suspects = changed(before.process, after.process)
-        put_back(before)
-        guilty: list[str] = []
-        if suspects and answer["error"] is None and wanted["state"]:
-            again = snapshot(self.package)
-            _, later = self._once(registered, wanted, given, "again")
-            guilty = [name for name in changed(again.process, later.process) if name in suspects]
-            put_back(before)
-        return {**answer, "state": [*guilty, *changed(before.plugin, after.plugin)]}
-
-    def _once(
-        self, registered: RegisteredStage, wanted: Mapping[str, Any], given: Mapping[str, Supplied], asset: str
-    ) -> tuple[dict[str, Any], Snapshot]:
-        trial = _Trial(self, registered)
         task = Task(
             program=PROGRAM,
-            asset=asset,
-            stage=RegisteredStage(trial.stage_class(), registered.entry_point, registered.distribution, registered.version),
+            asset="asset",
+            stage=registered,
             params=wanted["params"],
             inputs=given,
             seed=wanted["seed"],
             program_artifact=None,
             base=Path(wanted["base"]),
         )
+        self._workers.begin({"package": self.package, "state": wanted["state"], "workspace": str(self.workspace.root.resolve())})
         answer: dict[str, Any] = {"error": None, "outputs": {}}
         try:
             outcome = self.executor.execute(task)
@@ -115,8 +114,7 @@ class Bench:
             answer["error"] = reason_of(error)
         else:
             answer["outputs"] = {port: _described(artifact) for port, artifact in outcome.outputs.items()}
-        answer |= {"reads": trial.stray("read"), "writes": trial.stray("write"), "connects": trial.stray("connect"), "extra": trial.extra}
-        return answer, trial.after or snapshot(self.package)
+        return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "extra", "state")}}
 
     def _supply(self, port: str, registered: RegisteredStage, path: Path, facets: Mapping[str, Any]) -> Supplied:
         """Put a sample into the store, with its declared origin."""
@@ -151,70 +149,8 @@ class Bench:
         return Supplied(artifact, None)
 
 
-class _Trial:
-    """One run of one stage: what it touched, and the state it left."""
-
-    def __init__(self, bench: Bench, registered: RegisteredStage) -> None:
-        self.bench = bench
-        self.registered = registered
-        self.strays: list[Access] = []
-        self.extra: list[str] = []
-        self.after: Snapshot | None = None
-
-    def stage_class(self) -> type[Stage]:
-        """Give the stage with its `run` watched; everything else is its own."""
-        trial, original = self, self.registered.stage_class
-
-        def run(stage: Stage, context: Context, params: Any) -> None:
-            watched = cast("WatchedContext", context)  # the executor's: it sees what the stage touches
-            watched.places.write(tempfile.gettempdir())
-            try:
-                original.run(stage, context, params)
-            finally:
-                trial.strays = watched.watch.strays()
-                trial.after = snapshot(trial.bench.package)
-                trial.extra = _extra(original, watched.folders)
-
-        members = {"name": original.name, "run": run, "__module__": original.__module__, "__doc__": original.__doc__}
-        return type(original.__name__, (original,), members)
-
-    def stray(self, verb: str) -> list[str]:
-        """Give what the stage touched that is not its own, with the line of the plugin that did; the kernel's own work is the kernel's."""
-        root = str(self.bench.workspace.root.resolve())
-        words = [f"{_short(each.target, root)}{f' ({each.where})' if each.where else ''}" for each in self.strays if each.verb == verb]
-        return list(dict.fromkeys(words))
-
-
-def _short(target: str, root: str) -> str:
-    """Name a file of the workspace without the folder of the trial."""
-    real = os.path.realpath(target) if target.startswith("/") else target
-    return f"the workspace's {real[len(root) + 1 :]}" if real.startswith(f"{root}/") else target
-
-
-def _extra(stage: type[Stage], folders: Mapping[str, Path]) -> list[str]:
-    """Name files beside the one file that an output is declared to be: nobody would ever see them."""
-    declared = stage.outputs()
-    return [
-        f"{path.relative_to(folder).as_posix()} beside the file '{declared[port].file}' of the output '{port}'"
-        for port, folder in folders.items()
-        if declared[port].file is not None and folder.is_dir()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != declared[port].file
-    ]
-
-
 def _described(artifact: Artifact) -> dict[str, Any]:
     engine = artifact.facets.get("tracecore_engine")
     recipe = engine.get("recipe_digest") if isinstance(engine, Mapping) else None
     # Builders don't repeat an engine's bytes; its recipe is what must be the same.
     return {"ref": artifact.ref, "digest": recipe or artifact.digest, "rows": artifact.rows}
-
-
-def _import_all(package: str) -> None:
-    """Import every module of a plugin, so that the globals of one that is imported late are not taken for changed ones."""
-    module = importlib.import_module(package)
-    for _, name, _ in pkgutil.walk_packages(getattr(module, "__path__", []), f"{package}.", onerror=lambda _: None):
-        if name not in sys.modules and not name.endswith("__main__"):
-            # It may need a library that is not installed; the stage itself says so if it does.
-            with contextlib.suppress(Exception, SystemExit):
-                importlib.import_module(name)

@@ -168,9 +168,10 @@ def _plain(file: SourceFile) -> list[Any]:
 def _work(observer: Observer, channel: _Channel) -> None:
     process = os.getpid()
     job = channel.job()
+    trial: dict[str, Any] = {}
     try:
         _enter(job, channel)
-        made = _run(observer, job, channel)
+        made = _run(observer, job, channel, trial)
         channel.say("made", made=made.document())
     except BaseException as error:  # whatever a stage raises, its exit too, is the build's to record
         if os.getpid() != process:
@@ -184,6 +185,7 @@ def _work(observer: Observer, channel: _Channel) -> None:
             known=next((each.__name__ for each in type(error).__mro__ if isinstance(error, TracecoreError) and hasattr(errors, each.__name__)), ""),
             disk="" if disk is None else str(disk),
             interrupt=not isinstance(error, Exception | SystemExit),
+            trial=trial,
         )
 
 
@@ -200,7 +202,7 @@ def _enter(job: Job, channel: _Channel) -> None:
     logging.getLogger(f"tracecore.run.{job.job}").setLevel(own)
 
 
-def _run(observer: Observer, job: Job, channel: _Channel) -> Made:
+def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> Made:
     observer.begin(job.hashed)
     stage = _stage(job)
     params = stage.Params.model_validate(dict(job.params))
@@ -213,28 +215,30 @@ def _run(observer: Observer, job: Job, channel: _Channel) -> Made:
     def listen(done: int, total: int, note: str = "") -> None:
         channel.say("progress", done=int(done), total=int(total), note=str(note))
 
-    context = RunContext(
-        stage,
-        job.job,
-        job.run_id,
-        open_store(job.workspace),
-        _Lineage(channel),
-        _Adopting(channel),
-        seed=job.seed,
-        threads=job.threads,
-        inputs=job.inputs,
-        found=job.found,
-        scratch=job.scratch,
-        progress=listen if job.listened else None,
-        withdrawn=job.withdrawn,
-    )
-    watched = WatchedContext(context, job.module.partition(".")[0], job.workspace)
-    trial: JSON = None
+    def given(run_id: str) -> tuple[RunContext, WatchedContext]:
+        context = RunContext(
+            stage,
+            job.job,
+            run_id,
+            open_store(job.workspace),
+            _Lineage(channel),
+            _Adopting(channel),
+            seed=job.seed,
+            threads=job.threads,
+            inputs=job.inputs,
+            found=job.found,
+            scratch=job.scratch,
+            progress=listen if job.listened else None,
+            withdrawn=job.withdrawn,
+        )
+        return context, WatchedContext(context, job.module.partition(".")[0], job.workspace)
+
+    context, watched = given(job.run_id)
     with contained(), watched.watch.on():
         if job.around is None:
             stage().run(watched, params)
         else:
-            trial = _attribute(job.around)(stage, watched, params, job.asked)
+            _attribute(job.around)(stage, watched, params, job.asked, trial, lambda: given(f"{job.run_id}-again")[1])
     return Made(
         context.tables,
         context.folders,

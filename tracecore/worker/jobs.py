@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,7 @@ class Made:
         strays: accesses that were not the stage's to have.
         uncounted: how many more there were.
         loaded: what the run depends on.
-        trial: what `around` says of a trial.
+        trial: what a trial found.
     """
 
     tables: Mapping[str, StagedTable]
@@ -103,7 +103,7 @@ class Made:
     strays: tuple[Access, ...]
     uncounted: int
     loaded: Loaded
-    trial: JSON = None
+    trial: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return it as plain JSON."""
@@ -144,15 +144,27 @@ class StageRaised(Exception):
         known: name of the error where it is one that the kernel defines.
         disk: the sentence where the disk could not take what was written.
         interrupt: whether it was no error but a stop.
+        trial: what a trial found until then.
     """
 
-    def __init__(self, reason: str, *, trace: str = "", text: str = "", known: str = "", disk: str = "", interrupt: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        trace: str = "",
+        text: str = "",
+        known: str = "",
+        disk: str = "",
+        interrupt: bool = False,
+        trial: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{reason}\n{text}" if text else reason)
         self.reason = reason
         self.trace = trace
         self.known = known
         self.disk = disk
         self.interrupt = interrupt
+        self.trial = trial or {}
 
 
 def shape_of(stage: type[Stage], params: BaseModel) -> JSON:

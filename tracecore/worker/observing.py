@@ -79,9 +79,9 @@ class Observer:
             self._named.add(name)
             return found
 
-        SourceFileLoader.get_code = get_code  # type: ignore[method-assign]  # for the life of this process
+        SourceFileLoader.get_code = get_code  # type: ignore[assignment,method-assign]  # for the life of this process
         metadata.Distribution.from_name = classmethod(from_name)  # type: ignore[assignment,method-assign]  # likewise
-        sys.meta_path.append(_Last(self._absent))  # type: ignore[arg-type]  # asked after all others
+        sys.meta_path.append(_Last(self._absent))  # asked after all others
         sys.addaudithook(self._opened)
 
     def preloaded(self, at_ns: int) -> None:
@@ -165,12 +165,16 @@ class _Last:
 
 
 def _files() -> dict[str, str]:
-    """Return the file of every module, kernel and interpreter apart."""
+    """Return the file of every module, kernel and interpreter apart; a module that was made by hand (`torch.classes`) may name one that never was."""
     found: dict[str, str] = {}
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and name.partition(".")[0] not in KERNEL and name != "__main__":
-            found[name] = os.path.abspath(file)  # noqa: PTH100  # as text: there are thousands
+        if name.partition(".")[0] in KERNEL or name == "__main__":
+            continue
+        spec = getattr(module, "__spec__", None)
+        located = isinstance(spec, ModuleSpec) and spec.has_location
+        file = spec.origin if isinstance(spec, ModuleSpec) and located else getattr(module, "__file__", None)
+        if isinstance(file, str) and (located or os.path.exists(file)):  # noqa: PTH110  # as text: there are thousands
+            found[name] = os.path.abspath(file)  # noqa: PTH100  # as above
     return found
 
 

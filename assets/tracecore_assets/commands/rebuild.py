@@ -45,9 +45,7 @@ def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, wor
     """
     from tracecore_assets.progress import Console
     from tracecore_assets.rebuild import rebuild
-    from tracecore_assets.waiting import wait_calmly
 
-    wait_calmly()
     with Console() as console:
         answer = rebuild(
             workspace, build, folder=folder, keep=keep, progress=console, before=lambda lacks, changed: _tell(console.line, lacks, changed)

@@ -42,7 +42,8 @@ class Change:
     """Something that is not as it was when the build was made.
 
     Attributes:
-        what: `plugin version`, `plugin source`, `plugin requirements`, `python`, `machine`, `distribution`, `accelerator` or `threads`.
+        what: `plugin version`, `plugin source`, `source file`, `dependency` (loaded by a run), `data format`,
+            `python`, `machine`, `distribution`, `accelerator` or `threads`.
         name: the plugin, distribution or asset it is about.
         recorded: as it was; None where it was not there.
         found: as it is here; None where it is not there.

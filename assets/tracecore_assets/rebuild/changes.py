@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
+from tracecore.dependencies import Code
 from tracecore.environment import accelerator, current_environment
 from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost, RegisteredStage
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from tracecore_lineage import Record
 
 __all__ = ["changes", "find_stages"]
+
+_WORDS = {"code": "source file", "format": "data format"}
 
 
 def find_stages(sealed: Sealed, host: PluginHost) -> dict[str, RegisteredStage]:
@@ -69,6 +72,7 @@ def changes(sealed: Sealed, stages: dict[str, RegisteredStage], record: Record, 
 
 
 def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage]) -> Iterator[Change]:
+    code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
         for what, recorded, found in (
@@ -77,9 +81,9 @@ def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage]) -> Iterator[Cha
         ):
             if recorded != found:
                 yield Change(what, then.distribution, recorded, found, (asset,))
-        # The requirements' digest holds the plugin's own files too: told only where they are not the reason.
-        if then.closure_digest != now.closure_digest and then.source_digest == now.source_digest and then.version == now.version:
-            yield Change("plugin requirements", then.distribution, then.closure_digest, now.closure_digest, (asset,))
+        if run.dependencies is not None:
+            for change in code.changes(run.dependencies):
+                yield Change(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,))
 
 
 def _threads(sealed: Sealed, threads: int) -> Iterator[Change]:

@@ -15,13 +15,14 @@ from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.store import Store
 from tracecore.suggest import suggestion
 from tracecore_lineage import Record
+from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.voices import known_imports
 from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import RefError, parse_ref
-from tracecore_schemas.run import Artifact, Plugin
+from tracecore_schemas.run import Artifact, Dependencies, Plugin
 
 __all__ = ["Reading", "RecordedRun", "Sealed", "Target", "read_sealed"]
 
@@ -44,6 +45,7 @@ class RecordedRun:
         id: of the run.
         asset: which asset it made.
         plugin: the code it ran.
+        dependencies: what it loaded; None of a run without a stage.
         params: effective parameters.
         seed: of the stage.
         threads: it was given.
@@ -63,6 +65,7 @@ class RecordedRun:
     accelerator: str | None
     readings: tuple[Reading, ...]
     quarantined: tuple[tuple[str, str], ...]
+    dependencies: Dependencies | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +220,7 @@ def _run(record: Record, run: str, asset: str, readings: list[Reading]) -> Recor
     facets = record.facets(f"run:{run}")
     execution: Any = facets["tracecore_execution"]
     quarantine: Any = facets.get("tracecore_quarantine") or {"files": []}
+    loaded: Any = facets.get("tracecore_dependencies")
     seed = execution.get("seed")
     return RecordedRun(
         run,
@@ -229,6 +233,7 @@ def _run(record: Record, run: str, asset: str, readings: list[Reading]) -> Recor
         execution.get("accelerator"),
         tuple(readings),
         tuple(_left_out(quarantine)),
+        None if loaded is None else dependencies_from(loaded),
     )
 
 

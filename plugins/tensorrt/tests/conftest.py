@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packaging.utils import canonicalize_name
 
-from tracecore.distributions import source_digest
+from tracecore.distributions import module_digest
 
 CONFIG: dict[str, Any] = {
     "v": 1,
@@ -43,8 +42,7 @@ def write_torch_model(folder: Path, *, seed: int = 3, config: dict[str, Any] = C
     from safetensors.torch import save_file
 
     (entry,) = entry_points(group="tracecore.models", name=config["architecture"]["entry_point"])
-    assert entry.dist is not None
-    config = config | {"architecture": config["architecture"] | {"source_digest": source_digest(canonicalize_name(entry.dist.name))}}
+    config = config | {"architecture": config["architecture"] | {"source_digest": module_digest(entry.module)}}
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

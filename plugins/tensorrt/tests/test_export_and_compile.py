@@ -14,12 +14,13 @@ from typing import Any
 
 import onnx
 import pytest
+from handed_on import hand_on_folder
 from kernel_world import World, given
 
 import tracecore as tc
 from tracecore.executor import Outcome
-from tracecore.host import PluginHost, RegisteredStage
-from tracecore.task import Supplied, Task
+from tracecore.host import PluginHost
+from tracecore.task import Supplied
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import device
@@ -36,21 +37,7 @@ Supply = Callable[[World, Path], Outcome]
 
 def supply(world: World, folder: Path) -> Outcome:
     """Record a model directory as if a stage had made it."""
-
-    class Handed(tc.Stage):
-        """Hand on a model."""
-
-        kind = tc.StageKind.TRAIN
-        model = tc.Output("model")
-
-        class Params(tc.Params):
-            folder: str
-
-        def run(self, context: tc.Context, params: Any) -> None:
-            shutil.copytree(folder, context.path(self.model), dirs_exist_ok=True)
-
-    stage = RegisteredStage(Handed, "handed", "tracecore-tensorrt", "0")
-    return world.executor.execute(Task("test", "given", stage, {"folder": str(folder)}, {}, 7, None, world.base))
+    return hand_on_folder(world.executor, folder)
 
 
 def compile_(world: World, model: Outcome, **params: Any) -> Any:

@@ -7,10 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from packaging.utils import canonicalize_name
-
 from tracecore import UsageProblem
-from tracecore.distributions import source_digest
+from tracecore.distributions import module_digest
 from tracecore.suggest import suggestion
 from tracecore_schemas.strict_json import loads_strict
 
@@ -35,7 +33,7 @@ class Detector:
 
     module: nn.Module
     config: dict[str, Any]
-    source_digest: str | None
+    source_digest: str
 
     @property
     def doubt(self) -> str | None:
@@ -87,7 +85,7 @@ def load_detector(folder: Path) -> Detector:
     except (FileNotFoundError, safetensors.SafetensorError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UsageProblem(f"The model's weights don't fit architecture {entry.name!r} as installed ({entry.value}): {reason}") from error
-    return Detector(module.eval(), config, source_digest(canonicalize_name(entry.dist.name)) if entry.dist else None)
+    return Detector(module.eval(), config, module_digest(entry.module))
 
 
 def _architecture(name: str) -> EntryPoint:

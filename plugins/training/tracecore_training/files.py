@@ -12,14 +12,14 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from tracecore.distributions import source_digest
+from tracecore.distributions import module_digest
 from tracecore_training.architecture import MultiTask
 from tracecore_training.body import STRIDE
 from tracecore_training.curves import Curves
 
-__all__ = ["DISTRIBUTION", "OUTPUTS", "model_config", "write_model"]
+__all__ = ["OUTPUTS", "model_config", "write_model"]
 
-DISTRIBUTION = "tracecore-training"
+_ARCHITECTURE = "tracecore_training.architecture"
 """This plugin's distribution: the digest of its sources says which code the architecture is of."""
 
 OUTPUTS = {"obstacles": ("boxes", "scores", "classes"), "path": ("path",), "light": ("light",)}
@@ -58,7 +58,7 @@ def model_config(
     config: dict[str, Any] = {
         "v": 1,
         "type": "tracecore.model",
-        "architecture": {"entry_point": entry_point, "source_digest": source_digest(DISTRIBUTION), "width": multiplier},
+        "architecture": {"entry_point": entry_point, "source_digest": module_digest(_ARCHITECTURE), "width": multiplier},
         "classes": list(classes),
         "heads": heads,
         "outputs": [output for name, outputs in OUTPUTS.items() if name in heads for output in outputs],
