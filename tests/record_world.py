@@ -34,7 +34,7 @@ PROGRAM = artifact("program", "demo", "the program", origin=origin("demo.yaml", 
 
 
 def plugin(stage: str, version: str = "0.1.0") -> Plugin:
-    return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE, SOURCE)
+    return Plugin(stage, stage, f"tracecore-{stage}", version, SOURCE)
 
 
 @dataclass

@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -44,8 +39,8 @@ from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
 from tracecore.undeclared import FACET as UNDECLARED
 from tracecore.undeclared import UNKNOWN, Undeclared, strict_io
 from tracecore.withdrawn import Withdrawn
-from tracecore.worker import Job, Made, StageRaised, Workers
-from tracecore.worker.jobs import shape_of
+from tracecore.worker import Made, StageRaised, Workers
+from tracecore.worker.handing import answers, job_for
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind, Media, RunState
@@ -214,8 +209,8 @@ class Executor:
         scratch = self._workspace.scratch_of(prepared.key)
         try:
             self._store.staging(run.id)
-            code = Code()
-            made = self.workers.run(self._job(task, prepared, run, code, scratch), self._answers(adoptions))
+            job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=self._progress is not None)
+            made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, self._progress))
             unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
             facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), **self._dependencies(task, run, made)}
             outputs = self._put_outputs(task, run, prepared, made, unknowns)
@@ -229,57 +224,6 @@ class Executor:
         remove_tree(scratch)  # only now: until COMPLETE is durable, a kill may need it again
         self._host.notify("run_finished", _summary(task, run, RunState.COMPLETE, outputs=tuple(artifact.ref for artifact in outputs.values())))
         return outputs
-
-    def _job(self, task: Task, prepared: _Prepared, run: Run, code: Code, scratch: Path) -> Job:
-        stage = task.stage.stage_class
-        return Job(
-            module=stage.__module__,
-            name=stage.__qualname__,
-            asset=task.asset,
-            job=task.job,
-            run_id=run.id,
-            params=task.params,
-            shape=shape_of(stage, prepared.params),
-            seed=task.seed,
-            threads=task.threads,
-            inputs={name: supplied.artifact for name, supplied in task.inputs.items()},
-            found=prepared.found,
-            withdrawn=prepared.withdrawn,
-            workspace=self._workspace,
-            scratch=scratch,
-            started_ns=time.time_ns(),
-            hashed=code.hashed,
-            import_path=tuple(os.path.abspath(each) for each in sys.path),  # noqa: PTH100  # '' stands for the working directory
-            environment=dict(os.environ),
-            folder=os.getcwd(),  # noqa: PTH109  # as text
-            levels=(logging.root.getEffectiveLevel(), logging.getLogger(f"tracecore.run.{task.job}").getEffectiveLevel()),
-            listened=self._progress is not None,
-        )
-
-    def _answers(self, adoptions: Adoptions) -> dict[str, Callable[[Mapping[str, Any]], Any]]:
-        """Return what answers each message of a worker: the record and the store's new files are this process's alone."""
-
-        def adopt(asked: Mapping[str, Any]) -> str:
-            file, kind, name, unknowns = _source_file(asked["file"]), asked["kind"], asked["name"], asked["unknowns"]
-            with clear_disk_errors(self._workspace.root):
-                return str(adoptions.adopt(file, kind=kind, name=name, facets=asked["facets"], unknowns=[(what, why) for what, why in unknowns]))
-
-        return {
-            "adopt": adopt,
-            "quarantine": lambda said: adoptions.quarantine(_source_file(said["file"]), said["reason"]),
-            "trace": lambda asked: self._recorder.trace(asked["ref"]),
-            "facets": lambda asked: self._recorder.facets(asked["ref"]),
-            "progress": lambda said: self._told(**said),
-        }
-
-    def _told(self, done: int, total: int, note: str) -> None:
-        if self._progress is None:
-            return
-        try:
-            self._progress(done, total, note)
-        except Exception:  # noqa: BLE001  # whoever listens can't disturb a run
-            _log.warning("Progress could not be shown.", exc_info=True)
-            self._progress = None
 
     def _undeclared(self, task: Task, made: Made, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, JSON]:
         """Fail a strict run that touched what nothing handed to it; else return the facet for it, and add what its outputs don't know."""
@@ -409,11 +353,6 @@ def _who(task: Task) -> str:
 def _holds(known: CompletedRun, code: Code) -> bool:
     """Whether all that a run depended on is as it was."""
     return known.dependencies is not None and next(code.changes(known.dependencies), None) is None
-
-
-def _source_file(plain: Sequence[Any]) -> SourceFile:
-    path, name, digest, size, part_of = plain
-    return SourceFile(Path(path), name, digest, size, part_of)
 
 
 def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:

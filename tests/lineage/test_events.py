@@ -30,7 +30,7 @@ def everything(world: World) -> list[bytes]:
     environment = Environment(digest, "3.11.7", "x86_64", "Debian GNU/Linux 12", (("numpy", "2.4.6", digest),))
     parent = Parent("01a2040f-0000-711d-8e71-4ae6d5de555d", "dagster", "world")
     more: dict[str, Any] = {"environment": environment, "parent": parent, "tags": {"team": "perception"}, "description": "Train.", "seed": 2**63}
-    plugin = Plugin("training", "torch-detector", "tracecore-training", "0.1.0", digest, digest)
+    plugin = Plugin("training", "torch-detector", "tracecore-training", "0.1.0", digest)
     code = CodeLocation("git", "https://example.com/x.git", "3be1", "plugins/training")
     failing = world.start("model", StageKind.TRAIN, plugin=plugin, code=code, key=digest, host="build-3", threads=2, **more)
     world.record.fail(failing, "The loss is nan in step 7.", trace="Traceback …")

@@ -87,7 +87,7 @@ def test_nobody_else_speaks_for_our_own_jobs(world: World) -> None:
     forged = foreign(job={"namespace": "world", "name": "demo.model"}, run={"runId": RUN, "facets": {"tracecore_execution": facet}})
     found = world.record.ingest([forged])
     assert "of this workspace's own jobs only tracecore itself reports" in found.refused[0].reason
-    assert world.record.reusable(key) is None
+    assert world.record.reusable(key) == []
     world.ingest("north")
     with world.record.database.read() as connection:
         own = [leaf.body for leaf in ledger.read(connection)]
