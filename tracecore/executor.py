@@ -209,7 +209,8 @@ class Executor:
         scratch = self._workspace.scratch_of(prepared.key)
         try:
             self._store.staging(run.id)
-            job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=self._progress is not None)
+            listened = self._progress is not None
+            job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=listened)
             made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, self._progress))
             unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
             facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), **self._dependencies(task, run, made)}
