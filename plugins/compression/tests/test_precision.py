@@ -42,7 +42,7 @@ def test_a_half_precision_model_is_an_artifact_that_says_how_far_it_lies_from_it
         "source_bytes": (onnx_model / "model.onnx").stat().st_size,
     }
     assert 0 < facets["tracecore_parity"]["max_abs_difference"] < 0.02
-    assert facets["tracecore_parity"]["against"] == "single precision, both by onnxruntime"
+    assert facets["tracecore_parity"]["against"] == "single precision by onnxruntime"
     assert facets["tracecore_parity"]["samples"] == 4
 
 

@@ -69,7 +69,7 @@ class Precision(tc.Stage):
         (written / "config.json").write_bytes((folder / "config.json").read_bytes())
         sizes = {"bytes": len(converted), "source_bytes": len(source)}
         context.describe(self.converted, "tracecore_precision", {"summary": params.to, "to": params.to, "source": digest_bytes(source), **sizes})
-        facet = parity.facet(against="single precision, both by onnxruntime", tolerance=params.tolerance)
+        facet = parity.facet(against="single precision by onnxruntime", tolerance=params.tolerance)
         context.describe(self.converted, "tracecore_parity", facet)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import onnx
 import pytest
 
+from tracecore import RunFailed
 from tracecore.engines import rename_inner
 from tracecore_compression.half import to_half
-from tracecore_tensorrt.builder import Built, build, choose_builder
+from tracecore_tensorrt.builder import Builder, Built, build, choose_builder
+from tracecore_tensorrt.device import inspect_engine
 
 pytest.importorskip("tensorrt_rtx", reason="no builder of engines for this platform")
 
@@ -61,3 +64,19 @@ def test_another_network_is_another_program(graph: Any) -> None:
     changed = onnx.numpy_helper.to_array(weights) * 1.001
     weights.CopyFrom(onnx.numpy_helper.from_array(changed.astype("float32"), weights.name))
     assert rename_inner(built(one).engine) != rename_inner(built(other).engine)
+
+
+def opener(opened: Any) -> Any:
+    """A builder whose runtime opens every engine as this one."""
+    base = type("ILogger", (), {"Severity": type("Severity", (), dict.fromkeys(("INTERNAL_ERROR", "ERROR", "WARNING", "INFO", "VERBOSE"), 0))})
+    runtime = SimpleNamespace(deserialize_cuda_engine=lambda engine: opened)
+    module = SimpleNamespace(__name__="trt", ILogger=base, Runtime=lambda logger: runtime, LayerInformationFormat=SimpleNamespace(JSON="json"))
+    return Builder("tensorrt", "11", module, ahead=False)  # type: ignore[arg-type]  # no real module
+
+
+def test_what_an_engine_tells_its_inspector_is_asked_for_as_json() -> None:
+    inspector = SimpleNamespace(get_engine_information=lambda form: '{"Layers": ["__mye31"]}' if form == "json" else None)
+    opened = SimpleNamespace(create_engine_inspector=lambda: inspector)
+    assert inspect_engine(opener(opened), b"engine", log=LOG) == '{"Layers": ["__mye31"]}'
+    with pytest.raises(RunFailed, match=r"can't be opened by tensorrt 11: it gave no reason"):
+        inspect_engine(opener(None), b"engine", log=LOG)
