@@ -11,7 +11,20 @@ import strawberry
 from tracecore_graphql.described import output_type
 from tracecore_graphql.scalars import JSON, Long
 
-__all__ = ["Direction", "Gap", "Trace", "TraceCheck", "TraceEdge", "TraceNode", "TraceRun", "UnknownFact", "trace_answer", "trace_run", "typed"]
+__all__ = [
+    "Claim",
+    "Direction",
+    "Gap",
+    "Trace",
+    "TraceCheck",
+    "TraceEdge",
+    "TraceNode",
+    "TraceRun",
+    "UnknownFact",
+    "trace_answer",
+    "trace_run",
+    "typed",
+]
 
 
 @strawberry.enum(description="Which way a graph is walked: to what something was made of, or to what it reached.")
@@ -83,6 +96,16 @@ class TraceRun:
 
 
 @output_type
+class Claim:
+    """What another producer says of a version of ours; it adds no edge."""
+
+    at: str
+    run: str
+    job: str
+    says: str
+
+
+@output_type
 class TraceEdge:
     """One version that one run read or wrote."""
 
@@ -91,6 +114,7 @@ class TraceEdge:
     direction: str = strawberry.field(description="`input` or `output`, seen from the run")
     role: str
     inferred: bool
+    made_by: str | None = strawberry.field(default=None, description="of an input: the run that made what was read, where several made that label")
 
 
 @output_type
@@ -104,6 +128,7 @@ class Trace:
     truncated: bool
     gaps: list[Gap]
     unknowns: list[UnknownFact]
+    claims: list[Claim]
     nodes: list[TraceNode]
     runs: list[TraceRun]
     edges: list[TraceEdge]
@@ -134,6 +159,7 @@ def trace_answer(answer: Mapping[str, Any]) -> Trace:
             "direction": Direction(answer["direction"]),
             "gaps": [typed(Gap, gap) for gap in answer["gaps"]],
             "unknowns": [typed(UnknownFact, unknown) for unknown in answer["unknowns"]],
+            "claims": [typed(Claim, claim) for claim in answer["claims"]],
             "nodes": [typed(TraceNode, node) for node in answer["nodes"]],
             "runs": [trace_run(run) for run in answer["runs"]],
             "edges": [typed(TraceEdge, edge) for edge in answer["edges"]],

@@ -59,19 +59,25 @@ class _Speaker:
         homes: namespaces in which `kind/name` with a digest is an artifact.
         ours: whether a job of one of them, or of the workspace itself, sent it.
         own: whether the workspace's own did.
+        home: the workspace's own namespace.
         voices: the imports that let it speak for the workspace it came from.
     """
 
     homes: Collection[str]
     ours: bool
     own: bool
+    home: str
     voices: Sequence[Voice] = ()
 
     @classmethod
     def of(cls, event: Event, namespace: str, voices: Sequence[Voice]) -> _Speaker:
         job = event.members["job"]["namespace"] if event.kind != "dataset" else None
         heard = [voice for voice in voices if voice.namespace == job]
-        return cls({namespace, *(voice.namespace for voice in voices)}, job == namespace or bool(heard), job == namespace, heard)
+        return cls({namespace, *(voice.namespace for voice in voices)}, job == namespace or bool(heard), job == namespace, namespace, heard)
+
+    def makes(self, namespace: str) -> bool:
+        """Whether it may say that it made a version in this namespace: nobody makes versions of another workspace's artifacts."""
+        return (self.own and namespace == self.home) or any(voice.namespace == namespace for voice in self.voices)
 
     def told(self, subject: str, name: str, facet: Any) -> Any:
         """Give what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
@@ -118,7 +124,12 @@ def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str)
         else:
             if ref.is_artifact if version is not None else ref.kind in _BY_NAME and ref.version is None:
                 return ref
-    return parse_ref(external_ref(dataset["namespace"], dataset["name"], version or absent))
+    return parse_ref(external_ref(dataset["namespace"], dataset["name"], _label(version) if version else absent))
+
+
+def _label(version: str) -> str:
+    """Return another producer's version label, marked where it could be taken for one of our own words."""
+    return f"label:{version}" if version == UNVERSIONED or version.startswith(("run:", "label:")) else version
 
 
 def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
@@ -137,7 +148,35 @@ def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
             ref = dataset_ref(speaker.homes, dataset, absent)
             yield from _dataset_facets(_sayable(dataset, speaker), str(ref), place, speaker)
             if event.run_id is not None:
-                yield _edge(event, place, direction, ordinal, dataset, ref)
+                claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
+                yield _edge(event, place, "claim" if claimed else direction, ordinal, dataset, ref)
+    if event.run_id is not None:
+        yield from _columns(event, place, speaker)
+
+
+def _columns(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+    """Return an input for each dataset that `columnLineage` reads and `inputs` leaves out."""
+    listed = {(entry["namespace"], entry["name"]) for entry in event.members.get("inputs", [])}
+    fields = (
+        field
+        for output in event.members.get("outputs", [])
+        for facet in [(output.get("facets") or {}).get("columnLineage")]
+        for field in [*_entries(facet, "fields"), *([facet] if isinstance(facet, Mapping) else [])]
+    )
+    read: dict[tuple[str, str], None] = {}
+    for field in fields:
+        sources = [*_entries(field, "inputFields"), *_entries(field, "dataset")]
+        read.update(((source["namespace"], source["name"]), None) for source in sources if _word(source, "namespace") and _word(source, "name"))
+    for ordinal, (namespace, name) in enumerate(sorted(read.keys() - listed), len(event.members.get("inputs", []))):
+        dataset = {"namespace": namespace, "name": name, "inputFacets": {"tracecore_port": {"role": "column"}}}
+        yield _edge(event, place, "input", ordinal, dataset, dataset_ref(speaker.homes, dataset, UNVERSIONED))
+
+
+def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
+    """Return the objects of a list, or those of an object by name; anybody may send such a facet."""
+    value = owner.get(member) if isinstance(owner, Mapping) else None
+    listed = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [entry for entry in listed if isinstance(entry, Mapping)]
 
 
 def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]:

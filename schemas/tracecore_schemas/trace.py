@@ -1,4 +1,4 @@
-"""The answer shape of `trace` and `impact`, shared by the CLI, Python and GraphQL (public contract, version 1)."""
+"""The answer shape of `trace` and `impact`, shared by the CLI, Python and GraphQL (public contract, version 2)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import (
 
 from typing_extensions import TypedDict
 
-__all__ = ["Check", "Edge", "Gap", "Node", "RunNode", "Trace", "UnknownFact"]
+__all__ = ["Check", "Claim", "Edge", "Gap", "Node", "RunNode", "Trace", "UnknownFact"]
 
 
 class Gap(TypedDict):
@@ -67,14 +67,24 @@ class RunNode(TypedDict):
     checks: list[Check]
 
 
+class Claim(TypedDict):
+    """What another producer says of a version that this workspace made, or that nobody it believes made."""
+
+    at: str
+    run: str
+    job: str
+    says: str
+
+
 class Edge(TypedDict):
-    """One version that one run read or wrote."""
+    """One version that one run read or wrote; `made_by` names the run that made what was read, where several made that version label."""
 
     run: str
     ref: str
     direction: str
     role: str
     inferred: bool
+    made_by: NotRequired[str]
 
 
 class Trace(TypedDict):
@@ -87,6 +97,7 @@ class Trace(TypedDict):
     truncated: bool
     gaps: list[Gap]
     unknowns: list[UnknownFact]
+    claims: list[Claim]
     nodes: list[Node]
     runs: list[RunNode]
     edges: list[Edge]

@@ -16,7 +16,7 @@ from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import CheckVerdict, Facet, Reader, RunFacts
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import parse_ref
-from tracecore_schemas.trace import Check, Edge, Node, RunNode, Trace, UnknownFact
+from tracecore_schemas.trace import Check, Claim, Edge, Node, RunNode, Trace, UnknownFact
 
 __all__ = ["Assembled", "assemble"]
 
@@ -25,6 +25,8 @@ Facets = Mapping[str, Mapping[str, Facet]]
 
 _OF_CHECKS = frozenset({"dataQualityAssertions"})
 """Each check says its own; one of them would pass for all. What checks found stands in the runs they checked."""
+
+_SAYS = "made this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def assemble(reader: Reader, found: Found) -> Assembled:
     facets = reader.facets([*found.levels, *(f"run:{run}" for run in [*found.runs, *(check.run for check in checks)])])
     _name_unmade(found, facets)
     nodes = _nodes(reader, found, runs, checks, facets)
-    unknowns = _unknowns(found, runs, checks, facets)
+    unknowns = _unknowns(found, runs, checks, facets, recorded_at(reader.connection, (runs[run].seq for run in found.runs)))
     trace = Trace(
         root=found.root,
         direction=found.direction,
@@ -53,6 +55,7 @@ def assemble(reader: Reader, found: Found) -> Assembled:
         truncated=found.truncated,
         gaps=[found.gaps[key] for key in sorted(found.gaps)],
         unknowns=unknowns,
+        claims=_claims(reader, found),
         nodes=nodes,
         runs=[_run_node(runs[run], checks, facets) for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))],
         edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
@@ -67,9 +70,20 @@ def _name_unmade(found: Found, facets: Facets) -> None:
     """Name every version that neither a recorded run made nor a declared origin explains; forward there is nothing to explain."""
     if found.direction != "backward":
         return
+    named = {at for at, _ in found.gaps}
     for ref in found.unmade():
-        if not ref.startswith("labeler/") and "tracecore_origin" not in facets.get(ref, {}) and not any(at == ref for at, _ in found.gaps):
+        if not ref.startswith("labeler/") and "tracecore_origin" not in facets.get(ref, {}) and ref not in named:
             found.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
+
+
+def _claims(reader: Reader, found: Found) -> list[Claim]:
+    """Collect what other producers say of having made the found versions."""
+    links = reader.claims_of(ref for ref in found.levels if not ref.startswith("external/"))
+    runs = reader.runs({link.run for link in links})
+    told = {
+        (link.ref, link.run): Claim(at=link.ref, run=link.run, job=f"{runs[link.run].namespace}/{runs[link.run].job}", says=_SAYS) for link in links
+    }
+    return [told[key] for key in sorted(told)]
 
 
 def _nodes(reader: Reader, found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
@@ -135,7 +149,9 @@ def _run_node(run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunN
     )
 
 
-def _unknowns(found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[UnknownFact]:
+def _unknowns(
+    found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]
+) -> list[UnknownFact]:
     """Collect the facts that nobody recorded: of versions, of checks, of files left out, of engines not executed, of other producers' runs."""
     listed: dict[tuple[str, str, str], UnknownFact] = {}
 
@@ -153,8 +169,33 @@ def _unknowns(found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerd
     for check in checks:
         for what, why in _pairs(facets.get(f"run:{check.run}", {}), "tracecore_check", "unknowns", "what", "why"):
             add(check.target, what, why)
+    for ref, times in found.remade.items():
+        add(
+            ref,
+            f"made {times} times",
+            f"{times} runs made a version of this name: the label is no digest, and each reading is of the one made last before it.",
+        )
+    for run in found.runs:
+        _unknowns_of_ends(runs[run], recorded.get(runs[run].seq), add)
     _unknowns_of_runs(found, runs, facets, add, lambda run, why: any(told == why and run in found.made_by.get(at, ()) for at, _, told in listed))
     return [listed[key] for key in sorted(listed)]
+
+
+def _unknowns_of_ends(run: RunFacts, recorded: str | None, add: Callable[[str, str, str], None]) -> None:
+    """Collect what the events of one run leave open: clocks that disagree, several ends, an id that several jobs used."""
+    at, last = f"run/{run.id}", run.ended_at or run.started_at
+    if run.ended_at is not None and run.started_at > run.ended_at:
+        add(at, "clock", f"It started at {run.started_at}, after its end at {run.ended_at}.")
+    if recorded is not None and last > recorded:
+        add(at, "clock", f"Its event is dated {last}, later than it was recorded ({recorded}).")
+    if len(run.ends) > 1:
+        add(
+            at,
+            "end",
+            f"{len(run.ends)} terminal events are recorded ({', '.join(run.ends)}); the first decides its state, and all of them add to it.",
+        )
+    if len(run.jobs) > 1:
+        add(at, "job", f"{len(run.jobs)} jobs used its id: {', '.join(run.jobs)}.")
 
 
 def _unknowns_of_runs(

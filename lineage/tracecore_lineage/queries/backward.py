@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.inference import Readings, is_unversioned
+from tracecore_lineage.queries.inference import is_unversioned
 from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.resolve import Relation, Resolved
 from tracecore_schemas.kinds import RunState
 
 __all__ = ["walk_backward"]
-
-Wanted = dict[tuple[str, str | None], None]
-"""(ref, run it was taken from) pairs still to be followed; a dict for its order."""
 
 
 def walk_backward(
@@ -23,64 +21,72 @@ def walk_backward(
     Args:
         reader: of the asked prefix.
         found: is filled.
-        start: (ref, producing run) to begin with; without a run the earliest producer in the prefix is taken.
+        start: (ref, producing run) to begin with; without a run every producer that the ref resolves to is taken.
         runs: runs to begin with, where a run was asked about.
         level: the distance of the first versions from the root.
         depth: how many levels of runs to follow; None for all.
     """
-    wanted: Wanted = dict.fromkeys(start)
-    seen = set(wanted)
-    for ref, _ in wanted:
-        found.node(ref, level)
+    relation = Relation(reader)
     asked = frozenset(runs)
     following = sorted(asked)
-    while wanted or following:
+    makers: list[tuple[str, Link, bool]] = []  # (the ref as it was read or asked about, the output edge that it resolves to, whether inferred)
+    for ref, run in dict.fromkeys(start):
+        found.node(ref, level)
+        makers.extend(_start(reader, found, relation, ref, run))
+    while makers or following:
         if depth is not None and level >= depth:
-            _cut(reader, found, wanted, following)
+            _cut(found, makers, following)
             return
-        made = _makers(reader, found, wanted)
-        for link in made:
-            found.edge(link.run, link.ref, "output", link.role)
-        chosen = dict.fromkeys(run for run in [*following, *(link.run for link in made)] if run not in found.runs)
+        chosen = dict.fromkeys(run for run in [*following, *(made.run for _, made, _ in makers)] if run not in found.runs)
         level += 1
         for run in chosen:
             found.run(run, level)
+        for ref, made, inferred in makers:
+            _made(found, ref, made, level - 1, inferred=inferred)
         links = reader.links_of(chosen)
-        for link in links:
-            if link.direction == "output" and link.run in asked:
-                _own_output(reader, found, link)
-        readings = [link for link in links if link.direction == "input"]
-        for link in readings:
-            found.edge(link.run, link.ref, "input", link.role)
-            found.node(link.ref, level)
-        taken = dict.fromkeys((link.ref, link.producer_run) for link in readings if not is_unversioned(link.ref))
-        wanted = {pair: None for pair in taken if pair not in seen}
-        seen |= taken.keys()
-        following = _inferred(reader, found, [link for link in readings if is_unversioned(link.ref)])
+        for link in relation.written(link for link in links if link.direction == "output" and link.run in asked):
+            _made(found, link.ref, link, 0)
+        makers, following = [], []
+        for resolved in relation.of_readings(link for link in links if link.direction == "input"):
+            _reading(reader, found, resolved, level)
+            makers.extend((resolved.reading.ref, made, resolved.inferred) for made in resolved.makers)
 
 
-def _own_output(reader: Reader, found: Found, link: Link) -> None:
-    """Show what the run that was asked about made itself; what came after it is not looked at."""
-    if reader.runs([link.run])[link.run].state is RunState.COMPLETE:
-        found.node(link.ref, 0)
-        found.made(link.ref, link.run)
-        found.edge(link.run, link.ref, "output", link.role)
+def _start(reader: Reader, found: Found, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:
+    if is_unversioned(ref):  # stands for whatever its readers read
+        resolved = relation.of_readings(reader.inputs_like([ref]))
+        for each in resolved:
+            found.gap(ref, "version", each.gap or "")
+        return [(ref, made, True) for each in resolved for made in each.makers]
+    made = [link for link in reader.outputs_like([ref]) if link.run == run][:1] if run is not None else relation.makers_of(ref)
+    if not made and run is not None:
+        found.gap(ref, "producing run", _lost(reader, run))
+    if len(made) > 1:
+        found.remade[ref] = len(made)
+    return [(ref, link, False) for link in made]
 
 
-def _makers(reader: Reader, found: Found, wanted: Wanted) -> list[Link]:
-    """Find the output of a run that each wanted version is; what has none is left for the gaps."""
-    outputs: dict[str, list[Link]] = {}
-    for link in reader.outputs_like({ref for ref, _ in wanted}):
-        outputs.setdefault(link.ref, []).append(link)
-    makers: list[Link] = []
-    for ref, taken_from in wanted:
-        made = next((link for link in outputs.get(ref, []) if taken_from in {None, link.run}), None)
-        if made is not None:
-            found.made(ref, made.run)
-            makers.append(made)
-        elif taken_from is not None:
-            found.gap(ref, "producing run", _lost(reader, taken_from))
-    return makers
+def _made(found: Found, ref: str, made: Link, level: int, *, inferred: bool = False) -> None:
+    """Note the output of a run that a ref resolves to: under its own name and under the one that it was read by."""
+    found.node(made.ref, level)
+    found.made(made.ref, made.run)
+    found.edge(made.run, made.ref, "output", made.role)
+    if ref != made.ref:
+        found.made(ref, made.run)
+        found.edge(made.run, ref, "output", made.role, inferred=inferred)
+
+
+def _reading(reader: Reader, found: Found, resolved: Resolved, level: int) -> None:
+    link = resolved.reading
+    several = resolved.times_made > 1 and bool(resolved.makers)
+    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.makers[0].run if several else None)
+    found.node(link.ref, level)
+    if several:
+        found.remade[link.ref] = resolved.times_made
+    if resolved.gap is not None:
+        found.gap(link.ref, "version", resolved.gap)
+    elif not resolved.makers and link.producer_run is not None:
+        found.gap(link.ref, "producing run", _lost(reader, link.producer_run))
 
 
 def _lost(reader: Reader, run: str) -> str:
@@ -88,33 +94,16 @@ def _lost(reader: Reader, run: str) -> str:
     if known is None:
         return f"Its reader took it from run/{run}, which this part of the record does not know."
     if known.state is not RunState.COMPLETE:
-        return f"Its reader took it from run/{run}, which is {known.state.value} and so made nothing."
+        return f"Its reader took it from run/{run}, which is {known.state.value} and says nothing of having made it."
     return f"Its reader took it from run/{run}, which says nothing of having made it."
 
 
-def _inferred(reader: Reader, found: Found, readings: list[Link]) -> list[str]:
-    """Note the likely producer of each reading without a version, and the gap that it stays."""
-    if not readings:
-        return []
-    likely = Readings.of(reader, {link.ref for link in readings})
-    makers: list[str] = []
-    for link in readings:
-        made = likely.likely(link)
-        if made is None:
-            found.gap(link.ref, "version", f"run/{link.run} read it without saying which version, and no earlier output of that dataset is recorded.")
-            continue
-        found.gap(link.ref, "version", f"run/{link.run} read it without saying which version; the newest earlier output is shown, by run/{made.run}.")
-        found.made(link.ref, made.run)
-        found.edge(made.run, link.ref, "output", made.role, inferred=True)
-        makers.append(made.run)
-    return makers
-
-
-def _cut(reader: Reader, found: Found, wanted: Wanted, following: list[str]) -> None:
-    """Stop at the asked depth: say whether anything goes on from here, so that nothing is cut in silence."""
-    for link in _makers(reader, found, wanted):
-        if link.run in found.runs:
-            found.edge(link.run, link.ref, "output", link.role)
+def _cut(found: Found, makers: list[tuple[str, Link, bool]], following: list[str]) -> None:
+    """Stop at the asked depth: whether anything goes on from here is said, so that nothing is cut in silence."""
+    for ref, made, inferred in makers:
+        found.made(ref, made.run)
+        if made.run in found.runs:
+            found.edge(made.run, ref, "output", made.role, inferred=inferred)
         else:
             found.truncated = True
     found.truncated |= any(run not in found.runs for run in following)

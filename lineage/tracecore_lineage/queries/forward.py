@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.inference import UNVERSIONED, Readings, dataset_of
-from tracecore_lineage.queries.reader import Link, Reader
-from tracecore_schemas.kinds import RunState
+from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.resolve import Relation, Resolved
 
 __all__ = ["walk_forward"]
 
@@ -33,23 +32,21 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
     for ref, _ in reached:
         found.node(ref, level)
     next_runs = list(dict.fromkeys(runs))
+    relation = Relation(reader)
     while reached or next_runs:
-        using = [*_users(reader, reached), *_likely_users(reader, found, reached, level)]
-        chosen = dict.fromkeys([*next_runs, *(link.run for link in using)])
+        using = relation.readers_of(reached)
+        chosen = dict.fromkeys([*next_runs, *(each.reading.run for each in using)])
         next_runs = []
         if depth is not None and level >= depth:
             found.truncated = bool(chosen.keys() - found.runs.keys())
             return
+        for each in using:
+            _read(found, each, reached, level)
         level += 1
-        for link in using:
-            found.edge(link.run, link.ref, "input", link.role)
         for run in chosen:
             found.run(run, level)
-        states = reader.runs(chosen)
         reached = {}
-        for link in reader.links_of(run for run in chosen if states[run].state is RunState.COMPLETE):
-            if link.direction != "output":
-                continue
+        for link in relation.written(link for link in reader.links_of(chosen) if link.direction == "output"):
             found.edge(link.run, link.ref, "output", link.role)
             found.node(link.ref, level)
             found.made(link.ref, link.run)
@@ -58,41 +55,19 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
                 reached[link.ref, link.run] = None
 
 
-def _users(reader: Reader, reached: Iterable[tuple[str, str | None]]) -> list[Link]:
-    """Find what read the reached versions, checks apart."""
-    by_ref: dict[str, set[str | None]] = {}
-    for ref, run in reached:
-        by_ref.setdefault(ref, set()).add(run)
-    links = reader.inputs_like(by_ref)
-    checks = reader.check_runs({link.run for link in links})
-    unnamed = {link.ref for link in links if link.producer_run is None and None not in by_ref[link.ref]}
-    earliest: dict[str, str] = {}
-    for made in reader.outputs_like(unnamed):
-        earliest.setdefault(made.ref, made.run)
-    return [
-        link
-        for link in links
-        if link.run not in checks and (None in by_ref[link.ref] or (link.producer_run or earliest.get(link.ref)) in by_ref[link.ref])
-    ]
-
-
-def _likely_users(reader: Reader, found: Found, reached: Iterable[tuple[str, str | None]], level: int) -> list[Link]:
-    """Find the readings without a version that most likely read one of the reached outputs of other producers; each is a gap."""
-    made_by = {(dataset_of(ref), run) for ref, run in reached if ref.startswith("external/")}
-    if not made_by:
-        return []
-    links = reader.inputs_like(f"{dataset}@{UNVERSIONED}" for dataset, _ in made_by)
-    likely = Readings.of(reader, {link.ref for link in links}) if links else Readings({})
-    checks = reader.check_runs({link.run for link in links})
-    users: list[Link] = []
-    for link in links:
-        made = likely.likely(link)
-        if link.run in checks or made is None or not made_by & {(dataset_of(link.ref), made.run), (dataset_of(link.ref), None)}:
-            continue
-        found.node(link.ref, level)
-        found.made(link.ref, made.run)
-        found.run(made.run, level)
-        found.edge(made.run, link.ref, "output", made.role, inferred=True)
-        found.gap(link.ref, "version", f"run/{link.run} read it without saying which version; the newest earlier output is shown, by run/{made.run}.")
-        users.append(link)
-    return users
+def _read(found: Found, resolved: Resolved, reached: Mapping[tuple[str, str | None], None], level: int) -> None:
+    """Note a reading of what was reached, and the makers through which it was."""
+    link = resolved.reading
+    through = [made for made in resolved.makers if (made.ref, made.run) in reached or (made.ref, None) in reached or (link.ref, None) in reached]
+    several = resolved.times_made > 1 and bool(through)
+    found.node(link.ref, level)
+    found.edge(link.run, link.ref, "input", link.role, made_by=through[0].run if several else None)
+    if several:
+        found.remade[link.ref] = resolved.times_made
+    if resolved.gap is not None:
+        found.gap(link.ref, "version", resolved.gap)
+    for made in through:
+        if made.ref != link.ref:
+            found.made(link.ref, made.run)
+            found.run(made.run, level)
+            found.edge(made.run, link.ref, "output", made.role, inferred=resolved.inferred)

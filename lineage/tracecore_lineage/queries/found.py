@@ -22,6 +22,7 @@ class Found:
         runs: each run's distance from the root.
         edges: by (run, ref, direction, role), so that none is listed twice.
         gaps: by (at, missing).
+        remade: number of runs that made each version label that is no digest.
         truncated: whether the walk was cut by `--depth`.
         note: what the reader must know of how this was answered.
     """
@@ -33,6 +34,7 @@ class Found:
     runs: dict[str, int] = field(default_factory=dict)
     edges: dict[tuple[str, str, str, str], Edge] = field(default_factory=dict)
     gaps: dict[tuple[str, str], Gap] = field(default_factory=dict)
+    remade: dict[str, int] = field(default_factory=dict)
     truncated: bool = False
     note: str | None = None
 
@@ -48,11 +50,14 @@ class Found:
         """Note the run that a node came from."""
         self.made_by.setdefault(ref, set()).add(run)
 
-    def edge(self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False) -> None:
-        """Note an edge; what was recorded goes before what was inferred."""
+    def edge(self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False, made_by: str | None = None) -> None:
+        """Note an edge; what was recorded goes before what was inferred. `made_by` is the maker of a label that several runs made."""
         key = (run, ref, direction, role)
         if key not in self.edges or not inferred:
-            self.edges[key] = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
+            edge = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
+            if made_by is not None:
+                edge["made_by"] = made_by
+            self.edges[key] = edge
 
     def gap(self, at: str, missing: str, why: str) -> None:
         """Note a break in the graph."""

@@ -99,28 +99,38 @@ def whole(reader: Reader, ref: Ref) -> str:
     if not versions:
         raise UsageProblem(_unknown(reader, ref))
     if ref.version is None:
-        return newest(reader, versions)
+        known = _ours(reader, versions)
+        if not known:
+            raise UsageProblem(_unknown(reader, ref))
+        return newest(reader, known)
     meant = sorted({link.ref for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)})
     if ref.kind == "external":
         meant = [text for text in meant if text == str(ref)] or meant
     if len(meant) == 1:
         return meant[0]
     if not meant:
-        known = sorted({link.ref for link in versions})
-        raise UsageProblem(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(known)}.")
+        recorded = sorted({link.ref for link in versions})
+        raise UsageProblem(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(recorded)}.")
     raise UsageProblem(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
 
 
 def newest(reader: Reader, links: list[Link]) -> str:
     """Choose the newest version by its COMPLETE's eventTime, then event digest; of what no run made, the one last read."""
-    completed = {run.id: run.events for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
-    made = [link for link in links if link.direction == "output" and link.event_id in completed.get(link.run, ())]
+    completed = {run.id for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
+    made = [link for link in links if link.direction == "output" and link.run in completed]
     return max(made or links, key=lambda link: link.order).ref
+
+
+def _ours(reader: Reader, links: list[Link]) -> list[Link]:
+    """Leave out readings of our names that nobody made and this workspace never described: others may read what they like."""
+    made = {link.ref for link in links if link.direction == "output" or link.ref.startswith("external/")}
+    described = reader.facets({link.ref for link in links} - made)
+    return [link for link in links if link.ref in made or "tracecore_artifact" in described.get(link.ref, {})]
 
 
 def _is_recorded(reader: Reader, ref: str) -> bool:
     """Whether a run read or made the very version; other versions of its name are not looked at."""
-    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, EDGES.c.seq < reader.prefix.bound).limit(1)
+    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, EDGES.c.direction != "claim", EDGES.c.seq < reader.prefix.bound).limit(1)
     return reader.connection.execute(query).first() is not None
 
 
@@ -129,6 +139,7 @@ def _versions(reader: Reader, ref: Ref) -> list[Link]:
     return [
         Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
         for row in reader.connection.execute(query)
+        if row.direction != "claim"
     ]
 
 

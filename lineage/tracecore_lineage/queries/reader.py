@@ -37,7 +37,8 @@ class RunFacts:
         producer: URI of the software that sent its events.
         terminal: id of its terminal event.
         seq: ledger position of its terminal event, of its first event while it is open.
-        events: ids of the events that count: all but terminal events that lost.
+        ends: states that its terminal events give, in order: more than one where they disagree or repeat.
+        jobs: `namespace/name` of each job that used its id.
     """
 
     id: str
@@ -50,7 +51,8 @@ class RunFacts:
     producer: str
     terminal: str | None
     seq: int
-    events: frozenset[str]
+    ends: tuple[str, ...]
+    jobs: tuple[str, ...]
 
     @property
     def is_fact(self) -> bool:
@@ -128,7 +130,8 @@ def _resolve_run(rows: list[Row[Any]]) -> RunFacts:
         producer=named.producer,
         terminal=terminal.event_id if terminal else None,
         seq=terminal.seq if terminal else min(row.seq for row in rows),
-        events=frozenset(row.event_id for row in ordered if row is terminal or row.event_type not in _TERMINAL),
+        ends=tuple(row.event_type for row in ordered if row.event_type in _TERMINAL),
+        jobs=tuple(sorted({f"{row.job_namespace}/{row.job_name}" for row in ordered})),
     )
 
 
@@ -171,9 +174,9 @@ class Reader:
         return {run: self._runs[run] for run in wanted if run in self._runs}
 
     def links_of(self, runs: Iterable[str]) -> list[Link]:
-        """Give what runs read and wrote, as the events that count say; each (run, direction, ref, role) once."""
+        """Return what runs read and wrote, as all of their events say together; each (run, direction, ref, role) once."""
         known = self.runs(runs)
-        links = [link for link in self._links("run_id", known) if link.event_id in known[link.run].events]
+        links = [link for link in self._links("run_id", known) if link.direction != "claim"]
         terminal = {run.terminal for run in known.values()}
         # What the terminal event says of an edge (the run it was taken from) goes before what START could know.
         links.sort(key=lambda link: (link.event_id not in terminal, link.order))
@@ -185,18 +188,31 @@ class Reader:
         return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Give every completed output of these refs, earliest first."""
-        return self._completed(self._links("ref", refs, "output"))
+        """Return every output of these refs, whatever its run's state, earliest first."""
+        return sorted(self._links("ref", refs, "output"), key=lambda link: link.order)
+
+    def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Return every output of these names, in any version and whatever its run's state, earliest first."""
+        return sorted(self._links("name", names, "output", kind=kind), key=lambda link: link.order)
 
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Give every reading of these refs by any run, whatever its state, earliest first."""
-        links = self._links("ref", refs, "input")
-        known = self.runs({link.run for link in links})
-        return sorted((link for link in links if link.run in known and link.event_id in known[link.run].events), key=lambda link: link.order)
+        """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
+        links = sorted(self._links("ref", refs, "input"), key=lambda link: link.order)
+        terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
+        kept: dict[tuple[str, str, str], Link] = {}
+        for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):
+            kept.setdefault((link.run, link.ref, link.role), link)
+        return sorted(kept.values(), key=lambda link: link.order)
+
+    def claims_of(self, refs: Iterable[str]) -> list[Link]:
+        """Return what other producers say of having made versions of ours, earliest first."""
+        return sorted(self._links("ref", refs, "claim"), key=lambda link: link.order)
 
     def outputs_named(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Give every completed output of these names, in any version, earliest first."""
-        return self._completed(self._links("name", names, "output", kind=kind))
+        """Return every completed output of these names, in any version, earliest first."""
+        links = self.outputs_of(kind, names)
+        known = self.runs({link.run for link in links})
+        return [link for link in links if known[link.run].state is RunState.COMPLETE]
 
     def facets(self, subjects: Iterable[str], *, since: int = 0) -> dict[str, dict[str, Facet]]:
         """Give the winning facets by subject and name.
@@ -237,11 +253,6 @@ class Reader:
             )
             found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
         return found
-
-    def _completed(self, links: list[Link]) -> list[Link]:
-        known = self.runs({link.run for link in links})
-        makers = {run.id: run.events for run in known.values() if run.state is RunState.COMPLETE}
-        return sorted((link for link in links if link.event_id in makers.get(link.run, ())), key=lambda link: link.order)
 
     def _links(self, column: str, values: Iterable[str], direction: str | None = None, *, kind: str | None = None) -> list[Link]:
         found: list[Link] = []

@@ -52,6 +52,7 @@ class Start:
         if self.batches:
             self._labeler(found, depth)
         if self.frame is not None:
+            found.gap(self.root, "frame", f"Followed by drive, through {self.frame.ref}: versions may be named that never held this very frame.")
             found.note = f"Followed through {self.frame.ref}; which tables hold this very frame is not looked up."
             found.node(self.root, 0)
             if direction == "backward":

@@ -64,6 +64,10 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
         tree.add(Text.assemble(("gap  ", "bold red"), f"{short_ref(entry['at'])}: {entry['why']}"))
     for (what, why), places in _grouped(trace).items():
         tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
+    for claim in trace["claims"]:
+        tree.add(
+            Text.assemble(("claim  ", "yellow"), f"{short_ref(claim['at'])}: run/{claim['run']} of job {claim['job']} says that it {claim['says']}")
+        )
     for later in trace["later"]:
         called = None if later["what"] == "erased" else later.get("name")
         said = " ".join(filter(None, (called or later.get("state") or later.get("run"), later.get("text"))))
