@@ -66,6 +66,12 @@ def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return begin_project(tmp_path, toy_site)
 
 
+@pytest.fixture
+def own_project(tmp_path: Path, toy_site: Path) -> Project:
+    """Give a project whose plugin is its own, to be edited."""
+    return begin_project(tmp_path, shutil.copytree(toy_site, tmp_path / "site"))
+
+
 @pytest.fixture(scope="module")
 def shared_project(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Project:
     """Give one project to all tests of a file, which use it by its command line alone."""

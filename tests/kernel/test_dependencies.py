@@ -1,4 +1,4 @@
-"""What a stage's process loaded is what its run depends on: that is recorded, compared before anything is used again, and may not change meanwhile."""
+"""What a stage's process loaded is what its run depends on: recorded, compared before it is used again, and not to be changed meanwhile."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_the_same_stage_first_last_and_in_a_process_that_loaded_other_things_rec
     lazy: World, package: Path, plugin_site: Path, tmp_path: Path
 ) -> None:
     first = depends(lazy, make(lazy).run_id)
-    import matplotlib  # noqa: F401  # this process loads more
+    import pandas as pd  # noqa: F401  # this process loads more
     import torch  # noqa: F401  # likewise
 
     for do in ("import PIL.Image", ""):

@@ -1,0 +1,55 @@
+"""`tracecore why-stale`: which part of what an asset was made from is another now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tracecore.options import emit_json, json_option, workspace_option
+
+__all__ = ["command"]
+
+_EXAMPLES = """
+\b
+Examples:
+  tracecore why-stale model
+  tracecore why-stale reference.engine --json
+  tracecore why-stale model --program fleet/vehicle.yaml
+"""
+
+
+@click.command("why-stale", epilog=_EXAMPLES)
+@click.argument("asset", metavar="ASSET")
+@click.option("--program", metavar="FILE|NAME", help="The program; the one that was built here and has the asset, if left out.")
+@workspace_option
+@json_option
+def command(asset: str, program: str | None, workspace: Path | None, as_json: bool) -> None:
+    """Name what changed since an asset was made: code, a dependency, a parameter, an input or the data format.
+
+    Its newest completed run is compared with what a build would make it from now. Exit 0, whether it is stale or not.
+    """
+    from tracecore.workspace import Workspace
+    from tracecore_assets.why_stale import why_stale
+
+    answer = why_stale(Workspace.open(workspace), asset, program)
+    if as_json:
+        emit_json(answer.document())
+        return
+    if answer.run is None:
+        click.echo(f"{answer.asset} was never made here.")
+    elif not answer.changes:
+        click.echo(f"{answer.asset} is as it was made: nothing that it depends on has changed.")
+    else:
+        click.echo(f"{answer.asset} would be made again:")
+        for change in answer.changes:
+            click.echo(f"  {change.part:<10} {change.name}: {_short(change.then)} then, {_short(change.now)} now")
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "none"
+    head, at, version = value.rpartition("@")
+    if at:
+        return f"{head}@{version.removeprefix('sha256:')[:12]}"
+    return value if len(value) <= 40 else f"{value[:12]}…"

@@ -1,0 +1,152 @@
+"""Why an asset would be made again: what its newest run was made from, compared part by part with what is there now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore.dependencies import Change, Code
+from tracecore.errors import UsageProblem
+from tracecore.host import PluginHost
+from tracecore.params import effective_params, validate_params
+from tracecore.sources import read_sources
+from tracecore.suggest import suggestion
+from tracecore.workspace import Workspace
+from tracecore_assets.loading import load_program
+from tracecore_assets.remembered import remembered
+from tracecore_assets.wiring import WiredAsset, WiredProgram
+from tracecore_lineage.lookup import dependencies_from
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
+
+__all__ = ["StaleAnswer", "why_stale"]
+
+DEFAULT = "reference"
+
+
+@dataclass(frozen=True, slots=True)
+class StaleAnswer:
+    """Whether an asset would be made again.
+
+    Attributes:
+        asset: `<program>.<asset>`.
+        run: the run that it is compared with; None where it was never made.
+        changes: what is another now.
+    """
+
+    asset: str
+    run: str | None
+    changes: tuple[Change, ...]
+
+    @property
+    def stale(self) -> bool:
+        """Whether a build would make it again."""
+        return self.run is None or bool(self.changes)
+
+    def document(self) -> dict[str, Any]:
+        """Return the answer in the shape of `why-stale --json` (public contract, version 2)."""
+        return {"asset": self.asset, "stale": self.stale, "changes": [asdict(change) for change in self.changes]}
+
+
+def why_stale(workspace: Workspace, asset: str, program: str | Path | None = None) -> StaleAnswer:
+    """Compare an asset's newest completed run with what a build would make it from now.
+
+    Inputs are compared as they are recorded now: one that is stale itself may change with the next build.
+
+    Args:
+        workspace: whose record is asked.
+        asset: `<asset>` or `<program>.<asset>`.
+        program: a shipped program's name, or a path; by default the program that was built here and has the asset.
+
+    Raises:
+        UsageProblem: no such program or asset.
+    """
+    from tracecore_lineage import Record
+
+    wired, found = _find(workspace, asset, program, PluginHost.load())
+    job = f"{wired.name}.{found.name}"
+    with Record.open(workspace) as record:
+        made = _newest(record, wired, found)
+        if made is None:
+            return StaleAnswer(job, None, ())
+        trace = record.trace(made.ref)
+        run = next(str(node["run"]) for node in trace["nodes"] if node["ref"] == made.ref)
+        read = [(edge["role"], edge["ref"]) for edge in trace["edges"] if edge["run"] == run and edge["direction"] == "input"]
+        facets: Mapping[str, Any] = record.facets(f"run:{run}")
+        changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read)]
+    changes += Code().changes(dependencies_from(facets["tracecore_dependencies"]))
+    return StaleAnswer(job, run, tuple(changes))
+
+
+def _find(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[WiredProgram, WiredAsset]:
+    entries = remembered(workspace)
+    if program is not None:
+        name = load_program(program, host=host).name
+        changes = next((entry.overrides for entry in entries if entry.name == name), None)
+        programs = [load_program(program, changes, host=host)]
+    else:
+        programs = [load_program(entry.source, entry.overrides, host=host) for entry in entries] or [load_program(DEFAULT, host=host)]
+    for wired in programs:
+        for each in wired.assets:
+            if asset in {each.name, f"{wired.name}.{each.name}"}:
+                return wired, each
+    known = [each.name for wired in programs for each in wired.assets]
+    raise UsageProblem(f"No program that is built here has an asset '{asset}'. {suggestion(asset, known)}")
+
+
+def _output_name(wired: WiredProgram, asset: WiredAsset, port: str) -> str:
+    return f"{wired.name}.{asset.name}" if len(asset.outputs) == 1 else f"{wired.name}.{asset.name}.{port}"
+
+
+def _newest(record: Record, wired: WiredProgram, asset: WiredAsset) -> Artifact | None:
+    port, output = next(iter(asset.outputs.items()))
+    return next(iter(record.artifacts(output.kind.value, _output_name(wired, asset, port))), None)
+
+
+def _parameters(wired: WiredProgram, asset: WiredAsset, then: Mapping[str, Any]) -> Iterator[Change]:
+    plugin, stage = then["plugin"], asset.stage
+    if f"{plugin['entry_point']}/{plugin['stage']}" != stage.qualified_name:
+        yield Change("code", "stage", f"{plugin['entry_point']}/{plugin['stage']}", stage.qualified_name)
+    files = {port.param for port in asset.stage_class.file_ports().values()}
+    now = effective_params(stage, validate_params(stage, asset.params, asset.name), asset.name)
+    before = {name: value for name, value in then["params"].items() if name not in files}
+    for name in sorted(before.keys() | now.keys()):
+        if before.get(name) != now.get(name) or (name in before) != (name in now):
+            yield Change("parameter", name, _shown(before, name), _shown(now, name))
+    seed = str(wired.program.seed if asset.spec.seed is None else asset.spec.seed)
+    if then.get("seed") != seed:
+        yield Change("parameter", "seed", then.get("seed"), seed)
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str | None:
+    return str(values[name]) if name in values else None
+
+
+def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]]) -> Iterator[Change]:
+    """Compare what the run read with the newest recorded versions of its inputs, and with the files that are found now."""
+    ports = asset.stage_class.inputs()
+    then = {role: ref for role, ref in read if role in ports}
+    for wire in asset.wires:
+        supplier = wired.asset(wire.asset)
+        known = record.artifacts(supplier.outputs[wire.output].kind.value, _output_name(wired, supplier, wire.output))
+        now = known[0].ref if known else None
+        if then.get(wire.port) != now:
+            yield Change("input", wire.port, then.get(wire.port), now)
+    values = validate_params(asset.stage, asset.params, asset.name)
+    found = {
+        file.digest: file.name
+        for port in asset.stage_class.file_ports().values()
+        for file in read_sources(port, {port.param: getattr(values, port.param)}, wired.base)
+    }
+    before = {
+        f"sha256:{ref.rpartition('@')[2].removeprefix('sha256:')}": ref
+        for role, ref in read
+        if role not in ports and parse_ref(ref).kind != "program"
+    }
+    yield from (Change("input", parse_ref(ref).segments[-1], ref, None) for digest, ref in sorted(before.items()) if digest not in found)
+    yield from (Change("input", name, None, digest) for digest, name in sorted(found.items()) if digest not in before)
