@@ -13,7 +13,7 @@ import rfc8785
 
 from tracecore.check import Check, CheckResult
 from tracecore.errors import UsageProblem
-from tracecore.failure import reason_of
+from tracecore.failure import reason_of, tellable
 from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.recorder import Recorder
 from tracecore.store import Store
@@ -183,7 +183,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
         success=success,
         severity=planned.severity,
         outcomes=outcomes,
-        message=result.message,
+        message=tellable(result.message),
         started_at=started,
         ended_at=datetime.now(UTC),
         details={**result.details, **({"params": planned.params} if planned.params else {})},

@@ -18,6 +18,7 @@ import click
 
 from tracecore.disk import disk_problem
 from tracecore.errors import TracecoreError
+from tracecore.failure import tellable
 from tracecore.streams import open_standard_streams, readers_may_leave
 
 __all__ = ["ENV_DEBUG", "TracecoreGroup", "cli", "main"]
@@ -171,7 +172,7 @@ class TracecoreGroup(click.Group):
         return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
 
 
-def _answer(error: BaseException) -> int:
+def _answer(error: BaseException) -> int:  # noqa: PLR0911  # one for each kind of error
     """Tell what a command raised, in one sentence, and give the exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
@@ -186,6 +187,9 @@ def _answer(error: BaseException) -> int:
             return _tell(f"Error: {error}", error.exit_code)
         case SystemExit():
             return _exit_code(error)
+        case UnicodeEncodeError() if any("\ud800" <= letter <= "\udfff" for letter in error.object):
+            _traceback_if_asked()
+            return _tell(f"Error: '{tellable(error.object[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
     return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error)
 
 

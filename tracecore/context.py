@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import rfc8785
 
+from tracecore.failure import tellable
 from tracecore.progress import Progress
 from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile, Stage
 from tracecore.store import StagedTable, Store
@@ -160,7 +161,7 @@ class RunContext:
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
         """Leave a damaged file out, in the record."""
-        self._adopting.quarantine(file, reason)
+        self._adopting.quarantine(file, tellable(str(reason)))
 
     def write(self, port: Output, value: Any) -> None:
         """Write an output table to staging."""
@@ -194,7 +195,7 @@ class RunContext:
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
         """State a fact that is missing about an output."""
-        stated = (None if port is None else self._own(port, Output).name, Unknown(str(what), str(why)))
+        stated = (None if port is None else self._own(port, Output).name, Unknown(tellable(str(what)), tellable(str(why))))
         if stated not in self.unknowns:
             self.unknowns.append(stated)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,10 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 # Libraries written in other languages pass the operating system's words on, not its number.
 _FULL_WORDS = ("no space left on device", "disk quota exceeded", "disk is full", "os error 28")
 _BROKEN_WORDS = ("input/output error", "disk i/o error", "os error 5)")
-_READ_ONLY_WORDS = ("read-only file system", "readonly database", "os error 30")
+_READ_ONLY_WORDS = ("read-only file system", "os error 30)")
+_FORBIDDEN_WORDS = ("permission denied", "operation not permitted", "os error 13)", "os error 1)")
+_SQLITE_WORDS = "readonly database"
+"""What SQLite says of a file that it may not write, whether rights are missing or the file system is read-only."""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -44,7 +48,7 @@ def disk_problem(error: BaseException, place: Path | str) -> UsageProblem | None
         words = str(each).lower()
         if number in _FULL or any(word in words for word in _FULL_WORDS):
             return UsageProblem(f"The disk is full: nothing more can be written to {place}. Make room there and run the same command again.")
-        if number == errno.EROFS or any(word in words for word in _READ_ONLY_WORDS):
+        if number == errno.EROFS or any(word in words for word in _READ_ONLY_WORDS) or (_SQLITE_WORDS in words and not _writable_mount(place)):
             return UsageProblem(f"{place} can't be written: it lies on a read-only file system. Name another workspace with --workspace.")
         if number == errno.EIO or any(word in words for word in _BROKEN_WORDS):
             return UsageProblem(
@@ -53,7 +57,19 @@ def disk_problem(error: BaseException, place: Path | str) -> UsageProblem | None
             )
         if number in _FORBIDDEN and isinstance(each, OSError):
             return UsageProblem(f"{each.filename or place} can't be opened: {(each.strerror or 'no permission').lower()}.")
+        if _SQLITE_WORDS in words or any(word in words for word in _FORBIDDEN_WORDS):
+            return UsageProblem(f"{place} can't be written: the permission is missing (or what it lies on may only be read). Look at who owns it.")
     return None
+
+
+def _writable_mount(place: Path | str) -> bool:
+    """Whether a place, named by its path or by words that end in it, is known to lie on a file system that can be written."""
+    text = str(place)
+    path = Path(text[text.find("/") :]) if "/" in text else Path(text)
+    try:
+        return not os.statvfs(path if path.exists() else path.parent).f_flag & os.ST_RDONLY
+    except OSError:
+        return False
 
 
 @contextmanager

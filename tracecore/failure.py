@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path, PurePath
 
 __all__ = ["failure_trace", "inside_package", "reason_of", "tellable", "without_places"]
 
 _MOST_FRAMES = 30
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,}")
+"""As in `<_io.BytesIO object at 0x7f…>`: another in each process, so that two runs of one failure would give two reasons."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return on one line what was raised: its type and message."""
-    text = " ".join(str(error).split())
+    """Return on one line what was raised: its type and message, the same in each process."""
+    text = tellable(" ".join(str(error).split()))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -45,5 +48,5 @@ def without_places(message: str, *folders: Path) -> str:
 
 
 def tellable(text: str) -> str:
-    """Give a text that can be recorded: bytes of a file name that are no UTF-8 are shown by their numbers."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return a text that can be recorded: bytes of a file name that are not UTF-8 by their numbers, objects without their address in memory."""
+    return _ADDRESS.sub("", text).encode("utf-8", "backslashreplace").decode("utf-8")

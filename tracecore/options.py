@@ -42,7 +42,12 @@ def json_option(function: F) -> F:
 
 def emit_json(answer: Any) -> None:
     """Print an answer as one JSON object on stdout, keys in the answer's own order, NaN refused."""
-    click.echo(json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False))
+    text = json.dumps(answer, ensure_ascii=False, indent=2, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a terminal of ASCII: JSON has escapes of its own
+        text = json.dumps(answer, indent=2, allow_nan=False)
+    click.echo(text)
 
 
 def say(message: str) -> None:

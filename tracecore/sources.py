@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.errors import UsageProblem
+from tracecore.failure import tellable
 from tracecore.stage import Files, SourceFile
 from tracecore_schemas.canonical import digest_file
 
@@ -48,6 +49,8 @@ def _find(port: Files, params: Mapping[str, Any], base: Path) -> list[tuple[Path
     found: dict[Path, tuple[Path, str]] = {}
     for text in _paths(params.get(port.param), port):
         for path, folder in _expand(text, port, base):
+            if tellable(str(path)) != str(path):
+                raise UsageProblem(f"The name of the {port.note} '{tellable(str(path))}' is not UTF-8, so it can't be recorded: rename it.")
             name = path.name if folder is None or not port.nested else Path(folder.resolve().name, path.relative_to(folder)).as_posix()
             found.setdefault(path.resolve(), (path, name))
     if not found and not port.optional:

@@ -78,7 +78,8 @@ def _forgiving(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> Text
 def open_standard_streams() -> None:
     """Give a process that was started without one of its standard streams (`2>&-`) the null device in its place.
 
-    Else the next file that is opened gets the number, and what a library prints goes into an artifact.
+    Else the next file that is opened gets the number, and what a library prints goes into an artifact. What a stream's encoding lacks (a terminal of
+    ASCII, bytes of a file name that are not UTF-8) is printed by its number: no command ends for that.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -86,3 +87,6 @@ def open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

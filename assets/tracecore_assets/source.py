@@ -79,7 +79,7 @@ def read_source(path: Path, name: str | None = None) -> Source:
     if len(data) > _MAX_BYTES:
         raise UsageProblem(f"The program file {called} has {len(data):,} bytes; a program has at most {_MAX_BYTES:,}.")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageProblem(f"The program file {called} is no UTF-8 text (byte {error.start}).") from error
     reader = _Reader(called)

@@ -104,7 +104,7 @@ def read(path: Path) -> Checkpoint:
         UsageProblem: no such file, or no checkpoint.
     """
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageProblem(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
     except (CheckpointError, UnicodeDecodeError) as error:

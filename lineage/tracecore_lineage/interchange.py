@@ -7,6 +7,7 @@ A line is one event as compact JSON, or, where bytes must survive as they were r
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def read_events(source: Path) -> list[EventLine]:
 
 
 def _lines(file: Path) -> Iterator[EventLine]:
-    data = file.read_bytes()
+    data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
     if file.suffix == ".json":
         try:
             parsed = strict_json(data)

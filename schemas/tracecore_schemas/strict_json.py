@@ -29,7 +29,7 @@ def loads_strict(data: bytes | str) -> Any:
     """Read one JSON text.
 
     Args:
-        data: UTF-8 bytes (no byte order mark) or text.
+        data: UTF-8 bytes or text; a byte order mark before it is passed over, as RFC 8259 allows.
 
     Raises:
         StrictJSONError: broken JSON or UTF-8, NaN or an infinity (as a word or as a number too large for a double), a key twice in one object,
@@ -51,7 +51,7 @@ def loads_with_gaps(data: bytes | str) -> Any:
 
 def _loads(data: bytes | str, decoder: json.JSONDecoder) -> Any:
     try:
-        text = data if isinstance(data, str) else data.decode("utf-8")
+        text = (data if isinstance(data, str) else data.decode("utf-8")).removeprefix("\ufeff")
         value = _one_value(text, decoder)
         if "\\u" in text and _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")

@@ -119,7 +119,7 @@ def test_a_workspace_whose_mount_became_read_only_gives_one_sentence(tmp_path: P
         (OSError(errno.EROFS, "Read-only file system"), "read-only file system"),
         (PermissionError(errno.EACCES, "Permission denied", "/w/x"), "/w/x can't be opened: permission denied"),
         (RuntimeError("Generic LocalFileSystem error: No space left on device (os error 28)"), "The disk is full"),
-        (RuntimeError("attempt to write a readonly database"), "read-only file system"),
+        (RuntimeError("attempt to write a readonly database"), "the permission is missing"),
         (OSError(errno.EIO, "Input/output error"), "The disk of /w failed (input/output error). Look at the disk, then run 'tracecore recover'"),
         (RuntimeError("disk I/O error"), "The disk of /w failed"),
         (RuntimeError("Generic LocalFileSystem error: Input/output error (os error 5)"), "The disk of /w failed"),

@@ -6,6 +6,7 @@ SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,7 @@ class PublicKey:
             UsageProblem: it is no Ed25519 public key.
         """
         try:
-            key = load_pem_public_key(data)
+            key = load_pem_public_key(data.removeprefix(codecs.BOM_UTF8))
         except (ValueError, UnsupportedAlgorithm) as error:
             raise UsageProblem(f"{source} holds no public key in PEM form ({error}): give a file written by 'tracecore key export'.") from None
         if not isinstance(key, Ed25519PublicKey):
@@ -127,7 +128,7 @@ class PrivateKey:
         """
         advice = "give a file written by 'tracecore key new'"
         try:
-            key = load_pem_private_key(data, password=None)
+            key = load_pem_private_key(data.removeprefix(codecs.BOM_UTF8), password=None)
         except TypeError:
             raise UsageProblem(f"{source} is protected by a pass phrase, which can't be asked for here: {advice}.") from None
         except (ValueError, UnsupportedAlgorithm) as error:
