@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracecore.workspace import ENV_CATALOG, Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.database import Database
 
 __all__ = ["fresh_record"]
 
@@ -25,5 +26,5 @@ def fresh_record(workspace: Workspace) -> Record:
 def _empty() -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace.create(Path(folder) / "workspace", slug="empty")
-        Record.open(workspace).close()
+        Database(workspace.catalog_url, workspace.locks).close()
         return (workspace.root / "record.db").read_bytes()

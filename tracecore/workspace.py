@@ -6,13 +6,17 @@ import contextlib
 import json
 import os
 import re
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from tracecore.durable import fsync_folder, make_folder, write_durably
 from tracecore.errors import UsageProblem
+from tracecore_schemas.canonical import digest_bytes, jcs
 
-__all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify"]
+__all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify", "written"]
 
 ENV_HOME = "TRACECORE_HOME"
 ENV_CATALOG = "TRACECORE_CATALOG_URL"
@@ -20,6 +24,7 @@ ENV_STORE = "TRACECORE_STORE_URL"
 DEFAULT = ".tracecore"
 _CONFIG = "workspace.json"
 _FORMAT = 1
+_LEDGER_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def slugify(text: str) -> str:
@@ -35,6 +40,18 @@ def _holds_one(root: Path) -> bool:
         return False
 
 
+def written(config: Mapping[str, object]) -> bytes:
+    """Return the bytes of `workspace.json`; the digest over its other members lets `verify` name a change of one that nothing else is compared with."""
+    members = {name: value for name, value in config.items() if name != "digest"}
+    return json.dumps({**members, "digest": digest_bytes(jcs(members))}).encode() + b"\n"
+
+
+def _without_credentials(url: str) -> str:
+    """Return a URL without user, password and query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) if parts.netloc else url
+
+
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Where everything of one workspace lies.
@@ -42,10 +59,12 @@ class Workspace:
     Attributes:
         root: its folder, absolute.
         slug: its name in the record: the OpenLineage namespace of all its jobs and datasets. Set once, by `init`.
+        ledger_id: of the one ledger that is its record, 32 hex, drawn by `init`; catalog and store carry the same.
     """
 
     root: Path
     slug: str
+    ledger_id: str
 
     @property
     def store(self) -> Path:
@@ -86,6 +105,22 @@ class Workspace:
         """SQLAlchemy URL of the database that holds ledger, catalog and outbox."""
         return os.environ.get(ENV_CATALOG) or f"sqlite:///{self.root / 'record.db'}"
 
+    @property
+    def store_url(self) -> str | None:
+        """URL of the bucket that keeps the artifacts; None where they lie in the workspace."""
+        return os.environ.get(ENV_STORE) or None
+
+    def binding(self) -> Mapping[str, str] | None:
+        """Return where catalog and store of the workspace's ledger lay when they were bound; None before its record was first opened."""
+        config = json.loads((self.root / _CONFIG).read_text(encoding="utf-8"))
+        return {"catalog": config["catalog"], "store": config["store"]} if "catalog" in config else None
+
+    def bind(self) -> None:
+        """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace."""
+        catalog = _without_credentials(os.environ.get(ENV_CATALOG) or "record.db")
+        said = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id, "catalog": catalog}
+        write_durably(self.root / _CONFIG, written({**said, "store": _without_credentials(self.store_url or "store")}))
+
     @classmethod
     def locate(cls, directory: Path | str | None = None) -> Path:
         """Give the folder that is meant: the argument, else `TRACECORE_HOME`, else `./.tracecore`.
@@ -110,19 +145,26 @@ class Workspace:
             raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or {ENV_HOME}.") from None
         except (OSError, ValueError) as error:
             raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {error}.") from error
-        found, slug = (config.get("format"), config.get("slug")) if isinstance(config, dict) else (None, None)
+        found, slug, ledger_id = (config.get(name) for name in ("format", "slug", "ledger_id")) if isinstance(config, dict) else (None, None, None)
         if found != _FORMAT:
             raise UsageProblem(f"The workspace file {root / _CONFIG} says format {found!r}; this tracecore reads format {_FORMAT}.")
         if not isinstance(slug, str) or not slug:
             raise UsageProblem(f"The workspace file {root / _CONFIG} names no slug: expected the name that 'tracecore init' gave the workspace.")
+        if not isinstance(ledger_id, str) or not _LEDGER_ID.fullmatch(ledger_id):
+            raise UsageProblem(f"The workspace file {root / _CONFIG} names no ledger: expected 'ledger_id', 32 hex, as 'tracecore init' drew it.")
         # Who made it may have been killed before its own fsync: nothing that is promised in a workspace may stand on a file that a power cut takes.
         with contextlib.suppress(OSError):  # on a disk that can't be written nothing is promised
             fsync_folder(root)
-        return cls(root, slug)
+        return cls(root, slug, ledger_id)
 
     @classmethod
-    def create(cls, directory: Path | str | None = None, *, slug: str | None = None) -> Workspace:
-        """Make a workspace, or open the one that is there (its slug stays).
+    def create(cls, directory: Path | str | None = None, *, slug: str | None = None, ledger_id: str | None = None) -> Workspace:
+        """Make a workspace, or open the one that is there (its slug and ledger stay).
+
+        Args:
+            directory: its folder, as `locate` has it.
+            slug: its name; the folder's where None.
+            ledger_id: of the ledger that it joins; a new one where None.
 
         Raises:
             UsageProblem: the folder can't be written.
@@ -140,7 +182,8 @@ class Workspace:
             fsync_folder(root)
             with contextlib.suppress(PermissionError):  # a folder above that may not be read was not made by us
                 fsync_folder(root.parent)
-            write_durably(root / _CONFIG, json.dumps({"format": _FORMAT, "slug": chosen}).encode() + b"\n")
+            drawn = ledger_id or secrets.token_hex(16)
+            write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))
         except OSError as error:
             raise UsageProblem(f"A workspace can't be written at {root}: {error.strerror or error}.") from error
-        return cls(root, chosen)
+        return cls(root, chosen, drawn)

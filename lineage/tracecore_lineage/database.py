@@ -25,7 +25,7 @@ from tracecore.durable import fsync_file, fsync_folder
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore_lineage.migrations import HEAD
 
-__all__ = ["ConnectionLost", "Database", "lost"]
+__all__ = ["ConnectionLost", "Database", "NoLedger", "lost"]
 
 _WRITE = "tracecore_write"
 _BUSY_SECONDS = 60
@@ -47,19 +47,35 @@ class ConnectionLost(RunFailed):
         self.durable = durable
 
 
+class NoLedger(UsageProblem):
+    """A database that holds no ledger where one is expected.
+
+    Args:
+        place: of the database, without a password.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"The catalog {place} holds no ledger.")
+        self.place = place
+
+
 class Database:
     """An open database, usable from several threads; other processes may write to it at the same time.
 
     Args:
         url: SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
         locks: folder for the lock file that keeps two processes from upgrading at once.
+        new: whether the tables of an empty ledger may be made there.
 
     Raises:
-        UsageProblem: no such database, one of a newer tracecore, or one that can't be read.
+        UsageProblem: no such database, one without a ledger where none may be made, one of a newer tracecore, or one that can't be read.
     """
 
-    def __init__(self, url: str, locks: Path) -> None:
+    def __init__(self, url: str, locks: Path, *, new: bool = True) -> None:
         self.url = _checked(url)
+        self._new = new
+        if not new and self.url.get_backend_name() == "sqlite" and not Path(self.url.database or "").exists():
+            raise NoLedger(self.place)  # SQLite would make the file
         self._locks = locks
         self._writing = threading.Lock()
         self._writer: int | None = None
@@ -161,7 +177,10 @@ class Database:
     def _prepare(self) -> None:
         """Bring the tables to this version's revision; a database that is there already costs one small query."""
         with self.told("opened"):
-            if self.version() != HEAD:
+            found = self.version()
+            if found is None and not self._new:
+                raise NoLedger(self.place)
+            if found != HEAD:
                 self._upgrade()
         if self.dialect == "sqlite":
             with clear_disk_errors(f"the record {self.place}"):

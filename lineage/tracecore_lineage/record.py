@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import ingest, ledger, lookup, people, replay
-from tracecore_lineage.database import Database
+from tracecore_lineage.binding import open_bound
 from tracecore_lineage.questions import RecordQuestions
 from tracecore_lineage.sealing import rotation
 from tracecore_lineage.sealing.keys import PublicKey
@@ -39,7 +39,7 @@ class Record(RecordQuestions):
             UsageProblem: there is no such workspace, or a newer tracecore has written it.
         """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
-        return cls(found, Database(found.catalog_url, found.locks))
+        return cls(found, open_bound(found))
 
     def __enter__(self) -> Self:
         return self

@@ -70,6 +70,7 @@ class LedgerHead(SQLModel, table=True):
     __tablename__ = "ledger_head"
 
     id: int = Field(primary_key=True, description="always 1")
+    ledger_id: str = Field(max_length=32, description="32 hex, drawn by init; empty before a workspace is bound to it")
     size: int
     root: str = Field(max_length=64)
     frontier: str = Field(sa_column=Column(Text, nullable=False), description="JSON list of the complete subtree hashes, largest first")

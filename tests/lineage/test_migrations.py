@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from record_world import World
 from sqlalchemy import Engine, inspect, text
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record, ledger, migrations
+from tracecore_lineage import migrations
 from tracecore_lineage.database import Database
 from tracecore_lineage.migrations.upgrade import differences, downgrade, metadata, revisions, upgrade
 
@@ -74,64 +71,6 @@ def test_a_record_that_is_refused_leaves_no_connection_open(tmp_path: Path, data
         Database(workspace.catalog_url, workspace.locks)
     [refused] = engines
     assert refused.pool.checkedin() == refused.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool's
-
-
-def batch(events: int) -> list[bytes]:
-    """Events of another producer, as one import brings them."""
-    said = {"producer": "urn:etl", "schemaURL": "urn:etl:event", "eventTime": "2026-01-01T00:00:00Z", "job": {"namespace": "etl", "name": "load"}}
-    return [json.dumps({**said, "run": {"runId": str(uuid.UUID(int=number))}, "eventType": "START"}).encode() for number in range(events)]
-
-
-def bodies(record: Record) -> list[bytes]:
-    with record.database.read() as connection:
-        return [leaf.body for leaf in ledger.read(connection)]
-
-
-@pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_a_record_of_an_older_version_answers_byte_for_byte_the_same_when_taken_up_and_when_taken_back(world: World, revision: str) -> None:
-    world.all()
-    world.seal()
-    world.record.ingest(batch(700))
-    record = world.record
-
-    def answers() -> str:
-        verdict = record.verify()
-        verdict["checked"]["artifacts"] = 0  # this world's bytes lie in no store
-        return json.dumps([verdict, record.trace("build/demo"), record.position(), record.checkpoint()])
-
-    before, kept = answers(), bodies(record)
-    with record.database.read() as connection:
-        assert connection.execute(text("SELECT count(*) FROM ledger_event WHERE body IS NULL")).scalar_one() == 700
-        assert connection.execute(text("SELECT count(*) FROM ledger_block")).scalar_one() == 2
-
-    downgrade(record.database.engine, revision)
-    tables = inspect(record.database.engine)
-    assert "ledger_block" not in tables.get_table_names()
-    assert [column["name"] for column in tables.get_columns("ledger_event")] == ["seq", "event_id", "recorded_at", "leaf_hash", "body"]
-    with record.database.read() as connection:
-        plain = connection.execute(text("SELECT body FROM ledger_event ORDER BY seq")).scalars()
-        assert [bytes(body) for body in plain] == kept
-    assert record.database.version() == revision
-
-    record.close()
-    record = Record.open(record.workspace)
-    assert record.database.version() == migrations.HEAD
-    with record.database.read() as connection:
-        assert differences(connection) == []
-    assert answers() == before
-    assert bodies(record) == kept
-    assert record.replay(check=True) == []
-    record.close()
-
-
-def test_a_damaged_block_keeps_a_record_from_being_taken_back_and_leaves_it_as_it_was(world: World) -> None:
-    world.record.ingest(batch(40))
-    with world.record.database.write() as connection:
-        connection.execute(text("UPDATE ledger_block SET raw_size = raw_size + 1"))
-    with pytest.raises(UsageProblem, match="can't be taken back to an older version: the block of events from position 0 on is damaged"):
-        downgrade(world.record.database.engine, "0002")
-    assert world.record.database.version() == migrations.HEAD
-    assert world.record.position() == 40
 
 
 def test_every_table_of_sqlite_is_strict(database: Database) -> None:

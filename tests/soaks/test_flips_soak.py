@@ -9,30 +9,17 @@ from typing import Any
 import pytest
 from flip_targets import Target, checkpoint_bits, targets
 from flips import Flips, judge, verdict_of
-from old_records import unpack_first
-from small_record import SmallRecord, strangers_events
+from small_record import SmallRecord, make_small_record
 
-from tracecore_lineage import Record
 from tracecore_lineage.checkpoint import CheckpointError, parse
 from tracecore_lineage.sealing.keys import PublicKey
 
 VERIFY = "tracecore_lineage.verification.verify"
 
 
-def grown_first(folder: Path) -> SmallRecord:
-    """The first landed version's workspace, with what today's code adds: a key rotation, and a batch that is kept as a block."""
-    root = unpack_first(folder)
-    with Record.open(root) as record:
-        record.rotate_key()
-        record.ingest(strangers_events(20))
-        (folder / "owner.pub").write_text(record.keys.ensure().pem)
-        (folder / "owner.checkpoint").write_text(record.checkpoint())
-    return SmallRecord(root, folder / "owner.pub", folder / "owner.checkpoint")
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> SmallRecord:
-    return grown_first(tmp_path_factory.mktemp("flips"))
+    return make_small_record(tmp_path_factory.mktemp("flips"))
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,17 +18,14 @@ from tracecore.errors import UsageProblem
 from tracecore.store.bucket_errors import clear_bucket_errors
 from tracecore.store.bucket_settings import BucketSettings
 from tracecore.store.directories import manifest_beside
+from tracecore.store.owner import MARKER, another_ledger, ledger_mark, marked_ledger
 from tracecore.store.place import leads_out
-from tracecore_schemas.canonical import jcs
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
     from pyarrow.fs import FileSystem
 
-__all__ = ["MARKER", "Bucket"]
-
-MARKER = "tracecore-store.json"
-"""The one object that is no artifact: it says whose store this is, and that a second put of it is refused shows what the server can."""
+__all__ = ["Bucket"]
 
 _CHUNK = 8 * 1024 * 1024
 _IN_ONE = 16 * 1024 * 1024
@@ -51,7 +47,7 @@ class Bucket:
 
     Args:
         settings: how it is reached. Nothing is asked of it before the first use.
-        owner: slug of the workspaces whose store it is.
+        owner: id of the ledger whose store it is.
     """
 
     def __init__(self, settings: BucketSettings, owner: str) -> None:
@@ -200,19 +196,20 @@ class Bucket:
         with self._lock:
             if self._claimed:
                 return
-            mark = jcs({"v": 1, "type": "tracecore.store", "workspace": self._owner})
+            mark = ledger_mark(self._owner)
             if self.create(MARKER, mark):
                 if self.create(MARKER, mark):
                     raise UsageProblem(
                         f"The store {self.settings.where} ignores 'If-None-Match: *': it took the same put-if-absent twice, so that it could "
                         "acknowledge nothing. Use an S3 server with conditional writes."
                     )
-            elif (found := _owner_of(self.read(MARKER))) != self._owner:
-                raise UsageProblem(
-                    f"The store {self.settings.url} belongs to workspaces named '{found}', this one is named '{self._owner}': "
-                    "give it a prefix of its own in TRACECORE_STORE_URL."
-                )
+            elif (found := marked_ledger(self.read(MARKER))) != self._owner:
+                raise another_ledger(self.settings.where, found, self._owner)
             self._claimed = True
+
+    def ledger(self) -> str | None:
+        """Return the id of the ledger whose store it is; None where nothing was ever kept here."""
+        return marked_ledger(self.read(MARKER)) if self.size(MARKER) is not None else None
 
     def create(self, path: str, data: bytes | Path) -> bool:
         """Put an object if there is none; say whether this call did. The answer is the acknowledgement.
@@ -269,10 +266,3 @@ class Bucket:
         if paths:
             with clear_bucket_errors(self.settings):
                 obstore.delete(self._objects, sorted(paths))
-
-
-def _owner_of(mark: bytes) -> str:
-    try:
-        return str(json.loads(mark)["workspace"])
-    except (ValueError, KeyError, TypeError):
-        return "?"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageProblem
 from tracecore.store.base import Store
 from tracecore.store.local import LocalStore
 from tracecore.workspace import ENV_STORE, Workspace
 
-__all__ = ["folder_store", "open_store"]
+if TYPE_CHECKING:
+    from tracecore.store.bucket_settings import BucketSettings
+
+__all__ = ["bucket_settings", "folder_store", "open_store"]
 
 
 def open_store(workspace: Workspace) -> Store:
@@ -19,21 +22,31 @@ def open_store(workspace: Workspace) -> Store:
     Raises:
         UsageProblem: `TRACECORE_STORE_URL` names a place where nothing can be kept.
     """
-    elsewhere = os.environ.get(ENV_STORE)
+    elsewhere = workspace.store_url
     if not elsewhere:
         return LocalStore(workspace)
-    from tracecore.store.bucket_settings import BucketSettings
-
-    settings = BucketSettings.of(elsewhere)
-    try:
-        import obstore  # noqa: F401  # an extra: who keeps bytes in the workspace needs none of it
-    except ModuleNotFoundError:
-        raise UsageProblem(f"{ENV_STORE} is '{elsewhere}', which needs a package more: pip install \"tracecore[s3]\".") from None
+    settings = bucket_settings(elsewhere)
     from tracecore.store.object_store import ObjectStore
 
     return ObjectStore(workspace, settings)
 
 
+def bucket_settings(url: str) -> BucketSettings:
+    """Read how a bucket is reached.
+
+    Raises:
+        UsageProblem: the URL names no bucket, or the client for one is not installed.
+    """
+    from tracecore.store.bucket_settings import BucketSettings
+
+    settings = BucketSettings.of(url)
+    try:
+        import obstore  # noqa: F401  # an extra: who keeps bytes in the workspace needs none of it
+    except ModuleNotFoundError:
+        raise UsageProblem(f"{ENV_STORE} is '{url}', which needs a package more: pip install \"tracecore[s3]\".") from None
+    return settings
+
+
 def folder_store(folder: Path) -> Store:
     """Open what was unpacked into a folder, below `store/` there: whatever the workspace's own store is, this one lies on this machine."""
-    return LocalStore(Workspace(folder, "unpacked"))
+    return LocalStore(Workspace(folder, "unpacked", ""))

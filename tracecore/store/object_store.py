@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 class ObjectStore(KeptStore):
-    """A `Store` below a prefix of a bucket, which workspaces of one slug share that share a record.
+    """A `Store` below a prefix of a bucket, which the workspaces of one ledger share.
 
     Args:
         workspace: whose staging and cache lie on this machine.
@@ -52,7 +52,7 @@ class ObjectStore(KeptStore):
     """
 
     def __init__(self, workspace: Workspace, settings: BucketSettings) -> None:
-        self._bucket = Bucket(settings, workspace.slug)
+        self._bucket = Bucket(settings, workspace.ledger_id)
         super().__init__(self._bucket)
         self._settings = settings
         self._cache = Cache(workspace.cache, self._bucket)

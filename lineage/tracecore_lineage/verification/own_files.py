@@ -5,7 +5,6 @@ Not what a file means is compared but its bytes: a changed newline means nothing
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tracecore.errors import UsageProblem
-from tracecore.workspace import Workspace
+from tracecore.workspace import Workspace, written
 from tracecore_lineage.checkpoint import Checkpoint, origin_of
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 from tracecore_lineage.verification.findings import Findings
@@ -56,12 +55,12 @@ def readable_keys(folder: Path) -> Iterator[PublicKey]:
 def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
     data = (workspace.root / _CONFIG).read_bytes()
     try:
-        written = json.dumps(loads_strict(data)).encode() + b"\n"
-    except StrictJSONError as error:
+        expected = written(loads_strict(data))
+    except (StrictJSONError, AttributeError) as error:
         findings.fail(_CONFIG, "what the workspace is", "JSON as 'tracecore init' writes it", error)
         return
-    if data != written:
-        findings.fail(_CONFIG, "what the workspace is", _shown(written), _shown(data))
+    if data != expected:
+        findings.fail(_CONFIG, "what the workspace is", _shown(expected), _shown(data))
     if head is not None:
         findings.equal(_CONFIG, "the workspace's name, which the ledger is signed under", head.origin, origin_of(workspace.slug))
 

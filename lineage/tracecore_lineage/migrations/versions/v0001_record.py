@@ -1,6 +1,9 @@
-"""All tables of the record: ledger and head, outbox, catalog, persons; and the head of the empty ledger."""
+"""All tables of the record: ledger and head, outbox, catalog, persons; and the head of the empty ledger. On SQLite every table is STRICT."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,169 +14,79 @@ branch_labels = None
 depends_on = None
 
 
+class _Table(NamedTuple):
+    """A table as it stood when this revision was written: `name type` a column, `?` behind a type that may be null."""
+
+    columns: str
+    key: tuple[str, ...]
+    indexes: Mapping[str, tuple[str, ...]]
+    unique: str | None = None
+
+
+def _by(table: str, *columns: str) -> dict[str, tuple[str, ...]]:
+    return {f"ix_{table}_{column}": (column,) for column in columns}
+
+
+_TABLES = {
+    "catalog_build": _Table(
+        "event_id s64, seq i, name s, ref s, run_id s, program s, approver s?, content_digest s71, position i, envelope t, event_time s27",
+        ("event_id",),
+        _by("catalog_build", "name", "ref", "seq"),
+    ),
+    "catalog_check": _Table(
+        "event_id s64, seq i, run_id s, of_run s, target s, name s, success b, severity s16, message t, event_time s27",
+        ("event_id",),
+        _by("catalog_check", "of_run", "seq", "target"),
+    ),
+    "catalog_edge": _Table(
+        "event_id s64, direction s6, ordinal i, seq i, run_id s, ref s, kind s32, name s, digest s71?, role s, producer_run s?, event_type s16, "
+        "event_time s27",
+        ("event_id", "direction", "ordinal"),
+        {**_by("catalog_edge", "ref", "run_id", "seq"), "ix_catalog_edge_name": ("kind", "name", "direction", "seq")},
+    ),
+    "catalog_facet": _Table(
+        "event_id s64, subject s, name s, seq i, event_time s27, value t",
+        ("event_id", "subject", "name"),
+        _by("catalog_facet", "name", "seq", "subject"),
+    ),
+    "catalog_run_event": _Table(
+        "event_id s64, seq i, run_id s, event_type s16, event_time s27, job_namespace s, job_name s, parent_run_id s?, producer s",
+        ("event_id",),
+        _by("catalog_run_event", "job_name", "parent_run_id", "run_id", "seq"),
+    ),
+    "catalog_staleness": _Table(
+        "event_id s64, seq i, key s71, run_id s, event_time s27", ("event_id",), _by("catalog_staleness", "key", "seq")
+    ),
+    "ledger_event": _Table("seq i, event_id s64, recorded_at s27, leaf_hash s64, body y?, block i?", ("seq",), {}, unique="event_id"),
+    "ledger_block": _Table("first_seq i, events i, codec s16, raw_size i, digest s64, data y", ("first_seq",), {}),
+    "ledger_head": _Table("id i, ledger_id s32, size i, root s64, frontier t, checkpoint t", ("id",), {}),
+    "outbox_item": _Table("seq i, attempts i, delivered_at s27?, last_error t?", ("seq",), {}),
+    "person": _Table("pseudonym s, salt s, name s", ("pseudonym",), {}, unique="name"),
+}
+_STRICT_TYPES: dict[str, sa.types.TypeEngine[Any]] = {"s": sa.Text(), "t": sa.Text(), "i": sa.Integer(), "b": sa.Integer(), "y": sa.LargeBinary()}
+_TYPES: dict[str, sa.types.TypeEngine[Any]] = {"s": sa.String(), "t": sa.Text(), "i": sa.Integer(), "b": sa.Boolean(), "y": sa.LargeBinary()}
+
+
 def upgrade() -> None:
-    op.create_table(
-        "catalog_build",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("ref", sa.String(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("program", sa.String(), nullable=False),
-        sa.Column("approver", sa.String(), nullable=True),
-        sa.Column("content_digest", sa.String(length=71), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("envelope", sa.Text(), nullable=False),
-        sa.Column("event_time", sa.String(length=27), nullable=False),
-        sa.PrimaryKeyConstraint("event_id"),
-    )
-    op.create_index(op.f("ix_catalog_build_name"), "catalog_build", ["name"], unique=False)
-    op.create_index(op.f("ix_catalog_build_ref"), "catalog_build", ["ref"], unique=False)
-    op.create_index(op.f("ix_catalog_build_seq"), "catalog_build", ["seq"], unique=False)
-    op.create_table(
-        "catalog_check",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("of_run", sa.String(), nullable=False),
-        sa.Column("target", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("success", sa.Boolean(), nullable=False),
-        sa.Column("severity", sa.String(length=16), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
-        sa.Column("event_time", sa.String(length=27), nullable=False),
-        sa.PrimaryKeyConstraint("event_id"),
-    )
-    op.create_index(op.f("ix_catalog_check_of_run"), "catalog_check", ["of_run"], unique=False)
-    op.create_index(op.f("ix_catalog_check_seq"), "catalog_check", ["seq"], unique=False)
-    op.create_index(op.f("ix_catalog_check_target"), "catalog_check", ["target"], unique=False)
-    op.create_table(
-        "catalog_edge",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("direction", sa.String(length=6), nullable=False),
-        sa.Column("ordinal", sa.Integer(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("ref", sa.String(), nullable=False),
-        sa.Column("kind", sa.String(length=32), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("digest", sa.String(length=71), nullable=True),
-        sa.Column("role", sa.String(), nullable=False),
-        sa.Column("producer_run", sa.String(), nullable=True),
-        sa.Column("event_type", sa.String(length=16), nullable=False),
-        sa.Column("event_time", sa.String(length=27), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", "direction", "ordinal"),
-    )
-    op.create_index("ix_catalog_edge_name", "catalog_edge", ["kind", "name", "direction", "seq"], unique=False)
-    op.create_index(op.f("ix_catalog_edge_ref"), "catalog_edge", ["ref"], unique=False)
-    op.create_index(op.f("ix_catalog_edge_run_id"), "catalog_edge", ["run_id"], unique=False)
-    op.create_index(op.f("ix_catalog_edge_seq"), "catalog_edge", ["seq"], unique=False)
-    op.create_table(
-        "catalog_facet",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("subject", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("event_time", sa.String(length=27), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", "subject", "name"),
-    )
-    op.create_index(op.f("ix_catalog_facet_seq"), "catalog_facet", ["seq"], unique=False)
-    op.create_index(op.f("ix_catalog_facet_subject"), "catalog_facet", ["subject"], unique=False)
-    op.create_table(
-        "catalog_run_event",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("event_type", sa.String(length=16), nullable=False),
-        sa.Column("event_time", sa.String(length=27), nullable=False),
-        sa.Column("job_namespace", sa.String(), nullable=False),
-        sa.Column("job_name", sa.String(), nullable=False),
-        sa.Column("parent_run_id", sa.String(), nullable=True),
-        sa.Column("producer", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id"),
-    )
-    op.create_index(op.f("ix_catalog_run_event_job_name"), "catalog_run_event", ["job_name"], unique=False)
-    op.create_index(op.f("ix_catalog_run_event_parent_run_id"), "catalog_run_event", ["parent_run_id"], unique=False)
-    op.create_index(op.f("ix_catalog_run_event_run_id"), "catalog_run_event", ["run_id"], unique=False)
-    op.create_index(op.f("ix_catalog_run_event_seq"), "catalog_run_event", ["seq"], unique=False)
-    op.create_table(
-        "catalog_staleness",
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("key", sa.String(length=71), nullable=False),
-        sa.Column("run_id", sa.String(), nullable=False),
-        sa.Column("event_time", sa.String(length=27), nullable=False),
-        sa.PrimaryKeyConstraint("event_id"),
-    )
-    op.create_index(op.f("ix_catalog_staleness_key"), "catalog_staleness", ["key"], unique=False)
-    op.create_index(op.f("ix_catalog_staleness_seq"), "catalog_staleness", ["seq"], unique=False)
-    op.create_table(
-        "ledger_event",
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("event_id", sa.String(length=64), nullable=False),
-        sa.Column("recorded_at", sa.String(length=27), nullable=False),
-        sa.Column("leaf_hash", sa.String(length=64), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("seq"),
-        sa.UniqueConstraint("event_id"),
-    )
-    op.create_table(
-        "ledger_head",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
-        sa.Column("root", sa.String(length=64), nullable=False),
-        sa.Column("frontier", sa.Text(), nullable=False),
-        sa.Column("checkpoint", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
-    )
-    op.create_table(
-        "outbox_item",
-        sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("delivered_at", sa.String(length=27), nullable=True),
-        sa.Column("last_error", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("seq"),
-    )
-    op.create_table(
-        "person",
-        sa.Column("pseudonym", sa.String(), nullable=False),
-        sa.Column("salt", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.PrimaryKeyConstraint("pseudonym"),
-        sa.UniqueConstraint("name"),
-    )
-    head = sa.table("ledger_head", *(sa.column(name) for name in ("id", "size", "root", "frontier", "checkpoint")))
+    strict = op.get_bind().dialect.name == "sqlite"
+    for name, table in _TABLES.items():
+        unique = [] if table.unique is None else [sa.UniqueConstraint(table.unique)]
+        columns = [_column(said, strict=strict) for said in table.columns.split(", ")]
+        op.create_table(name, *columns, sa.PrimaryKeyConstraint(*table.key), *unique, sqlite_strict=True)
+        for index, indexed in sorted(table.indexes.items()):
+            op.create_index(index, name, list(indexed), unique=False)
+    head = sa.table("ledger_head", *(sa.column(name) for name in ("id", "ledger_id", "size", "root", "frontier", "checkpoint")))
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # the root of no leaves: SHA-256 of nothing
-    op.bulk_insert(head, [{"id": 1, "size": 0, "root": empty, "frontier": "[]", "checkpoint": ""}])
+    op.bulk_insert(head, [{"id": 1, "ledger_id": "", "size": 0, "root": empty, "frontier": "[]", "checkpoint": ""}])
 
 
 def downgrade() -> None:
-    op.drop_table("person")
-    op.drop_table("outbox_item")
-    op.drop_table("ledger_head")
-    op.drop_table("ledger_event")
-    op.drop_index(op.f("ix_catalog_staleness_seq"), table_name="catalog_staleness")
-    op.drop_index(op.f("ix_catalog_staleness_key"), table_name="catalog_staleness")
-    op.drop_table("catalog_staleness")
-    op.drop_index(op.f("ix_catalog_run_event_seq"), table_name="catalog_run_event")
-    op.drop_index(op.f("ix_catalog_run_event_run_id"), table_name="catalog_run_event")
-    op.drop_index(op.f("ix_catalog_run_event_parent_run_id"), table_name="catalog_run_event")
-    op.drop_index(op.f("ix_catalog_run_event_job_name"), table_name="catalog_run_event")
-    op.drop_table("catalog_run_event")
-    op.drop_index(op.f("ix_catalog_facet_subject"), table_name="catalog_facet")
-    op.drop_index(op.f("ix_catalog_facet_seq"), table_name="catalog_facet")
-    op.drop_table("catalog_facet")
-    op.drop_index(op.f("ix_catalog_edge_seq"), table_name="catalog_edge")
-    op.drop_index(op.f("ix_catalog_edge_run_id"), table_name="catalog_edge")
-    op.drop_index(op.f("ix_catalog_edge_ref"), table_name="catalog_edge")
-    op.drop_index("ix_catalog_edge_name", table_name="catalog_edge")
-    op.drop_table("catalog_edge")
-    op.drop_index(op.f("ix_catalog_check_target"), table_name="catalog_check")
-    op.drop_index(op.f("ix_catalog_check_seq"), table_name="catalog_check")
-    op.drop_index(op.f("ix_catalog_check_of_run"), table_name="catalog_check")
-    op.drop_table("catalog_check")
-    op.drop_index(op.f("ix_catalog_build_seq"), table_name="catalog_build")
-    op.drop_index(op.f("ix_catalog_build_ref"), table_name="catalog_build")
-    op.drop_index(op.f("ix_catalog_build_name"), table_name="catalog_build")
-    op.drop_table("catalog_build")
+    for name in reversed(_TABLES):
+        op.drop_table(name)
+
+
+def _column(said: str, *, strict: bool) -> sa.Column[Any]:
+    name, kind = said.split()
+    length = kind.rstrip("?")[1:]
+    type_ = sa.String(length=int(length)) if length and not strict else (_STRICT_TYPES if strict else _TYPES)[kind[0]]
+    return sa.Column(name, type_, nullable=kind.endswith("?"))
