@@ -31,7 +31,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
     """A fresh workspace."""
-    return Workspace.create(tmp_path / "workspace", slug="test")
+    return Workspace.create(tmp_path / "workspace", slug="test", ledger_id="0" * 32)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tracecore.durable import fsync_folder, make_folder, write_durably
 from tracecore.errors import UsageProblem
-from tracecore_schemas.canonical import digest_bytes, jcs
+from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 
 __all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify", "written"]
 
@@ -40,8 +40,8 @@ def _holds_one(root: Path) -> bool:
         return False
 
 
-def written(config: Mapping[str, object]) -> bytes:
-    """Return the bytes of `workspace.json`; the digest over its other members lets `verify` name a change of one that nothing else is compared with."""
+def written(config: Mapping[str, JSON]) -> bytes:
+    """Return the bytes of `workspace.json`; the digest over its other members lets `verify` name any change."""
     members = {name: value for name, value in config.items() if name != "digest"}
     return json.dumps({**members, "digest": digest_bytes(jcs(members))}).encode() + b"\n"
 
@@ -118,7 +118,7 @@ class Workspace:
     def bind(self) -> None:
         """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace."""
         catalog = _without_credentials(os.environ.get(ENV_CATALOG) or "record.db")
-        said = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id, "catalog": catalog}
+        said: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id, "catalog": catalog}
         write_durably(self.root / _CONFIG, written({**said, "store": _without_credentials(self.store_url or "store")}))
 
     @classmethod

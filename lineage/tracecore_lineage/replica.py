@@ -42,7 +42,7 @@ def replica(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], namespace: st
     try:
         with engine.connect() as made, made.begin():
             SQLModel.metadata.create_all(made)
-            made.execute(insert(HEAD), {"id": 1, "size": size, "root": "", "frontier": "[]", "checkpoint": ""})
+            made.execute(insert(HEAD), {"id": 1, "ledger_id": "", "size": size, "root": "", "frontier": "[]", "checkpoint": ""})
             for start in range(0, len(held), _CHUNK):
                 rows: list[Row] = []
                 kept: list[dict[str, object]] = []

@@ -47,9 +47,9 @@ def team(project, s3_server: S3Server, postgres: PostgresServer, monkeypatch: py
 
 
 def another_host(team, folder: Path):
-    """A second workspace of the same team: its slug and its keys, nothing else."""
+    """A second workspace of the same team: its slug, its ledger and its keys, nothing else."""
     folder.mkdir()
-    workspace = Workspace.create(folder / "ws", slug="team")
+    workspace = Workspace.create(folder / "ws", slug="team", ledger_id=Workspace.open(team.workspace).ledger_id)
     shutil.copytree(team.workspace / "keys", workspace.keys, dirs_exist_ok=True)
     return replace(team, folder=folder)
 

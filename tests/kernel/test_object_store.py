@@ -21,6 +21,8 @@ from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 
+LEDGER = "0" * 32
+
 
 @pytest.fixture
 def store(s3_server: S3Server, workspace: Workspace) -> ObjectStore:
@@ -30,7 +32,7 @@ def store(s3_server: S3Server, workspace: Workspace) -> ObjectStore:
 @pytest.fixture
 def elsewhere(s3_server: S3Server, store: ObjectStore, tmp_path: Path) -> ObjectStore:
     """The same bucket from another workspace."""
-    return object_store(s3_server, Workspace.create(tmp_path / "elsewhere", slug="test"), store.place.settings.prefix)
+    return object_store(s3_server, Workspace.create(tmp_path / "elsewhere", slug="test", ledger_id=LEDGER), store.place.settings.prefix)
 
 
 # --- the same as a local one
@@ -81,7 +83,7 @@ from store_bytes import put, signals
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 
-store = open_store(Workspace.create(Path(sys.argv[1]), slug="test"))
+store = open_store(Workspace.create(Path(sys.argv[1]), slug="test", ledger_id="0" * 32))
 kept = [put(store, signals({f"drive-{sys.argv[2]}": n + 1}), f"{sys.argv[2]}-{n}") for n in range(int(sys.argv[3]))]
 print(pickle.dumps(kept).hex())
 """

@@ -114,8 +114,8 @@ def test_a_server_that_ignores_put_if_absent_is_refused_before_anything_is_put(f
 def test_a_bucket_of_other_workspaces_is_refused_before_anything_is_changed(s3_server: S3Server, workspace: Workspace, tmp_path: Path) -> None:
     store = object_store(s3_server, workspace)
     kept = artifact(store.put_file(staged_file(store, b"drive"), run_id="r", move=True))
-    stranger = object_store(s3_server, Workspace.create(tmp_path / "stranger", slug="stranger"), store.place.settings.prefix)
-    sentence = "belongs to workspaces named 'test', this one is named 'stranger': give it a prefix of its own in TRACECORE_STORE_URL"
+    stranger = object_store(s3_server, Workspace.create(tmp_path / "stranger", slug="test", ledger_id="1" * 32), store.place.settings.prefix)
+    sentence = f"belongs to ledger {'0' * 32}, this workspace to ledger {'1' * 32}: correct TRACECORE_STORE_URL"
     for change in (lambda: stranger.staging("r"), lambda: stranger.erase([str(kept.location)]), lambda: stranger.rewrite(str(kept.location), b"")):
         with pytest.raises(UsageProblem, match=sentence):
             change()

@@ -48,7 +48,7 @@ take()
 LocalStore.put_import = put
 (place / "filler").unlink(missing_ok=True)
 print("filled", len(filled))
-print("kept", [path.name for path in workspace.store.rglob("*") if path.is_file()])
+print("kept", [path.name for path in workspace.store.rglob("*") if path.is_file() and path.name != "ledger.json"])
 with Record.open(workspace) as record:
     found = record.doctor()
     print("events", record.position(), "orphans", found["orphans"], "problems", found["problems"])

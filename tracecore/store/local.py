@@ -17,6 +17,7 @@ from tracecore.store.directories import manifest_beside
 from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
 from tracecore.store.files import fsync_tree, remove_tree, rename_durably
 from tracecore.store.manifest import scan_directory
+from tracecore.store.owner import MARKER
 from tracecore.store.place import LocalPlace
 from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
 from tracecore.store.tables import is_committed, table_folder, uncommitted
@@ -170,7 +171,7 @@ class LocalStore(KeptStore):
 
     def inventory(self) -> Iterator[tuple[str, int]]:
         """Give path and size of everything that is kept, staging apart."""
-        return inventory(self.root, self._staging)
+        return (each for each in inventory(self.root, self._staging) if each[0] != MARKER)
 
     def read(self, path: str) -> bytes | None:
         """Give the bytes of a kept file; None where it is not there."""

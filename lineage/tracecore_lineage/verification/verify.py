@@ -180,7 +180,7 @@ def _believable(connection: Connection, namespace: str, history: History, *, agr
     with _in_memory() as made:
         SQLModel.metadata.create_all(made)
         root = history.frontier.root().hex()
-        made.execute(insert(HEAD), {"id": 1, "size": history.size, "root": root, "frontier": "[]", "checkpoint": ""})
+        made.execute(insert(HEAD), {"id": 1, "ledger_id": "", "size": history.size, "root": root, "frontier": "[]", "checkpoint": ""})
         written: set[str] = set()
         voices, speaking = voices_of(history.imports, namespace), {each.seq for each in history.imports}
         for leaf in ledger.read(connection):
