@@ -28,7 +28,7 @@ def forge(record: Record, change: Callable[[Told], Told]) -> None:
         change: gives the history that is told from now on.
     """
     key = record.keys.private()
-    origin = checkpoint.origin_of(record.namespace)
+    origin = record.ledger.origin
     with record.database.write() as connection:
         told = change([(leaf.recorded_at, leaf.body) for leaf in ledger.read(connection)])
         frontier = merkle.Frontier()

@@ -11,7 +11,10 @@ from tracecore.workspace import ENV_CATALOG, Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.database import Database
 
-__all__ = ["fresh_record"]
+__all__ = ["BEGUN", "fresh_record"]
+
+BEGUN = 2
+"""Events of a new record: those that begin its ledger."""
 
 
 def fresh_record(workspace: Workspace) -> Record:

@@ -135,7 +135,7 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
         if ref.kind != "frame":
             raise UsageProblem(f"{text!r} is no frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
         reading = frame_reading(reader, ref, logs.get(ref.segments[0]))
-        check_frame(reader, store, record.namespace, ref, reading)
+        check_frame(reader, store, record.ledger, ref, reading)
         shown[str(ref)] = None
         drives[reading.ref] = Link("", reading.ref, "input", "frame", reading.producer_run, "", "", reading.seq, 0)
     return list(shown), [drives[ref] for ref in sorted(drives)]

@@ -17,7 +17,7 @@ from pathlib import Path
 from tracecore.errors import UsageProblem
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 
-__all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "origin_of", "parse", "read", "sign"]
+__all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "parse", "read", "sign"]
 
 _ED25519 = b"\x01"
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
@@ -62,11 +62,6 @@ class Checkpoint:
                 if line.name == self.origin and line.key_hash == _key_hash(line.name, key) and key.verifies(line.signature, self.text.encode()):
                     return key
         return None
-
-
-def origin_of(slug: str) -> str:
-    """Give the origin line of a workspace's ledger, which is also the name its keys sign under."""
-    return f"tracecore/{slug}"
 
 
 def sign(key: PrivateKey, origin: str, size: int, root: bytes) -> str:

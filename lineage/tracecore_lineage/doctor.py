@@ -63,8 +63,8 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
     store = open_store(record.workspace)
     kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
     with record.database.read() as connection:
-        artifacts = stored_artifacts(connection, record.namespace)
-        erased = tombstones(connection, record.namespace)
+        artifacts = stored_artifacts(connection, record.ledger)
+        erased = tombstones(connection, record.ledger)
     dangling: list[dict[str, str]] = []
     for artifact in artifacts:
         try:
@@ -138,7 +138,7 @@ def _people(record: RecordWriter) -> Iterator[str]:
 
 def _erasures(record: RecordWriter) -> Iterator[str]:
     with record.database.read() as connection:
-        unfinished = tombstones(connection, record.namespace).unfinished
+        unfinished = tombstones(connection, record.ledger).unfinished
     for erasure in unfinished:
         yield f"The erasure run/{erasure.run} ({erasure.why}) was promised and is not finished: run 'tracecore recover'."
 

@@ -30,6 +30,7 @@ from openlineage.client.facet_v2 import (
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import datasets, facets, times
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.retention.tombstones import Erasure
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.refs import parse_ref
@@ -44,7 +45,7 @@ _BUG = re.compile(r"bug/[0-9a-f]{12}")
 
 @cache
 def producer() -> str:
-    """Give the URI that our events and facets name as their producer."""
+    """Return the URI that our facets name as their producer; an event's own names the ledger that it is recorded in."""
     return f"urn:tracecore:recorder:{version('tracecore')}"
 
 
@@ -83,11 +84,12 @@ class EventMaker:
     """Makes the events of one workspace.
 
     Args:
-        namespace: of its jobs and datasets: the workspace's slug.
+        ledger: that they are recorded in; its slug is the namespace of all jobs and datasets.
     """
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace = namespace
+    def __init__(self, ledger: LedgerName) -> None:
+        self.namespace = ledger.slug
+        self._producer = ledger.producer
 
     def start(self, run: StageRun) -> bytes:
         """Give a run's START."""
@@ -248,7 +250,9 @@ class EventMaker:
     ) -> bytes:
         """Give the bytes of one RunEvent."""
         return event_bytes(
-            RunEvent(eventTime=times.instant(at), producer=producer(), run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs))
+            RunEvent(
+                eventTime=times.instant(at), producer=self._producer, run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs)
+            )
         )
 
     def _named_inputs(self, run: StageRun) -> list[InputDataset]:

@@ -31,6 +31,7 @@ __all__ = [
     "TracecoreImportedDatasetFacet",
     "TracecoreKeyPolicyRunFacet",
     "TracecoreKeyRunFacet",
+    "TracecoreLedgerRunFacet",
     "TracecoreOriginDatasetFacet",
     "TracecorePortInputDatasetFacet",
     "TracecorePortOutputDatasetFacet",
@@ -135,6 +136,19 @@ class TracecoreBuildRunFacet(RunFacet):
 
     summary: str = _summary(lambda facet: [f"build {facet.name} sealed at position {facet.position:,}"])
     _get_schema = staticmethod(lambda: schema_url("tracecore_build"))
+
+
+@attrs.define
+class TracecoreLedgerRunFacet(RunFacet):
+    """The first event of a ledger: its id and the key that signs it, by a run of job tracecore.init."""
+
+    ledger_id: str
+    slug: str
+    key_id: str
+    public_key: str
+
+    summary: str = _summary(lambda facet: [f"ledger {facet.ledger_id}", f"key {_short(facet.key_id)}"])
+    _get_schema = staticmethod(lambda: schema_url("tracecore_ledger"))
 
 
 @attrs.define

@@ -11,7 +11,7 @@ import rfc8785
 from sqlalchemy import Table
 
 from tracecore_lineage import ledger
-from tracecore_lineage.facet_shapes import refuse_misshapen
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import BadEvent, parse_event
 from tracecore_lineage.tables import table
@@ -48,7 +48,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A good event: its place among those handed in, its exact bytes, its run, and whether it speaks for a job of the workspace itself."""
+    """A good event: its place among those handed in, its exact bytes, its run, and whether it speaks as the workspace's own ledger."""
 
     index: int
     body: bytes
@@ -56,13 +56,12 @@ class Candidate:
     own: bool
 
 
-def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str, *, own: bool) -> tuple[list[Candidate], list[Refused]]:
+def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) -> tuple[list[Candidate], list[Refused]]:
     """Tell good events from bad ones.
 
     Args:
         events: exact bytes (or text) as they were received, or parsed objects, whose canonical JSON is then recorded.
-        namespace: the workspace's own.
-        own: whether those of the workspace's own jobs are to be taken: what speaks for it has the shape in which the record writes.
+        own: the workspace's own ledger.
     """
     good: list[Candidate] = []
     refused: list[Refused] = []
@@ -70,29 +69,26 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], namespace: str, *
         try:
             body = _bytes(event)
             parsed = parse_event(body)
-            job = parsed.members.get("job")
-            ours = job is not None and job["namespace"] == namespace
-            if ours and own:
-                refuse_misshapen(parsed.members)
-            _refuse_unkeepable(project(body, 0, namespace))
+            namespace = (parsed.members.get("job") or parsed.members.get("dataset") or {})["namespace"]
+            _refuse_unkeepable(project(body, 0, own))
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
-            good.append(Candidate(index, body, parsed.run_id, ours))
+            good.append(Candidate(index, body, parsed.run_id, LedgerName.speaking(namespace, parsed.members["producer"]) == own))
     return good, refused
 
 
-def take(
-    good: Sequence[Candidate], known: Mapping[str, int], our_runs: Collection[str], namespace: str, *, own: bool
-) -> tuple[list[bytes], list[Refused]]:
-    """Choose what is appended: what speaks for the workspace's own jobs or runs is taken from its owner alone, or where it is recorded already."""
+def take(good: Sequence[Candidate], known: Mapping[str, int], our_runs: Collection[str]) -> tuple[list[bytes], list[Refused]]:
+    """Choose what is appended: what speaks as this ledger, or of a run of this workspace's, is taken only where it is recorded already."""
     bodies: list[bytes] = []
     refused: list[Refused] = []
     for candidate in good:
-        if candidate.own and not own and ledger.event_id(candidate.body) not in known:
-            reason = f"expected a job namespace other than {namespace!r}: of this workspace's own jobs only tracecore itself reports"
+        if ledger.event_id(candidate.body) in known:
+            bodies.append(candidate.body)
+        elif candidate.own:
+            reason = "producer: expected one that is not this ledger: its events are recorded by tracecore itself, and this one never was"
             refused.append(Refused(candidate.index, reason))
-        elif candidate.run in our_runs and not candidate.own and ledger.event_id(candidate.body) not in known:
+        elif candidate.run in our_runs:
             reason = f"run.runId: {candidate.run} is a run of this workspace's own, or one that it imported, which only tracecore itself can end"
             refused.append(Refused(candidate.index, reason))
         else:

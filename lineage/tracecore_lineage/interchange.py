@@ -51,7 +51,7 @@ def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
             yield from (leaf.body for leaf in imported_leaves(connection, brought) if leaf.seq <= trace["position"])
             return
         build = find_build(Reader(connection, head(connection)), parse_ref(trace["root"]))
-        found = selection.events_behind(connection, record.namespace, trace, build.prefix, since=False)
+        found = selection.events_behind(connection, record.ledger, trace, build.prefix, since=False)
         yield from (leaf.body for leaf in ledger.read_at(connection, sorted(found.values())))
 
 
@@ -121,14 +121,13 @@ def _unwrapped(line: bytes) -> bytes:
     return body if ledger.event_id(body) == parsed["event_sha256"] else line
 
 
-def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bool = False, own: bool = True) -> tuple[Ingested, list[str]]:
+def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
     """Take events of a file into the record: all of them, or with `skip_invalid` the good ones.
 
     Args:
         record: of the workspace.
         events: read by `read_events`.
         skip_invalid: leave the bad ones out instead of refusing all.
-        own: whether events of the workspace's own jobs are taken: its owner reads back what was exported.
 
     Returns:
         What became of them, and why each that was left out was.
@@ -136,9 +135,9 @@ def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bo
     Raises:
         UsageProblem: an event is none; its line and what is wrong with it. Nothing is recorded then.
     """
-    _, bad = checked([event.body for event in events], record.namespace, own=own)
+    _, bad = checked([event.body for event in events], record.ledger)
     if bad and not skip_invalid:
         more = f" ({len(bad) - 1} more are bad too)" if len(bad) > 1 else ""
         raise UsageProblem(f"{events[bad[0].index].where}: {bad[0].reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
-    done = record.ingest([event.body for event in events], own=own)
+    done = record.ingest([event.body for event in events])
     return done, [f"{events[refused.index].where}: {refused.reason}" for refused in done.refused]

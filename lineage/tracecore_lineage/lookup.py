@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from tracecore.errors import AnswerIsNo
 from tracecore_lineage import ledger
 from tracecore_lineage.datasets import artifact_from, bare
-from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS
+from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS, recorded_by
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import Ref
@@ -60,13 +61,13 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
     return None if row is None else Ending(row.event_id, row.event_type, row.event_time)
 
 
-def our_runs(connection: Connection, namespace: str, run_ids: Iterable[str]) -> set[str]:
+def our_runs(connection: Connection, own: LedgerName, run_ids: Iterable[str]) -> set[str]:
     """Say which of these runs are of the workspace's own jobs."""
     wanted = sorted(run_ids)
     found: set[str] = set()
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
-        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.job_namespace == namespace)
+        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), recorded_by(own))
         found.update(connection.execute(query).scalars())
     return found
 
@@ -78,7 +79,7 @@ def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
     return None if identity is None else _event(connection, identity)
 
 
-def reusable(connection: Connection, namespace: str, key: str) -> list[CompletedRun]:
+def reusable(connection: Connection, own: LedgerName, key: str) -> list[CompletedRun]:
     """Find the completed runs with a staleness key, newest first; no more than a few."""
     query = (
         select(STALENESS.c.event_id, STALENESS.c.run_id)
@@ -90,9 +91,9 @@ def reusable(connection: Connection, namespace: str, key: str) -> list[Completed
         ended = ending(connection, row.run_id)
         if ended is not None and ended.event_id == row.event_id:
             event = _event(connection, row.event_id)
-            checks = _checks(connection, namespace, row.run_id)
+            checks = _checks(connection, own, row.run_id)
             rejected = frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
-            outputs = dict(_outputs(namespace, event))
+            outputs = dict(_outputs(own, event))
             found.append(CompletedRun(row.run_id, event["job"]["name"], outputs, tuple(checks), rejected, _dependencies(event)))
         if len(found) == _CANDIDATES:
             break
@@ -115,7 +116,7 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
     )
 
 
-def versions(connection: Connection, namespace: str, kind: str, name: str) -> list[Artifact]:
+def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> list[Artifact]:
     """Give every version of a name that a completed run wrote, newest first by (eventTime, event digest)."""
     encoded = Ref(kind, (name,)).name
     query = (
@@ -127,11 +128,11 @@ def versions(connection: Connection, namespace: str, kind: str, name: str) -> li
     for row in connection.execute(query).all():
         ended = ending(connection, row.run_id)
         if ended is not None and ended.event_id == row.event_id:
-            found.extend(artifact for _, artifact in _outputs(namespace, _event(connection, row.event_id)) if artifact.ref == row.ref)
+            found.extend(artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
     return found
 
 
-def newest_table(connection: Connection, namespace: str, kind: str, name: str) -> DeltaVersion | None:
+def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) -> DeltaVersion | None:
     """Return the version of a name's Delta table that a run of ours recorded last; older versions are not looked at."""
     query = (
         select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
@@ -141,7 +142,7 @@ def newest_table(connection: Connection, namespace: str, kind: str, name: str) -
             EDGES.c.name == Ref(kind, (name,)).name,
             EDGES.c.direction == "output",
             EDGES.c.event_type == "COMPLETE",
-            RUN_EVENTS.c.job_namespace == namespace,
+            recorded_by(own),
         )
         .order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc())
         .limit(1)
@@ -151,7 +152,7 @@ def newest_table(connection: Connection, namespace: str, kind: str, name: str) -
         offset += 1
         ended = ending(connection, row.run_id)
         if ended is not None and ended.event_id == row.event_id:
-            outputs = (artifact for _, artifact in _outputs(namespace, _event(connection, row.event_id)))
+            outputs = (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)))
             version = next((artifact.delta for artifact in outputs if artifact.ref == row.ref and artifact.delta is not None), None)
             if version is not None:
                 return version
@@ -175,24 +176,24 @@ def _event(connection: Connection, identity: str) -> dict[str, Any]:
     return event
 
 
-def _outputs(namespace: str, event: Mapping[str, Any]) -> Iterable[tuple[str, Artifact]]:
+def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, Artifact]]:
     for dataset in event.get("outputs", ()):
-        artifact = artifact_from(namespace, dataset)
+        artifact = artifact_from(own.slug, dataset)
         port = ((dataset.get("outputFacets") or {}).get("tracecore_port") or {}).get("role")
         if artifact is not None and port is not None:
             yield port, artifact
 
 
-def _checks(connection: Connection, namespace: str, run_id: str) -> list[CheckRun]:
+def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckRun]:
     """Give the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
     query = (
         select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target).where(CHECKS.c.of_run == run_id).order_by(CHECKS.c.event_time, CHECKS.c.event_id)
     )
     newest = {(row.name, row.target): row.event_id for row in connection.execute(query)}
-    return [_check(connection, namespace, _event(connection, identity)) for _, identity in sorted(newest.items())]
+    return [_check(connection, own, _event(connection, identity)) for _, identity in sorted(newest.items())]
 
 
-def _check(connection: Connection, namespace: str, event: Mapping[str, Any]) -> CheckRun:
+def _check(connection: Connection, own: LedgerName, event: Mapping[str, Any]) -> CheckRun:
     run_id = event["run"]["runId"]
     found = event["run"]["facets"]["tracecore_check"]
     inputs: list[RunInput] = []
@@ -200,7 +201,7 @@ def _check(connection: Connection, namespace: str, event: Mapping[str, Any]) -> 
     for dataset in event.get("inputs", ()):
         read = dataset.get("inputFacets") or {}
         port = read.get("tracecore_port") or {}
-        artifact = artifact_from(namespace, dataset)
+        artifact = artifact_from(own.slug, dataset)
         if artifact is not None:
             inputs.append(RunInput(port.get("role", ""), artifact, port.get("producer_run")))
         if not outcomes:

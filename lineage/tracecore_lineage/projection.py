@@ -15,15 +15,18 @@ from typing import Any
 from sqlmodel import SQLModel
 
 from tracecore_lineage.ledger import event_id
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.reading import BadEvent, Event, parse_event
 from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.catalog import BuildRow, CheckRow, EdgeRow, FacetRow, RunEventRow, StalenessRow
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 
-__all__ = ["Row", "dataset_ref", "project"]
+__all__ = ["CLAIM", "Row", "dataset_ref", "project"]
 
 UNVERSIONED = "unversioned"
+CLAIM = "claim"
+"""Direction of an edge by which a stranger says that it made a version of a workspace's own: no producer, and shown as a claim."""
 _IMPORTED = "file"
 """Namespace of the files that our own runs take in from outside."""
 _FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
@@ -70,14 +73,15 @@ class _Speaker:
     voices: Sequence[Voice] = ()
 
     @classmethod
-    def of(cls, event: Event, namespace: str, voices: Sequence[Voice]) -> _Speaker:
-        job = event.members["job"]["namespace"] if event.kind != "dataset" else None
-        heard = [voice for voice in voices if voice.namespace == job]
-        return cls({namespace, *(voice.namespace for voice in voices)}, job == namespace or bool(heard), job == namespace, namespace, heard)
+    def of(cls, event: Event, ledger: LedgerName, voices: Sequence[Voice]) -> _Speaker:
+        speaking = None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
+        heard = [voice for voice in voices if voice.ledger == speaking]
+        own = speaking == ledger
+        return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, heard)
 
     def makes(self, namespace: str) -> bool:
         """Whether it may say that it made a version in this namespace: nobody makes versions of another workspace's artifacts."""
-        return (self.own and namespace == self.home) or any(voice.namespace == namespace for voice in self.voices)
+        return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
 
     def told(self, subject: str, name: str, facet: Any) -> Any:
         """Give what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
@@ -89,13 +93,13 @@ class _Speaker:
         return {**facet, "location": f"{folder}{facet['location']}"}
 
 
-def project(body: bytes, seq: int, namespace: str, voices: Sequence[Voice] = ()) -> list[Row]:
+def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Voice] = ()) -> list[Row]:
     """Give the rows that one event stands for.
 
     Args:
         body: the event's exact bytes.
         seq: its place in the ledger, which every row carries so that a prefix can be asked.
-        namespace: the workspace's own.
+        ledger: the workspace's own.
         voices: for whom else it may speak, because an import names it.
 
     Raises:
@@ -103,7 +107,7 @@ def project(body: bytes, seq: int, namespace: str, voices: Sequence[Voice] = ())
     """
     event = parse_event(body)
     place = _Place(event_id(body), seq, event.time)
-    rows = list(_rows(event, place, _Speaker.of(event, namespace, voices)))
+    rows = list(_rows(event, place, _Speaker.of(event, ledger, voices)))
     return [*(row for row in rows if row.table is not FacetRow), *_one_a_subject(row for row in rows if row.table is FacetRow)]
 
 
@@ -149,7 +153,7 @@ def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
             yield from _dataset_facets(_sayable(dataset, speaker), str(ref), place, speaker)
             if event.run_id is not None:
                 claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
-                yield _edge(event, place, "claim" if claimed else direction, ordinal, dataset, ref)
+                yield _edge(event, place, CLAIM if claimed else direction, ordinal, dataset, ref)
     if event.run_id is not None:
         yield from _columns(event, place, speaker)
 
@@ -190,7 +194,7 @@ def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]
 
 
 def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
-    port = (dataset.get(f"{direction}Facets") or {}).get("tracecore_port") or {}
+    port = (dataset.get(f"{'input' if direction == 'input' else 'output'}Facets") or {}).get("tracecore_port") or {}
     return place.row(
         EdgeRow,
         direction=direction,

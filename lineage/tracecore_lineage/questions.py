@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.recorder import RecordWriter
 from tracecore_schemas.build import SealedBuild, SealRequest
 from tracecore_schemas.trace import Trace
@@ -81,7 +82,7 @@ class RecordQuestions(RecordWriter):
         from tracecore_lineage.queries.stored import stored_version
 
         with self.database.read() as connection:
-            return stored_version(connection, ref, self.workspace.slug)
+            return stored_version(connection, ref, LedgerName.of(self.workspace))
 
     def seal(self, request: SealRequest) -> SealedBuild:
         """Seal a build, durably; the same content under the same name gives the build that is there.

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Connection
 
 from tracecore.workspace import Workspace
-from tracecore_lineage import ingest, ledger, lookup, people, replay
-from tracecore_lineage.binding import open_bound
+from tracecore_lineage import binding, ingest, ledger, lookup, people, replay
 from tracecore_lineage.questions import RecordQuestions
 from tracecore_lineage.sealing import rotation
 from tracecore_lineage.sealing.keys import PublicKey
@@ -36,10 +35,16 @@ class Record(RecordQuestions):
             workspace: the workspace or its folder; `TRACECORE_HOME`, else `./.tracecore` where None.
 
         Raises:
-            UsageProblem: there is no such workspace, or a newer tracecore has written it.
+            UsageProblem: there is no such workspace, a newer tracecore has written it, or its catalog holds another ledger or none.
         """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
-        return cls(found, open_bound(found))
+        record = cls(found, binding.open_catalog(found))
+        try:
+            binding.bind(record)
+        except BaseException:
+            record.close()
+            raise
+        return record
 
     def __enter__(self) -> Self:
         return self
@@ -47,23 +52,21 @@ class Record(RecordQuestions):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def ingest(self, events: Iterable[bytes | str | Mapping[str, Any]], *, own: bool = False) -> ingest.Ingested:
+    def ingest(self, events: Iterable[bytes | str | Mapping[str, Any]]) -> ingest.Ingested:
         """Take OpenLineage events of other producers: durable when it returns, the good ones recorded, the others named with their reason.
 
         Args:
             events: exact bytes as received, or parsed objects.
-            own: whether events of this workspace's own jobs may be among them (an export read back by its owner); else only those are
-                taken that are recorded already.
         """
-        good, refused = ingest.checked(events, self.namespace, own=own)
+        good, refused = ingest.checked(events, self.ledger)
         if not good:
             return ingest.Ingested(0, 0, tuple(refused))
 
         def work(connection: Connection) -> tuple[list[ledger.Appended], list[ingest.Refused]]:
             known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
-            our_runs = lookup.our_runs(connection, self.namespace, {candidate.run for candidate in good if candidate.run is not None})
-            our_runs |= imported_runs(connection, self.namespace, {candidate.run for candidate in good if candidate.run is not None})
-            bodies, strangers = ingest.take(good, known, our_runs, self.namespace, own=own)
+            our_runs = lookup.our_runs(connection, self.ledger, {candidate.run for candidate in good if candidate.run is not None})
+            our_runs |= imported_runs(connection, self.ledger, {candidate.run for candidate in good if candidate.run is not None})
+            bodies, strangers = ingest.take(good, known, our_runs)
             return self._append(connection, bodies), strangers
 
         appended, strangers = self.together(work)
@@ -79,9 +82,9 @@ class Record(RecordQuestions):
         if check:
             with self.database.read() as connection:
                 false = [replay.Difference(f"person {each}", "false name", "", None, None) for each in people.false_names(connection)]
-                return [*replay.compare(connection, self.namespace), *false]
+                return [*replay.compare(connection, self.ledger), *false]
         with self.database.write() as connection:
-            replay.rebuild(connection, self.namespace)
+            replay.rebuild(connection, self.ledger)
         return []
 
     def import_bundle(

@@ -21,6 +21,7 @@ from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox
 from tracecore_lineage.database import Database
 from tracecore_lineage.environments import environment_run
 from tracecore_lineage.group_commit import GroupCommit
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.live_runs import LiveRuns
 from tracecore_lineage.projection import project
 from tracecore_lineage.retention import tombstones
@@ -66,6 +67,7 @@ class RecordWriter:
         self.workspace = workspace
         self.database = database
         self.namespace = workspace.slug
+        self.ledger = LedgerName.of(workspace)
         self.keys = KeyRing(workspace)
         self.live = LiveRuns(database)
         self._group = GroupCommit(database, lambda connection: ledger.sign_head(connection, self._sign))
@@ -76,7 +78,7 @@ class RecordWriter:
         """What makes this workspace's events; OpenLineage's client is imported with it, so only who writes pays for that."""
         from tracecore_lineage.events import EventMaker
 
-        return EventMaker(self.namespace)
+        return EventMaker(self.ledger)
 
     def new_run_id(self) -> str:
         """Give a fresh run id, a version 7 UUID."""
@@ -218,27 +220,27 @@ class RecordWriter:
     def reusable(self, key: str) -> list[CompletedRun]:
         """Find the completed runs with a staleness key, newest first by (eventTime, event digest); no more than a few."""
         with self.database.read() as connection:
-            return lookup.reusable(connection, self.namespace, key)
+            return lookup.reusable(connection, self.ledger, key)
 
     def erased(self, artifact: Artifact) -> str | None:
         """Say in one sentence that a version was erased on purpose, or is about to be; None where it was not."""
         with self.database.read() as connection:
-            return tombstones.tombstones(connection, self.namespace, refs=[artifact.ref]).sentence(artifact)
+            return tombstones.tombstones(connection, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
     def withdrawn(self) -> Withdrawn:
         """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
         with self.database.read() as connection:
-            return tombstones.withdrawn(connection, self.namespace)
+            return tombstones.withdrawn(connection, self.ledger)
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
         """Give every recorded version of a name, newest first."""
         with self.database.read() as connection:
-            return lookup.versions(connection, self.namespace, kind, name)
+            return lookup.versions(connection, self.ledger, kind, name)
 
     def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
         """Return the version of a name's Delta table that a run recorded last."""
         with self.database.read() as connection:
-            return lookup.newest_table(connection, self.namespace, kind, name)
+            return lookup.newest_table(connection, self.ledger, kind, name)
 
     def facets(self, ref: str) -> dict[str, JSON]:
         """Give the facets of one whole artifact ref by name, without OpenLineage's own members."""
@@ -288,18 +290,18 @@ class RecordWriter:
         for body, place in zip(bodies, appended, strict=True):
             if place.new and place.seq not in written:
                 written.add(place.seq)
-                rows.extend(project(body, place.seq, self.namespace, voices.get(place.event_id, ())))
+                rows.extend(project(body, place.seq, self.ledger, voices.get(place.event_id, ())))
         catalog.write(connection, rows)
         outbox.enqueue(connection, sorted(written))
         return appended
 
     def _sign(self, size: int, root: bytes, key: PrivateKey | None = None) -> str:
-        return checkpoint.sign(key or self.keys.private(), checkpoint.origin_of(self.namespace), size, root)
+        return checkpoint.sign(key or self.keys.private(), self.ledger.origin, size, root)
 
     def _environment_events(self, connection: Connection, environment: Environment | None) -> tuple[bytes, ...]:
         if environment is None or environment.digest in self._environments:
             return ()
-        run_id = environment_run(self.namespace, environment.digest)
+        run_id = environment_run(self.ledger, environment.digest)
         if lookup.ending(connection, run_id) is not None:
             return ()
         return self.events.environment(run_id, environment, datetime.now(UTC))

@@ -20,9 +20,10 @@ from tracecore.environment import host_name
 from tracecore.locks import own_store, try_run
 from tracecore.store import open_store
 from tracecore_lineage import lookup
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.retention.tombstones import JOBS
 from tracecore_lineage.sealing import rotation
-from tracecore_lineage.tables import RUN_EVENTS
+from tracecore_lineage.tables import RUN_EVENTS, recorded_by
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -64,16 +65,12 @@ class Recovered:
 def open_runs(record: RecordWriter) -> list[OpenRun]:
     """Give the workspace's own runs that have not ended, oldest first; other producers' runs are theirs to end."""
     with record.database.read() as connection:
-        return _open(connection, record.namespace)
+        return _open(connection, record.ledger)
 
 
-def _open(connection: Connection, namespace: str) -> list[OpenRun]:
+def _open(connection: Connection, own: LedgerName) -> list[OpenRun]:
     ended = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.event_type.in_(lookup.TERMINAL))
-    query = (
-        select(RUN_EVENTS)
-        .where(RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.run_id.not_in(ended))
-        .order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)
-    )
+    query = select(RUN_EVENTS).where(recorded_by(own), RUN_EVENTS.c.run_id.not_in(ended)).order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)
     found: dict[str, OpenRun] = {}
     for row in connection.execute(query):
         found.setdefault(row.run_id, OpenRun(row.run_id, row.job_name, row.event_time, row.parent_run_id))

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, select
 
 from tracecore.errors import AnswerIsNo
 from tracecore_lineage import catalog, ledger
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.tables import PROJECTION, table
@@ -44,7 +45,7 @@ class Difference:
         return f"{self.row}: {self.what}" + (f" ({self.expected})" if self.what == "unreadable" else "")
 
 
-def rebuild(connection: Connection, namespace: str) -> int:
+def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
     """Make the catalog again; needs a writing transaction.
 
     Returns:
@@ -53,7 +54,7 @@ def rebuild(connection: Connection, namespace: str) -> int:
     Raises:
         AnswerIsNo: an event is not what the ledger recorded, so that no catalog can be made of it.
     """
-    voices = voices_of(imports_in(connection), namespace)
+    voices = voices_of(imports_in(connection), ledger_name)
     catalog.clear(connection)
     events = 0
     for leaves in _chunked(ledger.read(connection)):
@@ -62,7 +63,7 @@ def rebuild(connection: Connection, namespace: str) -> int:
             if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
                 raise AnswerIsNo(f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'.")
             try:
-                rows.extend(project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
+                rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
             except BadEvent as error:
                 raise AnswerIsNo(
                     f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
@@ -72,22 +73,24 @@ def rebuild(connection: Connection, namespace: str) -> int:
     return events
 
 
-def compare(connection: Connection, namespace: str, *, stop: int | None = None, imports: Sequence[Import] | None = None) -> Iterator[Difference]:
+def compare(
+    connection: Connection, ledger_name: LedgerName, *, stop: int | None = None, imports: Sequence[Import] | None = None
+) -> Iterator[Difference]:
     """Give every row in which catalog and ledger differ, a few hundred events at a time in memory.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own.
+        ledger_name: the workspace's own.
         stop: compare only what events below this position say; None compares all, rows that no event stands for too.
         imports: those that the ledger holds, where they were read already.
     """
-    voices = voices_of(imports_in(connection) if imports is None else imports, namespace)
+    voices = voices_of(imports_in(connection) if imports is None else imports, ledger_name)
     place = 0
     for leaves in _chunked(ledger.read(connection, 0, stop)):
         expected: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         for leaf in leaves:
             try:
-                rows = project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ()))
+                rows = project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ()))
             except BadEvent as error:
                 yield Difference(f"ledger_event {leaf.seq}", "unreadable", "", str(error), None)
                 continue

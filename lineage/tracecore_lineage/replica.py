@@ -12,8 +12,9 @@ from sqlalchemy import Connection, create_engine, insert
 from sqlmodel import SQLModel
 
 from tracecore_lineage import catalog, ledger
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
-from tracecore_lineage.tables import EVENTS, HEAD
+from tracecore_lineage.tables import EMPTY_HEAD, EVENTS, HEAD
 from tracecore_lineage.voices import read_import, voices_of
 
 __all__ = ["replica"]
@@ -22,12 +23,12 @@ _CHUNK = 1000
 
 
 @contextmanager
-def replica(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], namespace: str, size: int) -> Iterator[Connection]:
+def replica(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], ledger_name: LedgerName, size: int) -> Iterator[Connection]:
     """Make a replica.
 
     Args:
         leaves: its events at their places, in order.
-        namespace: of the workspace that recorded them.
+        ledger_name: that they were recorded in.
         size: of the ledger that they are of.
 
     Yields:
@@ -37,18 +38,19 @@ def replica(leaves: Sequence[ledger.Leaf] | Iterable[ledger.Leaf], namespace: st
         BadEvent: an event can't be shown.
     """
     held = leaves if isinstance(leaves, Sequence) else list(leaves)
-    voices = voices_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), namespace)
+    voices = voices_of((found for leaf in held if (found := read_import(leaf.body, leaf.seq)) is not None), ledger_name)
     engine = create_engine("sqlite://")
     try:
         with engine.connect() as made, made.begin():
             SQLModel.metadata.create_all(made)
-            made.execute(insert(HEAD), {"id": 1, "ledger_id": "", "size": size, "root": "", "frontier": "[]", "checkpoint": ""})
+            named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
+            made.execute(insert(HEAD), {**EMPTY_HEAD, "size": size, "root": "", **named})
             for start in range(0, len(held), _CHUNK):
                 rows: list[Row] = []
                 kept: list[dict[str, object]] = []
                 for leaf in held[start : start + _CHUNK]:
                     kept.append({"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": "", "body": leaf.body})
-                    rows.extend(project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
+                    rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
                 made.execute(insert(EVENTS), kept)
                 catalog.write(made, rows)
             yield made

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
-from tracecore_lineage.tables import FACETS, RUN_EVENTS
+from tracecore_lineage.tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_lineage.voices import known_voices
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
@@ -18,17 +19,17 @@ from tracecore_schemas.run import Artifact, DeltaVersion
 __all__ = ["newest_of_tables", "said_places", "stored_artifacts"]
 
 
-def stored_artifacts(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
+def stored_artifacts(connection: Connection, own: LedgerName, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
     """Give every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say, and those it imported.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own; where another producer says that bytes lie is none of our store's business.
+        own: the workspace's own ledger; where another producer says that bytes lie is none of our store's business.
         refs: only these versions; None gives all.
         bound: only what events below this position say.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
-    for subject, value in sorted(said_places(connection, namespace, refs=refs, bound=bound)):
+    for subject, value in sorted(said_places(connection, own, refs=refs, bound=bound)):
         artifact = _artifact(subject, json.loads(value))
         if artifact is not None:
             found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
@@ -45,16 +46,16 @@ def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
     return [artifact for _, artifact in newest.values()]
 
 
-def said_places(connection: Connection, namespace: str, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:
+def said_places(connection: Connection, own: LedgerName, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:
     """Give what those events say of where bytes lie: of which version, and the facet as text."""
     query = (
-        select(FACETS.c.subject, FACETS.c.value, FACETS.c.event_id, RUN_EVENTS.c.job_namespace)
+        select(FACETS.c.subject, FACETS.c.value, FACETS.c.event_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
         .where(FACETS.c.name == "tracecore_artifact")
     )
-    imported = known_voices(connection, namespace)
+    imported = known_voices(connection, own)
     if not imported:
-        query = query.where(RUN_EVENTS.c.job_namespace == namespace)
+        query = query.where(recorded_by(own))
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
     rows = (
@@ -65,7 +66,8 @@ def said_places(connection: Connection, namespace: str, *, refs: Collection[str]
     return {
         (row.subject, row.value)
         for row in rows
-        if row.job_namespace == namespace or any(voice.namespace == row.job_namespace for voice in imported.get(row.event_id, ()))
+        if (speaking := LedgerName.speaking(row.job_namespace, row.producer)) == own
+        or any(voice.ledger == speaking for voice in imported.get(row.event_id, ()))
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tracecore_lineage import ledger
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.reading import BadEvent, strict_json
 from tracecore_lineage.sealing.keys import PublicKey
@@ -59,13 +60,13 @@ class Voice:
     """What one import lets an event say.
 
     Attributes:
-        namespace: the workspace that it may speak for, if it is one of its own events.
+        ledger: that it may speak for, if it is one of its own events.
         folder: where the bytes of that workspace's store lie in this one, with a slash behind.
         stored: refs of the versions whose bytes came along; of others the bytes are not kept here.
         build: the build that was imported; None for what came with it from a third workspace.
     """
 
-    namespace: str
+    ledger: LedgerName
     folder: str
     stored: frozenset[str]
     build: str | None
@@ -78,8 +79,8 @@ class Import:
     Attributes:
         event_id: of its COMPLETE.
         seq: where that stands in this ledger.
-        namespace: of the workspace that imported.
-        origin: the workspace that was imported from.
+        importer: the ledger of the workspace that imported.
+        origin: the ledger that was imported from.
         build: whole ref of the build.
         members: ids of the events that it names.
         stored: refs of the versions whose bytes it brought.
@@ -89,8 +90,8 @@ class Import:
 
     event_id: str
     seq: int
-    namespace: str
-    origin: str
+    importer: LedgerName
+    origin: LedgerName
     build: str
     members: frozenset[str]
     stored: frozenset[str]
@@ -118,13 +119,16 @@ def read_import(body: bytes, seq: int) -> Import | None:
         if event.get("eventType") != "COMPLETE" or event["job"]["name"] != JOB:
             return None
         ref = parse_ref(facet["build"])
-        if ref.kind != "build" or ref.version is None or not is_digest(f"sha256:{ref.version}") or not isinstance(facet["origin"], str):
+        if ref.kind != "build" or ref.version is None or not is_digest(f"sha256:{ref.version}"):
             return None
+        manifest = facet["manifest"]
+        origin = LedgerName(manifest["origin"], manifest["ledger"]["id"])
+        importer = LedgerName.speaking(event["job"]["namespace"], event["producer"])
         members = frozenset(part["event_sha256"] for part in facet["tree"] if "event_sha256" in part)
         stored, changed = frozenset(facet["stored"]), frozenset(facet["changed"])
-        if not all(isinstance(text, str) for text in (*members, *stored, *changed)):
+        if not all(isinstance(text, str) for text in (*members, *stored, *changed, origin.slug, origin.ledger_id)):
             return None
-        return Import(ledger.event_id(body), seq, event["job"]["namespace"], facet["origin"], str(ref), members, stored, changed, facet)
+        return Import(ledger.event_id(body), seq, importer, origin, str(ref), members, stored, changed, facet)
     except (BadEvent, RefError, KeyError, TypeError, AttributeError):
         return None
 
@@ -134,12 +138,12 @@ def imports_in(connection: Connection) -> list[Import]:
     return [found for leaf in ledger.read(connection) if (found := read_import(leaf.body, leaf.seq)) is not None]
 
 
-def voices_of(imports: Iterable[Import], namespace: str) -> dict[str, list[Voice]]:
+def voices_of(imports: Iterable[Import], own: LedgerName) -> dict[str, list[Voice]]:
     """Say for whom each imported event speaks.
 
     Args:
         imports: every import that the ledger holds, in its order: the workspace's own and, among the events those brought, others'.
-        namespace: the workspace's own, for which no imported event speaks.
+        own: the workspace's own ledger, for which no imported event speaks.
 
     Raises:
         BadEvent: imports within imports are more than anybody makes.
@@ -148,8 +152,8 @@ def voices_of(imports: Iterable[Import], namespace: str) -> dict[str, list[Voice
     found: dict[str, list[Voice]] = {}
     ways = iter(range(_MOST_WAYS))
     for each in listed:
-        if each.namespace == namespace:
-            _listen(each, each.members, each.stored, "", listed, found, namespace, ways, build=each.build)
+        if each.importer == own:
+            _listen(each, each.members, each.stored, "", listed, found, own, ways, build=each.build)
     return found
 
 
@@ -160,7 +164,7 @@ def _listen(
     folder: str,
     listed: Sequence[Import],
     found: dict[str, list[Voice]],
-    namespace: str,
+    own: LedgerName,
     ways: Iterator[int],
     build: str | None,
 ) -> None:
@@ -168,14 +172,14 @@ def _listen(
     if next(ways, None) is None:
         raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder
-    if each.origin != namespace:
+    if each.origin != own:
         voice = Voice(each.origin, inside, stored, build)
         for member in members:
             found.setdefault(member, []).append(voice)
     # An event can't name itself or what came after it, so that this ends.
     for further in listed:
-        if further.event_id in members and further.namespace == each.origin:
-            _listen(further, members & further.members, stored & further.stored, inside, listed, found, namespace, ways, None)
+        if further.event_id in members and further.importer == each.origin:
+            _listen(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, None)
 
 
 class _Cache:
@@ -215,15 +219,15 @@ def imports_among(connection: Connection) -> list[Import]:
     return [found for identity in connection.execute(query).scalars().all() if (found := _CACHE.get(connection, identity)) is not None]
 
 
-def known_voices(connection: Connection, namespace: str) -> Mapping[str, Sequence[Voice]]:
+def known_voices(connection: Connection, own: LedgerName) -> Mapping[str, Sequence[Voice]]:
     """Say for whom each imported event speaks, as the catalog leads to the imports: quick where there are none."""
     listed = imports_among(connection)
-    return voices_of(listed, namespace) if listed else {}
+    return voices_of(listed, own) if listed else {}
 
 
-def imported_runs(connection: Connection, namespace: str, run_ids: Iterable[str]) -> set[str]:
+def imported_runs(connection: Connection, own: LedgerName, run_ids: Iterable[str]) -> set[str]:
     """Say which of these runs came with an import: only the workspace they ran in can say more of them."""
-    voices = known_voices(connection, namespace)
+    voices = known_voices(connection, own)
     if not voices:
         return set()
     query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id)

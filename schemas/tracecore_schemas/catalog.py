@@ -70,11 +70,12 @@ class LedgerHead(SQLModel, table=True):
     __tablename__ = "ledger_head"
 
     id: int = Field(primary_key=True, description="always 1")
-    ledger_id: str = Field(max_length=32, description="32 hex, drawn by init; empty before a workspace is bound to it")
     size: int
     root: str = Field(max_length=64)
     frontier: str = Field(sa_column=Column(Text, nullable=False), description="JSON list of the complete subtree hashes, largest first")
     checkpoint: str = Field(sa_column=Column(Text, nullable=False), description="signed note over size and root")
+    ledger_id: str = Field(max_length=32, description="of the ledger, for ever; empty before its first event")
+    slug: str = Field(description="of the workspace that it was begun for; empty before its first event")
 
 
 class OutboxItem(SQLModel, table=True):

@@ -63,10 +63,10 @@ def test_the_policy_and_the_cosignature_verify_by_the_page_and_by_the_code() -> 
     assert rfc8785.dumps(said).decode() == page["policy"]
     for signer in said["signers"]:
         der = base64.b64decode("".join(signer["public_key"].splitlines()[1:-1]))
-        assert hashlib.sha256(der).hexdigest() == signer["id"]
+        assert f"ed25519:{hashlib.sha256(der).hexdigest()}" == signer["id"]
     ledger_key = PublicKey.from_pem(page["ledger key"].encode() + b"\n", "the page")
     facet = {"threshold": said["threshold"], "signers": said["signers"], "envelope": envelope}
-    policies = Policies.read([PolicyEvent(0, facet)], "tracecore/demo", [ledger_key])
+    policies = Policies.read([PolicyEvent(0, facet)], said["ledger"], [ledger_key])
     assert policies.problems == ()
 
     cosignature = json.loads(page["cosignature"])

@@ -53,7 +53,7 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
         [
             f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_TEMPLATE}' AND pid <> pg_backend_pid()",
             *(f"DELETE FROM {name}" for name in names.split(", ")),
-            f"UPDATE ledger_head SET ledger_id = '', size = 0, root = '{_EMPTY}', frontier = '[]', checkpoint = ''",
+            f"UPDATE ledger_head SET size = 0, root = '{_EMPTY}', frontier = '[]', checkpoint = '', ledger_id = '', slug = ''",
         ],
         _TEMPLATE,
     )

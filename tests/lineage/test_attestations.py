@@ -78,7 +78,7 @@ def test_provenance_names_what_the_build_holds_what_came_from_outside_and_the_pl
     assert [(each["job"], each["values"]) for each in definition["externalParameters"]["parameters"]] == [("demo.model", {"epochs": 1})]
     [release] = [run for run in trace["runs"] if run["job"] == "demo.release"]
     assert details["metadata"] == {"invocationId": f"run/{release['id']}", "startedOn": release["started_at"], "finishedOn": release["ended_at"]}
-    assert details["builder"]["id"] == "urn:tracecore:workspace:world"
+    assert details["builder"]["id"] == f"urn:tracecore:workspace:{sealed.record.ledger.origin.removeprefix('tracecore/')}"
     byproducts = {each["name"] for each in details["byproducts"]}
     assert byproducts == {"build/demo", "dataset/demo.drives.frames"}
     everything = {node["ref"].partition("@")[0] for node in trace["nodes"]}

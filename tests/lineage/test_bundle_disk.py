@@ -98,6 +98,6 @@ def test_an_import_that_fills_the_disk_is_one_sentence_and_leaves_nothing(vendor
     answers = [line for line in lines if line.startswith("answer ")]
     assert answers[0].startswith("answer 2  Error: The disk is full: nothing more can be written to "), answer.stdout
     assert "kept []" in lines
-    assert "events 0 orphans [] problems []" in lines
+    assert "events 2 orphans [] problems []" in lines
     if late == "late":
         assert "imported from 'vendor'" in answers[1]

@@ -17,6 +17,7 @@ from tracecore_lineage import Record
 from tracecore_lineage.facets import TracecoreCosignRunFacet
 from tracecore_lineage.sealing.cosign import add_signature, cosign
 from tracecore_lineage.sealing.envelope import seal_payload
+from tracecore_lineage.sealing.keys import short_id
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -70,14 +71,14 @@ def test_the_seals_own_signature_counts_where_its_key_is_a_signer(world: World) 
 
 
 def test_a_key_that_is_no_signer_is_refused_and_where_it_was_recorded_all_the_same_it_is_named(asked: Record) -> None:
-    with pytest.raises(UsageProblem, match=rf"The key {STRANGER.public.id[:12]} is no signer of the policy: expected one of \("):
+    with pytest.raises(UsageProblem, match=rf"The key {short_id(STRANGER.public.id)} is no signer of the policy: expected one of \("):
         cosign(asked, "demo", [STRANGER])
     ref = asked.build("demo").ref  # type: ignore[union-attr]
     payload = base64.b64decode(asked.build("demo").envelope["payload"])  # type: ignore[union-attr]
     sig = seal_payload(payload, STRANGER)["signatures"][0]["sig"]
     forged(asked, ref, key=STRANGER.public.id, public_key=STRANGER.public.pem, signature=sig)
     assert found(asked)[0][0].startswith("cosignature at event/")
-    assert f"one by {STRANGER.public.id[:12]}, which is no key of the policy" in found(asked)[0][2]
+    assert f"one by {short_id(STRANGER.public.id)}, which is no key of the policy" in found(asked)[0][2]
     assert signatures(asked)["counted"] == 0
 
 
@@ -86,9 +87,9 @@ def test_a_key_that_is_no_signer_is_refused_and_where_it_was_recorded_all_the_sa
     [
         (lambda good: {"signature": base64.b64encode(bytes(64)).decode()}, "that is not valid"),
         (lambda good: {"signature": seal_payload(b"{}", ADA)["signatures"][0]["sig"]}, "that is not valid"),
-        (lambda good: {"key": BO.public.id}, f"a public key that is not {BO.public.id[:12]}, which it names"),
+        (lambda good: {"key": BO.public.id}, f"a public key that is not {short_id(BO.public.id)}, which it names"),
         (lambda good: {"public_key": BO.public.pem, "key": BO.public.id}, "that is not valid"),
-        (lambda good: {"public_key": ADA.public.pem + "\n"}, f"a public key that is not {ADA.public.id[:12]}, which it names"),
+        (lambda good: {"public_key": ADA.public.pem + "\n"}, f"a public key that is not {short_id(ADA.public.id)}, which it names"),
         (lambda good: {"public_key": "no key"}, "holds no public key"),
     ],
     ids=["zeros", "over other bytes", "another key's id", "another key", "another text of the key", "no key"],  # the keys are new each time
@@ -144,7 +145,7 @@ def test_keys_that_the_caller_pins_must_have_signed_as_many_of_them_as_asked_for
     [*_, (what, _, given)] = found(asked, key=pinned(tmp_path, "ada", "cy", "stranger"), threshold=2)
     assert what == "signatures: 2 of 3 pinned keys required, 1 found"
     assert given.startswith("1 (")
-    assert ("signature", f"a signature by the pinned key {STRANGER.public.id[:12]}") in {
+    assert ("signature", f"a signature by the pinned key {short_id(STRANGER.public.id)}") in {
         each[:2] for each in found(asked, key=pinned(tmp_path, "stranger"))
     }
 

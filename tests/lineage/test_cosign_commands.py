@@ -21,7 +21,7 @@ from tracecore_lineage.commands.verify import command as verify
 from tracecore_lineage.rendering.sealed import sealed_of
 from tracecore_lineage.rendering.tree import draw
 from tracecore_lineage.sealing.cosign import cosign
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.sealing.keys import PrivateKey, short_id
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -65,7 +65,7 @@ def test_a_policy_is_signed_elsewhere_too(asked: Record, tmp_path: Path) -> None
     run(key, "policy", *change, "--draft", tmp_path / "policy.json", *where)
     position = asked.position()
     told = run(key, "sign", tmp_path / "policy.json", "--sign", tmp_path / "ada.pem", "-o", tmp_path / "policy.ada.json").stderr
-    assert f"Signing the key policy of tracecore/world: 1 of 1 keys ({STRANGER.public.id[:12]})." in told
+    assert f"Signing the key policy of {asked.ledger.origin}: 1 of 1 keys ({short_id(STRANGER.public.id)})." in told
     assert asked.position() == position
     run(key, "policy", *change, "--signature", tmp_path / "policy.ada.json", "--sign", tmp_path / "bo.pem", *where)
     answer = json.loads(run(key, "policy", "--json", *where).stdout)["policy"]

@@ -6,10 +6,12 @@ import filecmp
 from pathlib import Path
 
 from bundle_world import build_upon, world
+from fresh_record import BEGUN
 from record_world import PROGRAM
 from stored_world import StoredWorld
 
 from tracecore_lineage.environments import environment_run, environment_runs
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_schemas.run import Environment, RunInput
 
 HERE = Environment(f"sha256:{'e' * 64}", "3.11.7", "x86_64", "Debian GNU/Linux 12", (("numpy", "2.1.0", f"sha256:{'d' * 64}"),))
@@ -26,12 +28,12 @@ def ran_here(found: StoredWorld) -> str:
 def test_an_environment_is_recorded_once_a_workspace(tmp_path: Path) -> None:
     found = world(tmp_path / "w")
     runs = [ran_here(found), ran_here(found)]
-    assert found.record.position() == 6
+    assert found.record.position() == BEGUN + 6
     with found.record.database.read() as connection:
         candidates = environment_runs(connection, HERE.digest, runs)
-    assert candidates[0] == environment_run("vendor", HERE.digest)
+    assert candidates[0] == environment_run(found.record.ledger, HERE.digest)
     assert found.record.facets(f"run:{candidates[0]}")["tracecore_environment"]["machine"] == "x86_64"
-    assert environment_run("auditor", HERE.digest) != candidates[0]
+    assert environment_run(LedgerName("vendor", "0" * 32), HERE.digest) != candidates[0]
 
 
 def test_a_build_is_imported_where_its_environment_is_recorded_already(tmp_path: Path) -> None:

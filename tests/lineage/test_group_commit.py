@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from fresh_record import BEGUN
 from record_world import World
 from sqlalchemy import Connection, event
 
@@ -100,12 +101,12 @@ def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: W
     joined(threads)
     assert [(answer.recorded, answer.known, answer.refused) for answer in answers] == [(1, 1, ())] * 30
     assert counted.commits <= 4, "the holder's own, the first leader's, and those of everybody else"
-    assert world.record.position() == 31
+    assert world.record.position() == BEGUN + 31
     note = checkpoint.parse(world.record.checkpoint())
-    assert note.size == 31
+    assert note.size == BEGUN + 31
     assert note.signed_by(world.record.keys.public_keys()) is not None
     with world.record.database.read() as connection:
-        assert ledger.root_at(connection, 31) == note.root == ledger.head(connection).root
+        assert ledger.root_at(connection, BEGUN + 31) == note.root == ledger.head(connection).root
     assert world.record.replay(check=True) == []
 
 
@@ -127,12 +128,12 @@ def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others
     with held(world, 11):
         threads, answers = started(*(lambda work=work: world.record.together(work) for pair in zip(works, [bad] * 6, strict=True) for work in pair))
     joined(threads)
-    assert sorted(answers[::2]) == list(range(6))
+    assert sorted(answers[::2]) == list(range(BEGUN, BEGUN + 6))
     assert [(type(error), str(error)) for error in answers[1::2]] == [(LookupError, "mine alone")] * 6
     with world.record.database.read() as connection:
-        assert {leaf.body for leaf in ledger.read(connection)} == {b"%d" % number for number in range(6)}
-        assert ledger.root_at(connection, 6) == ledger.head(connection).root
-    assert checkpoint.parse(world.record.checkpoint()).size == 6
+        assert {leaf.body for leaf in ledger.read(connection, BEGUN)} == {b"%d" % number for number in range(6)}
+        assert ledger.root_at(connection, BEGUN + 6) == ledger.head(connection).root
+    assert checkpoint.parse(world.record.checkpoint()).size == BEGUN + 6
 
 
 def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_kept(world: World) -> None:
@@ -146,7 +147,7 @@ def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_
     joined(threads)
     assert all(isinstance(answer, Exception) and "No space left on device" in str(answer) for answer in answers), answers
     assert len({id(answer) for answer in answers}) == 5, "an error shared by threads would carry the others' traces"
-    assert world.record.position() == 0
+    assert world.record.position() == BEGUN + 0
 
 
 def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> None:
@@ -176,9 +177,9 @@ def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> 
     assert answers[1] in full
     world.record.database.engine.pool._creator = creator
     world.record.database.close()
-    assert world.record.position() == len(kept), "what was answered is there, and nothing else"
+    assert world.record.position() == BEGUN + len(kept), "what was answered is there, and nothing else"
     with world.record.database.read() as connection:
-        assert ledger.root_at(connection, len(kept)) == ledger.head(connection).root
+        assert ledger.root_at(connection, BEGUN + len(kept)) == ledger.head(connection).root
     assert world.record.together(appending(world, b"next")) == len(kept)
 
 
@@ -198,8 +199,8 @@ def test_one_callers_hostile_event_is_that_callers_alone(world: World) -> None:
     joined(threads)
     assert isinstance(answers[3], UsageProblem)
     assert "INSERT" not in str(answers[3]), "one sentence, not the statement"
-    assert sorted(answers[:3]) == [0, 1, 2]
-    assert world.record.position() == 3
+    assert sorted(answers[:3]) == [BEGUN, BEGUN + 1, BEGUN + 2]
+    assert world.record.position() == BEGUN + 3
 
 
 def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(world: World) -> None:
@@ -212,7 +213,7 @@ def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(
     joined(threads)
     assert [type(answer) for answer in answers] == [UsageProblem] * 3
     assert all("is missing, so that nothing can be signed" in str(answer) for answer in answers)
-    assert world.record.position() == 1
+    assert world.record.position() == BEGUN + 1
 
 
 def test_a_leader_that_is_stopped_wakes_everybody_with_a_sentence_and_the_next_caller_is_served(world: World) -> None:
@@ -230,8 +231,8 @@ def test_a_leader_that_is_stopped_wakes_everybody_with_a_sentence_and_the_next_c
     assert sum(isinstance(answer, KeyboardInterrupt) for answer in everybody) == 1, "whoever led when it came"
     assert all("was stopped (KeyboardInterrupt), so that it is not known to be recorded. Send the same again" in words for words in told)
     recorded = [answer for answer in others if isinstance(answer, int)]
-    assert world.record.position() == len(recorded), "only who was answered in an earlier transaction has left anything"
-    assert world.record.together(appending(world, b"next")) == len(recorded)
+    assert world.record.position() == BEGUN + len(recorded), "only who was answered in an earlier transaction has left anything"
+    assert world.record.together(appending(world, b"next")) == BEGUN + len(recorded)
 
 
 def test_who_is_interrupted_while_waiting_leaves_nobody_waiting_for_it(world: World) -> None:
@@ -258,9 +259,9 @@ def test_who_is_interrupted_while_waiting_leaves_nobody_waiting_for_it(world: Wo
         signal.signal(signal.SIGALRM, before)
     go.set()
     joined(threads)
-    assert answers == [0]
-    assert world.record.together(appending(world, b"next")) == 1
-    assert world.record.position() == 2
+    assert answers == [BEGUN]
+    assert world.record.together(appending(world, b"next")) == BEGUN + 1
+    assert world.record.position() == BEGUN + 2
 
 
 def test_a_transaction_inside_a_transaction_is_refused_instead_of_waiting_for_itself(world: World) -> None:
@@ -307,6 +308,6 @@ def test_runs_of_many_threads_start_check_and_end_as_one_by_one(world: World) ->
     threads, answers = started(*(lambda name=name: whole(name) for name in "abcdefgh"))
     joined(threads)
     assert answers == [None] * 8
-    assert world.record.position() == 64
+    assert world.record.position() == BEGUN + 64
     assert world.record.open_runs() == []
     assert world.record.replay(check=True) == []

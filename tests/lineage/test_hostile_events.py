@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from fresh_record import BEGUN
 from record_world import World
 
 from tracecore_lineage.reading import BadEvent
@@ -22,7 +23,7 @@ GOOD = {
 
 def refused(world: World, **members: Any) -> str:
     answer = world.record.ingest([json.dumps({**GOOD, **members}).encode()])
-    assert (answer.recorded, answer.known, world.record.position()) == (0, 0, 0)
+    assert (answer.recorded, answer.known, world.record.position()) == (0, 0, BEGUN)
     return answer.refused[0].reason
 
 

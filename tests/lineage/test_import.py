@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bundle_world import build_upon, forged, retrained, sealed, without_later, world
+from bundle_world import build_upon, retrained, sealed, without_later, world
 from click.testing import CliRunner
+from fresh_record import BEGUN
 from stored_world import StoredWorld, kept
 
-from tracecore.cli import cli
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.store import LocalStore
 from tracecore_lineage import Record
@@ -223,7 +223,7 @@ def test_a_pinned_key_must_have_sealed_it(vendor: StoredWorld, auditor: StoredWo
     with pytest.raises(ImportRefused, match=r"fails verification: .*signature") as refused:
         auditor.record.import_bundle(bundle, key=wrong)
     assert refused.value.verdict["key"] == "pinned"
-    assert auditor.record.position() == 0
+    assert auditor.record.position() == BEGUN + 0
     assert list(auditor.store.root.glob("imports/*")) == []
     auditor.record.import_bundle(bundle, key=right)
     assert auditor.record.show("build/demo")["facets"]["tracecore_imported"]["pinned"] == [vendor.record.keys.ensure().id]
@@ -272,7 +272,7 @@ def test_a_crash_before_the_transaction_leaves_files_that_the_next_import_replac
         patch.setattr(auditor.record, "append_foreign", crash)
         with pytest.raises(KeyboardInterrupt):
             auditor.record.import_bundle(bundle)
-    assert auditor.record.position() == 0
+    assert auditor.record.position() == BEGUN + 0
     assert auditor.record.doctor()["orphans"] != []
     assert auditor.record.import_bundle(bundle).new
     assert sound(auditor)
@@ -300,43 +300,23 @@ def test_an_import_that_comes_in_between_keeps_what_it_brought(auditor: StoredWo
     vendor.record.close()
 
 
-def test_an_event_in_this_workspaces_name_is_refused(vendor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
-    # The vendor's events, said to come from elsewhere, for a workspace of the vendor's name that never recorded them.
-    twin = world(tmp_path / "twin", "vendor")
+def test_an_event_of_this_very_ledger_that_was_never_recorded_here_is_refused(tmp_path: Path) -> None:
+    # Two copies of one workspace are written to apart: what one of them made comes to the other inside a third's bundle.
+    first = world(tmp_path / "first", "vendor")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    first.all()
+    first.seal()
+    first.record.export_bundle("demo", tmp_path / "demo.bundle")
     other = world(tmp_path / "other", "auditor")
-    other.record.import_bundle(bundle)
+    other.record.import_bundle(tmp_path / "demo.bundle")
     build_upon(other)
     other.record.export_bundle("own", tmp_path / "own.bundle")
-    with pytest.raises(AnswerIsNo, match=r"of a job of this workspace \('vendor'\), which this workspace never recorded"):
-        twin.record.import_bundle(tmp_path / "own.bundle")
-    assert twin.record.position() == 0
-    twin.record.close()
+    with Record.open(tmp_path / "second") as second:
+        with pytest.raises(AnswerIsNo, match=r"of a job of this workspace \('vendor'\), which this workspace never recorded"):
+            second.import_bundle(tmp_path / "own.bundle")
+        assert second.position() == BEGUN
+        checkpoint = tmp_path / "first.checkpoint"
+        checkpoint.write_text(first.record.checkpoint())
+        assert [failure["what"] for failure in second.verify(checkpoint=checkpoint)["failures"]] == ["number of events (the ledger was truncated)"]
+    first.record.close()
     other.record.close()
-    del vendor
-
-
-def test_import_and_verify_answer_on_the_command_line(vendor: StoredWorld, auditor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
-    home = str(auditor.record.workspace.root)
-
-    def run(*arguments: str) -> tuple[int, str]:
-        result = CliRunner().invoke(cli, list(arguments), prog_name="tracecore")
-        return result.exit_code, result.output
-
-    code, said = run("import", str(bundle), "-w", home)
-    assert (code, said.startswith("build/demo@"), said.endswith("6 artifacts · key: unpinned\n")) == (0, True, True)
-    assert ": here already, nothing changed\n" in run("import", str(bundle), "-w", home)[1]
-    code, said = run("import", str(bundle), "-w", home, "--json")
-    assert json.loads(said)["new"] is False
-    empty = str(world(tmp_path / "empty", "empty").record.workspace.root)
-    bad = forged(bundle, tmp_path / "bad.bundle", lambda found: None, position=3)
-    code, said = run("import", str(bad), "-w", empty)
-    assert (code, "is not imported, because its bundle fails verification" in said) == (1, True)
-    code, said = run("import", str(bad), "-w", empty, "--json")
-    assert (code, json.loads(said)["verdict"]["ok"]) == (1, False)
-    code, said = run("import", str(tmp_path / "bad.bundle"), "--format", "dvc", "--threshold", "1", "-w", empty)
-    assert (code, "other files are not signed" in said) == (2, True)
-    (tmp_path / "notes.txt").write_text("hello")
-    assert run("import", str(tmp_path / "none.bundle"), "-w", empty) == (2, f"Error: There is no file {tmp_path / 'none.bundle'} to import.\n")
-    code, said = run("import", str(tmp_path / "notes.txt"), "-w", empty)
-    assert (code, "is no bundle. Say what the file is with --format." in said) == (2, True)
-    del vendor

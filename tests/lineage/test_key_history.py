@@ -26,7 +26,7 @@ class Rotated(World):
         self.keys.append(record.rotate_key())
         self.train("by b")
         self.seal("by-b")
-        (record.workspace.keys / f"{self.keys[1].id}.pem").unlink()
+        (record.workspace.keys / f"{self.keys[1].file_name}.pem").unlink()
         again = Record.open(record.workspace)
         record.close()
         self.record = again
@@ -64,7 +64,7 @@ def named(world: World, ref: str | None = None, key: Path | None = None) -> set[
 
 
 def pub(world: Rotated, number: int) -> Path:
-    return world.record.workspace.keys / f"{world.keys[number].id}.pub"
+    return world.record.workspace.keys / f"{world.keys[number].file_name}.pub"
 
 
 def test_after_three_rotations_and_a_lost_private_key_every_seal_still_verifies(rotated: Rotated) -> None:
@@ -86,7 +86,7 @@ def test_a_key_that_was_lost_vouches_for_nothing_after_it(rotated: Rotated) -> N
 
 def test_a_public_key_that_left_the_folder_is_named_and_read_from_the_ledger(rotated: Rotated) -> None:
     pub(rotated, 1).unlink()
-    assert named(rotated) == {(f"keys/{rotated.keys[1].id}.pub", "a public key that the ledger names")}
+    assert named(rotated) == {(f"keys/{rotated.keys[1].file_name}.pub", "a public key that the ledger names")}
 
 
 @pytest.mark.parametrize("place", [0, 40, 90, -2, -1])
@@ -110,7 +110,7 @@ def test_an_active_key_that_is_not_the_last_of_the_ledger_is_named(rotated: Rota
 
 def test_an_active_file_that_is_no_text_is_said_when_something_is_to_be_signed(rotated: Rotated) -> None:
     (rotated.record.workspace.keys / "active").write_bytes(b"\x80\n")
-    with pytest.raises(UsageProblem, match=r"active is damaged: expected the id of the key that signs, 64 hex; restore it, or"):
+    with pytest.raises(UsageProblem, match=r"active is damaged: expected the id of the key that signs; restore it, or"):
         rotated.record.keys.active_id()
 
 

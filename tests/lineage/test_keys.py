@@ -23,7 +23,7 @@ def test_the_first_key_is_made_on_first_use_and_its_private_part_is_its_owners_a
     assert ring.active_id() is None
     key = ring.ensure()
     assert ring.active_id() == key.id
-    private = tmp_path / "workspace" / "keys" / f"{key.id}.pem"
+    private = tmp_path / "workspace" / "keys" / f"{key.file_name}.pem"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
     assert stat.S_IMODE(private.parent.stat().st_mode) == 0o700
     assert PublicKey.from_pem(private.with_suffix(".pub").read_bytes(), "file") == key
@@ -95,8 +95,8 @@ def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: World) -> 
 def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world: World) -> None:
     world.ingest("north")
     record = world.record
-    old = record.keys.active_id()
-    (record.workspace.keys / f"{old}.pem").unlink()
+    old = record.keys.ensure()
+    (record.workspace.keys / f"{old.file_name}.pem").unlink()
     with Record.open(record.workspace) as again:
         with pytest.raises(UsageProblem, match=r"is missing, so that nothing can be signed: restore it, or .*tracecore key rotate"):
             World(again).ingest("south")
@@ -105,7 +105,7 @@ def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world
         assert checkpoint.parse(again.checkpoint()).signed_by([new]) == new
         facet = again.facets(f"run:{_rotation(again)}")["tracecore_key"]
     assert "signature" not in facet
-    assert facet["old"] == old
+    assert facet["old"] == old.id
 
 
 def _rotation(record: Record) -> str:
@@ -116,7 +116,7 @@ def _rotation(record: Record) -> str:
 
 def test_a_damaged_private_key_is_named(tmp_path: Path) -> None:
     ring = KeyRing(Workspace.create(tmp_path / "workspace"))
-    path = tmp_path / "workspace" / "keys" / f"{ring.ensure().id}.pem"
+    path = tmp_path / "workspace" / "keys" / f"{ring.ensure().file_name}.pem"
     path.write_bytes(b"-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----\n")
     with pytest.raises(UsageProblem, match="is damaged"):
         KeyRing(Workspace.open(tmp_path / "workspace")).private()

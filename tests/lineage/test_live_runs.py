@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,6 @@ import pytest
 from postgres_server import PostgresServer
 from record_world import World
 
-from tracecore.workspace import Workspace
 from tracecore_lineage import Record, recover
 from tracecore_lineage.database import ConnectionLost
 
@@ -41,8 +41,9 @@ def _clocks_agree(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def another_host(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def another_host(world: World, folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process in the middle of a run, with a workspace folder and so lock files of its own, on a host of another name."""
+    shutil.copytree(world.record.workspace.root, folder)
     with subprocess.Popen([sys.executable, "-c", STAGE, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -52,7 +53,7 @@ def another_host(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(world: World, tmp_path: Path) -> None:
-    with another_host(tmp_path / "elsewhere") as (process, run):
+    with another_host(world, tmp_path / "elsewhere") as (process, run):
         assert world.record.recover() == recover.Recovered((), (run,), ())
         found = world.record.doctor()
         assert [(entry["run"], entry["live"]) for entry in found["open_runs"]] == [(run, True)]
@@ -81,7 +82,8 @@ def test_a_run_that_ended_has_let_go_of_its_lock(world: World, postgres: Postgre
 def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it_lives(
     world: World, postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Record.open(Workspace.create(tmp_path / "elsewhere", slug="world")) as other:
+    shutil.copytree(world.record.workspace.root, tmp_path / "elsewhere")
+    with Record.open(tmp_path / "elsewhere") as other:
         run = World(other).start("model", host="another-host")
         postgres.kill()
         postgres.start()

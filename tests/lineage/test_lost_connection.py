@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from fresh_record import BEGUN
 from postgres_server import PostgresServer
 from record_world import World
 from sqlalchemy import Connection, event, text
@@ -41,7 +42,7 @@ def test_a_connection_lost_before_the_commit_leaves_nothing_and_says_so(world: W
     with pytest.raises(ConnectionLost, match=r"can't be reached .*: nothing of this write is recorded. Send the same again") as lost:
         world.record.together(work)
     assert (lost.value.durable, lost.value.exit_code) == (False, 3)
-    assert world.record.position() == 0
+    assert world.record.position() == BEGUN + 0
     assert world.record.ingest([foreign(1)]).recorded == 1, "the next write finds the server again"
 
 
@@ -63,7 +64,7 @@ def test_the_end_of_a_run_can_be_said_twice_with_the_same_bytes(world: World) ->
     body = world.record.events.complete(run, [], {}, None, at)
     world.record._end(run.id, body)
     world.record._end(run.id, body)
-    assert world.record.position() == 2
+    assert world.record.position() == BEGUN + 2
     with pytest.raises(RunFailed, match="was closed as COMPLETE"):
         world.record.complete(run, [], {})
 
@@ -79,7 +80,7 @@ def test_a_transaction_that_the_server_has_undone_is_never_acknowledged(world: W
         world.record.database.write() as connection,
     ):
         swallowed(connection)
-    assert world.record.position() == 0
+    assert world.record.position() == BEGUN + 0
 
 
 def test_a_server_killed_and_started_again_is_found_again_with_everything_acknowledged(world: World, postgres: PostgresServer) -> None:
@@ -116,7 +117,7 @@ def test_writers_wait_for_each_other_whatever_isolation_the_server_has_by_defaul
             record.close()
     finally:
         postgres.ask([f"ALTER DATABASE {name} RESET default_transaction_isolation"])
-    assert world.record.position() == 20
+    assert world.record.position() == BEGUN + 20
     assert world.record.verify()["ok"]
 
 

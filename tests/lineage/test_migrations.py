@@ -40,8 +40,8 @@ def test_the_head_that_opening_compares_with_is_the_newest_revision(database: Da
 
 def test_a_new_ledger_is_empty_and_has_a_head(database: Database) -> None:
     with database.read() as connection:
-        row = connection.execute(text("SELECT id, size, root FROM ledger_head")).one()
-    assert row == (1, 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+        row = connection.execute(text("SELECT id, size, ledger_id, root FROM ledger_head")).one()
+    assert row == (1, 0, "", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
 
 
 def test_migrations_lead_down_and_up_again(database: Database) -> None:

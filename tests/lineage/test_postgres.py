@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from fresh_record import BEGUN
 from record_world import World, artifact
 from sqlalchemy import update
 
@@ -90,8 +91,8 @@ def test_several_writers_leave_no_hole(world: World) -> None:
         thread.join()
     with world.record.database.read() as connection:
         head = ledger.head(connection)
-        assert head.size == 24
-        assert ledger.root_at(connection, 24) == head.root
+        assert head.size == BEGUN + 24
+        assert ledger.root_at(connection, BEGUN + 24) == head.root
     for record in records:
         record.close()
 

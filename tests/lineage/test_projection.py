@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from openlineage_data import airflow_events, marquez_events
 
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.reading import BadEvent, parse_event
 
+WORLD = LedgerName("world", "0" * 32)
 RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"
 HEX = "1" * 64
 
@@ -24,7 +26,8 @@ def event(**members: Any) -> dict[str, Any]:
 
 
 def run_event(home: str = "theirs", **members: Any) -> dict[str, Any]:
-    return event(**{"eventType": "COMPLETE", "run": {"runId": RUN}, "job": {"namespace": home, "name": "job"}, **members})
+    said = {"producer": WORLD.producer} if home == "world" else {}
+    return event(**{**said, "eventType": "COMPLETE", "run": {"runId": RUN}, "job": {"namespace": home, "name": "job"}, **members})
 
 
 def dataset(name: str, version: str | None = None, namespace: str = "world", **members: Any) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def dataset(name: str, version: str | None = None, namespace: str = "world", **m
 
 
 def rows(found: dict[str, Any], table: str, seq: int = 3) -> list[dict[str, Any]]:
-    return [dict(row.values) for row in project(json.dumps(found).encode(), seq, "world") if row.table.__tablename__ == f"catalog_{table}"]
+    return [dict(row.values) for row in project(json.dumps(found).encode(), seq, WORLD) if row.table.__tablename__ == f"catalog_{table}"]
 
 
 def refs(found: dict[str, Any]) -> list[str]:
@@ -101,7 +104,7 @@ def test_a_version_described_twice_in_one_event_has_one_row_whatever_the_order()
 
 def test_a_job_event_and_a_dataset_event_say_facets_and_no_edges() -> None:
     job = event(job={"namespace": "n", "name": "j", "facets": {"sql": facet()}}, inputs=[dataset("a", None, "db", facets={"schema": facet()})])
-    assert {row.table.__tablename__ for row in project(json.dumps(job).encode(), 0, "world")} == {"catalog_facet"}
+    assert {row.table.__tablename__ for row in project(json.dumps(job).encode(), 0, WORLD)} == {"catalog_facet"}
     assert {row["subject"] for row in rows(job, "facet")} == {"job:n/j", "external/db/a@unversioned"}
     static = event(dataset=dataset("dataset/x", f"sha256:{HEX}", facets={"schema": facet()}))
     assert [row["subject"] for row in rows(static, "facet")] == [f"dataset/x@{HEX}"]
@@ -129,15 +132,15 @@ def test_projecting_twice_gives_the_same_rows_apart_from_seq() -> None:
     def bare(found: list[Row]) -> list[Any]:
         return [(row.table, {name: value for name, value in row.values.items() if name != "seq"}) for row in found]
 
-    assert bare(project(body, 0, "world")) == bare(project(body, 7, "world"))
+    assert bare(project(body, 0, WORLD)) == bare(project(body, 7, WORLD))
 
 
 def test_events_of_airflow_and_marquez_are_read() -> None:
     airflow, marquez = airflow_events(), marquez_events()
     assert (len(airflow), len(marquez)) == (32, 26)
     for body in (*airflow, *marquez):
-        assert {row.table.__tablename__ for row in project(body, 0, "world")} >= {"catalog_run_event"}
-    edges = [row.values for body in marquez for row in project(body, 0, "world") if "direction" in row.values]
+        assert {row.table.__tablename__ for row in project(body, 0, WORLD)} >= {"catalog_run_event"}
+    edges = [row.values for body in marquez for row in project(body, 0, WORLD) if "direction" in row.values]
     assert {edge["ref"].split("@")[1][:4] for edge in edges if edge["direction"] == "output"} == {"run:"}
 
 

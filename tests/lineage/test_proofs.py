@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fresh_record import BEGUN
 from record_world import World
 from sqlalchemy import text
 
@@ -94,19 +95,19 @@ def test_every_event_is_proven_to_who_has_its_bytes_and_the_public_key_alone(wor
         signed, _, signature = note.rpartition("\n\n")
         origin, size, root = signed.split("\n")
         data = base64.b64decode(extra.removeprefix("extra "))
-        assert (name, index, origin, size) == ("c2sp.org/tlog-proof@v1", f"index {leaf.seq}", "tracecore/world", "38")
+        assert (name, index, origin, size) == ("c2sp.org/tlog-proof@v1", f"index {leaf.seq}", world.record.ledger.origin, str(BEGUN + 38))
         assert json.loads(data)["event_sha256"] == hashlib.sha256(leaf.body).hexdigest()
         hashes = [base64.b64decode(line) for line in lines]
         assert hashes == path(leaf.seq, leaves)
-        assert climb(hashlib.sha256(b"\x00" + data).digest(), leaf.seq, 38, hashes) == base64.b64decode(root)
+        assert climb(hashlib.sha256(b"\x00" + data).digest(), leaf.seq, BEGUN + 38, hashes) == base64.b64decode(root)
         public.verify(base64.b64decode(signature.split()[2])[4:], (signed + "\n").encode())
 
 
 def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world: World) -> None:
     world.record.ingest([foreign(number) for number in range(21)])
     with world.record.database.read() as connection:
-        leaves = ledger.leaves(connection, 21)
-    for size in range(22):
+        leaves = ledger.leaves(connection, BEGUN + 21)
+    for size in range(BEGUN + 22):
         proof = world.record.consistency(size)
         assert proof.old_root == tree(leaves[:size])
         assert list(proof.hashes) == (subproof(size, leaves, whole=True) if size else [])
@@ -144,7 +145,7 @@ def test_what_is_no_proof_is_refused_with_what_was_expected(world: World, old: s
 @pytest.mark.parametrize(
     ("event", "why"),
     [
-        ("9", "There is no event at position 9: the ledger holds 9 events"),
+        ("11", "There is no event at position 11: the ledger holds 11 events"),
         ("0" * 63 + "a", "The ledger holds no event 000000000000…"),
         ("drive_log/north", "names no event: expected its id, 64 hexadecimal digits"),
     ],
@@ -177,13 +178,13 @@ def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: W
     assert run(world, "checkpoint", "--prove", "2", "-o", str(proof)).exit_code == 0
     assert proofs.parse(proof.read_text(encoding="utf-8")) == world.record.inclusion(2)
     told = json.loads(run(world, "checkpoint", "--prove", "2", "--json").stdout)
-    assert (told["index"], told["size"], told["proof"]) == (2, 9, proof.read_text(encoding="utf-8"))
+    assert (told["index"], told["size"], told["proof"]) == (2, BEGUN + 9, proof.read_text(encoding="utf-8"))
 
     good = run(world, "checkpoint", "--consistent-with", str(kept))
-    assert (good.exit_code, "its first 5 events of 9 are those of" in good.stderr) == (0, True)
+    assert (good.exit_code, "its first 7 events of 11 are those of" in good.stderr) == (0, True)
     told = json.loads(run(world, "checkpoint", "--consistent-with", str(kept), "--json").stdout)
     hashes = [bytes.fromhex(value) for value in told["hashes"]]
-    assert merkle.verify_consistency(5, 9, hashes, bytes.fromhex(told["old"]["root"]), bytes.fromhex(told["new"]["root"]))
+    assert merkle.verify_consistency(BEGUN + 5, BEGUN + 9, hashes, bytes.fromhex(told["old"]["root"]), bytes.fromhex(told["new"]["root"]))
     assert run(world, "checkpoint", "--consistent-with", str(kept), "--prove", "1").exit_code == 2
     assert "can't be read: no such file" in run(world, "checkpoint", "--consistent-with", str(tmp_path / "none")).stderr
 
@@ -200,11 +201,11 @@ def test_a_ledger_that_is_another_than_the_kept_checkpoint_says_is_answered_with
         return result.stderr
 
     root = checkpoint.parse(world.record.checkpoint()).root
-    assert "its first 5 events are others" in asked("tracecore/world", 5, bytes(32))
-    assert "the ledger was truncated: it holds 5 events, and held 6 then" in asked("tracecore/world", 6, root)
-    assert "it is of another ledger" in asked("tracecore/elsewhere", 5, root)
+    assert "its first 7 events are others" in asked(world.record.ledger.origin, 7, bytes(32))
+    assert "the ledger was truncated: it holds 7 events, and held 8 then" in asked(world.record.ledger.origin, 8, root)
+    assert "it is of another ledger" in asked("tracecore/elsewhere", 7, root)
     kept = tmp_path / "kept"
-    kept.write_text(world.record.checkpoint().replace("\n5\n", "\n4\n"), encoding="utf-8")
+    kept.write_text(world.record.checkpoint().replace("\n7\n", "\n6\n"), encoding="utf-8")
     assert "no key of this workspace signed it" in run(world, "checkpoint", "--consistent-with", str(kept)).stderr
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from datetime import UTC, datetime
 
 import pytest
+from fresh_record import BEGUN
 from record_world import PROGRAM, World, artifact, origin, plugin
 from sqlalchemy import event
 
@@ -137,7 +138,7 @@ def test_a_run_that_ended_is_never_reopened(world: World) -> None:
         ending = lookup.ending(connection, run.id)
     assert ending is not None
     assert ending.event_type == "ABORT"
-    assert world.record.position() == 2
+    assert world.record.position() == BEGUN + 2
 
 
 def test_a_run_that_never_started_cannot_be_closed(world: World) -> None:
@@ -170,7 +171,7 @@ def test_what_build_raises_leaves_nothing(world: World) -> None:
 
     with pytest.raises(UsageProblem, match="The name is taken"):
         world.record.append_with(build)
-    assert world.record.position() == 0
+    assert world.record.position() == BEGUN + 0
     world.ingest("north")
 
 

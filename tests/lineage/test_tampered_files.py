@@ -65,10 +65,11 @@ def test_an_active_key_that_is_not_there_is_named(record: Record) -> None:
     assert "keys/active" in {ref for ref, _ in failures(record)}
 
 
-def test_another_name_for_the_workspace_is_named_beside_all_that_follows_from_it(record: Record) -> None:
+def test_another_name_for_the_workspace_is_refused_naming_both(record: Record) -> None:
     path = record.workspace.root / "workspace.json"
     path.write_text(path.read_text().replace('"world"', '"worle"'))
-    assert ("workspace.json", "the workspace's name, which the ledger is signed under") in failures(record)
+    with pytest.raises(UsageProblem, match=r"holds ledger \w{32} \('world'\), and the workspace .* is ledger \w{32} \('worle'\)"):
+        Record.open(record.workspace.root)
 
 
 def test_other_bytes_that_say_the_same_of_the_workspace_are_named(record: Record) -> None:
@@ -79,7 +80,13 @@ def test_other_bytes_that_say_the_same_of_the_workspace_are_named(record: Record
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{}", "says format None"), ("[1]", "says format None"), ('{"format": 1}', "names no slug"), ('{"format": 1, "slug": 7}', "names no slug")],
+    [
+        ("{}", "says format None"),
+        ("[1]", "says format None"),
+        ('{"format": 1}', "names no slug"),
+        ('{"format": 1, "slug": 7}', "names no slug"),
+        ('{"format": 1, "slug": "w"}', "names no ledger"),
+    ],
 )
 def test_a_workspace_file_that_says_nothing_is_refused_by_its_name(record: Record, text: str, said: str) -> None:
     (record.workspace.root / "workspace.json").write_text(text)

@@ -34,7 +34,7 @@ def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None 
     with open_bundle(Path(path)) as bundle:
         leaves = bundle.leaves(bundle.parts(refuse), refuse)
         try:
-            with replica(leaves, bundle.manifest.origin, bundle.manifest.size) as made:
+            with replica(leaves, bundle.manifest.ledger_name, bundle.manifest.size) as made:
                 return trace(made, ref or bundle.manifest.build, depth=depth)
         except BadEvent as error:
             raise bundle.bad(f"an event in it can't be read ({error})") from None

@@ -11,6 +11,7 @@ import rfc8785
 
 from tracecore_lineage.bundle.container import Entry, NotABundle
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.sealing.envelope import Opened
 from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.canonical import jcs
@@ -35,6 +36,7 @@ class Manifest:
     Attributes:
         build: whole ref of the build.
         origin: slug of the workspace that sealed it.
+        ledger_id: of that workspace's ledger.
         position: of the build in that workspace's ledger.
         size: of that ledger when it was exported.
         checkpoint: signed note over it.
@@ -45,6 +47,7 @@ class Manifest:
 
     build: str
     origin: str
+    ledger_id: str
     position: int
     size: int
     checkpoint: str
@@ -59,11 +62,16 @@ class Manifest:
             "type": TYPE,
             "build": self.build,
             "origin": self.origin,
-            "ledger": {"position": self.position, "size": self.size, "checkpoint": self.checkpoint},
+            "ledger": {"id": self.ledger_id, "position": self.position, "size": self.size, "checkpoint": self.checkpoint},
             "keys": dict(self.keys),
             "stored": list(self.stored),
             "entries": [{"name": entry.name, "size": entry.size, "sha256": entry.sha256} for entry in self.entries],
         }
+
+    @property
+    def ledger_name(self) -> LedgerName:
+        """The ledger that it was exported from."""
+        return LedgerName(self.origin, self.ledger_id)
 
     @property
     def data(self) -> bytes:
@@ -95,12 +103,13 @@ def read_manifest(data: bytes, where: str) -> Manifest:
     if type_ != TYPE or said.get("v") != 1:
         raise bad(f"it was written by a newer tracecore ({type_}, version {said.get('v')}); this one reads {TYPE}: upgrade to read it")
     try:
-        if set(said) != _MEMBERS or set(said["ledger"]) != {"position", "size", "checkpoint"} or jcs(said) != data:
+        if set(said) != _MEMBERS or set(said["ledger"]) != {"id", "position", "size", "checkpoint"} or jcs(said) != data:
             raise bad(f"its {MANIFEST} has other members than docs/formats/bundle.md says, or is not in canonical JSON")
         ledger = said["ledger"]
         manifest = Manifest(
             _build(said["build"]),
             _text(said["origin"]),
+            _text(ledger["id"]),
             _count(ledger["position"]),
             _count(ledger["size"]),
             _text(ledger["checkpoint"]),

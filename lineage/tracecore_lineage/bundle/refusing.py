@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from tracecore.errors import AnswerIsNo
 from tracecore.withdrawn import Withdrawn
 from tracecore_lineage import ledger
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.reading import parse_event
 from tracecore_lineage.tables import RUN_EVENTS
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tracecore_lineage.bundle.plan import ImportPlan
     from tracecore_lineage.verification.bundle import Checked
 
-__all__ = ["job_namespace", "refuse_strangers", "refuse_withdrawn"]
+__all__ = ["refuse_strangers", "refuse_withdrawn", "speaker"]
 
 
 def refuse_withdrawn(withdrawn: Withdrawn, checked: Checked) -> None:
@@ -40,18 +41,18 @@ def refuse_withdrawn(withdrawn: Withdrawn, checked: Checked) -> None:
             raise AnswerIsNo(f"{checked.proof.manifest.build} is not imported: {artifact.ref} holds what was withdrawn from this workspace ({why}).")
 
 
-def job_namespace(leaf: ledger.Leaf) -> str | None:
-    """Give the namespace of an event's job; None where it has none."""
+def speaker(leaf: ledger.Leaf) -> LedgerName | None:
+    """Return the ledger that an event says it is of; None where it has no job."""
     event = parse_event(leaf.body)
-    return None if event.kind == "dataset" else str(event.members["job"]["namespace"])
+    return None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
 
 
-def refuse_strangers(connection: Connection, namespace: str, checked: Checked, plan: ImportPlan) -> None:
+def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
     """Refuse what speaks for this workspace's own jobs or runs, or for the runs of others that were imported before.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own.
+        own: the workspace's own ledger.
         checked: the bundle.
         plan: what the import would do.
 
@@ -62,42 +63,45 @@ def refuse_strangers(connection: Connection, namespace: str, checked: Checked, p
     strange = sorted(identity for identity in plan.own if identity not in plan.places)
     if strange:
         raise AnswerIsNo(
-            f"{build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{namespace}'), which this"
+            f"{build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{own.slug}'), which this"
             " workspace never recorded."
         )
     said = _said(checked, plan)
     for chunk in chunks(sorted(said)):
-        query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id.in_(chunk))
+        query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer, RUN_EVENTS.c.event_id).where(
+            RUN_EVENTS.c.run_id.in_(chunk)
+        )
         for row in connection.execute(query):
-            if row.job_namespace != namespace and not _speaks(plan.before, row.event_id, row.job_namespace):
+            known = LedgerName.speaking(row.job_namespace, row.producer)
+            if known != own and not _speaks(plan.before, row.event_id, known):
                 continue  # a stranger's word is nobody's
             for claimed, leaf in said[row.run_id]:
-                if claimed != row.job_namespace:
+                if claimed != known:
                     raise AnswerIsNo(
-                        f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in '{claimed}', but here it is known as one of"
-                        f" '{row.job_namespace}'."
+                        f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in ledger {claimed}, but here it is known as"
+                        f" one of {known}."
                     )
-                if claimed != namespace and not _speaks(plan.after, leaf.event_id, claimed):
+                if claimed != own and not _speaks(plan.after, leaf.event_id, claimed):
                     raise AnswerIsNo(
                         f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
-                        f" '{claimed}' before, and nothing shows that the event is from there."
+                        f" {claimed} before, and nothing shows that the event is from there."
                     )
 
 
-def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[str, ledger.Leaf]]]:
+def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
     """Give by run the events that are new or say more than before, each with the workspace that it claims to be of."""
-    said: dict[str, list[tuple[str, ledger.Leaf]]] = {}
+    said: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)
         if event.run_id is None:
             continue
-        claimed = str(event.members["job"]["namespace"])
+        claimed = LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
         more = _speaks(plan.after, leaf.event_id, claimed) and not _speaks(plan.before, leaf.event_id, claimed)
         if more or leaf.event_id not in plan.places:
             said.setdefault(event.run_id, []).append((claimed, leaf))
     return said
 
 
-def _speaks(voices: Voices, identity: str, namespace: str) -> bool:
+def _speaks(voices: Voices, identity: str, ledger_name: LedgerName) -> bool:
     """Say whether an event speaks for a workspace."""
-    return any(voice.namespace == namespace for voice in voices.get(identity, ()))
+    return any(voice.ledger == ledger_name for voice in voices.get(identity, ()))

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator
 from sqlalchemy import ColumnElement, Connection, or_, select
 
 from tracecore_lineage.environments import environment_runs
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS
+from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS, recorded_by
 from tracecore_lineage.voices import JOB, imports_in
 from tracecore_schemas.trace import Trace
 
@@ -25,12 +26,12 @@ _OF_KEYS = ("tracecore.key_rotate", "tracecore.key_policy")
 _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 
-def events_behind(connection: Connection, namespace: str, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
+def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
     """Choose the events that a sealed build's trace stands on, and those that say since how far it can be trusted.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own.
+        own: the workspace's own ledger.
         trace: of the build.
         prefix: the part of the ledger that it was sealed over.
         since: whether what came after the build's position is wanted too.
@@ -56,8 +57,8 @@ def events_behind(connection: Connection, namespace: str, trace: Trace, prefix: 
     found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, within))
     found |= dict(_described(connection, deciding))
     if since:
-        found |= _since(connection, namespace, refs)
-    found |= _imports(connection, namespace, found, prefix)
+        found |= _since(connection, own, refs)
+    found |= _imports(connection, own, found, prefix)
     return found
 
 
@@ -90,32 +91,32 @@ def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -
         yield from environment_runs(connection, digest, there)
 
 
-def _since(connection: Connection, namespace: str, refs: Iterable[str]) -> dict[str, int]:
+def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict[str, int]:
     """Choose what happened in the record itself, whenever: changes of keys, and what it says of versions in the trace (cosigned, erased)."""
-    ours = RUN_EVENTS.c.job_namespace == namespace
+    ours = recorded_by(own)
     facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
     runs: set[str] = set()
     for chunk in chunks(sorted(refs)):
         for table, column in ((EDGES, EDGES.c.ref), (FACETS, FACETS.c.subject)):
             query = select(RUN_EVENTS.c.run_id).join(table, table.c.event_id == RUN_EVENTS.c.event_id).where(facts, column.in_(chunk))
             runs.update(connection.execute(query).scalars())
-    runs |= _rewriting(connection, namespace, refs)
+    runs |= _rewriting(connection, own, refs)
     found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, ours))
     keys = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(ours, or_(*(RUN_EVENTS.c.job_name == name for name in _OF_KEYS)))
     return found | {row.event_id: row.seq for row in connection.execute(keys)}
 
 
-def _rewriting(connection: Connection, namespace: str, refs: Iterable[str]) -> set[str]:
+def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
     """Return the erasures that rewrote a commit of a table that one of some versions is of: without them its log is not what was recorded."""
-    tables = {str(artifact.location) for artifact in stored_artifacts(connection, namespace, refs=list(refs)) if artifact.delta is not None}
-    erasures = tombstones(connection, namespace).erasures if tables else ()
+    tables = {str(artifact.location) for artifact in stored_artifacts(connection, own, refs=list(refs)) if artifact.delta is not None}
+    erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 
 
-def _imports(connection: Connection, namespace: str, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
+def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
     """Choose the imports that let one of the chosen events speak: the workspace's own, and those that came with them."""
     listed = [each for each in imports_in(connection) if each.seq < prefix.bound]
-    chosen = {each.event_id: each for each in listed if each.namespace == namespace and not each.members.isdisjoint(found)}
+    chosen = {each.event_id: each for each in listed if each.importer == own and not each.members.isdisjoint(found)}
     waiting = list(chosen.values())
     while waiting:
         outer = waiting.pop()

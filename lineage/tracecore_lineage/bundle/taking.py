@@ -24,7 +24,8 @@ from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.manifest import Manifest
 from tracecore_lineage.bundle.plan import ImportPlan
 from tracecore_lineage.bundle.reading import open_bundle
-from tracecore_lineage.bundle.refusing import job_namespace, refuse_strangers, refuse_withdrawn
+from tracecore_lineage.bundle.refusing import refuse_strangers, refuse_withdrawn, speaker
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.sealing import seal
 from tracecore_lineage.tables import PROJECTION
@@ -170,7 +171,7 @@ def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: 
     location = folder_of(manifest.build)
     for attempt in range(_ATTEMPTS):
         with record.database.read() as connection:
-            plan = _plan(connection, record.namespace, checked)
+            plan = _plan(connection, record.ledger, checked)
         needed = {
             name
             for artifact in checked.artifacts
@@ -187,7 +188,7 @@ def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: 
             store.erase(brought - needed)
             brought &= needed
         with record.database.write() as connection:
-            if _stands(connection, record.namespace, checked, plan):
+            if _stands(connection, record.ledger, checked, plan):
                 return _record(connection, record, checked, plan, pins)
     raise RunFailed(f"{manifest.build} could not be imported: other imports came in between each time. Import it again.")
 
@@ -219,7 +220,7 @@ def _leave_out(folder: Path, needed: Collection[str]) -> None:
             Path(place).rmdir()
 
 
-def _plan(connection: Connection, namespace: str, checked: Checked) -> ImportPlan:
+def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPlan:
     """Find out what an import adds to the record as it stands, and whether it may.
 
     Raises:
@@ -229,27 +230,27 @@ def _plan(connection: Connection, namespace: str, checked: Checked) -> ImportPla
     known = imports_among(connection)
     here = {each.event_id for each in known}
     places = ledger.places(connection, [leaf.event_id for leaf in leaves])
-    own = frozenset(leaf.event_id for leaf in leaves if job_namespace(leaf) == namespace)
+    ours = frozenset(leaf.event_id for leaf in leaves if speaker(leaf) == own)
     nested = [found for leaf in leaves if leaf.event_id not in here and (found := read_import(leaf.body, leaf.seq)) is not None]
     members, stored = frozenset(leaf.event_id for leaf in leaves), frozenset(manifest.stored)
-    this = Import("", -1, namespace, manifest.origin, manifest.build, members, stored, frozenset(), {})
-    after = voices_of([*known, *nested, this], namespace)
+    this = Import("", -1, own, manifest.ledger_name, manifest.build, members, stored, frozenset(), {})
+    after = voices_of([*known, *nested, this], own)
     inside = f"{folder_of(manifest.build)}/"
     brings = {
         str(row.values["subject"])
         for leaf in leaves
-        for row in project(leaf.body, 0, namespace, after.get(leaf.event_id, ()))
+        for row in project(leaf.body, 0, own, after.get(leaf.event_id, ()))
         if row.table is FacetRow
         and row.values["name"] == "tracecore_artifact"
         and str(json.loads(row.values["value"]).get("location")).startswith(inside)
     }
-    after = voices_of([*known, *nested, replace(this, stored=frozenset(brings))], namespace)
-    plan = ImportPlan(tuple(each.event_id for each in known), places, own, voices_of(known, namespace), after, frozenset(brings))
-    refuse_strangers(connection, namespace, checked, plan)
+    after = voices_of([*known, *nested, replace(this, stored=frozenset(brings))], own)
+    plan = ImportPlan(tuple(each.event_id for each in known), places, ours, voices_of(known, own), after, frozenset(brings))
+    refuse_strangers(connection, own, checked, plan)
     return plan
 
 
-def _stands(connection: Connection, namespace: str, checked: Checked, plan: ImportPlan) -> bool:
+def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> bool:
     """Say, under the write lock, whether the record still stands as it did when the plan was made."""
     manifest = checked.proof.manifest
     if seal.find(connection, parse_ref(manifest.build).segments[0]) is not None:
@@ -257,7 +258,7 @@ def _stands(connection: Connection, namespace: str, checked: Checked, plan: Impo
     same = tuple(each.event_id for each in imports_among(connection)) == plan.imports
     if not same or ledger.places(connection, [leaf.event_id for leaf in checked.proof.leaves]) != plan.places:
         return False
-    refuse_strangers(connection, namespace, checked, plan)
+    refuse_strangers(connection, own, checked, plan)
     return True
 
 
@@ -268,7 +269,7 @@ def _record(connection: Connection, record: Record, checked: Checked, plan: Impo
     proof, manifest = checked.proof, checked.proof.manifest
     new = [leaf.body for leaf in proof.leaves if leaf.event_id not in plan.places]
     record.append_foreign(connection, new, plan.after)
-    changed = list(_heard(connection, record.namespace, proof.leaves, plan))
+    changed = list(_heard(connection, record.ledger, proof.leaves, plan))
     pinned = [] if pins is None else [key.id for key in pins.keys]
     imported = TracecoreImportedDatasetFacet(manifest.origin, manifest.position, pinned)
     facet = TracecoreImportRunFacet(
@@ -293,14 +294,14 @@ def _signatures(checked: Checked) -> Iterator[tuple[str, str]]:
         yield name, base64.b64encode(signature).decode()
 
 
-def _heard(connection: Connection, namespace: str, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
+def _heard(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf], plan: ImportPlan) -> Iterator[str]:
     """Project those events anew that had been here before and say more since; give their ids."""
     for leaf in leaves:
         place = plan.places.get(leaf.event_id)
         if place is None or leaf.event_id in plan.own:
             continue
-        before: list[Row] = project(leaf.body, place, namespace, plan.before.get(leaf.event_id, ()))
-        after = project(leaf.body, place, namespace, plan.after.get(leaf.event_id, ()))
+        before: list[Row] = project(leaf.body, place, own, plan.before.get(leaf.event_id, ()))
+        after = project(leaf.body, place, own, plan.after.get(leaf.event_id, ()))
         if before != after:
             for table in PROJECTION:
                 connection.execute(delete(table).where(table.c.event_id == leaf.event_id))

@@ -111,17 +111,17 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
     if brought is not None:
         return _again(connection, record, store, brought)
     told = trace(connection, found.ref)
-    chosen = selection.events_behind(connection, record.namespace, told, found.prefix)
+    chosen = selection.events_behind(connection, record.ledger, told, found.prefix)
     at = ledger.head(connection)
     parts = tuple(tree.prune(ledger.read(connection), chosen, {found.position, found.position + 1}))
     if tree.fold(parts, ())[0].root() != at.root:
         raise AnswerIsNo(f"{found.ref} can't be exported: the ledger is not what was recorded. 'tracecore verify' says what differs.")
     leaves = list(ledger.read_at(connection, sorted(chosen.values())))
-    with replica(leaves, record.namespace, at.size) as made:
+    with replica(leaves, record.ledger, at.size) as made:
         if {**trace(made, found.ref), "later": []} != {**told, "later": []}:
             raise AnswerIsNo(f"{found.ref} can't be exported: the catalog says of it what its events don't. 'tracecore verify' names what differs.")
-        erased = tombstones(made, record.namespace)
-        kept = stored_artifacts(made, record.namespace, refs=[node["ref"] for node in told["nodes"]])
+        erased = tombstones(made, record.ledger)
+        kept = stored_artifacts(made, record.ledger, refs=[node["ref"] for node in told["nodes"]])
         # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
@@ -129,6 +129,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
     manifest = Manifest(
         found.ref,
         record.namespace,
+        record.workspace.ledger_id,
         found.position,
         at.size,
         at.checkpoint,
@@ -144,10 +145,10 @@ def _again(connection: Connection, record: RecordWriter, store: Store, brought: 
     """Plan the bundle that a build came in; of its files each lies where the import, or one before it, put it."""
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
-    local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, record.namespace, refs=manifest.stored)}
+    local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, record.ledger, refs=manifest.stored)}
     files: dict[str, tuple[str, Artifact, str]] = {}
-    with replica(leaves, manifest.origin, manifest.size) as made:
-        for artifact in stored_artifacts(made, manifest.origin, refs=manifest.stored):
+    with replica(leaves, manifest.ledger_name, manifest.size) as made:
+        for artifact in stored_artifacts(made, manifest.ledger_name, refs=manifest.stored):
             here = local.get((artifact.ref, artifact.media, artifact.delta))
             if here is None:
                 raise AnswerIsNo(f"{brought.build} can't be exported: the bytes of {artifact.ref} are not in this workspace any more.")

@@ -85,15 +85,15 @@ def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) ->
 
 
 def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
-    from tracecore_lineage.checkpoint import origin_of, read
+    from tracecore_lineage.checkpoint import read
 
     if output is not None:
         raise UsageProblem("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
     old = read(path)
     size = record.position()
     told: dict[str, Any] = {"consistent": False, "old": {"size": old.size, "root": old.root.hex()}, "new": {"size": size}, "hashes": [], "why": None}
-    if old.origin != origin_of(record.namespace):
-        told["why"] = f"it is of another ledger: expected the origin {origin_of(record.namespace)!r}, found {old.origin!r}"
+    if old.origin != record.ledger.origin:
+        told["why"] = f"it is of another ledger: expected the origin {record.ledger.origin!r}, found {old.origin!r}"
     elif old.signed_by(record.keys.public_keys()) is None:
         told["why"] = "no key of this workspace signed it"
     elif old.size > size:

@@ -111,7 +111,7 @@ def _take_file(source: Path, format_: str, workspace: Path | None, *, as_json: b
     except BaseException as error:  # a plugin may raise anything, SystemExit too
         raise RunFailed(f"The importer '{format_}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
     with Record.open(workspace) as record:
-        _, bad = checked(events, record.namespace, own=False)
+        _, bad = checked(events, record.ledger)
         if bad:
             raise RunFailed(
                 f"The importer '{format_}' of plugin '{found.entry_point}' gave an event that is none (event {bad[0].index}): {bad[0].reason}."

@@ -84,7 +84,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
     from tracecore_lineage.queries.signing import policies
 
     with record.database.read() as connection:
-        standing = policies(connection, record.namespace, record.keys.public_keys()).now
+        standing = policies(connection, record.ledger, record.keys.public_keys()).now
     return standing is not None and key in standing.ids
 
 
@@ -95,7 +95,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
 def export(output: Path | None, workspace: Path | None, as_json: bool) -> None:
     """Give the active public key in PEM form, for who verifies with `--key`."""
     from tracecore.workspace import Workspace
-    from tracecore_lineage.sealing.keys import KeyRing
+    from tracecore_lineage.sealing.keys import KeyRing, short_id
 
     key = KeyRing(Workspace.open(workspace)).ensure()
     if output is not None:
@@ -108,4 +108,4 @@ def export(output: Path | None, workspace: Path | None, as_json: bool) -> None:
     elif output is None:
         click.echo(key.pem, nl=False)
     else:
-        say(f"Wrote the public key {key.id[:12]} to {output}.")
+        say(f"Wrote the public key {short_id(key.id)} to {output}.")

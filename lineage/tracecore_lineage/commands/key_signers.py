@@ -85,7 +85,7 @@ def policy(
             if private or signed or draft:
                 raise UsageProblem("A policy needs --threshold M and --signer PUB for each of its keys.")
             with record.database.read() as connection:
-                standing = policies(connection, record.namespace, record.keys.public_keys()).now
+                standing = policies(connection, record.ledger, record.keys.public_keys()).now
             _tell(None if standing is None else (standing.threshold, standing.signers, standing.digest), as_json=as_json)
             return
         if threshold is None or not signers:
@@ -176,10 +176,12 @@ def _tell(found: tuple[int, Sequence[PublicKey], str] | None, *, as_json: bool) 
 
 def _said(payload: bytes) -> str:
     """Say what a payload is, in the words of whoever is to sign it."""
+    from tracecore_lineage.sealing.keys import short_id
+
     try:
         said: dict[str, Any] = json.loads(payload)
         if said.get("type") == "urn:tracecore:key_policy:1":
-            names = ", ".join(each["id"][:12] for each in said["signers"])
+            names = ", ".join(short_id(each["id"]) for each in said["signers"])
             return f"Signing the key policy of {said['ledger']}: {said['threshold']} of {len(said['signers'])} keys ({names})."
         predicate = said["predicate"]
         gates = ", ".join(f"{gate['name']} {'passed' if gate['passed'] else 'waived'}" for gate in predicate["gates"]) or "none"

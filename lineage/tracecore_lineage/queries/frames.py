@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.suggest import suggestion
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.named import whole
 from tracecore_lineage.queries.reader import Link, Reader
 from tracecore_lineage.retention.tombstones import readable
@@ -51,13 +52,13 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
     return readings[-1]
 
 
-def check_frame(reader: Reader, store: Store, namespace: str, ref: Ref, reading: Link) -> None:
+def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
     """Make sure that the tables which the drive's log was read into hold a frame; where none of them is kept here nothing can be said.
 
     Args:
         reader: of the asked prefix.
         store: where the tables lie.
-        namespace: the workspace's own.
+        own: the workspace's own ledger.
         ref: the frame.
         reading: what `frame_reading` found of it.
 
@@ -70,7 +71,7 @@ def check_frame(reader: Reader, store: Store, namespace: str, ref: Ref, reading:
     outputs = [link.ref for link in reader.links_of([reading.run]) if link.direction == "output"]
     looked = False
     times: list[int] = []
-    for artifact in readable(reader.connection, namespace, stored_artifacts(reader.connection, namespace, refs=outputs)):
+    for artifact in readable(reader.connection, own, stored_artifacts(reader.connection, own, refs=outputs)):
         if artifact.media is not Media.DELTA:
             continue
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tracecore.errors import TracecoreError
 from tracecore.workspace import Workspace
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.labelers import Batch, batches_of
 from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import Reader
@@ -71,7 +72,7 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 
     store = open_store(workspace)
     found: dict[str, int] = {}
-    for artifact in readable(reader.connection, workspace.slug, stored_artifacts(reader.connection, workspace.slug, refs=refs)):
+    for artifact in readable(reader.connection, LedgerName.of(workspace), stored_artifacts(reader.connection, LedgerName.of(workspace), refs=refs)):
         if artifact.media is not Media.DELTA or artifact.ref in found:
             continue
         try:

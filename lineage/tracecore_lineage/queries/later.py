@@ -105,10 +105,9 @@ def _cosignatures(now: Reader, found: Found, bound: int) -> list[dict[str, Any]]
     """List each later signature over the build's own payload; whether it is valid, and enough, 'show' and 'verify' say."""
     if not found.root.startswith("build/"):
         return []
-    namespace = home(now.connection, found.root) or ""
     return [
         {"at": found.root, "what": "cosigned", "name": str(event.facet.get("key")), "position": event.seq}
-        for event in cosignatures(now.connection, namespace)
+        for event in cosignatures(now.connection, home(now.connection, found.root))
         if event.facet.get("build") == found.root and bound <= event.seq < now.prefix.bound
     ]
 

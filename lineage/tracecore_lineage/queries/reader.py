@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS
 from tracecore_schemas.kinds import RunState
@@ -57,7 +58,7 @@ class RunFacts:
     @property
     def is_fact(self) -> bool:
         """Whether it stands for something that happened in the record itself (a bug, a change of keys), in which no code of a stage ran."""
-        return self.job.startswith("tracecore.") and self.producer.startswith("urn:tracecore:recorder:")
+        return self.job.startswith("tracecore.") and bool(LedgerName.speaking(self.namespace, self.producer).ledger_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from tracecore.errors import TracecoreError, UsageProblem
 from tracecore_lineage.cells import json_cell
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.retention.tombstones import readable, withdrawn
@@ -25,13 +26,13 @@ __all__ = ["show_row"]
 _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
-def show_row(connection: Connection, store: Store, namespace: str, ref: Ref, prefix: Prefix) -> dict[str, Any]:
+def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
     """Give what the recorded tables say of one frame or label.
 
     Args:
         connection: to the record's database.
         store: where the tables lie.
-        namespace: the workspace's own.
+        own: the workspace's own ledger.
         ref: the frame or label.
         prefix: which part of the ledger may be looked at.
 
@@ -45,20 +46,20 @@ def show_row(connection: Connection, store: Store, namespace: str, ref: Ref, pre
     value = str(ref) if ref.kind == "frame" else ref.segments[0]
     held = [
         {"ref": artifact.ref, "rows": rows}
-        for artifact in _tables(connection, namespace, column, prefix)
+        for artifact in _tables(connection, own, column, prefix)
         if (rows := list(_rows(store, artifact, column, value, ref)))
     ]
     if not held:
-        why = withdrawn(connection, namespace).drives.get(ref.segments[0]) if ref.kind == "frame" else None
+        why = withdrawn(connection, own).drives.get(ref.segments[0]) if ref.kind == "frame" else None
         if why is not None:
             raise UsageProblem(f"{ref} was erased: {why}")
         raise UsageProblem(f"{ref} is not in the record: no recorded table holds it.")
     return {"ref": str(ref), "kind": ref.kind, "held_by": held}
 
 
-def _tables(connection: Connection, namespace: str, column: str, prefix: Prefix) -> list[Artifact]:
+def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
     """Give the tables that have a column, as their schema facet says."""
-    stored = readable(connection, namespace, stored_artifacts(connection, namespace, bound=prefix.bound))
+    stored = readable(connection, own, stored_artifacts(connection, own, bound=prefix.bound))
     tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
     return [

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.bugs import the_bug
 from tracecore_lineage.queries.labeling import show_labeler
 from tracecore_lineage.queries.named import find_build, read_ref, whole
@@ -54,7 +55,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         if ref.kind in {"frame", "label"} and workspace is not None:
             from tracecore.store import open_store  # brings pyarrow along, which no other question needs
 
-            return show_row(connection, open_store(workspace), workspace.slug, ref, reader.prefix)
+            return show_row(connection, open_store(workspace), LedgerName.of(workspace), ref, reader.prefix)
         if ref.kind == "bug":
             return _bug(reader, ref)
         if ref.kind == "labeler":
@@ -66,14 +67,14 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
             )
         answer = _artifact(reader, whole(reader, ref))
         if workspace is not None and "tracecore_tombstone" in answer["facets"]:
-            answer["erased"] = _erased(connection, workspace.slug, answer["ref"])
+            answer["erased"] = _erased(connection, LedgerName.of(workspace), answer["ref"])
         return answer
 
 
-def _erased(connection: Connection, namespace: str, ref: str) -> str | None:
+def _erased(connection: Connection, own: LedgerName, ref: str) -> str | None:
     """Say why a version can't be opened any more; None where its bytes are there, again or still."""
-    known = tombstones(connection, namespace, refs=[ref])
-    said = [known.sentence(artifact) for artifact in stored_artifacts(connection, namespace, refs=[ref])]
+    known = tombstones(connection, own, refs=[ref])
+    said = [known.sentence(artifact) for artifact in stored_artifacts(connection, own, refs=[ref])]
     return said[0] if said and None not in said else None
 
 

@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage.checkpoint import CheckpointError, canonical_base64, origin_of
+from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
 from tracecore_lineage.datasets import bare
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.sealing.envelope import Opened, open_envelope
 from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.sealing.policy import Policies, PolicyEvent
 from tracecore_lineage.sealing.signatures import CosignEvent, SealSignatures, signatures_of
-from tracecore_lineage.tables import BUILDS, FACETS, RUN_EVENTS
+from tracecore_lineage.tables import BUILDS, FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.build import SealedBuild
 
 __all__ = ["COSIGN", "POLICY", "cosignatures", "home", "policies", "seal_signatures", "signed_envelope"]
@@ -26,32 +27,33 @@ COSIGN = "cosign"
 """Verbs of the jobs, and with `tracecore_` before them names of the facets."""
 
 
-def policies(connection: Connection, namespace: str, vouching: Sequence[PublicKey]) -> Policies:
+def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
     """Give the policies of a workspace's ledger, judged.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own.
+        ledger: the workspace's own.
         vouching: keys that are believed to have signed the ledger.
     """
-    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, namespace, POLICY)), origin_of(namespace), vouching)
+    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, ledger, POLICY)), ledger.origin, vouching)
 
 
-def cosignatures(connection: Connection, namespace: str) -> list[CosignEvent]:
+def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:
     """Give every recorded cosignature of any build, in the ledger's order; none is judged."""
-    return [CosignEvent(seq, facet) for seq, facet in _told(connection, namespace, COSIGN)]
+    return [CosignEvent(seq, facet) for seq, facet in _told(connection, ledger, COSIGN)]
 
 
-def home(connection: Connection, ref: str) -> str | None:
-    """Give the namespace that a build was sealed in, whose policies and cosignatures are about it; None where no such build is sealed."""
+def home(connection: Connection, ref: str) -> LedgerName:
+    """Return the ledger that a build was sealed in, whose policies and cosignatures are about it; a nameless one where no such build is sealed."""
     query = (
-        select(RUN_EVENTS.c.job_namespace)
+        select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer)
         .join(BUILDS, BUILDS.c.event_id == RUN_EVENTS.c.event_id)
         .where(BUILDS.c.ref == ref)
         .order_by(BUILDS.c.seq)
         .limit(1)
     )
-    return connection.execute(query).scalar_one_or_none()
+    row = connection.execute(query).one_or_none()
+    return LedgerName("", "") if row is None else LedgerName.speaking(row.job_namespace, row.producer)
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
@@ -67,15 +69,15 @@ def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicK
     """
     row = connection.execute(select(BUILDS.c.seq, BUILDS.c.envelope).where(BUILDS.c.ref == ref).order_by(BUILDS.c.seq).limit(1)).one()
     opened = open_envelope(json.loads(row.envelope))
-    namespace = home(connection, ref) or ""
-    return signatures_of(ref, row.seq, opened, cosignatures(connection, namespace), policies(connection, namespace, believed), believed)
+    ledger = home(connection, ref)
+    return signatures_of(ref, row.seq, opened, cosignatures(connection, ledger), policies(connection, ledger, believed), believed)
 
 
 def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, Any]:
     """Give a build's envelope with every valid signature that came later, so that others' tools can count them."""
     opened = open_envelope(sealed.envelope)
     signatures = {key: {"keyid": key, "sig": base64.b64encode(signature).decode()} for key, signature in opened.signatures}
-    for event in cosignatures(connection, home(connection, sealed.ref) or ""):
+    for event in cosignatures(connection, home(connection, sealed.ref)):
         if event.facet.get("build") == sealed.ref:
             try:
                 key = PublicKey.from_pem(str(event.facet.get("public_key")).encode(), "the event")
@@ -87,7 +89,7 @@ def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, An
     return {**sealed.envelope, "signatures": list(signatures.values())}
 
 
-def _told(connection: Connection, namespace: str, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _told(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
     query = (
         select(FACETS.c.seq, FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -95,7 +97,7 @@ def _told(connection: Connection, namespace: str, verb: str) -> Iterator[tuple[i
             FACETS.c.name == f"tracecore_{verb}",
             FACETS.c.subject.startswith("run:"),
             RUN_EVENTS.c.event_type == "COMPLETE",
-            RUN_EVENTS.c.job_namespace == namespace,
+            recorded_by(ledger),
             RUN_EVENTS.c.job_name == f"tracecore.{verb}",
         )
         .order_by(FACETS.c.seq)

@@ -34,7 +34,7 @@ def as_it_stood(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
     if heard is None:
         yield Reader(connection, prefix)
         return
-    with replica(ledger.read(connection, 0, prefix.bound), heard.namespace, prefix.bound) as made:
+    with replica(ledger.read(connection, 0, prefix.bound), heard.importer, prefix.bound) as made:
         yield Reader(made, prefix)
 
 

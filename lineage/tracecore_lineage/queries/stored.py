@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from tracecore.errors import UsageProblem
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog
 from tracecore_lineage.queries.question import horizon
@@ -16,13 +17,13 @@ from tracecore_schemas.run import Artifact
 __all__ = ["stored_version"]
 
 
-def stored_version(connection: Connection, text: str, namespace: str) -> Artifact:
+def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifact:
     """Find a stored version.
 
     Args:
         connection: to the record's database.
         text: a ref; the newest of its name where it names no version.
-        namespace: the workspace's own.
+        own: the workspace's own ledger.
 
     Raises:
         UsageProblem: it is not in the record, its bytes are not kept here, or they were erased: then why.
@@ -32,8 +33,8 @@ def stored_version(connection: Connection, text: str, namespace: str) -> Artifac
         ref = read_ref(reader, text)
         if not (ref.is_artifact or ref.kind == "external"):
             raise UsageProblem(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
-        found = stored_artifacts(connection, namespace, refs=[whole(reader, ref)])
-        known = tombstones(connection, namespace, refs=[artifact.ref for artifact in found])
+        found = stored_artifacts(connection, own, refs=[whole(reader, ref)])
+        known = tombstones(connection, own, refs=[artifact.ref for artifact in found])
     if not found:
         raise UsageProblem(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")
     readable = [artifact for artifact in found if known.unreadable(artifact) is None]

@@ -121,8 +121,8 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
 def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
     store = open_store(record.workspace)
     with record.database.read() as connection, readable_catalog():
-        stored = stored_artifacts(connection, record.namespace)
-        known = tombstones(connection, record.namespace)
+        stored = stored_artifacts(connection, record.ledger)
+        known = tombstones(connection, record.ledger)
         holdings = read_holdings(store, stored, known)
         subject = find_subject(connection, target, stored, holdings.members, holdings.drives)
         digests = holdings.contents(subject)

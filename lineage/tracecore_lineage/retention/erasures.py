@@ -125,7 +125,7 @@ def _held(record: RecordWriter, run_id: str) -> Iterator[None]:
 def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
     """Leave alone what a run made again after the promise, where a kill came between it and now: it is no part of what was promised."""
     with record.database.read() as connection:
-        back = made_since(connection, record.namespace, erasure.seq)
+        back = made_since(connection, record.ledger, erasure.seq)
     if not back:
         return erasure
     left = [replace(version, files=tuple(gone for gone in version.files if not lies_in(gone.path, back))) for version in erasure.versions]
@@ -208,7 +208,7 @@ def _now(store: Store, gone: Gone) -> Gone:
 def finish_promised(record: RecordWriter) -> list[Erasure]:
     """Carry out every erasure that was promised and whose process is gone; whoever calls has the store alone."""
     with record.database.read() as connection:
-        unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.namespace).unfinished}
+        unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
     done: list[Erasure] = []
     for run in open_runs(record):
         if run.id in unfinished:

@@ -126,8 +126,8 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     now = datetime.now(UTC)
     with record.database.read() as connection, readable_catalog():
         held = holds(connection)
-        stored = stored_artifacts(connection, record.namespace)
-        known = tombstones(connection, record.namespace)
+        stored = stored_artifacts(connection, record.ledger)
+        known = tombstones(connection, record.ledger)
         chosen = _chosen(connection, refs, held)
         if older_than is not None:
             recorded = _recorded(connection, {artifact.ref for artifact in stored})

@@ -16,9 +16,10 @@ from sqlalchemy import Connection, select
 
 from tracecore.gone import Gone
 from tracecore.withdrawn import Withdrawn
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.tables import FACETS, RUN_EVENTS
+from tracecore_lineage.tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact
@@ -265,30 +266,30 @@ class Tombstones:
         return Withdrawn(files, drives)
 
 
-def tombstones(connection: Connection, namespace: str, *, refs: Iterable[str] | None = None) -> Tombstones:
+def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] | None = None) -> Tombstones:
     """Read every tombstone of the workspace.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own: nobody else's events erase anything here.
+        own: the workspace's own ledger: nobody else's events erase anything here.
         refs: only what erased something of these versions; None gives all.
     """
     wanted = None if refs is None else set(refs)
-    listed = _erasures(connection, namespace, JOBS, wanted)
-    return Tombstones(listed, remade(connection, namespace, listed, wanted))
+    listed = _erasures(connection, own, JOBS, wanted)
+    return Tombstones(listed, remade(connection, own, listed, wanted))
 
 
-def withdrawn(connection: Connection, namespace: str) -> Withdrawn:
+def withdrawn(connection: Connection, own: LedgerName) -> Withdrawn:
     """Return what may not come back; what was pruned may, and is not read."""
-    return Tombstones(_erasures(connection, namespace, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
+    return Tombstones(_erasures(connection, own, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
 
 
-def _erasures(connection: Connection, namespace: str, jobs: Collection[str], wanted: Collection[str] | None) -> tuple[Erasure, ...]:
+def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wanted: Collection[str] | None) -> tuple[Erasure, ...]:
     """Read the erasures of some jobs, oldest first; of some versions where they are given."""
     query = (
         select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq, RUN_EVENTS.c.event_type)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-        .where(FACETS.c.name == FACET, RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.job_name.in_(sorted(jobs)))
+        .where(FACETS.c.name == FACET, recorded_by(own), RUN_EVENTS.c.job_name.in_(sorted(jobs)))
         .order_by(FACETS.c.seq)
     )
     if wanted is None:
@@ -321,7 +322,7 @@ def _place(row: Any) -> int:
     return int(row.seq)
 
 
-def remade(connection: Connection, namespace: str, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
+def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
     """Return, for each version that was erased (of those in `refs`, if given), the last position at which an event of ours says where it lies."""
     erased = {version.ref for erasure in erasures for version in erasure.versions}
     found: dict[tuple[str, str], int] = {}
@@ -329,7 +330,7 @@ def remade(connection: Connection, namespace: str, erasures: Sequence[Erasure], 
         query = (
             select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq)
             .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-            .where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact", RUN_EVENTS.c.job_namespace == namespace)
+            .where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact", recorded_by(own))
         )
         for row in connection.execute(query):
             place = (row.subject, str(json.loads(row.value).get("location")))
@@ -337,18 +338,18 @@ def remade(connection: Connection, namespace: str, erasures: Sequence[Erasure], 
     return found
 
 
-def made_since(connection: Connection, namespace: str, seq: int) -> set[str]:
+def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
     """Give where the files and directories lie that an event of ours after a position says are there; a table's next version has files of its own."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-        .where(FACETS.c.name == "tracecore_artifact", FACETS.c.seq > seq, RUN_EVENTS.c.job_namespace == namespace)
+        .where(FACETS.c.name == "tracecore_artifact", FACETS.c.seq > seq, recorded_by(own))
     )
     said = [json.loads(value) for value in connection.execute(query).scalars()]
     return {str(each["location"]) for each in said if each.get("location") is not None and each.get("media") != Media.DELTA.value}
 
 
-def readable(connection: Connection, namespace: str, artifacts: Sequence[Artifact]) -> list[Artifact]:
+def readable(connection: Connection, own: LedgerName, artifacts: Sequence[Artifact]) -> list[Artifact]:
     """Leave out the versions that were erased, or are about to be."""
-    known = tombstones(connection, namespace, refs=[artifact.ref for artifact in artifacts])
+    known = tombstones(connection, own, refs=[artifact.ref for artifact in artifacts])
     return [artifact for artifact in artifacts if known.unreadable(artifact) is None] if known.erasures else list(artifacts)

@@ -18,7 +18,7 @@ from tracecore.errors import RunFailed
 from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.sealing.envelope import IN_TOTO, EnvelopeError, open_envelope, seal_payload
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey, short_id
 from tracecore_lineage.sealing.statement import STATEMENT
 from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.build import SealedBuild
@@ -107,7 +107,7 @@ def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str
         if opened.payload != jcs(dict(statement)):
             problems.append(Problem(what, "the statement that follows from the record, in canonical JSON", "another"))
         if opened.signed_by(keys) is None:
-            named = ", ".join(key[:12] for key, _ in opened.signatures)
+            named = ", ".join(short_id(key) for key, _ in opened.signatures)
             problems.append(Problem(f"signature of the {what}", "one by a believed key", f"none that is valid (it names {named})"))
     return problems
 

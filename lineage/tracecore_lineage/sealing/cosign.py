@@ -13,11 +13,12 @@ from sqlalchemy import Connection
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
-from tracecore_lineage.checkpoint import CheckpointError, canonical_base64, origin_of
+from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.signing import COSIGN, POLICY, home, policies, seal_signatures
 from tracecore_lineage.sealing import seal
 from tracecore_lineage.sealing.envelope import IN_TOTO, Opened, open_envelope, seal_payload
-from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
+from tracecore_lineage.sealing.keys import PrivateKey, PublicKey, short_id
 from tracecore_lineage.sealing.policy import POLICY_PAYLOAD, KeyPolicy, refusal, short
 from tracecore_lineage.sealing.signatures import SealSignatures
 from tracecore_schemas.kinds import ArtifactKind, Media
@@ -51,14 +52,14 @@ def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicK
     keys = sorted(signers, key=lambda key: key.id)
     twice = [key.id for key, other in pairwise(keys) if key.id == other.id]
     if twice:
-        raise UsageProblem(f"The signer {twice[0][:12]} is given twice: each key counts once.")
+        raise UsageProblem(f"The signer {short_id(twice[0])} is given twice: each key counts once.")
     if not 1 <= threshold <= len(keys):
         raise UsageProblem(
             f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}."
         )
     with record.database.read() as connection:
-        before = policies(connection, record.namespace, record.keys.public_keys()).now
-    return KeyPolicy(origin_of(record.namespace), threshold, tuple(keys), None if before is None else before.digest)
+        before = policies(connection, record.ledger, record.keys.public_keys()).now
+    return KeyPolicy(record.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
 
 
 def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
@@ -81,7 +82,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
     active = record.keys.private()
 
     def work(connection: Connection) -> bool:
-        before = policies(connection, record.namespace, record.keys.public_keys()).now
+        before = policies(connection, record.ledger, record.keys.public_keys()).now
         if before is not None and (before.threshold, before.signers) == (policy.threshold, policy.signers):
             return False
         known = () if before is None else before.signers
@@ -116,10 +117,10 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
     """
 
     def work(connection: Connection) -> Cosigned:
-        build = _build(connection, name, record.namespace)
+        build = _build(connection, name, record.ledger)
         believed = record.keys.public_keys()
         before = seal_signatures(connection, build.ref, believed)
-        now = policies(connection, record.namespace, believed).now
+        now = policies(connection, record.ledger, believed).now
         allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}
         if not allowed:
             raise UsageProblem(f"build/{name} can't be cosigned: no key policy is in force, so that nobody is asked to; {_NO_POLICY}.")
@@ -160,14 +161,14 @@ def _append(record: RecordWriter, connection: Connection, build: SealedBuild, ke
     record.append_fact(connection, COSIGN, datetime.now(UTC), inputs=[about], facets={f"tracecore_{COSIGN}": facet})
 
 
-def _build(connection: Connection, name: str, namespace: str) -> SealedBuild:
+def _build(connection: Connection, name: str, ledger_name: LedgerName) -> SealedBuild:
     found = seal.find(connection, name)
     if found is None:
         known = [build.name for build in seal.builds(connection)]
         raise UsageProblem(f"build/{name} is not in the record. {suggestion(name, known, none_known='No build was sealed yet.')}")
     sealed_in = home(connection, found.ref)
-    if sealed_in != namespace:
-        raise UsageProblem(f"build/{name} was sealed in the workspace '{sealed_in}': cosign it there, and import it again.")
+    if sealed_in != ledger_name:
+        raise UsageProblem(f"build/{name} was sealed in the workspace '{sealed_in.slug}': cosign it there, and import it again.")
     return found
 
 
@@ -177,7 +178,7 @@ def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey],
         if key.public.id not in {each.id for each in keys}:
             names = short(keys)
             raise UsageProblem(
-                f"The key {key.public.id[:12]} is no signer of {whose}: " + (f"expected one of{names}." if names else "none is in force.")
+                f"The key {short_id(key.public.id)} is no signer of {whose}: " + (f"expected one of{names}." if names else "none is in force.")
             )
 
 

@@ -1,7 +1,7 @@
 """Signing keys of a workspace: Ed25519, private parts in `keys/` readable by their owner alone, public parts of all keys ever used kept beside them.
 
-Layout: `keys/<key id>.pem` (private, PKCS #8), `keys/<key id>.pub` (public, PEM), `keys/active` (the id of the key that signs). A key's id is the
-SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
+Layout: `keys/ed25519-<hex>.pem` (private, PKCS #8), `keys/ed25519-<hex>.pub` (public, PEM), `keys/active` (the id of the key that signs). A key's id
+names its algorithm: `ed25519:` and the SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
 """
 
 from __future__ import annotations
@@ -30,10 +30,15 @@ from tracecore.durable import fsync_folder, write_durably
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
 
-__all__ = ["KeyRing", "PrivateKey", "PublicKey"]
+__all__ = ["KeyRing", "PrivateKey", "PublicKey", "short_id"]
 
 _ACTIVE = "active"
 _REMEDY = "restore it, or sign with a new one from here on ('tracecore key rotate')"
+
+
+def short_id(key_id: str) -> str:
+    """Return what people compare of a key's id: its first twelve digits, without the algorithm's name."""
+    return key_id.rpartition(":")[2][:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +49,13 @@ class PublicKey:
 
     @property
     def id(self) -> str:
-        """The key's id: SHA-256 of its DER SubjectPublicKeyInfo, 64 hex."""
-        return hashlib.sha256(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+        """The key's id: its algorithm and the SHA-256 of its DER SubjectPublicKeyInfo, `ed25519:<64 hex>`."""
+        return f"ed25519:{hashlib.sha256(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()}"
+
+    @property
+    def file_name(self) -> str:
+        """The stem of the files that keep the key."""
+        return self.id.replace(":", "-")
 
     @property
     def pem(self) -> str:
@@ -165,7 +175,7 @@ class KeyRing:
         try:
             return (self._folder / _ACTIVE).read_text(encoding="ascii").strip()
         except UnicodeDecodeError:
-            raise UsageProblem(f"{self._folder / _ACTIVE} is damaged: expected the id of the key that signs, 64 hex; {_REMEDY}.") from None
+            raise UsageProblem(f"{self._folder / _ACTIVE} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -195,8 +205,8 @@ class KeyRing:
     def add(self, key: PrivateKey) -> None:
         """Keep a key durably, without making it the active one."""
         with clear_disk_errors(self._folder):
-            write_durably(self._folder / f"{key.public.id}.pem", key.pem(), mode=0o600)
-            write_durably(self._folder / f"{key.public.id}.pub", key.public.pem.encode())
+            write_durably(self._folder / f"{key.public.file_name}.pem", key.pem(), mode=0o600)
+            write_durably(self._folder / f"{key.public.file_name}.pub", key.public.pem.encode())
 
     def activate(self, key_id: str) -> None:
         """Make a kept key the one that signs."""
@@ -238,7 +248,7 @@ class KeyRing:
                 return key.public.id
 
     def _load(self, key_id: str) -> PrivateKey:
-        path = self._folder / f"{key_id}.pem"
+        path = self._folder / f"{key_id.replace(':', '-')}.pem"
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError:

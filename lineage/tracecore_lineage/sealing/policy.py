@@ -12,7 +12,7 @@ from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage.sealing.envelope import EnvelopeError, Opened, open_envelope
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey, short_id
 from tracecore_schemas.canonical import digest_bytes, jcs
 
 __all__ = ["POLICY_PAYLOAD", "KeyPolicy", "Policies", "PolicyEvent", "refusal", "short"]
@@ -135,7 +135,7 @@ def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouchin
 
 def short(keys: Iterable[PublicKey]) -> str:
     """Name keys in a few letters each, behind a number."""
-    names = ", ".join(key.id[:12] for key in keys)
+    names = ", ".join(short_id(key.id) for key in keys)
     return f" ({names})" if names else ""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
-from tracecore_lineage.tables import FACETS, RUN_EVENTS
+from tracecore_lineage.tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.canonical import jcs
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _unfinished(writer: RecordWriter) -> str | None:
         .where(
             FACETS.c.name == "tracecore_key",
             RUN_EVENTS.c.event_type == "COMPLETE",
-            RUN_EVENTS.c.job_namespace == writer.namespace,
+            recorded_by(writer.ledger),
             RUN_EVENTS.c.job_name == "tracecore.key_rotate",
         )
         .order_by(FACETS.c.seq.desc())
@@ -89,5 +89,5 @@ def _unfinished(writer: RecordWriter) -> str | None:
     with writer.database.read() as connection:
         told = connection.execute(query).scalar_one_or_none()
     last = None if told is None else str(json.loads(told).get("new"))
-    kept = last is not None and (writer.keys.folder / f"{last}.pem").is_file()
+    kept = last is not None and last in {key.id for key in writer.keys.public_keys()}
     return last if kept and last != writer.keys.active_id() else None

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Row, select
 
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.locks import hold_run
-from tracecore_lineage import checkpoint, lookup, people, times
+from tracecore_lineage import lookup, people, times
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope, seal_payload
 from tracecore_lineage.sealing.statement import content_digest, content_of, differences, predicate_content, statement
 from tracecore_lineage.tables import BUILDS
@@ -154,7 +154,7 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
     at = datetime.now(UTC)
     place = {
         "run": request.run.id,
-        "ledger": {"origin": checkpoint.origin_of(record.namespace), "position": position.size, "root": position.root.hex()},
+        "ledger": {"origin": record.ledger.origin, "position": position.size, "root": position.root.hex()},
         "checkpoint": position.checkpoint,
         "sealed_at": times.instant(at),
         "key": key.public.id,

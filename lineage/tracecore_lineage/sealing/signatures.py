@@ -9,7 +9,7 @@ from typing import Any
 from tracecore.errors import UsageProblem
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
 from tracecore_lineage.sealing.envelope import Opened
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey, short_id
 from tracecore_lineage.sealing.policy import KeyPolicy, Policies, short
 
 __all__ = ["CosignEvent", "SealSignatures", "raw_signers", "signatures_of"]
@@ -131,10 +131,10 @@ def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey
     """
     key = PublicKey.from_pem(facet["public_key"].encode(), "the event")
     if key.pem != facet["public_key"] or key.id != facet["key"]:
-        raise ValueError(f"a public key that is not {str(facet['key'])[:12]}, which it names")
+        raise ValueError(f"a public key that is not {short_id(str(facet['key']))}, which it names")
     if key.id not in {each.id for each in allowed}:
-        raise ValueError(f"one by {key.id[:12]}, which is no key of the policy{short(allowed)}")
+        raise ValueError(f"one by {short_id(key.id)}, which is no key of the policy{short(allowed)}")
     signature = canonical_base64(facet["signature"])
     if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is None:
-        raise ValueError(f"one by {key.id[:12]} that is not valid")
+        raise ValueError(f"one by {short_id(key.id)} that is not valid")
     return key

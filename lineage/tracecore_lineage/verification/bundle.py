@@ -14,6 +14,7 @@ from tracecore.store import Store, folder_store
 from tracecore.store.place import leads_out
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE
 from tracecore_lineage.bundle.reading import Bundle, open_bundle
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.stored import said_places, stored_artifacts
 from tracecore_lineage.verification.content import check_content
 from tracecore_lineage.verification.erased import erased_on_purpose, tell_erased
@@ -111,8 +112,8 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> list[Artifact]:
     """Recompute every version that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
     manifest = bundle.manifest
-    kept = stored_artifacts(shown.connection, manifest.origin, refs=[node["ref"] for node in shown.trace["nodes"]])
-    erased = erased_on_purpose(shown.connection, manifest.origin, shown.history, shown.trust, findings)
+    kept = stored_artifacts(shown.connection, manifest.ledger_name, refs=[node["ref"] for node in shown.trace["nodes"]])
+    erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)
     gone = {artifact.ref for artifact in kept if erased.of(artifact)}
     expected = {artifact.ref for artifact in kept} - gone
     for ref in sorted(expected ^ set(manifest.stored)):
@@ -120,7 +121,7 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
         findings.fail(ref, "bytes", *words)
     if list(manifest.stored) != sorted(set(manifest.stored)):
         findings.fail(MANIFEST, "versions", "each once, sorted", "others")
-    _check_locations(shown, manifest.origin, findings)
+    _check_locations(shown, manifest.ledger_name, findings)
     here = expected & set(manifest.stored)
     present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
     check_content(store, present, findings, progress, erased)
@@ -135,7 +136,7 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
     return present
 
 
-def _check_locations(shown: Shown, origin: str, findings: Findings) -> None:
+def _check_locations(shown: Shown, origin: LedgerName, findings: Findings) -> None:
     """Name every version that claims to lie outside of its store: whoever imports the bundle keeps what its events say."""
     for subject, value in sorted(said_places(shown.connection, origin)):
         location = json.loads(value).get("location")

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.retention.tombstones import JOBS, Erasure, Tombstones, read_erasure, remade, statement
 from tracecore_lineage.sealing.envelope import IN_TOTO, EnvelopeError, open_envelope
+from tracecore_lineage.sealing.keys import short_id
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import ErasureEvent, History
 from tracecore_lineage.verification.trust import Trust
@@ -21,12 +23,12 @@ __all__ = ["erased_on_purpose", "tell_erased"]
 _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
-def erased_on_purpose(connection: Connection, namespace: str, history: History, trust: Trust, findings: Findings) -> Tombstones:
+def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
     """Give the tombstones that excuse what is gone; a tombstone that isn't what it should be is a failure and excuses nothing.
 
     Args:
         connection: to a catalog that says what the ledger says.
-        namespace: the workspace's own.
+        own: the workspace's own ledger.
         history: the ledger, recomputed.
         trust: the keys that are believed.
         findings: gets what is wrong.
@@ -44,7 +46,7 @@ def erased_on_purpose(connection: Connection, namespace: str, history: History, 
     found = tuple(replace(erasure, seq=min(promised.get(run, erasure.seq), erasure.seq)) for run, erasure in done.items())
     for run in promised.keys() - done.keys():
         findings.fail(f"run/{run}", "erasure", "an end: 'tracecore recover' carries it out", "a promise that was not kept yet")
-    return Tombstones(found, remade(connection, namespace, found))
+    return Tombstones(found, remade(connection, own, found))
 
 
 def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | None:
@@ -68,7 +70,10 @@ def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust
     signer = opened.signed_by(trust.keys)
     if signer is None:
         findings.fail(
-            where, "tombstone's signature", trust.expected, f"none that is valid (it names {', '.join(key[:12] for key, _ in opened.signatures)})"
+            where,
+            "tombstone's signature",
+            trust.expected,
+            f"none that is valid (it names {', '.join(short_id(key) for key, _ in opened.signatures)})",
         )
         return False
     return findings.equal(where, "tombstone's payload type", IN_TOTO, opened.payload_type) and findings.equal(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, parse
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.tables import HEAD
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History
@@ -28,6 +29,7 @@ class StoredHead:
     root: str
     frontier: str
     checkpoint: str
+    name: LedgerName
 
     @property
     def note(self) -> Checkpoint | None:
@@ -42,20 +44,23 @@ def stored_head(connection: Connection) -> StoredHead:
     """Read the head's row whatever was made of it; a head that is gone is an empty one."""
     rows = connection.execute(select(HEAD).order_by(HEAD.c.id)).all()
     ids = tuple(row.id for row in rows)
-    return StoredHead(ids, rows[0].size, rows[0].root, rows[0].frontier, rows[0].checkpoint) if rows else StoredHead(ids, 0, "", "", "")
+    if not rows:
+        return StoredHead(ids, 0, "", "", "", LedgerName("", ""))
+    row = rows[0]
+    return StoredHead(ids, row.size, row.root, row.frontier, row.checkpoint, LedgerName(row.slug, row.ledger_id))
 
 
-def check_head(head: StoredHead, history: History, origin: str, trust: Trust, findings: Findings) -> None:
+def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust, findings: Findings) -> None:
     """Compare the stored head with the ledger: a shorter ledger than its head says was truncated."""
     findings.equal(_WHERE, "rows of the head", "the row 1 alone", _rows(head.ids))
+    findings.equal(_WHERE, "ledger", own, head.name)
+    findings.equal("event/0", "the ledger that the first event begins", own, history.begun)
     findings.equal(_WHERE, "number of events", head.size, history.size)
     if findings.equal(_WHERE, "Merkle root", head.root, history.frontier.root().hex()):
         subtrees = json.dumps([subtree.hex() for subtree in history.frontier.hashes])
         if head.frontier != subtrees:
             findings.fail(_WHERE, "stored subtrees", "those of the recomputed tree", "others")
-    if history.size == 0 and head.size == 0 and not head.checkpoint:
-        return  # nothing was ever recorded, so nothing was signed
-    check_note(_WHERE, head.checkpoint, history, origin, trust, findings, size=history.size)
+    check_note(_WHERE, head.checkpoint, history, own.origin, trust, findings, size=history.size)
 
 
 def _rows(ids: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tracecore_lineage import blocks, ledger, merkle
 from tracecore_lineage.datasets import bare
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import project
 from tracecore_lineage.reading import BadEvent, strict_json
 from tracecore_lineage.sealing.policy import PolicyEvent
@@ -64,6 +65,7 @@ class History:
         policies: every key policy.
         cosignatures: every further signature over a build's payload.
         erasures: every event by which something is erased.
+        begun: the ledger that the first event begins; None where it begins none.
         imports: every import of a bundle, by this workspace or, among imported events, by another.
         problems: (position, what to tell of it) of every event that is not what was recorded.
     """
@@ -76,6 +78,7 @@ class History:
     policies: list[PolicyEvent] = field(default_factory=list)
     cosignatures: list[CosignEvent] = field(default_factory=list)
     erasures: list[ErasureEvent] = field(default_factory=list)
+    begun: LedgerName | None = None
     imports: list[Import] = field(default_factory=list)
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
@@ -87,12 +90,12 @@ class History:
         findings.checked["events"] += self.size if bound is None else min(self.size, bound)
 
 
-def read_history(connection: Connection, namespace: str, *, positions: Collection[int] = ()) -> History:
+def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
     """Read the whole ledger once, and note every event that is not what was recorded.
 
     Args:
         connection: to the record's database.
-        namespace: the workspace's own.
+        ledger_name: the workspace's own.
         positions: sizes whose root is wanted, beside those of the builds met.
     """
     history = History()
@@ -110,7 +113,7 @@ def read_history(connection: Connection, namespace: str, *, positions: Collectio
         if leaf.recorded_at < previous:
             history.problems.append((leaf.seq, "recorded time", f"{previous} or later", leaf.recorded_at))
         previous = leaf.recorded_at
-        collect(leaf, namespace, history)
+        collect(leaf, ledger_name, history)
         history.frontier.append(hashed)
         history.size += 1
         if history.size in positions:
@@ -120,7 +123,7 @@ def read_history(connection: Connection, namespace: str, *, positions: Collectio
     return history
 
 
-def collect(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     """Keep what seals a build, changes or adds a key's say, erases or imports; the tree of the history goes up to the event."""
     brought = read_import(leaf.body, leaf.seq)
     if brought is not None:
@@ -128,13 +131,13 @@ def collect(leaf: ledger.Leaf, namespace: str, history: History) -> None:
     # Every one of them that is mentioned: a reason or a parameter may be the name of another one.
     for member, keep in _KEPT.items():
         if member in leaf.body:
-            keep(leaf, namespace, history)
+            keep(leaf, ledger_name, history)
 
 
-def _collect_seal(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     """Keep a seal, and the root before it, which is what it has to name."""
     try:
-        rows = [row for row in project(leaf.body, leaf.seq, namespace) if row.table is BuildRow]
+        rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
     except BadEvent:
         return  # named where the catalog is compared
     if rows:
@@ -142,50 +145,58 @@ def _collect_seal(leaf: ledger.Leaf, namespace: str, history: History) -> None:
         history.seals.extend(SealEvent(leaf.seq, dict(row.values), leaf.body) for row in rows)
 
 
-def _collect_key(leaf: ledger.Leaf, namespace: str, history: History) -> None:
-    facet = _said(leaf.body, namespace, "key_rotate", "tracecore_key")
+def _collect_key(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "key_rotate", "tracecore_key")
     if facet is not None:
         old, new, public_key, signature = (facet.get(name) for name in ("old", "new", "public_key", "signature"))
         if isinstance(new, str) and isinstance(public_key, str) and all(each is None or isinstance(each, str) for each in (old, signature)):
             history.key_changes.append(KeyChange(old, new, public_key, signature))
 
 
-def _collect_erasure(leaf: ledger.Leaf, namespace: str, history: History) -> None:
+def _collect_erasure(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
     try:
         event = strict_json(leaf.body)
         run, job, facet = event["run"], event["job"], event["run"]["facets"]["tracecore_erasure"]
-        if job["namespace"] == namespace and isinstance(facet, dict):
+        if LedgerName.speaking(job["namespace"], event["producer"]) == ledger_name and isinstance(facet, dict):
             history.erasures.append(ErasureEvent(leaf.seq, run["runId"], job["name"], event["eventType"], facet))
-    except (BadEvent, KeyError, TypeError):
+    except (BadEvent, KeyError, TypeError, AttributeError):
         return
 
 
-def _collect_policy(leaf: ledger.Leaf, namespace: str, history: History) -> None:
-    facet = _said(leaf.body, namespace, "key_policy")
+def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "init", "tracecore_ledger")
+    if facet is not None and leaf.seq <= 1:  # its START and its COMPLETE
+        history.begun = LedgerName(str(facet.get("slug")), str(facet.get("ledger_id")))
+
+
+def _collect_policy(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "key_policy")
     if facet is not None:
         history.policies.append(PolicyEvent(leaf.seq, facet))
 
 
-def _collect_cosignature(leaf: ledger.Leaf, namespace: str, history: History) -> None:
-    facet = _said(leaf.body, namespace, "cosign")
+def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "cosign")
     if facet is not None:
         history.cosignatures.append(CosignEvent(leaf.seq, facet))
 
 
-def _said(body: bytes, namespace: str, verb: str, name: str | None = None) -> dict[str, Any] | None:
+def _said(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
     """Give the facet by which a run of our own job `tracecore.<verb>` says what happened; `tracecore_<verb>` where it has no name of its own."""
     try:
         event = strict_json(body)
         job = event["job"]
-        if event.get("eventType") != "COMPLETE" or (job["namespace"], job["name"]) != (namespace, f"tracecore.{verb}"):
+        speaking = LedgerName.speaking(job["namespace"], event["producer"])
+        if event.get("eventType") != "COMPLETE" or speaking != ledger_name or job["name"] != f"tracecore.{verb}":
             return None
         facet = event["run"]["facets"][name or f"tracecore_{verb}"]
         return bare(facet) if isinstance(facet, dict) else None
-    except (BadEvent, KeyError, TypeError):
+    except (BadEvent, KeyError, TypeError, AttributeError):
         return None
 
 
-_KEPT: dict[bytes, Callable[[ledger.Leaf, str, History], None]] = {
+_KEPT: dict[bytes, Callable[[ledger.Leaf, LedgerName, History], None]] = {
+    b'"tracecore_ledger"': _collect_beginning,
     b'"tracecore_build"': _collect_seal,
     b'"tracecore_key"': _collect_key,
     b'"tracecore_key_policy"': _collect_policy,

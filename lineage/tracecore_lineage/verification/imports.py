@@ -67,6 +67,6 @@ def _proof(connection: Connection, each: Import) -> Proof:
         ledger.Leaf(place, part.event_id, part.recorded_at, "", bodies.get(places.get(part.event_id, -1), b""))
         for place, part in tree.kept(parts)
     ]
-    if manifest.build != each.build or manifest.origin != each.origin:
+    if manifest.build != each.build or manifest.ledger_name != each.origin:
         raise KeyError(f"{manifest.build} of '{manifest.origin}'")
     return Proof(manifest, read_signatures(manifest_data, each.facet["signatures"], where), parts, leaves)

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace, written
-from tracecore_lineage.checkpoint import Checkpoint, origin_of
+from tracecore_lineage.checkpoint import Checkpoint
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -29,7 +30,7 @@ def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Fin
 
     Args:
         workspace: whose.
-        head: the ledger's checkpoint, parsed, which names the workspace's slug; None where it can't be read.
+        head: the ledger's checkpoint, parsed, whose origin names the workspace's ledger; None where it can't be read.
         findings: failures are added to it.
     """
     _check_config(workspace, head, findings)
@@ -38,7 +39,7 @@ def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Fin
     for path in sorted(workspace.keys.glob("*.pem")):
         _same_bytes(f"keys/{path.name}", "the private key whose id is its name", path, _private(path), findings)
     active = workspace.keys / "active"
-    known = [f"{path.stem}\n".encode() for path in workspace.keys.glob("*.pub")]
+    known = [f"{key.id}\n".encode() for key in readable_keys(workspace.keys)]
     if active.is_file() and (found := active.read_bytes()) not in known:
         findings.fail("keys/active", "the key that signs", "the id of a key whose public part is kept here", _shown(found))
 
@@ -62,7 +63,7 @@ def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findi
     if data != expected:
         findings.fail(_CONFIG, "what the workspace is", _shown(expected), _shown(data))
     if head is not None:
-        findings.equal(_CONFIG, "the workspace's name, which the ledger is signed under", head.origin, origin_of(workspace.slug))
+        findings.equal(_CONFIG, "the workspace's name, which the ledger is signed under", head.origin, LedgerName.of(workspace).origin)
 
 
 def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
@@ -78,7 +79,7 @@ def _public(path: Path) -> bytes | None:
         key = PublicKey.from_pem(path.read_bytes(), str(path))
     except (UsageProblem, OSError):
         return None
-    return key.pem.encode() if key.id == path.stem else None
+    return key.pem.encode() if key.file_name == path.stem else None
 
 
 def _private(path: Path) -> bytes | None:
@@ -89,7 +90,7 @@ def _private(path: Path) -> bytes | None:
     if not isinstance(key, Ed25519PrivateKey):
         return None
     private = PrivateKey(key)
-    return private.pem() if private.public.id == path.stem else None
+    return private.pem() if private.public.file_name == path.stem else None
 
 
 def _shown(data: bytes) -> str:

@@ -14,12 +14,12 @@ from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, Manifest, read_manifest
-from tracecore_lineage.checkpoint import CheckpointError, origin_of, parse
+from tracecore_lineage.checkpoint import CheckpointError, parse
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.reading import BadEvent, parse_event
 from tracecore_lineage.replica import replica
 from tracecore_lineage.sealing.envelope import EnvelopeError, Opened, open_envelope
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey, short_id
 from tracecore_lineage.verification.findings import NONSENSE, Findings, told
 from tracecore_lineage.verification.history import History, SealEvent, collect
 from tracecore_lineage.verification.seals import check_kept_checkpoint, check_seal
@@ -84,7 +84,7 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
 def _asked(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
     """Make the replica, which is held open, and ask it; whoever made the events may have written anything into them."""
     try:
-        made = held.enter_context(replica(proof.leaves, proof.manifest.origin, proof.manifest.size))
+        made = held.enter_context(replica(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
         return _shown(made, proof, history, believed, findings)
     except BadEvent as error:
         findings.fail(proof.manifest.build, "events", "events that can be read", error)
@@ -141,7 +141,7 @@ def _history(proof: Proof, findings: Findings) -> History:
             previous = part.recorded_at
             with suppress(BadEvent):  # named where the replica is made
                 parse_event(leaf.body)
-                collect(leaf, proof.manifest.origin, history)
+                collect(leaf, proof.manifest.ledger_name, history)
             history.frontier.append(part.hash)
         if history.frontier.size in cuts:
             history.roots[history.frontier.size] = history.frontier.root()
@@ -155,7 +155,7 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
     """Compare seal, checkpoint and signatures with the folded ledger; give the keys that are believed."""
     manifest = proof.manifest
     keys = list(_keys(manifest.keys, findings))
-    origin = origin_of(manifest.origin)
+    origin = manifest.ledger_name.origin
     try:
         note = parse(manifest.checkpoint)
     except CheckpointError as error:
@@ -174,7 +174,7 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
         found = ", ".join(str(seal.seq) for seal in seals) or "none"
         findings.fail(manifest.build, "seal", f"one event that seals it, at position {manifest.position}", found)
     for seal in history.seals:
-        check_seal(seal, history, manifest.origin, believed, findings)
+        check_seal(seal, history, manifest.ledger_name, believed, findings)
         check_signatures(seal, history, policies, believed, findings)
     return believed
 
@@ -183,7 +183,7 @@ def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
     """Read the keys that came along, each of which has one form under one name."""
     for identity, pem in keys.items():
         try:
-            key = PublicKey.from_pem(pem.encode(), f"key {identity[:12]}")
+            key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
         except UsageProblem as error:
             findings.fail(f"keys/{identity}", "public key", "an Ed25519 public key in PEM form", error)
             continue

@@ -10,9 +10,11 @@ import rfc8785
 
 from tracecore_lineage import checkpoint
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import project
 from tracecore_lineage.reading import BadEvent, strict_json
 from tracecore_lineage.sealing.envelope import IN_TOTO, EnvelopeError, Opened, open_envelope
+from tracecore_lineage.sealing.keys import short_id
 from tracecore_lineage.sealing.statement import content_digest, predicate_content, statement
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, SealEvent
@@ -37,7 +39,7 @@ def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust
     _check_signed(where, note, trust, findings)
 
 
-def check_seal(seal: SealEvent, history: History, namespace: str, trust: Trust, findings: Findings) -> None:
+def check_seal(seal: SealEvent, history: History, ledger_name: LedgerName, trust: Trust, findings: Findings) -> None:
     """Recompute everything that a build's seal says: content, ref, position, root, and the event it came in."""
     row = seal.build
     where = f"build/{row['name']}"
@@ -53,7 +55,7 @@ def check_seal(seal: SealEvent, history: History, namespace: str, trust: Trust, 
         findings.fail(where, "seal", "an in-toto statement of a build", f"{type(error).__name__}: {error}")
         return
     try:
-        _check_statement(where, seal, opened, predicate, expected, history, namespace, trust, findings)
+        _check_statement(where, seal, opened, predicate, expected, history, ledger_name, trust, findings)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
 
@@ -65,7 +67,7 @@ def _check_statement(
     predicate: Mapping[str, Any],
     expected: Mapping[str, Any],
     history: History,
-    namespace: str,
+    ledger_name: LedgerName,
     trust: Trust,
     findings: Findings,
 ) -> None:
@@ -81,8 +83,8 @@ def _check_statement(
     for member in ("name", "program", "approver"):
         findings.equal(where, member, predicate[member], row[member])
     findings.equal(where, "release run", predicate["run"], row["run_id"])
-    _check_versions(where, seal, predicate, ref, namespace, findings)
-    _check_place(where, seal, predicate, history, namespace, trust, findings)
+    _check_versions(where, seal, predicate, ref, ledger_name, findings)
+    _check_place(where, seal, predicate, history, ledger_name, trust, findings)
 
 
 def _parsed(opened: Opened) -> Mapping[str, Any]:
@@ -99,15 +101,15 @@ def _check_signature(where: str, opened: Opened, predicate: Mapping[str, Any], t
     findings.checked["signatures"] += 1
     signer = opened.signed_by(trust.keys)
     if signer is None:
-        names = ", ".join(key[:12] for key, _ in opened.signatures)
+        names = ", ".join(short_id(key) for key, _ in opened.signatures)
         findings.fail(where, "signature", trust.expected, f"none that is valid (it names {names})")
     else:
         findings.equal(where, "key named in the statement", signer.id, predicate["key"])
 
 
-def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], ref: str, namespace: str, findings: Findings) -> None:
+def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], ref: str, ledger_name: LedgerName, findings: Findings) -> None:
     """Compare the manifest with what the release run's event says it read and made."""
-    edges = [row.values for row in project(seal.body, seal.seq, namespace) if row.table is EdgeRow]
+    edges = [row.values for row in project(seal.body, seal.seq, ledger_name) if row.table is EdgeRow]
     read = sorted((edge["role"], edge["ref"], edge["producer_run"]) for edge in edges if edge["direction"] == "input" and edge["role"] != "program")
     sealed = sorted((entry["role"], entry["ref"], entry["run"]) for entry in predicate["artifacts"])
     for role, version, run in [entry for entry in sealed if entry not in read]:
@@ -118,11 +120,11 @@ def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], r
 
 
 def _check_place(
-    where: str, seal: SealEvent, predicate: Mapping[str, Any], history: History, namespace: str, trust: Trust, findings: Findings
+    where: str, seal: SealEvent, predicate: Mapping[str, Any], history: History, ledger_name: LedgerName, trust: Trust, findings: Findings
 ) -> None:
     """Compare the place that a seal names with where its event stands, and the root there with the recomputed one."""
     place = predicate["ledger"]
-    origin = checkpoint.origin_of(namespace)
+    origin = ledger_name.origin
     findings.equal(where, "ledger", origin, place["origin"])
     findings.equal(where, "position", place["position"], seal.seq)
     findings.equal(where, "position in the event", place["position"], seal.build["position"])

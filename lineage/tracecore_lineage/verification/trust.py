@@ -13,7 +13,7 @@ from tracecore.errors import UsageProblem
 from tracecore_lineage.checkpoint import Checkpoint
 from tracecore_lineage.sealing import rotation
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.sealing.keys import PublicKey, short_id
 from tracecore_lineage.sealing.signatures import raw_signers
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, KeyChange, SealEvent
@@ -47,7 +47,7 @@ class Trust:
     def expected(self) -> str:
         """What is expected of a signature, in words."""
         if self.pins is not None:
-            names = ", ".join(key.id[:12] for key in self.pins.keys)
+            names = ", ".join(short_id(key.id) for key in self.pins.keys)
             return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
 
@@ -138,8 +138,8 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
     if not history.key_changes:
         return
     for identity in dict.fromkeys(each for change in history.key_changes for each in (change.old, change.new) if each is not None):
-        if not (folder / f"{identity}.pub").is_file():
-            findings.fail(f"keys/{identity}.pub", "a public key that the ledger names", "its file", "none")
+        if not (folder / f"{identity.replace(':', '-')}.pub").is_file():
+            findings.fail(f"keys/{identity.replace(':', '-')}.pub", "a public key that the ledger names", "its file", "none")
     active = folder / "active"
     last = f"{history.key_changes[-1].new}\n".encode()
     found = active.read_bytes() if active.is_file() else b""

@@ -14,8 +14,9 @@ from sqlmodel import SQLModel
 from tracecore.errors import UsageProblem
 from tracecore.store import open_store
 from tracecore_lineage import catalog, ledger, replay
-from tracecore_lineage.checkpoint import Checkpoint, origin_of
+from tracecore_lineage.checkpoint import Checkpoint
 from tracecore_lineage.checkpoint import read as read_checkpoint
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.people import check_names
 from tracecore_lineage.projection import project
 from tracecore_lineage.queries.named import find_build, read_ref
@@ -24,7 +25,7 @@ from tracecore_lineage.queries.question import trace
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.reading import BadEvent
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tables import EVENTS, HEAD
+from tracecore_lineage.tables import EMPTY_HEAD, EVENTS, HEAD
 from tracecore_lineage.verification.attestations import check_attestations, read_attestations
 from tracecore_lineage.verification.content import check_content
 from tracecore_lineage.verification.erased import erased_on_purpose
@@ -78,8 +79,8 @@ def verify(
         raise UsageProblem("Attestations are about one build: name it.")
     findings = Findings()
     with record.database.read() as connection:
-        history = read_history(connection, record.namespace, positions=() if kept is None else {kept.size})
-        imports = [each for each in history.imports if each.namespace == record.namespace]
+        history = read_history(connection, record.ledger, positions=() if kept is None else {kept.size})
+        imports = [each for each in history.imports if each.importer == record.ledger]
         brought = None if ref is None else _imported(connection, ref, history, imports)
         bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
         history.tell(findings, bound)
@@ -90,14 +91,14 @@ def verify(
         else:
             rewritten = check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
         check_names(connection, findings)
-        agrees = _check_catalog(connection, record.namespace, findings, bound, history.imports) and _is_whole(connection, history)
-        with _believable(connection, record.namespace, history, agrees=agrees) as believed:
+        agrees = _check_catalog(connection, record.ledger, findings, bound, history.imports) and _is_whole(connection, history)
+        with _believable(connection, record.ledger, history, agrees=agrees) as believed:
             answer = None if ref is None else trace(believed, ref)
             refs = None if answer is None else {node["ref"] for node in answer["nodes"]}
             if attested is not None and answer is not None:
                 check_attestations(attested, believed, answer, trusted, findings)
-            artifacts = stored_artifacts(believed, record.namespace, refs=refs, bound=bound)
-            erased = replace(erased_on_purpose(believed, record.namespace, history, trusted, findings), brought=rewritten)
+            artifacts = stored_artifacts(believed, record.ledger, refs=refs, bound=bound)
+            erased = replace(erased_on_purpose(believed, record.ledger, history, trusted, findings), brought=rewritten)
     check_content(open_store(record.workspace), artifacts, findings, progress, erased)
     return findings.verdict(pinned=pinned is not None)
 
@@ -126,9 +127,9 @@ def _check_seals(
     """Compare seals, checkpoints and the ledger's head with the recomputed ledger; give the keys that are believed."""
     stored = stored_head(connection)
     believed = trust(readable_keys(record.keys.folder), pinned, history, stored.note)
-    origin = origin_of(record.namespace)
+    origin = record.ledger.origin
     if bound is None:
-        check_head(stored, history, origin, believed, findings)
+        check_head(stored, history, record.ledger, believed, findings)
         check_own_files(record.workspace, stored.note, findings)
         check_active(record.keys.folder, history, findings)
         check_cosignatures(history, findings)
@@ -141,7 +142,7 @@ def _check_seals(
             if seal.build["name"] in names:
                 findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
             names.add(seal.build["name"])
-            check_seal(seal, history, record.namespace, believed, findings)
+            check_seal(seal, history, record.ledger, believed, findings)
             if bound is None or seal.seq == bound - 1:  # an earlier build that nobody cosigned says nothing against this one
                 check_signatures(seal, history, policies, believed, findings)
     return believed
@@ -153,10 +154,10 @@ def _imported(connection: Connection, text: str, history: History, imports: Sequ
     return next((each for each in imports if ref.kind == "build" and parse_ref(each.build).segments == ref.segments), None)
 
 
-def _check_catalog(connection: Connection, namespace: str, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
+def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
     """Name every catalog row that is not what the ledger's events say; give whether all are."""
     agrees = True
-    for difference in replay.compare(connection, namespace, stop=bound, imports=imports):
+    for difference in replay.compare(connection, ledger_name, stop=bound, imports=imports):
         agrees = False
         what = f"catalog row {difference.what}" + (f": {difference.column}" if difference.column else "")
         findings.fail(difference.row, what, difference.expected or "what the ledger's events say", difference.found or "nothing such")
@@ -172,7 +173,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
 
 
 @contextmanager
-def _believable(connection: Connection, namespace: str, history: History, *, agrees: bool) -> Iterator[Connection]:
+def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
     """Give a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
     if agrees:
         yield connection
@@ -180,9 +181,10 @@ def _believable(connection: Connection, namespace: str, history: History, *, agr
     with _in_memory() as made:
         SQLModel.metadata.create_all(made)
         root = history.frontier.root().hex()
-        made.execute(insert(HEAD), {"id": 1, "ledger_id": "", "size": history.size, "root": root, "frontier": "[]", "checkpoint": ""})
+        named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
+        made.execute(insert(HEAD), {**EMPTY_HEAD, "size": history.size, "root": root, **named})
         written: set[str] = set()
-        voices, speaking = voices_of(history.imports, namespace), {each.seq for each in history.imports}
+        voices, speaking = voices_of(history.imports, ledger_name), {each.seq for each in history.imports}
         for leaf in ledger.read(connection):
             # Bytes are asked for of imports alone: an imported build is answered from its own events.
             body = leaf.body if leaf.event_id in voices or leaf.seq in speaking else b""
@@ -193,7 +195,7 @@ def _believable(connection: Connection, namespace: str, history: History, *, agr
                 continue  # the same bytes again under another id: named where the ledger was read
             written.add(identity)
             with suppress(BadEvent):  # named where the catalog was compared
-                catalog.write(made, project(leaf.body, leaf.seq, namespace, voices.get(leaf.event_id, ())))
+                catalog.write(made, project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
         yield made
 
 
