@@ -25,6 +25,7 @@ __all__ = ["held", "hold_key", "hold_run", "hold_table", "keep_open", "own_store
 
 _STORE = "store"
 _PAUSE = 0.05
+_WORKERS_END_S = 1.0
 _OPEN: set[int] = set()
 """Descriptors of the lock files that this process has open."""
 
@@ -126,13 +127,13 @@ def hold_table(folder: Path, kind: str, name: str) -> Iterator[None]:
 
 @contextmanager
 def try_run(folder: Path, run_id: str) -> Iterator[bool]:
-    """Try the lock of a run without waiting.
+    """Try the lock of a run, no longer than a worker needs to end after the process that it belonged to.
 
     Yields:
         True where no live process holds it: it is held now. Ask for the run's state only then: the run may just have ended by itself.
     """
     with _file(folder, f"run-{run_id}") as (place, descriptor):
-        got = _acquired(descriptor, fcntl.LOCK_EX, 0)
+        got = _acquired(descriptor, fcntl.LOCK_EX, _WORKERS_END_S)
         try:
             yield got
         finally:

@@ -48,6 +48,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
     gc.freeze()  # so that no collection in a worker touches, and thereby copies, the pages that all share
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the build, which ends its workers
     connection = socket.socket(fileno=control)
+    connection.send(FORK)
     waiting = selectors.DefaultSelector()
     waiting.register(connection, selectors.EVENT_READ)
     live: dict[int, tuple[int, int]] = {}

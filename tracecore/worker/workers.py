@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tracecore import locks
-from tracecore.errors import TracecoreError, UsageProblem
+from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore.failure import reason_of
 from tracecore.worker import observing
 from tracecore.worker.jobs import Job, Made, StageRaised
@@ -126,6 +126,10 @@ def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
             env={**os.environ, **SERVER},
             start_new_session=True,  # Ctrl-C goes to the build alone
         )
+    # Only then is it handed anything: what waits in its socket, the build's locks among it, would outlive a build that is killed meanwhile.
+    if not ours.recv(len(FORK)):
+        server.wait()
+        raise RunFailed("No worker can be started: see what their server wrote to stderr.")
     return ours, server
 
 
