@@ -2,7 +2,8 @@
 
 Rules that the prose leaves open, and how they are read here:
 
-- A run begins at its earliest START, else at its earliest event; every input is read then.
+- A run begins at its earliest event, which is its START unless its clock is wrong; every input is read then.
+- What a run does to a dataset itself is not seen by its own reading.
 - An output stands from its run's deciding terminal event on; a run without one is open, and its output stands from the first event naming it.
 - One maker of a version label is the maker at whatever time; of several, the nearest before the reading counts, and where none is before it,
   the earliest.
@@ -123,9 +124,8 @@ class World:
         return self.alias.get(name, name)
 
     def start(self, run: str) -> int:
-        """When the run began."""
-        starts = [event.time for event in self.runs[run] if event.type == "START"]
-        return min(starts or [event.time for event in self.runs[run]])
+        """When the run began, also where its clock says that it ended before."""
+        return self.runs[run][0].time
 
     def end(self, run: str) -> Event | None:
         """The terminal event that decides: the smallest."""
@@ -148,29 +148,30 @@ class World:
                     outputs.setdefault((self.canonical(port.name), port.version), self.end(run) or event)
         return [Made((event.time, event.digest), run, name, version) for (name, version), event in outputs.items()]
 
-    def _changes(self, name: Name) -> list[tuple[tuple[int, str], str, Name | None]]:
+    def _changes(self, name: Name, reader: str = "") -> list[tuple[tuple[int, str], str, Name | None]]:
         """What emptied, replaced, renamed or moved away a dataset, in order."""
         found = []
         for event in self.events:
             for port in event.outputs:
-                if self._stranger(event, port) or port.change is None:
+                if self._stranger(event, port) or port.change is None or event.run == reader:
                     continue
-                at = (event.time, event.digest)
+                stands = self.end(event.run) or event
+                at = (stands.time, stands.digest)
                 if self.canonical(port.name) == name:
                     found.append((at, port.change, port.previous))
                 elif port.change == "RENAME" and port.previous and self.canonical(port.previous) == name:
                     found.append((at, "DROP", None))
-        return found
+        return sorted(found, key=lambda change: change[0])
 
-    def held(self, name: Name, before: tuple[int, str]) -> frozenset[Made]:
+    def held(self, name: Name, before: tuple[int, str], reader: str = "") -> frozenset[Made]:
         """Every write whose rows a dataset holds at a time."""
-        changes = [change for change in self._changes(name) if change[0] < before]
+        changes = [change for change in self._changes(name, reader) if change[0] < before]
         since: tuple[int, str] = (-1, "")
         carried: frozenset[Made] = frozenset()
         for at, change, previous in changes:
             if change in EMPTYING | REPLACING | {"RENAME"}:
                 since = at
-                carried = self.held(self.canonical(previous), at) if change == "RENAME" and previous else frozenset()
+                carried = self.held(self.canonical(previous), at, reader) if change == "RENAME" and previous else frozenset()
         return carried | {write for write in self.writes if write.name == name and since <= write.at < before}
 
     def makers(self, name: Name, version: str) -> list[Made]:
@@ -196,7 +197,7 @@ class World:
         found = []
         for (name, version), role in listed.items():
             if version is None:
-                makers = {write for write in self.held(name, start) if write.run != run}
+                makers = {write for write in self.held(name, start, run) if write.run != run}
                 found.append(Read(run, name, version, role, frozenset(makers), gap=True))
                 continue
             every = self.makers(name, version)
