@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select, update
 
 from tracecore.errors import UsageProblem
-from tracecore.store.owner import check_store
+from tracecore.store_owner import check_store
 from tracecore.workspace import Workspace
 from tracecore_lineage.database import Database, NoLedger
 from tracecore_lineage.ledger_name import LedgerName

@@ -18,8 +18,8 @@ from tracecore.errors import UsageProblem
 from tracecore.store.bucket_errors import clear_bucket_errors
 from tracecore.store.bucket_settings import BucketSettings
 from tracecore.store.directories import manifest_beside
-from tracecore.store.owner import MARKER, another_ledger, ledger_mark, marked_ledger
 from tracecore.store.place import leads_out
+from tracecore.store_owner import MARKER, another_ledger, ledger_mark, marked_ledger
 
 if TYPE_CHECKING:
     from obstore.store import S3Store

@@ -17,10 +17,10 @@ from tracecore.store.directories import manifest_beside
 from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
 from tracecore.store.files import fsync_tree, remove_tree, rename_durably
 from tracecore.store.manifest import scan_directory
-from tracecore.store.owner import MARKER
 from tracecore.store.place import LocalPlace
 from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
 from tracecore.store.tables import is_committed, table_folder, uncommitted
+from tracecore.store_owner import MARKER
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
 from tracecore_schemas.kinds import Media
