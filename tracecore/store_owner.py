@@ -34,7 +34,7 @@ def another_ledger(where: object, found: str, ours: str) -> UsageProblem:
     """Return the sentence that refuses the store of another ledger."""
     return UsageProblem(
         f"The store {where} belongs to ledger {found}, this workspace to ledger {ours}: correct TRACECORE_STORE_URL, or name the other "
-        "ledger's workspace; 'tracecore workspace join DIR' makes a further folder for that ledger."
+        "ledger's workspace."
     )
 
 

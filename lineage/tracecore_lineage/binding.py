@@ -95,5 +95,5 @@ def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> 
 def _other(workspace: Workspace, place: str, found: LedgerName) -> UsageProblem:
     return UsageProblem(
         f"The catalog {place} holds ledger {found}, and the workspace {workspace.root} is ledger {LedgerName.of(workspace)}: correct "
-        "TRACECORE_CATALOG_URL or --workspace; 'tracecore workspace join DIR' makes a further folder for that ledger."
+        "TRACECORE_CATALOG_URL or --workspace."
     )

@@ -65,7 +65,7 @@ def test_a_database_that_is_lost_is_refused(workspace: Workspace, database_url: 
 def test_two_workspaces_never_share_a_catalog_or_a_store(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ENV_CATALOG, workspace.catalog_url)
     other = Workspace.create(tmp_path / "other", slug=workspace.slug)
-    refused(other, workspace.ledger_id, "tracecore workspace join DIR")
+    refused(other, workspace.ledger_id, "holds ledger", "TRACECORE_CATALOG_URL")
     assert other.binding() is None
 
     monkeypatch.delenv(ENV_CATALOG)
