@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from tracecore_lineage.queries.inference import UNVERSIONED, dataset_of, is_unversioned
 from tracecore_lineage.queries.prefix import chunks
@@ -24,6 +24,19 @@ __all__ = ["Relation", "Resolved"]
 _REPLACING = frozenset({"OVERWRITE", "CREATE"})
 _EMPTYING = frozenset({"DROP", "TRUNCATE"})
 _UNWRITTEN = frozenset({"RENAME", "ALTER"})
+
+
+Instant = tuple[str, str]
+"""(eventTime, event digest)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """One RENAME: from its instant on `new` holds what `old` held, and `old` nothing."""
+
+    at: Instant
+    new: str
+    old: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,8 @@ class Relation:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self._same: dict[str, frozenset[str]] | None = None
+        self._near: dict[str, frozenset[str]] = {}
+        self._renames: list[Rename] = []
         self._changes: dict[tuple[str, str], str] = {}
         self._written: dict[str, list[Link]] = {}
 
@@ -101,7 +116,7 @@ class Relation:
         for ref, _ in wanted:
             if _is_external(ref):
                 version = ref.partition("@")[2]
-                for dataset in self.same(dataset_of(ref)):
+                for dataset in self.near(dataset_of(ref)):
                     names |= {f"{dataset}@{version}", f"{dataset}@{UNVERSIONED}"}
         links = self.reader.inputs_like(names)
         checks = self.reader.check_runs({link.run for link in links})
@@ -119,12 +134,23 @@ class Relation:
 
     def same(self, dataset: str) -> frozenset[str]:
         """Return every name of a dataset of other producers, itself among them."""
+        self._names()
+        return (self._same or {}).get(dataset, frozenset({dataset}))
+
+    def near(self, dataset: str) -> frozenset[str]:
+        """Return every name from or to which a dataset's contents may have come by renaming, itself among them."""
+        self._names()
+        return self._near.get(dataset, frozenset({dataset}))
+
+    def _names(self) -> None:
         if self._same is None:
-            self._same = joined(alias_pairs(self.reader))
-        return self._same.get(dataset, frozenset({dataset}))
+            aliases = alias_pairs(self.reader)
+            self._renames = renames(self.reader)
+            self._same = joined(aliases)
+            self._near = joined([*aliases, *((each.new, each.old) for each in self._renames)])
 
     def _load(self, refs: Iterable[str]) -> None:
-        wanted = {name for ref in refs for name in self.same(dataset_of(ref))} - self._written.keys()
+        wanted = {name for ref in refs for name in self.near(dataset_of(ref))} - self._written.keys()
         if not wanted:
             return
         for name in wanted:
@@ -142,36 +168,50 @@ class Relation:
         return self._changes.get((link.ref, link.event_id), "")
 
     def _labelled(self, ref: str) -> list[Link]:
-        """Find the outputs that carry the version label of a ref, under any name of its dataset."""
-        version = ref.partition("@")[2]
-        return [link for link in self._history(dataset_of(ref)) if link.ref.partition("@")[2] == version and makes_bytes(self._change(link))]
+        """Find the outputs that carry the version label of a ref, under any name of its dataset; where none does, under the names it had before."""
+        dataset, _, version = ref.partition("@")
+        waiting, seen = [dataset], set[str]()
+        while waiting:
+            written = [link for name in waiting for link in self._history(name) if link.ref.partition("@")[2] == version]
+            made = [link for link in written if makes_bytes(self._change(link))]
+            if made:
+                return made
+            seen.update(name for one in waiting for name in self.same(one))
+            waiting = [each.old for each in self._renames if each.new in seen and each.old not in seen]
+        return []
 
     def _external(self, reading: Link) -> Resolved:
         run = self.reader.runs([reading.run])[reading.run]
         if is_unversioned(reading.ref):
-            return self._unversioned(reading, run)
-        made = one_a_run([link for link in self._labelled(reading.ref) if link.run != reading.run], self.reader)
+            makers, ended = self._held(dataset_of(reading.ref), read_at(reading, run))
+            return Resolved(reading, tuple(link for link in makers if link.run != reading.run), inferred=True, ended_by=ended)
+        every = one_a_run(self._labelled(reading.ref), self.reader)
+        others = [link for link in every if link.run != reading.run]
         if reading.producer_run is not None:
-            named = [link for link in made if link.run == reading.producer_run]
+            named = [link for link in others if link.run == reading.producer_run]
             return Resolved(reading, tuple(named[:1]))
-        return Resolved(reading, nearest_before(reading, made), times_made=len(made))
+        return Resolved(reading, nearest_before(read_at(reading, run), others, self.reader), times_made=len(every))
 
-    def _unversioned(self, reading: Link, run: RunFacts) -> Resolved:
-        before = [link for link in self._history(dataset_of(reading.ref)) if link.run != reading.run]
-        at = read_at(reading, run)
-        events = sorted(((made_at(link, self.reader), link) for link in before), key=lambda pair: pair[0])
-        events = [(when, link) for when, link in events if when < at]
+    def _held(self, dataset: str, before: Instant) -> tuple[list[Link], str | None]:
+        """Return the outputs that a dataset held before an instant, and `DROP` or `TRUNCATE` where that emptied it last."""
+        names = self.same(dataset)
+        events: list[tuple[Instant, Link | Rename]] = [(made_at(link, self.reader), link) for link in self._history(dataset)]
+        events += [(each.at, each) for each in self._renames if each.new in names or each.old in names]
         makers: dict[str, Link] = {}
         ended: str | None = None
-        for _, link in events:
-            change = self._change(link)
+        for at, event in sorted((pair for pair in events if pair[0] < before), key=lambda pair: pair[0]):
+            if isinstance(event, Rename):
+                held = self._held(event.old, at) if event.new in names and event.old not in names else ([], None)
+                makers, ended = {link.run: link for link in held[0]}, held[1]
+                continue
+            change = self._change(event)
             if change in _EMPTYING:
                 makers, ended = {}, change
             elif makes_bytes(change):
                 if change in _REPLACING:
                     makers = {}
-                makers[link.run], ended = link, None
-        return Resolved(reading, tuple(makers.values()), inferred=True, ended_by=ended)
+                makers[event.run], ended = event, None
+        return list(makers.values()), ended
 
 
 def makes_bytes(change: str) -> bool:
@@ -184,18 +224,18 @@ def our_maker(reading: Link, made: list[Link]) -> tuple[Link, ...]:
     return tuple([link for link in made if reading.producer_run in {None, link.run}][:1])
 
 
-def nearest_before(reading: Link, made: list[Link]) -> tuple[Link, ...]:
-    """Return the maker of a version label nearest before the reading; the first one after it where there is none."""
-    earlier = [link for link in made if link.order < reading.order]
+def nearest_before(at: Instant, made: list[Link], reader: Reader) -> tuple[Link, ...]:
+    """Return the maker of a version label nearest before an instant; the first one after it where there is none."""
+    earlier = [link for link in made if made_at(link, reader) < at]
     return (earlier[-1],) if earlier else tuple(made[:1])
 
 
-def read_at(reading: Link, run: RunFacts) -> tuple[str, str]:
-    """Return the instant of an unversioned reading: its run's START."""
+def read_at(reading: Link, run: RunFacts) -> Instant:
+    """Return the instant of a reading: its run's START."""
     return min((run.started_at, ""), (reading.event_time, reading.event_id))
 
 
-def made_at(link: Link, reader: Reader) -> tuple[str, str]:
+def made_at(link: Link, reader: Reader) -> Instant:
     """Return the instant at which an output stood: its run's end; of an open run, the first event that names it."""
     run = reader.runs([link.run])[link.run]
     return (link.event_time, link.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
@@ -207,28 +247,28 @@ def one_a_run(links: list[Link], reader: Reader) -> list[Link]:
     runs = reader.runs({link.run for link in links})
     for link in sorted(links, key=lambda link: (link.event_id != runs[link.run].terminal, link.order)):
         kept.setdefault(link.run, link)
-    return sorted(kept.values(), key=lambda link: link.order)
+    return sorted(kept.values(), key=lambda link: made_at(link, reader))
 
 
 def alias_pairs(reader: Reader) -> list[tuple[str, str]]:
-    """Return the pairs of names that others' `symlinks` and RENAMEs join."""
-    pairs: list[tuple[str, str]] = []
-    query = select(FACETS.c.subject, FACETS.c.name, FACETS.c.value).where(
-        FACETS.c.name.in_(("symlinks", "lifecycleStateChange")), FACETS.c.subject.startswith("external/"), FACETS.c.seq < reader.prefix.bound
-    )
-    for row in reader.connection.execute(query):
+    """Return the pairs of names that others' `symlinks` join."""
+    return [
+        (dataset_of(row.subject), other)
+        for row in _stated(reader, "symlinks")
+        for identifier in _listed(_object(row.value).get("identifiers"))
+        if (other := _identified(identifier)) is not None
+    ]
+
+
+def renames(reader: Reader) -> list[Rename]:
+    """Return what others renamed, with the instant of the event that says so."""
+    found: list[Rename] = []
+    for row in _stated(reader, "lifecycleStateChange"):
         value = _object(row.value)
-        listed = value.get("identifiers") if row.name == "symlinks" else renamed_from(value)
-        for identifier in listed if isinstance(listed, list) else []:
-            other = _identified(identifier)
-            if other is not None:
-                pairs.append((dataset_of(row.subject), other))
-    return pairs
-
-
-def renamed_from(value: Mapping[str, Any]) -> list[Any]:
-    """Return the identifier that a RENAME gave up."""
-    return [value.get("previousIdentifier")] if value.get("lifecycleStateChange") == "RENAME" else []
+        old = _identified(value.get("previousIdentifier"))
+        if value.get("lifecycleStateChange") == "RENAME" and old is not None:
+            found.append(Rename((row.event_time, row.event_id), dataset_of(row.subject), old))
+    return found
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
@@ -257,6 +297,15 @@ def state_changes(reader: Reader, subjects: Iterable[str]) -> dict[tuple[str, st
             if isinstance(change, str):
                 found[row.subject, row.event_id] = change
     return found
+
+
+def _stated(reader: Reader, facet: str) -> list[Row[Any]]:
+    query = select(FACETS).where(FACETS.c.name == facet, FACETS.c.subject.startswith("external/"), FACETS.c.seq < reader.prefix.bound)
+    return list(reader.connection.execute(query).all())
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_external(ref: str) -> bool:
