@@ -2,7 +2,7 @@
 
 Rules (DESIGN.md, 'Names and identity' and 'What must always hold'): of terminal events in conflict the smallest (UTC instant, event digest) wins, of
 facets the greatest. A dataset is `external/<namespace>/<name>@<version>`; an output without a version is that run's, an input without one is a gap.
-Its likely producer is the newest earlier output of that dataset by another run.
+A dataset that `columnLineage` alone names is an input. Which run made what was read is told by `plain_lineage`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ class Plain:
                 for member in ("facets", f"{direction}Facets"):
                     named = {name: facet for name, facet in (dataset.get(member) or {}).items() if name != "version"}
                     self._facets(event, ref, named, time)
+        listed = {(dataset["namespace"], dataset["name"]) for dataset in said.get("inputs", [])}
+        facets = [(dataset.get("facets") or {}).get("columnLineage") or {} for dataset in said.get("outputs", [])]
+        read = [field for facet in facets for column in facet.get("fields", {}).values() for field in column.get("inputFields", [])]
+        columns = {(field["namespace"], field["name"]) for field in [*read, *(field for facet in facets for field in facet.get("dataset", []))]}
+        for ordinal, (namespace, name) in enumerate(sorted(columns - listed), len(said.get("inputs", []))):
+            self.edges.add((event, "input", ordinal, run, _ref({"namespace": namespace, "name": name}, "unversioned"), kind, time))
 
     def _facets(self, event: str, subject: str, facets: dict[str, Any] | None, time: str) -> None:
         for name, facet in (facets or {}).items():
@@ -84,51 +90,6 @@ class Plain:
         told = sorted((time, event, name, text) for event, about, name, text, time in self.facets if about == subject)
         newest = {name: json.loads(text) for _, _, name, text in told}
         return {name: {key: value for key, value in facet.items() if key not in {"_producer", "_schemaURL"}} for name, facet in newest.items()}
-
-    def behind(self, ref: str) -> set[tuple[str, str, str, bool]]:
-        """The edges (run, ref, direction, inferred) of everything that a version was made from."""
-        links = self._counting_links()
-        outputs = sorted((link for link in links if link[2] == "output"), key=lambda link: link[4])
-        found: set[tuple[str, str, str, bool]] = set()
-        wanted, runs = [ref], set()
-        makers: list[str] = []
-        while wanted or makers:
-            if wanted:
-                version = wanted.pop()
-                made = next((link for link in outputs if link[1] == version), None)
-                if made is not None:
-                    found.add((made[0], version, "output", False))
-                    makers.append(made[0])
-                continue
-            run = makers.pop()
-            if run in runs:
-                continue
-            runs.add(run)
-            for of, version, direction, _, order in links:
-                if of != run or direction != "input":
-                    continue
-                found.add((run, version, "input", False))
-                if not version.endswith("@unversioned"):
-                    wanted.append(version)
-                    continue
-                dataset = version.partition("@")[0]
-                earlier = [link for link in outputs if link[1].partition("@")[0] == dataset and link[4] < order and link[0] != run]
-                if earlier:
-                    found.add((earlier[-1][0], version, "output", True))
-                    makers.append(earlier[-1][0])
-        return found
-
-    def _counting_links(self) -> list[tuple[str, str, str, str, tuple[str, str, int]]]:
-        """(run, ref, direction, type, order) of all but what terminal events say that lost, and outputs of runs that did not complete."""
-        states, ended_by = self.runs(), {}
-        for event, run, kind, *_ in sorted(self.run_events, key=lambda row: (row[3], row[0])):
-            if kind in ENDS:
-                ended_by.setdefault(run, event)
-        return [
-            (run, ref, direction, kind, (time, event, ordinal))
-            for event, direction, ordinal, run, ref, kind, time in self.edges
-            if (kind not in ENDS or ended_by[run] == event) and (direction == "input" or states[run][0] == "COMPLETE")
-        ]
 
 
 def _ref(dataset: dict[str, Any], absent: str) -> str:

@@ -97,9 +97,9 @@ class Trace(TypedDict):
     truncated: bool
     gaps: list[Gap]
     unknowns: list[UnknownFact]
-    claims: list[Claim]
     nodes: list[Node]
     runs: list[RunNode]
     edges: list[Edge]
     later: list[dict[str, Any]]
+    claims: list[Claim]
     note: NotRequired[str]

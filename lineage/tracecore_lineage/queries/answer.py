@@ -55,11 +55,11 @@ def assemble(reader: Reader, found: Found) -> Assembled:
         truncated=found.truncated,
         gaps=[found.gaps[key] for key in sorted(found.gaps)],
         unknowns=unknowns,
-        claims=_claims(reader, found),
         nodes=nodes,
         runs=[_run_node(runs[run], checks, facets) for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))],
         edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
         later=[],
+        claims=_claims(reader, found),
     )
     if found.note is not None:
         trace["note"] = found.note

@@ -189,8 +189,8 @@ class Reader:
         return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every output of these refs, whatever its run's state, earliest first."""
-        return sorted(self._links("ref", refs, "output"), key=lambda link: link.order)
+        """Return every output of these refs, whatever its run's state, once a run and role, earliest first."""
+        return self._once(self._links("ref", refs, "output"))
 
     def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
         """Return every output of these names, in any version and whatever its run's state, earliest first."""
@@ -198,12 +198,7 @@ class Reader:
 
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
         """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
-        links = sorted(self._links("ref", refs, "input"), key=lambda link: link.order)
-        terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
-        kept: dict[tuple[str, str, str], Link] = {}
-        for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):
-            kept.setdefault((link.run, link.ref, link.role), link)
-        return sorted(kept.values(), key=lambda link: link.order)
+        return self._once(self._links("ref", refs, "input"))
 
     def claims_of(self, refs: Iterable[str]) -> list[Link]:
         """Return what other producers say of having made versions of ours, earliest first."""
@@ -254,6 +249,14 @@ class Reader:
             )
             found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
         return found
+
+    def _once(self, links: list[Link]) -> list[Link]:
+        """Keep one edge of each (run, ref, role): what the terminal event says of it goes before what others say."""
+        terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
+        kept: dict[tuple[str, str, str], Link] = {}
+        for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):
+            kept.setdefault((link.run, link.ref, link.role), link)
+        return sorted(kept.values(), key=lambda link: link.order)
 
     def _links(self, column: str, values: Iterable[str], direction: str | None = None, *, kind: str | None = None) -> list[Link]:
         found: list[Link] = []
