@@ -55,7 +55,7 @@ def build_predicate() -> dict[str, Any]:
             ledger=_closed(origin=_TEXT, position={"type": "integer", "minimum": 0}, root=_HEX),
             checkpoint={**_TEXT, "description": "signed note over the ledger at that position"},
             sealed_at={**_TEXT, "format": "date-time"},
-            key={**_HEX, "description": "id of the key that signed"},
+            key={"type": "string", "pattern": "^ed25519:[0-9a-f]{64}$", "description": "id of the key that signed"},
         ),
     }
 

@@ -38,7 +38,7 @@ def test_the_settings_of_the_page_make_a_store_in_which_its_commands_work(
     for command in commands:
         answer = CliRunner().invoke(cli, [*command, "--workspace", str(world.record.workspace.root)])
         assert answer.exit_code == 0, (command, answer.output)
-    shown = blocks(PAGE, "json")[0].strip().replace("fleet", world.record.workspace.slug)
+    shown = blocks(PAGE, "json")[0].strip().replace("0123456789abcdef0123456789abcdef", world.record.workspace.ledger_id)
     assert world.store.read(MARKER) == shown.encode()
     world.record.close()
 

@@ -180,7 +180,7 @@ def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> 
     assert world.record.position() == BEGUN + len(kept), "what was answered is there, and nothing else"
     with world.record.database.read() as connection:
         assert ledger.root_at(connection, BEGUN + len(kept)) == ledger.head(connection).root
-    assert world.record.together(appending(world, b"next")) == len(kept)
+    assert world.record.together(appending(world, b"next")) == BEGUN + len(kept)
 
 
 def test_one_callers_hostile_event_is_that_callers_alone(world: World) -> None:

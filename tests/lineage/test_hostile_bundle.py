@@ -127,7 +127,7 @@ def test_whatever_stands_in_its_events_is_a_verdict_and_nothing_is_imported(
         with pytest.raises(ImportRefused):
             auditor.record.import_bundle(path, key=key)
     assert auditor.record.position() == BEGUN + 0
-    assert not any(each.is_file() for each in auditor.store.root.rglob("*"))
+    assert [each.name for each in auditor.store.root.rglob("*") if each.is_file()] == ["ledger.json"]
 
 
 def test_a_cosignature_that_names_a_list_as_its_key_is_named_also_with_a_pinned_key(vendor: StoredWorld, bundle: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world:
         proof = world.record.consistency(size)
         assert proof.old_root == tree(leaves[:size])
         assert list(proof.hashes) == (subproof(size, leaves, whole=True) if size else [])
-        assert merkle.verify_consistency(size, 21, proof.hashes, proof.old_root, proof.head.root)
+        assert merkle.verify_consistency(size, BEGUN + 21, proof.hashes, proof.old_root, proof.head.root)
     with pytest.raises(UsageProblem, match="holds 21 events: expected an earlier size of at most that, found 22"):
         world.record.consistency(22)
 
