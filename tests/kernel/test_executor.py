@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from fresh_record import BEGUN
 from kernel_world import World, given
 
 from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
@@ -261,7 +262,7 @@ def test_a_drive_file_that_is_not_there_is_named(world: World, paths: list[str],
     (world.base / "empty").mkdir()
     with pytest.raises(UsageProblem, match=sentence):
         world.run("drives", "ingest", "logs", paths=paths)
-    assert world.record.position() == 0
+    assert world.record.position() == BEGUN
 
 
 def test_an_observer_sees_frozen_summaries(world: World) -> None:
