@@ -11,6 +11,8 @@ from postgres_server import PostgresServer
 from producers_at_work import Judge, Producers, judged, opened
 from trials import Trial, Try
 
+from tracecore_lineage.binding import BEGINNING
+
 __all__ = ["DATABASES", "ManyProducers"]
 
 DATABASES = ("postgresql", "sqlite")
@@ -69,7 +71,7 @@ class ManyProducers:
             position = record.position()
         found = {
             "distinct events acknowledged": len(judge.acknowledged),
-            "events in the ledger": position,
+            "events in the ledger": position - BEGINNING,
             "answers that called an event new": sum(answer["recorded"] for answer in answers),
             "answers that called an event known": sum(answer["known"] for answer in answers),
         }

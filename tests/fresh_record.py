@@ -9,11 +9,12 @@ from pathlib import Path
 
 from tracecore.workspace import ENV_CATALOG, Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.binding import BEGINNING
 from tracecore_lineage.database import Database
 
 __all__ = ["BEGUN", "fresh_record"]
 
-BEGUN = 2
+BEGUN = BEGINNING
 """Events of a new record: those that begin its ledger."""
 
 

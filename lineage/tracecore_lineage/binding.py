@@ -24,10 +24,12 @@ from tracecore_lineage.tables import HEAD
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["INIT", "bind", "open_catalog"]
+__all__ = ["BEGINNING", "INIT", "bind", "open_catalog"]
 
 INIT = "init"
 """Verb of the job whose event begins a ledger."""
+BEGINNING = 2
+"""Events that begin a ledger: START and COMPLETE of that job's run."""
 
 
 def open_catalog(workspace: Workspace) -> Database:
@@ -94,6 +96,6 @@ def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> 
 
 def _other(workspace: Workspace, place: str, found: LedgerName) -> UsageProblem:
     return UsageProblem(
-        f"The catalog {place} holds ledger {found}, and the workspace {workspace.root} is ledger {LedgerName.of(workspace)}: correct "
+        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {LedgerName.of(workspace)}: correct "
         "TRACECORE_CATALOG_URL or --workspace."
     )

@@ -40,6 +40,7 @@ def test_a_share_of_the_flips_is_named_each_by_its_own_name(made: SmallRecord, c
         "ledger_event",
         "ledger_block",
         "ledger_head",
+        "person",
         *(f"catalog_{name}" for name in ("build", "check", "edge", "facet", "run_event", "staleness")),
     }
     own = {"public key", "private key", "active key", "workspace file", "envelope", "checkpoint"}
