@@ -48,7 +48,7 @@ class BuildAnswer:
     gates: tuple[GateOutcome, ...]
 
     def document(self) -> dict[str, Any]:
-        """Give the answer in the shape of `build --json` (public contract, version 1)."""
+        """Give the answer in the shape of `build --json` (public contract, version 2)."""
         return {
             "build": self.sealed.ref if self.sealed else None,
             "made": list(self.made),

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-__all__ = ["Busy", "Places", "TookTooLong"]
+__all__ = ["Busy", "Places", "Unfinished"]
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ class Busy(Exception):
     """No place became free in time; the work was not begun."""
 
 
-class TookTooLong(Exception):
+class Unfinished(Exception):
     """The work was begun and did not end in time; it goes on and holds its place until it ends."""
 
 
@@ -43,7 +43,7 @@ class Places:
 
         Raises:
             Busy: no place became free; `work` will not be called.
-            TookTooLong: `work` has not ended.
+            Unfinished: `work` has not ended.
         """
         begun = False
 
@@ -64,7 +64,7 @@ class Places:
         if done:
             return task.result()
         if begun:
-            raise TookTooLong
+            raise Unfinished
         task.cancel()
         raise Busy
 

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tracecore_graphql.access import Role, TokenStore
 from tracecore_graphql.body import BodyTooLarge, read_body
 from tracecore_graphql.limits import DEFAULT_LIMITS, Limits
-from tracecore_graphql.places import Busy, Places, TookTooLong
+from tracecore_graphql.places import Busy, Places, Unfinished
 from tracecore_graphql.schema import Answer, ask
 from tracecore_graphql.source import AuditSource
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -99,7 +99,7 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
         question = partial(ask, record, asked.document, asked.variables, asked.operation, limits=limits)
         try:
             answer: Answer = await places.run(question, seconds=limits.seconds + 1)
-        except TookTooLong:
+        except Unfinished:
             return _problem(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.")
         except Busy:
             return _later(f"The server was busy with other questions for {limits.seconds:g} s; ask again later.")
