@@ -80,7 +80,7 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
         if all(meant.item is not each.item for each, _ in declared):
             declared.append((meant, first))
     for each, _ in declared:
-        other = next((other for other, _ in declared if other.item.name == each.item.name and other.item is not each.item), None)
+        other = next((other for other, _ in declared if other.item.name == each.item.name and other.entry_point != each.entry_point), None)
         if other is not None:
             name = each.item.name
             raise UsageProblem(

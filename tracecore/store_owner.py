@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import jcs
 
@@ -67,7 +67,10 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
         where = bucket.settings.where
         if bound is None:
             bucket.claim()
-        found = bucket.ledger()
+        try:
+            found = bucket.ledger()
+        except TracecoreError:
+            return  # it can't be reached: what needs its bytes says so, and the rest of the record answers
     if found is None:
         raise UsageProblem(
             f"The store {where} belongs to no ledger, and this workspace is ledger {workspace.ledger_id}, whose store was {bound}: "

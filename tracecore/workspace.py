@@ -172,6 +172,8 @@ class Workspace:
         root = cls.locate(directory)
         if _holds_one(root):
             return cls.open(root)
+        from filelock import FileLock
+
         chosen = slugify(slug or (root.parent.name if root.name.startswith(".") else root.name))
         try:
             for folder in ("store/blobs", "store/trees", "store/tables", "store/staging", "locks", "keys", "dagster"):
@@ -182,8 +184,10 @@ class Workspace:
             fsync_folder(root)
             with contextlib.suppress(PermissionError):  # a folder above that may not be read was not made by us
                 fsync_folder(root.parent)
-            drawn = ledger_id or secrets.token_hex(16)
-            write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))
+            with FileLock(root / "locks" / "create.lock"):  # of two processes that come at once, one draws the id
+                if not _holds_one(root):
+                    drawn = ledger_id or secrets.token_hex(16)
+                    write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))
         except OSError as error:
             raise UsageProblem(f"A workspace can't be written at {root}: {error.strerror or error}.") from error
-        return cls(root, chosen, drawn)
+        return cls.open(root)

@@ -27,7 +27,7 @@ def test_the_full_count_is_the_promised_one() -> None:
 
 @pytest.fixture
 def history(tmp_path: Path) -> tuple[list[tuple[str, bytes]], list[str]]:
-    """A ledger of five events and the checkpoint over each of its sizes."""
+    """A ledger with five events after its first two, and the checkpoint over each of its sizes."""
     with Record.open(Workspace.create(tmp_path / "workspace")) as record:
         notes = [record.checkpoint()]
         for number in range(5):
@@ -52,11 +52,11 @@ def test_the_judge_finds_a_lost_a_doubled_and_a_rewritten_event(history: tuple[l
     leaves, notes = history
     assert "1 acknowledged events are lost" in told([], b"0", b"5").holds(leaves, notes[-1])[0]
     assert "1 events are there twice" in told([], b"0").holds([*leaves, leaves[0]], notes[-1])[0]
-    rewritten = [*leaves[:2], (leaves[2][0], b"other"), *leaves[3:]]
+    rewritten = [*leaves[:4], (leaves[4][0], b"other"), *leaves[5:]]
     found = told(notes).holds(rewritten, notes[-1])
-    assert len(found) == 3, "every checkpoint over the third event"
+    assert len(found) == 3, "every checkpoint over the rewritten event"
     assert all("the history forked" in why for why in found)
-    assert "was given, and the ledger holds 4" in told(notes).holds(leaves[:4], notes[4])[0]
+    assert "was given, and the ledger holds 6" in told(notes).holds(leaves[:6], notes[4])[0]
 
 
 def test_the_judge_finds_two_histories_that_were_signed_and_a_writer_that_could_not_go_on(history: tuple[list[tuple[str, bytes]], list[str]]) -> None:
