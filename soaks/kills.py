@@ -21,7 +21,7 @@ __all__ = ["Kills", "what_is_wrong_again"]
 
 _VERIFY_EVERY = 10
 _TARGETS = (
-    "before START", "START", "running a stage", "staging", "store put of a file", "store put of a directory", "store put of a table", "Delta commit",
+    "before START", "START", "running a stage", "store put of a file", "store put of a directory", "store put of a table", "Delta commit",
     "COMPLETE", "after COMPLETE", "check", "seal",
 )  # fmt: skip
 _TRIES = 6

@@ -131,7 +131,6 @@ class Witness:
         self._wrap(Record, "recover", lambda call, *_: self._during("recover", call))
         self._wrap(Record, "ingest", lambda call, *_: self._during("event ingest", call))
         store = type(open_store(workspace))
-        self._wrap(store, "stage_table", lambda call, *_: self._during("staging", call))
         for name in _PUTS:
             self._wrap(store, name, functools.partial(self._put, name))
         self._wrap(committing, "_commit", lambda call, *_: self._during("Delta commit", call))

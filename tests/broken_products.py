@@ -118,8 +118,8 @@ recover = Record.recover
 def recovered(self):
     answer = recover(self)
     with sqlite3.connect(self.workspace.root / "record.db") as database:
-        body = database.execute("SELECT body FROM ledger_event WHERE seq = 1").fetchone()[0] + b" "
-        database.execute("UPDATE ledger_event SET body = ?, event_id = ? WHERE seq = 1", (body, hashlib.sha256(body).hexdigest()))
+        body = database.execute("SELECT body FROM ledger_event WHERE seq = 3").fetchone()[0] + b" "
+        database.execute("UPDATE ledger_event SET body = ?, event_id = ? WHERE seq = 3", (body, hashlib.sha256(body).hexdigest()))
     return answer
 
 Record.recover = recovered

@@ -67,5 +67,5 @@ def test_a_store_that_is_not_atomic_is_seen(tmp_path: Path, crash_project: Proje
 
 def test_an_error_of_fsync_that_is_ignored_is_seen(tmp_path: Path, crash_project: Project, crash_server: ForkServer) -> None:
     trials = _planted(tmp_path, broken_products.FSYNC_ERRORS_IGNORED, crash_project, crash_server)
-    trial = trials.inject(0, _at(trials, "EIO", "fsync", ".parquet"))
+    trial = trials.inject(0, _at(trials, "EIO", "fsync", "weights.bin"))
     assert any("was not forced to disk" in said or "were not forced to disk" in said for said in trial.broken)

@@ -107,9 +107,11 @@ def test_a_ledger_that_is_rewritten_is_seen(crash: Crash) -> None:
 
 
 def test_what_a_kill_leaves_open_is_seen_until_it_is_recovered(crash: Crash) -> None:
-    ended = crash.server.run("build", crash.plan.arguments(), acks=crash.acks, kill={"phase": "staging", "occurrence": 1, "after": 0.0})
+    ended = crash.server.run(
+        "build", crash.plan.arguments(), acks=crash.acks, kill={"phase": "store put of a directory", "occurrence": 1, "after": 0.0}
+    )
     assert ended.signal == 9
-    assert ended.phase == "staging"
+    assert ended.phase == "store put of a directory"
     assert crash.judge.judge() == []
     left = crash.judge.judge(recovered=True)
     assert any("is still open after recover" in said for said in left)
