@@ -283,7 +283,7 @@ def said(report: Report, subject: str) -> str:
         ("unpicklable-params", "params", "Params can't be pickled, so no other process can run the stage: the parameter 'key'"),
         ("loose-params", "params", "the default of 'share', 'many', is not valid"),
         ("not-written", "written", "ended without writing its output 'other'"),
-        ("crashing", "runs", "it ended its process with signal 9"),
+        ("crashing", "runs", "its process was ended by SIGKILL (killed)"),
         ("needs-an-engine", "runs", "there is no built-in sample of kind engine for the input 'engine': give one in tests/conformance.py"),
     ],
 )

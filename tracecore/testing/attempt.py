@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.stage import Stage
-from tracecore.testing.state import changed, snapshot
+from tracecore.testing.state import changed, put_back, snapshot
 from tracecore.watch import Access
 from tracecore.watched_context import WatchedContext
 
@@ -48,6 +48,7 @@ def attempt(
         found["state"] = changed(before.plugin, after.plugin)
     suspects = changed(before.process, after.process)
     if suspects and asked["state"]:
+        put_back(before)  # else what the first run set once, a variable or a seed, would look unchanged by the second
         second = again()
         earlier = snapshot(package)
         stage().run(second, params)

@@ -11,11 +11,11 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Snapshot", "changed", "snapshot"]
+__all__ = ["Snapshot", "changed", "put_back", "snapshot"]
 
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, list, dict, set)
 _MOST_BYTES = 1 << 24
@@ -29,10 +29,12 @@ class Snapshot:
     Attributes:
         process: of the whole process; importing a library for the first time may change it rightly.
         plugin: globals of the plugin's own modules and attributes of its classes.
+        restore: puts the process's state back.
     """
 
     process: Mapping[str, str]
     plugin: Mapping[str, str]
+    restore: tuple[Callable[[], object], ...]
 
 
 def snapshot(package: str) -> Snapshot:
@@ -41,12 +43,18 @@ def snapshot(package: str) -> Snapshot:
     Args:
         package: top-level package of the plugin.
     """
-    return Snapshot(_process(), _plugin(package))
+    return Snapshot(_process(), _plugin(package), _restores())
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Name what differs."""
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def put_back(before: Snapshot) -> None:
+    """Put the process's state back, so that the next stage finds it as it was."""
+    for restore in before.restore:
+        restore()
 
 
 def _process() -> dict[str, str]:
@@ -78,6 +86,35 @@ def _keys(numpy: Any) -> list[str]:
 def _thread(thread: threading.Thread) -> str:
     # A number in a default name tells nothing and would make each left thread another one.
     return thread.name.partition("-")[0] if thread.name.startswith("Thread-") else thread.name
+
+
+def _restores() -> tuple[Callable[[], object], ...]:
+    environment, folder, filters = dict(os.environ), os.getcwd(), list(warnings.filters)  # noqa: PTH109  # as above
+    generator, where, path = random.getstate(), locale.setlocale(locale.LC_ALL), list(sys.path)
+    restores: list[Callable[[], object]] = [
+        lambda: _environment(environment),
+        lambda: os.chdir(folder),
+        lambda: random.setstate(generator),
+        lambda: locale.setlocale(locale.LC_ALL, where),
+        lambda: _filters(filters),
+        lambda: sys.path.__setitem__(slice(None), path),
+    ]
+    if (numpy := sys.modules.get("numpy")) is not None:
+        state, handling = numpy.random.get_state(), numpy.geterr()
+        restores += [lambda: numpy.random.set_state(state), lambda: numpy.seterr(**handling)]
+    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
+        tensor, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
+        restores += [lambda: torch.set_rng_state(tensor), lambda: torch.set_num_threads(threads), lambda: torch.set_default_dtype(dtype)]
+    return tuple(restores)
+
+
+def _environment(values: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def _filters(before: list[Any]) -> None:
+    warnings.filters[:] = before  # type: ignore[index]  # typeshed has it read-only; the library changes it in place as well
 
 
 def _plugin(package: str) -> dict[str, str]:
