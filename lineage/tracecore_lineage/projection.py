@@ -19,7 +19,7 @@ from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.reading import BadEvent, Event, parse_event
 from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
-from tracecore_schemas.catalog import BuildRow, CheckRow, EdgeRow, FacetRow, RunEventRow, StalenessRow
+from tracecore_schemas.catalog import BuildRow, CheckRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 
 __all__ = ["CLAIM", "Row", "dataset_ref", "project"]
@@ -29,6 +29,8 @@ CLAIM = "claim"
 """Direction of an edge by which a stranger says that it made a version of a workspace's own: no producer, and shown as a claim."""
 _IMPORTED = "file"
 """Namespace of the files that our own runs take in from outside."""
+_STORE = "urn:tracecore:store"
+"""Namespace of places in the store, which are of single versions and join no datasets."""
 _FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
 _BY_NAME = frozenset({"bug"})
 """Kinds of the workspace's own that have no versions: the name alone says which is meant."""
@@ -108,7 +110,10 @@ def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Voice] =
     event = parse_event(body)
     place = _Place(event_id(body), seq, event.time)
     rows = list(_rows(event, place, _Speaker.of(event, ledger, voices)))
-    return [*(row for row in rows if row.table is not FacetRow), *_one_a_subject(row for row in rows if row.table is FacetRow)]
+    facets = _one_a_subject(row for row in rows if row.table is FacetRow)
+    names = sorted({(row.values["name"], row.values["what"], row.values["other"]) for row in rows if row.table is NameRow})
+    named = [place.row(NameRow, ordinal=ordinal, name=name, what=what, other=other) for ordinal, (name, what, other) in enumerate(names)]
+    return [*(row for row in rows if row.table not in {FacetRow, NameRow}), *facets, *named]
 
 
 def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
@@ -206,6 +211,7 @@ def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Ma
         digest=f"sha256:{ref.version}" if ref.is_artifact else None,
         role=_word(port, "role") or "",
         producer_run=_word(port, "producer_run"),
+        change=_word(_state_change(dataset), "lifecycleStateChange") or "",
         event_type=event.type,
     )
 
@@ -263,8 +269,44 @@ def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, spe
     unsaid = {"version"} if speaker.own else {"version", IMPORTED}
     said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
     yield from _facets(said, subject, place)
+    yield from _names(dataset, subject, place, speaker)
     for member in ("inputFacets", "outputFacets"):
         yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
+
+
+def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (dataset.get("facets") or {}).get("lifecycleStateChange") or {}
+
+
+def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+    """Return the further names that an event gives another producer's dataset; one that it calls by a name of the workspace's is joined to that."""
+    if not subject.startswith("external/"):
+        return
+    name = subject.partition("@")[0]
+    found = [("ALIAS", other) for other in _entries((dataset.get("facets") or {}).get("symlinks"), "identifiers")]
+    found.append(("ALIAS", dataset))
+    change = _state_change(dataset)
+    if change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):
+        found.append(("RENAME", change["previousIdentifier"]))
+    for what, identifier in found:
+        if (other := _named(identifier, speaker)) not in {None, name}:
+            yield place.row(NameRow, name=name, what=what, other=other)
+
+
+def _named(identifier: Mapping[str, Any], speaker: _Speaker) -> str | None:
+    """Return the ref, without a version, of a dataset that a facet names."""
+    namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
+    if not (namespace and name) or namespace == _STORE:
+        return None
+    if namespace in speaker.homes:
+        try:
+            ref = parse_ref(name)
+        except RefError:
+            pass
+        else:
+            if ref.is_artifact and ref.version is None:
+                return str(ref)
+    return parse_ref(external_ref(namespace, name, UNVERSIONED)).unversioned
 
 
 def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> Iterator[Row]:

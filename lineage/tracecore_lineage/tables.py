@@ -19,6 +19,7 @@ __all__ = [
     "EVENTS",
     "FACETS",
     "HEAD",
+    "NAMES",
     "OUTBOX",
     "PERSONS",
     "PROJECTION",
@@ -41,6 +42,7 @@ OUTBOX = table(catalog.OutboxItem)
 PERSONS = table(catalog.Person)
 RUN_EVENTS = table(catalog.RunEventRow)
 EDGES = table(catalog.EdgeRow)
+NAMES = table(catalog.NameRow)
 FACETS = table(catalog.FacetRow)
 CHECKS = table(catalog.CheckRow)
 STALENESS = table(catalog.StalenessRow)

@@ -122,7 +122,22 @@ class EdgeRow(SQLModel, table=True):
     digest: str | None = Field(default=None, max_length=71)
     role: str
     producer_run: str | None = Field(default=None, description="the run the reader took it from")
+    change: str = Field(default="", description="what `lifecycleStateChange` says was done to the dataset; empty where nothing is said")
     event_type: str = Field(max_length=16)
+    event_time: str = Field(max_length=27)
+
+
+class NameRow(SQLModel, table=True):
+    """A further name of another producer's dataset, as one event says: one that `symlinks` joins to it, or the one it had before a RENAME."""
+
+    __tablename__ = "catalog_name"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    ordinal: int = Field(primary_key=True, description="place among the names that the event gives")
+    seq: int = Field(index=True)
+    name: str = Field(index=True, description="ref without version")
+    what: str = Field(max_length=16, description="`ALIAS` or `RENAME`")
+    other: str = Field(index=True, description="ref without version; an artifact's where the event calls the dataset by a name of a workspace's")
     event_time: str = Field(max_length=27)
 
 
@@ -197,7 +212,7 @@ class Person(SQLModel, table=True):
     name: str = Field(unique=True)
 
 
-CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, FacetRow, CheckRow, StalenessRow, BuildRow)
+CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, NameRow, FacetRow, CheckRow, StalenessRow, BuildRow)
 """The projection: what `tracecore replay` drops and makes again."""
 
 

@@ -24,6 +24,11 @@ from tracecore_lineage.replay import Difference
 from tracecore_lineage.tables import PROJECTION
 
 DATABASES = ("sqlite", "postgresql")
+SYMLINKS = {"_producer": "urn:etl", "_schemaURL": "urn:s", "identifiers": [{"namespace": "s3", "name": "t", "type": "TABLE"}]}
+NAMED_TWICE = {
+    "eventTime": "2026-01-01T00:00:00Z", "producer": "urn:etl", "schemaURL": "urn:s",
+    "dataset": {"namespace": "lake", "name": "t", "facets": {"symlinks": SYMLINKS}},
+}  # fmt: skip
 
 
 def rows_of(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
@@ -49,6 +54,7 @@ def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again
     world.seal()
     again = world.start("model", key="sha256:" + "a" * 64)
     world.record.complete(again, [], {"model": world.made["model"]})
+    world.record.ingest([NAMED_TWICE])
     assert world.record.replay(check=True) == []
     with world.record.database.read() as connection:
         before = rows_of(connection)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.inference import is_unversioned
+from tracecore_lineage.queries.inference import is_external, is_unversioned
 from tracecore_lineage.queries.reader import Link, Reader
-from tracecore_lineage.queries.resolve import Relation, Resolved
-from tracecore_schemas.kinds import RunState
+from tracecore_lineage.queries.resolve import Relation, Resolved, lost
 
 __all__ = ["walk_backward"]
 
@@ -48,7 +47,7 @@ def walk_backward(
             _made(found, link.ref, link, 0)
         makers, following = [], []
         for resolved in relation.of_readings(link for link in links if link.direction == "input"):
-            _reading(reader, found, resolved, level)
+            _reading(found, resolved, level)
             makers.extend((resolved.reading.ref, made, resolved.inferred) for made in resolved.makers)
 
 
@@ -56,13 +55,13 @@ def _start(reader: Reader, found: Found, relation: Relation, ref: str, run: str 
     if is_unversioned(ref):  # stands for whatever its readers read
         resolved = relation.of_readings(reader.inputs_like([ref]))
         for each in resolved:
-            found.gap(ref, "version", each.gap or "")
+            found.gap(ref, each.missing, each.why)
         return [(ref, made, True) for each in resolved for made in each.makers]
     made = [link for link in reader.outputs_like([ref]) if link.run == run][:1] if run is not None else relation.makers_of(ref)
     if not made and run is not None:
-        found.gap(ref, "producing run", _lost(reader, run))
-    if len(made) > 1:
-        found.remade[ref] = len(made)
+        found.gap(ref, "producing run", lost(reader, run))
+    if is_external(ref):
+        found.times(ref, len(made))
     return [(ref, link, False) for link in made]
 
 
@@ -76,26 +75,13 @@ def _made(found: Found, ref: str, made: Link, level: int, *, inferred: bool = Fa
         found.edge(made.run, ref, "output", made.role, inferred=inferred)
 
 
-def _reading(reader: Reader, found: Found, resolved: Resolved, level: int) -> None:
+def _reading(found: Found, resolved: Resolved, level: int) -> None:
     link = resolved.reading
-    several = resolved.times_made > 1 and bool(resolved.makers)
-    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.makers[0].run if several else None)
+    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by)
     found.node(link.ref, level)
-    if several:
-        found.remade[link.ref] = resolved.times_made
-    if resolved.gap is not None:
-        found.gap(link.ref, "version", resolved.gap)
-    elif not resolved.makers and link.producer_run is not None:
-        found.gap(link.ref, "producing run", _lost(reader, link.producer_run))
-
-
-def _lost(reader: Reader, run: str) -> str:
-    known = reader.runs([run]).get(run)
-    if known is None:
-        return f"Its reader took it from run/{run}, which this part of the record does not know."
-    if known.state is not RunState.COMPLETE:
-        return f"Its reader took it from run/{run}, which is {known.state.value} and says nothing of having made it."
-    return f"Its reader took it from run/{run}, which says nothing of having made it."
+    found.times(link.ref, resolved.times_made)
+    if resolved.missing:
+        found.gap(link.ref, resolved.missing, resolved.why)
 
 
 def _cut(found: Found, makers: list[tuple[str, Link, bool]], following: list[str]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.queries.resolve import Relation, Resolved
+from tracecore_lineage.queries.resolve import Reached, Relation
 
 __all__ = ["walk_forward"]
 
@@ -34,14 +34,14 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
     next_runs = list(dict.fromkeys(runs))
     relation = Relation(reader)
     while reached or next_runs:
-        using = relation.readers_of(reached)
-        chosen = dict.fromkeys([*next_runs, *(each.reading.run for each in using)])
+        using = _certain(found, relation.readers_of(reached))
+        chosen = dict.fromkeys([*next_runs, *(each.resolved.reading.run for each in using)])
         next_runs = []
         if depth is not None and level >= depth:
             found.truncated = bool(chosen.keys() - found.runs.keys())
             return
         for each in using:
-            _read(found, each, reached, level)
+            _read(found, each, level)
         level += 1
         for run in chosen:
             found.run(run, level)
@@ -55,19 +55,26 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
                 reached[link.ref, link.run] = None
 
 
-def _read(found: Found, resolved: Resolved, reached: Mapping[tuple[str, str | None], None], level: int) -> None:
+def _read(found: Found, using: Reached, level: int) -> None:
     """Note a reading of what was reached, and the makers through which it was."""
-    link = resolved.reading
-    through = [made for made in resolved.makers if (made.ref, made.run) in reached or (made.ref, None) in reached or (link.ref, None) in reached]
-    several = resolved.times_made > 1 and bool(through)
+    resolved, link = using.resolved, using.resolved.reading
     found.node(link.ref, level)
-    found.edge(link.run, link.ref, "input", link.role, made_by=through[0].run if several else None)
-    if several:
-        found.remade[link.ref] = resolved.times_made
-    if resolved.gap is not None:
-        found.gap(link.ref, "version", resolved.gap)
-    for made in through:
+    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by)
+    found.times(link.ref, resolved.times_made)
+    if resolved.missing:
+        found.gap(link.ref, resolved.missing, resolved.why)
+    for made in using.through:
         if made.ref != link.ref:
             found.made(link.ref, made.run)
             found.run(made.run, level)
             found.edge(made.run, link.ref, "output", made.role, inferred=resolved.inferred)
+
+
+def _certain(found: Found, using: list[Reached]) -> list[Reached]:
+    """Return the readings of what was reached; of others it is noted that they may be."""
+    for each in using:
+        if not each.certain:
+            found.times(each.at, each.resolved.times_made)
+            if each.resolved.missing:
+                found.gap(each.at, each.resolved.missing, f"{each.resolved.why} It may have been this one.")
+    return [each for each in using if each.certain]

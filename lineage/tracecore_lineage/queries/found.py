@@ -59,6 +59,11 @@ class Found:
                 edge["made_by"] = made_by
             self.edges[key] = edge
 
+    def times(self, ref: str, made: int) -> None:
+        """Note how many runs made a version that readers tell apart by its name alone; one is what is expected."""
+        if made > 1:
+            self.remade[ref] = max(made, self.remade.get(ref, 0))
+
     def gap(self, at: str, missing: str, why: str) -> None:
         """Note a break in the graph."""
         self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))

@@ -1,10 +1,15 @@
-"""Refs of other producers' datasets whose version nobody stated."""
+"""Refs of other producers' datasets, and those whose version nobody stated."""
 
 from __future__ import annotations
 
-__all__ = ["UNVERSIONED", "dataset_of", "is_unversioned"]
+__all__ = ["UNVERSIONED", "dataset_of", "is_external", "is_unversioned", "label_of"]
 
 UNVERSIONED = "unversioned"
+
+
+def is_external(ref: str) -> bool:
+    """Whether a ref names another producer's dataset."""
+    return ref.startswith("external/")
 
 
 def is_unversioned(ref: str) -> bool:
@@ -15,3 +20,9 @@ def is_unversioned(ref: str) -> bool:
 def dataset_of(ref: str) -> str:
     """Return the ref without its version."""
     return ref.partition("@")[0]
+
+
+def label_of(ref: str) -> str:
+    """Return the version that a ref names, as another producer's dataset would carry it."""
+    name, _, version = ref.partition("@")
+    return version if is_external(name) else f"sha256:{version}"

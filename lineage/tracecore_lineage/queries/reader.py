@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, select
 
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix, chunks
-from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS
+from tracecore_lineage.tables import CHECKS, EDGES, FACETS, NAMES, RUN_EVENTS
 from tracecore_schemas.kinds import RunState
 
 __all__ = ["CheckVerdict", "Facet", "Link", "Reader", "RunFacts"]
@@ -32,7 +32,7 @@ class RunFacts:
         namespace: of its job.
         job: its job's name.
         state: OPEN, or what its terminal event says.
-        started_at: eventTime of its first event.
+        started_at: eventTime of its START, of its first event where none is recorded.
         ended_at: eventTime of its terminal event.
         parent: the run that started it.
         producer: URI of the software that sent its events.
@@ -40,6 +40,7 @@ class RunFacts:
         seq: ledger position of its terminal event, of its first event while it is open.
         ends: states that its terminal events give, in order: more than one where they disagree or repeat.
         jobs: `namespace/name` of each job that used its id.
+        times: (eventTime, ledger position) of each of its events, in order.
     """
 
     id: str
@@ -54,6 +55,7 @@ class RunFacts:
     seq: int
     ends: tuple[str, ...]
     jobs: tuple[str, ...]
+    times: tuple[tuple[str, int], ...]
 
     @property
     def is_fact(self) -> bool:
@@ -74,6 +76,7 @@ class Link:
     event_time: str
     seq: int
     ordinal: int
+    change: str = ""
 
     @property
     def order(self) -> tuple[str, str, int]:
@@ -133,6 +136,7 @@ def _resolve_run(rows: list[Row[Any]]) -> RunFacts:
         seq=terminal.seq if terminal else min(row.seq for row in rows),
         ends=tuple(row.event_type for row in ordered if row.event_type in _TERMINAL),
         jobs=tuple(sorted({f"{row.job_namespace}/{row.job_name}" for row in ordered})),
+        times=tuple((row.event_time, row.seq) for row in ordered),
     )
 
 
@@ -199,6 +203,15 @@ class Reader:
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
         """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
         return self._once(self._links("ref", refs, "input"))
+
+    def names(self, names: Iterable[str]) -> list[Row[Any]]:
+        """Return what joins any of these names, or names that any of these had before, to others."""
+        found: dict[tuple[str, int], Row[Any]] = {}
+        for chunk in chunks(sorted(set(names))):
+            for column in (NAMES.c.name, NAMES.c.other):
+                rows = self.connection.execute(select(NAMES).where(column.in_(chunk), NAMES.c.seq < self.prefix.bound))
+                found.update(((row.event_id, row.ordinal), row) for row in rows)
+        return list(found.values())
 
     def claims_of(self, refs: Iterable[str]) -> list[Link]:
         """Return what other producers say of having made versions of ours, earliest first."""
@@ -267,7 +280,7 @@ class Reader:
             if kind is not None:
                 query = query.where(EDGES.c.kind == kind)
             found.extend(
-                Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
+                Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal, row.change)
                 for row in self.connection.execute(query).all()  # at once: a fetch a row costs more than the rows
             )
         return found

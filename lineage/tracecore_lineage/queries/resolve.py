@@ -1,42 +1,19 @@
 """Which runs a reading of a version resolves to: the one relation that `trace` follows backward and `impact` forward.
 
-Each rule is a small function that is looked up when it is called. Nothing depends on the order in which events arrived: what happened is ordered by
-(eventTime, event digest).
+Each rule is a small function that is looked up when it is called.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Row, select
-
-from tracecore_lineage.queries.inference import UNVERSIONED, dataset_of, is_unversioned
-from tracecore_lineage.queries.prefix import chunks
+from tracecore_lineage.queries.inference import UNVERSIONED, dataset_of, is_external, is_unversioned, label_of
+from tracecore_lineage.queries.others import Dataset, Datasets, Instant, Write
 from tracecore_lineage.queries.reader import Link, Reader, RunFacts
-from tracecore_lineage.tables import FACETS
-from tracecore_schemas.refs import external_ref, parse_ref
+from tracecore_schemas.kinds import RunState
 
-__all__ = ["Relation", "Resolved"]
-
-_REPLACING = frozenset({"OVERWRITE", "CREATE"})
-_EMPTYING = frozenset({"DROP", "TRUNCATE"})
-_UNWRITTEN = frozenset({"RENAME", "ALTER"})
-
-
-Instant = tuple[str, str]
-"""(eventTime, event digest)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """One RENAME: from its instant on `new` holds what `old` held, and `old` nothing."""
-
-    at: Instant
-    new: str
-    old: str
+__all__ = ["Reached", "Relation", "Resolved", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +23,51 @@ class Resolved:
     Attributes:
         reading: an input edge of a run.
         makers: output edges of the runs that made what was read; empty where none is recorded.
-        inferred: whether the makers are the likely ones, since the reading names no version.
-        times_made: number of runs that made a version of this label, where the label was no digest.
-        ended_by: `DROP` or `TRUNCATE` where that is the last thing that happened to the dataset before the reading.
+        others: output edges of the other runs that made a version of the same name; the reader's own is none.
+        rewritten: whether the reader made one itself.
+        missing: what of this reading is not known; empty where all is.
+        why: it is not.
     """
 
     reading: Link
     makers: tuple[Link, ...]
-    inferred: bool = False
-    times_made: int = 1
-    ended_by: str | None = None
+    others: tuple[Link, ...] = ()
+    rewritten: bool = False
+    missing: str = ""
+    why: str = ""
 
     @property
-    def gap(self) -> str | None:
-        """Why the version that was read is not known; None where it is."""
-        if not self.inferred:
-            return None
-        read = f"run/{self.reading.run} read it without saying which version"
-        if self.ended_by is not None:
-            did = "dropped" if self.ended_by == "DROP" else "truncated"
-            return f"{read}, and it was {did} before: no output of that dataset is recorded since."
-        if not self.makers:
-            return f"{read}, and no earlier output of that dataset is recorded."
-        if len(self.makers) == 1:
-            return f"{read}; the newest earlier output is shown, by run/{self.makers[0].run}."
-        return f"{read}; the {len(self.makers)} outputs since it was last replaced are shown."
+    def inferred(self) -> bool:
+        """Whether the makers are the likely ones, since the reading names no version."""
+        return is_unversioned(self.reading.ref)
+
+    @property
+    def made_by(self) -> str | None:
+        """The run that made what was read, where its name alone does not tell."""
+        ambiguous = not self.inferred and self.makers and (self.others or self.rewritten)
+        return self.makers[0].run if ambiguous else None
+
+    @property
+    def times_made(self) -> int:
+        """How many runs made a version of the name that was read."""
+        return 1 if self.inferred else len(self.makers) + len(self.others)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A reading that has to do with a version that was reached.
+
+    Attributes:
+        resolved: the reading.
+        through: its makers that were reached.
+        at: the ref that was reached.
+        certain: whether it is a reading of that; else nothing tells that it is not.
+    """
+
+    resolved: Resolved
+    through: tuple[Link, ...]
+    at: str
+    certain: bool = True
 
 
 class Relation:
@@ -82,245 +79,187 @@ class Relation:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self._same: dict[str, frozenset[str]] | None = None
-        self._near: dict[str, frozenset[str]] = {}
-        self._renames: list[Rename] = []
-        self._changes: dict[tuple[str, str], str] = {}
-        self._written: dict[str, list[Link]] = {}
+        self.datasets = Datasets(reader)
 
     def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
         """Resolve each reading to the output edges of the runs that made what it read."""
         listed = list(readings)
-        self._load(link.ref for link in listed if _is_external(link.ref))
-        ours = {link.ref for link in listed if not _is_external(link.ref)}
+        self.datasets.load(link.ref for link in listed if is_external(link.ref))
         made: dict[str, list[Link]] = {}
-        for link in self.reader.outputs_like(ours):
+        for link in self.reader.outputs_like({link.ref for link in listed if not is_external(link.ref)}):
             made.setdefault(link.ref, []).append(link)
-        self.reader.runs({link.run for link in listed})
-        return [self._external(link) if _is_external(link.ref) else Resolved(link, our_maker(link, made.get(link.ref, []))) for link in listed]
-
-    def makers_of(self, ref: str) -> list[Link]:
-        """Return every output edge that a version asked about by itself is known to have come from."""
-        if not _is_external(ref):
-            return self.reader.outputs_like([ref])[:1]
-        self._load([ref])
-        if is_unversioned(ref):
-            return []
-        return one_a_run(self._labelled(ref), self.reader)
-
-    def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Resolved]:
-        """Return the readings that resolve to one of these (ref, making run); without a run, also every reading of the ref as it stands."""
-        wanted = set(made)
-        self._load(ref for ref, _ in wanted if _is_external(ref))
-        names = {ref for ref, _ in wanted}
-        for ref, _ in wanted:
-            if _is_external(ref):
-                version = ref.partition("@")[2]
-                for dataset in self.near(dataset_of(ref)):
-                    names |= {f"{dataset}@{version}", f"{dataset}@{UNVERSIONED}"}
-        links = self.reader.inputs_like(names)
-        checks = self.reader.check_runs({link.run for link in links})
+        self.reader.runs({link.run for link in listed} | {link.producer_run for link in listed if link.producer_run})
+        versioned = self._versioned({link.run for link in listed if is_unversioned(link.ref)})
         return [
-            each
-            for each in self.of_readings(link for link in links if link.run not in checks)
-            if (each.reading.ref, None) in wanted or any((made.ref, made.run) in wanted or (made.ref, None) in wanted for made in each.makers)
+            self._external(link) if is_external(link.ref) else self._ours(link, made.get(link.ref, []))
+            for link in listed
+            if not (is_unversioned(link.ref) and says_the_same_with_less(self.datasets.of(link.ref), versioned.get(link.run, ())))
         ]
 
+    def makers_of(self, ref: str) -> list[Link]:
+        """Return an output edge of each run that made a version asked about by itself."""
+        if not is_external(ref):
+            return one_a_run(self.reader.outputs_like([ref]))
+        self.datasets.load([ref])
+        return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
+
+    def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
+        """Find the readings of these versions.
+
+        Args:
+            made: refs, each with the run that made it; without one, the version as a whole, whoever made it.
+        """
+        wanted = list(made)
+        self.datasets.load(ref for ref, _ in wanted)
+        reached = {(self.datasets.canonical(ref), run): ref for ref, run in reversed(wanted)}
+        reached |= {(self.datasets.canonical(link.ref), link.run): ref for ref, run in wanted if run is None for link in self.makers_of(ref)}
+        names = {ref for ref, _ in wanted}
+        for ref in set(names):
+            for dataset in self.datasets.near(ref):
+                names |= {f"{dataset}@{label_of(ref)}", f"{dataset}@{UNVERSIONED}"}
+        links = self.reader.inputs_like(names)
+        checks = self.reader.check_runs({link.run for link in links})
+        doubt = _Doubt(self.datasets, reached)
+        found: list[Reached] = []
+        for each in self.of_readings(link for link in links if link.run not in checks):
+            asked = reached.get((self.datasets.canonical(each.reading.ref), None))
+            if asked is not None and (each.inferred or not each.makers):
+                found.append(Reached(each, each.makers, asked))
+            elif through := tuple(link for link in each.makers if self._key(link) in reached):
+                found.append(Reached(each, through, reached[self._key(through[0])]))
+            elif (at := doubt.about(each)) is not None:
+                found.append(Reached(each, (), at, certain=False))
+        return found
+
     def written(self, outputs: Iterable[Link]) -> list[Link]:
-        """Leave out the outputs that only changed the state of a dataset."""
+        """Leave out the outputs by which nothing was made: those that only changed the state of a dataset, and strangers' of an artifact."""
         listed = list(outputs)
-        changes = state_changes(self.reader, (link.ref for link in listed if _is_external(link.ref)))
-        return [link for link in listed if makes_bytes(changes.get((link.ref, link.event_id), ""))]
+        self.datasets.load(link.ref for link in listed if is_external(link.ref))
+        return [link for link in listed if not is_external(link.ref) or self._is_write(link)]
 
-    def same(self, dataset: str) -> frozenset[str]:
-        """Return every name of a dataset of other producers, itself among them."""
-        self._names()
-        return (self._same or {}).get(dataset, frozenset({dataset}))
+    def _is_write(self, link: Link) -> bool:
+        return any(write.link.run == link.run for write in self.datasets.of(link.ref).by_label.get(label_of(link.ref), ()))
 
-    def near(self, dataset: str) -> frozenset[str]:
-        """Return every name from or to which a dataset's contents may have come by renaming, itself among them."""
-        self._names()
-        return self._near.get(dataset, frozenset({dataset}))
+    def _key(self, link: Link) -> tuple[str, str]:
+        return self.datasets.canonical(link.ref), link.run
 
-    def _names(self) -> None:
-        if self._same is None:
-            aliases = alias_pairs(self.reader)
-            self._renames = renames(self.reader)
-            self._same = joined(aliases)
-            self._near = joined([*aliases, *((each.new, each.old) for each in self._renames)])
+    def _versioned(self, runs: set[str]) -> dict[str, set[str]]:
+        """Return, by run, the datasets that it read in a version that it names."""
+        found: dict[str, set[str]] = {}
+        for link in self.reader.links_of(runs):
+            if link.direction == "input" and not is_unversioned(link.ref):
+                found.setdefault(link.run, set()).add(dataset_of(link.ref))
+        return found
 
-    def _load(self, refs: Iterable[str]) -> None:
-        wanted = {name for ref in refs for name in self.near(dataset_of(ref))} - self._written.keys()
-        if not wanted:
-            return
-        for name in wanted:
-            self._written[name] = []
-        for link in self.reader.outputs_of("external", {parse_ref(name).name for name in wanted}):
-            if dataset_of(link.ref) in wanted:
-                self._written[dataset_of(link.ref)].append(link)
-        subjects = {link.ref for name in wanted for link in self._written[name]}
-        self._changes.update(state_changes(self.reader, subjects))
-
-    def _history(self, dataset: str) -> list[Link]:
-        return sorted((link for name in self.same(dataset) for link in self._written.get(name, ())), key=lambda link: link.order)
-
-    def _change(self, link: Link) -> str:
-        return self._changes.get((link.ref, link.event_id), "")
-
-    def _labelled(self, ref: str) -> list[Link]:
-        """Find the outputs that carry the version label of a ref, under any name of its dataset; where none does, under the names it had before."""
-        dataset, _, version = ref.partition("@")
-        waiting, seen = [dataset], set[str]()
-        while waiting:
-            written = [link for name in waiting for link in self._history(name) if link.ref.partition("@")[2] == version]
-            made = [link for link in written if makes_bytes(self._change(link))]
-            if made:
-                return made
-            seen.update(name for one in waiting for name in self.same(one))
-            waiting = [each.old for each in self._renames if each.new in seen and each.old not in seen]
-        return []
+    def _ours(self, reading: Link, made: Sequence[Link]) -> Resolved:
+        makers = our_makers(reading, made)
+        if makers or reading.producer_run is None:
+            return Resolved(reading, makers)
+        return Resolved(reading, (), missing="producing run", why=lost(self.reader, reading.producer_run))
 
     def _external(self, reading: Link) -> Resolved:
-        run = self.reader.runs([reading.run])[reading.run]
+        dataset, at = self.datasets.of(reading.ref), read_at(self.reader.runs([reading.run])[reading.run])
         if is_unversioned(reading.ref):
-            makers, ended = self._held(dataset_of(reading.ref), read_at(reading, run))
-            return Resolved(reading, tuple(link for link in makers if link.run != reading.run), inferred=True, ended_by=ended)
-        every = one_a_run(self._labelled(reading.ref), self.reader)
-        others = [link for link in every if link.run != reading.run]
+            held, ended = self.datasets.held(dataset, at)
+            makers = tuple(write.link for write in held if write.link.run != reading.run)
+            return Resolved(reading, makers, missing="version", why=_unversioned(reading, makers, ended))
+        every = self.datasets.labelled(reading.ref)
+        others = [write for write in every if write.link.run != reading.run]
+        rewritten = len(others) < len(every)
         if reading.producer_run is not None:
-            named = [link for link in others if link.run == reading.producer_run]
-            return Resolved(reading, tuple(named[:1]))
-        return Resolved(reading, nearest_before(read_at(reading, run), others, self.reader), times_made=len(every))
-
-    def _held(self, dataset: str, before: Instant) -> tuple[list[Link], str | None]:
-        """Return the outputs that a dataset held before an instant, and `DROP` or `TRUNCATE` where that emptied it last."""
-        names = self.same(dataset)
-        events: list[tuple[Instant, Link | Rename]] = [(made_at(link, self.reader), link) for link in self._history(dataset)]
-        events += [(each.at, each) for each in self._renames if each.new in names or each.old in names]
-        makers: dict[str, Link] = {}
-        ended: str | None = None
-        for at, event in sorted((pair for pair in events if pair[0] < before), key=lambda pair: pair[0]):
-            if isinstance(event, Rename):
-                held = self._held(event.old, at) if event.new in names and event.old not in names else ([], None)
-                makers, ended = {link.run: link for link in held[0]}, held[1]
-                continue
-            change = self._change(event)
-            if change in _EMPTYING:
-                makers, ended = {}, change
-            elif makes_bytes(change):
-                if change in _REPLACING:
-                    makers = {}
-                makers[event.run], ended = event, None
-        return list(makers.values()), ended
+            chosen = [write for write in others if write.link.run == reading.producer_run][:1]
+            why = "" if chosen else lost(self.reader, reading.producer_run)
+        else:
+            chosen = nearest_before(at, others)
+            why = "" if chosen or not every else _too_early(reading, others)
+        left = tuple(write.link for write in others if write not in chosen)
+        return Resolved(reading, tuple(write.link for write in chosen), left, rewritten, "producing run" if why else "", why)
 
 
-def makes_bytes(change: str) -> bool:
-    """Whether an output with this lifecycleStateChange wrote anything: a run that drops, empties, renames or alters a dataset is no producer."""
-    return change not in _EMPTYING and change not in _UNWRITTEN
+class _Doubt:
+    """Tells which readings may be of what was reached, though they are taken for readings of something else.
 
+    Args:
+        datasets: that were loaded.
+        reached: by (ref, making run).
+    """
 
-def our_maker(reading: Link, made: list[Link]) -> tuple[Link, ...]:
-    """Return the run that a reading of ours names, the earliest producer of the same bytes where it names none."""
-    return tuple([link for link in made if reading.producer_run in {None, link.run}][:1])
+    def __init__(self, datasets: Datasets, reached: dict[tuple[str, str | None], str]) -> None:
+        self.datasets = datasets
+        self.reached = reached
+        self._in: dict[Dataset, list[tuple[Write | None, str]]] = {}
+        for (ref, run), shown in reached.items():
+            for name in [ref] if is_external(ref) else datasets.near(ref):
+                dataset = datasets.of(name)
+                written = [write for write in dataset.by_label.get(label_of(ref), ()) if write.link.run == run]
+                if written or (run is None and label_of(ref) not in dataset.by_label):
+                    self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
-
-def nearest_before(at: Instant, made: list[Link], reader: Reader) -> tuple[Link, ...]:
-    """Return the maker of a version label nearest before an instant; the first one after it where there is none."""
-    earlier = [link for link in made if made_at(link, reader) < at]
-    return (earlier[-1],) if earlier else tuple(made[:1])
-
-
-def read_at(reading: Link, run: RunFacts) -> Instant:
-    """Return the instant of a reading: its run's START."""
-    return min((run.started_at, ""), (reading.event_time, reading.event_id))
-
-
-def made_at(link: Link, reader: Reader) -> Instant:
-    """Return the instant at which an output stood: its run's end; of an open run, the first event that names it."""
-    run = reader.runs([link.run])[link.run]
-    return (link.event_time, link.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
-
-
-def one_a_run(links: list[Link], reader: Reader) -> list[Link]:
-    """Keep one output edge of each run, what its terminal event says before what others say, in the order of making."""
-    kept: dict[str, Link] = {}
-    runs = reader.runs({link.run for link in links})
-    for link in sorted(links, key=lambda link: (link.event_id != runs[link.run].terminal, link.order)):
-        kept.setdefault(link.run, link)
-    return sorted(kept.values(), key=lambda link: made_at(link, reader))
-
-
-def alias_pairs(reader: Reader) -> list[tuple[str, str]]:
-    """Return the pairs of names that others' `symlinks` join."""
-    return [
-        (dataset_of(row.subject), other)
-        for row in _stated(reader, "symlinks")
-        for identifier in _listed(_object(row.value).get("identifiers"))
-        if (other := _identified(identifier)) is not None
-    ]
-
-
-def renames(reader: Reader) -> list[Rename]:
-    """Return what others renamed, with the instant of the event that says so."""
-    found: list[Rename] = []
-    for row in _stated(reader, "lifecycleStateChange"):
-        value = _object(row.value)
-        old = _identified(value.get("previousIdentifier"))
-        if value.get("lifecycleStateChange") == "RENAME" and old is not None:
-            found.append(Rename((row.event_time, row.event_id), dataset_of(row.subject), old))
-    return found
-
-
-def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """Return, by name, all names that are joined to it by any number of steps."""
-    groups: dict[str, set[str]] = {}
-    for one, other in pairs:
-        merged = groups.get(one, {one})
-        further = groups.get(other, {other})
-        if merged is further:
-            continue
-        if len(merged) < len(further):
-            merged, further = further, merged
-        merged |= further
-        for name in (*further, one, other):
-            groups[name] = merged
-    return {name: frozenset(group) for name, group in groups.items()}
-
-
-def state_changes(reader: Reader, subjects: Iterable[str]) -> dict[tuple[str, str], str]:
-    """Return what `lifecycleStateChange` each event states of each output."""
-    found: dict[tuple[str, str], str] = {}
-    for chunk in chunks(sorted(set(subjects))):
-        query = select(FACETS).where(FACETS.c.name == "lifecycleStateChange", FACETS.c.subject.in_(chunk), FACETS.c.seq < reader.prefix.bound)
-        for row in reader.connection.execute(query):
-            change = _object(row.value).get("lifecycleStateChange")
-            if isinstance(change, str):
-                found[row.subject, row.event_id] = change
-    return found
-
-
-def _stated(reader: Reader, facet: str) -> list[Row[Any]]:
-    query = select(FACETS).where(FACETS.c.name == facet, FACETS.c.subject.startswith("external/"), FACETS.c.seq < reader.prefix.bound)
-    return list(reader.connection.execute(query).all())
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _is_external(ref: str) -> bool:
-    return ref.startswith("external/")
-
-
-def _identified(identifier: Any) -> str | None:
-    if not isinstance(identifier, dict):
+    def about(self, resolved: Resolved) -> str | None:
+        """Return what was reached that a reading may be of; None where it can't be."""
+        reading = resolved.reading
+        if not is_external(reading.ref):
+            return None
+        if not resolved.inferred:
+            keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
+            return next((self.reached[key] for key in keys if key in self.reached), None)
+        at = read_at(self.datasets.reader.runs([reading.run])[reading.run])
+        for dataset, until in self.datasets.lineage(self.datasets.of(reading.ref)).items():
+            for write, shown in self._in.get(dataset, ()):
+                if write is None or (write.at < min(at, until) and write.link.run != reading.run):
+                    return shown
         return None
-    namespace, name = identifier.get("namespace"), identifier.get("name")
-    if not (isinstance(namespace, str) and isinstance(name, str) and namespace and name):
-        return None
-    return dataset_of(external_ref(namespace, name, UNVERSIONED))
 
 
-def _object(text: str) -> Mapping[str, Any]:
-    value = json.loads(text)
-    return value if isinstance(value, dict) else {}
+def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
+    """Return the run that a reading of an artifact names; where it names none, every run that made the same bytes."""
+    return tuple(one_a_run([link for link in made if reading.producer_run in {None, link.run}]))
+
+
+def one_a_run(made: Sequence[Link]) -> list[Link]:
+    """Keep one output edge of each run, the earliest first."""
+    return list({link.run: link for link in reversed(made)}.values())[::-1]
+
+
+def nearest_before(at: Instant, made: Sequence[Write]) -> list[Write]:
+    """Return the maker of a version nearest before an instant. The only maker is the one whatever the clocks say."""
+    earlier = [write for write in made if write.at < at]
+    return earlier[-1:] if len(made) > 1 else list(made)
+
+
+def read_at(run: RunFacts) -> Instant:
+    """Return the instant at which a run read its inputs: its START, or an event of its that is dated before."""
+    return run.times[0][0], ""
+
+
+def says_the_same_with_less(dataset: Dataset, versioned: Iterable[str]) -> bool:
+    """Whether a run that read a dataset without a version says elsewhere in which version it did."""
+    return not (dataset.names | dataset.ours).isdisjoint(versioned)
+
+
+def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
+    read = f"run/{reading.run} read it without saying which version"
+    if ended:
+        return f"{read}, and it was {'dropped' if ended == 'DROP' else 'truncated'} before: no output of that dataset is recorded since."
+    if not makers:
+        return f"{read}, and no earlier output of that dataset is recorded."
+    if len(makers) == 1:
+        return f"{read}; the newest earlier output is shown, by run/{makers[0].run}."
+    return f"{read}; the {len(makers)} outputs since it was last replaced are shown."
+
+
+def _too_early(reading: Link, others: Sequence[Write]) -> str:
+    if not others:
+        return f"run/{reading.run} read it and made it itself; no run is recorded that made it before."
+    return f"run/{reading.run} read it before any of the {len(others)} runs that made it had ended."
+
+
+def lost(reader: Reader, run: str) -> str:
+    """Return why the run that a version was taken from is not shown as its maker."""
+    taken = f"Its reader took it from run/{run}, which"
+    known = reader.runs([run]).get(run)
+    if known is None:
+        return f"{taken} this part of the record does not know."
+    if known.state is not RunState.COMPLETE:
+        return f"{taken} is {known.state.value} and says nothing of having made it."
+    return f"{taken} says nothing of having made it."
