@@ -12,9 +12,27 @@ from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import jcs
 
-__all__ = ["MARKER", "another_ledger", "check_store", "ledger_mark", "marked_ledger"]
+__all__ = ["JOIN", "MARKER", "WrongLedger", "another_ledger", "check_store", "compare_store", "ledger_mark", "marked_ledger", "store_ledger"]
 
 MARKER = "ledger.json"
+JOIN = "'tracecore workspace join DIR' makes a further host's folder for that ledger"
+
+
+class WrongLedger(UsageProblem):
+    """A catalog or store that holds another ledger than the workspace's, or none.
+
+    Args:
+        message: what was found, what was expected, what to do.
+        what: `catalog` or `store`.
+        expected: the workspace's ledger.
+        found: the one that lies there; `none`.
+    """
+
+    def __init__(self, message: str, *, what: str, expected: str, found: str) -> None:
+        super().__init__(message)
+        self.what = what
+        self.expected = expected
+        self.found = found
 
 
 def ledger_mark(ledger_id: str) -> bytes:
@@ -30,12 +48,37 @@ def marked_ledger(mark: bytes) -> str:
         return "?"
 
 
-def another_ledger(where: object, found: str, ours: str) -> UsageProblem:
+def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
     """Return the sentence that refuses the store of another ledger."""
-    return UsageProblem(
+    return WrongLedger(
         f"The store {where} belongs to ledger {found}, this workspace to ledger {ours}: correct TRACECORE_STORE_URL, or name the other "
-        "ledger's workspace."
+        f"ledger's workspace; {JOIN}.",
+        what="store",
+        expected=ours,
+        found=found,
     )
+
+
+def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
+    """Return where a store lies, and the id of its ledger; None where it belongs to none.
+
+    Args:
+        workspace: whose store.
+        url: of the bucket; None for the folder in the workspace.
+
+    Raises:
+        TracecoreError: the bucket can't be reached.
+    """
+    if url is None:
+        try:
+            return str(workspace.store), marked_ledger((workspace.store / MARKER).read_bytes())
+        except FileNotFoundError:
+            return str(workspace.store), None
+    from tracecore.store.bucket import Bucket
+    from tracecore.store.choosing import bucket_settings
+
+    bucket = Bucket(bucket_settings(url), workspace.ledger_id)
+    return str(bucket.settings.where), bucket.ledger()
 
 
 def check_store(workspace: Workspace, bound: str | None) -> None:
@@ -46,35 +89,42 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
         bound: where the store lay when it was bound; None before, when a store without a ledger becomes this one's.
 
     Raises:
-        UsageProblem: it belongs to another ledger, or to none although the workspace was bound to one.
+        WrongLedger: it belongs to another ledger, or to none although the workspace was bound to one.
     """
-    where: object
-    found: str | None
-    if workspace.store_url is None:
-        path = workspace.store / MARKER
-        if bound is None and not path.exists():
-            write_durably(path, ledger_mark(workspace.ledger_id))
-        where = workspace.store
-        try:
-            found = marked_ledger(path.read_bytes())
-        except FileNotFoundError:
-            found = None
-    else:
-        from tracecore.store.bucket import Bucket
-        from tracecore.store.choosing import bucket_settings
+    if bound is None:
+        _claim(workspace)
+    try:
+        where, found = store_ledger(workspace, workspace.store_url)
+    except WrongLedger:
+        raise
+    except TracecoreError:
+        if workspace.store_url is None:
+            raise
+        return  # the bucket can't be reached: what needs its bytes says so, and the rest of the record answers
+    compare_store(workspace, where, found, bound)
 
-        bucket = Bucket(bucket_settings(workspace.store_url), workspace.ledger_id)
-        where = bucket.settings.where
-        if bound is None:
-            bucket.claim()
-        try:
-            found = bucket.ledger()
-        except TracecoreError:
-            return  # it can't be reached: what needs its bytes says so, and the rest of the record answers
+
+def compare_store(workspace: Workspace, where: str, found: str | None, bound: str | None) -> None:
+    """Raise where a store belongs to another ledger than the workspace's, or to none."""
     if found is None:
-        raise UsageProblem(
-            f"The store {where} belongs to no ledger, and this workspace is ledger {workspace.ledger_id}, whose store was {bound}: "
-            "restore it, or correct TRACECORE_STORE_URL."
+        was = "" if bound is None else f", whose store was {bound}"
+        raise WrongLedger(
+            f"The store {where} belongs to no ledger, and this workspace is ledger {workspace.ledger_id}{was}: restore it, or correct "
+            "TRACECORE_STORE_URL.",
+            what="store",
+            expected=workspace.ledger_id,
+            found="none",
         )
     if found != workspace.ledger_id:
         raise another_ledger(where, found, workspace.ledger_id)
+
+
+def _claim(workspace: Workspace) -> None:
+    """Make a store without a ledger the workspace's."""
+    if workspace.store_url is not None:
+        from tracecore.store.bucket import Bucket
+        from tracecore.store.choosing import bucket_settings
+
+        Bucket(bucket_settings(workspace.store_url), workspace.ledger_id).claim()
+    elif not (workspace.store / MARKER).exists():
+        write_durably(workspace.store / MARKER, ledger_mark(workspace.ledger_id))

@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from tracecore.durable import fsync_folder, make_folder, write_durably
 from tracecore.errors import UsageProblem
@@ -46,10 +45,13 @@ def written(config: Mapping[str, JSON]) -> bytes:
     return json.dumps({**members, "digest": digest_bytes(jcs(members))}).encode() + b"\n"
 
 
+_USER = re.compile(r"\A[^:/?#@]*(:[^@]*)?@")
+
+
 def _without_credentials(url: str) -> str:
     """Return a URL without user, password and query."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")) if parts.netloc else url
+    scheme, found, rest = url.partition("://")
+    return scheme + found + re.split("[?#]", _USER.sub("", rest), maxsplit=1)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,21 @@ class Workspace:
         config = json.loads((self.root / _CONFIG).read_text(encoding="utf-8"))
         return {"catalog": config["catalog"], "store": config["store"]} if "catalog" in config else None
 
-    def bind(self) -> None:
-        """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace."""
-        catalog = _without_credentials(os.environ.get(ENV_CATALOG) or "record.db")
-        said: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id, "catalog": catalog}
-        write_durably(self.root / _CONFIG, written({**said, "store": _without_credentials(self.store_url or "store")}))
+    def bind(self, *, catalog: str | None = None, store: str | None = None) -> None:
+        """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace.
+
+        Args:
+            catalog: the catalog's URL; the one in use where None.
+            store: the bucket's URL; the one in use where None.
+        """
+        places = {"catalog": catalog or self.catalog_url, "store": store or self.store_url or str(self.store)}
+        config: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id}
+        write_durably(self.root / _CONFIG, written({**config, **{name: self._relative(url) for name, url in places.items()}}))
+
+    def _relative(self, url: str) -> str:
+        plain = _without_credentials(url)
+        path = Path(plain.removeprefix("sqlite:///"))
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else plain
 
     @classmethod
     def locate(cls, directory: Path | str | None = None) -> Path:
@@ -130,6 +142,11 @@ class Workspace:
         named = Path(directory or os.environ.get(ENV_HOME) or DEFAULT).absolute()
         within = named / DEFAULT
         return within if _holds_one(within) and not _holds_one(named) else named
+
+    @staticmethod
+    def exists(root: Path) -> bool:
+        """Whether a folder is a workspace; False of one that may not be entered."""
+        return _holds_one(root)
 
     @classmethod
     def open(cls, directory: Path | str | None = None) -> Workspace:
@@ -170,7 +187,7 @@ class Workspace:
             UsageProblem: the folder can't be written.
         """
         root = cls.locate(directory)
-        if _holds_one(root):
+        if cls.exists(root):
             return cls.open(root)
         from filelock import FileLock
 

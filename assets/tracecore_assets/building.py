@@ -19,6 +19,7 @@ from tracecore_assets.overrides import Overrides
 from tracecore_assets.release import ReleaseRequest, read_request, refuse_other_program
 from tracecore_assets.remembered import remember
 from tracecore_assets.waivers import WaiverText
+from tracecore_lineage.binding import make_workspace
 from tracecore_schemas.build import GateOutcome, SealedBuild
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def build(
     wired = load_program(program, changes, host=host)
     request = read_request(wired, name, approver, waivers)
     program_document(wired)  # a file that is not there is said before a workspace is made
-    place = workspace if isinstance(workspace, Workspace) else Workspace.create(workspace)
+    place = workspace if isinstance(workspace, Workspace) else make_workspace(workspace)
 
     from tracecore_assets.session import Session
 

@@ -8,23 +8,25 @@ that if a process is killed in between.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
 
-from tracecore.errors import UsageProblem
-from tracecore.store_owner import check_store
+from tracecore.store_owner import JOIN, WrongLedger, check_store, compare_store, store_ledger
 from tracecore.workspace import Workspace
 from tracecore_lineage.database import Database, NoLedger
 from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.sealing import rotation
 from tracecore_lineage.tables import HEAD
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["BEGINNING", "INIT", "bind", "open_catalog"]
+__all__ = ["BEGINNING", "INIT", "bind", "catalog_ledger", "make_workspace", "move", "open_catalog"]
 
 INIT = "init"
 """Verb of the job whose event begins a ledger."""
@@ -36,7 +38,8 @@ def open_catalog(workspace: Workspace) -> Database:
     """Open the catalog of a workspace; only a new workspace may find none there.
 
     Raises:
-        UsageProblem: there is none although the workspace's ledger has begun, or it can't be opened.
+        WrongLedger: there is none although the workspace's ledger has begun.
+        UsageProblem: it can't be opened.
     """
     bound = workspace.binding()
     try:
@@ -49,25 +52,84 @@ def bind(record: RecordWriter) -> None:
     """Compare catalog and store with the ledger that the workspace is bound to; begin it where the workspace is new.
 
     Raises:
-        UsageProblem: catalog or store belong to another ledger, or to none although the workspace's has begun.
+        WrongLedger: catalog or store belong to another ledger, or to none although the workspace's has begun.
     """
     workspace = record.workspace
     bound = workspace.binding()
+    with record.database.read() as connection:
+        _compare(workspace, record.database.place, _named(connection), bound)
     check_store(workspace, None if bound is None else bound["store"])
     if bound is None:
         with record.database.write() as connection:  # under the write lock: another process may have begun it meanwhile
             found = _named(connection)
             if found is not None and not found.ledger_id:
                 _begin(connection, record)
-    with record.database.read() as connection:
-        found = _named(connection)
-    # A head's row that is gone is named by each question and by `verify`.
-    if found is not None and not found.ledger_id:
-        raise _lost(workspace, record.database.place, bound)
-    if found is not None and found != record.ledger:
-        raise _other(workspace, record.database.place, found)
-    if bound is None:
+            else:
+                _compare(workspace, record.database.place, found, bound)
         workspace.bind()
+    rotation.finish_joining(record)
+
+
+def make_workspace(directory: Path | str | None = None, *, slug: str | None = None) -> Workspace:
+    """Make a workspace for a new ledger, or open the one that is there.
+
+    Args:
+        directory: its folder, as `Workspace.locate` has it.
+        slug: its name; the folder's where None.
+
+    Raises:
+        WrongLedger: the catalog or store that it would have holds a ledger; nothing is made.
+        UsageProblem: the folder can't be written.
+    """
+    root = Workspace.locate(directory)
+    if not Workspace.exists(root):
+        future = Workspace(root, "", "")
+        place, found = catalog_ledger(future.catalog_url)
+        if found is not None:
+            raise _taken(root, "catalog", place, str(found), "TRACECORE_CATALOG_URL")
+        where, owner = store_ledger(future, future.store_url)
+        if owner is not None:
+            raise _taken(root, "store", where, owner, "TRACECORE_STORE_URL")
+    return Workspace.create(root, slug=slug)
+
+
+def move(workspace: Workspace, *, catalog: str | None = None, store: str | None = None) -> None:
+    """Bind a workspace to the places where its ledger's catalog and store lie now.
+
+    Args:
+        workspace: what is bound.
+        catalog: URL of the database; the one in use where None.
+        store: URL of the bucket; the store in use where None.
+
+    Raises:
+        WrongLedger: the catalog or store there holds another ledger, or none; the binding stays.
+        UsageProblem: it can't be opened.
+    """
+    bound = workspace.binding()
+    place, found = catalog_ledger(catalog or workspace.catalog_url)
+    _compare(workspace, place, found or LedgerName("", ""), bound or {"catalog": "none"})
+    where, owner = store_ledger(workspace, store or workspace.store_url)
+    compare_store(workspace, where, owner, None if bound is None else bound["store"])
+    workspace.bind(catalog=catalog, store=store)
+
+
+def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
+    """Return the place of a database, and the ledger that it holds; None where it holds none. Nothing is made there.
+
+    Raises:
+        UsageProblem: it can't be opened.
+    """
+    with tempfile.TemporaryDirectory() as locks:
+        try:
+            database = Database(url, Path(locks), new=False)
+        except NoLedger as missing:
+            return missing.place, None
+        try:
+            with database.read() as connection:
+                found = _named(connection)
+        finally:
+            database.close()
+    return database.place, found if found is not None and found.ledger_id else None
 
 
 def _named(connection: Connection) -> LedgerName | None:
@@ -86,16 +148,44 @@ def _begin(connection: Connection, record: RecordWriter) -> None:
     connection.execute(update(HEAD).where(HEAD.c.id == 1).values(ledger_id=record.ledger.ledger_id, slug=record.ledger.slug))
 
 
-def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> UsageProblem:
+def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
+    """Raise where a catalog holds another ledger than the workspace's, or none although that has begun."""
+    if found is None:
+        return  # a head's row that is gone is named by each question and by `verify`
+    if found.ledger_id and found != LedgerName.of(workspace):
+        raise _other(workspace, place, found)
+    if not found.ledger_id and bound is not None:
+        raise _lost(workspace, place, bound)
+
+
+def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> WrongLedger:
     kept = "" if bound is None else f", whose catalog was {bound['catalog']}"
-    return UsageProblem(
-        f"The catalog {place} holds no ledger, and the workspace {workspace.root} is ledger {LedgerName.of(workspace)}{kept}: restore it, or correct "
-        "TRACECORE_CATALOG_URL."
+    ours = str(LedgerName.of(workspace))
+    return WrongLedger(
+        f"The catalog {place} holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct "
+        "TRACECORE_CATALOG_URL.",
+        what="catalog",
+        expected=ours,
+        found="none",
     )
 
 
-def _other(workspace: Workspace, place: str, found: LedgerName) -> UsageProblem:
-    return UsageProblem(
-        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {LedgerName.of(workspace)}: correct "
-        "TRACECORE_CATALOG_URL or --workspace."
+def _other(workspace: Workspace, place: str, found: LedgerName) -> WrongLedger:
+    ours = str(LedgerName.of(workspace))
+    return WrongLedger(
+        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours}: correct "
+        f"TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
+        what="catalog",
+        expected=ours,
+        found=str(found),
+    )
+
+
+def _taken(root: Path, what: str, place: str, found: str, variable: str) -> WrongLedger:
+    return WrongLedger(
+        f"The {what} {place} holds ledger {found}, so that the new workspace {root} can't begin another there: {JOIN}, or name another {what} "
+        f"with {variable}.",
+        what=what,
+        expected="none",
+        found=found,
     )

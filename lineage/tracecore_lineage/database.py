@@ -94,7 +94,9 @@ class Database:
     @property
     def place(self) -> str:
         """Where the record lies, without a password."""
-        return str(self.url.database) if self.url.get_backend_name() == "sqlite" else self.url.render_as_string(hide_password=True)
+        if self.url.get_backend_name() == "sqlite":
+            return str(self.url.database)
+        return self.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
 
     def refuse_nested(self) -> None:
         """Raise where this thread has a writing transaction open: another one would wait for it for ever."""

@@ -99,6 +99,7 @@ def _problems(record: RecordWriter) -> Iterator[str]:
 def _keys(record: RecordWriter) -> Iterator[str]:
     folder = record.workspace.keys
     try:
+        record.keys.refuse_joining()
         if record.keys.active_id() is None:
             if record.position():
                 yield f"No signing key is active in {folder}, although the ledger was signed: restore the keys, or run 'tracecore key rotate'."

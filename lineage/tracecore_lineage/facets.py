@@ -153,14 +153,14 @@ class TracecoreLedgerRunFacet(RunFacet):
 
 @attrs.define
 class TracecoreKeyRunFacet(RunFacet):
-    """A change of the signing key; the old key signs the new one, so that who trusts the old can follow."""
+    """A change of the signing key, or the key of a further host; a key of before signs the new one, so that who trusts the old can follow."""
 
     old: str | None
     new: str
     public_key: str
     signature: str | None
 
-    summary: str = _summary(lambda facet: [f"key {_short(facet.new)}", f"replaces {_short(facet.old)}" if facet.old else "the first"])
+    summary: str = _summary(lambda facet: [f"key {_short(facet.new)}", f"vouched for by {_short(facet.old)}" if facet.old else "the first"])
     _get_schema = staticmethod(lambda: schema_url("tracecore_key"))
 
 

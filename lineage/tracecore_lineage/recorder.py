@@ -25,7 +25,7 @@ from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.live_runs import LiveRuns
 from tracecore_lineage.projection import project
 from tracecore_lineage.retention import tombstones
-from tracecore_lineage.sealing.keys import KeyRing, PrivateKey
+from tracecore_lineage.sealing.keys import KeyRing, PrivateKey, PublicKey
 from tracecore_lineage.voices import Voices
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, Environment, Run, RunInput
@@ -246,6 +246,12 @@ class RecordWriter:
         """Give the facets of one whole artifact ref by name, without OpenLineage's own members."""
         with self.database.read() as connection:
             return lookup.facets(connection, ref)
+
+    def public_keys(self, connection: Connection) -> list[PublicKey]:
+        """Return every key that signs this ledger: those kept here, the active one first, then those of other hosts that its events name."""
+        from tracecore_lineage.queries.signing import ledger_keys
+
+        return list({key.id: key for key in (*self.keys.public_keys(), *ledger_keys(connection, self.ledger))}.values())
 
     def position(self) -> int:
         """Give the number of events in the ledger."""

@@ -59,7 +59,7 @@ def test_rotation_is_an_event_that_the_old_key_vouches_for(world: World) -> None
     assert (start["eventType"], complete["eventType"], complete["job"]["name"]) == ("START", "COMPLETE", "tracecore.key_rotate")
     facet = complete["run"]["facets"]["tracecore_key"]
     assert (facet["old"], facet["new"], facet["public_key"]) == (old.id, new.id, new.pem)
-    assert old.verifies(base64.b64decode(facet["signature"]), rotation.statement(old.id, new))
+    assert old.verifies(base64.b64decode(facet["signature"]), rotation.statement(rotation.KEY_ROTATE, old.id, new))
     assert checkpoint.parse(before).signed_by([old]) == old
     world.ingest("south")
     assert checkpoint.parse(record.checkpoint()).signed_by([new]) == new

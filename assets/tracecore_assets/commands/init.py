@@ -40,14 +40,15 @@ def command(directory: Path | None, source: str, workspace: Path | None, as_json
     DIR is the project's folder (the current one where left out): the program becomes DIR/vehicle.yaml, the workspace DIR/.tracecore unless
     --workspace or TRACECORE_HOME names another, which is said then.
     """
-    from tracecore.workspace import DEFAULT, ENV_HOME, Workspace
+    from tracecore.workspace import DEFAULT, ENV_HOME
     from tracecore_assets.initialize import read_beginning
     from tracecore_lineage import Record
+    from tracecore_lineage.binding import make_workspace
 
     folder = directory or Path()
     program = read_beginning(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing
     home = os.environ.get(ENV_HOME)
-    place = Workspace.create(workspace or home or folder / DEFAULT, slug=folder.absolute().name)
+    place = make_workspace(workspace or home or folder / DEFAULT, slug=folder.absolute().name)
     with Record.open(place) as record:
         record.keys.ensure()
     program.place(place)

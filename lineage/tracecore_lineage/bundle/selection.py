@@ -22,7 +22,7 @@ from tracecore_schemas.trace import Trace
 
 __all__ = ["events_behind"]
 
-_OF_KEYS = ("tracecore.key_rotate", "tracecore.key_policy")
+_OF_KEYS = ("tracecore.key_rotate", "tracecore.key_add", "tracecore.key_policy")
 _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 

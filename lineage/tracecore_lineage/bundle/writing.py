@@ -125,7 +125,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
         # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
-    keys: Sequence[PublicKey] = record.keys.public_keys()
+    keys: Sequence[PublicKey] = record.public_keys(connection)
     manifest = Manifest(
         found.ref,
         record.namespace,

@@ -12,6 +12,7 @@ from tracecore.options import emit_json, json_option, say, workspace_option
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
+    from tracecore_lineage.sealing.keys import PublicKey
 
 __all__ = ["command"]
 
@@ -84,6 +85,11 @@ def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) ->
         say(f"Wrote the proof that event {proof.index} is one of {head.size} to {output}.")
 
 
+def _keys(record: Record) -> list[PublicKey]:
+    with record.database.read() as connection:
+        return record.public_keys(connection)
+
+
 def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
     from tracecore_lineage.checkpoint import read
 
@@ -94,7 +100,7 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     told: dict[str, Any] = {"consistent": False, "old": {"size": old.size, "root": old.root.hex()}, "new": {"size": size}, "hashes": [], "why": None}
     if old.origin != record.ledger.origin:
         told["why"] = f"it is of another ledger: expected the origin {record.ledger.origin!r}, found {old.origin!r}"
-    elif old.signed_by(record.keys.public_keys()) is None:
+    elif old.signed_by(_keys(record)) is None:
         told["why"] = "no key of this workspace signed it"
     elif old.size > size:
         told["why"] = f"the ledger was truncated: it holds {size} events, and held {old.size} then"

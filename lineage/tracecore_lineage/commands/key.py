@@ -22,6 +22,7 @@ Examples:
   tracecore key list
   tracecore key export -o build-key.pub    # give it to who verifies: tracecore verify build/X --key build-key.pub
   tracecore key rotate
+  tracecore key add host2.pub              # the key of a further host, as 'tracecore workspace join' printed it
   tracecore key new -o ada.pem
   tracecore key policy --threshold 2 --signer ada.pub --signer bo.pub --signer cy.pub
   tracecore key cosign build/demo --sign ada.pem
@@ -47,6 +48,7 @@ def list_(workspace: Path | None, as_json: bool) -> None:
 
     ring = KeyRing(Workspace.open(workspace))
     active = ring.active_id()
+    waiting = ring.joining()
     keys = [{"id": key.id, "active": key.id == active, "public_key": key.pem} for key in ring.public_keys()]
     if as_json:
         emit_json({"keys": keys})
@@ -54,7 +56,7 @@ def list_(workspace: Path | None, as_json: bool) -> None:
     if not keys:
         say("No key yet: the first is made with the first event, or by 'tracecore key export'.")
     for key in keys:
-        click.echo(f"{key['id']}  {'active' if key['active'] else 'retired'}")
+        click.echo(f"{key['id']}  {'active' if key['active'] else 'not recorded yet' if waiting and key['id'] == waiting.id else 'retired'}")
 
 
 @command.command(epilog="\b\nExample:\n  tracecore key rotate")
@@ -80,11 +82,35 @@ def rotate(workspace: Path | None, as_json: bool) -> None:
         say("The old key is a signer of the key policy, the new one is not: 'tracecore key policy' changes that.")
 
 
+@command.command(epilog="\b\nExample:\n  tracecore key add ed25519-4f1c….pub    # as 'tracecore workspace join' printed it")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@workspace_option
+@json_option
+def add(file: Path, workspace: Path | None, as_json: bool) -> None:
+    """Let a further host of this ledger sign with the public key in FILE.
+
+    It is recorded in the ledger, vouched for by the key that signs here, so that who trusts that one can follow.
+    """
+    from tracecore_lineage import Record
+    from tracecore_lineage.sealing import rotation
+    from tracecore_lineage.verification.trust import read_key
+
+    key = read_key(file)
+    with Record.open(workspace) as record:
+        new = rotation.add(record, key)
+        by = record.keys.active_id()
+    if as_json:
+        emit_json({"id": key.id, "new": new, "by": by, "public_key": key.pem})
+        return
+    click.echo(key.id)
+    say("Its host signs from here on." if new else "The ledger names that key already; nothing was recorded.")
+
+
 def _in_policy(record: Record, key: str | None) -> bool:
     from tracecore_lineage.queries.signing import policies
 
     with record.database.read() as connection:
-        standing = policies(connection, record.ledger, record.keys.public_keys()).now
+        standing = policies(connection, record.ledger, record.public_keys(connection)).now
     return standing is not None and key in standing.ids
 
 
@@ -97,7 +123,8 @@ def export(output: Path | None, workspace: Path | None, as_json: bool) -> None:
     from tracecore.workspace import Workspace
     from tracecore_lineage.sealing.keys import KeyRing, short_id
 
-    key = KeyRing(Workspace.open(workspace)).ensure()
+    ring = KeyRing(Workspace.open(workspace))
+    key = ring.joining() or ring.ensure()
     if output is not None:
         try:
             output.write_text(key.pem, encoding="ascii")

@@ -85,7 +85,7 @@ def policy(
             if private or signed or draft:
                 raise UsageProblem("A policy needs --threshold M and --signer PUB for each of its keys.")
             with record.database.read() as connection:
-                standing = policies(connection, record.ledger, record.keys.public_keys()).now
+                standing = policies(connection, record.ledger, record.public_keys(connection)).now
             _tell(None if standing is None else (standing.threshold, standing.signers, standing.digest), as_json=as_json)
             return
         if threshold is None or not signers:

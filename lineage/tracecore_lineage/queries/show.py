@@ -17,9 +17,10 @@ from tracecore_lineage.queries.prefix import readable_catalog, recorded_at
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
 from tracecore_lineage.queries.rows import show_row
-from tracecore_lineage.queries.signing import seal_signatures
+from tracecore_lineage.queries.signing import ledger_keys, seal_signatures
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import BUILDS
 from tracecore_lineage.verification.own_files import readable_keys
@@ -174,6 +175,10 @@ def _bug(reader: Reader, ref: Ref) -> dict[str, Any]:
     }
 
 
+def _keys(reader: Reader, workspace: Workspace) -> list[PublicKey]:
+    return [*readable_keys(workspace.keys), *ledger_keys(reader.connection, LedgerName.of(workspace))]
+
+
 def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
     build = find_build(reader, ref)
     row = reader.connection.execute(select(BUILDS).where(BUILDS.c.ref == build.ref).order_by(BUILDS.c.seq).limit(1)).one()
@@ -182,7 +187,7 @@ def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, A
         statement = json.loads(open_envelope(envelope).payload)
     except (EnvelopeError, ValueError) as error:
         raise UsageProblem(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
-    keys = keys_of(reader.connection, build.ref, [] if workspace is None else readable_keys(workspace.keys))
+    keys = keys_of(reader.connection, build.ref, [] if workspace is None else _keys(reader, workspace))
     signatures = seal_signatures(reader.connection, build.ref, keys).document()
     return {
         **_artifact(reader, build.ref),

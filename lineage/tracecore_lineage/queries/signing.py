@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -20,7 +21,7 @@ from tracecore_lineage.sealing.signatures import CosignEvent, SealSignatures, si
 from tracecore_lineage.tables import BUILDS, FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.build import SealedBuild
 
-__all__ = ["COSIGN", "POLICY", "cosignatures", "home", "policies", "seal_signatures", "signed_envelope"]
+__all__ = ["COSIGN", "POLICY", "cosignatures", "home", "ledger_keys", "policies", "seal_signatures", "signed_envelope"]
 
 POLICY = "key_policy"
 COSIGN = "cosign"
@@ -36,6 +37,27 @@ def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[Publ
         vouching: keys that are believed to have signed the ledger.
     """
     return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, ledger, POLICY)), ledger.origin, vouching)
+
+
+_OF_KEYS = ("tracecore.init", "tracecore.key_rotate", "tracecore.key_add")
+"""Jobs of a workspace's own runs that name a key that signs its ledger."""
+
+
+def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
+    """Return every key that the events of a workspace's ledger name as one that signs it, in the ledger's order."""
+    query = (
+        select(FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(RUN_EVENTS.c.job_name.in_(_OF_KEYS), FACETS.c.name.in_(("tracecore_ledger", "tracecore_key")), recorded_by(ledger))
+        .where(RUN_EVENTS.c.event_type == "COMPLETE")
+        .order_by(FACETS.c.seq)
+    )
+    found: dict[str, PublicKey] = {}
+    for value in connection.execute(query).scalars():
+        with suppress(UsageProblem, ValueError, KeyError, TypeError, AttributeError):  # a damaged row is named by `verify`
+            key = PublicKey.from_pem(json.loads(value)["public_key"].encode(), "a key in the ledger")
+            found.setdefault(key.id, key)
+    return list(found.values())
 
 
 def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:

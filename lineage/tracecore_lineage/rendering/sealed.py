@@ -29,7 +29,7 @@ def sealed_of(record: Record, ref: str) -> Sealed | None:
     signatures = None
     try:
         with record.database.read() as connection:
-            keys = keys_of(connection, build.ref, record.keys.public_keys())
+            keys = keys_of(connection, build.ref, record.public_keys(connection))
             valid = open_envelope(build.envelope).signed_by(keys) is not None
             found = seal_signatures(connection, build.ref, keys)
         signatures = None if found.words() is None else f"{found.words()}{'' if found.enough else ' (NOT ENOUGH)'}"

@@ -58,7 +58,7 @@ def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicK
             f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}."
         )
     with record.database.read() as connection:
-        before = policies(connection, record.ledger, record.keys.public_keys()).now
+        before = policies(connection, record.ledger, record.public_keys(connection)).now
     return KeyPolicy(record.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
 
 
@@ -82,7 +82,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
     active = record.keys.private()
 
     def work(connection: Connection) -> bool:
-        before = policies(connection, record.ledger, record.keys.public_keys()).now
+        before = policies(connection, record.ledger, record.public_keys(connection)).now
         if before is not None and (before.threshold, before.signers) == (policy.threshold, policy.signers):
             return False
         known = () if before is None else before.signers
@@ -118,7 +118,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
 
     def work(connection: Connection) -> Cosigned:
         build = _build(connection, name, record.ledger)
-        believed = record.keys.public_keys()
+        believed = record.public_keys(connection)
         before = seal_signatures(connection, build.ref, believed)
         now = policies(connection, record.ledger, believed).now
         allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}

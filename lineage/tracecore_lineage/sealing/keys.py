@@ -1,7 +1,8 @@
 """Signing keys of a workspace: Ed25519, private parts in `keys/` readable by their owner alone, public parts of all keys ever used kept beside them.
 
-Layout: `keys/ed25519-<hex>.pem` (private, PKCS #8), `keys/ed25519-<hex>.pub` (public, PEM), `keys/active` (the id of the key that signs). A key's id
-names its algorithm: `ed25519:` and the SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
+Layout: `keys/ed25519-<hex>.pem` (private, PKCS #8), `keys/ed25519-<hex>.pub` (public, PEM), `keys/active` (the id of the key that signs),
+`keys/joining` (the id of a further host's key, until the ledger names it and it is active). A key's id names its algorithm: `ed25519:` and the
+SHA-256 of its DER SubjectPublicKeyInfo, 64 hex.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from tracecore.workspace import Workspace
 __all__ = ["KeyRing", "PrivateKey", "PublicKey", "short_id"]
 
 _ACTIVE = "active"
+_JOINING = "joining"
 _REMEDY = "restore it, or sign with a new one from here on ('tracecore key rotate')"
 
 
@@ -172,10 +174,18 @@ class KeyRing:
 
     def active_id(self) -> str | None:
         """Give the id of the key that signs; None before the first one is made."""
+        return self._named(_ACTIVE)
+
+    def joining(self) -> PublicKey | None:
+        """Return the key that this further host will sign with once the ledger names it; None where none is waiting."""
+        waiting = self._named(_JOINING)
+        return next((key for key in self.public_keys() if key.id == waiting), None)
+
+    def _named(self, file: str) -> str | None:
         try:
-            return (self._folder / _ACTIVE).read_text(encoding="ascii").strip()
+            return (self._folder / file).read_text(encoding="ascii").strip()
         except UnicodeDecodeError:
-            raise UsageProblem(f"{self._folder / _ACTIVE} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
+            raise UsageProblem(f"{self._folder / file} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -212,6 +222,31 @@ class KeyRing:
         """Make a kept key the one that signs."""
         with clear_disk_errors(self._folder):
             write_durably(self._folder / _ACTIVE, key_id.encode() + b"\n")
+            (self._folder / _JOINING).unlink(missing_ok=True)
+
+    def join(self) -> PublicKey:
+        """Return the key of a further host, made where there is none; it signs only once the ledger names it."""
+        with clear_disk_errors(self._folder):
+            waiting = self.joining()
+            if waiting is None:
+                key = PrivateKey.generate()
+                self.add(key)
+                write_durably(self._folder / _JOINING, key.public.id.encode() + b"\n")
+                waiting = key.public
+        return waiting
+
+    def refuse_joining(self) -> None:
+        """Raise where this host's key is not yet named by the ledger.
+
+        Raises:
+            UsageProblem: it is not.
+        """
+        waiting = self.joining()
+        if waiting is not None:
+            raise UsageProblem(
+                f"This host's key {short_id(waiting.id)} is not recorded in the ledger yet, so that nothing can be signed here: run "
+                f"'tracecore key add {self._folder / waiting.file_name}.pub' on a host that signs."
+            )
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -234,6 +269,7 @@ class KeyRing:
         """Make the first key; of two processes that come at once, one makes it."""
         from filelock import FileLock
 
+        self.refuse_joining()
         with clear_disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)

@@ -1,4 +1,4 @@
-"""Changing the signing key: an event of the ledger, so that who trusts the old key can follow to the new one."""
+"""Changing the signing key, and adding a further host's: events of the ledger, so that who trusts the old key can follow to the new one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from tracecore.errors import UsageProblem
+from tracecore_lineage.queries.signing import ledger_keys
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 from tracecore_lineage.tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.canonical import jcs
@@ -17,12 +18,50 @@ from tracecore_schemas.canonical import jcs
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["finish", "rotate", "statement"]
+__all__ = ["KEY_ADD", "KEY_ROTATE", "add", "finish", "finish_joining", "rotate", "statement"]
+
+KEY_ROTATE = "key_rotate"
+KEY_ADD = "key_add"
+"""Verbs of the jobs that record another key."""
 
 
-def statement(old: str, new: PublicKey) -> bytes:
-    """Give what the old key signs: that the new one follows it."""
-    return jcs({"v": 1, "type": "tracecore.key_rotate", "old": old, "new": new.id, "public_key": new.pem})
+def statement(verb: str, old: str, new: PublicKey) -> bytes:
+    """Return what the old key signs: that the new one follows it, or signs beside it.
+
+    Args:
+        verb: `key_rotate` or `key_add`.
+        old: id of the key that signs this.
+        new: the other key.
+    """
+    return jcs({"v": 1, "type": f"tracecore.{verb}", "old": old, "new": new.id, "public_key": new.pem})
+
+
+def add(writer: RecordWriter, key: PublicKey) -> bool:
+    """Record the key of a further host of this ledger, vouched for by the key that signs here.
+
+    Returns:
+        Whether anything was recorded: False where the ledger names the key already.
+    """
+    from tracecore_lineage.facets import TracecoreKeyRunFacet
+
+    with writer.database.read() as connection:
+        if key.id in {each.id for each in writer.public_keys(connection)}:
+            return False
+    signer = writer.keys.private()
+    signature = base64.b64encode(signer.sign(statement(KEY_ADD, signer.public.id, key))).decode()
+    facet = TracecoreKeyRunFacet(signer.public.id, key.id, key.pem, signature)
+    writer.append_signed(writer.events.fact(KEY_ADD, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC)), signer)
+    return True
+
+
+def finish_joining(writer: RecordWriter) -> None:
+    """Let a further host sign, once the ledger names its key."""
+    waiting = writer.keys.joining()
+    if waiting is None:
+        return
+    with writer.database.read() as connection:
+        if waiting.id in {key.id for key in ledger_keys(connection, writer.ledger)}:
+            writer.keys.activate(waiting.id)
 
 
 def rotate(writer: RecordWriter) -> PublicKey:
@@ -41,6 +80,7 @@ def _rotate(writer: RecordWriter) -> PublicKey:
     from tracecore_lineage.facets import TracecoreKeyRunFacet
 
     ring = writer.keys
+    ring.refuse_joining()
     old, signer = ring.active_id(), None
     if old is not None:
         try:
@@ -49,9 +89,9 @@ def _rotate(writer: RecordWriter) -> PublicKey:
             signer = None
     key = PrivateKey.generate()
     ring.add(key)
-    signature = base64.b64encode(signer.sign(statement(signer.public.id, key.public))).decode() if signer else None
+    signature = base64.b64encode(signer.sign(statement(KEY_ROTATE, signer.public.id, key.public))).decode() if signer else None
     facet = TracecoreKeyRunFacet(old, key.public.id, key.public.pem, signature)
-    events = writer.events.fact("key_rotate", writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
+    events = writer.events.fact(KEY_ROTATE, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
     writer.append_signed(events, signer or key)
     ring.activate(key.public.id)
     return key.public
@@ -73,7 +113,7 @@ def finish(writer: RecordWriter) -> str | None:
 
 
 def _unfinished(writer: RecordWriter) -> str | None:
-    """Give the last key that the ledger names, where it is kept here and doesn't sign."""
+    """Return the last key that the ledger names of those kept here, where it does not sign."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
@@ -81,13 +121,12 @@ def _unfinished(writer: RecordWriter) -> str | None:
             FACETS.c.name == "tracecore_key",
             RUN_EVENTS.c.event_type == "COMPLETE",
             recorded_by(writer.ledger),
-            RUN_EVENTS.c.job_name == "tracecore.key_rotate",
+            RUN_EVENTS.c.job_name == f"tracecore.{KEY_ROTATE}",
         )
         .order_by(FACETS.c.seq.desc())
-        .limit(1)
     )
+    kept = {key.id for key in writer.keys.public_keys()}
     with writer.database.read() as connection:
-        told = connection.execute(query).scalar_one_or_none()
-    last = None if told is None else str(json.loads(told).get("new"))
-    kept = last is not None and last in {key.id for key in writer.keys.public_keys()}
-    return last if kept and last != writer.keys.active_id() else None
+        named = [str(json.loads(facet).get("new")) for facet in connection.execute(query).scalars()]
+    last = next((key for key in named if key in kept), None)  # a rotation on another host is finished there
+    return last if last != writer.keys.active_id() else None

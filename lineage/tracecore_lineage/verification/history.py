@@ -14,6 +14,7 @@ from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import project
 from tracecore_lineage.reading import BadEvent, strict_json
 from tracecore_lineage.sealing.policy import PolicyEvent
+from tracecore_lineage.sealing.rotation import KEY_ADD, KEY_ROTATE
 from tracecore_lineage.sealing.signatures import CosignEvent
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.voices import Import, read_import
@@ -33,8 +34,17 @@ class SealEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """A change of the signing key as the ledger holds it."""
+    """A key that the ledger names: its first, one that follows another, or that of a further host.
 
+    Attributes:
+        verb: of the run that says so: `init`, `key_rotate` or `key_add`.
+        old: id of the key that it follows, or that vouches for it.
+        new: its id.
+        public_key: in PEM form.
+        signature: of the old key, base64.
+    """
+
+    verb: str
     old: str | None
     new: str
     public_key: str
@@ -61,7 +71,7 @@ class History:
         frontier: the tree over them.
         roots: the recomputed root at each position that was asked for.
         seals: every build that its events seal.
-        key_changes: every change of the signing key.
+        key_changes: every key that it names, in its order.
         policies: every key policy.
         cosignatures: every further signature over a build's payload.
         erasures: every event by which something is erased.
@@ -146,11 +156,12 @@ def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) 
 
 
 def _collect_key(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    facet = _said(leaf.body, ledger_name, "key_rotate", "tracecore_key")
-    if facet is not None:
-        old, new, public_key, signature = (facet.get(name) for name in ("old", "new", "public_key", "signature"))
-        if isinstance(new, str) and isinstance(public_key, str) and all(each is None or isinstance(each, str) for each in (old, signature)):
-            history.key_changes.append(KeyChange(old, new, public_key, signature))
+    for verb in (KEY_ROTATE, KEY_ADD):
+        facet = _said(leaf.body, ledger_name, verb, "tracecore_key")
+        if facet is not None:
+            old, new, public_key, signature = (facet.get(name) for name in ("old", "new", "public_key", "signature"))
+            if isinstance(new, str) and isinstance(public_key, str) and all(each is None or isinstance(each, str) for each in (old, signature)):
+                history.key_changes.append(KeyChange(verb, old, new, public_key, signature))
 
 
 def _collect_erasure(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
@@ -167,6 +178,7 @@ def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hist
     facet = _said(leaf.body, ledger_name, "init", "tracecore_ledger")
     if facet is not None and leaf.seq <= 1:  # its START and its COMPLETE
         history.begun = LedgerName(str(facet.get("slug")), str(facet.get("ledger_id")))
+        history.key_changes.append(KeyChange("init", None, str(facet.get("key_id")), str(facet.get("public_key")), None))
 
 
 def _collect_policy(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:

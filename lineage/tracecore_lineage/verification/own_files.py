@@ -38,10 +38,11 @@ def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Fin
         _same_bytes(f"keys/{path.name}", "the public key whose id is its name", path, _public(path), findings)
     for path in sorted(workspace.keys.glob("*.pem")):
         _same_bytes(f"keys/{path.name}", "the private key whose id is its name", path, _private(path), findings)
-    active = workspace.keys / "active"
     known = [f"{key.id}\n".encode() for key in readable_keys(workspace.keys)]
-    if active.is_file() and (found := active.read_bytes()) not in known:
-        findings.fail("keys/active", "the key that signs", "the id of a key whose public part is kept here", _shown(found))
+    for name in ("active", "joining"):
+        path = workspace.keys / name
+        if path.is_file() and (found := path.read_bytes()) not in known:
+            findings.fail(f"keys/{name}", "the key that signs", "the id of a key whose public part is kept here", _shown(found))
 
 
 def readable_keys(folder: Path) -> Iterator[PublicKey]:

@@ -134,18 +134,31 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
 
 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
-    """Name a key that the ledger names and the keys folder lacks, and an active key that is not the last one that it names."""
-    if not history.key_changes:
-        return
-    for identity in dict.fromkeys(each for change in history.key_changes for each in (change.old, change.new) if each is not None):
+    """Name an active key that does not sign the ledger, and a key that led to it and that the keys folder lacks.
+
+    Keys come in lines: the ledger's first key and what followed it, and for each further host the key that it joined with and what followed that.
+    A host keeps the keys of its own line, and signs with the last of them.
+    """
+    lines: dict[str, list[str]] = {}
+    for change in history.key_changes:
+        line = next((line for line in lines.values() if change.old in line), next(iter(lines.values()), None))
+        if change.verb == rotation.KEY_ROTATE and line is not None:
+            line.append(change.new)
+        else:
+            lines[change.new] = [change.new]
+    if not lines or (not (folder / "active").exists() and (folder / "joining").exists()):
+        return  # a further host, whose key the ledger does not name yet, signs nothing
+    active = folder / "active"
+    found = active.read_bytes() if active.is_file() else b""
+    own = next((line for line in lines.values() if found == f"{line[-1]}\n".encode()), None)
+    if own is None:
+        shown = repr(found[:80])[2:-1].removesuffix("\\n") or "none"
+        last = " or ".join(line[-1] for line in lines.values())
+        findings.fail("keys/active", "the key that signs", f"{last}, the last that the ledger names", shown)
+        own = next((line for line in lines.values() if shown in line), next(iter(lines.values())))
+    for identity in own:
         if not (folder / f"{identity.replace(':', '-')}.pub").is_file():
             findings.fail(f"keys/{identity.replace(':', '-')}.pub", "a public key that the ledger names", "its file", "none")
-    active = folder / "active"
-    last = f"{history.key_changes[-1].new}\n".encode()
-    found = active.read_bytes() if active.is_file() else b""
-    if found != last:
-        told = repr(found[:80])[2:-1].removesuffix("\\n") or "none"
-        findings.fail("keys/active", "the key that signs", f"{last.decode().strip()}, the last that the ledger names", told)
 
 
 def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
@@ -200,4 +213,4 @@ def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | Non
         signature = base64.b64decode(change.signature, validate=True)
     except (UsageProblem, ValueError):
         return None
-    return new if new.id == change.new and old.verifies(signature, rotation.statement(old.id, new)) else None
+    return new if new.id == change.new and old.verifies(signature, rotation.statement(change.verb, old.id, new)) else None
