@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,14 +13,14 @@ import rfc8785
 
 from tracecore.check import Check, CheckResult
 from tracecore.errors import UsageProblem
-from tracecore.failure import reason_of, tellable
+from tracecore.failure import reason_of, recordable, tellable
 from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.recorder import Recorder
 from tracecore.store import Store
 from tracecore.task import Task
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.kinds import Severity
-from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, RunInput
+from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, RunInput, Unknown
 
 __all__ = ["PlannedCheck", "known_result", "plan_checks", "rejected_refs", "run_check"]
 
@@ -167,8 +167,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     reading = _Reading(planned, run_id, outputs, store)
     started = datetime.now(UTC)
     try:
-        result = planned.check.run(reading)
-        _require_result(result)
+        result = _recordable(planned.check.run(reading))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; its exit must end its check, not the build
         result = _broken(planned.check, error)
     success = bool(result.success) and all(outcome.success for outcome in result.outcomes)
@@ -183,7 +182,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
         success=success,
         severity=planned.severity,
         outcomes=outcomes,
-        message=tellable(result.message),
+        message=result.message,
         started_at=started,
         ended_at=datetime.now(UTC),
         details={**result.details, **({"params": planned.params} if planned.params else {})},
@@ -193,11 +192,19 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     return check
 
 
-def _require_result(result: object) -> None:
-    """Refuse what is no result, or can't be recorded."""
+def _recordable(result: object) -> CheckResult:
+    """Return a result as it can be recorded; refuse what is none."""
     if not isinstance(result, CheckResult):
         raise TypeError(f"it returned {type(result).__name__}, expected a CheckResult")
-    jcs(result.details)
+    details = recordable(result.details)
+    jcs(details)
+    return CheckResult(
+        result.success,
+        tellable(result.message),
+        tuple(ExpectationOutcome(**recordable(asdict(outcome))) for outcome in result.outcomes),
+        details,
+        tuple(Unknown(**recordable(asdict(unknown))) for unknown in result.unknowns),
+    )
 
 
 def _broken(check: Check, error: BaseException) -> CheckResult:

@@ -19,7 +19,7 @@ import click
 from tracecore.disk import disk_problem
 from tracecore.errors import TracecoreError
 from tracecore.failure import tellable
-from tracecore.streams import open_standard_streams, readers_may_leave
+from tracecore.streams import open_standard_streams, readers_may_leave, understand_utf_8
 
 __all__ = ["ENV_DEBUG", "TracecoreGroup", "cli", "main"]
 
@@ -167,13 +167,13 @@ class TracecoreGroup(click.Group):
                 answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
             with readers_may_leave():
-                return _answer(error)
+                return _answer(error, sys.argv[1:] if args is None else args)
         # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
         return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
 
 
-def _answer(error: BaseException) -> int:  # noqa: PLR0911  # one for each kind of error
-    """Tell what a command raised, in one sentence, and give the exit code."""
+def _answer(error: BaseException, arguments: Sequence[str]) -> int:  # noqa: PLR0911  # one for each kind of error
+    """Print what a command raised, in one sentence, and return the exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             error.show()
@@ -187,9 +187,11 @@ def _answer(error: BaseException) -> int:  # noqa: PLR0911  # one for each kind 
             return _tell(f"Error: {error}", error.exit_code)
         case SystemExit():
             return _exit_code(error)
-        case UnicodeEncodeError() if any("\ud800" <= letter <= "\udfff" for letter in error.object):
+    # The text that could not be encoded is a file's name met on the way; any library may refuse an argument that is not UTF-8, each in its own words.
+    for text in [error.object] if isinstance(error, UnicodeEncodeError) else arguments:
+        if tellable(text) != text:
             _traceback_if_asked()
-            return _tell(f"Error: '{tellable(error.object[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
+            return _tell(f"Error: '{tellable(text[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
     return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error)
 
 
@@ -236,6 +238,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the `tracecore` command."""
+    understand_utf_8()
     open_standard_streams()
     cli.main()
     raise AssertionError  # standalone mode always exits

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import rfc8785
 
-from tracecore.failure import tellable
+from tracecore.failure import recordable, tellable
 from tracecore.progress import Progress
 from tracecore.stage import Files, Input, Lineage, Output, Port, SourceFile, Stage
 from tracecore.store import StagedTable, Store
@@ -157,7 +157,8 @@ class RunContext:
     ) -> Path:
         """Keep a source file with its declared origin and give its stored path."""
         checked = {facet: _facet(facet, value) for facet, value in (facets or {}).items()}
-        return self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=unknowns)
+        stated = [(tellable(str(what)), tellable(str(why))) for what, why in unknowns]
+        return self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=stated)
 
     def quarantine(self, file: SourceFile, reason: str) -> None:
         """Leave a damaged file out, in the record."""
@@ -217,7 +218,7 @@ def _facet(facet: str, value: Any) -> JSON:
         TypeError: it holds something that JSON can't, or no summary that a trace can show.
     """
     try:
-        frozen: JSON = json.loads(jcs(value))
+        frozen: JSON = json.loads(jcs(recordable(value)))
     except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
         raise TypeError(f"the facet '{facet}' can't be recorded: {error}; use texts, finite numbers, lists and mappings") from error
     wrong = wrong_summary(frozen.get("summary")) if isinstance(frozen, dict) else "is missing"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Mapping
 from pathlib import Path, PurePath
+from typing import Any
 
-__all__ = ["failure_trace", "inside_package", "reason_of", "tellable", "without_places"]
+__all__ = ["failure_trace", "inside_package", "reason_of", "recordable", "tellable", "without_places"]
 
 _MOST_FRAMES = 30
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,}")
-"""As in `<_io.BytesIO object at 0x7f…>`: another in each process, so that two runs of one failure would give two reasons."""
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,16}(?=[>,])|(?: at)? ?\b0x(?:0000)?(?:7[ef]|5[56])[0-9a-fA-F]{10}\b")
+"""As in `<_io.BytesIO object at 0x7f…>` and, of native code, `invalid pointer 0x00007f…`: another in each process, so that two runs of one failure
+would give two reasons. Other hexadecimal numbers (`CAN frame 0x18FF50E5`) are facts."""
 
 
 def reason_of(error: BaseException) -> str:
@@ -45,6 +48,18 @@ def without_places(message: str, *folders: Path) -> str:
     for folder in sorted({str(each.absolute()) for each in folders} - {"/"}, key=len, reverse=True):
         message = message.replace(f"{folder}/", "").replace(folder, folder.rpartition("/")[2])
     return tellable(message)
+
+
+def recordable(value: Any) -> Any:
+    """Return a JSON value whose texts can be recorded; whatever is no JSON is left as it is."""
+    match value:
+        case str():
+            return tellable(value)
+        case Mapping():
+            return {recordable(name): recordable(each) for name, each in value.items()}
+        case list() | tuple():
+            return [recordable(each) for each in value]
+    return value
 
 
 def tellable(text: str) -> str:

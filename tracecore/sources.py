@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
     if path.is_file():
         yield path, None
     elif path.is_dir():
-        inside = [each for each in sorted(path.rglob("*")) if _fits(each, path, port)]
+        inside = _inside(path, port)
         if not inside:
             raise UsageProblem(f"The folder '{path}' holds no {port.note} ({', '.join(port.suffixes)}).")
         yield from ((each, path) for each in inside)
@@ -86,12 +87,22 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
         matched = sorted(start.glob(str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern)))
         files: list[tuple[Path, Path | None]] = [(each, None) for each in matched if each.is_file()]
         for folder in (each for each in matched if each.is_dir()):
-            files.extend((each, folder) for each in sorted(folder.rglob("*")) if _fits(each, folder, port))
+            files.extend((each, folder) for each in _inside(folder, port))
         if not files:
             raise UsageProblem(f"No {port.note} matches '{path}'.")
         yield from files
     else:
         raise UsageProblem(f"The {port.note} '{path}' does not exist.")
+
+
+def _inside(folder: Path, port: Files) -> list[Path]:
+    """Return the files below a folder that a port means; one that may not be read is an error, never a folder without files."""
+
+    def refuse(error: OSError) -> None:
+        raise UsageProblem(f"The folder '{error.filename}' can't be read: {(error.strerror or str(error)).lower()}.") from error
+
+    found = (Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names)
+    return sorted(path for path in found if _fits(path, folder, port))
 
 
 def _fits(path: Path, folder: Path, port: Files) -> bool:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-__all__ = ["open_standard_streams", "readers_may_leave"]
+__all__ = ["open_standard_streams", "readers_may_leave", "understand_utf_8"]
+
+_UTF_8_MODE = "PYTHONUTF8"
+_STREAMS = "PYTHONIOENCODING"
 
 
 class _Whole(io.RawIOBase):
@@ -73,6 +76,17 @@ def _forgiving(stream: TextIO, descriptor: int, forgiven: type[OSError]) -> Text
     raw = _Whole(descriptor, forgiven)
     by_line = forgiven is OSError or raw.isatty()
     return io.TextIOWrapper(io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=by_line)
+
+
+def understand_utf_8() -> None:
+    """Begin this process again in Python's UTF-8 mode where its locale is another one (ASCII, Latin-1); the terminal keeps its encoding.
+
+    Else a file's name, a person's and every argument would be read as what they are not, and recorded so.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get(_UTF_8_MODE) == "1" or not sys.executable:
+        return
+    streams = os.environ.get(_STREAMS) or f"{sys.stdout.encoding if sys.stdout else 'utf-8'}:surrogateescape"
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, _UTF_8_MODE: "1", _STREAMS: streams})  # noqa: S606  # itself
 
 
 def open_standard_streams() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tracecore.durable import fsync_folder, make_folder, write_durably
 from tracecore.errors import UsageProblem
+from tracecore.failure import tellable
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 
 __all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify", "written"]
@@ -140,6 +141,8 @@ class Workspace:
         The folder of a project stands for the workspace in it: after `tracecore init fleet`, `--workspace fleet` is the one that was made.
         """
         named = Path(directory or os.environ.get(ENV_HOME) or DEFAULT).absolute()
+        if tellable(str(named)) != str(named):
+            raise UsageProblem(f"A workspace can't lie at '{tellable(str(named))}': the path is not UTF-8, as names in databases and tables must be.")
         within = named / DEFAULT
         return within if _holds_one(within) and not _holds_one(named) else named
 
@@ -161,7 +164,8 @@ class Workspace:
         except FileNotFoundError:
             raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or {ENV_HOME}.") from None
         except (OSError, ValueError) as error:
-            raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {error}.") from error
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {reason.lower()}.") from error
         found, slug, ledger_id = (config.get(name) for name in ("format", "slug", "ledger_id")) if isinstance(config, dict) else (None, None, None)
         if found != _FORMAT:
             raise UsageProblem(f"The workspace file {root / _CONFIG} says format {found!r}; this tracecore reads format {_FORMAT}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tracecore.errors import RunFailed, UsageProblem
-from tracecore.failure import reason_of
+from tracecore.failure import reason_of, recordable, tellable
 from tracecore.gate import GateEvidence
 from tracecore.host import PluginHost
 from tracecore.suggest import suggestion
@@ -114,4 +114,5 @@ def _plugin(gate: GateSpec, evidence: GateEvidence, host: PluginHost) -> GateOut
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too; it must not break the build's record
         raise RunFailed(f"The gate '{gate.subject}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
-    return GateOutcome(gate.name, result.passed, waived=False, measured=result.measured, required=result.required, message=result.message)
+    measured, required = recordable(result.measured), recordable(result.required)
+    return GateOutcome(gate.name, result.passed, waived=False, measured=measured, required=required, message=tellable(result.message))

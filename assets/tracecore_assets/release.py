@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.failure import tellable
 from tracecore.gate import GateEvidence
 from tracecore.observe import BuildSummary, GateSummary
 from tracecore_assets.earlier import earlier_build
@@ -50,6 +51,9 @@ def read_request(wired: WiredProgram, name: str, approver: str | None, waivers: 
             " add 'release: {approver: required, gates: []}'."
         )
     approver = (approver or "").strip() or None
+    for option, text in [("--approver", approver or ""), *(("--reason", waiver.reason) for waiver in waivers)]:
+        if tellable(text) != text:
+            raise UsageProblem(f"{option} '{tellable(text)}' is not UTF-8, so it can't be recorded.")
     if approver is None and program.release.approver == "required":
         raise UsageProblem(f"The program '{program.name}' requires an approver: say who approves build/{name} with --approver.")
     today = datetime.now(UTC).date()

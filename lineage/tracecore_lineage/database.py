@@ -251,6 +251,8 @@ def _explained(error: Exception, reason: str, place: object, doing: str) -> Trac
         return known
     what = f"The record {place} can't be {doing}"
     if "unable to open" in reason:
+        if os.path.exists(str(place)) and not os.access(str(place), os.R_OK | os.W_OK):  # noqa: PTH110  # a text: a URL has no such file
+            return UsageProblem(f"{what}: the permission is missing. Look at who owns it.")
         return UsageProblem(f"{what}: {reason}. Expected a folder that exists and can be written.")
     if "locked" in reason or "busy" in reason:
         return RunFailed(f"{what}: another process has held its write lock for {_BUSY_SECONDS} s. Try again when it is done.")

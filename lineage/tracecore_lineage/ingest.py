@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -114,10 +115,10 @@ def _found_by(kept: Table) -> tuple[tuple[str, ...], ...]:
 
 def _bytes(event: bytes | str | Mapping[str, Any]) -> bytes:
     if isinstance(event, bytes):
-        return event
+        return event.removeprefix(codecs.BOM_UTF8)  # says how the text is encoded, and is no part of it
     try:
         if isinstance(event, str):
-            return event.encode()
+            return event.removeprefix("\ufeff").encode()
         return jcs(dict(event))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError, ValueError) as error:
         raise BadEvent(f"expected an event that JSON can hold ({error})") from None

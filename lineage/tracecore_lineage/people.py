@@ -43,8 +43,7 @@ def pseudonym_of(connection: Connection, name: str) -> str:
         made = commitment(salt, name)
     except rfc8785.CanonicalizationError as error:
         raise UsageProblem(f"A name can't be recorded: {error}.") from None
-    found = connection.execute(select(PERSONS).where(PERSONS.c.name == name)).one_or_none()
-    if found is not None:
+    for found in connection.execute(select(PERSONS).where(PERSONS.c.name == name)).all():  # several where somebody dropped the constraints
         if not _true(found.pseudonym, found.salt, found.name):
             raise AnswerIsNo(
                 f"The name kept for {found.pseudonym} is not the one it stands for, so {name!r} gets no pseudonym: run 'tracecore verify'."
@@ -56,8 +55,8 @@ def pseudonym_of(connection: Connection, name: str) -> str:
 
 def resolve(connection: Connection, pseudonym: str) -> str | None:
     """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym stands for."""
-    found = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).one_or_none()
-    return found.name if found is not None and _true(found.pseudonym, found.salt, found.name) else None
+    rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
+    return next((row.name for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
 
 
 def shown(connection: Connection, pseudonym: str) -> str:

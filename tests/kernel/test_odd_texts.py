@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import codecs
-import json
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from command_lines import mere_owner
 from kernel_world import World
+from plugin_folder import entry_points_of, write_distribution
 
 from tracecore.disk import disk_problem
-from tracecore.errors import UsageProblem
+from tracecore.errors import RunFailed, UsageProblem
 from tracecore.failure import reason_of, tellable
+from tracecore.host import PluginHost
+from tracecore.store.manifest import scan_directory
+from tracecore.workspace import Workspace
+from tracecore_lineage import ledger
 from tracecore_schemas.strict_json import loads_strict
 
 
@@ -40,15 +47,6 @@ def test_an_argument_that_is_not_utf_8_is_no_surprise(tmp_path: Path, arguments:
     assert b"unexpected" not in done.stderr
 
 
-@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}])
-def test_a_terminal_of_ascii_gets_every_command_s_words(environment: dict[str, str]) -> None:
-    for arguments in (("--help",), ("plugins", "list"), ("plugins", "list", "--json"), ("trace", "modél/x")):
-        done = command(*arguments, **environment)
-        assert b"UnicodeEncodeError" not in done.stderr
-        assert done.returncode in {0, 2}, done.stderr
-    assert json.loads(command("plugins", "list", "--json", **environment).stdout)["plugins"]
-
-
 def test_json_with_a_byte_order_mark_is_read() -> None:
     assert loads_strict(codecs.BOM_UTF8 + b'{"a": 1}') == {"a": 1}
 
@@ -60,6 +58,109 @@ def test_a_missing_permission_is_called_so(tmp_path: Path, words: str) -> None:
         assert problem is not None
         assert "permission is missing" in str(problem)
         assert "file system" not in str(problem)
+
+
+NAMELESS = """
+import tracecore as tc
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.run import ExpectationOutcome, Unknown
+
+
+class Thing:
+    def method(self): ...
+
+
+THING = Thing()
+TEXTS = f"{THING} {THING.method} {THING.method.__func__} {(n for n in [])} {memoryview(b'')} invalid pointer: {id(THING) | 0x7F0000000000:#018x}"
+
+
+class Describing(tc.Stage):
+    kind = tc.StageKind.INGEST
+    files = tc.Files("paths", suffixes=[".txt"], note="drive file")
+    model = tc.Output("model", checks=["telling", "raising"])
+
+    class Params(tc.Params):
+        paths: list[str]
+        fail: bool = False
+
+    def run(self, context, params):
+        if params.fail:
+            raise ValueError(TEXTS)
+        first, second = context.files(self.files)
+        context.adopt(first, kind="drive_log", name="a", facets={"thing": {"summary": "a thing", "made_by": TEXTS}}, unknowns=[("place", TEXTS)])
+        context.quarantine(second, TEXTS)
+        (context.path(self.model) / "weights").write_bytes(b"1")
+        context.describe(self.model, "thing", {"summary": f"by {THING}", "made_by": [TEXTS, {TEXTS: TEXTS}], "frame": "CAN 0x18FF50E5 at 0x7F00"})
+        context.unknown("maker", TEXTS)
+
+
+class Telling(tc.Check):
+    name = "telling"
+
+    def run(self, context):
+        outcome = ExpectationOutcome("told", success=True, expected=TEXTS, actual=TEXTS)
+        return tc.CheckResult(True, TEXTS, (outcome,), {"by": [TEXTS]}, (Unknown("who", TEXTS),))
+
+
+class Raising(tc.Check):
+    name = "raising"
+    severity = Severity.WARN
+
+    def run(self, context):
+        raise ValueError(TEXTS)
+
+
+@tc.hookimpl
+def tracecore_register_stages():
+    return [Describing]
+
+
+@tc.hookimpl
+def tracecore_register_checks():
+    return [Telling(), Raising()]
+"""
+
+
+def test_nothing_that_a_plugin_says_is_recorded_with_an_address_in_memory(plugin_site: Path, workspace: Workspace) -> None:
+    write_distribution(plugin_site, "nameless", NAMELESS)
+    importlib.invalidate_caches()
+    world = World(workspace, PluginHost(entry_points_of(plugin_site)))
+    for name in "ab":
+        world.drive(f"{name}.txt", name)
+    made = world.run("model", "ingest", "describing", paths=["drives"])
+    assert {check.name: check.success for check in made.checks} == {"telling": True, "raising": False}
+    with pytest.raises(RunFailed, match="Thing object"):
+        world.run("model", "ingest", "describing", paths=["drives"], fail=True)
+    with world.record.database.read() as connection:
+        bodies = [leaf.body.decode() for leaf in ledger.read(connection)]
+    assert [body for body in bodies if re.search(r"0x(?!18FF50E5|7F00\b)", body)] == []
+    assert sum("Thing object" in body for body in bodies) >= 5
+    assert any("CAN 0x18FF50E5 at 0x7F00" in body for body in bodies)
+    world.record.close()
+
+
+def test_a_stage_may_meet_file_names_that_are_not_utf_8(world: World) -> None:
+    """What it writes is refused by name; what it reads beside its inputs is told by name."""
+    folder = world.workspace.root / "folder"
+    folder.mkdir()
+    (folder / os.fsdecode(b"bad\xff.bin")).write_bytes(b"1")
+    with pytest.raises(UsageProblem, match=r"The name of the file 'bad\\udcff\.bin' is no UTF-8"):
+        scan_directory(folder)
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "drives" / "closed").mkdir(parents=True)
+    (tmp_path / "drives" / "a.txt").write_text("a")
+    (tmp_path / "drives" / "closed" / "b.txt").write_text("b")
+    files = "find_files(tc.Files('paths', suffixes=['.txt'], note='drive file'), {'paths': ['drives']}, Path('.'))"
+    for call in (files, "scan_directory(Path('drives'))"):
+        code = f"from pathlib import Path; import tracecore as tc; from tracecore.sources import *; from tracecore.store.manifest import *; {call}"
+        (tmp_path / "drives" / "closed").chmod(0)
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=mere_owner)
+        (tmp_path / "drives" / "closed").chmod(0o755)
+        assert done.returncode == 1
+        assert "ermission denied" in done.stderr
+        assert "drives/closed" in done.stderr
 
 
 def test_a_reason_names_no_address_in_memory() -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
 from click.testing import CliRunner, Result
-from sqlalchemy import text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import StaticPool, create_engine, insert, text
 from stored_world import StoredWorld
 
 from tracecore.cli import cli
 from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore_lineage import people
+from tracecore_lineage import people, tables
 
 FALSE = {
     "another name": "UPDATE person SET name = 'mallory' WHERE name = 'Ada Lovelace'",
@@ -24,8 +28,12 @@ FALSE = {
     "both of another": (
         "UPDATE person SET (salt, name) = (SELECT salt, 'mallory' FROM person AS other WHERE other.name = 'Grace Hopper') WHERE name = 'Ada Lovelace'"
     ),
-    "names swapped": "UPDATE person SET name = CASE name WHEN 'Ada Lovelace' THEN 'Grace Hopper ' ELSE 'Ada Lovelace ' END",
+    "names almost swapped": "UPDATE person SET name = CASE name WHEN 'Ada Lovelace' THEN 'Grace Hopper ' ELSE 'Ada Lovelace ' END",
 }
+
+
+SWAPPED = ("name", "salt, name", "pseudonym", "salt")
+"""What an exact exchange between two persons' rows takes to the other; a third value between keeps the unique constraints."""
 
 
 @pytest.fixture
@@ -80,6 +88,97 @@ def test_a_false_name_fails_verify_doctor_and_replay_and_is_shown_nowhere(sealed
         assert "mallory" not in said
         assert "ovelace" not in said
     assert sealed.record.person(pseudonym) is None
+
+
+def exchange(world: StoredWorld, columns: str) -> None:
+    """Exchange columns between Ada's row and Grace's, by their row numbers: the rows keep their places."""
+    with world.record.database.write() as connection:
+        rows = {row.name: row for row in connection.execute(text("SELECT rowid AS place, pseudonym, salt, name FROM person")).all()}
+        ada, grace = rows["Ada Lovelace"], rows["Grace Hopper"]
+        for column in columns.split(", "):
+            for place, value in ((ada.place, f"between-{column}"), (grace.place, getattr(ada, column)), (ada.place, getattr(grace, column))):
+                connection.execute(text(f"UPDATE person SET {column} = :value WHERE rowid = :place"), {"value": value, "place": place})
+
+
+@pytest.mark.parametrize("columns", SWAPPED)
+def test_persons_exchanged_exactly_fail_verify_and_neither_is_shown_for_the_other(sealed: StoredWorld, columns: str) -> None:
+    pseudonym = approver(sealed)
+    exchange(sealed, columns)
+    verdict = sealed.record.verify()
+    assert len([failure for failure in verdict["failures"] if failure["what"] == "name of a person"]) == 2
+    assert not sealed.record.verify("build/demo")["ok"]
+    said = ask(sealed, "trace", "build/demo").stdout
+    assert f"approver {pseudonym} (NAME NOT VALID" in said
+    assert "Hopper" not in said
+    assert "Lovelace" not in said
+    exchange_back = {"name": "name", "salt, name": "salt, name"}.get(columns)
+    if exchange_back is not None:
+        exchange(sealed, exchange_back)
+        assert sealed.record.verify()["ok"]
+
+
+NAMES = ["Ada Lovelace", "Grace Hopper", "Mary Jackson"]
+PERSONS = [(people.commitment(f"{number:032x}", name), f"{number:032x}", name) for number, name in enumerate(NAMES)]
+EDITS = st.lists(
+    st.one_of(
+        st.tuples(st.just("rename"), st.sampled_from(range(3)), st.sampled_from([*NAMES, "mallory", "", "Ada Lovelace "])),
+        st.tuples(st.just("salt"), st.sampled_from(range(3)), st.sampled_from(["", "0" * 32, "of another"])),
+        st.tuples(st.just("swap"), st.sampled_from(range(3)), st.sampled_from(range(3))),
+        st.tuples(st.just("delete"), st.sampled_from(range(3)), st.none()),
+        st.tuples(st.just("duplicate"), st.sampled_from(range(3)), st.sampled_from(["same pseudonym", "new pseudonym"])),
+        st.tuples(st.just("restore"), st.sampled_from(range(3)), st.none()),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+def edited(edits: list[tuple[str, int, Any]]) -> list[list[str]]:  # noqa: C901  # one branch for each kind of edit
+    """Return the rows of three persons after edits."""
+    rows = [list(row) for row in PERSONS]
+    for what, which, value in edits:
+        mine = [row for row in rows if row[0] == PERSONS[which][0]]
+        match what:
+            case "restore":
+                rows = [row for row in rows if row not in mine] + [list(PERSONS[which])]
+            case "delete":
+                rows = [row for row in rows if row not in mine]
+            case "duplicate":
+                rows += [[row[0] if value == "same pseudonym" else f"person-{len(rows):032x}", *row[1:]] for row in mine]
+            case "swap":
+                for row, other in zip(mine, [row for row in rows if row[0] == PERSONS[value][0]], strict=False):
+                    row[1:], other[1:] = other[1:], row[1:]
+            case "salt":
+                for row in mine:
+                    row[1] = PERSONS[(which + 1) % 3][1] if value == "of another" else value
+            case "rename":
+                for row in mine:
+                    row[2] = value
+    return rows
+
+
+@given(edits=EDITS)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_edited_in_the_table_of_persons_a_name_is_shown_for_its_own_pseudonym_or_not_at_all(edits: list[tuple[str, int, Any]]) -> None:
+    """An owner of the database may drop its constraints too: the table here has none."""
+    rows = edited(edits)
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE person (pseudonym TEXT, salt TEXT, name TEXT)"))
+        for row in rows:
+            connection.execute(insert(tables.PERSONS).values(row))
+        assert set(people.false_names(connection)) == {row[0] for row in rows if people.commitment(row[1], row[2]) != row[0]}
+        for person in PERSONS:
+            pseudonym, _, name = person
+            there, true = any(row[0] == pseudonym for row in rows), list(person) in rows
+            assert people.resolve(connection, pseudonym) == (name if true else None)
+            reason = "NAME NOT VALID: tracecore verify says more" if there else "unresolvable"
+            assert people.shown(connection, pseudonym) == (name if true else f"{pseudonym} ({reason})")
+        assert set(people.known(connection)) <= {(pseudonym, name) for pseudonym, _, name in PERSONS}
+        for name in NAMES:
+            pseudonyms = {row[0] for row in rows if row[2] == name}
+            with suppress(AnswerIsNo):
+                assert people.pseudonym_of(connection, name) in pseudonyms or not pseudonyms
 
 
 def test_a_false_name_is_not_shown_as_who_reported_a_bug_or_waived_a_gate(sealed: StoredWorld) -> None:

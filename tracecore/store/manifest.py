@@ -36,7 +36,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
         UsageProblem: a symbolic link or special file, whose meaning depends on where it lies, or a name that is no text.
     """
     found: list[tuple[str, int, str]] = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_refuse):
         for name in [*files, *(each for each in folders if (Path(place) / each).is_symlink())]:
             path = Path(place) / name
             relative = path.relative_to(folder).as_posix()
@@ -47,6 +47,10 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
                 raise UsageProblem(f"The name of the file '{shown}' is no UTF-8, so that no manifest can name it: give it another name.")
             found.append((relative, path.stat().st_size, hex_of(digest_file(path))))
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise error  # else a folder that may not be read would count as an empty one
 
 
 def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:

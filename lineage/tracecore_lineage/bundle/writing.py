@@ -93,7 +93,7 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | 
         with record.database.read() as connection:
             plan = _plan(connection, record, store, build)
         try:
-            with clear_disk_errors(path.parent), temporary.open("wb+") as stream:
+            with temporary.open("wb+") as stream, clear_disk_errors(path.parent):
                 done = _write(plan, ContainerWriter(stream), record, store, told)
             temporary.replace(path)
             fsync_folder(path.parent)

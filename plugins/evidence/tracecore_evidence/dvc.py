@@ -44,7 +44,7 @@ class Dvc(tc.Importer):
             UsageProblem: no lock file of DVC's schema 2.0, or a stage of it that can't be understood.
         """
         try:
-            lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8"))
+            lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
         except (YAMLError, UnicodeDecodeError) as error:
             raise tc.UsageProblem(f"{source.name} is no YAML: {' '.join(str(error).split())[:200]}.") from error
         except OSError as error:

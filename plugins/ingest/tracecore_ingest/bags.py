@@ -59,7 +59,7 @@ def read_bag(source: SourceFile) -> Bag | None:
     if source.size_bytes > _LARGEST:
         raise Damaged(f"has {source.size_bytes} bytes; more than {_LARGEST} are not taken")
     try:
-        document = YAML(typ="safe", pure=True).load(source.path.read_text("utf-8"))
+        document = YAML(typ="safe", pure=True).load(source.path.read_text("utf-8-sig"))
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as problem:
         raise Damaged(f"is no YAML: {' '.join(str(problem).split())}") from problem
     if not isinstance(document, dict) or _KEY not in document:

@@ -107,7 +107,7 @@ def read_calibration(path: Path) -> KittiCalibration:
     """
     matrices: dict[str, Matrix] = {}
     try:
-        lines = path.read_text("ascii").splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as problem:
         raise Damaged("is no KITTI calibration: it is no text") from problem
     for line in filter(str.strip, lines):

@@ -16,7 +16,7 @@ def read_text(path: Path, name: str) -> list[str]:
         UsageProblem: it is no text.
     """
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise tc.UsageProblem(f"The label file {name} can't be taken: it is no UTF-8 text (byte {error.start}).") from error
 
