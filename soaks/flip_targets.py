@@ -101,7 +101,7 @@ def _store_targets(root: Path) -> list[Target]:
     refs: dict[Path, set[str]] = {}
     shown: dict[Path, str] = {}
     with Record.open(root) as record, record.database.read() as connection:
-        for artifact in stored_artifacts(connection, record.ledger):
+        for artifact in stored_artifacts(connection):
             for where, path in store.files(artifact):
                 refs.setdefault(path, set()).add(artifact.ref)
                 shown[path] = where

@@ -15,6 +15,7 @@ __all__ = [
     "Claim",
     "Direction",
     "Gap",
+    "Origin",
     "Trace",
     "TraceCheck",
     "TraceEdge",
@@ -54,6 +55,14 @@ class UnknownFact:
 
 
 @output_type
+class Origin:
+    """The workspace that something was imported from: id of its ledger, and its slug."""
+
+    ledger_id: str
+    slug: str
+
+
+@output_type
 class TraceNode:
     """One artifact version. `ref` is always whole; `digest` is null for datasets of other producers, bugs and labelers."""
 
@@ -68,6 +77,7 @@ class TraceNode:
     rows: Long | None
     rejected: bool = strawberry.field(description="whether it failed a blocking check: nothing downstream may read it")
     facets: JSON
+    origin: Origin | None = strawberry.field(default=None, description="where the run that made it was imported from; null for what was made here")
 
 
 @output_type
@@ -93,11 +103,12 @@ class TraceRun:
     ended_at: str | None
     params: JSON
     checks: list[TraceCheck]
+    origin: Origin | None = strawberry.field(default=None, description="where it was imported from; null for what ran here")
 
 
 @output_type
 class Claim:
-    """What another producer says of a version of ours; it adds no edge."""
+    """What a producer says of a version that it has no say over; it adds no edge. `run` is empty for an event of no run."""
 
     at: str
     run: str
@@ -147,7 +158,11 @@ def typed(type_: type[T], item: Mapping[str, Any]) -> T:
 
 def trace_run(run: Mapping[str, Any]) -> TraceRun:
     """Give a run of an answer as its GraphQL type."""
-    return typed(TraceRun, {**run, "checks": [typed(TraceCheck, check) for check in run["checks"]]})
+    return typed(TraceRun, {**run, "checks": [typed(TraceCheck, check) for check in run["checks"]], "origin": _origin(run)})
+
+
+def _origin(item: Mapping[str, Any]) -> Origin | None:
+    return typed(Origin, item["origin"]) if "origin" in item else None
 
 
 def trace_answer(answer: Mapping[str, Any]) -> Trace:
@@ -160,7 +175,7 @@ def trace_answer(answer: Mapping[str, Any]) -> Trace:
             "gaps": [typed(Gap, gap) for gap in answer["gaps"]],
             "unknowns": [typed(UnknownFact, unknown) for unknown in answer["unknowns"]],
             "claims": [typed(Claim, claim) for claim in answer["claims"]],
-            "nodes": [typed(TraceNode, node) for node in answer["nodes"]],
+            "nodes": [typed(TraceNode, {**node, "origin": _origin(node)}) for node in answer["nodes"]],
             "runs": [trace_run(run) for run in answer["runs"]],
             "edges": [typed(TraceEdge, edge) for edge in answer["edges"]],
         },

@@ -63,7 +63,7 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
     store = open_store(record.workspace)
     kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
     with record.database.read() as connection:
-        artifacts = stored_artifacts(connection, record.ledger)
+        artifacts = stored_artifacts(connection)
         erased = tombstones(connection, record.ledger)
     dangling: list[dict[str, str]] = []
     for artifact in artifacts:

@@ -211,6 +211,7 @@ class TracecoreImportedDatasetFacet(DatasetFacet):
     """Where a build was sealed that was imported, and whether the importer had pinned a key."""
 
     origin: str
+    ledger: str
     position: int
     pinned: list[str]
 

@@ -79,7 +79,7 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
     return good, refused
 
 
-def take(good: Sequence[Candidate], known: Mapping[str, int], our_runs: Collection[str]) -> tuple[list[bytes], list[Refused]]:
+def take(good: Sequence[Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
     """Choose what is appended: what speaks as this ledger, or of a run of this workspace's, is taken only where it is recorded already."""
     bodies: list[bytes] = []
     refused: list[Refused] = []
@@ -89,7 +89,7 @@ def take(good: Sequence[Candidate], known: Mapping[str, int], our_runs: Collecti
         elif candidate.own:
             reason = "producer: expected one that is not this ledger: its events are recorded by tracecore itself, and this one never was"
             refused.append(Refused(candidate.index, reason))
-        elif candidate.run in our_runs:
+        elif candidate.run in believed:
             reason = f"run.runId: {candidate.run} is a run of this workspace's own, or one that it imported, which only tracecore itself can end"
             refused.append(Refused(candidate.index, reason))
         else:

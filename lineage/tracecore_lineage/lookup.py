@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, select
 
 from tracecore.errors import AnswerIsNo
 from tracecore_lineage import ledger
 from tracecore_lineage.datasets import artifact_from, bare
 from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS, recorded_by
+from tracecore_lineage.tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import Ref
@@ -32,7 +32,7 @@ from tracecore_schemas.run import (
     Unknown,
 )
 
-__all__ = ["TERMINAL", "Ending", "dependencies_from", "ending", "facets", "newest_table", "our_runs", "reusable", "start_event", "versions"]
+__all__ = ["TERMINAL", "Ending", "believed_runs", "dependencies_from", "ending", "facets", "newest_table", "reusable", "start_event", "versions"]
 
 _CHUNK = 500
 _CANDIDATES = 8
@@ -61,13 +61,13 @@ def ending(connection: Connection, run_id: str) -> Ending | None:
     return None if row is None else Ending(row.event_id, row.event_type, row.event_time)
 
 
-def our_runs(connection: Connection, own: LedgerName, run_ids: Iterable[str]) -> set[str]:
-    """Say which of these runs are of the workspace's own jobs."""
+def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
+    """Return those of these runs that the workspace recorded itself or imported: only the workspace they ran in can say more of them."""
     wanted = sorted(run_ids)
     found: set[str] = set()
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]
-        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), recorded_by(own))
+        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.speaker != "")
         found.update(connection.execute(query).scalars())
     return found
 
@@ -117,11 +117,12 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
 
 
 def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> list[Artifact]:
-    """Give every version of a name that a completed run wrote, newest first by (eventTime, event digest)."""
+    """Return every version of a name that a completed run of the workspace's own wrote, newest first by (eventTime, event digest)."""
     encoded = Ref(kind, (name,)).name
     query = (
         select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
         .where(EDGES.c.kind == kind, EDGES.c.name == encoded, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
+        .where(EDGES.c.speaker == own.ledger_id)
         .order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
     )
     found: list[Artifact] = []
@@ -136,13 +137,12 @@ def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) 
     """Return the version of a name's Delta table that a run of ours recorded last; older versions are not looked at."""
     query = (
         select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
-        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == EDGES.c.event_id)
         .where(
             EDGES.c.kind == kind,
             EDGES.c.name == Ref(kind, (name,)).name,
             EDGES.c.direction == "output",
             EDGES.c.event_type == "COMPLETE",
-            recorded_by(own),
+            EDGES.c.speaker == own.ledger_id,
         )
         .order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc())
         .limit(1)
@@ -159,9 +159,10 @@ def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) 
     return None
 
 
-def facets(connection: Connection, ref: str) -> dict[str, JSON]:
-    """Give a subject's facets by name; of several values the greatest by (UTC instant, event digest)."""
-    query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(FACETS.c.event_time, FACETS.c.event_id)
+def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]:
+    """Return a subject's facets by name; of several values the workspace's own, and of those the greatest by (UTC instant, event digest)."""
+    ours = case((FACETS.c.speaker == own.ledger_id, 2), (FACETS.c.speaker != "", 1), else_=0)
+    query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(ours, FACETS.c.event_time, FACETS.c.event_id)
     newest = {row.name: json.loads(row.value) for row in connection.execute(query)}
     return {name: bare(value) for name, value in newest.items() if not value.get("_deleted")}
 
@@ -187,7 +188,9 @@ def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, A
 def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckRun]:
     """Give the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
     query = (
-        select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target).where(CHECKS.c.of_run == run_id).order_by(CHECKS.c.event_time, CHECKS.c.event_id)
+        select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target)
+        .where(CHECKS.c.of_run == run_id, CHECKS.c.speaker == own.ledger_id)
+        .order_by(CHECKS.c.event_time, CHECKS.c.event_id)
     )
     newest = {(row.name, row.target): row.event_id for row in connection.execute(query)}
     return [_check(connection, own, _event(connection, identity)) for _, identity in sorted(newest.items())]

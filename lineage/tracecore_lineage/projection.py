@@ -14,19 +14,18 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
+from tracecore_lineage.claims import SAID_BY_CLAIMS, claims_in
 from tracecore_lineage.ledger import event_id
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.reading import BadEvent, Event, parse_event
 from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
-from tracecore_schemas.catalog import BuildRow, CheckRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
+from tracecore_schemas.catalog import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 
-__all__ = ["CLAIM", "Row", "dataset_ref", "project"]
+__all__ = ["Row", "dataset_ref", "project"]
 
 UNVERSIONED = "unversioned"
-CLAIM = "claim"
-"""Direction of an edge by which a stranger says that it made a version of a workspace's own: no producer, and shown as a claim."""
 _IMPORTED = "file"
 """Namespace of the files that our own runs take in from outside."""
 _STORE = "urn:tracecore:store"
@@ -46,14 +45,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What every row of an event says of where it came from."""
+    """What every row of an event says of where it came from, and for which ledger it speaks."""
 
     event_id: str
     seq: int
+    speaker: str
     event_time: str
 
     def row(self, table: type[SQLModel], **values: Any) -> Row:
-        return Row(table, {"event_id": self.event_id, "seq": self.seq, "event_time": self.event_time, **values})
+        told = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
+        return Row(table, {"event_id": self.event_id, "seq": self.seq, **told, "event_time": self.event_time, **values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class _Speaker:
         ours: whether a job of one of them, or of the workspace itself, sent it.
         own: whether the workspace's own did.
         home: the workspace's own namespace.
+        ledger_id: of the workspace that it is believed to speak for; empty for another producer.
         voices: the imports that let it speak for the workspace it came from.
     """
 
@@ -72,6 +74,7 @@ class _Speaker:
     ours: bool
     own: bool
     home: str
+    ledger_id: str = ""
     voices: Sequence[Voice] = ()
 
     @classmethod
@@ -79,7 +82,8 @@ class _Speaker:
         speaking = None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
         heard = [voice for voice in voices if voice.ledger == speaking]
         own = speaking == ledger
-        return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, heard)
+        believed = speaking.ledger_id if speaking is not None and (own or heard) else ""
+        return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, believed, heard)
 
     def makes(self, namespace: str) -> bool:
         """Whether it may say that it made a version in this namespace: nobody makes versions of another workspace's artifacts."""
@@ -108,8 +112,9 @@ def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Voice] =
         BadEvent: the bytes are no event that the catalog can show.
     """
     event = parse_event(body)
-    place = _Place(event_id(body), seq, event.time)
-    rows = list(_rows(event, place, _Speaker.of(event, ledger, voices)))
+    speaker = _Speaker.of(event, ledger, voices)
+    place = _Place(event_id(body), seq, speaker.ledger_id, event.time)
+    rows = list(_rows(event, place, speaker))
     facets = _one_a_subject(row for row in rows if row.table is FacetRow)
     names = sorted({(row.values["name"], row.values["what"], row.values["other"]) for row in rows if row.table is NameRow})
     named = [place.row(NameRow, ordinal=ordinal, name=name, what=what, other=other) for ordinal, (name, what, other) in enumerate(names)]
@@ -144,8 +149,8 @@ def _label(version: str) -> str:
 def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     members = event.members
     if event.kind == "dataset":
-        said = _sayable(members["dataset"], speaker)
-        yield from _dataset_facets(said, str(dataset_ref(speaker.homes, members["dataset"], UNVERSIONED)), place, speaker)
+        yield from _dataset_facets(members["dataset"], str(dataset_ref(speaker.homes, members["dataset"], UNVERSIONED)), place, speaker)
+        yield from _claims(event, place, speaker)
         return
     job = members["job"]
     yield from _facets(job.get("facets"), f"job:{job['namespace']}/{job['name']}", place)
@@ -155,12 +160,29 @@ def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
         for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
             absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
             ref = dataset_ref(speaker.homes, dataset, absent)
-            yield from _dataset_facets(_sayable(dataset, speaker), str(ref), place, speaker)
-            if event.run_id is not None:
-                claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
-                yield _edge(event, place, CLAIM if claimed else direction, ordinal, dataset, ref)
+            yield from _dataset_facets(dataset, str(ref), place, speaker)
+            claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
+            if event.run_id is not None and not claimed:
+                yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _sayable(dataset, speaker), ref)
     if event.run_id is not None:
         yield from _columns(event, place, speaker)
+    if not speaker.own:
+        yield from _claims(event, place, speaker)
+
+
+def _claims(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+    """Return what an event says of artifacts that its producer has no say over."""
+    job = event.members.get("job")
+    for ordinal, claim in enumerate(claims_in(event.members, lambda namespace: namespace in speaker.homes and not speaker.makes(namespace))):
+        yield place.row(
+            ClaimRow,
+            ordinal=ordinal,
+            subject=claim.subject,
+            version=claim.version,
+            run_id=event.run_id,
+            job="" if job is None else f"{job['namespace']}/{job['name']}",
+            says=claim.says,
+        )
 
 
 def _columns(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
@@ -189,11 +211,16 @@ def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
 
 
 def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]:
-    """Leave out what only our own jobs may say of versions that are ours: artifacts, and files that we imported."""
-    if speaker.ours or dataset["namespace"] not in {*speaker.homes, _IMPORTED}:
+    """Leave out what a stranger has no say over: our facets of artifacts and of files that we imported; of artifacts also their names and changes."""
+    namespace = dataset["namespace"]
+    ours = namespace in speaker.homes and not speaker.makes(namespace)
+    if not ours and (speaker.ours or namespace != _IMPORTED):
         return dataset
+    unsaid = SAID_BY_CLAIMS if ours and dataset_ref(speaker.homes, dataset, UNVERSIONED).kind != "external" else ()
     return {
-        member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_")} if member in _FACETS and value else value
+        member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_") and name not in unsaid}
+        if member in _FACETS and value
+        else value
         for member, value in dataset.items()
     }
 
@@ -265,11 +292,12 @@ def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
 
 def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     """Give a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again."""
+    yield from _names(dataset, subject, place, speaker)
+    dataset = _sayable(dataset, speaker)
     # What another workspace imported is its own affair: here it would look as if this one had.
     unsaid = {"version"} if speaker.own else {"version", IMPORTED}
     said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
     yield from _facets(said, subject, place)
-    yield from _names(dataset, subject, place, speaker)
     for member in ("inputFacets", "outputFacets"):
         yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
 
@@ -280,10 +308,12 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     """Return the further names that an event gives another producer's dataset; one that it calls by a name of the workspace's is joined to that."""
+    name, others = subject.partition("@")[0], _entries((dataset.get("facets") or {}).get("symlinks"), "identifiers")
     if not subject.startswith("external/"):
+        called = {_named(other, speaker) for other in others} if not speaker.ours else set()
+        yield from (place.row(NameRow, name=each, what="ALIAS", other=name) for each in called if each is not None and each.startswith("external/"))
         return
-    name = subject.partition("@")[0]
-    found = [("ALIAS", other) for other in _entries((dataset.get("facets") or {}).get("symlinks"), "identifiers")]
+    found = [("ALIAS", other) for other in others]
     found.append(("ALIAS", dataset))
     change = _state_change(dataset)
     if change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):

@@ -14,7 +14,6 @@ from tracecore_lineage import binding, ingest, ledger, lookup, people, replay
 from tracecore_lineage.questions import RecordQuestions
 from tracecore_lineage.sealing import rotation
 from tracecore_lineage.sealing.keys import PublicKey
-from tracecore_lineage.voices import imported_runs
 
 if TYPE_CHECKING:
     from tracecore_lineage.bundle.taking import Taken
@@ -64,9 +63,8 @@ class Record(RecordQuestions):
 
         def work(connection: Connection) -> tuple[list[ledger.Appended], list[ingest.Refused]]:
             known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
-            our_runs = lookup.our_runs(connection, self.ledger, {candidate.run for candidate in good if candidate.run is not None})
-            our_runs |= imported_runs(connection, self.ledger, {candidate.run for candidate in good if candidate.run is not None})
-            bodies, strangers = ingest.take(good, known, our_runs)
+            believed = lookup.believed_runs(connection, {candidate.run for candidate in good if candidate.run is not None})
+            bodies, strangers = ingest.take(good, known, believed)
             return self._append(connection, bodies), strangers
 
         appended, strangers = self.together(work)

@@ -245,7 +245,7 @@ class RecordWriter:
     def facets(self, ref: str) -> dict[str, JSON]:
         """Give the facets of one whole artifact ref by name, without OpenLineage's own members."""
         with self.database.read() as connection:
-            return lookup.facets(connection, ref)
+            return lookup.facets(connection, self.ledger, ref)
 
     def public_keys(self, connection: Connection) -> list[PublicKey]:
         """Return every key that signs this ledger: those kept here, the active one first, then those of other hosts that its events name."""

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
-from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
-from tracecore_lineage.tables import FACETS, RUN_EVENTS, recorded_by
-from tracecore_lineage.voices import known_voices
+from tracecore_lineage.tables import FACETS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
 
-__all__ = ["newest_of_tables", "said_places", "stored_artifacts"]
+if TYPE_CHECKING:
+    from tracecore.store import Store
+
+__all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts"]
 
 
-def stored_artifacts(connection: Connection, own: LedgerName, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
-    """Give every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say, and those it imported.
+def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
+    """Return every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say, and those it imported.
+
+    Where another producer says that bytes lie is none of the store's business.
 
     Args:
         connection: to the record's database.
-        own: the workspace's own ledger; where another producer says that bytes lie is none of our store's business.
         refs: only these versions; None gives all.
         bound: only what events below this position say.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
-    for subject, value in sorted(said_places(connection, own, refs=refs, bound=bound)):
+    for subject, value in sorted(said_places(connection, refs=refs, bound=bound)):
         artifact = _artifact(subject, json.loads(value))
         if artifact is not None:
             found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
@@ -46,16 +48,19 @@ def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
     return [artifact for _, artifact in newest.values()]
 
 
-def said_places(connection: Connection, own: LedgerName, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:
-    """Give what those events say of where bytes lie: of which version, and the facet as text."""
-    query = (
-        select(FACETS.c.subject, FACETS.c.value, FACETS.c.event_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer)
-        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-        .where(FACETS.c.name == "tracecore_artifact")
-    )
-    imported = known_voices(connection, own)
-    if not imported:
-        query = query.where(recorded_by(own))
+def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[str, Artifact]]:
+    """Return the files that versions stand on, each with a version that stands on it; a table's log is listed once for all its versions."""
+    for artifact in artifacts:
+        for name in store.names(artifact, log=False):
+            yield name, artifact
+    for artifact in newest_of_tables(artifacts):
+        for name in store.log(artifact):
+            yield name, artifact
+
+
+def said_places(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:
+    """Return what those events say of where bytes lie: of which version, and the facet as text."""
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_artifact", FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
     rows = (
@@ -63,12 +68,7 @@ def said_places(connection: Connection, own: LedgerName, *, refs: Collection[str
         if refs is None
         else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))]
     )
-    return {
-        (row.subject, row.value)
-        for row in rows
-        if (speaking := LedgerName.speaking(row.job_namespace, row.producer)) == own
-        or any(voice.ledger == speaking for voice in imported.get(row.event_id, ()))
-    }
+    return {(row.subject, row.value) for row in rows}
 
 
 def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:

@@ -14,6 +14,7 @@ __all__ = [
     "BLOCKS",
     "BUILDS",
     "CHECKS",
+    "CLAIMS",
     "EDGES",
     "EMPTY_HEAD",
     "EVENTS",
@@ -44,6 +45,7 @@ RUN_EVENTS = table(catalog.RunEventRow)
 EDGES = table(catalog.EdgeRow)
 NAMES = table(catalog.NameRow)
 FACETS = table(catalog.FacetRow)
+CLAIMS = table(catalog.ClaimRow)
 CHECKS = table(catalog.CheckRow)
 STALENESS = table(catalog.StalenessRow)
 BUILDS = table(catalog.BuildRow)

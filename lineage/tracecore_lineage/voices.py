@@ -8,7 +8,7 @@ events are named is read from the ledger's bytes alone, so that the catalog stay
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from sqlalchemy import Connection, select
 
 from tracecore_lineage import ledger
 from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.reading import BadEvent, strict_json
 from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.tables import FACETS, RUN_EVENTS
@@ -31,13 +30,12 @@ __all__ = [
     "Voice",
     "Voices",
     "folder_of",
-    "imported_runs",
-    "imports_among",
+    "import_ids",
     "imports_in",
     "keys_of",
     "known_imports",
-    "known_voices",
     "read_import",
+    "read_imports",
     "voices_of",
 ]
 
@@ -47,7 +45,7 @@ IMPORTS = "imports"
 """Folder of the store that holds what imports brought, one folder a build."""
 JOB = "tracecore.import"
 _FACET = b'"tracecore_import"'
-_KEPT = 64
+_KEPT = 1_000
 _MOST_WAYS = 10_000
 """Ways by which imports within imports may lead to events: a few dozen that each name all before them would lead by more than can be gone."""
 
@@ -138,22 +136,24 @@ def imports_in(connection: Connection) -> list[Import]:
     return [found for leaf in ledger.read(connection) if (found := read_import(leaf.body, leaf.seq)) is not None]
 
 
-def voices_of(imports: Iterable[Import], own: LedgerName) -> dict[str, list[Voice]]:
-    """Say for whom each imported event speaks.
+def voices_of(imports: Iterable[Import], own: LedgerName, among: Collection[str] | None = None) -> dict[str, list[Voice]]:
+    """Return for whom each imported event speaks.
 
     Args:
         imports: every import that the ledger holds, in its order: the workspace's own and, among the events those brought, others'.
         own: the workspace's own ledger, for which no imported event speaks.
+        among: ids of the events that are asked about; None asks about all.
 
     Raises:
         BadEvent: imports within imports are more than anybody makes.
     """
-    listed = list(imports)
+    listed = {each.event_id: (place, each) for place, each in enumerate(imports)}
     found: dict[str, list[Voice]] = {}
     ways = iter(range(_MOST_WAYS))
-    for each in listed:
+    wanted = None if among is None else frozenset(among)
+    for _, each in listed.values():
         if each.importer == own:
-            _listen(each, each.members, each.stored, "", listed, found, own, ways, build=each.build)
+            _listen(each, each.members, each.stored, "", listed, found, own, ways, wanted, build=each.build)
     return found
 
 
@@ -162,10 +162,11 @@ def _listen(
     members: frozenset[str],
     stored: frozenset[str],
     folder: str,
-    listed: Sequence[Import],
+    listed: Mapping[str, tuple[int, Import]],
     found: dict[str, list[Voice]],
     own: LedgerName,
     ways: Iterator[int],
+    wanted: frozenset[str] | None,
     build: str | None,
 ) -> None:
     """Add what one import lets its events say, and after it what the imports among them did in the workspace it came from."""
@@ -174,12 +175,12 @@ def _listen(
     inside = folder + each.folder
     if each.origin != own:
         voice = Voice(each.origin, inside, stored, build)
-        for member in members:
+        for member in members if wanted is None else members & wanted:
             found.setdefault(member, []).append(voice)
     # An event can't name itself or what came after it, so that this ends.
-    for further in listed:
-        if further.event_id in members and further.importer == each.origin:
-            _listen(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, None)
+    for _, further in sorted((listed[identity] for identity in listed.keys() & members), key=lambda nested: nested[0]):
+        if further.importer == each.origin:
+            _listen(further, members & further.members, stored & further.stored, inside, listed, found, own, ways, wanted, None)
 
 
 class _Cache:
@@ -204,35 +205,25 @@ class _Cache:
 _CACHE = _Cache()
 
 
-def known_imports(connection: Connection, build: str | None = None) -> Iterator[Import]:
-    """Give the workspace's own imports as the catalog leads to them, in order; of one build where it is named."""
-    query = select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.name == IMPORTED, FACETS.c.subject.startswith("build/")).order_by(FACETS.c.seq)
+def known_imports(connection: Connection, build: str | None = None, *, since: int = 0) -> Iterator[Import]:
+    """Return the workspace's own imports as the catalog leads to them, in order; of one build where it is named, from a position on."""
+    named = (FACETS.c.name == IMPORTED, FACETS.c.subject.startswith("build/"), FACETS.c.seq >= since)
+    query = select(FACETS.c.event_id, FACETS.c.seq).where(*named).order_by(FACETS.c.seq)
     for row in connection.execute(query if build is None else query.where(FACETS.c.subject == build)).all():
         found = _CACHE.get(connection, row.event_id)
         if found is not None:
             yield found
 
 
-def imports_among(connection: Connection) -> list[Import]:
-    """Give every import that the ledger holds, others' among them, as the catalog leads to them, in order."""
+def import_ids(connection: Connection) -> tuple[str, ...]:
+    """Return the ids of the events by which the ledger, others' among them, took something over, in order."""
     query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.job_name == JOB, RUN_EVENTS.c.event_type == "COMPLETE").order_by(RUN_EVENTS.c.seq)
-    return [found for identity in connection.execute(query).scalars().all() if (found := _CACHE.get(connection, identity)) is not None]
+    return tuple(connection.execute(query).scalars())
 
 
-def known_voices(connection: Connection, own: LedgerName) -> Mapping[str, Sequence[Voice]]:
-    """Say for whom each imported event speaks, as the catalog leads to the imports: quick where there are none."""
-    listed = imports_among(connection)
-    return voices_of(listed, own) if listed else {}
-
-
-def imported_runs(connection: Connection, own: LedgerName, run_ids: Iterable[str]) -> set[str]:
-    """Say which of these runs came with an import: only the workspace they ran in can say more of them."""
-    voices = known_voices(connection, own)
-    if not voices:
-        return set()
-    query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id)
-    rows = (row for chunk in chunks(sorted(run_ids)) for row in connection.execute(query.where(RUN_EVENTS.c.run_id.in_(chunk))))
-    return {row.run_id for row in rows if row.event_id in voices}
+def read_imports(connection: Connection, identities: Iterable[str]) -> list[Import]:
+    """Return the imports that events stand for, in their order."""
+    return [found for identity in identities if (found := _CACHE.get(connection, identity)) is not None]
 
 
 def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:

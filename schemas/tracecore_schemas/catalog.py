@@ -22,6 +22,7 @@ __all__ = [
     "CATALOG_TABLES",
     "BuildRow",
     "CheckRow",
+    "ClaimRow",
     "EdgeRow",
     "FacetRow",
     "LedgerBlock",
@@ -32,6 +33,9 @@ __all__ = [
     "RunEventRow",
     "StalenessRow",
 ]
+
+
+_SPEAKER = "id of the ledger that the event is believed to speak for; empty for another producer's"
 
 
 class LedgerEvent(SQLModel, table=True):
@@ -96,6 +100,7 @@ class RunEventRow(SQLModel, table=True):
 
     event_id: str = Field(primary_key=True, max_length=64)
     seq: int = Field(index=True)
+    speaker: str = Field(max_length=32, description=_SPEAKER)
     run_id: str = Field(index=True)
     event_type: str = Field(max_length=16)
     event_time: str = Field(max_length=27)
@@ -115,6 +120,7 @@ class EdgeRow(SQLModel, table=True):
     direction: str = Field(primary_key=True, max_length=6)
     ordinal: int = Field(primary_key=True, description="place in the event's inputs or outputs")
     seq: int = Field(index=True)
+    speaker: str = Field(max_length=32, description=_SPEAKER)
     run_id: str = Field(index=True)
     ref: str = Field(index=True, description="whole ref")
     kind: str = Field(max_length=32)
@@ -151,8 +157,26 @@ class FacetRow(SQLModel, table=True):
     subject: str = Field(primary_key=True, index=True)
     name: str = Field(primary_key=True)
     seq: int = Field(index=True)
+    speaker: str = Field(max_length=32, description=_SPEAKER)
     event_time: str = Field(max_length=27)
     value: str = Field(sa_column=Column(Text, nullable=False), description="canonical JSON")
+
+
+class ClaimRow(SQLModel, table=True):
+    """What one event says of a version or name that its producer has no say over: no version, rename, drop or description follows from it."""
+
+    __tablename__ = "catalog_claim"
+
+    event_id: str = Field(primary_key=True, max_length=64)
+    ordinal: int = Field(primary_key=True, description="place among the claims of the event")
+    seq: int = Field(index=True)
+    speaker: str = Field(max_length=32, description=_SPEAKER)
+    subject: str = Field(index=True, description="`kind/name`, of whichever version")
+    version: str = Field(max_length=64, description="hex of the digest; empty where none is named")
+    run_id: str | None = Field(default=None, index=True, description="none for an event of no run")
+    job: str = Field(description="`namespace/name`; empty for an event of no job")
+    says: str = Field(sa_column=Column(Text, nullable=False))
+    event_time: str = Field(max_length=27)
 
 
 class CheckRow(SQLModel, table=True):
@@ -162,6 +186,7 @@ class CheckRow(SQLModel, table=True):
 
     event_id: str = Field(primary_key=True, max_length=64)
     seq: int = Field(index=True)
+    speaker: str = Field(max_length=32, description=_SPEAKER)
     run_id: str
     of_run: str = Field(index=True)
     target: str = Field(index=True, description="whole ref of the output that stands or falls with it")
@@ -212,7 +237,7 @@ class Person(SQLModel, table=True):
     name: str = Field(unique=True)
 
 
-CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, NameRow, FacetRow, CheckRow, StalenessRow, BuildRow)
+CATALOG_TABLES: tuple[type[SQLModel], ...] = (RunEventRow, EdgeRow, NameRow, FacetRow, ClaimRow, CheckRow, StalenessRow, BuildRow)
 """The projection: what `tracecore replay` drops and makes again."""
 
 

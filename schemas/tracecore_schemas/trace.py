@@ -9,7 +9,7 @@ from typing import (
 
 from typing_extensions import TypedDict
 
-__all__ = ["Check", "Claim", "Edge", "Gap", "Node", "RunNode", "Trace", "UnknownFact"]
+__all__ = ["Check", "Claim", "Edge", "Gap", "Node", "Origin", "RunNode", "Trace", "UnknownFact"]
 
 
 class Gap(TypedDict):
@@ -28,8 +28,15 @@ class UnknownFact(TypedDict):
     why: str
 
 
+class Origin(TypedDict):
+    """The workspace that something was imported from."""
+
+    ledger_id: str
+    slug: str
+
+
 class Node(TypedDict):
-    """One artifact version; `ref` is always whole, `digest` is null for externals, bugs and labelers."""
+    """One artifact version; `ref` is always whole, `digest` is null for externals, bugs and labelers; `origin` stands where it was imported."""
 
     ref: str
     kind: str
@@ -42,6 +49,7 @@ class Node(TypedDict):
     rows: int | None
     rejected: bool
     facets: dict[str, Any]
+    origin: NotRequired[Origin]
 
 
 class Check(TypedDict):
@@ -53,7 +61,7 @@ class Check(TypedDict):
 
 
 class RunNode(TypedDict):
-    """One run; `params` as it ran, defaults filled in."""
+    """One run; `params` as it ran, defaults filled in; `origin` stands where it was imported."""
 
     id: str
     job: str
@@ -65,10 +73,11 @@ class RunNode(TypedDict):
     ended_at: str | None
     params: dict[str, Any]
     checks: list[Check]
+    origin: NotRequired[Origin]
 
 
 class Claim(TypedDict):
-    """What another producer says of a version that this workspace made, or that nobody it believes made."""
+    """What a producer says of a version that it has no say over; `run` is empty for an event of no run."""
 
     at: str
     run: str

@@ -240,13 +240,6 @@ def test_a_name_that_stands_for_another_build_is_refused(auditor: StoredWorld, b
         auditor.record.import_bundle(bundle)
 
 
-def test_a_bundle_of_a_workspace_of_the_same_name_is_refused(bundle: Path, tmp_path: Path) -> None:
-    twin = world(tmp_path / "twin", "vendor")
-    with pytest.raises(UsageProblem, match="comes from a workspace called 'vendor', as this one is"):
-        twin.record.import_bundle(bundle)
-    twin.record.close()
-
-
 def test_what_was_withdrawn_here_does_not_come_back_by_an_import(auditor: StoredWorld, bundle: Path, tmp_path: Path) -> None:
     auditor.record.import_bundle(bundle)
     auditor.record.withdraw("drive_log/north", reason="the driver asked")

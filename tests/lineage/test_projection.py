@@ -35,6 +35,15 @@ def dataset(name: str, version: str | None = None, namespace: str = "world", **m
     return {"namespace": namespace, "name": name, "facets": {**facets, **members.pop("facets", {})}, **members}
 
 
+def change(what: str, previous: str | None = None, namespace: str = "world") -> dict[str, Any]:
+    renamed = {} if previous is None else {"previousIdentifier": {"namespace": namespace, "name": previous}}
+    return {"lifecycleStateChange": facet(lifecycleStateChange=what, **renamed)}
+
+
+def alias(name: str, namespace: str = "world") -> dict[str, Any]:
+    return {"symlinks": facet(identifiers=[{"namespace": namespace, "name": name, "type": "TABLE"}])}
+
+
 def rows(found: dict[str, Any], table: str, seq: int = 3) -> list[dict[str, Any]]:
     return [dict(row.values) for row in project(json.dumps(found).encode(), seq, WORLD) if row.table.__tablename__ == f"catalog_{table}"]
 
@@ -57,8 +66,8 @@ def test_a_run_event_without_a_type_is_another_event_of_its_run() -> None:
 
 
 def test_our_datasets_are_artifacts_and_others_are_externals() -> None:
-    assert refs(run_event(outputs=[dataset("dataset/demo.frames", f"sha256:{HEX}")])) == [f"dataset/demo.frames@{HEX}"]
-    assert refs(run_event(outputs=[dataset("drive_log/a%2Fb", f"sha256:{HEX}")])) == [f"drive_log/a%2Fb@{HEX}"]
+    assert refs(run_event("world", outputs=[dataset("dataset/demo.frames", f"sha256:{HEX}")])) == [f"dataset/demo.frames@{HEX}"]
+    assert refs(run_event("world", outputs=[dataset("drive_log/a%2Fb", f"sha256:{HEX}")])) == [f"drive_log/a%2Fb@{HEX}"]
     other = dataset("dataset/demo.frames", f"sha256:{HEX}", "other")
     assert refs(run_event(outputs=[other])) == [f"external/other/dataset%2Fdemo.frames@sha256:{HEX}"]
     assert refs(run_event(outputs=[dataset("dataset/demo.frames", "7")])) == ["external/world/dataset%2Fdemo.frames@7"]
@@ -74,20 +83,21 @@ def test_a_dataset_without_a_version_is_named_by_its_run_as_output_and_unversion
 
 def test_an_edge_knows_its_role_and_the_run_it_was_taken_from() -> None:
     port = {"tracecore_port": facet(role="frames", producer_run=RUN)}
-    (edge,) = rows(run_event(inputs=[dataset("dataset/x", f"sha256:{HEX}", inputFacets=port)]), "edge")
+    (edge,) = rows(run_event("world", inputs=[dataset("dataset/x", f"sha256:{HEX}", inputFacets=port)]), "edge")
     assert (edge["role"], edge["producer_run"], edge["direction"], edge["ordinal"], edge["digest"]) == ("frames", RUN, "input", 0, f"sha256:{HEX}")
     assert (edge["kind"], edge["name"]) == ("dataset", "x")
 
 
 def test_facets_belong_to_run_job_and_version() -> None:
     found = run_event(
+        "world",
         run={"runId": RUN, "facets": {"nominalTime": facet(nominalStartTime="x")}},
-        job={"namespace": "theirs", "name": "a/b", "facets": {"sql": facet(query="SELECT 1")}},
+        job={"namespace": "world", "name": "a/b", "facets": {"sql": facet(query="SELECT 1")}},
         outputs=[dataset("dataset/x", f"sha256:{HEX}", facets={"schema": facet(fields=[])}, outputFacets={"outputStatistics": facet(rowCount=1)})],
     )
     subjects = {(row["subject"], row["name"]) for row in rows(found, "facet")}
     assert subjects == {
-        (f"run:{RUN}", "nominalTime"), ("job:theirs/a/b", "sql"), (f"dataset/x@{HEX}", "schema"), (f"dataset/x@{HEX}", "outputStatistics"),
+        (f"run:{RUN}", "nominalTime"), ("job:world/a/b", "sql"), (f"dataset/x@{HEX}", "schema"), (f"dataset/x@{HEX}", "outputStatistics"),
     }  # fmt: skip
 
 
@@ -98,7 +108,7 @@ def test_a_facet_keeps_integers_that_a_double_cannot_hold() -> None:
 
 def test_a_version_described_twice_in_one_event_has_one_row_whatever_the_order() -> None:
     one, two = (dataset("dataset/x", f"sha256:{HEX}", facets={"note": facet(text=text)}) for text in "ab")
-    found = [rows(run_event(inputs=inputs), "facet") for inputs in ([one, two], [two, one])]
+    found = [rows(run_event("world", inputs=inputs), "facet") for inputs in ([one, two], [two, one])]
     assert [[json.loads(row["value"])["text"] for row in each] for each in found] == [["b"], ["b"]]
 
 
@@ -106,8 +116,44 @@ def test_a_job_event_and_a_dataset_event_say_facets_and_no_edges() -> None:
     job = event(job={"namespace": "n", "name": "j", "facets": {"sql": facet()}}, inputs=[dataset("a", None, "db", facets={"schema": facet()})])
     assert {row.table.__tablename__ for row in project(json.dumps(job).encode(), 0, WORLD)} == {"catalog_facet"}
     assert {row["subject"] for row in rows(job, "facet")} == {"job:n/j", "external/db/a@unversioned"}
-    static = event(dataset=dataset("dataset/x", f"sha256:{HEX}", facets={"schema": facet()}))
-    assert [row["subject"] for row in rows(static, "facet")] == [f"dataset/x@{HEX}"]
+    static = event(dataset=dataset("t", "1", "db", facets={"schema": facet()}))
+    assert [row["subject"] for row in rows(static, "facet")] == ["external/db/t@1"]
+
+
+DROPPED_ALIAS = dataset("t", None, "db", facets={**change("DROP"), **alias("model/m")})
+
+
+@pytest.mark.parametrize(
+    ("members", "subject", "version", "says"),
+    [
+        ({"outputs": [dataset("model/m", f"sha256:{HEX}")]}, "model/m", HEX, "made this version"),
+        ({"outputs": [dataset("model/m", "7")]}, "model/m", "", "made a version of it, '7'"),
+        ({"outputs": [dataset("model/m")]}, "model/m", "", "made a version of it, without its digest"),
+        ({"outputs": [dataset("model/m", facets=change("DROP"))]}, "model/m", "", "dropped it"),
+        ({"inputs": [dataset("model/m", facets=change("TRUNCATE"))]}, "model/m", "", "emptied it"),
+        ({"outputs": [dataset("t", None, "db", facets=change("RENAME", "model/m"))]}, "model/m", "", "renamed it to external/db/t"),
+        ({"outputs": [dataset("model/m", facets=change("RENAME", "t", "db"))]}, "model/m", "", "renamed external/db/t to it"),
+        ({"outputs": [dataset("t", "1", "db", facets=alias("model/m"))]}, "model/m", "", "made a version of it, '1', under the name external/db/t"),
+        (
+            {"outputs": [dataset("t", facets={**change("DROP"), **alias("model/m")}, namespace="db")]},
+            "model/m",
+            "",
+            "dropped it, under the name external/db/t",
+        ),
+        ({"outputs": [dataset("bug/b")]}, "bug/b", "", "made a version of it, without its digest"),
+    ],
+)
+def test_what_a_stranger_says_of_an_artifact_but_that_it_was_read_is_a_claim(members: dict[str, Any], subject: str, version: str, says: str) -> None:
+    stranger = run_event(**members)
+    (claim,) = rows(stranger, "claim")
+    assert (claim["subject"], claim["version"], claim["says"], claim["job"]) == (subject, version, says, "theirs/job")
+    assert not [row for row in rows(stranger, "edge") if row["direction"] == "output" and not row["ref"].startswith("external/")]
+    assert not [row for row in rows(stranger, "facet") if row["subject"].startswith("model/")], "no name and no change of ours"
+    assert rows(run_event("world", **members), "claim") == []
+
+
+def test_a_reading_by_an_alias_is_no_claim() -> None:
+    assert rows(run_event(inputs=[dataset("t", "1", "db", facets=alias("model/m"))]), "claim") == []
 
 
 def test_only_the_workspaces_own_jobs_give_staleness_keys_checks_and_builds() -> None:

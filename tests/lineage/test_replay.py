@@ -29,6 +29,10 @@ NAMED_TWICE = {
     "eventTime": "2026-01-01T00:00:00Z", "producer": "urn:etl", "schemaURL": "urn:s",
     "dataset": {"namespace": "lake", "name": "t", "facets": {"symlinks": SYMLINKS}},
 }  # fmt: skip
+MINIMAL: dict[str, Any] = {
+    "eventTime": "2026-01-01T00:00:00Z", "eventType": "COMPLETE", "producer": "urn:other", "schemaURL": "urn:other",
+    "run": {"runId": "01a2040f-0000-711d-8e71-4ae6d5de555d"}, "job": {"namespace": "other", "name": "evil"},
+}  # fmt: skip
 
 
 def rows_of(connection: Any) -> dict[str, list[tuple[Any, ...]]]:
@@ -55,6 +59,8 @@ def test_a_recorded_world_agrees_with_its_ledger_and_is_the_same_when_made_again
     again = world.start("model", key="sha256:" + "a" * 64)
     world.record.complete(again, [], {"model": world.made["model"]})
     world.record.ingest([NAMED_TWICE])
+    claim = {**MINIMAL, "outputs": [{"namespace": "world", "name": "model/demo.model"}]}
+    assert world.record.ingest([claim]).recorded == 1
     assert world.record.replay(check=True) == []
     with world.record.database.read() as connection:
         before = rows_of(connection)

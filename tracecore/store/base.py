@@ -143,8 +143,12 @@ class Store(Protocol):
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
         """Give a file's or directory's path, or a dataset at exactly the recorded version of a table."""
 
-    def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
-        """Every file that an artifact stands on: (POSIX path relative to the store's root, place on disk), fetched where it lies elsewhere."""
+    def fetched(self, artifact: Artifact, name: str) -> Path:
+        """Return the place on disk of one of the files that an artifact stands on, fetched where it lies elsewhere.
+
+        Raises:
+            FileNotFoundError: it is missing from the store, as far as that is known without opening it.
+        """
 
     def log(self, artifact: Artifact) -> Sequence[str]:
         """Name the commits of a table that there are up to a version, by POSIX path relative to the store's root, in order."""

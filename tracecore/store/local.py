@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,9 +163,9 @@ class LocalStore(KeptStore):
             raise self._missing(artifact)
         return place
 
-    def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
-        """Every file that an artifact stands on, the manifest of a directory too."""
-        return [(name, self.root / name) for name in self.names(artifact)]
+    def fetched(self, artifact: Artifact, name: str) -> Path:  # noqa: ARG002  # a bucket's needs it
+        """Return the place of one of the files that an artifact stands on."""
+        return self.root / name
 
     # --- erasing
 

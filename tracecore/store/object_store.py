@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,15 +192,8 @@ class ObjectStore(KeptStore):
         there = {path.removeprefix(f"{location}/") for path, _ in self._bucket.listed(location)}
         return there >= {path for path, _, _ in directory_members(artifact, self.place)}
 
-    def files(self, artifact: Artifact) -> Sequence[tuple[str, Path]]:
-        """Every file that an artifact stands on, fetched into the cache."""
-        try:
-            return [(name, self._fetched(name, artifact)) for name in self.names(artifact)]
-        except FileNotFoundError as error:
-            raise UsageProblem(f"{artifact.ref} can't be read: '{error.filename}' is missing from the store.") from error
-
-    def _fetched(self, name: str, artifact: Artifact) -> Path:
-        """Fetch one file under the digest that its bytes have: whether that is the recorded one is for `verify` to say."""
+    def fetched(self, artifact: Artifact, name: str) -> Path:
+        """Fetch one file into the cache under the digest that its bytes have: whether that is the recorded one is for `verify` to say."""
         if artifact.media is Media.FILE:
             return self._cache.fetch(name, artifact.digest, artifact.size_bytes)
         found = self._bucket.fingerprint(name)

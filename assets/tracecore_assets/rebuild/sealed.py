@@ -149,7 +149,7 @@ def read_sealed(record: Record, store: Store, name: str) -> Sealed:
         brought = next(known_imports(connection, build.ref), None)
         # Where an imported build was sealed is a place in another ledger; here it stands on what came with its import.
         bound = build.position if brought is None else brought.seq + 1
-        places = stored_artifacts(connection, record.ledger, refs=list(nodes), bound=bound)
+        places = stored_artifacts(connection, refs=list(nodes), bound=bound)
     # Erasures are of today, whatever the build was sealed over: what is gone can't be read again. A version may lie at several places.
     judged = [(each, record.erased(each)) for each in places]
     stored = {each.ref: each for each, why in judged if why is None}

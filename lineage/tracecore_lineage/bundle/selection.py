@@ -47,10 +47,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     deciding = {check.event_id for check in checks}
     for facets in reader.facets(refs).values():
         deciding.update(facet.event_id for facet in facets.values())
-    first: dict[str, str] = {}
-    for link in reader.inputs_like(node["ref"] for node in trace["nodes"] if node["run"] is None):
-        first.setdefault(link.ref, link.event_id)
-    deciding.update(first.values())
+    deciding.update(link.event_id for link in reader.first_readings(node["ref"] for node in trace["nodes"] if node["run"] is None).values())
     runs |= {check.run for check in checks} | set(_column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, deciding))
     runs |= set(_environments(connection, reader, runs))
     within = RUN_EVENTS.c.seq < prefix.bound
@@ -108,7 +105,7 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
 
 def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
     """Return the erasures that rewrote a commit of a table that one of some versions is of: without them its log is not what was recorded."""
-    tables = {str(artifact.location) for artifact in stored_artifacts(connection, own, refs=list(refs)) if artifact.delta is not None}
+    tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 

@@ -28,11 +28,12 @@ from tracecore_lineage.bundle.refusing import refuse_strangers, refuse_withdrawn
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
 from tracecore_lineage.sealing import seal
+from tracecore_lineage.stored import names_once
 from tracecore_lineage.tables import PROJECTION
 from tracecore_lineage.verification.bundle import Checked, check_bundle
 from tracecore_lineage.verification.findings import Findings, Verdict
 from tracecore_lineage.verification.trust import Pins, read_pins
-from tracecore_lineage.voices import IMPORTED, Import, folder_of, imports_among, known_imports, read_import, voices_of
+from tracecore_lineage.voices import IMPORTED, Import, folder_of, import_ids, known_imports, read_import, read_imports, voices_of
 from tracecore_schemas.catalog import FacetRow
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import parse_ref
@@ -122,7 +123,7 @@ def import_bundle(
 
 
 def _is_here(record: Record, manifest: Manifest) -> bool:
-    """Say whether a build is here already, sealed here or imported.
+    """Whether a build is here already, sealed here or imported.
 
     Raises:
         UsageProblem: another is, under its name; or it claims to come from here.
@@ -137,10 +138,10 @@ def _is_here(record: Record, manifest: Manifest) -> bool:
             f"build/{name} stands for another build here ({standing.ref}) than in the bundle ({manifest.build}). A build's name is written once:"
             " import it into another workspace."
         )
-    if manifest.origin == record.namespace:
+    if manifest.ledger_name.ledger_id == record.ledger.ledger_id:
         raise UsageProblem(
-            f"The bundle comes from a workspace called '{manifest.origin}', as this one is, but {manifest.build} was never sealed here: import it"
-            " into a workspace of another name ('tracecore init')."
+            f"The bundle comes from this workspace's own ledger, {record.ledger}, but {manifest.build} was never sealed here: it comes from a copy of"
+            " the workspace that was written to apart. Import it into another workspace ('tracecore init')."
         )
     return False
 
@@ -172,12 +173,9 @@ def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: 
     for attempt in range(_ATTEMPTS):
         with record.database.read() as connection:
             plan = _plan(connection, record.ledger, checked)
-        needed = {
-            name
-            for artifact in checked.artifacts
-            if artifact.ref in plan.stored
-            for name in (checked.store.names(artifact) if attempt == 0 else store.names(_at(artifact, location)))
-        }
+        brings = [artifact for artifact in checked.artifacts if artifact.ref in plan.stored]
+        named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_at(artifact, location) for artifact in brings])
+        needed = {name for name, _ in named}
         if attempt == 0:
             _leave_out(staging / "store", needed)
             brought |= {f"{location}/{name}" for name in needed}
@@ -227,14 +225,14 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
         AnswerIsNo: it holds events in this workspace's name that this workspace never recorded, or of its runs.
     """
     manifest, leaves = checked.proof.manifest, checked.proof.leaves
-    known = imports_among(connection)
-    here = {each.event_id for each in known}
-    places = ledger.places(connection, [leaf.event_id for leaf in leaves])
+    here = import_ids(connection)
+    members = frozenset(leaf.event_id for leaf in leaves)
+    places = ledger.places(connection, sorted(members))
+    known = read_imports(connection, here) if places else []  # earlier imports matter to events that were here before
     ours = frozenset(leaf.event_id for leaf in leaves if speaker(leaf) == own)
-    nested = [found for leaf in leaves if leaf.event_id not in here and (found := read_import(leaf.body, leaf.seq)) is not None]
-    members, stored = frozenset(leaf.event_id for leaf in leaves), frozenset(manifest.stored)
-    this = Import("", -1, own, manifest.ledger_name, manifest.build, members, stored, frozenset(), {})
-    after = voices_of([*known, *nested, this], own)
+    nested = [found for leaf in leaves if leaf.event_id not in places and (found := read_import(leaf.body, leaf.seq)) is not None]
+    this = Import("", -1, own, manifest.ledger_name, manifest.build, members, frozenset(manifest.stored), frozenset(), {})
+    after = voices_of([*known, *nested, this], own, members)
     inside = f"{folder_of(manifest.build)}/"
     brings = {
         str(row.values["subject"])
@@ -244,8 +242,8 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
         and row.values["name"] == "tracecore_artifact"
         and str(json.loads(row.values["value"]).get("location")).startswith(inside)
     }
-    after = voices_of([*known, *nested, replace(this, stored=frozenset(brings))], own)
-    plan = ImportPlan(tuple(each.event_id for each in known), places, ours, voices_of(known, own), after, frozenset(brings))
+    after = voices_of([*known, *nested, replace(this, stored=frozenset(brings))], own, members)
+    plan = ImportPlan(here, places, ours, voices_of(known, own, members), after, frozenset(brings))
     refuse_strangers(connection, own, checked, plan)
     return plan
 
@@ -255,8 +253,7 @@ def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: Imp
     manifest = checked.proof.manifest
     if seal.find(connection, parse_ref(manifest.build).segments[0]) is not None:
         raise UsageProblem(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
-    same = tuple(each.event_id for each in imports_among(connection)) == plan.imports
-    if not same or ledger.places(connection, [leaf.event_id for leaf in checked.proof.leaves]) != plan.places:
+    if import_ids(connection) != plan.imports or ledger.places(connection, [leaf.event_id for leaf in checked.proof.leaves]) != plan.places:
         return False
     refuse_strangers(connection, own, checked, plan)
     return True
@@ -271,7 +268,7 @@ def _record(connection: Connection, record: Record, checked: Checked, plan: Impo
     record.append_foreign(connection, new, plan.after)
     changed = list(_heard(connection, record.ledger, proof.leaves, plan))
     pinned = [] if pins is None else [key.id for key in pins.keys]
-    imported = TracecoreImportedDatasetFacet(manifest.origin, manifest.position, pinned)
+    imported = TracecoreImportedDatasetFacet(manifest.origin, manifest.ledger_name.ledger_id, manifest.position, pinned)
     facet = TracecoreImportRunFacet(
         manifest.build,
         manifest.origin,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,10 +28,11 @@ from tracecore_lineage.queries.standing import imported_leaves
 from tracecore_lineage.replica import replica
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.sealing.keys import PublicKey
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.stored import names_once, stored_artifacts
 from tracecore_lineage.voices import Import, known_imports
 from tracecore_schemas.canonical import jcs
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -109,7 +110,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
     found = build_named(Reader(connection, head(connection)), build)
     brought = next(known_imports(connection, found.ref), None)
     if brought is not None:
-        return _again(connection, record, store, brought)
+        return _again(connection, store, brought)
     told = trace(connection, found.ref)
     chosen = selection.events_behind(connection, record.ledger, told, found.prefix)
     at = ledger.head(connection)
@@ -121,7 +122,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
         if {**trace(made, found.ref), "later": []} != {**told, "later": []}:
             raise AnswerIsNo(f"{found.ref} can't be exported: the catalog says of it what its events don't. 'tracecore verify' names what differs.")
         erased = tombstones(made, record.ledger)
-        kept = stored_artifacts(made, record.ledger, refs=[node["ref"] for node in told["nodes"]])
+        kept = stored_artifacts(made, refs=[node["ref"] for node in told["nodes"]])
         # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
@@ -137,24 +138,26 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
         tuple(sorted({artifact.ref for artifact in artifacts})),
         (),
     )
-    files = {name: (name, artifact, name) for artifact in artifacts for name in store.names(artifact)}
+    files = {name: (name, artifact, name) for name, artifact in names_once(store, artifacts)}
     return _Plan(manifest, parts, leaves, [files[name] for name in sorted(files)])
 
 
-def _again(connection: Connection, record: RecordWriter, store: Store, brought: Import) -> _Plan:
+def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
     """Plan the bundle that a build came in; of its files each lies where the import, or one before it, put it."""
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
-    local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, record.ledger, refs=manifest.stored)}
+    local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, refs=manifest.stored)}
     files: dict[str, tuple[str, Artifact, str]] = {}
+    there: dict[tuple[str, Media, str | None, DeltaVersion | None], tuple[Artifact, str]] = {}
     with replica(leaves, manifest.ledger_name, manifest.size) as made:
-        for artifact in stored_artifacts(made, manifest.ledger_name, refs=manifest.stored):
+        for artifact in stored_artifacts(made, refs=manifest.stored):
             here = local.get((artifact.ref, artifact.media, artifact.delta))
             if here is None:
                 raise AnswerIsNo(f"{brought.build} can't be exported: the bytes of {artifact.ref} are not in this workspace any more.")
-            for name in store.names(here):
-                there = f"{artifact.location}{name.removeprefix(str(here.location))}"
-                files[there] = (there, here, name)
+            there[here.ref, here.media, here.location, here.delta] = (here, str(artifact.location))
+    for name, here in names_once(store, [here for here, _ in there.values()]):
+        at = f"{there[here.ref, here.media, here.location, here.delta][1]}{name.removeprefix(str(here.location))}"
+        files[at] = (at, here, name)
     return _Plan(manifest, tree.read_parts(brought.facet["tree"]), leaves, [files[name] for name in sorted(files)], jcs(brought.facet["signatures"]))
 
 
@@ -173,12 +176,9 @@ def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: St
 
     entries: list[Entry] = [writer.add(TREE, (jcs(tree.written(part)) + b"\n" for part in plan.parts))]
     entries.append(writer.add(EVENTS, (leaf.body for leaf in plan.leaves), count(EVENTS)))
-    opened: tuple[Artifact, Mapping[str, Path]] | None = None
     for name, artifact, here in plan.files:
-        if opened is None or opened[0] is not artifact:
-            opened = (artifact, dict(store.files(artifact)))  # fetched where they lie elsewhere, one version at a time
         try:
-            with opened[1][here].open("rb") as file:
+            with store.fetched(artifact, here).open("rb") as file:
                 entries.append(writer.add(STORE + name, file, count(name)))
         except FileNotFoundError:
             raise AnswerIsNo(f"{plan.manifest.build} can't be exported: '{here}' of {artifact.ref} is missing from the store.") from None

@@ -60,7 +60,7 @@ def command(
 
     with Record.open(workspace) as record:
         with record.database.read() as connection:
-            known = tables(connection, record.ledger, build=build, as_of=as_of)
+            known = tables(connection, build=build, as_of=as_of)
         if sql is None:
             _list(known, as_json=form == "json")
             return

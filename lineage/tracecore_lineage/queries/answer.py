@@ -16,7 +16,7 @@ from tracecore_lineage.queries.prefix import recorded_at
 from tracecore_lineage.queries.reader import CheckVerdict, Facet, Reader, RunFacts
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import parse_ref
-from tracecore_schemas.trace import Check, Claim, Edge, Node, RunNode, Trace, UnknownFact
+from tracecore_schemas.trace import Check, Edge, Node, RunNode, Trace, UnknownFact
 
 __all__ = ["Assembled", "assemble"]
 
@@ -25,8 +25,6 @@ Facets = Mapping[str, Mapping[str, Facet]]
 
 _OF_CHECKS = frozenset({"dataQualityAssertions"})
 """Each check says its own; one of them would pass for all. What checks found stands in the runs they checked."""
-
-_SAYS = "made this version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,10 @@ def assemble(reader: Reader, found: Found) -> Assembled:
         gaps=[found.gaps[key] for key in sorted(found.gaps)],
         unknowns=unknowns,
         nodes=nodes,
-        runs=[_run_node(runs[run], checks, facets) for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))],
+        runs=[_run_node(reader, runs[run], checks, facets) for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))],
         edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
         later=[],
-        claims=_claims(reader, found),
+        claims=[claim for claim in reader.claims(found.levels) if claim["run"] not in found.made_by.get(claim["at"], ())],
     )
     if found.note is not None:
         trace["note"] = found.note
@@ -76,22 +74,12 @@ def _name_unmade(found: Found, facets: Facets) -> None:
             found.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
 
 
-def _claims(reader: Reader, found: Found) -> list[Claim]:
-    """Collect what other producers say of having made the found versions."""
-    links = reader.claims_of(ref for ref in found.levels if not ref.startswith("external/"))
-    runs = reader.runs({link.run for link in links})
-    told = {
-        (link.ref, link.run): Claim(at=link.ref, run=link.run, job=f"{runs[link.run].namespace}/{runs[link.run].job}", says=_SAYS) for link in links
-    }
-    return [told[key] for key in sorted(told)]
-
-
 def _nodes(reader: Reader, found: Found, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
     makers = {
         ref: sorted((runs[run] for run in made_by if run in runs), key=lambda run: (run.ended_at or "", run.id))
         for ref, made_by in found.made_by.items()
     }
-    unmade = {link.ref: link for link in reversed(reader.inputs_like(ref for ref in found.levels if not makers.get(ref)))}
+    unmade = reader.first_readings(ref for ref in found.levels if not makers.get(ref))
     positions = {ref: made[0].seq for ref, made in makers.items() if made} | {ref: link.seq for ref, link in unmade.items()}
     times = recorded_at(reader.connection, positions.values())
     blocked: dict[str, set[str]] = {}
@@ -119,6 +107,8 @@ def _nodes(reader: Reader, found: Found, runs: Mapping[str, RunFacts], checks: l
                 facets={name: of_node[name].value for name in sorted(of_node.keys() - _OF_CHECKS)},
             )
         )
+        if made and (origin := reader.origin(made[0])) is not None:
+            nodes[-1]["origin"] = origin
     return nodes
 
 
@@ -131,11 +121,11 @@ def _edge_order(found: Found, edge: Edge) -> tuple[int, str, str, str, str]:
     return (found.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])
 
 
-def _run_node(run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunNode:
+def _run_node(reader: Reader, run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunNode:
     of_run = facets.get(f"run:{run.id}", {})
     execution: dict[str, Any] = of_run["tracecore_execution"].value if "tracecore_execution" in of_run else {}
     plugin, params = _members(execution.get("plugin")), _members(execution.get("params"))
-    return RunNode(
+    node = RunNode(
         id=run.id,
         job=run.job,
         stage=execution.get("stage"),
@@ -147,6 +137,9 @@ def _run_node(run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunN
         params=dict(params),
         checks=[Check(name=check.name, success=check.success, severity=check.severity) for check in checks if check.of_run == run.id],
     )
+    if (origin := reader.origin(run)) is not None:
+        node["origin"] = origin
+    return node
 
 
 def _unknowns(

@@ -71,7 +71,7 @@ def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading
     outputs = [link.ref for link in reader.links_of([reading.run]) if link.direction == "output"]
     looked = False
     times: list[int] = []
-    for artifact in readable(reader.connection, own, stored_artifacts(reader.connection, own, refs=outputs)):
+    for artifact in readable(reader.connection, own, stored_artifacts(reader.connection, refs=outputs)):
         if artifact.media is not Media.DELTA:
             continue
         try:

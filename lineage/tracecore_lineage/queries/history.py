@@ -46,7 +46,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
             raise UsageProblem(f"{ref} has no history of KPIs: expected kpi_report/NAME. {_reports(reader)}")
         whole(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
         made: dict[str, Link] = {}
-        for link in reader.outputs_named(ref.kind, [ref.name]):
+        for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
             made.setdefault(link.ref, link)  # the same report made again is no news
         facets = {version: found[_FACET].value for version, found in reader.facets(made).items() if _FACET in found}
         told = _chosen(ref, kpis, facets.values())

@@ -72,7 +72,7 @@ def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: st
 
     store = open_store(workspace)
     found: dict[str, int] = {}
-    for artifact in readable(reader.connection, LedgerName.of(workspace), stored_artifacts(reader.connection, LedgerName.of(workspace), refs=refs)):
+    for artifact in readable(reader.connection, LedgerName.of(workspace), stored_artifacts(reader.connection, refs=refs)):
         if artifact.media is not Media.DELTA or artifact.ref in found:
             continue
         try:

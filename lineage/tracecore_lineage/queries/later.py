@@ -59,7 +59,7 @@ def _facets(now: Reader, found: Found, then: Assembled, bound: int) -> list[dict
             before = then.facets.get(subject, {}).get(name)
             if name in _OF_STORAGE | _OF_USE or (before is not None and before.value == facet.value):
                 continue
-            if before is None or (facet.event_time, facet.event_id) > (before.event_time, before.event_id):
+            if before is None or facet.order > before.order:
                 entry = {"at": subjects[subject], "what": "facet", "name": name, "value": facet.value, "position": facet.seq}
                 entries.append(entry if name != _TOMBSTONE else _erased(entry))
     return entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -99,11 +100,12 @@ def whole(reader: Reader, ref: Ref) -> str:
     if not versions:
         raise UsageProblem(_unknown(reader, ref))
     if ref.version is None:
-        known = _ours(reader, versions)
-        if not known:
+        known = next(filter(None, _preferred(reader, versions)), None)
+        if known is None:
             raise UsageProblem(_unknown(reader, ref))
         return newest(reader, known)
-    meant = sorted({link.ref for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)})
+    of_version = [link for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)]
+    meant = sorted({link.ref for link in next(filter(None, _preferred(reader, of_version)), of_version)})
     if ref.kind == "external":
         meant = [text for text in meant if text == str(ref)] or meant
     if len(meant) == 1:
@@ -121,26 +123,30 @@ def newest(reader: Reader, links: list[Link]) -> str:
     return max(made or links, key=lambda link: link.order).ref
 
 
-def _ours(reader: Reader, links: list[Link]) -> list[Link]:
-    """Leave out readings of our names that nobody made and this workspace never described: others may read what they like."""
-    made = {link.ref for link in links if link.direction == "output" or link.ref.startswith("external/")}
-    described = reader.facets({link.ref for link in links} - made)
-    return [link for link in links if link.ref in made or "tracecore_artifact" in described.get(link.ref, {})]
+def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
+    """Return the versions that this workspace made, then those whose bytes it keeps; whatever else others read or made answers for no name."""
+    if all(link.ref.startswith("external/") for link in links):
+        yield links
+        return
+    ours = {link.ref for link in links if link.direction == "output" and link.speaker == reader.own.ledger_id}
+    yield [link for link in links if link.ref in ours]
+    described = reader.facets({link.ref for link in links} - ours)
+    yield [
+        link
+        for link in links
+        if "tracecore_artifact" in (facets := described.get(link.ref, {})) and facets["tracecore_artifact"].value.get("location") is not None
+    ]
 
 
 def _is_recorded(reader: Reader, ref: str) -> bool:
     """Whether a run read or made the very version; other versions of its name are not looked at."""
-    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, EDGES.c.direction != "claim", EDGES.c.seq < reader.prefix.bound).limit(1)
+    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, EDGES.c.seq < reader.prefix.bound).limit(1)
     return reader.connection.execute(query).first() is not None
 
 
 def _versions(reader: Reader, ref: Ref) -> list[Link]:
     query = select(EDGES).where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name, EDGES.c.seq < reader.prefix.bound)
-    return [
-        Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
-        for row in reader.connection.execute(query)
-        if row.direction != "claim"
-    ]
+    return [Link.of(row) for row in reader.connection.execute(query)]
 
 
 def _unknown(reader: Reader, ref: Ref) -> str:

@@ -1,21 +1,25 @@
 """Batched reads of the catalog within one prefix; conflicts between events are resolved here, by (eventTime, event digest).
 
-Terminal events of one run: the smallest wins, so that a run that ended is never reopened. Facets and check verdicts: the greatest wins.
+Terminal events of one run: the smallest wins, so that a run that ended is never reopened. Facets and check verdicts: the greatest wins. Before that,
+the workspace's own word goes before that of workspaces whose builds were imported, and theirs before other producers'.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from tracecore_lineage.claims import MADE
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix, chunks
-from tracecore_lineage.tables import CHECKS, EDGES, FACETS, NAMES, RUN_EVENTS
+from tracecore_lineage.tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
 from tracecore_schemas.kinds import RunState
+from tracecore_schemas.trace import Claim, Origin
 
 __all__ = ["CheckVerdict", "Facet", "Link", "Reader", "RunFacts"]
 
@@ -41,6 +45,7 @@ class RunFacts:
         ends: states that its terminal events give, in order: more than one where they disagree or repeat.
         jobs: `namespace/name` of each job that used its id.
         times: (eventTime, ledger position) of each of its events, in order.
+        speaker: id of the ledger that recorded it; empty for another producer's.
     """
 
     id: str
@@ -56,11 +61,12 @@ class RunFacts:
     ends: tuple[str, ...]
     jobs: tuple[str, ...]
     times: tuple[tuple[str, int], ...]
+    speaker: str
 
     @property
     def is_fact(self) -> bool:
         """Whether it stands for something that happened in the record itself (a bug, a change of keys), in which no code of a stage ran."""
-        return self.job.startswith("tracecore.") and bool(LedgerName.speaking(self.namespace, self.producer).ledger_id)
+        return self.job.startswith("tracecore.") and bool(self.speaker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,13 @@ class Link:
     seq: int
     ordinal: int
     change: str = ""
+    speaker: str = ""
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Link:
+        """Read a row of the catalog."""
+        told = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
+        return cls(*told, row.change, row.speaker)
 
     @property
     def order(self) -> tuple[str, str, int]:
@@ -86,13 +99,19 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One facet's winning value."""
+    """One facet's winning value; `rank` is 2 for the workspace's own word, 1 for an imported workspace's, 0 for another producer's."""
 
     name: str
+    rank: int
     text: str
     seq: int
     event_time: str
     event_id: str
+
+    @property
+    def order(self) -> tuple[int, str, str]:
+        """The greatest of several counts."""
+        return (self.rank, self.event_time, self.event_id)
 
     @property
     def value(self) -> Any:
@@ -117,8 +136,9 @@ class CheckVerdict:
     event_id: str
 
 
-def _resolve_run(rows: list[Row[Any]]) -> RunFacts:
-    ordered = sorted(rows, key=lambda row: (row.event_time, row.event_id))
+def _resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
+    best = max(rank(row.speaker) for row in rows)
+    ordered = sorted((row for row in rows if rank(row.speaker) == best), key=lambda row: (row.event_time, row.event_id))
     terminal = next((row for row in ordered if row.event_type in _TERMINAL), None)
     first = ordered[0]
     start = next((row for row in ordered if row.event_type == "START"), first)
@@ -133,10 +153,11 @@ def _resolve_run(rows: list[Row[Any]]) -> RunFacts:
         parent=next((row.parent_run_id for row in reversed(ordered) if row.parent_run_id), None),
         producer=named.producer,
         terminal=terminal.event_id if terminal else None,
-        seq=terminal.seq if terminal else min(row.seq for row in rows),
+        seq=terminal.seq if terminal else min(row.seq for row in ordered),
         ends=tuple(row.event_type for row in ordered if row.event_type in _TERMINAL),
         jobs=tuple(sorted({f"{row.job_namespace}/{row.job_name}" for row in ordered})),
         times=tuple((row.event_time, row.seq) for row in ordered),
+        speaker=named.speaker,
     )
 
 
@@ -168,6 +189,22 @@ class Reader:
         self.prefix = prefix
         self._runs: dict[str, RunFacts] = {}
 
+    @cached_property
+    def own(self) -> LedgerName:
+        """The ledger that is asked."""
+        row = self.connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one()
+        return LedgerName(row.slug, row.ledger_id)
+
+    def origin(self, run: RunFacts) -> Origin | None:
+        """Return the workspace that a run was imported from; None for this workspace's own and for another producer's."""
+        if self.rank(run.speaker) != 1:
+            return None
+        return Origin(ledger_id=run.speaker, slug=run.namespace)
+
+    def rank(self, speaker: str) -> int:
+        """Return 2 for the workspace's own word, 1 for that of an imported workspace, 0 for another producer's."""
+        return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
+
     def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
         """Give the runs with these ids that the prefix knows."""
         wanted = set(ids)
@@ -175,13 +212,13 @@ class Reader:
         for chunk in chunks(sorted(wanted - self._runs.keys())):
             for row in self.connection.execute(select(RUN_EVENTS).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.seq < self.prefix.bound)):
                 rows.setdefault(row.run_id, []).append(row)
-        self._runs.update((run, _resolve_run(found)) for run, found in rows.items())
+        self._runs.update((run, _resolve_run(found, self.rank)) for run, found in rows.items())
         return {run: self._runs[run] for run in wanted if run in self._runs}
 
     def links_of(self, runs: Iterable[str]) -> list[Link]:
         """Return what runs read and wrote, as all of their events say together; each (run, direction, ref, role) once."""
         known = self.runs(runs)
-        links = [link for link in self._links("run_id", known) if link.direction != "claim"]
+        links = [link for link in self._links("run_id", known) if link.speaker == known[link.run].speaker]
         terminal = {run.terminal for run in known.values()}
         # What the terminal event says of an edge (the run it was taken from) goes before what START could know.
         links.sort(key=lambda link: (link.event_id not in terminal, link.order))
@@ -213,44 +250,107 @@ class Reader:
                 found.update(((row.event_id, row.ordinal), row) for row in rows)
         return list(found.values())
 
-    def claims_of(self, refs: Iterable[str]) -> list[Link]:
-        """Return what other producers say of having made versions of ours, earliest first."""
-        return sorted(self._links("ref", refs, "claim"), key=lambda link: link.order)
+    def claims(self, refs: Iterable[str]) -> list[Claim]:
+        """Return what producers say of versions that they have no say over, each once, sorted.
 
-    def outputs_named(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every completed output of these names, in any version, earliest first."""
+        Args:
+            refs: whole refs. What was said of a name without naming a version was said of each version.
+        """
+        named: dict[str, list[str]] = {}
+        for ref in refs:
+            if not ref.startswith("external/"):
+                named.setdefault(ref.partition("@")[0], []).append(ref)
+        found: set[tuple[str, str, str, str]] = set()
+        for chunk in chunks(sorted(named)):
+            for row in self.connection.execute(select(CLAIMS).where(CLAIMS.c.subject.in_(chunk), CLAIMS.c.seq < self.prefix.bound)):
+                meant = [ref for ref in named[row.subject] if row.version in {"", ref.partition("@")[2]}]
+                found.update((ref, row.run_id or "", row.job, row.says) for ref in meant)
+        every = self._once(self._links("ref", (ref for refs in named.values() for ref in refs), "output"))
+        runs = self.runs({link.run for link in every})
+        others = {(link.ref, link.run) for link in every} - {(link.ref, link.run) for link in self.ours_first(every)}
+        found.update((ref, run, f"{runs[run].namespace}/{runs[run].job}", MADE) for ref, run in others)
+        return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
+
+    def ours_first(self, links: Iterable[Link]) -> list[Link]:
+        """Leave out the makers of a version that this workspace made too: what others say of it is a claim."""
+        listed = list(links)
+        ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
+        return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
+
+    def first_readings(self, refs: Iterable[str]) -> dict[str, Link]:
+        """Return the earliest reading of each ref, the workspace's own before others'."""
+        found: dict[str, Link] = {}
+        for link in sorted(self.inputs_like(refs), key=lambda link: -self.rank(link.speaker)):
+            found.setdefault(link.ref, link)
+        return found
+
+    def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
+        """Return every completed output of these names, in any version, earliest first.
+
+        Args:
+            kind: of the artifacts.
+            names: as they stand in refs.
+            preferred: of a name that this workspace has versions of, only those: what was imported under it is not what the name means here.
+        """
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
-        return [link for link in links if known[link.run].state is RunState.COMPLETE]
+        done = [link for link in links if known[link.run].state is RunState.COMPLETE and link.speaker == known[link.run].speaker]
+        ours = {_dataset(link.ref) for link in done if preferred and link.speaker == self.own.ledger_id}
+        return [link for link in done if link.speaker == self.own.ledger_id or _dataset(link.ref) not in ours]
 
     def facets(self, subjects: Iterable[str], *, since: int = 0) -> dict[str, dict[str, Facet]]:
-        """Give the winning facets by subject and name.
+        """Return the winning facets by subject and name; of what this workspace made, imported workspaces' say nothing.
 
         Args:
             subjects: `run:<uuid>` or whole refs.
             since: only what events from this position on say.
         """
         found: dict[str, dict[str, Facet]] = {}
+        imported: set[str] = set()
         for chunk in chunks(sorted(set(subjects))):
             query = select(FACETS).where(FACETS.c.subject.in_(chunk), FACETS.c.seq < self.prefix.bound)
             for row in self.connection.execute(query.where(FACETS.c.seq >= since) if since else query).all():
                 of_subject = found.setdefault(row.subject, {})
                 standing = of_subject.get(row.name)
-                if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
-                    of_subject[row.name] = Facet(row.name, row.value, row.seq, row.event_time, row.event_id)
+                facet = Facet(row.name, self.rank(row.speaker), row.value, row.seq, row.event_time, row.event_id)
+                if standing is None or facet.order > standing.order:
+                    of_subject[row.name] = facet
+                if facet.rank == 1:
+                    imported.add(row.subject)
+        for subject in self._made_here(imported):
+            found[subject] = {name: facet for name, facet in found[subject].items() if facet.rank != 1}
         return found
 
+    def _made_here(self, refs: Iterable[str]) -> set[str]:
+        """Return those of these refs that the workspace itself made."""
+        return {link.ref for link in self._links("ref", refs, "output") if link.speaker == self.own.ledger_id}
+
     def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
-        """Give the newest verdict of each check on outputs of runs, or on outputs themselves; sorted by name, target and run."""
+        """Return the newest verdict of each check on outputs of runs, or on outputs themselves; sorted by name, target and run.
+
+        A run is judged by its own workspace and by this one; a version that was made here by its makers here.
+        """
+        asked = set(of_runs)
         newest: dict[tuple[str, str, str], CheckVerdict] = {}
-        for column, values in (("of_run", of_runs), ("target", targets)):
+        rows: list[Row[Any]] = []
+        for column, values in (("of_run", asked), ("target", targets)):
             for chunk in chunks(sorted(set(values))):
-                for row in self.connection.execute(select(CHECKS).where(CHECKS.c[column].in_(chunk), CHECKS.c.seq < self.prefix.bound)):
-                    key = (row.of_run, row.target, row.name)
-                    standing = newest.get(key)
-                    if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
-                        newest[key] = _verdict(row)
+                rows.extend(self.connection.execute(select(CHECKS).where(CHECKS.c[column].in_(chunk), CHECKS.c.seq < self.prefix.bound)).all())
+        judged = self.runs({row.of_run for row in rows})
+        here = self._made_here({row.target for row in rows if row.of_run not in asked and self._of_another(row.of_run, judged)})
+        for row in rows:
+            if row.speaker != self.own.ledger_id and not (row.of_run in judged and row.speaker == judged[row.of_run].speaker):
+                continue
+            if row.target in here and row.of_run not in asked and self._of_another(row.of_run, judged):
+                continue
+            key = (row.of_run, row.target, row.name)
+            standing = newest.get(key)
+            if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
+                newest[key] = _verdict(row)
         return sorted(newest.values(), key=lambda check: (check.name, check.target, check.of_run))
+
+    def _of_another(self, run: str, known: Mapping[str, RunFacts]) -> bool:
+        return run in known and self.rank(known[run].speaker) == 1
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
         """Say which of these runs are checks: runs that read an output to judge it, and make nothing."""
@@ -258,7 +358,7 @@ class Reader:
         for chunk in chunks(sorted(set(runs))):
             subjects = [f"run:{run}" for run in chunk]
             query = select(FACETS.c.subject).where(
-                FACETS.c.subject.in_(subjects), FACETS.c.name == "tracecore_check", FACETS.c.seq < self.prefix.bound
+                FACETS.c.subject.in_(subjects), FACETS.c.name == "tracecore_check", FACETS.c.speaker != "", FACETS.c.seq < self.prefix.bound
             )
             found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
         return found
@@ -279,10 +379,7 @@ class Reader:
                 query = query.where(EDGES.c.direction == direction)
             if kind is not None:
                 query = query.where(EDGES.c.kind == kind)
-            found.extend(
-                Link(row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal, row.change)
-                for row in self.connection.execute(query).all()  # at once: a fetch a row costs more than the rows
-            )
+            found.extend(Link.of(row) for row in self.connection.execute(query).all())  # at once: a fetch a row costs more than the rows
         return found
 
 

@@ -99,7 +99,7 @@ class Relation:
     def makers_of(self, ref: str) -> list[Link]:
         """Return an output edge of each run that made a version asked about by itself."""
         if not is_external(ref):
-            return one_a_run(self.reader.outputs_like([ref]))
+            return one_a_run(self.reader.ours_first(self.reader.outputs_like([ref])))
         self.datasets.load([ref])
         return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
 
@@ -152,7 +152,7 @@ class Relation:
         return found
 
     def _ours(self, reading: Link, made: Sequence[Link]) -> Resolved:
-        makers = our_makers(reading, made)
+        makers = our_makers(reading, self.reader.ours_first(made) if reading.producer_run is None else made)
         if makers or reading.producer_run is None:
             return Resolved(reading, makers)
         return Resolved(reading, (), missing="producing run", why=lost(self.reader, reading.producer_run))
@@ -212,7 +212,7 @@ class _Doubt:
 
 
 def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
-    """Return the run that a reading of an artifact names; where it names none, every run that made the same bytes."""
+    """Return the run that a reading of an artifact names; where it names none, all runs that made the same bytes, here before elsewhere."""
     return tuple(one_a_run([link for link in made if reading.producer_run in {None, link.run}]))
 
 

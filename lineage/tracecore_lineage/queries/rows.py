@@ -59,7 +59,7 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
 
 def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
     """Give the tables that have a column, as their schema facet says."""
-    stored = readable(connection, own, stored_artifacts(connection, own, bound=prefix.bound))
+    stored = readable(connection, own, stored_artifacts(connection, bound=prefix.bound))
     tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
     return [

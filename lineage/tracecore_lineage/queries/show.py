@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -27,6 +28,7 @@ from tracecore_lineage.verification.own_files import readable_keys
 from tracecore_lineage.voices import keys_of
 from tracecore_schemas.kinds import RunState, Severity
 from tracecore_schemas.refs import Ref, parse_ref
+from tracecore_schemas.trace import Origin
 
 __all__ = ["show"]
 
@@ -75,13 +77,13 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
 def _erased(connection: Connection, own: LedgerName, ref: str) -> str | None:
     """Say why a version can't be opened any more; None where its bytes are there, again or still."""
     known = tombstones(connection, own, refs=[ref])
-    said = [known.sentence(artifact) for artifact in stored_artifacts(connection, own, refs=[ref])]
+    said = [known.sentence(artifact) for artifact in stored_artifacts(connection, refs=[ref])]
     return said[0] if said and None not in said else None
 
 
 def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
     parsed = parse_ref(ref)
-    made = reader.outputs_like([ref])
+    made = reader.ours_first(reader.outputs_like([ref]))
     readings = reader.inputs_like([ref])
     checks = reader.checks(targets=[ref])
     facets = reader.facets([ref]).get(ref, {})
@@ -93,15 +95,23 @@ def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
         "rejected": any(not check.success and check.severity == Severity.BLOCKING.value for check in checks),
         "facets": {name: facets[name].value for name in sorted(facets)},
         "checks": [_check(check) for check in checks],
+        **_marked(reader, {link.run for link in made}),
         "made_by": _uses(reader, made),
         "read_by": _uses(reader, readings),
         "versions": _versions(reader, parsed),
+        "claims": reader.claims([ref]),
     }
+
+
+def _marked(reader: Reader, runs: Iterable[str]) -> dict[str, Origin]:
+    """Return where the makers of a version were imported from; nothing where this workspace made it, or another producer."""
+    origins = [origin for run in reader.runs(runs).values() if (origin := reader.origin(run)) is not None]
+    return {"origin": min(origins, key=lambda origin: origin["ledger_id"])} if origins else {}
 
 
 def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
     """Give every version of the name, newest first: its history."""
-    made = reader.outputs_named(ref.kind, [ref.name])
+    made = reader.outputs_named(ref.kind, [ref.name], preferred=True)
     times = recorded_at(reader.connection, (link.seq for link in made))
     return [{"ref": link.ref, "run": link.run, "created_at": link.event_time, "recorded_at": times.get(link.seq)} for link in reversed(made)]
 
@@ -147,6 +157,7 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
         "recorded_at": recorded_at(reader.connection, [run.seq]).get(run.seq),
         "parent": run.parent,
         "producer": run.producer,
+        **_marked(reader, [run.id]),
         "error": _error(run, of_run["errorMessage"].value if "errorMessage" in of_run else {}),
         "inputs": [{"ref": link.ref, "role": link.role, "producer_run": link.producer_run} for link in links if link.direction == "input"],
         "outputs": [{"ref": link.ref, "role": link.role} for link in links if link.direction == "output"],

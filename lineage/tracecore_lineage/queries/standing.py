@@ -30,7 +30,7 @@ def as_it_stood(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
         connection: to the record's database.
         prefix: which part.
     """
-    heard = next((each for each in known_imports(connection) if each.seq >= prefix.bound and _hears(connection, each, prefix)), None)
+    heard = next((each for each in known_imports(connection, since=prefix.bound) if _hears(connection, each, prefix)), None)
     if heard is None:
         yield Reader(connection, prefix)
         return

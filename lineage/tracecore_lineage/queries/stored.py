@@ -33,7 +33,7 @@ def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifa
         ref = read_ref(reader, text)
         if not (ref.is_artifact or ref.kind == "external"):
             raise UsageProblem(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
-        found = stored_artifacts(connection, own, refs=[whole(reader, ref)])
+        found = stored_artifacts(connection, refs=[whole(reader, ref)])
         known = tombstones(connection, own, refs=[artifact.ref for artifact in found])
     if not found:
         raise UsageProblem(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tracecore_lineage.rendering.words import count
+from tracecore_lineage.rendering.words import claim_in_words, count, origin_in_words
 
 __all__ = ["page"]
 
@@ -34,6 +34,7 @@ def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 def _artifact(answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"{answer['ref']}{'   REJECTED' if answer['rejected'] else ''}"
+    yield from _origin(answer)
     if answer.get("erased"):
         yield f"  ERASED: {answer['erased']}"
     yield from _listed("made by", (f"run/{use['run']}  {use['job']}  {use['at']}" for use in answer["made_by"]))
@@ -41,6 +42,16 @@ def _artifact(answer: Mapping[str, Any]) -> Iterator[str]:
     yield from _checks(answer)
     yield from _facets(answer["facets"])
     yield from _listed("versions, newest first", (f"{version['ref']}  {version['created_at']}" for version in answer["versions"]))
+    yield from _claims(answer)
+
+
+def _origin(answer: Mapping[str, Any]) -> Iterator[str]:
+    if "origin" in answer:
+        yield f"  {origin_in_words(answer['origin'])}"
+
+
+def _claims(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield from _listed("claims of others", (claim_in_words(claim) for claim in answer["claims"]))
 
 
 def _rows(answer: Mapping[str, Any]) -> Iterator[str]:
@@ -53,6 +64,7 @@ def _rows(answer: Mapping[str, Any]) -> Iterator[str]:
 
 def _run(answer: Mapping[str, Any]) -> Iterator[str]:
     yield f"{answer['ref']}   {answer['job']}   {answer['state']}"
+    yield from _origin(answer)
     yield f"  started {answer['started_at']}, ended {answer['ended_at'] or 'not yet'}, recorded by {answer['producer']}"
     if answer["error"]:
         yield f"  error: {answer['error']}"
@@ -66,6 +78,7 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     said = answer["statement"]["predicate"]
     approver = said["approver"]
     yield f"{answer['ref']}"
+    yield from _origin(answer)
     yield f"  sealed {said['sealed_at']} at position {answer['position']} by run/{answer['run']}, content {said['content_digest']}"
     if approver is not None:
         yield f"  approver {person(approver)}"
@@ -76,6 +89,7 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     waivers = (f"{entry['gate']} until {entry['until']} by {person(entry['by'])}: {entry['reason']}" for entry in said["waivers"])
     yield from _listed("waivers", waivers, whole=True)
     yield from _facets(answer["facets"])
+    yield from _claims(answer)
 
 
 def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
@@ -96,6 +110,7 @@ def _bug(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
     yield from _listed("about", (f"{link['role']}: {link['ref']}" for link in answer["about"]), whole=True)
     yield from _listed("taken up by", (f"run/{use['run']}  {use['job']}  as {use['role'] or 'input'}" for use in answer["read_by"]))
     yield from _facets({name: value for name, value in answer["facets"].items() if name != "tracecore_bug"})
+    yield from _claims(answer)
 
 
 def _labeler(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from tracecore_lineage.rendering.graph import TraceGraph
 from tracecore_lineage.rendering.screen import screen
-from tracecore_lineage.rendering.words import count, node_in_words, short_ref, together_in_words
+from tracecore_lineage.rendering.words import claim_in_words, count, node_in_words, origin_in_words, short_ref, together_in_words
 from tracecore_schemas.trace import Trace
 
 __all__ = ["Sealed", "draw", "show"]
@@ -65,9 +65,7 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
     for (what, why), places in _grouped(trace).items():
         tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
     for claim in trace["claims"]:
-        tree.add(
-            Text.assemble(("claim  ", "yellow"), f"{short_ref(claim['at'])}: run/{claim['run']} of job {claim['job']} says that it {claim['says']}")
-        )
+        tree.add(Text.assemble(("claim  ", "yellow"), f"{short_ref(claim['at'])}: {claim_in_words(claim)}"))
     for later in trace["later"]:
         called = None if later["what"] == "erased" else later.get("name")
         said = " ".join(filter(None, (called or later.get("state") or later.get("run"), later.get("text"))))
@@ -160,6 +158,7 @@ class _Drawing:
         node = self.graph.nodes[ref]
         words = node_in_words(node, self.graph.run_of.get(ref))
         marks: Sequence[tuple[str, str]] = (
+            *([(origin_in_words(node["origin"]), "cyan")] if "origin" in node else []),
             *([("rejected", "bold red")] if node["rejected"] else []),
             *([("gap", "bold red")] if ref in self.gaps else []),
             *([(f"unknown: {_some(self.unknown[ref])}", "yellow")] if ref in self.unknown else []),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tracecore_schemas.summary import count, size, summarize
-from tracecore_schemas.trace import Node, RunNode
+from tracecore_schemas.trace import Claim, Node, Origin, RunNode
 
-__all__ = ["count", "node_in_words", "short_ref", "together_in_words"]
+__all__ = ["claim_in_words", "count", "node_in_words", "origin_in_words", "short_ref", "together_in_words"]
 
 _DIGITS = 6
 _MANY = 7
@@ -22,6 +22,17 @@ def short_ref(ref: str) -> str:
     name, at, version = ref.partition("@")
     digits = version.removeprefix("sha256:")
     return f"{name}@{digits[:_DIGITS]}" if at and len(digits) == 64 else ref
+
+
+def claim_in_words(claim: Claim) -> str:
+    """Return who claims what, without what it is about."""
+    who = f"run/{claim['run']} of job {claim['job']}" if claim["run"] else f"job {claim['job']}" if claim["job"] else "an event of no job"
+    return f"{who} says that it {claim['says']}"
+
+
+def origin_in_words(origin: Origin) -> str:
+    """Return where a version or run was imported from."""
+    return f"imported from {origin['slug']} ({origin['ledger_id'][:_DIGITS]})"
 
 
 def node_in_words(node: Node, run: RunNode | None) -> list[str]:

@@ -121,7 +121,7 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
 def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
     store = open_store(record.workspace)
     with record.database.read() as connection, readable_catalog():
-        stored = stored_artifacts(connection, record.ledger)
+        stored = stored_artifacts(connection)
         known = tombstones(connection, record.ledger)
         holdings = read_holdings(store, stored, known)
         subject = find_subject(connection, target, stored, holdings.members, holdings.drives)

@@ -126,7 +126,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     now = datetime.now(UTC)
     with record.database.read() as connection, readable_catalog():
         held = holds(connection)
-        stored = stored_artifacts(connection, record.ledger)
+        stored = stored_artifacts(connection)
         known = tombstones(connection, record.ledger)
         chosen = _chosen(connection, refs, held)
         if older_than is not None:

@@ -66,7 +66,7 @@ def discard_staged(record: RecordWriter, store: Store) -> list[str]:
 def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
     """Give path and size of what the store holds and no event names: a crash between the two left it."""
     with record.database.read() as connection:
-        artifacts = stored_artifacts(connection, record.ledger)
+        artifacts = stored_artifacts(connection)
     named, unreadable = named_files(store, artifacts)
     kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be told apart, so that nothing of it goes
     return [(path, size) for path, size in store.inventory() if path not in named and not lies_in(path, kept)]

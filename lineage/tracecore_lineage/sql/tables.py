@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from tracecore.errors import UsageProblem
-from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.named import build_named
 from tracecore_lineage.queries.prefix import readable_catalog
 from tracecore_lineage.queries.question import horizon, trace
@@ -48,12 +47,11 @@ class QueryTable:
         return (self.name,) if self.short is None or self.short == self.name else (self.name, self.short)
 
 
-def tables(connection: Connection, own: LedgerName, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
+def tables(connection: Connection, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
     """Give the tables that a query may name: of each name the newest version, or the very versions that a build stands on.
 
     Args:
         connection: to the record's database.
-        own: the workspace's own ledger.
         build: name or ref of a build: the versions in its trace, no others.
         as_of: recorded time: the newest versions by then.
 
@@ -68,23 +66,23 @@ def tables(connection: Connection, own: LedgerName, *, build: str | None = None,
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
         if build is None:
-            found = _newest(reader, own)
+            found = _newest(reader)
         else:
             seen = build_named(reader, build)
             refs = [node["ref"] for node in trace(connection, seen.ref)["nodes"]]
-            held = {artifact.ref: artifact for artifact in _kept(stored_artifacts(connection, own, refs=refs))}
+            held = {artifact.ref: artifact for artifact in _kept(stored_artifacts(connection, refs=refs))}
             found = [held[ref] for ref in refs if ref in held]
         return _named(reader, found)
 
 
-def _newest(reader: Reader, own: LedgerName) -> list[Artifact]:
-    kept = {artifact.ref: artifact for artifact in _kept(stored_artifacts(reader.connection, own, bound=reader.prefix.bound))}
+def _newest(reader: Reader) -> list[Artifact]:
+    kept = {artifact.ref: artifact for artifact in _kept(stored_artifacts(reader.connection, bound=reader.prefix.bound))}
     names: dict[str, set[str]] = {}
     for ref in map(parse_ref, kept):
         names.setdefault(ref.kind, set()).add(ref.name)
     newest: dict[tuple[str, str], Artifact] = {}
     for kind, of_kind in sorted(names.items()):
-        for link in reader.outputs_named(kind, of_kind):  # earliest first: the last one stands
+        for link in reader.outputs_named(kind, of_kind, preferred=True):  # earliest first: the last one stands
             if link.ref in kept:
                 newest[kind, kept[link.ref].name] = kept[link.ref]
     return list(newest.values())

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.errors import TracecoreError
 from tracecore.store import Store, folder_store
 from tracecore.store.place import leads_out
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE
 from tracecore_lineage.bundle.reading import Bundle, open_bundle
-from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.retention.sweeping import named_files
 from tracecore_lineage.stored import said_places, stored_artifacts
 from tracecore_lineage.verification.content import check_content
 from tracecore_lineage.verification.erased import erased_on_purpose, tell_erased
@@ -112,7 +111,7 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> list[Artifact]:
     """Recompute every version that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
     manifest = bundle.manifest
-    kept = stored_artifacts(shown.connection, manifest.ledger_name, refs=[node["ref"] for node in shown.trace["nodes"]])
+    kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)
     gone = {artifact.ref for artifact in kept if erased.of(artifact)}
     expected = {artifact.ref for artifact in kept} - gone
@@ -121,24 +120,21 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
         findings.fail(ref, "bytes", *words)
     if list(manifest.stored) != sorted(set(manifest.stored)):
         findings.fail(MANIFEST, "versions", "each once, sorted", "others")
-    _check_locations(shown, manifest.ledger_name, findings)
+    _check_locations(shown, findings)
     here = expected & set(manifest.stored)
     present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
     check_content(store, present, findings, progress, erased)
     tell_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
-    named: set[str] = set()
-    for artifact in present:
-        with suppress(TracecoreError, OSError, ValueError, KeyError):  # named by its content
-            named.update(store.names(artifact))
+    named, _ = named_files(store, present)  # what can't be read is named by its content
     for entry in manifest.entries:
         if entry.name.startswith(STORE) and entry.name.removeprefix(STORE) not in named:
             findings.fail(entry.name, "file", "one that a version in the build's trace stands on", "one of none")
     return present
 
 
-def _check_locations(shown: Shown, origin: LedgerName, findings: Findings) -> None:
+def _check_locations(shown: Shown, findings: Findings) -> None:
     """Name every version that claims to lie outside of its store: whoever imports the bundle keeps what its events say."""
-    for subject, value in sorted(said_places(shown.connection, origin)):
+    for subject, value in sorted(said_places(shown.connection)):
         location = json.loads(value).get("location")
         if location is not None and _strays(location):
             findings.fail(subject, "location", "a plain path in the store", location)

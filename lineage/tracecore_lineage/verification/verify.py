@@ -97,7 +97,7 @@ def verify(
             refs = None if answer is None else {node["ref"] for node in answer["nodes"]}
             if attested is not None and answer is not None:
                 check_attestations(attested, believed, answer, trusted, findings)
-            artifacts = stored_artifacts(believed, record.ledger, refs=refs, bound=bound)
+            artifacts = stored_artifacts(believed, refs=refs, bound=bound)
             erased = replace(erased_on_purpose(believed, record.ledger, history, trusted, findings), brought=rewritten)
     check_content(open_store(record.workspace), artifacts, findings, progress, erased)
     return findings.verdict(pinned=pinned is not None)
