@@ -24,13 +24,15 @@ class WrongLedger(UsageProblem):
     Args:
         message: what was found, what was expected, what to do.
         what: `catalog` or `store`.
+        place: where it lies.
         expected: the workspace's ledger.
         found: the one that lies there; `none`.
     """
 
-    def __init__(self, message: str, *, what: str, expected: str, found: str) -> None:
+    def __init__(self, message: str, *, what: str, place: str, expected: str, found: str) -> None:
         super().__init__(message)
         self.what = what
+        self.place = place
         self.expected = expected
         self.found = found
 
@@ -54,6 +56,7 @@ def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
         f"The store {where} belongs to ledger {found}, this workspace to ledger {ours}: correct TRACECORE_STORE_URL, or name the other "
         f"ledger's workspace; {JOIN}.",
         what="store",
+        place=str(where),
         expected=ours,
         found=found,
     )
@@ -112,6 +115,7 @@ def compare_store(workspace: Workspace, where: str, found: str | None, bound: st
             f"The store {where} belongs to no ledger, and this workspace is ledger {workspace.ledger_id}{was}: restore it, or correct "
             "TRACECORE_STORE_URL.",
             what="store",
+            place=where,
             expected=workspace.ledger_id,
             found="none",
         )

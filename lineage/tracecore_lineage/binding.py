@@ -165,6 +165,7 @@ def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> 
         f"The catalog {place} holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct "
         "TRACECORE_CATALOG_URL.",
         what="catalog",
+        place=place,
         expected=ours,
         found="none",
     )
@@ -176,6 +177,7 @@ def _other(workspace: Workspace, place: str, found: LedgerName) -> WrongLedger:
         f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours}: correct "
         f"TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
         what="catalog",
+        place=place,
         expected=ours,
         found=str(found),
     )
@@ -186,6 +188,7 @@ def _taken(root: Path, what: str, place: str, found: str, variable: str) -> Wron
         f"The {what} {place} holds ledger {found}, so that the new workspace {root} can't begin another there: {JOIN}, or name another {what} "
         f"with {variable}.",
         what=what,
+        place=place,
         expected="none",
         found=found,
     )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from tracecore.errors import TracecoreError
 from tracecore.store import open_store
@@ -15,12 +15,16 @@ from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import named_files
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tables import EVENTS
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
 
-__all__ = ["examine"]
+__all__ = ["examine", "unopened"]
+
+
+def unopened(why: TracecoreError) -> dict[str, Any]:
+    """Return the finding about a workspace whose record is refused: in the form of `examine`, which could look at nothing else."""
+    return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
 def examine(record: RecordWriter) -> dict[str, Any]:
@@ -121,10 +125,9 @@ def _database(record: RecordWriter) -> Iterator[str]:
                 yield f"The record's database is damaged: {'; '.join(found)}."
         elif connection.execute(text("SELECT current_setting('fsync')")).scalar_one() != "on":
             yield "The PostgreSQL server runs with fsync off: what is acknowledged may be lost in a power cut."
-        events = connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
-        size = ledger.head(connection).size
-        if events != size:
-            yield f"The ledger's head says {size} events and {events} are there: run 'tracecore verify'."
+        miscounted = ledger.miscounted(connection)
+        if miscounted is not None:
+            yield f"{miscounted}: run 'tracecore verify'."
 
 
 def _people(record: RecordWriter) -> Iterator[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Row, cast, insert, select, update
+from sqlalchemy import Connection, LargeBinary, Row, cast, func, insert, select, update
 
 from tracecore.errors import UsageProblem
 from tracecore_lineage import blocks, merkle, times
@@ -34,6 +34,7 @@ __all__ = [
     "leaf_hash",
     "leaves",
     "locked_head",
+    "miscounted",
     "places",
     "position_at",
     "read",
@@ -106,6 +107,12 @@ def head(connection: Connection) -> Head:
 def locked_head(connection: Connection) -> Head:
     """Read the head and keep other writers out until the transaction ends (SQLite's `BEGIN IMMEDIATE` has done so already)."""
     return _head(connection, lock=True)
+
+
+def miscounted(connection: Connection) -> str | None:
+    """Return in words that a ledger is empty, or holds another number of events than its head says; None of a true one, which is never empty."""
+    size, found = head(connection).size, connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
+    return None if found == size != 0 else f"The ledger's head says {size} events and {found} are there"
 
 
 def _head(connection: Connection, *, lock: bool) -> Head:

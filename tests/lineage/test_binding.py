@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from record_world import World
 
+from tracecore.cli import cli
 from tracecore.errors import UsageProblem
 from tracecore.workspace import ENV_CATALOG, Workspace
 from tracecore_lineage import Record
@@ -90,3 +92,26 @@ def test_a_copied_folder_keeps_its_ledger(workspace: Workspace, tmp_path: Path, 
     with Record.open(tmp_path / "copy") as record:
         assert record.workspace.ledger_id == workspace.ledger_id
         assert record.position()
+
+
+@pytest.mark.parametrize("lost", ["catalog", "store"])
+def test_doctor_and_verify_answer_with_a_finding_where_opening_is_refused(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lost: str
+) -> None:
+    if lost == "store":
+        (workspace.store / "ledger.json").unlink()
+    else:
+        monkeypatch.setenv(ENV_CATALOG, f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    where = ["--json", "--workspace", str(workspace.root)]
+    doctor = CliRunner().invoke(cli, ["doctor", *where])
+    found = json.loads(doctor.stdout)
+    assert (doctor.exit_code, found["ok"], found["dangling"], found["orphans"], found["open_runs"]) == (1, False, [], [], [])
+    [problem] = found["problems"]
+    assert workspace.ledger_id in problem
+    assert "All is well" not in CliRunner().invoke(cli, ["doctor", *where[1:]]).stdout
+
+    verify = CliRunner().invoke(cli, ["verify", *where])
+    [failure] = json.loads(verify.stdout)["failures"]
+    assert (verify.exit_code, json.loads(verify.stdout)["ok"], failure["ref"], failure["found"]) == (1, False, lost, "none")
+    assert workspace.ledger_id in failure["expected"]
+    assert "NOT verified, 1 failure" in CliRunner().invoke(cli, ["verify", *where[1:]]).stdout

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 
 import pytest
 from click.testing import CliRunner
 from stored_world import StoredWorld, frames, kept
+from tampering import sql
 
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.store import LocalStore
@@ -122,3 +124,36 @@ def test_the_command_says_what_would_go_and_what_builds_hold(built: StoredWorld)
     assert {entry["ref"] for entry in answer["erased"]} >= {table.ref}
     assert answer["bytes"] > 0
     assert answer["run"].startswith("run/")
+
+
+def test_each_orphan_that_goes_is_listed(built: StoredWorld) -> None:
+    left = built.file(b"nobody recorded this")
+    where = ["--workspace", str(built.record.workspace.root)]
+    expected = {"path": f"store/{left.location}", "bytes": 20}
+    assert json.loads(CliRunner().invoke(command, ["--dry-run", "--json", *where]).output)["orphans"] == [expected]
+    assert f"store/{left.location}  20 bytes  erased: no event names it" in CliRunner().invoke(command, where).output
+    assert built.record.doctor()["orphans"] == []
+
+
+@pytest.mark.parametrize(
+    ("statements", "why"),
+    [
+        (["DELETE FROM ledger_event", "DELETE FROM ledger_block"], "0 are there"),
+        (["DELETE FROM ledger_event WHERE seq = 3"], "events and"),
+        (["DELETE FROM catalog_facet"], "is missing"),
+        (["UPDATE catalog_edge SET name = 'else' WHERE direction = 'output'"], "is changed"),
+        (["UPDATE ledger_head SET size = 0", "DELETE FROM ledger_event", "DELETE FROM catalog_facet", "DELETE FROM catalog_edge"], "0 events"),
+    ],
+)
+def test_nothing_goes_while_the_catalog_is_not_what_the_ledger_says(built: StoredWorld, statements: list[str], why: str) -> None:
+    before = sorted(built.store.inventory())
+    for statement in statements:
+        sql(built, statement)
+    erasures: tuple[Callable[[], object], ...] = (built.record.prune, lambda: built.record.prune(dry_run=True))
+    for erase in erasures:
+        with pytest.raises(AnswerIsNo, match=why):
+            erase()
+    with pytest.raises((AnswerIsNo, UsageProblem)):
+        built.record.withdraw("north", "asked")
+    assert sorted(built.store.inventory()) == before
+    assert not built.record.verify()["ok"]

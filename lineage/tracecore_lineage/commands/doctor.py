@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracecore.errors import TracecoreError
 from tracecore.options import emit_json, json_option, workspace_option
+
+if TYPE_CHECKING:
+    from tracecore.workspace import Workspace
 
 __all__ = ["command"]
 
@@ -25,13 +30,13 @@ Examples:
 def command(ctx: click.Context, workspace: Path | None, as_json: bool) -> None:
     """Say what is wrong in this workspace and what to do; exit 1 where anything is. Nothing is changed.
 
-    Looked at: runs that a crash left open, what lies in the store and is not in the record, what the record names and the store lacks, the database,
-    the signing keys, the plugins. Whether bytes are as recorded is the question of 'tracecore verify'.
+    Looked at: whether catalog and store hold this workspace's ledger, runs that a crash left open, what lies in the store and is not in the record,
+    what the record names and the store lacks, the database, the signing keys, the plugins. Whether bytes are as recorded is the question of
+    'tracecore verify'.
     """
-    from tracecore_lineage import Record
+    from tracecore.workspace import Workspace
 
-    with Record.open(workspace) as record:
-        found = record.doctor()
+    found = _examined(Workspace.open(workspace))
     if as_json:
         emit_json(found)
     else:
@@ -47,3 +52,16 @@ def command(ctx: click.Context, workspace: Path | None, as_json: bool) -> None:
         click.echo("All is well." if found["ok"] else "Something is wrong here.")
     if not found["ok"]:
         ctx.exit(1)
+
+
+def _examined(workspace: Workspace) -> dict[str, Any]:
+    """Examine a workspace; a record that is refused is a finding too."""
+    from tracecore_lineage import Record
+    from tracecore_lineage.doctor import unopened
+
+    try:
+        record = Record.open(workspace)
+    except TracecoreError as refused:
+        return unopened(refused)
+    with record:
+        return record.doctor()

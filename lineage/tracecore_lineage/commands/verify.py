@@ -93,9 +93,17 @@ def _verdict(
             raise UsageProblem(
                 f"There is no file {ref}: expected a build of the workspace, or the file of a bundle ('tracecore export --format bundle')."
             )
+        from tracecore.store_owner import WrongLedger
         from tracecore_lineage import Record
+        from tracecore_lineage.verification.findings import Findings
 
-        with Record.open(workspace) as record:
+        try:
+            record = Record.open(workspace)
+        except WrongLedger as refused:
+            findings = Findings()
+            findings.fail(refused.what, f"ledger in {refused.place}", refused.expected, refused.found)
+            return findings.verdict(pinned=bool(keys))
+        with record:
             return record.verify(ref, key=keys or None, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=show)
     from tracecore_lineage.verification.bundle import verify_bundle
 

@@ -18,7 +18,7 @@ from tracecore.gone import Gone
 from tracecore.locks import hold_run, own_store
 from tracecore.store import Store, open_store
 from tracecore.store.erasing import without_statistics
-from tracecore_lineage import lookup, times
+from tracecore_lineage import ledger, lookup, replay, times
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import lies_in, sweep
 from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
@@ -36,16 +36,17 @@ __all__ = ["alone", "carry_out", "finish_promised", "promise", "rewritten_commit
 
 @contextmanager
 def alone(record: RecordWriter, doing: str) -> Iterator[None]:
-    """Have the store alone: no live run reads or writes, and none begins.
+    """Have the store alone: no live run reads or writes, and none begins; and the catalog is what the ledger says.
 
     Args:
         record: the workspace's.
         doing: what is to be done, for the error.
 
     Raises:
-        AnswerIsNo: a run is live; it is named, and left alone.
+        AnswerIsNo: a run is live, it is named and left alone; or catalog and ledger differ.
     """
     with own_store(record.workspace.locks) as held:
+        _refuse_untrue(record, doing)
         live = _live(record)
         if live:
             raise AnswerIsNo(
@@ -55,6 +56,17 @@ def alone(record: RecordWriter, doing: str) -> Iterator[None]:
         if not held:
             raise AnswerIsNo(f"Nothing is {doing} while somebody stands on the stored bytes: a build is going on. Do the same again when it is done.")
         yield
+
+
+def _refuse_untrue(record: RecordWriter, doing: str) -> None:
+    """Raise where the catalog is not what the ledger says: what it does not name would be taken for an orphan."""
+    with record.database.read() as connection:
+        wrong = ledger.miscounted(connection)
+        differs = None if wrong else next(replay.compare(connection, record.ledger), None)
+    if differs is not None:
+        wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
+    if wrong:
+        raise AnswerIsNo(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
 
 
 def _live(record: RecordWriter) -> list[OpenRun]:

@@ -95,7 +95,7 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
 
     Raises:
         UsageProblem: an unknown ref, with the nearest right one.
-        AnswerIsNo: a ref that a build holds, which is named; or a run is live.
+        AnswerIsNo: a ref that a build holds, which is named; a run is live; or the ledger is not whole, or the catalog not what it says.
     """
     if older_than is not None and not older_than >= 0:
         raise UsageProblem(f"A number of days was expected, 0 or more, found {older_than}.")
