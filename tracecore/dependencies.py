@@ -99,20 +99,21 @@ class Code:
         natives: dict[str, str] = {}
         for path in {*loaded.modules.values(), *loaded.hashed}:
             owner = self.owner(path)
-            if owner is not None and owner.name != _OURS and owner.project is None:
+            if owner is not None and not owner.is_plugin:
                 used[owner.name] = owner
-            by_file = path in loaded.hashed or owner is None
-            if by_file and not self._is_kernel(path) and not _of_python(path):
+            if (owner is None or owner.is_plugin or path in loaded.hashed) and not self._is_kernel(path) and not _of_python(path):
                 sources[self.name(path)] = loaded.hashed.get(path) or file_sha256(path)
         for path in loaded.natives:
             owner = self.owner(path)
-            if owner is not None and owner.project is None:
+            if owner is not None and owner.is_plugin:
+                sources[self.name(path)] = file_sha256(path)
+            elif owner is not None:
                 used[owner.name] = owner
-            elif owner is None and not path.startswith(_SYSTEM) and not _of_python(path) and path not in loaded.modules.values():
+            elif not path.startswith(_SYSTEM) and not _of_python(path) and path not in loaded.modules.values():
                 natives[path] = file_sha256(path)
         for name in loaded.named:
             found = self._installed.get(canonicalize_name(name))
-            if found is not None and found.project is None and found.name != _OURS:
+            if found is not None and found.name != _OURS:
                 used[found.name] = found
         return Dependencies(
             distributions=tuple((name, each.version, hex_of(self._state(each))) for name, each in sorted(used.items())),
@@ -122,17 +123,31 @@ class Code:
             data_format=DATA_FORMAT,
         )
 
-    def changed(self, loaded: Loaded, found: Dependencies, environment: Environment) -> list[str]:
+    def files(self) -> dict[str, str]:
+        """Return SHA-256 by path of the files of editable distributions, as they are now."""
+        return {path: digest for each in self._installed.values() if each.name != _OURS for path, digest in each.editable_files()}
+
+    def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
         """Name the code that was changed since a run began.
 
         Args:
             loaded: what its worker says.
             found: its dependencies.
             environment: as it was when the run began.
+            files: what `files` gave then.
         """
-        before = {name: digest for name, _, digest in environment.distributions}
-        replaced = [name for name, _, _ in found.distributions if self._installed[name].digest != before.get(name)]
-        return sorted({*(self.name(path) for path in loaded.changed), *replaced})
+        before = {name: (version, digest) for name, version, digest in environment.distributions}
+        replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]
+        touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))
+        return sorted({*(self.name(path) for path in (*loaded.changed, *touched)), *replaced})
+
+    def _is_as(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
+        return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
+
+    def _before(self, path: str, files: Mapping[str, str]) -> str:
+        """Return the SHA-256 that a file had when a run began: as it was hashed then, else as its installer wrote it; empty where nobody knows."""
+        owner = self.owner(path)
+        return files.get(path) or ("" if owner is None else owner.files[path[len(str(owner.root)) + 1 :]][1])
 
     def changes(self, then: Dependencies) -> Iterator[Change]:
         """Compare a recorded list with what is there now; nothing where all of it still holds."""
@@ -168,10 +183,14 @@ class Code:
         return next((f"{folder}/{file}" for folder in folders if Path(folder, top).exists()), "")
 
     def _state(self, each: Installed) -> str:
-        """Return a distribution's digest; where its code was edited in place, with the edits. Of plugins each file counts that a run loaded."""
+        """Return a distribution's digest; where its code was edited in place, with the edits.
+
+        Of plugins and editable distributions each file counts that a run loaded: here it is who was asked for by name, and told its version.
+        """
         if each.name not in self._states:
-            edited: list[JSON] = [] if each.is_plugin else [list(one) for one in each.edited()]
-            self._states[each.name] = digest_json({"record": each.digest, "edited": edited}) if edited else each.digest
+            edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]
+            own = digest_json({"name": each.name, "version": each.version}) if each.is_by_file else each.digest
+            self._states[each.name] = digest_json({"record": own, "edited": edited}) if edited else own
         return self._states[each.name]
 
     def _is_kernel(self, path: str) -> bool:

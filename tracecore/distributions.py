@@ -96,6 +96,11 @@ class Installed:
         return any(entry.group == PLUGINS for entry in self.distribution.entry_points)
 
     @property
+    def is_by_file(self) -> bool:
+        """Whether each of its files counts that a run loads, not all that it brings: a plugin, or editable."""
+        return self.is_plugin or self.project is not None
+
+    @property
     def files(self) -> Mapping[str, FileRecord]:
         """Its RECORD lines inside site-packages, by path."""
         return _record(self.info, _stamp(self.info / "RECORD"))
@@ -119,6 +124,12 @@ class Installed:
             return _digest(_from_sources(self.folders))
         found = ((path, self.root / path) for path in self.files if not path.startswith(self.info.name))
         return _digest(_hashed(path, place) if place.is_file() else (path, "", 0) for path, place in found)
+
+    def editable_files(self) -> Iterator[tuple[str, str]]:
+        """Return path and SHA-256 of each source file of an editable distribution; of an ordinary one none."""
+        for top in self.folders:
+            for relative, digest, _ in _from_sources([top]):
+                yield str(top.parent / relative), digest
 
     def edited(self) -> list[tuple[str, str]]:
         """Return its code files that are not what RECORD says, with their SHA-256; only those younger than RECORD or of another size are read."""

@@ -207,13 +207,14 @@ class Executor:
         for file, reason in prepared.left_out:
             adoptions.quarantine(file, reason)
         scratch = self._workspace.scratch_of(prepared.key)
+        files = Code().files()
         try:
             self._store.staging(run.id)
             listened = self._progress is not None
             job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=listened)
             made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, self._progress))
             unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
-            facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), **self._dependencies(task, run, made)}
+            facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), **self._dependencies(task, run, made, files)}
             outputs = self._put_outputs(task, run, prepared, made, unknowns)
             with clear_disk_errors(self._workspace.root):
                 self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, facets)
@@ -239,7 +240,7 @@ class Executor:
             unknowns.append((None, unknown))
         return {UNDECLARED: found.facet()}
 
-    def _dependencies(self, task: Task, run: Run, made: Made) -> dict[str, JSON]:
+    def _dependencies(self, task: Task, run: Run, made: Made, files: Mapping[str, str]) -> dict[str, JSON]:
         """Return the facet of what a run depended on.
 
         Raises:
@@ -248,7 +249,7 @@ class Executor:
         code = Code()
         found = code.dependencies(made.loaded)
         assert run.environment is not None
-        changed = code.changed(made.loaded, found, run.environment)
+        changed = code.changed(made.loaded, found, run.environment, files)
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             raise RunFailed(f"{_who(task)} was changed while it ran: {changed[0]}{more}. Run it again.")

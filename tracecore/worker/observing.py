@@ -36,7 +36,8 @@ class Loaded:
         natives: shared libraries that were mapped.
         named: distributions that were asked for by name and found.
         absent: modules and distributions that were looked for and not found.
-        changed: loaded files that were written after the run began.
+        changed: loaded files that are not any more what was loaded.
+        touched: loaded files that are, and of which something was written after the run began and before they were loaded, or nobody can tell when.
     """
 
     modules: Mapping[str, str]
@@ -45,6 +46,7 @@ class Loaded:
     named: tuple[str, ...]
     absent: tuple[str, ...]
     changed: tuple[str, ...]
+    touched: tuple[str, ...]
 
 
 class Observer:
@@ -52,6 +54,7 @@ class Observer:
 
     def __init__(self) -> None:
         self._hashed: dict[str, str] = {}
+        self._written_ns: dict[str, int] = {}
         self._absent: set[str] = set()
         self._named: set[str] = set()
         self._roots: tuple[str, ...] = ()
@@ -69,6 +72,7 @@ class Observer:
             path = os.path.abspath(loader.get_filename(name))  # noqa: PTH100  # as text: this is called for each module
             if name.partition(".")[0] in KERNEL or not self._is_hashed(path):
                 return load(loader, name)
+            self._written_ns.setdefault(path, _written_ns(path))
             data = loader.get_data(path)
             self._hashed[path] = hashlib.sha256(data).hexdigest()
             self._learn(name, path)
@@ -109,16 +113,15 @@ class Observer:
         """
         modules, natives = _files(), tuple(sorted(_natives()))
         changed = {path for path, digest in self._hashed.items() if _digest(path) != digest}
+        touched: set[str] = set()
         for path in {*modules.values(), *self._hashed, *natives} - changed:
-            try:
-                status = os.stat(path)  # noqa: PTH116  # as text: there are thousands
-            except OSError:
+            since = self._since_ns if path in self._preloaded else started_ns
+            now = _written_ns(path)
+            if not now:
                 changed.add(path)  # it was removed, or lies in an archive
-                continue
-            if status.st_ctime_ns > (self._since_ns if path in self._preloaded else started_ns):
-                changed.add(path)
-        found = tuple(sorted(self._named)), tuple(sorted(self._absent))
-        return Loaded(modules, dict(self._hashed), natives, *found, tuple(sorted(changed)))
+            elif now > since and self._written_ns.get(path, now) > since:
+                touched.add(path)
+        return Loaded(modules, dict(self._hashed), natives, *(tuple(sorted(each)) for each in (self._named, self._absent, changed, touched)))
 
     def _is_hashed(self, path: str) -> bool:
         return self._below_a_root(path) or not os.path.realpath(path).startswith(self._trusted)
@@ -143,6 +146,7 @@ class Observer:
         self._looking = True
         try:
             if os.path.isfile(text):  # noqa: PTH113  # as above
+                self._written_ns.setdefault(text, _written_ns(text))
                 self._hashed[text] = _digest(text)
         finally:
             self._looking = False
@@ -184,6 +188,14 @@ def _natives() -> set[str]:
     # Of a library that was replaced meanwhile the kernel says so behind its path.
     mapped = (parts[5].removesuffix(" (deleted)") for parts in lines if len(parts) == 6 and "x" in parts[1])
     return {path for path in mapped if ".so" in path.rpartition("/")[2] and path.startswith("/")}
+
+
+def _written_ns(path: str) -> int:
+    """Return when a file's bytes, name or rights were changed last; 0 where it is not there."""
+    try:
+        return os.stat(path).st_ctime_ns  # noqa: PTH116  # as text: there are thousands
+    except OSError:
+        return 0
 
 
 def _digest(path: str) -> str:
