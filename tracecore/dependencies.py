@@ -6,6 +6,7 @@ as it was, the run would load the same and make the same (as compilers' caches r
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,17 +14,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
 
 from packaging.utils import canonicalize_name
 
 from tracecore.distributions import Installed, file_sha256, installed, owners
 from tracecore.failure import inside_package
+from tracecore.kept_sources import kept_text, patch
 from tracecore.worker.observing import ABSENT_DISTRIBUTION, KERNEL, Loaded
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
 from tracecore_schemas.data_format import DATA_FORMAT
 from tracecore_schemas.run import Dependencies, Environment
 
-__all__ = ["FACET", "Change", "Code", "facet"]
+if TYPE_CHECKING:
+    from tracecore.store import Store
+
+__all__ = ["FACET", "Change", "Code", "code_patch", "facet"]
 
 FACET = "tracecore_dependencies"
 _OURS = "tracecore"
@@ -88,25 +94,25 @@ class Code:
             self._files[each.name] = each.files
         return self._files[each.name]
 
-    def dependencies(self, loaded: Loaded) -> Dependencies:
-        """Return what a run depended on.
+    def dependencies(self, loaded: Loaded) -> tuple[Dependencies, dict[str, str]]:
+        """Return what a run depended on, of which nothing is kept yet, and where its source files lie, by their names.
 
         Args:
             loaded: what its worker says.
         """
         used: dict[str, Installed] = {}
-        sources: dict[str, str] = {}
+        places: dict[str, str] = {}
         natives: dict[str, str] = {}
         for path in {*loaded.modules.values(), *loaded.hashed}:
             owner = self.owner(path)
             if owner is not None and not owner.is_plugin:
                 used[owner.name] = owner
             if (owner is None or owner.is_plugin or path in loaded.hashed) and not self._is_kernel(path) and not _of_python(path):
-                sources[self.name(path)] = loaded.hashed.get(path) or file_sha256(path)
+                places[self.name(path)] = path
         for path in loaded.natives:
             owner = self.owner(path)
             if owner is not None and owner.is_plugin:
-                sources[self.name(path)] = file_sha256(path)
+                places[self.name(path)] = path
             elif owner is not None:
                 used[owner.name] = owner
             elif not path.startswith(_SYSTEM) and not _of_python(path) and path not in loaded.modules.values():
@@ -115,13 +121,14 @@ class Code:
             found = self._installed.get(canonicalize_name(name))
             if found is not None and found.name != _OURS:
                 used[found.name] = found
-        return Dependencies(
+        dependencies = Dependencies(
             distributions=tuple((name, each.version, hex_of(self._state(each))) for name, each in sorted(used.items())),
-            sources=tuple(sorted(sources.items())),
+            sources=tuple((name, loaded.hashed.get(path) or file_sha256(path), None) for name, path in sorted(places.items())),
             natives=tuple(sorted(natives.items())),
             absent=tuple(sorted(name for name in loaded.absent if self._counts(name, loaded))),
             data_format=DATA_FORMAT,
         )
+        return dependencies, places
 
     def files(self) -> dict[str, str]:
         """Return SHA-256 by path of the files of editable distributions, as they are now."""
@@ -152,7 +159,7 @@ class Code:
     def changes(self, then: Dependencies) -> Iterator[Change]:
         """Compare a recorded list with what is there now; nothing where all of it still holds."""
         yield from self._replaced(then)
-        files = [("code", file, self._place(file), digest) for file, digest in then.sources]
+        files = [("code", file, self.place(file), digest) for file, digest, _ in then.sources]
         files += [("dependency", path, path, digest) for path, digest in then.natives]
         for part, name, place, digest in files:
             now = file_sha256(place)
@@ -176,11 +183,19 @@ class Code:
         fitting = [each for each in roots if path.startswith(f"{each}/")]
         return path[len(max(fitting, key=len)) + 1 :] if fitting else inside_package(path)
 
-    def _place(self, file: str) -> str:
+    def place(self, file: str) -> str:
+        """Return where a file of this name lies now; empty where its package is not there."""
         top = file.partition("/")[0]
         known = next((str(Path(each).parent) for each in self.hashed if Path(each).name == top), None)
         folders = [known] if known is not None else [each or "." for each in sys.path]
         return next((f"{folder}/{file}" for folder in folders if Path(folder, top).exists()), "")
+
+    def text(self, file: str) -> bytes | None:
+        """Return the bytes of a file as it is now; None where it is not there."""
+        try:
+            return Path(self.place(file)).read_bytes()
+        except OSError:
+            return None
 
     def _state(self, each: Installed) -> str:
         """Return a distribution's digest; where its code was edited in place, with the edits.
@@ -219,6 +234,15 @@ class Code:
         return True
 
 
+def code_patch(store: Store, code: Code, change: Change) -> str | None:
+    """Return the lines in which a source file differs from what a run loaded; None of any other change, and where one of the texts is not there."""
+    return patch(change.name, kept_text(store, change.then), code.text(change.name)) if change.part == "code" and _is_sha256(change.then) else None
+
+
+def _is_sha256(text: str | None) -> TypeGuard[str]:
+    return text is not None and re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
 def facet(found: Dependencies) -> dict[str, JSON]:
     """Return the run facet that records what a run depended on."""
     counts = [
@@ -233,7 +257,7 @@ def facet(found: Dependencies) -> dict[str, JSON]:
     return {
         "summary": ", ".join(counts) or "nothing but the kernel",
         "distributions": [{"name": name, "version": version, "record_sha256": digest} for name, version, digest in found.distributions],
-        "sources": [{"file": file, "sha256": digest} for file, digest in found.sources],
+        "sources": [{"file": file, "sha256": digest, "size_bytes": size} for file, digest, size in found.sources],
         "natives": [{"file": file, "sha256": digest} for file, digest in found.natives],
         "absent": list(found.absent),
         "data_format": found.data_format,

@@ -24,6 +24,7 @@ from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
 from tracecore.failure import failure_trace, reason_of, tellable, without_places
 from tracecore.host import PluginHost
+from tracecore.kept_sources import KeptSources
 from tracecore.locks import hold_key, hold_run, share_store
 from tracecore.observe import RunSummary
 from tracecore.params import effective_params, validate_params
@@ -44,7 +45,7 @@ from tracecore.worker.handing import answers, job_for
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind, Media, RunState
-from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Run, RunInput, Unknown
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Dependencies, Run, RunInput, Unknown
 
 __all__ = ["DEFAULT_THREADS", "Executor", "Outcome", "Supplied", "Task"]
 
@@ -85,6 +86,7 @@ class Executor:
         self._recorder = recorder
         self._host = host
         self._progress = progress
+        self._sources = KeptSources(store)
 
     def execute(self, task: Task) -> Outcome:
         """Make an asset, or reuse what a completed run with the same staleness key made.
@@ -196,6 +198,7 @@ class Executor:
 
     def _run_stage(self, task: Task, prepared: _Prepared, run: Run) -> dict[str, Artifact]:
         """Run the stage from START to its terminal event; whatever it raises is recorded with its name."""
+        files = Code().files()
         with clear_disk_errors(self._workspace.root):
             self._recorder.start(run)
         self._host.notify("run_started", _summary(task, run, RunState.OPEN))
@@ -207,17 +210,18 @@ class Executor:
         for file, reason in prepared.left_out:
             adoptions.quarantine(file, reason)
         scratch = self._workspace.scratch_of(prepared.key)
-        files = Code().files()
         try:
             self._store.staging(run.id)
             listened = self._progress is not None
             job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=listened)
             made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, self._progress))
             unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
-            facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), **self._dependencies(task, run, made, files)}
+            loaded = self._dependencies(task, run, made, files, prepared.withdrawn)
+            facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), DEPENDENCIES: facet(loaded)}
             outputs = self._put_outputs(task, run, prepared, made, unknowns)
             with clear_disk_errors(self._workspace.root):
                 self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, facets)
+            self._sources.named(loaded)
         except BaseException as error:
             raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
             if raised is error:
@@ -240,20 +244,22 @@ class Executor:
             unknowns.append((None, unknown))
         return {UNDECLARED: found.facet()}
 
-    def _dependencies(self, task: Task, run: Run, made: Made, files: Mapping[str, str]) -> dict[str, JSON]:
-        """Return the facet of what a run depended on.
+    def _dependencies(self, task: Task, run: Run, made: Made, files: Mapping[str, str], withdrawn: Withdrawn) -> Dependencies:
+        """Return what a run depended on, the text of its source files kept.
 
         Raises:
             RunFailed: some of it was changed while the stage ran, so that nobody can say what made the outputs.
         """
         code = Code()
-        found = code.dependencies(made.loaded)
+        found, places = code.dependencies(made.loaded)
         assert run.environment is not None
         changed = code.changed(made.loaded, found, run.environment, files)
+        if not changed:
+            found, changed = self._sources.keep(found, places, run.id, withdrawn.files)
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
             raise RunFailed(f"{_who(task)} was changed while it ran: {changed[0]}{more}. Run it again.")
-        return {DEPENDENCIES: facet(found)}
+        return found
 
     def _put_outputs(self, task: Task, run: Run, prepared: _Prepared, made: Made, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, Artifact]:
         """Move every declared output from staging into the store."""

@@ -27,9 +27,9 @@ UNKNOWN = "undeclared input"
 """What an output is said not to know whose run read something that nobody declared."""
 
 _LISTED = 50
-_MEMBERS = {"read": "reads", "write": "writes", "connect": "connects"}
-_NOUNS = {"read": "read", "write": "write", "connect": "connection"}
-_PAST = {"read": "read", "write": "wrote", "connect": "talked to"}
+_MEMBERS = {"read": "reads", "write": "writes", "connect": "connects", "start": "starts"}
+_NOUNS = {"read": "read", "write": "write", "connect": "connection", "start": "process"}
+_PAST = {"read": "read", "write": "wrote", "connect": "talked to", "start": "started"}
 
 
 def strict_io() -> bool:
@@ -98,9 +98,9 @@ class Undeclared:
         read = [each for each in self.accesses if each.verb != "write"]
         if not read:
             return None
+        held = "what that loaded and read" if read[0].verb == "start" else "what that held"
         return Unknown(
-            UNKNOWN,
-            f"the run {_told(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: what that held is not in the record",
+            UNKNOWN, f"the run {_told(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: {held} is not in the record"
         )
 
     def sentence(self, who: str) -> str:
@@ -111,6 +111,7 @@ class Undeclared:
         advice = {
             "read": "declare it as an input (tc.Input) or as files (tc.Files)",
             "write": "declare an output and write under context.path",
+            "start": "do its work in the stage's own process, where what it loads is seen",
             "connect": "what comes from there is no declared input: take it in as files (tc.Files)",
         }[first.verb]
         return f"{who} {_told(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."

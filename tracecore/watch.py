@@ -2,7 +2,8 @@
 
 A hook can't be taken away again, so it is put up once, with the first stage that runs, and leaves at once where nothing is watched. What belongs to a
 stage is told by threads: its own, and those that it starts through `threading`, directly or by a pool. So what Dagster, a progress bar or the record
-does in another thread is never taken for it. What native code (Arrow, Delta, torch, SQLite) opens is not seen, nor what a child process does.
+does in another thread is never taken for it. What native code (Arrow, Delta, torch, SQLite) opens is not seen, nor what a child process does: that
+one was started, is.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import wraps
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -28,12 +30,20 @@ _READ_MODES = frozenset({"r", "rb", "rt"})
 _MOST = 1000
 """Different accesses that are remembered of one stage; beyond, they are counted."""
 _MOST_FOLDERS = 10_000
+_UNPLACED = frozenset({"connect", "start"})
+"""Accesses to what is no file, so that no place covers them."""
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """An access: `read`, `write` or `connect`; to which path or address, as it was asked for; and the line of the plugin that asked (`run.py:12`)."""
+    """An access.
+
+    Attributes:
+        verb: `read`, `write`, `connect` or `start`.
+        target: path, address or program, as it was asked for.
+        where: line of the plugin that asked (`run.py:12`).
+    """
 
     verb: str
     target: str
@@ -110,14 +120,14 @@ class Watch:
         return [
             seen.access
             for seen in list(self._seen.values())
-            if seen.access.verb == "connect" or not self.places.covers(seen.access.verb, seen.path, code, in_kernel=seen.in_kernel)
+            if seen.access.verb in _UNPLACED or not self.places.covers(seen.access.verb, seen.path, code, in_kernel=seen.in_kernel)
         ]
 
     def note(self, verb: str, target: str, *, in_kernel: bool) -> None:
         """Take an access in, unless it is the stage's to have."""
         if not self._open:
             return
-        if verb == "connect":
+        if verb in _UNPLACED:
             if not in_kernel:
                 self._remember(verb, target, target, in_kernel=False)
             return
@@ -187,6 +197,8 @@ _ASIDE: set[int] = set()
 _KERNEL = threading.local()
 _LOCK = threading.Lock()
 _UP: list[bool] = []
+_CHILD = "tracecore.multiprocessing"
+"""Event of a process that is started through `multiprocessing`."""
 
 
 def _put_up_the_hook() -> None:
@@ -204,6 +216,18 @@ def _put_up_the_hook() -> None:
             start(thread)
 
         threading.Thread.start = noted  # type: ignore[assignment,method-assign]  # stays for the life of the process, as the hook does
+        begin = BaseProcess.start
+
+        @wraps(begin)
+        def begun(process: BaseProcess) -> None:
+            sys.audit(_CHILD)  # a spawned one makes no event of its own
+            looking, _KERNEL.looking = getattr(_KERNEL, "looking", False), True  # a forked one makes one
+            try:
+                begin(process)
+            finally:
+                _KERNEL.looking = looking
+
+        BaseProcess.start = begun  # type: ignore[assignment,method-assign]  # likewise
         _UP.append(True)
 
 
@@ -305,6 +329,11 @@ def _database(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     return "read", _absolute(path)
 
 
+def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    program = arguments[0] if arguments else None
+    return ("start", os.fsdecode(program)) if isinstance(program, str | bytes | os.PathLike) else ("start", "a copy of its own process")
+
+
 _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], ...]] = {
     "open": (_opened,),
     "os.truncate": (_truncated,),
@@ -313,6 +342,8 @@ _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], .
     "sqlite3.connect": (_database,),
     **dict.fromkeys(("socket.connect", "socket.sendto"), (_connected,)),
     **dict.fromkeys(("os.listdir", "os.scandir"), (_listed,)),
+    "os.system": (lambda _: ("start", "/bin/sh"),),
+    **dict.fromkeys(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", _CHILD), (_started,)),
     **dict.fromkeys(("os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod"), (_changed,)),
 }
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.dependencies import Change, Code
+from tracecore.dependencies import Change, Code, code_patch
 from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost
 from tracecore.params import effective_params, validate_params
 from tracecore.sources import read_sources
+from tracecore.store import open_store
 from tracecore.suggest import suggestion
 from tracecore.workspace import Workspace
 from tracecore_assets.loading import load_program
@@ -37,11 +38,13 @@ class StaleAnswer:
         asset: `<program>.<asset>`.
         run: the run that it is compared with; None where it was never made.
         changes: what is another now.
+        patches: lines in which source files differ, by their names, as `diff -u` writes them; of one whose text is not kept there is none.
     """
 
     asset: str
     run: str | None
     changes: tuple[Change, ...]
+    patches: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stale(self) -> bool:
@@ -79,8 +82,11 @@ def why_stale(workspace: Workspace, asset: str, program: str | Path | None = Non
         read = [(edge["role"], edge["ref"]) for edge in trace["edges"] if edge["run"] == run and edge["direction"] == "input"]
         facets: Mapping[str, Any] = record.facets(f"run:{run}")
         changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read)]
-    changes += Code().changes(dependencies_from(facets["tracecore_dependencies"]))
-    return StaleAnswer(job, run, tuple(changes))
+    code = Code()
+    changes += code.changes(dependencies_from(facets["tracecore_dependencies"]))
+    store = open_store(workspace)
+    patches = {change.name: lines for change in changes if (lines := code_patch(store, code, change)) is not None}
+    return StaleAnswer(job, run, tuple(changes), patches)
 
 
 def _find(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[WiredProgram, WiredAsset]:

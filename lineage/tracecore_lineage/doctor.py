@@ -14,7 +14,7 @@ from tracecore_lineage import ledger, people
 from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import named_files
 from tracecore_lineage.retention.tombstones import tombstones
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.stored import stored_artifacts, stored_sources
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter
@@ -67,7 +67,7 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
     store = open_store(record.workspace)
     kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
     with record.database.read() as connection:
-        artifacts = stored_artifacts(connection)
+        artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
         erased = tombstones(connection, record.ledger)
     dangling: list[dict[str, str]] = []
     for artifact in artifacts:

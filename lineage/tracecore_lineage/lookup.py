@@ -109,7 +109,7 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
     """Read the facet that records what a run depended on."""
     return Dependencies(
         tuple((each["name"], each["version"], each["record_sha256"]) for each in facet["distributions"]),
-        tuple((each["file"], each["sha256"]) for each in facet["sources"]),
+        tuple((each["file"], each["sha256"], each["size_bytes"]) for each in facet["sources"]),
         tuple((each["file"], each["sha256"]) for each in facet["natives"]),
         tuple(facet["absent"]),
         facet["data_format"],

@@ -57,6 +57,13 @@ class RecordQuestions(RecordWriter):
         with self.database.read() as connection:
             return show(connection, ref, as_of=as_of, workspace=self.workspace)
 
+    def source(self, ref: str, file: str) -> bytes:
+        """Return the text of a source file that a run loaded from a plugin, as it was kept then."""
+        from tracecore_lineage.queries.show import run_source
+
+        with self.database.read() as connection:
+            return run_source(connection, ref, file, self.workspace)
+
     def kpi_history(self, ref: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
         """Give the KPIs of every version of a report, oldest first, with the builds sealed on each and the change since the one before.
 

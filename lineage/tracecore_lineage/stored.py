@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
+from tracecore.kept_sources import source_artifacts
+from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.tables import FACETS
 from tracecore_schemas.kinds import Media
@@ -17,7 +19,7 @@ from tracecore_schemas.run import Artifact, DeltaVersion
 if TYPE_CHECKING:
     from tracecore.store import Store
 
-__all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts"]
+__all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts", "stored_sources"]
 
 
 def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
@@ -58,9 +60,24 @@ def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[st
             yield name, artifact
 
 
-def said_places(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> set[tuple[str, str]]:
-    """Return what those events say of where bytes lie: of which version, and the facet as text."""
-    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_artifact", FACETS.c.speaker != "")
+def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
+    """Return the source files of plugins that are kept for runs of the workspace, and those that it imported, each once by name and digest.
+
+    Args:
+        connection: to the record's database.
+        runs: only of these; None returns all.
+        bound: only what events below this position say.
+    """
+    said = said_places(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
+    found = {source.ref: source for _, value in said for source in source_artifacts(dependencies_from(json.loads(value)))}
+    return [found[ref] for ref in sorted(found)]
+
+
+def said_places(
+    connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
+) -> set[tuple[str, str]]:
+    """Return what those events say of where bytes lie: of which version or run, and the facet as text."""
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
     rows = (

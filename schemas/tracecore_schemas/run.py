@@ -180,14 +180,15 @@ class Dependencies:
 
     Attributes:
         distributions: (name, version, SHA-256 over its RECORD lines inside site-packages), sorted by name.
-        sources: (path from its package's folder on, SHA-256) of each source or data file of plugins and of code that no distribution brings.
+        sources: (path from its package's folder on, SHA-256, size where its text is kept in the store) of each source or data file of plugins and
+            of code that no distribution brings.
         natives: (path, SHA-256) of each shared library that neither a distribution nor the operating system brings.
         absent: modules that were looked for and not found, and `distribution <name>` likewise.
         data_format: version of what the kernel writes.
     """
 
     distributions: tuple[tuple[str, str, str], ...]
-    sources: tuple[tuple[str, str], ...]
+    sources: tuple[tuple[str, str, int | None], ...]
     natives: tuple[tuple[str, str], ...]
     absent: tuple[str, ...]
     data_format: int

@@ -42,6 +42,7 @@ class Taker(tc.Stage):
         writes: list[str] = []
         threaded: bool = False
         lineage: str = ""
+        start: str = ""
 
     def run(self, context, params):
         def take():
@@ -56,6 +57,7 @@ class Taker(tc.Stage):
             take()
         for path in params.writes:
             Path(path).write_text("x")
+        exec(params.start)
         if params.lineage:
             context.lineage.trace(params.lineage)
         context.progress(1, 2)
@@ -116,6 +118,7 @@ def test_an_undeclared_read_is_recorded_with_its_line_and_leaves_an_unknown(taki
         "reads": [{"target": "extra/labels.csv", "where": READ}],
         "writes": [],
         "connects": [],
+        "starts": [],
         "more": 0,
     }
     schema = FACETS / "tracecore_undeclared.json"
@@ -125,6 +128,30 @@ def test_an_undeclared_read_is_recorded_with_its_line_and_leaves_an_unknown(taki
     assert unknowns(outcome) == {("undeclared input", why)}
     trace = taking.record.trace(outcome.outputs["table"].ref)
     assert {(each["what"], each["why"]) for each in trace["unknowns"]} == {("undeclared input", why)}
+
+
+@pytest.mark.parametrize(
+    ("start", "program"),
+    [
+        ("import subprocess; subprocess.run(['true'])", "true"),
+        ("import subprocess; subprocess.run('true', shell=True)", "/bin/sh"),
+        ("import os; os.system('true')", "/bin/sh"),
+        ("import os; os.popen('true').read()", "/bin/sh"),
+        ("import os; os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)", "/bin/true"),
+        ("import os; os.spawnl(os.P_WAIT, '/bin/true', 'true')", "a copy of its own process"),
+        ("import os\npid = os.fork()\nif not pid: os.execl('/bin/true', 'true')\nos.waitpid(pid, 0)", "a copy of its own process"),
+        *((f"import multiprocessing as mp, math; p = mp.get_context('{how}').Process(target=math.sqrt, args=(1,)); p.start(); p.join()",
+           "a copy of its own process") for how in ("fork", "spawn", "forkserver")),
+    ],
+)  # fmt: skip
+def test_a_process_that_a_stage_starts_is_named_for_what_it_loads_is_not_seen(taking: World, start: str, program: str) -> None:
+    outcome = take(taking, start=start)
+    said = facet(taking, outcome)
+    assert [each["target"] for each in said["starts"]] == [program]
+    assert (said["summary"], said["starts"][0]["where"] is not None) == ("1 undeclared process", True)
+    assert [what for what, why in unknowns(outcome) if f"started {program}" in why] == ["undeclared input"]
+    with strictly(), pytest.raises(RunFailed, match=f"started {program}.*do its work in the stage's own process"):
+        take(taking, start=start)
 
 
 def test_in_strict_mode_the_run_fails_by_name_and_line_and_its_fail_is_recorded(taking: World, secret: str) -> None:

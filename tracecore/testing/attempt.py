@@ -42,7 +42,7 @@ def attempt(
         stage().run(context, params)
     finally:
         strays = context.watch.strays()
-        found |= {f"{verb}s": _words(strays, verb, asked["workspace"]) for verb in ("read", "write", "connect")}
+        found |= {f"{verb}s": _words(strays, verb, asked["workspace"]) for verb in ("read", "write", "connect", "start")}
         found["extra"] = _extra(stage, context.folders)
         after = snapshot(package)
         found["state"] = changed(before.plugin, after.plugin)

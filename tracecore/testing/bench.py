@@ -114,7 +114,7 @@ class Bench:
             answer["error"] = reason_of(error)
         else:
             answer["outputs"] = {port: _described(artifact) for port, artifact in outcome.outputs.items()}
-        return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "extra", "state")}}
+        return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "starts", "extra", "state")}}
 
     def _supply(self, port: str, registered: RegisteredStage, path: Path, facets: Mapping[str, Any]) -> Supplied:
         """Put a sample into the store, with its declared origin."""

@@ -147,6 +147,7 @@ def _strays(tried: Tried, what: str, verb: str, advice: str) -> Iterator[str]:
         yield f"it {verb} {len(found) - _MOST} more such files"
     if what == "reads":
         yield from (f"it talks to {each}: what comes from there is no declared input" for each in tried.connects)
+        yield from (f"it starts {each}: what that loads and reads is not seen" for each in tried.starts)
     else:
         yield from (f"it writes {each}, which nobody will ever see" for each in tried.extra)
 

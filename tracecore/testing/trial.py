@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NoReturn
 
+from tracecore.orphans import end_with_parent
+
 __all__ = ["main"]
 
 
@@ -63,5 +65,6 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(Path(sys.argv[1]))
     _leave(0)

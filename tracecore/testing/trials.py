@@ -33,6 +33,7 @@ class Tried:
         reads: what it read that is not its own.
         writes: what it wrote that is not its own.
         connects: hosts it talked to.
+        starts: programs it started.
         extra: files beside an output that is one file.
         state: global state that it left changed.
     """
@@ -42,6 +43,7 @@ class Tried:
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     connects: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     state: tuple[str, ...] = ()
 
@@ -80,9 +82,13 @@ def try_stages(
         for number, different in enumerate(_DIFFERENT)
     ]
     running = processes if wanted else processes[:1]
-    for process in running:
-        process.start()
-    answers = [process.wait(timeout) for process in running]
+    try:
+        for process in running:
+            process.start()
+        answers = [process.wait(timeout) for process in running]
+    finally:
+        for process in running:
+            process.end()
     first, second = answers[0], answers[-1]
     gone = Tried("its process ended before the stage was tried")
     stages = {name: (first[1].get(name, gone), second[1].get(name, gone)) for name in samples}
@@ -188,6 +194,12 @@ class _Process:
                 return alone, self._read()[1]
             self.start()
 
+    def end(self) -> None:
+        """End the process where it still runs, and its workers with it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
     def _read(self) -> tuple[list[str], dict[str, Tried], str | None]:
         alone: list[str] = []
         tried: dict[str, Tried] = {}
@@ -197,7 +209,7 @@ class _Process:
             alone += answer.get("alone", [])
             begun = answer.get("begun", begun)
             if (name := answer.pop("stage", None)) is not None:
-                listed = {key: tuple(answer.get(key, ())) for key in ("reads", "writes", "connects", "extra", "state")}
+                listed = {key: tuple(answer.get(key, ())) for key in ("reads", "writes", "connects", "starts", "extra", "state")}
                 tried[name] = Tried(answer["error"], answer.get("outputs", {}), **listed)
         return list(dict.fromkeys(alone)), tried, begun
 

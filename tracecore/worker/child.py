@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import json
 import logging
@@ -31,6 +30,7 @@ from tracecore.context import RunContext
 from tracecore.disk import disk_problem
 from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.failure import failure_trace, reason_of
+from tracecore.orphans import end_with_parent
 from tracecore.stage import SourceFile, Stage
 from tracecore.store import local, open_store, parquet  # noqa: F401  # preloaded
 from tracecore.watched_context import WatchedContext
@@ -40,8 +40,6 @@ from tracecore.worker.threads import thread_settings
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["main"]
-
-_PR_SET_PDEATHSIG = 1
 
 
 def main(observer: Observer, connection: int, status: int, output: int, *held: int) -> NoReturn:
@@ -57,7 +55,7 @@ def main(observer: Observer, connection: int, status: int, output: int, *held: i
     code = 1
     try:
         os.setpgid(0, 0)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        end_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stage's `finally` is run
         os.close(status)

@@ -129,7 +129,9 @@ class Made:
             unknowns=tuple((port, Unknown(what, why)) for port, what, why in document["unknowns"]),
             strays=tuple(Access(*each) for each in document["strays"]),
             uncounted=document["uncounted"],
-            loaded=Loaded(loaded["modules"], loaded["hashed"], *(tuple(loaded[name]) for name in ("natives", "named", "absent", "changed", "touched"))),
+            loaded=Loaded(
+                loaded["modules"], loaded["hashed"], *(tuple(loaded[name]) for name in ("natives", "named", "absent", "changed", "touched"))
+            ),
             trial=document["trial"],
         )
 

@@ -228,8 +228,15 @@ class _Worker:
         return f"its process was ended by {number.name} ({(signal.strsignal(number) or 'a signal').lower()})"
 
     def _stop(self) -> None:
-        """End what still runs: TERM, then KILL."""
+        """End what still runs: TERM, then KILL; a second Ctrl-C does not wait."""
         until = time.monotonic() + _PATIENCE_S
+        while self._ended is None:
+            try:
+                self._end(until)
+            except KeyboardInterrupt:
+                until = 0.0
+
+    def _end(self, until: float) -> None:
         told = False
         while self._ended is None:
             if self._pid and not told:

@@ -67,6 +67,11 @@ def _tell(line: object, lacks: tuple[Lack, ...], changed: tuple[Change, ...]) ->
         line(f"  lacks    {lack.asset}: {lack.why}")
     for change in changed[:_SHOWN]:
         line(f"  changed  {change.words()} ({', '.join(change.assets)})")
+        lines = (change.patch or "").splitlines()
+        for each in lines[:_SHOWN]:
+            line(f"             {each}")
+        if len(lines) > _SHOWN:
+            line(f"             … and {len(lines) - _SHOWN} lines more (all of them with --json)")
     for word, listed in (("lacks", lacks), ("changed", changed)):
         if len(listed) > _SHOWN:
             line(f"  {word:<8} … and {len(listed) - _SHOWN} more (all of them with --json)")

@@ -15,6 +15,7 @@ _EXAMPLES = """
 Examples:
   tracecore why-stale model
   tracecore why-stale reference.engine --json
+  tracecore why-stale model --patch
   tracecore why-stale model --program fleet/vehicle.yaml
 """
 
@@ -22,9 +23,10 @@ Examples:
 @click.command("why-stale", epilog=_EXAMPLES)
 @click.argument("asset", metavar="ASSET")
 @click.option("--program", metavar="FILE|NAME", help="The program; the one that was built here and has the asset, if left out.")
+@click.option("--patch", is_flag=True, help="Print the lines in which source files differ, too.")
 @workspace_option
 @json_option
-def command(asset: str, program: str | None, workspace: Path | None, as_json: bool) -> None:
+def command(asset: str, program: str | None, patch: bool, workspace: Path | None, as_json: bool) -> None:
     """Name what changed since an asset was made: code, a dependency, a parameter, an input or the data format.
 
     Its newest completed run is compared with what a build would make it from now. Exit 0, whether it is stale or not.
@@ -44,6 +46,8 @@ def command(asset: str, program: str | None, workspace: Path | None, as_json: bo
         click.echo(f"{answer.asset} would be made again:")
         for change in answer.changes:
             click.echo(f"  {change.part:<10} {change.name}: {_short(change.then)} then, {_short(change.now)} now")
+            if patch and change.part == "code":
+                click.echo(answer.patches.get(change.name, "    what the run loaded is not kept as a text, or nothing is there now"))
 
 
 def _short(value: str | None) -> str:

@@ -48,6 +48,7 @@ class Change:
         recorded: as it was; None where it was not there.
         found: as it is here; None where it is not there.
         assets: whose runs it may change.
+        patch: lines in which a source file differs, as `diff -u` writes them; None where one of the texts is not there.
     """
 
     what: str
@@ -55,6 +56,7 @@ class Change:
     recorded: str | None
     found: str | None
     assets: tuple[str, ...] = ()
+    patch: str | None = None
 
     def words(self) -> str:
         """Say it in a few words."""

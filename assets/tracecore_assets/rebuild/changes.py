@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
-from tracecore.dependencies import Code
+from tracecore.dependencies import Code, code_patch
 from tracecore.environment import accelerator, current_environment
 from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost, RegisteredStage
+from tracecore.store import Store, open_store
 from tracecore_assets.rebuild.answer import Change
 from tracecore_assets.rebuild.sealed import Sealed
 from tracecore_lineage.environments import environment_runs
@@ -64,14 +65,19 @@ def changes(sealed: Sealed, stages: dict[str, RegisteredStage], record: Record, 
         record: knows the recorded environments.
         threads: CPU threads that the program asks for.
     """
-    by_what = [*_plugins(sealed, stages), *_threads(sealed, threads), *_accelerators(sealed), *_environments(sealed, record)]
-    joined: dict[tuple[str, str, str | None, str | None], dict[str, None]] = {}
+    by_what = [
+        *_plugins(sealed, stages, open_store(record.workspace)),
+        *_threads(sealed, threads),
+        *_accelerators(sealed),
+        *_environments(sealed, record),
+    ]
+    joined: dict[tuple[str, str, str | None, str | None, str | None], dict[str, None]] = {}
     for change in by_what:
-        joined.setdefault((change.what, change.name, change.recorded, change.found), {}).update(dict.fromkeys(change.assets))
-    return [Change(*key, tuple(assets)) for key, assets in joined.items()]
+        joined.setdefault((change.what, change.name, change.recorded, change.found, change.patch), {}).update(dict.fromkeys(change.assets))
+    return [Change(*key[:4], tuple(assets), key[4]) for key, assets in joined.items()]
 
 
-def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage]) -> Iterator[Change]:
+def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage], store: Store) -> Iterator[Change]:
     code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
@@ -83,7 +89,8 @@ def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage]) -> Iterator[Cha
                 yield Change(what, then.distribution, recorded, found, (asset,))
         if run.dependencies is not None:
             for change in code.changes(run.dependencies):
-                yield Change(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,))
+                lines = code_patch(store, code, change)
+                yield Change(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,), lines)
 
 
 def _threads(sealed: Sealed, threads: int) -> Iterator[Change]:

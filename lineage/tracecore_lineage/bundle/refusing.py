@@ -31,7 +31,7 @@ def refuse_withdrawn(withdrawn: Withdrawn, checked: Checked) -> None:
     """
     if not withdrawn:
         return
-    for artifact in checked.artifacts:
+    for artifact in (*checked.artifacts, *checked.sources):
         parts = checked.store.parts(artifact)
         drives = [value for part in parts for name, value in part.partition if name == "drive"]
         drives += [artifact.name] if artifact.kind == ArtifactKind.DRIVE_LOG.value else []

@@ -177,6 +177,10 @@ def _bring(record: Record, store: Store, checked: Checked, staging: Path, pins: 
         named = names_once(checked.store, brings) if attempt == 0 else names_once(store, [_at(artifact, location) for artifact in brings])
         needed = {name for name, _ in named}
         if attempt == 0:
+            # By digest, where this workspace's own lie; where the import fails they are named by no event, and `prune` removes them.
+            for source in checked.sources:
+                if not store.exists(source):
+                    store.put_file(staging / "store" / str(source.location), run_id=staging.name)
             _leave_out(staging / "store", needed)
             brought |= {f"{location}/{name}" for name in needed}
             if needed:

@@ -28,7 +28,7 @@ from tracecore_lineage.queries.standing import imported_leaves
 from tracecore_lineage.replica import replica
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.sealing.keys import PublicKey
-from tracecore_lineage.stored import names_once, stored_artifacts
+from tracecore_lineage.stored import names_once, stored_artifacts, stored_sources
 from tracecore_lineage.voices import Import, known_imports
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import Media
@@ -126,6 +126,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
         # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
+        sources = stored_sources(made, runs={run["id"] for run in told["runs"]})
     keys: Sequence[PublicKey] = record.public_keys(connection)
     manifest = Manifest(
         found.ref,
@@ -138,7 +139,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
         tuple(sorted({artifact.ref for artifact in artifacts})),
         (),
     )
-    files = {name: (name, artifact, name) for name, artifact in names_once(store, artifacts)}
+    files = {name: (name, artifact, name) for name, artifact in names_once(store, [*sources, *artifacts])}
     return _Plan(manifest, parts, leaves, [files[name] for name in sorted(files)])
 
 
@@ -150,6 +151,8 @@ def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
     files: dict[str, tuple[str, Artifact, str]] = {}
     there: dict[tuple[str, Media, str | None, DeltaVersion | None], tuple[Artifact, str]] = {}
     with replica(leaves, manifest.ledger_name, manifest.size) as made:
+        for source in stored_sources(made, runs={run["id"] for run in trace(made, brought.build)["runs"]}):
+            files[str(source.location)] = (str(source.location), source, str(source.location))
         for artifact in stored_artifacts(made, refs=manifest.stored):
             here = local.get((artifact.ref, artifact.media, artifact.delta))
             if here is None:

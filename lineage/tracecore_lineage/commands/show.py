@@ -22,6 +22,7 @@ Examples:
   tracecore show labeler/w07
   tracecore show kpi_report/demo.kpis --history --kpi map50
   tracecore show run/0199c1f4-8f0e-7a31-9c55-1b6a3f1f2a10 --json
+  tracecore show run/0199c1f4-8f0e-7a31-9c55-1b6a3f1f2a10 --source night_plugin/stage.py
 """
 
 
@@ -29,10 +30,11 @@ Examples:
 @click.argument("ref")
 @click.option("--history", is_flag=True, help="Of a KPI report: its KPIs over all its versions, with the builds sealed on them.")
 @click.option("--kpi", "kpis", multiple=True, metavar="NAME", help="With --history: only this KPI; may be given often.")
+@click.option("--source", metavar="FILE", help="Of a run: print the text of a source file that it loaded from a plugin, as it was then.")
 @click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
 @workspace_option
 @json_option
-def command(ref: str, history: bool, kpis: tuple[str, ...], as_of: str | None, workspace: Path | None, as_json: bool) -> None:
+def command(ref: str, history: bool, kpis: tuple[str, ...], source: str | None, as_of: str | None, workspace: Path | None, as_json: bool) -> None:
     """Show one artifact, run or build: its facets, its checks, and its history.
 
     Of a frame or label the tables that hold it; of a labeler the batches that name them; of a bug what was seen, and where.
@@ -42,7 +44,16 @@ def command(ref: str, history: bool, kpis: tuple[str, ...], as_of: str | None, w
 
     if kpis and not history:
         raise UsageProblem("--kpi chooses what --history shows: add --history.")
+    if source is not None and (history or as_of is not None):
+        raise UsageProblem("--source prints what one run loaded: leave --history and --as-of out.")
     with Record.open(workspace) as record:
+        if source is not None:
+            data = record.source(ref, source)
+            if as_json:
+                emit_json({"ref": ref, "file": source, "text": data.decode(errors="replace")})
+            else:
+                click.echo(data, nl=False)
+            return
         if history:
             _history(record.kpi_history(ref, kpis=kpis, as_of=as_of), kpis, as_json=as_json)
             return

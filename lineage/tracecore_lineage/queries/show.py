@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.kept_sources import kept_text, source_artifacts
+from tracecore.suggest import suggestion
 from tracecore.workspace import Workspace
 from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.queries.bugs import the_bug
 from tracecore_lineage.queries.labeling import show_labeler
 from tracecore_lineage.queries.named import find_build, read_ref, whole
@@ -30,7 +33,7 @@ from tracecore_schemas.kinds import RunState, Severity
 from tracecore_schemas.refs import Ref, parse_ref
 from tracecore_schemas.trace import Origin
 
-__all__ = ["show"]
+__all__ = ["run_source", "show"]
 
 
 def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
@@ -52,7 +55,10 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         reader = Reader(connection, horizon(connection, as_of))
         ref = read_ref(reader, text)
         if ref.kind == "run":
-            return _run(reader, ref)
+            answer = _run(reader, ref)
+            if workspace is not None and "tracecore_dependencies" in answer["facets"]:
+                answer["sources"] = _sources(answer["facets"]["tracecore_dependencies"], workspace)
+            return answer
         if ref.kind == "build":
             return _build(reader, ref, workspace)
         if ref.kind in {"frame", "label"} and workspace is not None:
@@ -72,6 +78,49 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         if workspace is not None and "tracecore_tombstone" in answer["facets"]:
             answer["erased"] = _erased(connection, LedgerName.of(workspace), answer["ref"])
         return answer
+
+
+def _sources(facet: Mapping[str, Any], workspace: Workspace) -> list[dict[str, Any]]:
+    """Return the source files that a run loaded: whether the text of each is `kept`, was `not kept`, or is `missing` from the store."""
+    from tracecore.store import open_store  # as above
+
+    found = dependencies_from(facet)
+    there = {source.digest: open_store(workspace).exists(source) for source in source_artifacts(found)}
+    words = {True: "kept", False: "missing", None: "not kept"}
+    return [{"file": file, "sha256": digest, "text": words[there.get(f"sha256:{digest}")]} for file, digest, _ in found.sources]
+
+
+def run_source(connection: Connection, text: str, file: str, workspace: Workspace) -> bytes:
+    """Return the text of a source file that a run loaded.
+
+    Args:
+        connection: to the record's database.
+        text: ref of the run.
+        file: as `show` names it; its last parts are enough where they say which.
+        workspace: whose store holds it.
+
+    Raises:
+        UsageProblem: no such run or file.
+        AnswerIsNo: its text is not kept, is missing from the store, or is not what was recorded.
+    """
+    from tracecore.store import open_store  # as above
+
+    answer = show(connection, text, workspace=workspace)
+    listed = {each["file"]: each for each in answer.get("sources", ())}
+    fitting = [name for name in listed if name == file] or [name for name in listed if name.endswith(f"/{file}")]
+    if len(fitting) != 1:
+        which = f" It fits {' and '.join(sorted(fitting))}." if fitting else f" {suggestion(file, listed, none_known='It loaded none of plugins.')}"
+        raise UsageProblem(f"{answer['ref']} loaded no source file '{file}'.{which}")
+    found = listed[fitting[0]]
+    data = None if found["text"] == "not kept" else kept_text(open_store(workspace), found["sha256"])
+    if data is None:
+        why = {
+            "not kept": "is not kept: it is no text, or a long one, and only its digest is recorded",
+            "missing": "is missing from the store",
+            "kept": "is not what was recorded: 'tracecore verify' says more",
+        }
+        raise AnswerIsNo(f"The text of {fitting[0]} {why[found['text']]}.")
+    return data
 
 
 def _erased(connection: Connection, own: LedgerName, ref: str) -> str | None:

@@ -71,6 +71,10 @@ def _run(answer: Mapping[str, Any]) -> Iterator[str]:
     yield from _listed("inputs", (f"{link['role'] or '-'}: {link['ref']}" for link in answer["inputs"]))
     yield from _listed("outputs", (f"{link['role'] or '-'}: {link['ref']}" for link in answer["outputs"]))
     yield from _checks(answer)
+    sources = (
+        f"{each['sha256'][:12]}  {each['file']}" + ("" if each["text"] == "kept" else f"  ({each['text']})") for each in answer.get("sources", ())
+    )
+    yield from _listed("source files (--source FILE prints one)", sources, whole=True)
     yield from _facets({**answer["facets"], **answer["job_facets"]})
 
 

@@ -23,7 +23,7 @@ from tracecore_lineage.retention.erasures import alone, carry_out, finish_promis
 from tracecore_lineage.retention.holds import Holds, holds
 from tracecore_lineage.retention.sweeping import discard_staged, orphans, remove_folder
 from tracecore_lineage.retention.tombstones import PRUNE, Erased, Erasure, tombstones
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.stored import stored_artifacts, stored_sources
 from tracecore_lineage.tables import FACETS, STALENESS
 from tracecore_lineage.voices import IMPORTS
 from tracecore_schemas.kinds import Media
@@ -127,6 +127,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     with record.database.read() as connection, readable_catalog():
         held = holds(connection)
         stored = stored_artifacts(connection)
+        sources = stored_sources(connection)
         known = tombstones(connection, record.ledger)
         chosen = _chosen(connection, refs, held)
         if older_than is not None:
@@ -141,7 +142,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     for artifact in stored:
         wanted = artifact.ref not in held and (chosen is None or artifact.ref in chosen) and known.unreadable(artifact) is None
         (pruned if wanted and artifact.ref in stored_before else others).append(artifact)
-    kept = _files_of(store, others)
+    kept = _files_of(store, [*others, *sources])
     versions, skipped = _versions(store, pruned, kept)
     left = [each for each in orphans(record, store) if not _elsewhere(record, each[0])] if chosen is None else []
     erasure = Erasure(record.new_run_id(), PRUNE, REASON, times.instant(now), versions=tuple(versions)) if versions else None

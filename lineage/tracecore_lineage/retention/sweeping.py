@@ -21,7 +21,7 @@ from tracecore_lineage.retention.copies import files_below, remove_copies
 from tracecore_lineage.retention.mixed_rows import names_of
 from tracecore_lineage.retention.scrubbing import empty_wal, is_sqlite, scrub_pictures
 from tracecore_lineage.retention.tombstones import Erasure
-from tracecore_lineage.stored import newest_of_tables, stored_artifacts
+from tracecore_lineage.stored import newest_of_tables, stored_artifacts, stored_sources
 from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def discard_staged(record: RecordWriter, store: Store) -> list[str]:
 def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
     """Give path and size of what the store holds and no event names: a crash between the two left it."""
     with record.database.read() as connection:
-        artifacts = stored_artifacts(connection)
+        artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
     kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be told apart, so that nothing of it goes
     return [(path, size) for path, size in store.inventory() if path not in named and not lies_in(path, kept)]

@@ -14,8 +14,8 @@ from tracecore.store.place import leads_out
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE
 from tracecore_lineage.bundle.reading import Bundle, open_bundle
 from tracecore_lineage.retention.sweeping import named_files
-from tracecore_lineage.stored import said_places, stored_artifacts
-from tracecore_lineage.verification.content import check_content
+from tracecore_lineage.stored import said_places, stored_artifacts, stored_sources
+from tracecore_lineage.verification.content import check_content, check_sources
 from tracecore_lineage.verification.erased import erased_on_purpose, tell_erased
 from tracecore_lineage.verification.findings import NONSENSE, Findings, Verdict, told
 from tracecore_lineage.verification.proof import Proof, Shown, check_proof
@@ -65,12 +65,14 @@ class Checked:
         proof: its events and the pruned ledger.
         shown: what its events say of the build.
         artifacts: the versions whose bytes are in it, as they lie in the unpacked store.
+        sources: the source files of its runs that are in it.
         store: the unpacked store.
     """
 
     proof: Proof
     shown: Shown
     artifacts: Sequence[Artifact]
+    sources: Sequence[Artifact]
     store: Store
 
 
@@ -101,15 +103,15 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
             return
         store = folder_store(folder)
         try:
-            artifacts = _check_store(bundle, shown, store, findings, progress)
+            artifacts, sources = _check_store(bundle, shown, store, findings, progress)
         except NONSENSE as error:
             findings.fail(bundle.manifest.build, "versions", "versions as tracecore records them", told(error))
-            artifacts = []
-        yield Checked(proof, shown, artifacts, store)
+            artifacts, sources = [], []
+        yield Checked(proof, shown, artifacts, sources, store)
 
 
-def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> list[Artifact]:
-    """Recompute every version that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
+def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> tuple[list[Artifact], list[Artifact]]:
+    """Recompute every version and source file that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)
@@ -125,11 +127,13 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
     present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
     check_content(store, present, findings, progress, erased)
     tell_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
-    named, _ = named_files(store, present)  # what can't be read is named by its content
+    sources = stored_sources(shown.connection, runs={run["id"] for run in shown.trace["runs"]})
+    check_sources(store, sources, findings)
+    named, _ = named_files(store, [*present, *sources])  # what can't be read is named by its content
     for entry in manifest.entries:
         if entry.name.startswith(STORE) and entry.name.removeprefix(STORE) not in named:
             findings.fail(entry.name, "file", "one that a version in the build's trace stands on", "one of none")
-    return present
+    return present, sources
 
 
 def _check_locations(shown: Shown, findings: Findings) -> None:

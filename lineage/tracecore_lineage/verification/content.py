@@ -17,7 +17,7 @@ from tracecore_lineage.verification.erased import tell_erased
 from tracecore_lineage.verification.findings import Findings
 from tracecore_schemas.run import Artifact, DeltaVersion
 
-__all__ = ["check_content"]
+__all__ = ["check_content", "check_sources"]
 
 Progress = Callable[[int, int, str], None]
 
@@ -60,6 +60,13 @@ def check_content(
     findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
     findings.checked["bytes"] += sum((artifact.size_bytes or 0) - _absent(known, artifact) for artifact in artifacts)
     tell_erased(artifacts, known, findings)
+
+
+def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings) -> None:
+    """Recompute the digest of every kept source file of plugins; they are counted neither as versions nor in bytes."""
+    for source in sources:
+        for failure in _verify(store, source, (), None):
+            findings.fail(source.ref, failure.what, failure.expected, failure.found)
 
 
 def _absent(known: Tombstones, artifact: Artifact) -> int:

@@ -24,10 +24,10 @@ from tracecore_lineage.queries.prefix import Prefix
 from tracecore_lineage.queries.question import trace
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.reading import BadEvent
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.stored import stored_artifacts, stored_sources
 from tracecore_lineage.tables import EMPTY_HEAD, EVENTS, HEAD
 from tracecore_lineage.verification.attestations import check_attestations, read_attestations
-from tracecore_lineage.verification.content import check_content
+from tracecore_lineage.verification.content import check_content, check_sources
 from tracecore_lineage.verification.erased import erased_on_purpose
 from tracecore_lineage.verification.findings import Findings, Verdict
 from tracecore_lineage.verification.head import check_head, stored_head
@@ -98,8 +98,12 @@ def verify(
             if attested is not None and answer is not None:
                 check_attestations(attested, believed, answer, trusted, findings)
             artifacts = stored_artifacts(believed, refs=refs, bound=bound)
+            runs = None if answer is None else {run["id"] for run in answer["runs"]}
+            sources = stored_sources(believed, runs=runs, bound=bound)
             erased = replace(erased_on_purpose(believed, record.ledger, history, trusted, findings), brought=rewritten)
-    check_content(open_store(record.workspace), artifacts, findings, progress, erased)
+    store = open_store(record.workspace)
+    check_content(store, artifacts, findings, progress, erased)
+    check_sources(store, sources, findings)
     return findings.verdict(pinned=pinned is not None)
 
 
