@@ -83,6 +83,7 @@ class ForkServer:
         gate: Path | None = None,
         since: str | None = None,
         plant: Path | None = None,
+        worker: Mapping[str, Any] | None = None,
     ) -> int:
         """Fork a process for a job and give its id.
 
@@ -94,12 +95,13 @@ class ForkServer:
             gate: a named pipe; the job waits until somebody writes to it.
             since: the phase before which it waits there; None waits before all.
             plant: a file of Python that the job runs first: it breaks the product, to show that a judge sees it.
+            worker: what its worker of a stage obeys (see `worker_orders`).
         """
         assert self._process.stdin is not None
         for name in ("result", "errors", "phase"):
             (self.folder / name).write_bytes(b"")
         said = {"job": job, "arguments": arguments, "folder": str(self.folder), "acks": str(acks), "kill": kill}
-        said |= {"gate": str(gate) if gate else None, "since": since, "plant": str(plant) if plant else None}
+        said |= {"gate": str(gate) if gate else None, "since": since, "plant": str(plant) if plant else None, "worker": worker}
         self._process.stdin.write(json.dumps(said) + "\n")
         self._process.stdin.flush()
         self._child = int(self._ask_line("pid"))
@@ -114,9 +116,18 @@ class ForkServer:
         errors = (self.folder / "errors").read_text(encoding="utf-8", errors="replace")
         return Ended(signal, code, errors, json.loads(result) if result and not signal else {}, phase, self._child)
 
-    def run(self, job: str, arguments: Mapping[str, Any], *, acks: Path, kill: Mapping[str, Any] | None = None, plant: Path | None = None) -> Ended:
+    def run(
+        self,
+        job: str,
+        arguments: Mapping[str, Any],
+        *,
+        acks: Path,
+        kill: Mapping[str, Any] | None = None,
+        plant: Path | None = None,
+        worker: Mapping[str, Any] | None = None,
+    ) -> Ended:
         """Run a job to its end, its own or the one that `kill` sets it."""
-        self.begin(job, arguments, acks=acks, kill=kill, plant=plant)
+        self.begin(job, arguments, acks=acks, kill=kill, plant=plant, worker=worker)
         return self.end()
 
     def _ask_line(self, what: str) -> str:

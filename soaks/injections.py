@@ -1,6 +1,7 @@
 """SIGKILL, EIO and ENOSPC at every system call by which a small build writes; then everything is judged, and the same is done again without faults.
 
-A counting run says which calls there are in the first thread, which makes them all. Each (call, fault) is one trial.
+A counting run says which calls there are in the first thread, which makes them all, and in the workers that the two stages run in. Each (call, fault)
+is one trial.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from kills import what_is_wrong_again
 from system_calls import WRITING, Call, missing_tool, points, read_log, watched
 from trials import Trial, Try
 from two_stages import Project
+from worker_orders import STAGES, traced_worker
 
 __all__ = ["FAULTS", "InjectionTrials", "Injections", "Point", "watchable"]
 
@@ -31,10 +33,11 @@ _UNCLEAR = ("Traceback", "something unexpected happened", "panicked")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One write-side call of a build, and what happens at it."""
+    """One write-side call of a build, and what happens at it; in the worker of a stage, or in the build's own process."""
 
     call: Call
     fault: str
+    stage: str | None = None
 
     @property
     def inject(self) -> str:
@@ -75,12 +78,13 @@ class InjectionTrials:
         project: what is built.
         server: forks the builds.
         plant: a file of Python that breaks the product first, to show that this is seen.
+        workers: whether the workers' calls are points too.
 
     Attributes:
         points: every (call, fault), in an order that is the same each time.
     """
 
-    def __init__(self, folder: Path, project: Project, server: ForkServer, *, plant: Path | None = None) -> None:
+    def __init__(self, folder: Path, project: Project, server: ForkServer, *, plant: Path | None = None, workers: bool = True) -> None:
         self._folder = folder
         self._plant = plant
         self._project = project
@@ -88,20 +92,23 @@ class InjectionTrials:
         self._root = folder / "workspace"
         self._acks = folder / "acks.jsonl"
         self._expected: Mapping[str, str] = {}
-        calls = sorted(self._count(), key=lambda call: (WRITING.index(call.name), call.when))
-        self.points: Sequence[Point] = [Point(call, fault) for call in calls for fault in FAULTS]
+        self.points: Sequence[Point] = [
+            Point(call, fault, stage)
+            for stage in (None, *(STAGES if workers else ()))
+            for call in sorted(self._count(stage), key=lambda call: (WRITING.index(call.name), call.when))
+            for fault in FAULTS
+        ]
 
-    def _count(self) -> list[Call]:
-        """Run the build undisturbed under strace and list the calls of its first thread."""
+    def _count(self, stage: str | None) -> list[Call]:
+        """Run the build undisturbed under strace and list the calls of its first thread, or of the first thread of a stage's worker."""
         self._clean()
         log = self._folder / "counted.log"
-        ended = watched(self._server, "whole", self._arguments(), acks=self._acks, log=log, plant=self._plant)
+        ended = watched(self._server, "whole", self._arguments(), acks=self._acks, log=log, plant=self._plant, stage=stage)
         if ended.code or ended.signal:
             raise RuntimeError(f"The undisturbed build failed: {ended.errors}")
         self._expected = ended.result["digests"]
-        found = list(points(log, self._root))
-        first = ended.process
-        return [call for call in found if call.process == first]
+        first = ended.process if stage is None else traced_worker(self._server.folder / "gate")
+        return [call for call in points(log, self._root) if call.process == first]
 
     def _arguments(self) -> dict[str, Any]:
         return self._project.plan(self._root, 0).arguments()
@@ -122,12 +129,13 @@ class InjectionTrials:
         judge = CrashJudge(self._root, self._acks)
         log = self._folder / "injected.log"
         # Where nothing could be forced to disk, all calls are looked at, to see whether anything was promised all the same.
-        syncing = point.call.name in _SYNCING
+        syncing = point.call.name in _SYNCING and point.stage is None
         ended = watched(
             self._server, "whole", self._arguments(), acks=self._acks, log=log, inject=point.inject, calls=None if syncing else point.call.name,
-            every_thread=syncing, plant=self._plant,
+            every_thread=syncing, plant=self._plant, stage=point.stage,
         )  # fmt: skip
-        hit = "INJECTED" in log.read_text(encoding="utf-8", errors="replace") or bool(ended.signal)
+        said = log.read_text(encoding="utf-8", errors="replace")
+        hit = "INJECTED" in said or "killed by SIGKILL" in said or bool(ended.signal)
         broken = [*self._said(point, ended), *judge.judge()]
         if syncing:
             broken += audit(read_log(log), self._acks, self._root).early
@@ -136,7 +144,8 @@ class InjectionTrials:
         if not hit:
             return Trial(number, _at(point, broken), {"not reached": 1})
         outcome = "killed" if ended.signal else f"exit {ended.code}"
-        return Trial(number, _at(point, broken), {f"{point.fault} at {point.call.name}": 1, f"{point.fault}: {outcome}": 1})
+        what = point.fault if point.stage is None else f"{point.fault} in a worker"
+        return Trial(number, _at(point, broken), {f"{what} at {point.call.name}": 1, f"{what}: {outcome}": 1})
 
     def _said(self, point: Point, ended: Ended) -> Iterator[str]:
         """What is wrong with how it ended: a failure is one clear sentence."""
@@ -154,5 +163,6 @@ class InjectionTrials:
 
 
 def _at(point: Point, broken: Sequence[str]) -> tuple[str, ...]:
-    where = f"{point.fault} at {point.call.name} {point.call.when} ({point.call.text[:160]})"
+    who = "" if point.stage is None else f" in the worker of {point.stage}"
+    where = f"{point.fault}{who} at {point.call.name} {point.call.when} ({point.call.text[:160]})"
     return tuple(f"{where}: {each}" for each in dict.fromkeys(broken))

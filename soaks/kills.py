@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of builds, of ingest, of event ingest, of seals and of recovery; then everything is judged, and the same is done again."""
+"""SIGKILL at any moment of builds, of their workers, of ingest, of event ingest, of seals and of recovery; then all is judged, and done again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from crash_judge import CrashJudge
 from fork_server import Ended, ForkServer
 from trials import Trial, Try
 from two_stages import VARIANTS, BuildPlan, Project
+from worker_orders import STAGES
 
 __all__ = ["Kills", "what_is_wrong_again"]
 
@@ -26,6 +27,9 @@ _TARGETS = (
 )  # fmt: skip
 _TRIES = 6
 _SURELY_S = 0.02
+_IMPORT_S, _STAGE_S = 0.1, 0.03
+"""How long a worker works from its import of the plugin on, and from the beginning of its stage on."""
+_RUN_FAILED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class _Life:
 
 
 class Kills:
-    """One process killed a trial; what it left is judged, recovered and built again.
+    """One process killed a trial, a build's own or one of its workers; what it left is judged, recovered and built again.
 
     Args:
         per_workspace: trials that one workspace lives through: what they leave adds up, as in life.
@@ -98,7 +102,11 @@ class _Trials:
         counts: Counter[str] = Counter()
         broken: list[str] = []
         for turn in range(self._in_a_row):
-            victim = "command" if number % self._command_every == 0 and not turn else chance.choices(("build", "ingest", "recover"), (8, 1, 1))[0]
+            victim = (
+                "command"
+                if number % self._command_every == 0 and not turn
+                else chance.choices(("build", "worker", "ingest", "recover"), (6, 2, 1, 1))[0]
+            )
             phase, spared, wrong = self._kill(victim, plan, life, number * self._in_a_row + turn, chance)
             broken += [*wrong, *life.judge.judge()]
             counts["ended before the kill"] += spared
@@ -133,18 +141,27 @@ class _Trials:
     def _kill(self, victim: str, plan: BuildPlan, life: _Life, number: int, chance: random.Random) -> tuple[str, int, list[str]]:
         """Run a victim until a kill hits it; gives what it was doing, how often it was too quick, and what was wrong when it ended by itself."""
         for spared in range(_TRIES):
-            server, job, arguments, kill = self._aim(victim, plan, life, number, spared, chance)
-            if spared == _TRIES - 1:
-                kill = {"after": chance.uniform(0, _SURELY_S)}
-            ended = server.run(job, arguments, acks=life.acks, kill=kill)
-            if ended.signal:
-                return ended.phase, spared, []
+            ended, phase = self._strike(victim, plan, life, number, spared, chance)
+            if phase is not None:
+                return phase, spared, []
             if ended.code:
                 said = " ".join(ended.errors.split())[-400:]
                 return "nothing", spared, [f"the {victim} failed by itself, after what earlier kills left: exit {ended.code}: {said}"]
             # What ended by itself made everything: another salt has all of it made anew.
             plan = BuildPlan(plan.workspace, plan.program, plan.drives, f"{plan.name}.{spared}", plan.salt + 1_000_000 * (spared + 1))
         return "nothing", _TRIES, [f"the {victim} could not be killed"]
+
+    def _strike(self, victim: str, plan: BuildPlan, life: _Life, number: int, spared: int, chance: random.Random) -> tuple[Ended, str | None]:
+        """Run a victim once with a kill that waits for it; gives how it ended, and what it was doing where the kill hit it."""
+        last = spared == _TRIES - 1
+        if victim == "worker":
+            stage = chance.choice(("import", *STAGES))
+            order = {"stage": stage, "after": 0.0 if last else chance.uniform(0, _IMPORT_S if stage == "import" else _STAGE_S)}
+            ended = self._server.run("build", plan.arguments(), acks=life.acks, worker=order)
+            return ended, stage if ended.code == _RUN_FAILED and "its process was ended by SIGKILL" in ended.errors else None
+        server, job, arguments, kill = self._aim(victim, plan, life, number, spared, chance)
+        ended = server.run(job, arguments, acks=life.acks, kill={"after": chance.uniform(0, _SURELY_S)} if last else kill)
+        return ended, ended.phase if ended.signal else None
 
     def _aim(
         self, victim: str, plan: BuildPlan, life: _Life, number: int, spared: int, chance: random.Random

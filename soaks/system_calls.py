@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fork_server import Ended, ForkServer
+from worker_orders import traced_worker
 
 __all__ = ["WRITING", "Call", "missing_tool", "points", "read_log", "watched"]
 
@@ -137,6 +138,7 @@ def watched(
     since: str | None = None,
     calls: str | None = None,
     plant: Path | None = None,
+    stage: str | None = None,
 ) -> Ended:
     """Run a job under strace.
 
@@ -151,12 +153,18 @@ def watched(
         since: the phase from which on it is watched; None watches all.
         calls: which calls, as `-e trace` wants them; those that write by default.
         plant: a file of Python that breaks the product first.
+        stage: whose worker is watched from the beginning of its work on, instead of the job's own process.
     """
     gate = server.folder / "gate"
     gate.unlink(missing_ok=True)
     os.mkfifo(gate)
-    process = server.begin(job, arguments, acks=acks, gate=gate, since=since, plant=plant)
+    if stage is None:
+        process = server.begin(job, arguments, acks=acks, gate=gate, since=since, plant=plant)
+    else:
+        server.begin(job, arguments, acks=acks, plant=plant, worker={"stage": stage, "gate": str(gate)})
     opened = _stands_before(gate)
+    if stage is not None:
+        process = traced_worker(gate)
     try:
         with _tracing(process, log, calls=calls or ",".join(WRITING), inject=inject, every_thread=every_thread):
             os.write(opened, b"go")

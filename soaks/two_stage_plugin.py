@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pyarrow as pa
 
 import tracecore as tc
 
 ROWS = pa.schema([pa.field("drive", pa.string(), nullable=False), pa.field("frame_id", pa.string(), nullable=False), pa.field("value", pa.int64())])
+
+
+def _obey(stage: str) -> None:
+    """Let a soak kill or watch the worker that this runs in."""
+    if os.environ.get("SOAK_WORKER"):
+        from worker_orders import obey
+
+        obey(stage)
+
+
+_obey("import")
 
 
 class TwoGather(tc.Stage):
@@ -23,6 +35,7 @@ class TwoGather(tc.Stage):
         salt: int = tc.Field(0, description="changes the staleness key and nothing else")
 
     def run(self, context: tc.Context, params: tc.Params) -> None:  # noqa: ARG002  # the salt changes nothing
+        _obey("two-gather")
         rows = []
         for source in context.files(self.drives):
             drive = source.path.stem
@@ -44,6 +57,7 @@ class TwoSum(tc.Stage):
         salt: int = tc.Field(0, description="changes the staleness key and nothing else")
 
     def run(self, context: tc.Context, params: tc.Params) -> None:  # noqa: ARG002  # the salt changes nothing
+        _obey("two-sum")
         values = context.read(self.frames).to_table()["value"].to_pylist()
         folder = context.path(self.model)
         (folder / "deep").mkdir()

@@ -16,6 +16,7 @@ from typing import Any
 
 from two_stages import BuildPlan
 from witness import Witness
+from worker_orders import ORDERS, allow_tracing
 
 __all__ = ["be", "warm"]
 
@@ -52,7 +53,9 @@ def be(asked: Mapping[str, Any]) -> int:
     folder = Path(asked["folder"])
     gate = Path(asked["gate"]) if asked["gate"] else None
     if gate is not None:
-        _allow_tracing()
+        allow_tracing()
+    if asked["worker"]:
+        os.environ[ORDERS] = json.dumps(asked["worker"])
     witness = Witness(Path(asked["acks"]), folder / "phase", asked["kill"], (asked["since"], gate) if gate else None)
     if asked["plant"]:
         runpy.run_path(asked["plant"])
@@ -65,13 +68,6 @@ def be(asked: Mapping[str, Any]) -> int:
     said = {**result, "timeline": witness.timeline, "seconds": time.monotonic() - began}
     (folder / "result").write_text(json.dumps(said), encoding="utf-8")
     return code
-
-
-def _allow_tracing() -> None:
-    """Let a process that is not our parent trace us, where Yama would forbid it."""
-    import ctypes
-
-    ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1 & (2**64 - 1)), 0, 0, 0)  # PR_SET_PTRACER, PR_SET_PTRACER_ANY
 
 
 def _as_command(job: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Witness"]
+__all__ = ["Witness", "kill_after"]
 
 _CLOCK_MONOTONIC = 1
 _WRITES = {"start": "START", "complete": "COMPLETE", "check": "check", "fail": "FAIL", "abort": "recover", "seal": "seal"}
@@ -35,7 +35,7 @@ class _Times(ctypes.Structure):
     _fields_ = (("again_s", ctypes.c_long), ("again_ns", ctypes.c_long), ("first_s", ctypes.c_long), ("first_ns", ctypes.c_long))
 
 
-def _kill_after(seconds: float) -> None:
+def kill_after(seconds: float) -> None:
     """Let the kernel kill this process in a while, wherever it is then: precise however busy the machine is."""
     libc = ctypes.CDLL(None, use_errno=True)
     timer = ctypes.c_void_p()
@@ -70,7 +70,7 @@ class Witness:
             self._wait()
         self.mark("before START")
         if kill is not None and "phase" not in kill:
-            _kill_after(kill["after"])
+            kill_after(kill["after"])
 
     def mark(self, phase: str) -> None:
         """Say what is being done from here on."""
@@ -95,7 +95,7 @@ class Witness:
             self._wait()
         kill = self._kill
         if kill is not None and kill.get("phase") == phase and self._seen[phase] == kill["occurrence"]:
-            _kill_after(kill["after"])
+            kill_after(kill["after"])
 
     def _during(self, phase: str, call: Callable[[], Any]) -> Any:
         if threading.current_thread() is not threading.main_thread():

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from toy_plugin import install
 
+from tracecore.workspace import Workspace
+
 FILE = "tracecore_toy.py"
 
 
@@ -56,7 +58,7 @@ def test_what_a_run_loaded_is_shown_compared_and_carried(own_project: Any, tmp_p
 
     other = type(project)(tmp_path / "other", project.site)
     other.folder.mkdir()
-    assert other.run("init", str(other.workspace), "--slug", "other").returncode == 0
+    Workspace.create(other.workspace, slug="other")
     taken = other.run("import", str(bundle))
     assert taken.returncode == 0, taken.stderr
     assert other.run("show", f"run/{run}", "--source", FILE).stdout == then

@@ -32,7 +32,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory, crash_project: Project, cra
 def _planted(folder: Path, plant: str, project: Project, server: ForkServer) -> InjectionTrials:
     file = folder / "plant.py"
     file.write_text(plant)
-    return InjectionTrials(folder, project, server, plant=file)
+    return InjectionTrials(folder, project, server, plant=file, workers=False)
 
 
 def _at(trials: InjectionTrials, fault: str, name: str, inside: str, without: str = "") -> Point:
@@ -40,7 +40,11 @@ def _at(trials: InjectionTrials, fault: str, name: str, inside: str, without: st
     found = [
         point
         for point in trials.points
-        if point.fault == fault and point.call.name == name and inside in point.call.text and not (without and without in point.call.text)
+        if point.stage is None
+        and point.fault == fault
+        and point.call.name == name
+        and inside in point.call.text
+        and not (without and without in point.call.text)
     ]
     return found[len(found) // 2]
 
@@ -56,6 +60,17 @@ def test_a_build_recovers_from_a_call_that_fails(trials: InjectionTrials, fault:
     trial = trials.inject(0, _at(trials, fault, name, inside, without))
     assert trial.broken == ()
     assert trial.counts[f"{fault} at {name}"] == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "inside"),
+    [("SIGKILL", "write", ".parquet"), ("ENOSPC", "write", "card.json")],
+)
+def test_a_build_recovers_from_a_call_that_fails_in_a_worker(trials: InjectionTrials, fault: str, name: str, inside: str) -> None:
+    found = [point for point in trials.points if point.stage and (point.fault, point.call.name) == (fault, name) and inside in point.call.text]
+    trial = trials.inject(0, found[len(found) // 2])
+    assert trial.broken == ()
+    assert trial.counts[f"{fault} in a worker at {name}"] == 1
 
 
 def test_a_store_that_is_not_atomic_is_seen(tmp_path: Path, crash_project: Project, crash_server: ForkServer) -> None:

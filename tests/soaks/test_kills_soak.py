@@ -26,7 +26,7 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing_half_done(tmp_path: Path
     where = {what: count for what, count in counts.items() if what.startswith("killed in ")}
     assert sum(where.values()) == TRIALS * IN_A_ROW >= 100
     victims = {what.removeprefix("killed in ").partition(":")[0] for what in where}
-    assert victims == {"build", "command", "ingest", "recover"}
+    assert victims == {"build", "worker", "command", "ingest", "recover"}
     phases = {what.partition(": ")[2] for what in where}
     assert {"before START", "START", "COMPLETE", "event ingest", "recover"} <= phases
     assert len(phases) >= 9, phases
