@@ -62,6 +62,8 @@ class Code:
         self._owners = owners()
         self._states: dict[str, str] = {}
         self._files: dict[str, Mapping[str, object]] = {}
+        self._found: dict[str, bool] = {}
+        self._hashes: dict[str, str] = {}
 
     @cached_property
     def _site(self) -> list[str]:
@@ -159,12 +161,12 @@ class Code:
     def changes(self, then: Dependencies) -> Iterator[Change]:
         """Compare a recorded list with what is there now; nothing where all of it still holds."""
         yield from self._replaced(then)
-        files = [("code", file, self.place(file), digest) for file, digest, _ in then.sources]
-        files += [("dependency", path, path, digest) for path, digest in then.natives]
-        for part, name, place, digest in files:
-            now = file_sha256(place)
-            if now != digest:
-                yield Change(part, name, digest, now or None)
+        files = [("code", file, digest) for file, digest, _ in then.sources] + [("dependency", path, digest) for path, digest in then.natives]
+        for part, name, digest in files:
+            if name not in self._hashes:  # asked once for all candidates
+                self._hashes[name] = file_sha256(self.place(name) if part == "code" else name)
+            if self._hashes[name] != digest:
+                yield Change(part, name, digest, self._hashes[name] or None)
         yield from (Change("dependency", name, None, "found") for name in then.absent if self._is_there(name))
         if then.data_format != DATA_FORMAT:
             yield Change("format", "data format", str(then.data_format), str(DATA_FORMAT))
@@ -223,6 +225,11 @@ class Code:
         return not dot or name.startswith(ABSENT_DISTRIBUTION) or file is None or file in loaded.hashed
 
     def _is_there(self, name: str) -> bool:
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> bool:
         if name.startswith(ABSENT_DISTRIBUTION):
             return canonicalize_name(name.removeprefix(ABSENT_DISTRIBUTION)) in self._installed
         path: Iterable[str] | None = None

@@ -111,7 +111,7 @@ def _output_name(wired: WiredProgram, asset: WiredAsset, port: str) -> str:
 
 def _newest(record: Record, wired: WiredProgram, asset: WiredAsset) -> Artifact | None:
     port, output = next(iter(asset.outputs.items()))
-    return next(iter(record.artifacts(output.kind.value, _output_name(wired, asset, port))), None)
+    return record.newest(output.kind.value, _output_name(wired, asset, port))
 
 
 def _parameters(wired: WiredProgram, asset: WiredAsset, then: Mapping[str, Any]) -> Iterator[Change]:
@@ -139,8 +139,8 @@ def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[t
     then = {role: ref for role, ref in read if role in ports}
     for wire in asset.wires:
         supplier = wired.asset(wire.asset)
-        known = record.artifacts(supplier.outputs[wire.output].kind.value, _output_name(wired, supplier, wire.output))
-        now = known[0].ref if known else None
+        known = record.newest(supplier.outputs[wire.output].kind.value, _output_name(wired, supplier, wire.output))
+        now = None if known is None else known.ref
         if then.get(wire.port) != now:
             yield Change("input", wire.port, then.get(wire.port), now)
     values = validate_params(asset.stage, asset.params, asset.name)

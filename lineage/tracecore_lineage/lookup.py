@@ -6,7 +6,7 @@ Answers that the executor acts on are read from the ledger's events, which the c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -116,8 +116,11 @@ def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
     )
 
 
-def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> list[Artifact]:
-    """Return every version of a name that a completed run of the workspace's own wrote, newest first by (eventTime, event digest)."""
+def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> Iterator[Artifact]:
+    """Return every version of a name that a completed run of the workspace's own wrote, newest first by (eventTime, event digest).
+
+    Each is read when it is asked for.
+    """
     encoded = Ref(kind, (name,)).name
     query = (
         select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
@@ -125,12 +128,10 @@ def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> l
         .where(EDGES.c.speaker == own.ledger_id)
         .order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
     )
-    found: list[Artifact] = []
     for row in connection.execute(query).all():
         ended = ending(connection, row.run_id)
         if ended is not None and ended.event_id == row.event_id:
-            found.extend(artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
-    return found
+            yield from (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
 
 
 def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) -> DeltaVersion | None:

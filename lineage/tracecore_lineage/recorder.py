@@ -235,7 +235,12 @@ class RecordWriter:
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
         """Give every recorded version of a name, newest first."""
         with self.database.read() as connection:
-            return lookup.versions(connection, self.ledger, kind, name)
+            return list(lookup.versions(connection, self.ledger, kind, name))
+
+    def newest(self, kind: str, name: str) -> Artifact | None:
+        """Return the newest recorded version of a name; older ones are not looked at."""
+        with self.database.read() as connection:
+            return next(lookup.versions(connection, self.ledger, kind, name), None)
 
     def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
         """Return the version of a name's Delta table that a run recorded last."""

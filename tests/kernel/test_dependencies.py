@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from kernel_world import World
 from plugin_folder import entry_points_of, write_distribution
 
+from tracecore import dependencies
 from tracecore.errors import RunFailed
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
@@ -147,6 +151,74 @@ def test_an_edit_while_it_runs_fails_the_run_by_name(lazy: World, file: str) -> 
     assert make(lazy).reused is False
 
 
+@pytest.mark.parametrize(
+    "do",
+    [
+        "os.utime(here / '{file}')",
+        "os.chmod(here / '{file}', 0o600)",
+        "import shutil; shutil.copy2(here / '{file}', here / 'x'); os.replace(here / 'x', here / '{file}')",
+    ],
+)
+def test_a_file_that_is_only_touched_while_it_runs_fails_nothing(lazy: World, package: Path, do: str) -> None:
+    first = make(lazy, "; ".join(do.format(file=file) for file in ("late.py", "read.txt", "stages.py")))
+    assert not first.reused
+    (package / "late.py").touch()
+    assert make(lazy, "; ".join(do.format(file=file) for file in ("late.py", "read.txt", "stages.py"))).run_id == first.run_id
+
+
+def test_a_touched_file_of_a_distribution_fails_nothing_and_an_edited_one_does(lazy: World, plugin_site: Path) -> None:
+    write_distribution(plugin_site, "helping", "WORD = 1\n", module="helping_parts")
+    importlib.invalidate_caches()
+    file = plugin_site / "helping_parts.py"
+    assert not make(lazy, f"os.utime('{file}'); import helping_parts").reused
+    with pytest.raises(RunFailed, match=r"was changed while it ran: helping_parts\.py"):
+        make(lazy, f"open('{file}', 'a').write('# more'); import helping_parts")
+
+
+def test_a_plugin_that_is_installed_as_a_wheel_counts_by_the_files_that_a_run_loaded(plugin_site: Path, workspace: Workspace) -> None:
+    version = "__import__('importlib.metadata').metadata.version('wheeled')"
+
+    def install(readme: str = "", *, code: str = "", number: str = "1.0") -> None:
+        for info in plugin_site.glob("wheeled-*"):
+            shutil.rmtree(info)
+        source = f"""
+            import tracecore as tc
+            class Wheeled(tc.Stage):
+                "Write a word."
+                kind = tc.StageKind.TRAIN
+                model = tc.Output("model", file="model.txt")
+                class Params(tc.Params):
+                    ask: bool = False
+                def run(self, context, params):
+                    (context.path(self.model) / "model.txt").write_text(str(params.ask and {version}))
+            @tc.hookimpl
+            def tracecore_register_stages():
+                return [Wheeled]
+            {code}
+            """
+        write_distribution(plugin_site, "wheeled", source, readme=readme, version=number)
+        importlib.invalidate_caches()
+
+    install()
+    world = World(workspace, PluginHost(entry_points_of(plugin_site)))
+    first, asking = world.run("made", "train", "wheeled"), world.run("asked", "train", "wheeled", ask=True)
+    said = world.record.facets(f"run:{first.run_id}")["tracecore_dependencies"]
+    assert ([each["file"] for each in said["sources"]], [each["name"] for each in said["distributions"] if "wheel" in each["name"]]) == (
+        ["wheeled_plugin.py"],
+        [],
+    )
+    install("Another README.")
+    assert world.run("made", "train", "wheeled").reused
+    assert world.run("asked", "train", "wheeled", ask=True).run_id == asking.run_id
+    install(number="1.1")
+    assert world.run("made", "train", "wheeled").reused
+    assert not world.run("asked", "train", "wheeled", ask=True).reused
+    install(code="# edited")
+    assert not world.run("made", "train", "wheeled").reused
+    world.executor.workers.close()
+    world.record.close()
+
+
 @pytest.mark.parametrize("name", ["certifi", "rich"])
 def test_another_version_of_a_distribution_that_it_did_not_load_leaves_it_as_it_is(lazy: World, plugin_site: Path, name: str) -> None:
     first = make(lazy)
@@ -160,6 +232,27 @@ def test_a_module_that_was_looked_for_in_vain_and_appears_has_it_made_again(lazy
     (plugin_site / f"{name}.py").write_text("", encoding="utf-8")
     importlib.invalidate_caches()
     assert not make(lazy).reused
+
+
+def test_a_file_is_hashed_and_a_name_is_sought_once_for_all_earlier_runs(lazy: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (known,) = lazy.record.reusable(lazy.record.facets(f"run:{make(lazy).run_id}")["tracecore_execution"]["key"])
+    then = known.dependencies
+    assert then is not None
+    asked: Counter[str] = Counter()
+    for name in ("file_sha256", "_find"):
+        work = getattr(dependencies, name)
+        monkeypatch.setattr(dependencies, name, lambda *said, name=name, work=work: (asked.update([f"{name} {said[0]}"]), work(*said))[1])
+    counts = []
+    for candidates in (2, 8):
+        code = dependencies.Code()
+        asked.clear()
+        for number in range(candidates):
+            # Each of the earlier runs had another version of one module.
+            sources = [(file, f"{number:064x}" if file.endswith("late.py") else digest, size) for file, digest, size in then.sources]
+            assert [change.name for change in code.changes(replace(then, sources=tuple(sources)))] == ["lazy_parts_plugin/late.py"]
+        counts.append(dict(asked))
+    assert counts[0] == counts[1]
+    assert {count for what, count in asked.items() if what.startswith("file_sha256")} == {1}
 
 
 def test_the_same_stage_first_last_and_in_a_process_that_loaded_other_things_records_the_same(

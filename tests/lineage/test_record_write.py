@@ -68,6 +68,23 @@ def test_of_several_runs_with_one_key_the_newest_is_found(world: World) -> None:
     assert found.id == newest.id
 
 
+def test_of_many_earlier_runs_a_few_are_read_however_many_there_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = lookup.ledger.read_event
+    events: list[str] = []
+    monkeypatch.setattr(lookup.ledger, "read_event", lambda connection, identity: events.append(identity) or read(connection, identity))
+    counts = []
+    for _ in range(4):
+        for number in range(10):
+            complete(world, f"{number:x}")
+        events.clear()
+        assert len(world.record.reusable(KEY)) == 8
+        candidates = len(events)
+        events.clear()
+        assert world.record.newest("dataset", "demo.frames") == table("9")
+        counts.append((candidates, len(events)))
+    assert set(counts) == {(8, 1)}
+
+
 def test_open_failed_and_aborted_runs_are_not_used_again(world: World) -> None:
     keyed(world)
     world.record.fail(keyed(world), "no")

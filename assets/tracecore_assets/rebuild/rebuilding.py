@@ -127,7 +127,7 @@ def _rebuilt(session: Again, asset: WiredAsset, target: Target, hindered: str | 
     )
     if artifact is None:
         # Drive logs are kept by runs of their own; even where ingest failed, those it had kept by then are there.
-        artifact = next(iter(session.record.artifacts(target.kind, target.name)), None)
+        artifact = session.record.newest(target.kind, target.name)
     if artifact is None:
         return Rebuilt(None, {}, hindered or "the stage did not keep or make it again")
     return Rebuilt(artifact, session.record.facets(artifact.ref), taken_over=taken_over)
