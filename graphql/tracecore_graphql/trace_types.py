@@ -16,6 +16,7 @@ __all__ = [
     "Direction",
     "Gap",
     "Origin",
+    "StaticEdge",
     "Trace",
     "TraceCheck",
     "TraceEdge",
@@ -129,6 +130,17 @@ class TraceEdge:
 
 
 @output_type
+class StaticEdge:
+    """What a job is stated to read or write whenever it runs: no reading at a time, and no producer of a version."""
+
+    job: str | None = strawberry.field(description="`namespace/name`; null where a dataset was described without a job")
+    ref: str
+    direction: str = strawberry.field(description="`input` or `output`, seen from the job")
+    role: str
+    stated_at: str = strawberry.field(description="eventTime of the last event that states it")
+
+
+@output_type
 class Trace:
     """A whole answer; nothing is left out without `truncated` saying so."""
 
@@ -140,6 +152,7 @@ class Trace:
     gaps: list[Gap]
     unknowns: list[UnknownFact]
     claims: list[Claim]
+    static: list[StaticEdge] = strawberry.field(description="what was stated of jobs without any run")
     nodes: list[TraceNode]
     runs: list[TraceRun]
     edges: list[TraceEdge]
@@ -175,6 +188,7 @@ def trace_answer(answer: Mapping[str, Any]) -> Trace:
             "gaps": [typed(Gap, gap) for gap in answer["gaps"]],
             "unknowns": [typed(UnknownFact, unknown) for unknown in answer["unknowns"]],
             "claims": [typed(Claim, claim) for claim in answer["claims"]],
+            "static": [typed(StaticEdge, edge) for edge in answer["static"]],
             "nodes": [typed(TraceNode, {**node, "origin": _origin(node)}) for node in answer["nodes"]],
             "runs": [trace_run(run) for run in answer["runs"]],
             "edges": [typed(TraceEdge, edge) for edge in answer["edges"]],

@@ -17,15 +17,18 @@ from sqlmodel import SQLModel
 from tracecore_lineage.claims import SAID_BY_CLAIMS, claims_in
 from tracecore_lineage.ledger import event_id
 from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.reading import BadEvent, Event, parse_event
+from tracecore_lineage.reading import BadEvent, Event, is_deleted, parse_event
 from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.catalog import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 
-__all__ = ["Row", "dataset_ref", "project"]
+__all__ = ["READS", "STATED", "WRITES", "Row", "dataset_ref", "project"]
 
 UNVERSIONED = "unversioned"
+READS, WRITES, STATED = "reads", "writes", "stated"
+"""Directions of static edges, of no run and no time: what a job reads and writes by a JobEvent, what a dataset is derived from by a DatasetEvent's
+`columnLineage`; and a dataset that a DatasetEvent describes."""
 _IMPORTED = "file"
 """Namespace of the files that our own runs take in from outside."""
 _STORE = "urn:tracecore:store"
@@ -129,7 +132,8 @@ def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str)
         dataset: an entry of inputs or outputs.
         absent: the version of a dataset that names none.
     """
-    version = ((dataset.get("facets") or {}).get("version") or {}).get("datasetVersion")
+    facet = (dataset.get("facets") or {}).get("version") or {}
+    version = None if is_deleted(facet) else facet.get("datasetVersion")
     if dataset["namespace"] in homes and (version is None or is_digest(version)):
         try:
             ref = parse_ref(dataset["name"] if version is None else f"{dataset['name']}@{version.removeprefix('sha256:')}")
@@ -149,23 +153,27 @@ def _label(version: str) -> str:
 def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     members = event.members
     if event.kind == "dataset":
-        yield from _dataset_facets(members["dataset"], str(dataset_ref(speaker.homes, members["dataset"], UNVERSIONED)), place, speaker)
+        dataset = members["dataset"]
+        ref = dataset_ref(speaker.homes, dataset, UNVERSIONED)
+        yield from _dataset_facets(dataset, str(ref), place, speaker)
         yield from _claims(event, place, speaker)
+        if ref.kind == "external":
+            columns = list(_columns(event, [], [dataset], place, speaker))
+            yield _edge(event, place, "output" if columns else STATED, 0, dataset, ref)
+            yield from columns
         return
-    job = members["job"]
-    yield from _facets(job.get("facets"), f"job:{job['namespace']}/{job['name']}", place)
+    yield from _facets(members["job"].get("facets"), _job(event), place)
     if event.kind == "run":
         yield from _run_rows(event, place, speaker)
     for direction in ("input", "output"):
         for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
             absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
             ref = dataset_ref(speaker.homes, dataset, absent)
-            yield from _dataset_facets(dataset, str(ref), place, speaker)
+            yield from _dataset_facets(dataset, str(ref), place, speaker, static=event.run_id is None)
             claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
-            if event.run_id is not None and not claimed:
+            if not claimed:
                 yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _sayable(dataset, speaker), ref)
-    if event.run_id is not None:
-        yield from _columns(event, place, speaker)
+    yield from _columns(event, members.get("inputs", []), members.get("outputs", []), place, speaker)
     if not speaker.own:
         yield from _claims(event, place, speaker)
 
@@ -185,12 +193,20 @@ def _claims(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
         )
 
 
-def _columns(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
-    """Return an input for each dataset that `columnLineage` reads and `inputs` leaves out."""
-    listed = {(entry["namespace"], entry["name"]) for entry in event.members.get("inputs", [])}
+def _job(event: Event) -> str:
+    """Return the subject of what an event says of its job, or of its dataset where it has no job."""
+    kind = "dataset" if event.kind == "dataset" else "job"
+    return f"{kind}:{event.members[kind]['namespace']}/{event.members[kind]['name']}"
+
+
+def _columns(
+    event: Event, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]], place: _Place, speaker: _Speaker
+) -> Iterator[Row]:
+    """Return an input for each dataset that the `columnLineage` of outputs reads and the inputs leave out."""
+    listed = {(entry["namespace"], entry["name"]) for entry in inputs}
     fields = (
         field
-        for output in event.members.get("outputs", [])
+        for output in outputs
         for facet in [(output.get("facets") or {}).get("columnLineage")]
         for field in [*_entries(facet, "fields"), *([facet] if isinstance(facet, Mapping) else [])]
     )
@@ -198,7 +214,7 @@ def _columns(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
     for field in fields:
         sources = [*_entries(field, "inputFields"), *_entries(field, "dataset")]
         read.update(((source["namespace"], source["name"]), None) for source in sources if _word(source, "namespace") and _word(source, "name"))
-    for ordinal, (namespace, name) in enumerate(sorted(read.keys() - listed), len(event.members.get("inputs", []))):
+    for ordinal, (namespace, name) in enumerate(sorted(read.keys() - listed), len(inputs)):
         dataset = {"namespace": namespace, "name": name, "inputFacets": {"tracecore_port": {"role": "column"}}}
         yield _edge(event, place, "input", ordinal, dataset, dataset_ref(speaker.homes, dataset, UNVERSIONED))
 
@@ -227,18 +243,19 @@ def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]
 
 def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
     port = (dataset.get(f"{'input' if direction == 'input' else 'output'}Facets") or {}).get("tracecore_port") or {}
+    static = {"input": READS, "output": WRITES} if event.run_id is None else {}
     return place.row(
         EdgeRow,
-        direction=direction,
+        direction=static.get(direction, direction),
         ordinal=ordinal,
-        run_id=event.run_id,
+        run_id=event.run_id or _job(event),
         ref=str(ref),
         kind=ref.kind,
         name=ref.name,
         digest=f"sha256:{ref.version}" if ref.is_artifact else None,
         role=_word(port, "role") or "",
         producer_run=_word(port, "producer_run"),
-        change=_word(_state_change(dataset), "lifecycleStateChange") or "",
+        change="" if event.kind == "job" else _word(_state_change(dataset), "lifecycleStateChange") or "",
         event_type=event.type,
     )
 
@@ -290,12 +307,15 @@ def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
     return value
 
 
-def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker) -> Iterator[Row]:
-    """Give a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again."""
-    yield from _names(dataset, subject, place, speaker)
+def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool = False) -> Iterator[Row]:
+    """Return a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again.
+
+    What a job does to a dataset whenever it runs (`static`) happened at no time: such a `lifecycleStateChange` is left out.
+    """
+    yield from _names(dataset, subject, place, speaker, static=static)
     dataset = _sayable(dataset, speaker)
     # What another workspace imported is its own affair: here it would look as if this one had.
-    unsaid = {"version"} if speaker.own else {"version", IMPORTED}
+    unsaid = {"version", *(() if speaker.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
     said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
     yield from _facets(said, subject, place)
     for member in ("inputFacets", "outputFacets"):
@@ -306,17 +326,20 @@ def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
     return (dataset.get("facets") or {}).get("lifecycleStateChange") or {}
 
 
-def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool) -> Iterator[Row]:
     """Return the further names that an event gives another producer's dataset; one that it calls by a name of the workspace's is joined to that."""
-    name, others = subject.partition("@")[0], _entries((dataset.get("facets") or {}).get("symlinks"), "identifiers")
+    symlinks = (dataset.get("facets") or {}).get("symlinks")
+    name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
     if not subject.startswith("external/"):
         called = {_named(other, speaker) for other in others} if not speaker.ours else set()
         yield from (place.row(NameRow, name=each, what="ALIAS", other=name) for each in called if each is not None and each.startswith("external/"))
         return
+    if is_deleted(symlinks):
+        yield place.row(NameRow, name=name, what="GONE", other="")
     found = [("ALIAS", other) for other in others]
     found.append(("ALIAS", dataset))
     change = _state_change(dataset)
-    if change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):
+    if not static and change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):
         found.append(("RENAME", change["previousIdentifier"]))
     for what, identifier in found:
         if (other := _named(identifier, speaker)) not in {None, name}:

@@ -16,7 +16,7 @@ from tracecore.errors import UsageProblem
 from tracecore_lineage import times
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["BadEvent", "Event", "parse_event", "strict_json"]
+__all__ = ["BadEvent", "Event", "is_deleted", "parse_event", "strict_json"]
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -53,6 +53,11 @@ class Event:
     time: str
     run_id: str | None
     type: str
+
+
+def is_deleted(facet: Any) -> bool:
+    """Whether a facet is stated to be gone (`_deleted`)."""
+    return isinstance(facet, dict) and facet.get("_deleted") is True
 
 
 def strict_json(body: bytes) -> Any:
@@ -137,7 +142,7 @@ def _dataset(entry: Any, where: str) -> None:
     _text(entry, "name", where)
     _facets(entry, "facets", where)
     found = (entry.get("facets") or {}).get("version")
-    if found is not None:
+    if found is not None and not is_deleted(found):
         _text(found, "datasetVersion", f"{where}.facets.version")
 
 

@@ -142,7 +142,7 @@ class NameRow(SQLModel, table=True):
     ordinal: int = Field(primary_key=True, description="place among the names that the event gives")
     seq: int = Field(index=True)
     name: str = Field(index=True, description="ref without version")
-    what: str = Field(max_length=16, description="`ALIAS` or `RENAME`")
+    what: str = Field(max_length=16, description="`ALIAS` or `RENAME`; `GONE` where `symlinks` are stated to be deleted")
     other: str = Field(index=True, description="ref without version; an artifact's where the event calls the dataset by a name of a workspace's")
     event_time: str = Field(max_length=27)
 

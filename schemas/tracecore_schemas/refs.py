@@ -1,8 +1,9 @@
 """Refs: how users, events and seals name one thing of the record.
 
 The grammar is promised in the public contract: `kind/name`, `kind/name@<digest prefix of at least 6 hex>`, `build/<name>`, `run/<uuid>`,
-`frame/<drive>/<sensor>/<timestamp_ns>`, `label/<id>`, `labeler/<pseudonym>`, `plugin/<name>@<version>`, `vehicle/<vin>`, `bug/<id>` and
-`external/<namespace>/<name>@<version>`. Within a segment everything but RFC 3986's unreserved characters is percent-encoded.
+`frame/<drive>/<sensor>/<timestamp_ns>`, `label/<id>`, `labeler/<pseudonym>`, `plugin/<name>@<version>`, `vehicle/<vin>`, `bug/<id>`,
+`job/<namespace>/<name>` and `external/<namespace>/<name>@<version>`. Within a segment everything but RFC 3986's unreserved characters is
+percent-encoded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Ref", "RefError", "artifact_ref", "external_ref", "frame_ref", "pars
 
 _VERSIONED = frozenset(kind.value for kind in ArtifactKind) - {"external", "vehicle", "bug", "labeler"}
 _SEGMENTS = dict.fromkeys(_VERSIONED, 1) | {
-    "external": 2, "vehicle": 1, "bug": 1, "labeler": 1, "run": 1, "frame": 3, "label": 1, "plugin": 1,
+    "external": 2, "job": 2, "vehicle": 1, "bug": 1, "labeler": 1, "run": 1, "frame": 3, "label": 1, "plugin": 1,
 }  # fmt: skip
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
@@ -34,7 +35,7 @@ class Ref:
 
     Attributes:
         kind: the first segment (`dataset`, `frame`, `run`, ...).
-        segments: the decoded segments after it: one for artifacts, two for externals, three for frames.
+        segments: the decoded segments after it: one for artifacts, two for externals and jobs, three for frames.
         version: what stands behind `@`, decoded: a digest prefix in hex, a plugin or dataset version, or None.
     """
 

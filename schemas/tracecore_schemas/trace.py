@@ -9,7 +9,7 @@ from typing import (
 
 from typing_extensions import TypedDict
 
-__all__ = ["Check", "Claim", "Edge", "Gap", "Node", "Origin", "RunNode", "Trace", "UnknownFact"]
+__all__ = ["Check", "Claim", "Edge", "Gap", "Node", "Origin", "RunNode", "StaticEdge", "Trace", "UnknownFact"]
 
 
 class Gap(TypedDict):
@@ -96,8 +96,24 @@ class Edge(TypedDict):
     made_by: NotRequired[str]
 
 
+class StaticEdge(TypedDict):
+    """What a job is stated to read or write whenever it runs: no reading at a time, and no producer of a version.
+
+    `job` is `namespace/name`, null where a dataset was described without a job; `stated_at` the eventTime of the last event that states it.
+    """
+
+    job: str | None
+    ref: str
+    direction: str
+    role: str
+    stated_at: str
+
+
 class Trace(TypedDict):
-    """A whole answer. `later` holds what became known after the asked position: facets, filled gaps, tombstones."""
+    """A whole answer.
+
+    `static` holds what was stated without any run, `later` what became known after the asked position: facets, filled gaps, tombstones.
+    """
 
     root: str
     direction: str
@@ -111,4 +127,5 @@ class Trace(TypedDict):
     edges: list[Edge]
     later: list[dict[str, Any]]
     claims: list[Claim]
+    static: list[StaticEdge]
     note: NotRequired[str]

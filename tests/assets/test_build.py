@@ -224,6 +224,23 @@ def test_a_blocking_check_stops_the_build_and_keeps_the_evidence(project):
     assert roles(make(project).reused) == {"toy.drives.frames", "toy.drives.count"}
 
 
+def test_a_blocking_check_that_raises_stops_the_build_and_is_shown_with_its_reason(project):
+    """A check that came to no verdict is a failed one, never an absent one."""
+    project.write(PROGRAM.replace("params: {paths: [drives]}", "params: {paths: [drives]}, checks: {toy_positive: {raise: no rows}}"))
+    said = "The check 'toy_positive' itself failed: ZeroDivisionError: no rows"
+    with pytest.raises(BuildRefused, match=said) as caught:
+        make(project)
+    [ref] = caught.value.answer.rejected
+    with Record.open(project.workspace) as record:
+        trace = record.trace(ref)
+        [check] = record.show(ref)["checks"]
+        assertions = [facet for facet in (record.show(f"run/{check['run']}"), record.show(ref)) if "dataQualityAssertions" in facet["facets"]]
+    assert trace["nodes"][0]["rejected"]
+    assert {"name": "toy_positive", "success": False, "severity": "blocking"} in [each for run in trace["runs"] for each in run["checks"]]
+    assert (check["success"], check["message"]) == (False, f"{said}.")
+    assert [each["success"] for each in assertions[0]["facets"]["dataQualityAssertions"]["assertions"]] == [False]
+
+
 def test_retries_try_a_failed_run_again(project):
     """As often as the program says; each attempt is a run of its own in the record."""
     project.write(PROGRAM.replace("      plugin: toy-train", "      plugin: toy-train\n      retries: 1"))

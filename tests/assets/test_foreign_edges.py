@@ -160,3 +160,110 @@ def test_a_version_that_a_blocking_check_rejected_is_not_read(workspace: Workspa
             read(context, "demo/model")
 
     assert dg.materialize([card], instance=instance).success
+
+
+def verdicts(record: Record, name: str) -> list[tuple[str, bool, str]]:
+    return [(check["name"], check["success"], check["severity"]) for run in record.trace(name)["runs"] for check in run["checks"]]
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one run", "a run of its own"])
+def test_an_asset_check_that_raises_is_a_failed_verdict_and_rejects(workspace: Workspace, instance: dg.DagsterInstance, together: bool) -> None:
+    @dg.asset
+    def made() -> dg.MaterializeResult:
+        return dg.MaterializeResult(data_version=dg.DataVersion("1"))
+
+    @dg.asset_check(asset=made, blocking=True)
+    def sound() -> dg.AssetCheckResult:
+        raise ZeroDivisionError("no rows")
+
+    @dg.asset(deps=[made])
+    def reader() -> None: ...
+
+    location = dg.Definitions(assets=[made, reader], asset_checks=[sound])
+    whole = location.resolve_implicit_global_asset_job_def()
+    if together:
+        assert not whole.execute_in_process(instance=instance, raise_on_error=False).success
+    else:
+        assert dg.materialize([made], instance=instance).success
+        alone = whole.get_subset(asset_check_selection={dg.AssetCheckKey(made.key, "sound")}, asset_selection=set())
+        assert not alone.execute_in_process(instance=instance, raise_on_error=False).success
+    with Record.open(workspace) as record:
+        assert verdicts(record, ref(workspace, "made@1")) == [("sound", False, "blocking")]
+        assert record.trace(ref(workspace, "made@1"))["nodes"][0]["rejected"]
+        [check] = record.show(ref(workspace, "made@1"))["checks"]
+        assert "itself failed" in check["message"]
+        assert "ZeroDivisionError: no rows" in check["message"]
+        asserted = ends(record, "dagster/made_sound.check.sound")[0]["inputs"][0]["inputFacets"]["dataQualityAssertions"]["assertions"]
+        assert [each["success"] for each in asserted] == [False]
+        assert ends(record, "dagster/reader") == []
+
+
+def test_a_check_that_only_warned_before_only_warns_when_it_raises(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    raising = False
+
+    @dg.asset
+    def made() -> dg.MaterializeResult:
+        return dg.MaterializeResult(data_version=dg.DataVersion("1"))
+
+    @dg.asset_check(asset=made)
+    def sound() -> dg.AssetCheckResult:
+        if raising:
+            raise ZeroDivisionError("no rows")
+        return dg.AssetCheckResult(passed=True)
+
+    job = dg.Definitions(assets=[made], asset_checks=[sound]).resolve_implicit_global_asset_job_def()
+    assert job.execute_in_process(instance=instance).success
+    raising = True
+    assert not job.execute_in_process(instance=instance, raise_on_error=False).success
+    with Record.open(workspace) as record:
+        assert not record.trace(ref(workspace, "made@1"))["nodes"][0]["rejected"]
+        assert {check["success"] for check in record.show(ref(workspace, "made@1"))["checks"]} == {True, False}
+
+
+def test_checks_of_a_step_that_raises_after_it_made_something_failed(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="made", blocking=True), dg.AssetCheckSpec("small", asset="made")])
+    def made() -> Iterator[Any]:
+        yield dg.MaterializeResult(data_version=dg.DataVersion("1"))
+        yield dg.AssetCheckResult(passed=True, check_name="small")
+        raise ZeroDivisionError("no rows")
+
+    assert not dg.materialize([made], instance=instance, raise_on_error=False).success
+    with Record.open(workspace) as record:
+        assert [(name, success) for name, success, _ in verdicts(record, ref(workspace, "made@1"))] == [("small", True), ("sound", False)]
+
+
+def test_a_step_that_made_nothing_has_nothing_that_a_check_could_have_judged(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    failing = False
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="made", blocking=True)])
+    def made() -> Iterator[Any]:
+        if failing:
+            raise ZeroDivisionError("no rows")
+        yield dg.MaterializeResult(data_version=dg.DataVersion("1"))
+        yield dg.AssetCheckResult(passed=True, check_name="sound")
+
+    assert dg.materialize([made], instance=instance).success
+    failing = True
+    assert not dg.materialize([made], instance=instance, raise_on_error=False).success
+    with Record.open(workspace) as record:
+        assert verdicts(record, ref(workspace, "made@1")) == [("sound", True, "blocking")]
+        assert [end["eventType"] for end in ends(record, "dagster/made")] == ["COMPLETE", "FAIL"]
+
+
+def test_an_op_says_nothing_of_what_it_read_and_its_output_says_so(workspace: Workspace, instance: dg.DagsterInstance) -> None:
+    @dg.op
+    def export(context):  # type: ignore[no-untyped-def]  # Dagster reads no annotation that is a text
+        context.log_event(dg.AssetMaterialization("exported", tags={"dagster/data_version": "1"}))
+
+    @dg.job
+    def nightly() -> None:
+        export()
+
+    @dg.asset
+    def alone() -> None: ...
+
+    assert nightly.execute_in_process(instance=instance).success
+    assert dg.materialize([alone], instance=instance).success
+    with Record.open(workspace) as record:
+        assert "inputs" in {unknown["what"] for unknown in record.trace(ref(workspace, "exported"))["unknowns"]}
+        assert "inputs" not in {unknown["what"] for unknown in record.trace(ref(workspace, "alone"))["unknowns"]}

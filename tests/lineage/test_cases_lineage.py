@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def test_every_pair_of_versions_is_found_from_both_ends(world: World, cases: lis
     for case in cases:
         world.record.ingest((CASES / f"{case}.ndjson").read_bytes().splitlines())
     with world.record.database.read() as connection:
-        known = set(connection.exec_driver_sql("select ref from catalog_edge").scalars())
+        known = set(connection.exec_driver_sql("select ref from catalog_edge where direction in ('input', 'output')").scalars())
     back = {ref: refs(world.record.trace(ref)) for ref in known}
     forth = {ref: refs(world.record.impact(ref)) for ref in known}
     assert {(one, other) for one in known for other in known & back[one]} == {(one, other) for other in known for one in known & forth[other]}
@@ -96,6 +97,34 @@ def test_an_input_that_column_lineage_alone_names_has_the_role_column(world: Wor
 
 def test_a_start_after_its_end_is_an_unknown_of_clocks(world: World) -> None:
     assert "clock" in whats(take(world, "skew-start-after-complete").trace(lake("b", "1")))
+
+
+def test_static_lineage_answers_and_is_marked_so(world: World) -> None:
+    record = take(world, "job-event")
+    assert record.show("job/etl/static")["static"] == record.show(lake("in1", "1"))["static"] == record.show(lake("out1", "1"))["static"]
+    forth, back = record.impact(lake("in1", "1")), record.trace(lake("out1", "1"))
+    for answer in (forth, back):
+        assert [(edge["job"], edge["direction"], edge["ref"]) for edge in answer["static"]] == [
+            ("etl/static", "input", lake("in1", "1")),
+            ("etl/static", "output", lake("out1", "1")),
+        ]
+        assert not answer["edges"]
+        assert not answer["complete"]
+    assert record.show(lake("only_ds", "1"))["made_by"] == []
+
+
+def test_a_deleted_facet_is_gone(world: World) -> None:
+    ref = lake("b", "1")
+    record = take(world, "deleted-facet")
+    assert "ownership" not in record.show(ref)["facets"]
+    assert "ownership" not in record.trace(ref)["nodes"][0]["facets"]
+
+
+def test_every_case_is_tried_here() -> None:
+    named = re.findall(r"^\| ([a-z-]+) \|", (CASES.parent / "INDEX.md").read_text().partition("## lineage")[2].partition("## leak")[0], re.MULTILINE)
+    source = Path(__file__).read_text()
+    assert sorted({path.stem for path in CASES.glob("*.ndjson")}) == sorted(set(named) - {"case"})
+    assert [case for case in named if case != "case" and f'"{case}"' not in source and f"{case}.ndjson" not in source] == []
 
 
 def test_a_strangers_word_of_having_made_a_version_of_ours_is_a_claim(world: World) -> None:

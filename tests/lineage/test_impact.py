@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
+from click.testing import CliRunner
 from record_world import World
 
+from tracecore.cli import cli
 from tracecore.errors import UsageProblem
+from tracecore_graphql.documents import document
+from tracecore_graphql.schema import ask
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.trace import Trace
 
@@ -88,3 +95,20 @@ def test_a_frame_reaches_what_its_drive_reached_and_the_answer_says_so(sealed: W
     answer = sealed.record.impact("frame/north/%2Fcamera%2Ffront%2Fimage/1500")
     assert "build/demo" in refs(answer)
     assert "Followed through drive_log/north@" in answer["note"]
+    _is_not_exact(answer)
+
+
+def test_the_impact_of_a_frame_is_no_exact_answer_by_cli_and_graphql(sealed: World) -> None:
+    ref = "frame/north/%2Fcamera%2Ffront%2Fimage/1500"
+    told = CliRunner().invoke(cli, ["impact", ref, "--json", "--workspace", str(sealed.record.workspace.root)], prog_name="tracecore")
+    _is_not_exact(json.loads(told.stdout))
+    _is_not_exact(ask(sealed.record, document("impact"), {"ref": ref}).body["data"]["impact"])
+    tree = CliRunner().invoke(cli, ["impact", ref, "--workspace", str(sealed.record.workspace.root)], prog_name="tracecore").stdout
+    assert "versions may be named that never held this very frame" in tree
+
+
+def _is_not_exact(answer: Any) -> None:
+    assert not answer["complete"]
+    [unknown] = [unknown for unknown in answer["unknowns"] if unknown["what"] == "frame"]
+    assert unknown["at"] == "frame/north/%2Fcamera%2Ffront%2Fimage/1500"
+    assert "never held this very frame" in unknown["why"]

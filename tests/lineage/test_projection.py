@@ -112,11 +112,13 @@ def test_a_version_described_twice_in_one_event_has_one_row_whatever_the_order()
     assert [[json.loads(row["value"])["text"] for row in each] for each in found] == [["b"], ["b"]]
 
 
-def test_a_job_event_and_a_dataset_event_say_facets_and_no_edges() -> None:
+def test_a_job_event_and_a_dataset_event_say_facets_and_static_edges_alone() -> None:
     job = event(job={"namespace": "n", "name": "j", "facets": {"sql": facet()}}, inputs=[dataset("a", None, "db", facets={"schema": facet()})])
-    assert {row.table.__tablename__ for row in project(json.dumps(job).encode(), 0, WORLD)} == {"catalog_facet"}
+    assert {row.table.__tablename__ for row in project(json.dumps(job).encode(), 0, WORLD)} == {"catalog_facet", "catalog_edge"}
     assert {row["subject"] for row in rows(job, "facet")} == {"job:n/j", "external/db/a@unversioned"}
+    assert [(row["run_id"], row["direction"], row["ref"]) for row in rows(job, "edge")] == [("job:n/j", "reads", "external/db/a@unversioned")]
     static = event(dataset=dataset("t", "1", "db", facets={"schema": facet()}))
+    assert [(row["run_id"], row["direction"]) for row in rows(static, "edge")] == [("dataset:db/t", "stated")]
     assert [row["subject"] for row in rows(static, "facet")] == ["external/db/t@1"]
 
 

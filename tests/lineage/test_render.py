@@ -120,7 +120,7 @@ def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: World)
     assert json.loads(run(sealed, "impact", "drive_log/north", "--json").stdout)["direction"] == "forward"
     assert json.loads(run(sealed, "show", "model/demo.model", "--json").stdout)["kind"] == "model"
     assert list(json.loads(run(sealed, "trace", "build/demo", "--json").stdout)) == [
-        "root", "direction", "position", "complete", "truncated", "gaps", "unknowns", "nodes", "runs", "edges", "later", "claims",
+        "root", "direction", "position", "complete", "truncated", "gaps", "unknowns", "nodes", "runs", "edges", "later", "claims", "static",
     ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_a_build_shows_its_statement_and_position(world: World) -> None:
 
 def test_what_has_no_page_says_so(world: World) -> None:
     world.all()
-    with pytest.raises(UsageProblem, match="takes an artifact, a run, a build, a frame, a label, a labeler or a bug"):
+    with pytest.raises(UsageProblem, match="takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug"):
         world.record.show("plugin/train@0.1.0")
     with pytest.raises(UsageProblem, match="no recorded table holds it"):
         world.record.show("frame/north/front/1500")

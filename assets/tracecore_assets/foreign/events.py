@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dagster import (
+    AssetCheckKey,
     AssetKey,
     AssetMaterialization,
     AssetObservation,
@@ -21,18 +22,19 @@ from dagster import (
     TextMetadataValue,
     UrlMetadataValue,
 )
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from tracecore.failure import tellable
-from tracecore_assets.foreign.told import ToldCheck, ToldInput, ToldOutput, check_id, foreign_namespace, partition_name
+from tracecore_assets.foreign.told import ToldCheck, ToldInput, ToldOutput, ToldStep, check_id, foreign_namespace, partition_name
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.refs import RefError, external_ref, parse_ref
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation, AssetCheckEvaluationPlanned
     from dagster._core.storage.event_log import EventLogStorage
 
-__all__ = ["Inputs", "check_of", "instant", "is_ours", "output_of", "ref_of"]
+__all__ = ["Inputs", "check_of", "instant", "is_ours", "output_of", "raised_checks", "ref_of"]
 
 _VERSION, _GIVEN, _CODE = "dagster/data_version", "dagster/data_version_is_user_provided", "dagster/code_version"
 _READ, _POINTER, _NOWHERE = "dagster/input_data_version/", "dagster/input_event_pointer/", "NULL"
@@ -278,13 +280,74 @@ def check_of(
     )
 
 
+def raised_checks(
+    entry: EventLogEntry,
+    planned: AssetCheckEvaluationPlanned,
+    storage: EventLogStorage,
+    slug: str,
+    made: Mapping[str, str],
+    own: Collection[AssetKey],
+    told: ToldStep,
+) -> Iterator[ToldCheck]:
+    """Return a failed verdict for a check that raised, on each version that it was to judge.
+
+    Dagster stores neither a verdict nor whether it blocks: that is taken from its last evaluation, and assumed where there is none.
+
+    Args:
+        entry: of the step's failure.
+        planned: the check.
+        storage: Dagster's event log.
+        slug: of the workspace.
+        made: versions that the step made itself, by name.
+        own: the assets that the step was to make: of one that it did not make there is nothing to judge.
+        told: the step, with its error.
+    """
+    subset = planned.partitions_subset
+    for partition in [None] if subset is None else sorted(subset.get_partition_keys()):
+        name = partition_name(planned.asset_key.to_user_string(), partition)
+        target = external_ref(foreign_namespace(slug), name, made[name]) if name in made else None
+        if target is None and planned.asset_key not in own:
+            newest = EventRecordsFilter(
+                DagsterEventType.ASSET_MATERIALIZATION, asset_key=planned.asset_key, asset_partitions=None if partition is None else [partition]
+            )
+            target = _materialized(storage, newest, slug)
+        if target is not None:
+            at = instant(entry.timestamp)
+            yield ToldCheck(
+                check_id(entry.run_id, planned.asset_key.to_user_string(), planned.check_name, partition, at),
+                planned.check_name,
+                target,
+                told.run if name in made else None,
+                passed=False,
+                blocking=_blocked(storage, planned.asset_check_key),
+                message=f"The check '{planned.check_name}' itself failed: {told.error}",
+                metadata={},
+                at=at,
+                step=told.step,
+            )
+
+
+def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
+    """Whether a check blocked when it was last evaluated; true where it never was."""
+    ended = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    for record in storage.get_asset_check_execution_history(check, limit=1, status=ended):
+        event = record.event.dagster_event if record.event is not None else None
+        if event is not None and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+            return bool(event.asset_check_evaluation_data.blocking)
+    return True
+
+
 def _target(evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: str) -> str | None:
     data = evaluation.target_materialization_data
     if data is None:
         return None
-    records = storage.get_event_records(
-        EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, asset_key=evaluation.asset_key, storage_ids=[data.storage_id]), limit=1
-    )
+    judged = EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, asset_key=evaluation.asset_key, storage_ids=[data.storage_id])
+    return _materialized(storage, judged, slug)
+
+
+def _materialized(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
+    """Return the ref of the version that the newest of the wanted materializations made."""
+    records = storage.get_event_records(wanted, limit=1)
     if not records:
         return None
     event = _asset_event(records[0].event_log_entry)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,15 @@ from tracecore.failure import tellable
 from tracecore.locks import hold_run
 from tracecore.workspace import Workspace
 from tracecore_assets.foreign import arrears
-from tracecore_assets.foreign.events import Inputs, check_of, instant, is_ours, output_of
+from tracecore_assets.foreign.events import Inputs, check_of, instant, is_ours, output_of, raised_checks
 from tracecore_assets.foreign.own import is_own
 from tracecore_assets.foreign.recording import begin, finish
-from tracecore_assets.foreign.told import ToldOutput, ToldStep, partition_name, run_id_of
+from tracecore_assets.foreign.told import ToldCheck, ToldOutput, ToldStep, partition_name, run_id_of
 from tracecore_lineage import Record
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent, EventLogEntry
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationPlanned
     from dagster._core.storage.event_log import EventLogStorage
 
 __all__ = ["Watch", "workspace_of"]
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _BEGIN = frozenset({DagsterEventType.STEP_START, DagsterEventType.STEP_RESTARTED})
 _END = frozenset({DagsterEventType.STEP_SUCCESS, DagsterEventType.STEP_FAILURE, DagsterEventType.STEP_UP_FOR_RETRY})
+_READINGS = ("inputs", "an op of Dagster's made it, and Dagster does not say what an op reads")
 _MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION, DagsterEventType.ASSET_CHECK_EVALUATION})
 
 
@@ -108,6 +110,8 @@ class Watch:
             _take(step, entry, event)
             return
         ended = self._steps.pop(place, None)
+        if ended is None and event.event_type is DagsterEventType.STEP_FAILURE and self._judges(entry.run_id, step_key):
+            ended = self._begun(entry, step_key)  # an asset check alone that raised: Dagster stores no evaluation of it
         if ended is not None:
             with ended.lock:
                 self._end(ended, entry, event, step_key)
@@ -122,6 +126,12 @@ class Watch:
                     planned.setdefault(event.step_key or "", set()).add(event.asset_key)
             self._planned[run_id] = planned
         return self._planned[run_id]
+
+    def _judges(self, run_id: str, step_key: str) -> list[AssetCheckEvaluationPlanned]:
+        """Return the asset checks that a step is to evaluate."""
+        planned = self._storage.get_records_for_run(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED).records
+        events = [each.event_log_entry.get_dagster_event() for each in planned]
+        return [event.asset_check_planned_data for event in events if event.step_key == step_key]
 
     def _begun(self, entry: EventLogEntry, step_key: str) -> _Step:
         retries = self._storage.get_records_for_run(entry.run_id, of_type=DagsterEventType.STEP_UP_FOR_RETRY).records
@@ -146,9 +156,11 @@ class Watch:
             # It looked at something outside, and made nothing: what it saw is what it brings, unless it was to make something else.
             outputs = [each for each in step.observed if not is_ours(each) and (not planned or each.asset_key in planned)]
             said = [each for each in step.observed if planned and each.asset_key not in planned]
-        if not (outputs or step.checked or planned):
+        raised = self._judges(entry.run_id, step_key) if event.event_type is DagsterEventType.STEP_FAILURE else []
+        if not (outputs or step.checked or planned or raised):
             return
         told = self._told(step, entry, step_key, _error(event, step_key) if failed else None, outputs, said)
+        told = replace(told, checks=(*told.checks, *self._raised(raised, step, entry, told)))
         for each in told.parted():
             self._keep(each)
 
@@ -165,6 +177,8 @@ class Watch:
         inputs = Inputs(self._storage, slug)
         read, unknowns = inputs.of(step.made, said or [], step.started, entry.timestamp) if outputs is not None else ([], [])
         made = [output_of(each, f"run:{step.run}") for each in outputs or ()]
+        if made and step_key not in self._makers(entry.run_id):
+            unknowns.append(_READINGS)
         versions = {partition_name(each.key, each.partition): each.version for each in made}
         checks = [
             check_of(each, each.dagster_event.asset_check_evaluation_data, self._storage, slug, versions, step.run)
@@ -185,6 +199,14 @@ class Watch:
             tuple(each for each in checks if each is not None),
             planned=step_key in self._makers(entry.run_id),
         )
+
+    def _raised(self, planned: Iterable[AssetCheckEvaluationPlanned], step: _Step, entry: EventLogEntry, told: ToldStep) -> Iterator[ToldCheck]:
+        """Return a failed verdict for each asset check that a failed step was to evaluate and did not, if there is a version to stand on."""
+        judged = {event.asset_check_evaluation_data.asset_check_key for each in step.checked if (event := each.dagster_event) is not None}
+        made = {partition_name(each.key, each.partition): each.version for each in told.outputs}
+        for each in planned:
+            if each.asset_check_key not in judged:
+                yield from raised_checks(entry, each, self._storage, self._place().slug, made, self._makers(entry.run_id).get(told.step, ()), told)
 
     # --- what is reported outside any run
 

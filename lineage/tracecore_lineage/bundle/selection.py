@@ -14,6 +14,8 @@ from tracecore_lineage.environments import environment_runs
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.resolve import Relation
+from tracecore_lineage.queries.static import static_links
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS, recorded_by
@@ -45,7 +47,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     runs = {run["id"] for run in trace["runs"]}
     checks = reader.checks(of_runs=runs, targets=refs)
     deciding = {check.event_id for check in checks}
-    for facets in reader.facets(refs).values():
+    for facets in reader.facets(refs, deleted=True).values():
         deciding.update(facet.event_id for facet in facets.values())
     deciding.update(link.event_id for link in reader.first_readings(node["ref"] for node in trace["nodes"] if node["run"] is None).values())
     runs |= {check.run for check in checks} | set(_column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, deciding))
@@ -53,6 +55,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     within = RUN_EVENTS.c.seq < prefix.bound
     found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, within))
     found |= dict(_described(connection, deciding))
+    found |= {link.event_id: link.seq for link in static_links(reader, Relation(reader), refs, trace["direction"])}
     if since:
         found |= _since(connection, own, refs)
     found |= _imports(connection, own, found, prefix)

@@ -58,6 +58,7 @@ def assemble(reader: Reader, found: Found) -> Assembled:
         edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
         later=[],
         claims=[claim for claim in reader.claims(found.levels) if claim["run"] not in found.made_by.get(claim["at"], ())],
+        static=found.static,
     )
     if found.note is not None:
         trace["note"] = found.note
@@ -168,10 +169,18 @@ def _unknowns(
             f"made {times} times",
             f"{times} runs made a version of this name: the label is no digest, and each reading is of the one made last before it.",
         )
+    _unknown_frame(found, add)
     for run in found.runs:
         _unknowns_of_ends(runs[run], recorded.get(runs[run].seq), add)
     _unknowns_of_runs(found, runs, facets, add, lambda run, why: any(told == why and run in found.made_by.get(at, ()) for at, _, told in listed))
     return [listed[key] for key in sorted(listed)]
+
+
+def _unknown_frame(found: Found, add: Callable[[str, str, str], None]) -> None:
+    """Name as unknown which versions hold the asked frame, where a walk followed its drive instead."""
+    followed = found.gaps.get((found.root, "frame"))
+    if followed is not None:
+        add(found.root, "frame", followed["why"])
 
 
 def _unknowns_of_ends(run: RunFacts, recorded: str | None, add: Callable[[str, str, str], None]) -> None:

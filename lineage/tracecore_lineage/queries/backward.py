@@ -14,7 +14,7 @@ __all__ = ["walk_backward"]
 
 def walk_backward(
     reader: Reader, found: Found, start: Iterable[tuple[str, str | None]], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None
-) -> None:
+) -> Relation:
     """Follow versions back to where they came from, a level of runs at a time.
 
     Args:
@@ -24,6 +24,9 @@ def walk_backward(
         runs: runs to begin with, where a run was asked about.
         level: the distance of the first versions from the root.
         depth: how many levels of runs to follow; None for all.
+
+    Returns:
+        The relation that was followed, for further questions.
     """
     relation = Relation(reader)
     asked = frozenset(runs)
@@ -35,7 +38,7 @@ def walk_backward(
     while makers or following:
         if depth is not None and level >= depth:
             _cut(found, makers, following)
-            return
+            return relation
         chosen = dict.fromkeys(run for run in [*following, *(made.run for _, made, _ in makers)] if run not in found.runs)
         level += 1
         for run in chosen:
@@ -49,6 +52,7 @@ def walk_backward(
         for resolved in relation.of_readings(link for link in links if link.direction == "input"):
             _reading(found, resolved, level)
             makers.extend((resolved.reading.ref, made, resolved.inferred) for made in resolved.makers)
+    return relation
 
 
 def _start(reader: Reader, found: Found, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:

@@ -11,7 +11,9 @@ from tracecore_lineage.queries.resolve import Reached, Relation
 __all__ = ["walk_forward"]
 
 
-def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None) -> None:
+def walk_forward(
+    reader: Reader, found: Found, start: Iterable[str], *, runs: Iterable[str] = (), level: int = 0, depth: int | None = None
+) -> Relation:
     """Follow versions to what read them and what that made, a level of runs at a time.
 
     A reader that says which run it took a version from is reached through that run alone: the same bytes made twice are two histories.
@@ -23,23 +25,26 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
         runs: runs to begin with, where a run was asked about.
         level: the distance of the first versions from the root.
         depth: how many levels of runs to follow; None for all.
+
+    Returns:
+        The relation that was followed, for further questions.
     """
+    relation = Relation(reader)
     if depth is not None and level > depth:
         found.truncated = True
-        return
+        return relation
     reached: dict[tuple[str, str | None], None] = dict.fromkeys((ref, None) for ref in start)
     seen = set(reached)
     for ref, _ in reached:
         found.node(ref, level)
     next_runs = list(dict.fromkeys(runs))
-    relation = Relation(reader)
     while reached or next_runs:
         using = _certain(found, relation.readers_of(reached))
         chosen = dict.fromkeys([*next_runs, *(each.resolved.reading.run for each in using)])
         next_runs = []
         if depth is not None and level >= depth:
             found.truncated = bool(chosen.keys() - found.runs.keys())
-            return
+            return relation
         for each in using:
             _read(found, each, level)
         level += 1
@@ -53,6 +58,7 @@ def walk_forward(reader: Reader, found: Found, start: Iterable[str], *, runs: It
             if (link.ref, link.run) not in seen:
                 seen.add((link.ref, link.run))
                 reached[link.ref, link.run] = None
+    return relation
 
 
 def _read(found: Found, using: Reached, level: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tracecore_schemas.trace import Edge, Gap
+from tracecore_schemas.trace import Edge, Gap, StaticEdge
 
 __all__ = ["Found"]
 
@@ -23,6 +23,7 @@ class Found:
         edges: by (run, ref, direction, role), so that none is listed twice.
         gaps: by (at, missing).
         remade: number of runs that made each version label that is no digest.
+        static: what was stated of jobs and datasets without any run.
         truncated: whether the walk was cut by `--depth`.
         note: what the reader must know of how this was answered.
     """
@@ -35,6 +36,7 @@ class Found:
     edges: dict[tuple[str, str, str, str], Edge] = field(default_factory=dict)
     gaps: dict[tuple[str, str], Gap] = field(default_factory=dict)
     remade: dict[str, int] = field(default_factory=dict)
+    static: list[StaticEdge] = field(default_factory=list)
     truncated: bool = False
     note: str | None = None
 

@@ -32,8 +32,8 @@ def what_came_later(now: Reader, found: Found, then: Assembled, bound: int) -> l
         bound: where the build's prefix ends.
 
     Returns:
-        Entries with `at`, `what` (`facet`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), what it says, `position` and
-        `recorded_at`; by position.
+        Entries with `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), what it
+        says, `position` and `recorded_at`; by position.
     """
     if now.prefix.bound <= bound:
         return []
@@ -54,13 +54,16 @@ def what_came_later(now: Reader, found: Found, then: Assembled, bound: int) -> l
 def _facets(now: Reader, found: Found, then: Assembled, bound: int) -> list[dict[str, Any]]:
     subjects = {ref: ref for ref in found.levels} | {f"run:{run}": f"run/{run}" for run in found.runs}
     entries: list[dict[str, Any]] = []
-    for subject, facets in now.facets(subjects, since=bound).items():
+    for subject, facets in now.facets(subjects, since=bound, deleted=True).items():
         for name, facet in facets.items():
             before = then.facets.get(subject, {}).get(name)
             if name in _OF_STORAGE | _OF_USE or (before is not None and before.value == facet.value):
                 continue
             if before is None or facet.order > before.order:
-                entry = {"at": subjects[subject], "what": "facet", "name": name, "value": facet.value, "position": facet.seq}
+                if facet.is_deleted and before is None:
+                    continue
+                what, value = ("facet deleted", None) if facet.is_deleted else ("facet", facet.value)
+                entry = {"at": subjects[subject], "what": what, "name": name, "value": value, "position": facet.seq}
                 entries.append(entry if name != _TOMBSTONE else _erased(entry))
     return entries
 

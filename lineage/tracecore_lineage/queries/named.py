@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import nearest
@@ -19,6 +19,8 @@ from tracecore_schemas.refs import Ref, RefError, parse_ref
 __all__ = ["Build", "build_named", "find_build", "known_refs", "newest", "read_ref", "whole"]
 
 _SHOWN = 10
+_KNOWN = or_(EDGES.c.direction.in_(["input", "output"]), EDGES.c.kind == "external")
+"""Whether an edge shows that a version exists: of ours a run must have read or made it, a static statement is not enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +142,12 @@ def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
 
 def _is_recorded(reader: Reader, ref: str) -> bool:
     """Whether a run read or made the very version; other versions of its name are not looked at."""
-    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, EDGES.c.seq < reader.prefix.bound).limit(1)
+    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, _KNOWN, EDGES.c.seq < reader.prefix.bound).limit(1)
     return reader.connection.execute(query).first() is not None
 
 
 def _versions(reader: Reader, ref: Ref) -> list[Link]:
-    query = select(EDGES).where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name, EDGES.c.seq < reader.prefix.bound)
+    query = select(EDGES).where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name, _KNOWN, EDGES.c.seq < reader.prefix.bound)
     return [Link.of(row) for row in reader.connection.execute(query)]
 
 

@@ -99,7 +99,7 @@ class Datasets:
             self._rename(row, new)
         for dataset in new:
             dataset.changes.sort()
-        near = joined((row.name, row.other) for row in named)
+        near = joined((row.name, row.other) for row in named if row.other)
         self._near.update((name, near.get(name, frozenset({name}))) for name in known)
 
     def of(self, ref: str) -> Dataset:
@@ -163,7 +163,12 @@ class Datasets:
             for link in self.reader.outputs_of(kind, written):
                 outputs[dataset_of(link.ref)].append(link)
         runs = self.reader.runs({link.run for links in outputs.values() for link in links})
+        emptied: dict[str, list[Link]] = defaultdict(list)
+        for link in self.reader.described(called["external"]):
+            emptied[dataset_of(link.ref)].append(link)
         for dataset in made:
+            stated = [] if dataset.ours else [link for name in dataset.names for link in emptied.get(name, ()) if link.change in _EMPTYING]
+            dataset.changes.extend(Change((link.event_time, link.event_id), link.change) for link in stated)
             links = [link for name in dataset.ours or dataset.names for link in outputs.get(name, ())]
             _fill(dataset, sorted(links, key=lambda link: link.order), runs)
         return made
@@ -212,16 +217,26 @@ def last_change(dataset: Dataset, before: Instant) -> Change:
     return next((change for change in reversed(dataset.changes) if change.at < before), Change(("", ""), ""))
 
 
+def standing(named: Iterable[Row[Any]]) -> list[Row[Any]]:
+    """Return the further names that were given and not taken back: deleted `symlinks` undo what was stated before of the same name."""
+    listed = list(named)
+    gone: dict[str, Instant] = {}
+    for row in listed:
+        if row.what == "GONE":
+            gone[row.name] = max(gone.get(row.name, ("", "")), (row.event_time, row.event_id))
+    return [row for row in listed if row.what == "ALIAS" and (row.event_time, row.event_id) >= gone.get(row.name, ("", ""))]
+
+
 def aliases(named: Iterable[Row[Any]]) -> list[tuple[str, str]]:
     """Return the pairs of names that `symlinks` join."""
-    return [(row.name, row.other) for row in named if row.what == "ALIAS" and is_external(row.other)]
+    return [(row.name, row.other) for row in standing(named) if is_external(row.other)]
 
 
 def stands_for(named: Iterable[Row[Any]]) -> dict[str, set[str]]:
     """Return, by name, the artifacts of workspaces that it was said to stand for."""
     found: dict[str, set[str]] = {}
-    for row in named:
-        if row.what == "ALIAS" and not is_external(row.other):
+    for row in standing(named):
+        if not is_external(row.other):
             found.setdefault(row.name, set()).add(row.other)
     return found
 

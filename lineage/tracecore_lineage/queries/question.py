@@ -16,6 +16,7 @@ from tracecore_lineage.queries.later import what_came_later
 from tracecore_lineage.queries.named import read_ref
 from tracecore_lineage.queries.prefix import Prefix, head, prefix_at, readable_catalog
 from tracecore_lineage.queries.standing import as_it_stood, of_build
+from tracecore_lineage.queries.static import note_static
 from tracecore_lineage.queries.subjects import locate
 from tracecore_schemas.trace import Trace
 
@@ -59,7 +60,8 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
             start = locate(now, read_ref(now, text))
             found = start.found("backward")
             with of_build(now, start.root, start.prefix) as reader:
-                walk_backward(reader, found, () if start.batches else start.versions, runs=start.runs, level=len(found.runs), depth=_checked(depth))
+                versions = () if start.batches else start.versions
+                note_static(reader, walk_backward(reader, found, versions, runs=start.runs, level=len(found.runs), depth=_checked(depth)), found)
                 _say_cut(found, depth)
                 answer = assemble(reader, found)
             answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
@@ -81,7 +83,8 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
     with readable_catalog(), as_it_stood(connection, horizon(connection, as_of)) as now:
         start = locate(now, read_ref(now, text))
         found = start.found("forward", _checked(depth))
-        walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
+        relation = walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
+        note_static(now, relation, found)
         _say_cut(found, depth)
         return assemble(now, found).trace
 

@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Row, select
 
 from tracecore_lineage.claims import MADE
 from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.projection import READS, STATED, WRITES
 from tracecore_lineage.queries.prefix import Prefix, chunks
+from tracecore_lineage.reading import is_deleted
 from tracecore_lineage.tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.trace import Claim, Origin
@@ -119,6 +121,11 @@ class Facet:
         value = json.loads(self.text)
         return {name: member for name, member in value.items() if name not in _ENVELOPE} if isinstance(value, dict) else value
 
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it is stated to be gone."""
+        return is_deleted(json.loads(self.text))
+
 
 @dataclass(frozen=True, slots=True)
 class CheckVerdict:
@@ -218,7 +225,7 @@ class Reader:
     def links_of(self, runs: Iterable[str]) -> list[Link]:
         """Return what runs read and wrote, as all of their events say together; each (run, direction, ref, role) once."""
         known = self.runs(runs)
-        links = [link for link in self._links("run_id", known) if link.speaker == known[link.run].speaker]
+        links = [link for link in self._links("run_id", known, "input", "output") if link.speaker == known[link.run].speaker]
         terminal = {run.terminal for run in known.values()}
         # What the terminal event says of an edge (the run it was taken from) goes before what START could know.
         links.sort(key=lambda link: (link.event_id not in terminal, link.order))
@@ -284,6 +291,22 @@ class Reader:
             found.setdefault(link.ref, link)
         return found
 
+    def static_of(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Return every static edge of these names, in any version; its `run` is the subject that it was stated of."""
+        return self._links("name", names, READS, WRITES, kind=kind)
+
+    def static_by(self, subjects: Iterable[str]) -> list[Link]:
+        """Return every static edge that was stated of these subjects: `job:<namespace>/<name>`, or `dataset:…` where no job is known."""
+        return self._links("run_id", subjects, READS, WRITES)
+
+    def described(self, names: Iterable[str]) -> list[Link]:
+        """Return each DatasetEvent's mention of these datasets of other producers, in any version."""
+        return self._links("name", names, STATED, WRITES, kind="external")
+
+    def readings_of(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Return every reading of these names by any run, in any version."""
+        return self._links("name", names, "input", kind=kind)
+
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
         """Return every completed output of these names, in any version, earliest first.
 
@@ -298,12 +321,15 @@ class Reader:
         ours = {_dataset(link.ref) for link in done if preferred and link.speaker == self.own.ledger_id}
         return [link for link in done if link.speaker == self.own.ledger_id or _dataset(link.ref) not in ours]
 
-    def facets(self, subjects: Iterable[str], *, since: int = 0) -> dict[str, dict[str, Facet]]:
+    def facets(self, subjects: Iterable[str], *, since: int = 0, deleted: bool = False) -> dict[str, dict[str, Facet]]:
         """Return the winning facets by subject and name; of what this workspace made, imported workspaces' say nothing.
+
+        One that is stated to be gone is left out.
 
         Args:
             subjects: `run:<uuid>` or whole refs.
             since: only what events from this position on say.
+            deleted: whether those that are stated to be gone are wanted too.
         """
         found: dict[str, dict[str, Facet]] = {}
         imported: set[str] = set()
@@ -319,7 +345,9 @@ class Reader:
                     imported.add(row.subject)
         for subject in self._made_here(imported):
             found[subject] = {name: facet for name, facet in found[subject].items() if facet.rank != 1}
-        return found
+        if deleted:
+            return found
+        return {subject: {name: facet for name, facet in of_subject.items() if not facet.is_deleted} for subject, of_subject in found.items()}
 
     def _made_here(self, refs: Iterable[str]) -> set[str]:
         """Return those of these refs that the workspace itself made."""
@@ -371,12 +399,10 @@ class Reader:
             kept.setdefault((link.run, link.ref, link.role), link)
         return sorted(kept.values(), key=lambda link: link.order)
 
-    def _links(self, column: str, values: Iterable[str], direction: str | None = None, *, kind: str | None = None) -> list[Link]:
+    def _links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
         found: list[Link] = []
         for chunk in chunks(sorted(set(values))):
-            query = select(EDGES).where(EDGES.c[column].in_(chunk), EDGES.c.seq < self.prefix.bound)
-            if direction is not None:
-                query = query.where(EDGES.c.direction == direction)
+            query = select(EDGES).where(EDGES.c[column].in_(chunk), EDGES.c.direction.in_(directions), EDGES.c.seq < self.prefix.bound)
             if kind is not None:
                 query = query.where(EDGES.c.kind == kind)
             found.extend(Link.of(row) for row in self.connection.execute(query).all())  # at once: a fetch a row costs more than the rows

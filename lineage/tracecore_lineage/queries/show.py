@@ -20,13 +20,15 @@ from tracecore_lineage.queries.named import find_build, read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog, recorded_at
 from tracecore_lineage.queries.question import horizon
 from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
+from tracecore_lineage.queries.resolve import Relation
 from tracecore_lineage.queries.rows import show_row
 from tracecore_lineage.queries.signing import ledger_keys, seal_signatures
+from tracecore_lineage.queries.static import as_edges, static_around
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.tables import BUILDS
+from tracecore_lineage.tables import BUILDS, RUN_EVENTS
 from tracecore_lineage.verification.own_files import readable_keys
 from tracecore_lineage.voices import keys_of
 from tracecore_schemas.kinds import RunState, Severity
@@ -37,7 +39,7 @@ __all__ = ["run_source", "show"]
 
 
 def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
-    """Give everything that is recorded of one artifact, run, build, bug or labeler; of a frame or label what the tables say that hold it.
+    """Return everything that is recorded of one artifact, run, job, build, bug or labeler; of a frame or label what the tables say that hold it.
 
     Args:
         connection: to the record's database, in one consistent view.
@@ -59,19 +61,19 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
             if workspace is not None and "tracecore_dependencies" in answer["facets"]:
                 answer["sources"] = _sources(answer["facets"]["tracecore_dependencies"], workspace)
             return answer
+        if ref.kind in _PLAIN:
+            return _PLAIN[ref.kind](reader, ref)
         if ref.kind == "build":
             return _build(reader, ref, workspace)
         if ref.kind in {"frame", "label"} and workspace is not None:
             from tracecore.store import open_store  # brings pyarrow along, which no other question needs
 
             return show_row(connection, open_store(workspace), LedgerName.of(workspace), ref, reader.prefix)
-        if ref.kind == "bug":
-            return _bug(reader, ref)
         if ref.kind == "labeler":
             return show_labeler(reader, ref, workspace)
         if not (ref.is_artifact or ref.kind == "external"):
             raise UsageProblem(
-                f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a build, a frame, a label, a labeler or a bug;"
+                f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug;"
                 f" try 'tracecore trace {ref}'."
             )
         answer = _artifact(reader, whole(reader, ref))
@@ -147,6 +149,7 @@ def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
         **_marked(reader, {link.run for link in made}),
         "made_by": _uses(reader, made),
         "read_by": _uses(reader, readings),
+        "static": static_around(reader, Relation(reader), ref),
         "versions": _versions(reader, parsed),
         "claims": reader.claims([ref]),
     }
@@ -216,6 +219,28 @@ def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
     }
 
 
+def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
+    namespace, name = ref.segments
+    subject = f"job:{namespace}/{name}"
+    query = select(RUN_EVENTS.c.run_id).where(
+        RUN_EVENTS.c.job_namespace == namespace, RUN_EVENTS.c.job_name == name, RUN_EVENTS.c.seq < reader.prefix.bound
+    )
+    runs = sorted(reader.runs(reader.connection.execute(query.distinct()).scalars()).values(), key=lambda run: (run.started_at, run.id))
+    facets = reader.facets([subject], deleted=True).get(subject, {})
+    static = as_edges(reader.static_by([subject]))
+    if not (runs or facets or static):
+        raise UsageProblem(f"{ref} is not in this part of the record: no event says anything of that job.")
+    return {
+        "ref": str(ref),
+        "kind": "job",
+        "namespace": namespace,
+        "name": name,
+        "runs": [{"run": run.id, "state": run.state.value, "started_at": run.started_at, "ended_at": run.ended_at} for run in reversed(runs)],
+        "static": static,
+        "facets": {name: facets[name].value for name in sorted(facets) if not facets[name].is_deleted},
+    }
+
+
 def _error(run: RunFacts, facet: Any) -> str | None:
     return str(facet.get("message")) if run.state in {RunState.FAIL, RunState.ABORT} and facet else None
 
@@ -257,3 +282,7 @@ def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, A
         "envelope": envelope,
         "signatures": signatures,
     }
+
+
+_PLAIN = {"bug": _bug, "job": _job}
+"""Kinds of which the record itself says all there is to show."""

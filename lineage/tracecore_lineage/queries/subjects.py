@@ -97,6 +97,10 @@ def locate(reader: Reader, ref: Ref) -> Start:
     if ref.kind == "labeler":
         batches = batches_of(reader, ref)
         return Start(str(ref), reader.prefix, tuple((batch.ref, None) for batch in batches), batches=tuple(batches))
+    if ref.kind == "job":
+        raise UsageProblem(
+            f"{ref} can't be followed: a job is no version. 'tracecore show {ref}' gives its runs and its static lineage; ask for those."
+        )
     if ref.kind == "vehicle":
         raise UsageProblem(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
     version = whole(reader, ref)

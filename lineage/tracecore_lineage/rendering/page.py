@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tracecore_lineage.rendering.words import claim_in_words, count, origin_in_words
+from tracecore_lineage.rendering.words import claim_in_words, count, origin_in_words, static_in_words
 
 __all__ = ["page"]
 
@@ -23,7 +23,7 @@ def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
         answer: of any kind.
         person: returns what people call a pseudonym; names stand in texts for people alone.
     """
-    pages = {"run": _run, "frame": _rows, "label": _rows, "labeler": _labeler}
+    pages = {"run": _run, "job": _job, "frame": _rows, "label": _rows, "labeler": _labeler}
     if answer["kind"] == "build":
         yield from _build(answer, person)
     elif answer["kind"] == "bug":
@@ -39,6 +39,7 @@ def _artifact(answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"  ERASED: {answer['erased']}"
     yield from _listed("made by", (f"run/{use['run']}  {use['job']}  {use['at']}" for use in answer["made_by"]))
     yield from _listed("read by", (f"run/{use['run']}  {use['job']}  as {use['role'] or 'input'}" for use in answer["read_by"]))
+    yield from _listed("static lineage", static_in_words(answer["static"]))
     yield from _checks(answer)
     yield from _facets(answer["facets"])
     yield from _listed("versions, newest first", (f"{version['ref']}  {version['created_at']}" for version in answer["versions"]))
@@ -76,6 +77,13 @@ def _run(answer: Mapping[str, Any]) -> Iterator[str]:
     )
     yield from _listed("source files (--source FILE prints one)", sources, whole=True)
     yield from _facets({**answer["facets"], **answer["job_facets"]})
+
+
+def _job(answer: Mapping[str, Any]) -> Iterator[str]:
+    yield answer["ref"]
+    yield from _listed("runs, newest first", (f"run/{run['run']}  {run['state']}  {run['started_at']}" for run in answer["runs"]))
+    yield from _listed("static lineage", static_in_words(answer["static"]))
+    yield from _facets(answer["facets"])
 
 
 def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:

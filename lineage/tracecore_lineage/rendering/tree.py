@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from tracecore_lineage.rendering.graph import TraceGraph
 from tracecore_lineage.rendering.screen import screen
-from tracecore_lineage.rendering.words import claim_in_words, count, node_in_words, origin_in_words, short_ref, together_in_words
+from tracecore_lineage.rendering.words import claim_in_words, count, node_in_words, origin_in_words, short_ref, static_in_words, together_in_words
 from tracecore_schemas.trace import Trace
 
 __all__ = ["Sealed", "draw", "show"]
@@ -64,6 +64,8 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
         tree.add(Text.assemble(("gap  ", "bold red"), f"{short_ref(entry['at'])}: {entry['why']}"))
     for (what, why), places in _grouped(trace).items():
         tree.add(Text.assemble(("unknown  ", "yellow"), f"{', '.join(short_ref(place) for place in places)}: {what}: {why}"))
+    for words in static_in_words(trace["static"]):
+        tree.add(Text.assemble(("static  ", "cyan"), words))
     for claim in trace["claims"]:
         tree.add(Text.assemble(("claim  ", "yellow"), f"{short_ref(claim['at'])}: {claim_in_words(claim)}"))
     for later in trace["later"]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tracecore_schemas.summary import count, size, summarize
-from tracecore_schemas.trace import Claim, Node, Origin, RunNode
+from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
 
-__all__ = ["claim_in_words", "count", "node_in_words", "origin_in_words", "short_ref", "together_in_words"]
+__all__ = ["claim_in_words", "count", "node_in_words", "origin_in_words", "short_ref", "static_in_words", "together_in_words"]
 
 _DIGITS = 6
 _MANY = 7
@@ -47,6 +47,18 @@ def together_in_words(nodes: Sequence[Node]) -> list[str]:
     if len({len(parts) for parts in said}) != 1:
         return []
     return [_listed(sorted(set(values))) for values in zip(*said, strict=True) if any(values)]
+
+
+def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
+    """Return static lineage, a line for each job: what it is stated to read and to write."""
+    by_job: dict[str | None, dict[str, list[str]]] = {}
+    for edge in edges:
+        by_job.setdefault(edge["job"], {"input": [], "output": []})[edge["direction"]].append(short_ref(edge["ref"]))
+    lines = []
+    for job, of_job in by_job.items():
+        read, written = (", ".join(dict.fromkeys(of_job[direction])) for direction in ("input", "output"))
+        lines.append(f"{f'job {job}' if job else 'somebody'} is stated to make {written or 'nothing'} from {read or 'nothing'}; no run says so")
+    return lines
 
 
 def _listed(values: Sequence[str]) -> str:

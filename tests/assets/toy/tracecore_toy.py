@@ -109,6 +109,8 @@ class Positive(tc.Check):
     description = "Every value is positive."
 
     def run(self, context):
+        if "raise" in context.params:
+            raise ZeroDivisionError(context.params["raise"])
         worst = min(context.read().to_table()["value"].to_pylist(), default=0)
         return tc.CheckResult(worst >= 0, f"the least value is {worst}")
 
