@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-from tracecore_schemas.trace import Node, RunNode, Trace
+from tracecore_schemas.trace import Edge, Node, RunNode, Trace
 
-__all__ = ["TraceGraph"]
+__all__ = ["TraceGraph", "Versions"]
 
 
 _RANK = {kind: place for place, kind in enumerate(("build", "engine", "model", "dataset", "label_batch", "kpi_report", "event_set", "drive_log"))}
@@ -18,13 +20,51 @@ elsewhere too."""
 _RANK_BESIDE = {kind: place for place, kind in enumerate(("kpi_report", "event_set", "data_request", "dataset"))}
 
 
+class Versions:
+    """What is drawn as one version: a version of another producer that several runs made is one for each of them.
+
+    Args:
+        trace: the answer that is drawn.
+    """
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        made: dict[str, dict[str, None]] = {}
+        for edge in trace["edges"]:
+            if edge["direction"] == "output" and not edge["inferred"] and edge["ref"].startswith("external/"):
+                made.setdefault(edge["ref"], {})[edge["run"]] = None
+        self._several = {ref: runs for ref, runs in made.items() if len(runs) > 1}
+
+    def key(self, edge: Edge) -> str:
+        """Return the key of the version that an edge is of: its ref, and the run that made it where several did."""
+        run = edge["run"] if edge["direction"] == "output" else edge.get("made_by")
+        return _by(edge["ref"], run) if run is not None and run in self._several.get(edge["ref"], ()) else edge["ref"]
+
+    def each(self, ref: str) -> dict[str, str]:
+        """Return, by key, the runs of a version that several made; nothing for any other."""
+        return {_by(ref, run): run for run in self._several.get(ref, ())}
+
+    def nodes(self) -> dict[str, Node]:
+        """Return the nodes by key, in the answer's order; such a version stands as a whole too where it is meant so."""
+        whole = {self._trace["root"], *map(self.key, self._trace["edges"])}
+        found: dict[str, Node] = {}
+        for node in self._trace["nodes"]:
+            each = self.each(node["ref"])
+            found.update(dict.fromkeys([*([node["ref"]] if not each or node["ref"] in whole else []), *each], node))
+        return found
+
+
+def _by(ref: str, run: str) -> str:
+    return f"{ref} by run/{run}"
+
+
 @dataclass(frozen=True, slots=True)
 class TraceGraph:
     """The nodes of a trace and what stands behind each of them, looking from the root.
 
     Attributes:
         trace: the answer that is drawn.
-        nodes: by ref.
+        nodes: by key: a ref, with its run where several runs made it.
         run_of: the run that each node came from.
         behind: the nodes that stand directly behind each node, in the answer's order.
     """
@@ -38,18 +78,21 @@ class TraceGraph:
     def of(cls, trace: Trace) -> TraceGraph:
         """Read a trace in the direction it was asked in."""
         runs = {run["id"]: run for run in trace["runs"]}
+        versions = Versions(trace)
         backward = trace["direction"] == "backward"
         before: dict[str, list[str]] = {}
         after: dict[str, list[str]] = {}
         for edge in trace["edges"]:
-            (before if edge["direction"] == "input" else after).setdefault(edge["run"], []).append(edge["ref"])
+            (before if edge["direction"] == "input" else after).setdefault(edge["run"], []).append(versions.key(edge))
         source, target = (after, before) if backward else (before, after)
         behind: dict[str, dict[str, None]] = {}
         for run, refs in source.items():
             for ref in refs:
                 behind.setdefault(ref, {}).update(dict.fromkeys(target.get(run, ())))
-        nodes = {node["ref"]: node for node in trace["nodes"]}
-        made = {ref: runs[node["run"]] for ref, node in nodes.items() if node["run"] in runs}
+        nodes = versions.nodes()
+        behind.setdefault(trace["root"], {}).update(dict.fromkeys(versions.each(trace["root"])))
+        made = {key: runs[node["run"]] for key, node in nodes.items() if node["run"] in runs}
+        made.update((key, runs[run]) for node in trace["nodes"] for key, run in versions.each(node["ref"]).items() if run in runs)
         graph = cls(trace, nodes, made, {ref: list(found) for ref, found in behind.items()})
         beside = graph.beside() if backward else frozenset[str]()
         ranks = {ref: _RANK_BESIDE if ref in beside else _RANK for ref in nodes}
@@ -77,20 +120,17 @@ class TraceGraph:
     def reduced(self) -> dict[str, list[str]]:
         """Leave out what is reached through another neighbor as well: a release holds the dataset, but stands on it through the model."""
         beside = self.beside()
+        shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
+        places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
         reach: dict[str, int] = {}
-        places = {ref: 1 << place for place, ref in enumerate(self.nodes)}
         for ref in self._deepest_first():
-            reach[ref] = places.get(ref, 0)
-            for other in self.behind.get(ref, ()):
-                reach[ref] |= reach.get(other, 0)
-        return {
-            ref: [
-                one
-                for one in others
-                if not any(reach.get(two, 0) & places.get(one, 0) for two in others if two != one and (two not in beside or one in beside))
-            ]
-            for ref, others in self.behind.items()
-        }
+            reach[ref] = reduce(or_, (reach[other] | places.get(other, 0) for other in self.behind.get(ref, ()) if other in reach), 0)
+        left: dict[str, list[str]] = {}
+        for ref, others in self.behind.items():
+            main = reduce(or_, (reach.get(other, 0) for other in others if other not in beside), 0)
+            every = reduce(or_, (reach.get(other, 0) for other in others if other in beside), main)
+            left[ref] = [other for other in others if not (every if other in beside else main) & places.get(other, 0)]
+        return left
 
     def _deepest_first(self) -> list[str]:
         """Order nodes so that whatever stands behind a node comes before it; without recursion, a trace may be deep."""

@@ -93,8 +93,8 @@ def show(tree: Tree) -> None:
 def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
     verdict = "complete, no gaps" if trace["complete"] else count(len(trace["gaps"]), "gap") if trace["gaps"] else "cut"
     if trace["direction"] == "forward":
-        builds = sum(ref.startswith("build/") for ref in graph.nodes)
-        verdict = f"reached {count(builds, 'build')}, {count(max(len(graph.nodes) - builds - 1, 0), 'other version')}"
+        builds = sum(node["kind"] == "build" for node in trace["nodes"])
+        verdict = f"reached {count(builds, 'build')}, {count(max(len(trace['nodes']) - builds - 1, 0), 'other version')}"
     words = [f"{verdict}, {count(len(trace['unknowns']), 'unknown')}"]
     if sealed is not None:
         seal, *others = sealed.words()
@@ -146,7 +146,7 @@ class _Drawing:
             words = ["(above)"] if above else together_in_words([self.graph.nodes[drive] for drive in drives])
             group = branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
             self.drawn.update(drives)
-            shown = [child for child in shown if child not in drives]
+            shown = [child for child in shown if not child.startswith("drive_log/")]
             # What they were taken out of, once for all of them: a simulated world, a bag.
             sources = [] if above else dict.fromkeys(source for drive in drives for source in self.behind.get(drive, ()))
             behind = [(group, source) for source in sources if not source.startswith("program/")]
@@ -162,8 +162,8 @@ class _Drawing:
         marks: Sequence[tuple[str, str]] = (
             *([(origin_in_words(node["origin"]), "cyan")] if "origin" in node else []),
             *([("rejected", "bold red")] if node["rejected"] else []),
-            *([("gap", "bold red")] if ref in self.gaps else []),
-            *([(f"unknown: {_some(self.unknown[ref])}", "yellow")] if ref in self.unknown else []),
+            *([("gap", "bold red")] if node["ref"] in self.gaps else []),
+            *([(f"unknown: {_some(self.unknown[node['ref']])}", "yellow")] if node["ref"] in self.unknown else []),
         )
         return _line(short_ref(ref), words, marks)
 
