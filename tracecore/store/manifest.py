@@ -50,7 +50,8 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
 
 
 def _refuse(error: OSError) -> None:
-    raise error  # else a folder that may not be read would count as an empty one
+    if not isinstance(error, FileNotFoundError):  # every file of a directory may have been erased, and the folder with them
+        raise error  # else a folder that may not be read would count as an empty one
 
 
 def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:
