@@ -82,7 +82,7 @@ def _as_command(job: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]
     def command() -> None:
         result.update(job())
 
-    group = TracecoreGroup("soak", core={}, plugin_commands=lambda: {"job": command})
+    group = TracecoreGroup("soak", core={}, plugin_commands=lambda _settings: {"job": command})
     try:
         group.main(["job"])
     except SystemExit as end:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from functools import cache
 from pathlib import Path
 
-from tracecore.workspace import ENV_CATALOG, Workspace
+from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.binding import BEGINNING
 from tracecore_lineage.database import Database
@@ -21,7 +20,7 @@ BEGUN = BEGINNING
 def fresh_record(workspace: Workspace) -> Record:
     """Open the record of a new workspace. Its SQLite file is a copy of one that the product made; nothing in it tells of a workspace."""
     database = workspace.root / "record.db"
-    if not os.environ.get(ENV_CATALOG) and not database.exists():
+    if workspace.catalog_url == f"sqlite:///{database}" and not database.exists():
         database.write_bytes(_empty())
     return Record.open(workspace)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,12 +18,13 @@ import click
 from tracecore.disk import disk_problem
 from tracecore.errors import TracecoreError
 from tracecore.failure import tellable
+from tracecore.options import settings_of
+from tracecore.settings import Settings
 from tracecore.streams import open_standard_streams, readers_may_leave, understand_utf_8
 
-__all__ = ["ENV_DEBUG", "TracecoreGroup", "cli", "main"]
+__all__ = ["TracecoreGroup", "cli", "main"]
 
 GROUP = "tracecore.commands"
-ENV_DEBUG = "TRACECORE_DEBUG"
 _BUILT_IN = {"completion": "tracecore.commands.completion:command"}
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -37,7 +37,7 @@ def _core_commands() -> dict[str, str]:
     return dict(sorted((_BUILT_IN | found).items()))
 
 
-def _plugin_commands() -> dict[str, click.Command]:
+def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
     """Ask the plugins that bring commands for them; the others are not imported, so that the help stays quick."""
     from tracecore.discovery import GROUP as PLUGINS
     from tracecore.discovery import mentions
@@ -47,7 +47,7 @@ def _plugin_commands() -> dict[str, click.Command]:
         return {}
     from tracecore.host import PluginHost
 
-    return PluginHost(entry_points).commands
+    return PluginHost(entry_points, settings).commands
 
 
 class _BrokenCommand(click.Command):
@@ -77,20 +77,20 @@ class TracecoreGroup(click.Group):
 
     Args:
         core: where the core commands stand, by name (`module:attribute`); None looks them up in the entry points.
-        plugin_commands: gives the plugins' commands; asked only for the help and for a name that is no core command.
+        plugin_commands: returns the plugins' commands; asked only for the help and for a name that is no core command.
     """
 
     def __init__(
         self,
         *args: Any,
         core: Mapping[str, str] | None = None,
-        plugin_commands: Callable[[], Mapping[str, click.Command]] = _plugin_commands,
+        plugin_commands: Callable[[Settings], Mapping[str, click.Command]] = _plugin_commands,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._core = core
         self._plugin_commands = plugin_commands
-        self._from_plugins: dict[str | None, Mapping[str, click.Command]] = {}
+        self._from_plugins: dict[tuple[str, ...] | None, Mapping[str, click.Command]] = {}
 
     @property
     def core(self) -> Mapping[str, str]:
@@ -99,33 +99,32 @@ class TracecoreGroup(click.Group):
             self._core = _core_commands()
         return self._core
 
-    @property
-    def from_plugins(self) -> Mapping[str, click.Command]:
-        """The plugins' commands; a name that is a core command's is not among them."""
-        from tracecore.discovery import ENV_PLUGINS
-
-        allowed = os.environ.get(ENV_PLUGINS)  # a program that uses this group from inside may change which plugins it allows
+    def from_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        """Return the plugins' commands; a name that is a core command's is not among them."""
+        settings = settings_of(ctx)
+        allowed = settings.plugins  # a program that uses this group from inside may change which plugins it allows
         if allowed not in self._from_plugins:
-            self._from_plugins[allowed] = {name: command for name, command in self._plugin_commands().items() if name not in self.core}
+            self._from_plugins[allowed] = {name: command for name, command in self._plugin_commands(settings).items() if name not in self.core}
         return self._from_plugins[allowed]
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # click's own signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Name core commands, then the plugins'."""
-        shared = {name for name, command in self.from_plugins.items() if hasattr(command, "shared")} | set(self.core)
-        return [*self.core, *sorted(name for name in self.from_plugins if "/" not in name or name.rpartition("/")[2] in shared)]
+        brought = self.from_plugins(ctx)
+        shared = {name for name, command in brought.items() if hasattr(command, "shared")} | set(self.core)
+        return [*self.core, *sorted(name for name in brought if "/" not in name or name.rpartition("/")[2] in shared)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's own signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; a broken one answers with why it is broken."""
         where = self.core.get(cmd_name)
         if where is None:
-            return self.from_plugins.get(cmd_name)
+            return self.from_plugins(ctx).get(cmd_name)
         module, _, attribute = where.partition(":")
         try:
             command = getattr(importlib.import_module(module), attribute)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too; the other commands must go on
-            if os.environ.get(ENV_DEBUG):
+            if settings_of(ctx).debug:
                 traceback.print_exc()
             return _BrokenCommand(cmd_name, module, _reason(error))
         if not isinstance(command, click.Command):
@@ -162,17 +161,20 @@ class TracecoreGroup(click.Group):
         sys.exit(self._run(args, prog_name or "tracecore", complete_var, extra))
 
     def _run(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Mapping[str, Any]) -> int:
+        debug = False
         try:
             with readers_may_leave():
-                answer = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+                settings = Settings.read()
+                debug = settings.debug
+                answer = super().main(args, prog_name, complete_var, standalone_mode=False, **{"obj": settings, **extra})
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
             with readers_may_leave():
-                return _answer(error, sys.argv[1:] if args is None else args)
+                return _answer(error, sys.argv[1:] if args is None else args, debug=debug)
         # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
         return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
 
 
-def _answer(error: BaseException, arguments: Sequence[str]) -> int:  # noqa: PLR0911  # one for each kind of error
+def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:  # noqa: PLR0911  # one for each kind of error
     """Print what a command raised, in one sentence, and return the exit code."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
@@ -183,16 +185,16 @@ def _answer(error: BaseException, arguments: Sequence[str]) -> int:  # noqa: PLR
         case click.Abort() | KeyboardInterrupt():
             return _tell("Interrupted.", INTERRUPTED)
         case TracecoreError():
-            _traceback_if_asked()
+            _show_traceback(debug)
             return _tell(f"Error: {error}", error.exit_code)
         case SystemExit():
             return _exit_code(error)
     # The text that could not be encoded is a file's name met on the way; any library may refuse an argument that is not UTF-8, each in its own words.
     for text in [error.object] if isinstance(error, UnicodeEncodeError) else arguments:
         if tellable(text) != text:
-            _traceback_if_asked()
+            _show_traceback(debug)
             return _tell(f"Error: '{tellable(text[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
-    return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error)
+    return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error, debug=debug)
 
 
 def _usage(error: click.ClickException) -> str:
@@ -209,11 +211,9 @@ def _exit_code(error: SystemExit) -> int:
     return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
 
 
-def _traceback_if_asked() -> bool:
-    if os.environ.get(ENV_DEBUG):
+def _show_traceback(debug: bool) -> None:
+    if debug:
         traceback.print_exc()
-        return True
-    return False
 
 
 def _tell(sentence: str, code: int) -> int:
@@ -221,12 +221,12 @@ def _tell(sentence: str, code: int) -> int:
     return code
 
 
-def _unexpected(error: BaseException) -> int:
+def _unexpected(error: BaseException, *, debug: bool) -> int:
     problem = disk_problem(error, "the workspace")
-    shown = _traceback_if_asked()
+    _show_traceback(debug)
     if problem is not None:
         return _tell(f"Error: {problem}", problem.exit_code)
-    hint = "" if shown else f" Set {ENV_DEBUG}=1 for the traceback."
+    hint = "" if debug else " Set TRACECORE_DEBUG=1 for the traceback."
     return _tell(f"Error: something unexpected happened: {_reason(error)}.{hint}", UNEXPECTED)
 
 

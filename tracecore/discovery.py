@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import SourceFileLoader
@@ -24,11 +23,9 @@ from tracecore.hookspecs import PROJECT
 from tracecore.stage import Stage, StageKind
 from tracecore.suggest import suggestion
 
-__all__ = ["ENV_PLUGINS", "ENV_TRACE", "GROUP", "BrokenPlugin", "Contributions", "LoadedPlugin", "load_plugins", "mentions"]
+__all__ = ["GROUP", "BrokenPlugin", "Contributions", "LoadedPlugin", "load_plugins", "mentions"]
 
 GROUP = "tracecore"
-ENV_PLUGINS = "TRACECORE_PLUGINS"
-ENV_TRACE = "TRACECORE_TRACE_PLUGINS"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 T = TypeVar("T")
@@ -82,12 +79,13 @@ class _UnfitError(Exception):
 
 
 def load_plugins(
-    manager: pluggy.PluginManager, entry_points: Iterable[metadata.EntryPoint] | None = None
+    manager: pluggy.PluginManager, allowed: Collection[str] | None, entry_points: Iterable[metadata.EntryPoint] | None = None
 ) -> tuple[list[LoadedPlugin], list[BrokenPlugin]]:
     """Load every allowed plugin into a plugin manager.
 
     Args:
         manager: knows the hook specifications.
+        allowed: entry points that `TRACECORE_PLUGINS` names; all where None.
         entry_points: which ones; the installed ones of the group `tracecore` by default.
 
     Returns:
@@ -98,7 +96,11 @@ def load_plugins(
     loaded: list[LoadedPlugin] = []
     broken: list[BrokenPlugin] = []
     taken: set[str] = set()
-    allowed = _allowed({entry.name for entry in ordered}, broken)
+    known = {entry.name for entry in ordered}
+    broken.extend(
+        BrokenPlugin(name, "", "", f"TRACECORE_PLUGINS names it, but no installed distribution offers it. {suggestion(name, known)}")
+        for name in sorted({*(allowed or ())} - known)
+    )
     for entry in ordered:
         if allowed is not None and entry.name not in allowed:
             continue
@@ -135,19 +137,6 @@ def mentions(entry: metadata.EntryPoint, hook: str) -> bool:
     except BaseException:  # noqa: BLE001  # finding a module imports its package, which may raise anything; `tracecore plugins list` names it
         return False
     return source is None or hook in source or "import *" in source or "specname" in source
-
-
-def _allowed(known: set[str], broken: list[BrokenPlugin]) -> set[str] | None:
-    """Read the allow-list; a name in it that nothing offers is told as a broken plugin."""
-    listed = os.environ.get(ENV_PLUGINS)
-    if listed is None:
-        return None
-    names = {name.strip() for name in listed.split(",") if name.strip()}
-    broken.extend(
-        BrokenPlugin(name, "", "", f"{ENV_PLUGINS} names it, but no installed distribution offers it. {suggestion(name, known)}")
-        for name in sorted(names - known)
-    )
-    return names
 
 
 def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distribution: str, version: str) -> LoadedPlugin:

@@ -38,7 +38,7 @@ from tracecore.store.files import remove_tree
 from tracecore.suggest import suggestion
 from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
 from tracecore.undeclared import FACET as UNDECLARED
-from tracecore.undeclared import UNKNOWN, Undeclared, strict_io
+from tracecore.undeclared import UNKNOWN, Undeclared
 from tracecore.withdrawn import Withdrawn
 from tracecore.worker import Made, StageRaised, Workers
 from tracecore.worker.handing import answers, job_for
@@ -72,7 +72,7 @@ class Executor:
         workspace: whose locks are held.
         store: where bytes go.
         recorder: where what happened goes; every call returns when it is durable.
-        host: brings checks and observers.
+        host: brings checks, observers and the settings.
         progress: told how far a running stage is.
 
     Attributes:
@@ -111,7 +111,6 @@ class Executor:
 
     def _prepare(self, task: Task) -> _Prepared:
         """Check everything that can be wrong before anything is made."""
-        strict_io()  # a wrong setting is said before anything is made
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
         _check_inputs(task)
@@ -151,7 +150,7 @@ class Executor:
         if not wanted <= known.outputs.keys():
             return False
         outputs = [known.outputs[port] for port in wanted]
-        if strict_io() and any(unknown.what == UNKNOWN for output in outputs for unknown in output.unknowns):
+        if self._host.settings.strict_io and any(unknown.what == UNKNOWN for output in outputs for unknown in output.unknowns):
             return False  # what it read is not in the record; made again, it has to say so
         return all(self._store.exists(output) and self._recorder.erased(output) is None for output in outputs)
 
@@ -236,7 +235,7 @@ class Executor:
         found = Undeclared.of(made.strays, made.uncounted, self._workspace.root, task.base)
         if not found:
             return {}
-        if strict_io():
+        if self._host.settings.strict_io:
             raise RunFailed(found.sentence(_who(task)))
         _log.warning("%s", found.sentence(_who(task)))
         unknown = found.unknown()

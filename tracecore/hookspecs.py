@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import click
 
     from tracecore.check import Check
@@ -77,27 +79,30 @@ def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-
 
 
 @hookspec
-def tracecore_run_started(run: RunSummary) -> None:
+def tracecore_run_started(run: RunSummary, settings: Mapping[str, str]) -> None:
     """See that a run has started: its START is durable.
 
     Args:
         run: a frozen summary.
+        settings: plugins' own `TRACECORE_*` variables as the process read them when it began, by name without that prefix.
     """
 
 
 @hookspec
-def tracecore_run_finished(run: RunSummary) -> None:
+def tracecore_run_finished(run: RunSummary, settings: Mapping[str, str]) -> None:
     """See that a run has ended: its terminal event is durable.
 
     Args:
         run: a frozen summary with its state and outputs.
+        settings: as above.
     """
 
 
 @hookspec
-def tracecore_build_sealed(build: BuildSummary) -> None:
+def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> None:
     """See that a build was sealed.
 
     Args:
         build: its name, ref, position and gates.
+        settings: as above.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from packaging.utils import canonicalize_name
 
 from tracecore import hookspecs
 from tracecore.check import Check, SuiteCheck
-from tracecore.discovery import ENV_TRACE, BrokenPlugin, LoadedPlugin, load_plugins
+from tracecore.discovery import BrokenPlugin, LoadedPlugin, load_plugins
 from tracecore.errors import UsageProblem
 from tracecore.exchange import Exporter, Importer
 from tracecore.failure import reason_of
 from tracecore.gate import Gate
 from tracecore.hookspecs import PROJECT
+from tracecore.settings import Settings
 from tracecore.stage import Stage
 from tracecore.suggest import nearest, suggestion
 from tracecore_schemas.kinds import StageKind
@@ -147,15 +147,17 @@ class PluginHost:
         gates: by name.
         exporters: by name.
         importers: by name.
+        settings: of the process.
     """
 
-    def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None) -> None:
+    def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.read()
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        if os.environ.get(ENV_TRACE) == "1":
+        if self.settings.trace_plugins:
             self._manager.trace.root.setwriter(lambda line: print(line, end="", file=sys.stderr))  # noqa: T201  # what the variable asks for
             self._manager.enable_tracing()
-        loaded, broken = load_plugins(self._manager, entry_points)
+        loaded, broken = load_plugins(self._manager, self.settings.plugins, entry_points)
         self.plugins: list[LoadedPlugin] = []
         self.broken: list[BrokenPlugin] = broken
         self.stages: list[RegisteredStage] = []
@@ -171,9 +173,13 @@ class PluginHost:
             self._take(plugin)
 
     @classmethod
-    def load(cls) -> PluginHost:
-        """Load every installed plugin that `TRACECORE_PLUGINS` allows; one that fails is named in `broken` and stops nothing."""
-        return cls()
+    def load(cls, settings: Settings | None = None) -> PluginHost:
+        """Load every installed plugin that the settings allow; one that fails is named in `broken` and stops nothing.
+
+        Args:
+            settings: of the process; a program of one's own enters here where None, so that they are read.
+        """
+        return cls(settings=settings)
 
     def _take(self, plugin: LoadedPlugin) -> None:
         """Add what one plugin brings, all of it or nothing: what it brings twice, or the kernel brings already, makes it a broken one."""
@@ -325,7 +331,7 @@ class PluginHost:
                 continue
             others = [other for _, other in registered if other is not None and other is not module]
             try:
-                self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary})
+                self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001  # an observer may raise anything, SystemExit too; the run must not feel it

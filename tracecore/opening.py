@@ -12,7 +12,7 @@ from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore.store import open_store
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.run import Artifact
 
 __all__ = ["RECORD_GROUP", "OpenedArtifact", "open_artifact"]
@@ -33,7 +33,7 @@ class OpenedArtifact:
     value: Any
 
 
-def open_artifact(ref: str, workspace: Path | str | None = None) -> OpenedArtifact:
+def open_artifact(ref: str, workspace: NamedWorkspace | Path | str | None = None) -> OpenedArtifact:
     """Open a recorded artifact; the newest of its name where the ref names no version.
 
     Args:

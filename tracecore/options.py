@@ -14,19 +14,59 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-__all__ = ["console", "emit_json", "json_option", "no_workspace_option", "progress_bar", "say", "workspace_option"]
+    from tracecore.settings import Settings
+    from tracecore.workspace import NamedWorkspace
+
+__all__ = ["console", "emit_json", "json_option", "no_workspace_option", "plugin_setting", "progress_bar", "say", "settings_of", "workspace_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def settings_of(ctx: click.Context | None = None) -> Settings:
+    """Return the settings of the process, read at the entry of the command line.
+
+    Args:
+        ctx: of the command; the one that runs where None.
+    """
+    from tracecore.settings import Settings
+
+    ctx = ctx or click.get_current_context()
+    found = ctx.find_object(Settings)
+    if found is None:  # the command is called without the group that it stands in
+        found = ctx.find_root().obj = Settings.read()
+    return found
+
+
+def plugin_setting(name: str) -> str | None:
+    """Return a variable of a plugin's own, for the default of an option.
+
+    Args:
+        name: without the prefix `TRACECORE_`.
+    """
+    return settings_of().others.get(name) or None
+
+
+def _named(ctx: click.Context, _option: click.Parameter, directory: Path | None) -> NamedWorkspace:
+    from tracecore.workspace import NamedWorkspace
+
+    return NamedWorkspace(settings_of(ctx), directory)
+
+
 def _workspace(help_text: str, *, expose: bool) -> Callable[[F], F]:
     return click.option(
-        "--workspace", "-w", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", default=None, expose_value=expose, help=help_text
+        "--workspace",
+        "-w",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        default=None,
+        expose_value=expose,
+        help=help_text,
+        callback=_named,
     )
 
 
 def workspace_option(function: F) -> F:
-    """Add `--workspace DIR`; the command gets `workspace: Path | None`, which `Workspace.open` and `Record.open` take as it is."""
+    """Add `--workspace DIR`; the command gets `workspace: NamedWorkspace`, which `Workspace.open` and `Record.open` take as it is."""
     return _workspace("The workspace folder (else TRACECORE_HOME, else ./.tracecore).", expose=True)(function)
 
 

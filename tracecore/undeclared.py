@@ -5,23 +5,19 @@ In strict mode (`TRACECORE_STRICT_IO=1`, `tracecore build --strict-io`) such a r
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.errors import UsageProblem
 from tracecore.failure import without_places
 from tracecore.watch import Access
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Unknown
 from tracecore_schemas.summary import count, summarize
 
-__all__ = ["ENV_STRICT_IO", "FACET", "UNKNOWN", "Undeclared", "strict_io", "strictly"]
+__all__ = ["FACET", "UNKNOWN", "Undeclared"]
 
-ENV_STRICT_IO = "TRACECORE_STRICT_IO"
 FACET = "tracecore_undeclared"
 UNKNOWN = "undeclared input"
 """What an output is said not to know whose run read something that nobody declared."""
@@ -30,32 +26,6 @@ _LISTED = 50
 _MEMBERS = {"read": "reads", "write": "writes", "connect": "connects", "start": "starts"}
 _NOUNS = {"read": "read", "write": "write", "connect": "connection", "start": "process"}
 _PAST = {"read": "read", "write": "wrote", "connect": "talked to", "start": "started"}
-
-
-def strict_io() -> bool:
-    """Say whether undeclared accesses fail a run in this process.
-
-    Raises:
-        UsageProblem: the variable says neither yes nor no.
-    """
-    value = os.environ.get(ENV_STRICT_IO, "")
-    if value not in {"", "0", "1"}:
-        raise UsageProblem(f"{ENV_STRICT_IO} is {value!r}: expected 1, undeclared file access fails a run, or 0.")
-    return value == "1"
-
-
-@contextmanager
-def strictly() -> Iterator[None]:
-    """Let undeclared accesses fail runs for the length of the block, in the processes that it starts too."""
-    before = os.environ.get(ENV_STRICT_IO)
-    os.environ[ENV_STRICT_IO] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[ENV_STRICT_IO]
-        else:
-            os.environ[ENV_STRICT_IO] = before
 
 
 @dataclass(frozen=True, slots=True)

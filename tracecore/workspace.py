@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tracecore.durable import fsync_folder, make_folder, write_durably
 from tracecore.errors import UsageProblem
 from tracecore.failure import tellable
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 
-__all__ = ["ENV_CATALOG", "ENV_HOME", "ENV_STORE", "Workspace", "slugify", "written"]
+if TYPE_CHECKING:
+    from tracecore.settings import Settings
 
-ENV_HOME = "TRACECORE_HOME"
-ENV_CATALOG = "TRACECORE_CATALOG_URL"
-ENV_STORE = "TRACECORE_STORE_URL"
+__all__ = ["NamedWorkspace", "Workspace", "slugify", "written"]
+
 DEFAULT = ".tracecore"
 _CONFIG = "workspace.json"
 _FORMAT = 1
@@ -56,6 +56,28 @@ def _without_credentials(url: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedWorkspace:
+    """A workspace that is named and not opened yet: what a command gets of its `--workspace`.
+
+    Attributes:
+        settings: of the process.
+        directory: its folder; the one that the settings name, else `./.tracecore`, where None.
+    """
+
+    settings: Settings
+    directory: Path | None = None
+
+    @classmethod
+    def of(cls, where: NamedWorkspace | Path | str | None) -> NamedWorkspace:
+        """Return what is named; a program of one's own, which names a folder alone, enters here, so that the settings are read."""
+        if isinstance(where, NamedWorkspace):
+            return where
+        from tracecore.settings import Settings
+
+        return cls(Settings.read(), Path(where) if where else None)
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
     """Where everything of one workspace lies.
 
@@ -63,11 +85,15 @@ class Workspace:
         root: its folder, absolute.
         slug: its name in the record: the OpenLineage namespace of all its jobs and datasets. Set once, by `init`.
         ledger_id: of the one ledger that is its record, 32 hex, drawn by `init`; catalog and store carry the same.
+        catalog_url: SQLAlchemy URL of the database that holds ledger, catalog and outbox.
+        store_url: URL of the bucket that keeps the artifacts; None where they lie in the workspace.
     """
 
     root: Path
     slug: str
     ledger_id: str
+    catalog_url: str = field(repr=False)
+    store_url: str | None
 
     @property
     def store(self) -> Path:
@@ -103,16 +129,6 @@ class Workspace:
         """`DAGSTER_HOME`: Dagster's own files, no part of the record."""
         return self.root / "dagster"
 
-    @property
-    def catalog_url(self) -> str:
-        """SQLAlchemy URL of the database that holds ledger, catalog and outbox."""
-        return os.environ.get(ENV_CATALOG) or f"sqlite:///{self.root / 'record.db'}"
-
-    @property
-    def store_url(self) -> str | None:
-        """URL of the bucket that keeps the artifacts; None where they lie in the workspace."""
-        return os.environ.get(ENV_STORE) or None
-
     def binding(self) -> Mapping[str, str] | None:
         """Return where catalog and store of the workspace's ledger lay when they were bound; None before its record was first opened."""
         config = json.loads((self.root / _CONFIG).read_text(encoding="utf-8"))
@@ -135,16 +151,23 @@ class Workspace:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else plain
 
     @classmethod
-    def locate(cls, directory: Path | str | None = None) -> Path:
-        """Give the folder that is meant: the argument, else `TRACECORE_HOME`, else `./.tracecore`.
+    def locate(cls, where: NamedWorkspace | Path | str | None = None) -> Path:
+        """Return the folder that is meant: the one that is named, else `TRACECORE_HOME`, else `./.tracecore`.
 
         The folder of a project stands for the workspace in it: after `tracecore init fleet`, `--workspace fleet` is the one that was made.
         """
-        named = Path(directory or os.environ.get(ENV_HOME) or DEFAULT).absolute()
+        meant = NamedWorkspace.of(where)
+        named = (meant.directory or meant.settings.home or Path(DEFAULT)).absolute()
         if tellable(str(named)) != str(named):
             raise UsageProblem(f"A workspace can't lie at '{tellable(str(named))}': the path is not UTF-8, as names in databases and tables must be.")
         within = named / DEFAULT
         return within if _holds_one(within) and not _holds_one(named) else named
+
+    @classmethod
+    def at(cls, named: NamedWorkspace, slug: str = "", ledger_id: str = "") -> Workspace:
+        """Return a workspace as it lies or would lie where one is named; nothing is read or made."""
+        root = cls.locate(named)
+        return cls(root, slug, ledger_id, named.settings.catalog_url or f"sqlite:///{root / 'record.db'}", named.settings.store_url)
 
     @staticmethod
     def exists(root: Path) -> bool:
@@ -152,17 +175,18 @@ class Workspace:
         return _holds_one(root)
 
     @classmethod
-    def open(cls, directory: Path | str | None = None) -> Workspace:
+    def open(cls, where: NamedWorkspace | Path | str | None = None) -> Workspace:
         """Open an existing workspace.
 
         Raises:
             UsageProblem: there is none, or it was written by a newer tracecore.
         """
-        root = cls.locate(directory)
+        meant = NamedWorkspace.of(where)
+        root = cls.locate(meant)
         try:
             config = json.loads((root / _CONFIG).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or {ENV_HOME}.") from None
+            raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or TRACECORE_HOME.") from None
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {reason.lower()}.") from error
@@ -176,23 +200,24 @@ class Workspace:
         # Who made it may have been killed before its own fsync: nothing that is promised in a workspace may stand on a file that a power cut takes.
         with contextlib.suppress(OSError):  # on a disk that can't be written nothing is promised
             fsync_folder(root)
-        return cls(root, slug, ledger_id)
+        return cls.at(meant, slug, ledger_id)
 
     @classmethod
-    def create(cls, directory: Path | str | None = None, *, slug: str | None = None, ledger_id: str | None = None) -> Workspace:
+    def create(cls, where: NamedWorkspace | Path | str | None = None, *, slug: str | None = None, ledger_id: str | None = None) -> Workspace:
         """Make a workspace, or open the one that is there (its slug and ledger stay).
 
         Args:
-            directory: its folder, as `locate` has it.
+            where: its folder, as `locate` has it.
             slug: its name; the folder's where None.
             ledger_id: of the ledger that it joins; a new one where None.
 
         Raises:
             UsageProblem: the folder can't be written.
         """
-        root = cls.locate(directory)
+        meant = NamedWorkspace.of(where)
+        root = cls.locate(meant)
         if cls.exists(root):
-            return cls.open(root)
+            return cls.open(meant)
         from filelock import FileLock
 
         chosen = slugify(slug or (root.parent.name if root.name.startswith(".") else root.name))
@@ -211,4 +236,4 @@ class Workspace:
                     write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))
         except OSError as error:
             raise UsageProblem(f"A workspace can't be written at {root}: {error.strerror or error}.") from error
-        return cls.open(root)
+        return cls.open(meant)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import AnswerIsNo, RunFailed
 from tracecore.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace
 from tracecore_assets.document import program_document
 from tracecore_assets.loading import load_program
 from tracecore_assets.names import job_name
@@ -71,7 +71,7 @@ class BuildRefused(AnswerIsNo):
 
 
 def build(
-    workspace: Workspace | Path | str | None,
+    workspace: NamedWorkspace | Path | str | None,
     name: str,
     program: str | Path = "reference",
     *,
@@ -98,11 +98,12 @@ def build(
         KeyboardInterrupt: somebody stopped it; the running stage is recorded as aborted.
     """
     changes = overrides or Overrides()
-    host = PluginHost.load()
+    named = NamedWorkspace.of(workspace)
+    host = PluginHost.load(named.settings)
     wired = load_program(program, changes, host=host)
     request = read_request(wired, name, approver, waivers)
     program_document(wired)  # a file that is not there is said before a workspace is made
-    place = workspace if isinstance(workspace, Workspace) else make_workspace(workspace)
+    place = make_workspace(named)
 
     from tracecore_assets.session import Session
 

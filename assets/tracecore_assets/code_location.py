@@ -1,6 +1,7 @@
 """What the page's code server loads: the programs of the workspace that `tracecore ui` names, each with its assets, checks and build job.
 
-`dagster-webserver` starts this in a process of its own, and each run launched from the page in another; the workspace comes by `TRACECORE_HOME`.
+`dagster-webserver` starts this in a process of its own, and each run launched from the page in another; its settings, the workspace
+among them, are read here, where the process enters.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import dagster as dg
 
 from tracecore.errors import TracecoreError
 from tracecore.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.settings import Settings
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.definitions import definitions
 from tracecore_assets.loading import load_program
 from tracecore_assets.names import job_name
@@ -24,9 +26,10 @@ __all__ = ["defs", "program_definitions"]
 _log = logging.getLogger(__name__)
 
 
-def program_definitions(workspace: Workspace) -> dg.Definitions:
-    """Give the definitions of all programs of a workspace; one that can't be loaded is told in the log and not shown."""
-    host = PluginHost.load()
+def program_definitions(named: NamedWorkspace) -> dg.Definitions:
+    """Return the definitions of all programs of a workspace; one that can't be loaded is told in the log and not shown."""
+    host = PluginHost.load(named.settings)
+    workspace = Workspace.open(named)
     found: dict[str, dg.Definitions] = {}
     for entry in remembered(workspace):
         try:
@@ -39,11 +42,12 @@ def program_definitions(workspace: Workspace) -> dg.Definitions:
             # Dagster's names know no hyphens: one of `night-fleet` and `night_fleet` would take the whole page down.
             _log.warning("The program '%s' is not shown: Dagster would call it like another, %s.", entry.name, job)
             continue
-        found[job] = definitions(wired, run_sessions(wired, host, workspace))
-    return dg.Definitions.merge(dg.Definitions(executor=dg.in_process_executor, sensors=[failed_checks_sensor()]), *found.values())
+        found[job] = definitions(wired, run_sessions(wired, host, named))
+    own = dg.Definitions(executor=dg.in_process_executor, sensors=[failed_checks_sensor(named.settings.notify)])
+    return dg.Definitions.merge(own, *found.values())
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Give the definitions of all programs of the workspace."""
-    return program_definitions(Workspace.open())
+    """Return the definitions of all programs of the workspace."""
+    return program_definitions(NamedWorkspace(Settings.read()))

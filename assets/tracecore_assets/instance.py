@@ -16,30 +16,21 @@ from filelock import FileLock
 
 from tracecore.durable import write_durably
 from tracecore.workspace import Workspace
-from tracecore_schemas.canonical import digest_file
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 __all__ = ["dagster_home", "dagster_instance", "process_tags", "workspace_file"]
 
-_SHIPPED_BEFORE = frozenset(
-    {
-        "sha256:ac7fcf1384ceb354f3cc9b1ff92230cf31468a3a15f545804f8db871b7ef3b20",
-        "sha256:970c040857f340ad3bfb933e87e417f8677a2089053257d7a41781f87cd080bd",
-    }
-)
-"""Settings that earlier versions put into a workspace: untouched since, they give way to today's, which record foreign assets too."""
-
 _HOST_TAG, _PROCESS_TAG = "tracecore/host", "tracecore/process"
 
 
 def dagster_home(workspace: Workspace) -> str:
-    """Give the workspace's `DAGSTER_HOME`, absolute, with our settings in it unless somebody has put others there."""
+    """Return the workspace's `DAGSTER_HOME`, absolute, with our settings in it unless somebody has put others there."""
     home = workspace.dagster.absolute()
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists() or digest_file(settings) in _SHIPPED_BEFORE:
+    if not settings.exists():
         write_durably(settings, (resources.files("tracecore_assets") / "dagster.yaml").read_bytes())
     return str(home)
 
@@ -57,8 +48,10 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
     """Open the workspace's Dagster instance."""
     from dagster import DagsterInstance
 
+    from tracecore_assets.foreign.event_log import recording_into
+
     # Two processes that make Dagster's SQLite files at the same moment trip over each other's migrations.
-    with FileLock(workspace.locks / "dagster.lock"):
+    with FileLock(workspace.locks / "dagster.lock"), recording_into(workspace):
         instance = DagsterInstance.from_config(dagster_home(workspace))
         instance.get_runs(limit=1)
         _close_dead_runs(instance)

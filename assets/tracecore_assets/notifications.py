@@ -3,7 +3,6 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of its sensors when it meets them.
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,9 +11,8 @@ import dagster as dg
 
 from tracecore.errors import UsageProblem
 
-__all__ = ["ENV_NOTIFY", "FailedCheck", "failed_checks", "failed_checks_sensor", "notify", "places"]
+__all__ = ["FailedCheck", "failed_checks", "failed_checks_sensor", "notify"]
 
-ENV_NOTIFY = "TRACECORE_NOTIFY"
 _SECONDS = 30
 _RUNS_PER_TICK = 25
 _SHOWN = 20
@@ -36,11 +34,6 @@ class FailedCheck:
     check: str
     blocking: bool
     message: str
-
-
-def places() -> tuple[str, ...]:
-    """Give the Apprise URLs that `TRACECORE_NOTIFY` names, separated by white space; none where nobody wants to be told."""
-    return tuple(os.environ.get(ENV_NOTIFY, "").split())
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
@@ -71,14 +64,14 @@ def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> No
     try:
         import apprise
     except ImportError:
-        raise UsageProblem(f'{ENV_NOTIFY} is set, but notifications need Apprise: pip install "tracecore[notify]".') from None
+        raise UsageProblem('TRACECORE_NOTIFY is set, but notifications need Apprise: pip install "tracecore[notify]".') from None
     messenger = apprise.Apprise()
     # Without the URL's own text: it holds a password as a rule.
     if wrong := [place for place, url in enumerate(urls, start=1) if not messenger.add(url)]:
-        raise UsageProblem(f"Entry {wrong[0]} of {ENV_NOTIFY} is no URL that Apprise knows: expected one such as json://host/path or mailto://….")
+        raise UsageProblem(f"Entry {wrong[0]} of TRACECORE_NOTIFY is no URL that Apprise knows: expected one such as json://host/path or mailto://….")
     title = f"tracecore: {len(failed)} check{'s' if len(failed) > 1 else ''} failed in {build}"
     if not messenger.notify(title=title, body="\n".join(_lines(failed)), notify_type=apprise.NotifyType.WARNING):
-        raise UsageProblem(f"A place that {ENV_NOTIFY} names could not be told of {build}: see the log above; it is tried again.")
+        raise UsageProblem(f"A place that TRACECORE_NOTIFY names could not be told of {build}: see the log above; it is tried again.")
 
 
 def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
@@ -88,18 +81,22 @@ def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
         yield f"… and {len(failed) - _SHOWN} more; the Dagster page lists them all"
 
 
-def failed_checks_sensor() -> dg.SensorDefinition:
-    """Give the sensor that tells people of failed checks; it is on where `TRACECORE_NOTIFY` says whom to tell."""
+def failed_checks_sensor(urls: Sequence[str]) -> dg.SensorDefinition:
+    """Return the sensor that tells people of failed checks; it is on where there is anybody to tell.
+
+    Args:
+        urls: Apprise URLs, as `TRACECORE_NOTIFY` has them.
+    """
 
     @dg.sensor(
         name="failed_checks",
         minimum_interval_seconds=_SECONDS,
-        default_status=dg.DefaultSensorStatus.RUNNING if places() else dg.DefaultSensorStatus.STOPPED,
-        description=f"Tells whoever {ENV_NOTIFY} names of checks that failed in runs that ended.",
+        default_status=dg.DefaultSensorStatus.RUNNING if urls else dg.DefaultSensorStatus.STOPPED,
+        description="Tells whoever TRACECORE_NOTIFY names of checks that failed in runs that ended.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-        if not places():
-            return dg.SkipReason(f"{ENV_NOTIFY} names nobody to tell.")
+        if not urls:
+            return dg.SkipReason("TRACECORE_NOTIFY names nobody to tell.")
         if context.cursor is None:
             # What failed before anybody listened is no news.
             context.update_cursor(_cursor(datetime.now(UTC).timestamp(), []))
@@ -113,7 +110,7 @@ def failed_checks_sensor() -> dg.SensorDefinition:
             if run.run_id in done:
                 continue
             if failed := failed_checks(context.instance, run.run_id):
-                notify(places(), f"run {run.run_id[:8]} of {run.job_name}", failed)
+                notify(urls, f"run {run.run_id[:8]} of {run.job_name}", failed)
                 told += 1
             # After each run: a place that can't be reached holds up its own run, and none is told twice.
             done = [*(done if ended - after < 1 else []), run.run_id]

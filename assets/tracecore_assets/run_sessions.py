@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tracecore.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.definitions import SessionFactory, request_of_run
 from tracecore_assets.progress import Lines
 from tracecore_assets.session import Session
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["run_sessions"]
 
 
-def run_sessions(wired: WiredProgram, host: PluginHost, workspace: Workspace | None = None) -> SessionFactory:
-    """Give what opens the session of a run.
+def run_sessions(wired: WiredProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> SessionFactory:
+    """Return what opens the session of a run.
 
     Args:
         wired: the program.
         host: the installed plugins.
-        workspace: where everything goes; `TRACECORE_HOME`, else `./.tracecore`, made where there is none, if None.
+        workspace: where everything goes; the one that the host's settings name where None. It must be there: no run of Dagster's makes one.
     """
+    named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
 
@@ -37,7 +38,7 @@ def run_sessions(wired: WiredProgram, host: PluginHost, workspace: Workspace | N
         current["step"] = context
         if run.run_id not in opened:
             request_of_run(wired, run.run_config)
-            opened[run.run_id] = Session(wired, workspace or Workspace.create(), host, run=run.run_id, progress=Lines(tell))
+            opened[run.run_id] = Session(wired, Workspace.open(named), host, run=run.run_id, progress=Lines(tell))
         return opened[run.run_id]
 
     return session

@@ -14,7 +14,7 @@ from tracecore.params import effective_params, validate_params
 from tracecore.sources import read_sources
 from tracecore.store import open_store
 from tracecore.suggest import suggestion
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.loading import load_program
 from tracecore_assets.remembered import remembered
 from tracecore_assets.wiring import WiredAsset, WiredProgram
@@ -56,7 +56,7 @@ class StaleAnswer:
         return {"asset": self.asset, "stale": self.stale, "changes": [asdict(change) for change in self.changes]}
 
 
-def why_stale(workspace: Workspace, asset: str, program: str | Path | None = None) -> StaleAnswer:
+def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None = None) -> StaleAnswer:
     """Compare an asset's newest completed run with what a build would make it from now.
 
     Inputs are compared as they are recorded now: one that is stale itself may change with the next build.
@@ -71,9 +71,10 @@ def why_stale(workspace: Workspace, asset: str, program: str | Path | None = Non
     """
     from tracecore_lineage import Record
 
-    wired, found = _find(workspace, asset, program, PluginHost.load())
+    place = Workspace.open(workspace)
+    wired, found = _find(place, asset, program, PluginHost.load(workspace.settings))
     job = f"{wired.name}.{found.name}"
-    with Record.open(workspace) as record:
+    with Record.open(place) as record:
         made = _newest(record, wired, found)
         if made is None:
             return StaleAnswer(job, None, ())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select, update
 
 from tracecore.store_owner import JOIN, WrongLedger, check_store, compare_store, store_ledger
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.database import Database, NoLedger
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.sealing import rotation
@@ -70,27 +70,27 @@ def bind(record: RecordWriter) -> None:
     rotation.finish_joining(record)
 
 
-def make_workspace(directory: Path | str | None = None, *, slug: str | None = None) -> Workspace:
+def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:
     """Make a workspace for a new ledger, or open the one that is there.
 
     Args:
-        directory: its folder, as `Workspace.locate` has it.
+        named: where.
         slug: its name; the folder's where None.
 
     Raises:
         WrongLedger: the catalog or store that it would have holds a ledger; nothing is made.
         UsageProblem: the folder can't be written.
     """
-    root = Workspace.locate(directory)
+    future = Workspace.at(named)
+    root = future.root
     if not Workspace.exists(root):
-        future = Workspace(root, "", "")
         place, found = catalog_ledger(future.catalog_url)
         if found is not None:
             raise _taken(root, "catalog", place, str(found), "TRACECORE_CATALOG_URL")
         where, owner = store_ledger(future, future.store_url)
         if owner is not None:
             raise _taken(root, "store", where, owner, "TRACECORE_STORE_URL")
-    return Workspace.create(root, slug=slug)
+    return Workspace.create(named, slug=slug)
 
 
 def move(workspace: Workspace, *, catalog: str | None = None, store: str | None = None) -> None:

@@ -30,7 +30,6 @@ __all__ = ["ConnectionLost", "Database", "NoLedger", "lost"]
 _WRITE = "tracecore_write"
 _BUSY_SECONDS = 60
 _WRITABLE = "mode=rwc"
-_EXPECTED = "expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME"
 
 
 class ConnectionLost(RunFailed):
@@ -72,7 +71,7 @@ class Database:
     """
 
     def __init__(self, url: str, locks: Path, *, new: bool = True) -> None:
-        self.url = _checked(url)
+        self.url = _parsed(url)
         self._new = new
         if not new and self.url.get_backend_name() == "sqlite" and not Path(self.url.database or "").exists():
             raise NoLedger(self.place)  # SQLite would make the file
@@ -259,18 +258,11 @@ def _explained(error: Exception, reason: str, place: object, doing: str) -> Trac
     return UsageProblem(f"{what}: {' '.join(reason.split()).rstrip('.')}.")
 
 
-def _checked(url: str) -> URL:
+def _parsed(url: str) -> URL:
     try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise UsageProblem(
-            f"TRACECORE_CATALOG_URL {url!r} is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME."
-        ) from None
-    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
-        raise UsageProblem(f"TRACECORE_CATALOG_URL names the driver {parsed.drivername!r}: {_EXPECTED}.")
-    if parsed.get_backend_name() == "sqlite" and not parsed.database:
-        raise UsageProblem("TRACECORE_CATALOG_URL names no SQLite file: expected sqlite:///PATH (a record in memory would be lost).")
-    return parsed
+        return make_url(url)
+    except (ArgumentError, ValueError):  # its text may hold a password
+        raise UsageProblem("TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None
 
 
 def _sqlite_engine(url: URL) -> Engine:

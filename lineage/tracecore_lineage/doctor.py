@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from tracecore.errors import TracecoreError
+from tracecore.settings import Settings
 from tracecore.store import open_store
 from tracecore_lineage import ledger, people
 from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
@@ -27,8 +28,12 @@ def unopened(why: TracecoreError) -> dict[str, Any]:
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
-def examine(record: RecordWriter) -> dict[str, Any]:
+def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str, Any]:
     """Look at a workspace.
+
+    Args:
+        record: of it.
+        settings: of the process; read here where None.
 
     Returns:
         `ok`; `open_runs` with whether each is `live`; `orphans`, what the store holds and no event names; `dangling`, what an event names and the
@@ -40,7 +45,7 @@ def examine(record: RecordWriter) -> dict[str, Any]:
         if _live(record, run) or run.parent in live:  # oldest first: a run that a live run started is a part of it
             live.add(run.id)
     runs = [{"run": run.id, "job": run.job, "started_at": run.started_at, "live": run.id in live} for run in found]
-    problems = list(_problems(record))
+    problems = list(_problems(record, settings))
     try:
         dangling, orphans = _store(record, live)
     except TracecoreError as error:
@@ -89,7 +94,7 @@ def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], 
     return dangling, orphans
 
 
-def _problems(record: RecordWriter) -> Iterator[str]:
+def _problems(record: RecordWriter, settings: Settings | None) -> Iterator[str]:
     yield from _keys(record)
     yield from _database(record)
     if not os.access(record.workspace.root, os.W_OK):
@@ -97,7 +102,7 @@ def _problems(record: RecordWriter) -> Iterator[str]:
     yield from _people(record)
     yield from _erasures(record)
     yield from _unrecorded(record)
-    yield from _plugins()
+    yield from _plugins(settings)
 
 
 def _keys(record: RecordWriter) -> Iterator[str]:
@@ -154,8 +159,8 @@ def _unrecorded(record: RecordWriter) -> Iterator[str]:
         yield f"{many} not recorded yet and kept in {waiting[0].parent}: the next such step or build records what waits, or says why it can't."
 
 
-def _plugins() -> Iterator[str]:
+def _plugins(settings: Settings | None) -> Iterator[str]:
     from tracecore.host import PluginHost
 
-    for broken in PluginHost.load().broken:
+    for broken in PluginHost.load(settings).broken:
         yield f"The plugin '{broken.entry_point}' ({broken.distribution} {broken.version}) can't be used: {broken.error}."

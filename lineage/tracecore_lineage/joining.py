@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tracecore.errors import UsageProblem
 from tracecore.store_owner import compare_store, store_ledger
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.binding import catalog_ledger
 from tracecore_lineage.sealing.keys import KeyRing, PublicKey
 
 __all__ = ["join"]
 
 
-def join(directory: Path | str, *, catalog: str | None, store: str | None) -> tuple[Workspace, PublicKey]:
+def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
     """Make a further host's folder for the ledger that lies at a catalog and a store, with a signing key of its own; again it is a no-op.
 
     Nothing is written to catalog or store. The key signs only once a host that signs has recorded it (`rotation.add`).
 
     Args:
-        directory: the folder, as `Workspace.locate` has it.
-        catalog: URL of the ledger's database.
-        store: URL of the bucket of its artifacts; None where they lie in the folder already.
+        named: the folder; its settings name the ledger's database, and the bucket of its artifacts unless they lie in the folder already.
 
     Returns:
         The workspace and its key.
@@ -30,27 +26,27 @@ def join(directory: Path | str, *, catalog: str | None, store: str | None) -> tu
         WrongLedger: the store belongs to another ledger, or to none; nothing is made.
         UsageProblem: no catalog is named, it holds no ledger, or the folder is another workspace.
     """
-    if catalog is None:
+    if named.settings.catalog_url is None:
         raise UsageProblem("Which ledger is joined? Name its catalog with --catalog URL or TRACECORE_CATALOG_URL.")
-    place, found = catalog_ledger(catalog)
+    place, found = catalog_ledger(named.settings.catalog_url)
     if found is None:
         raise UsageProblem(f"The catalog {place} holds no ledger, so that there is nothing to join: 'tracecore init' begins one.")
-    root = Workspace.locate(directory)
-    future = Workspace.open(root) if Workspace.exists(root) else Workspace(root, found.slug, found.ledger_id)
+    root = Workspace.locate(named)
+    future = Workspace.open(named) if Workspace.exists(root) else Workspace.at(named, found.slug, found.ledger_id)
     if future.ledger_id != found.ledger_id:
         raise UsageProblem(
             f"There is a workspace at {root} already, of ledger {future.ledger_id} ('{future.slug}'), and the catalog {place} holds ledger {found}: "
             "name another folder."
         )
-    where, owner = store_ledger(future, store)
-    if owner is None and store is None:
+    where, owner = store_ledger(future, future.store_url)
+    if owner is None and future.store_url is None:
         raise UsageProblem(
             f"The artifacts of ledger {found} do not lie in {where}: name their bucket with --store URL or TRACECORE_STORE_URL. A ledger whose store "
             "is a workspace's own folder can be joined once that is copied to a bucket ('tracecore workspace move --store URL')."
         )
     compare_store(future, where, owner, None)
-    made = Workspace.create(root, slug=found.slug, ledger_id=found.ledger_id)
-    made.bind(catalog=catalog, store=store)
+    made = Workspace.create(named, slug=found.slug, ledger_id=found.ledger_id)
+    made.bind()
     keys = KeyRing(made)
     active = keys.active_id()
     return made, next((key for key in keys.public_keys() if key.id == active), None) or keys.join()

@@ -13,6 +13,7 @@ from tracecore_schemas.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tracecore.settings import Settings
     from tracecore_lineage.bugs import Reported
     from tracecore_lineage.bundle.writing import Exported
     from tracecore_lineage.proofs import ConsistencyProof, InclusionProof
@@ -231,8 +232,12 @@ class RecordQuestions(RecordWriter):
 
         return recover(self)
 
-    def doctor(self) -> dict[str, Any]:
-        """Say what is wrong in this workspace; nothing is changed."""
+    def doctor(self, settings: Settings | None = None) -> dict[str, Any]:
+        """Return what is wrong in this workspace; nothing is changed.
+
+        Args:
+            settings: of the process; read here where None.
+        """
         from tracecore_lineage.doctor import examine
 
-        return examine(self)
+        return examine(self, settings)

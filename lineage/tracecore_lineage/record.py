@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection
 
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage import binding, ingest, ledger, lookup, people, replay
 from tracecore_lineage.questions import RecordQuestions
 from tracecore_lineage.sealing import rotation
@@ -27,7 +27,7 @@ class Record(RecordQuestions):
     """The record of one workspace, open for writing and for questions; safe to use from several threads."""
 
     @classmethod
-    def open(cls, workspace: Workspace | Path | str | None = None) -> Record:
+    def open(cls, workspace: Workspace | NamedWorkspace | Path | str | None = None) -> Record:
         """Open the record of a workspace.
 
         Args:

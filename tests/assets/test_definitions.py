@@ -11,7 +11,7 @@ import pytest
 from toy_plugin import PROGRAM, write_drives
 
 from tracecore.host import PluginHost
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets import Overrides, build, load_program
 from tracecore_assets.code_location import program_definitions
 from tracecore_assets.definitions import definitions
@@ -87,17 +87,17 @@ def test_the_page_loads_the_programs_that_were_built_here(project):
     place = Workspace.open(project.workspace)
     remember(place, "other", other, Overrides(drives=("drives",)))
     assert [(entry.name, entry.overrides.settings) for entry in remembered(place)] == [("other", ()), ("toy", ("model.epochs=2",))]
-    assert {job.name for job in program_definitions(place).jobs} == {"build_toy", "build_other"}
+    assert {job.name for job in program_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other"}
     third = project.folder / "third.yaml"
     third.write_text(PROGRAM.replace("name: toy", "name: oth-er"))
     (project.folder / "third2.yaml").write_text(PROGRAM.replace("name: toy", "name: oth_er"))
     remember(place, "oth-er", third, Overrides())
     remember(place, "oth_er", project.folder / "third2.yaml", Overrides())
-    assert {job.name for job in program_definitions(place).jobs} == {"build_toy", "build_other", "build_oth_er"}
+    assert {job.name for job in program_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other", "build_oth_er"}
     third.unlink()
     (project.folder / "third2.yaml").unlink()
     other.unlink()
-    assert {job.name for job in program_definitions(place).jobs} == {"build_toy"}
+    assert {job.name for job in program_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy"}
     location = json.loads(Path(workspace_file(place)).read_text())["load_from"][0]["python_module"]
     assert location["module_name"] == "tracecore_assets.code_location"
 

@@ -41,6 +41,14 @@ class Deployment:
 
         return observe([getattr(self.location, key)], instance=self.instance)
 
+    def begin_again(self):
+        """Let the event log be that of a process that starts now."""
+        from tracecore_assets.foreign.watching import Watch, workspace_of
+
+        storage = self.instance.event_log_storage
+        storage.dispose()
+        storage._watch = Watch(storage, workspace_of(self.workspace.dagster))
+
     def ref(self, name):
         return f"external/dagster.{self.workspace.slug}/{name}"
 
@@ -76,6 +84,7 @@ def deployment(begun, tmp_path, monkeypatch):
     shutil.copytree(project.workspace, place)
     monkeypatch.setenv("TRACECORE_PLUGINS", "toy")
     monkeypatch.setenv("TRACECORE_HOME", str(place))
+    location = importlib.reload(location)  # as a process loads it that starts now
     workspace = Workspace.open(place)
     with dagster_instance(workspace) as instance:
         yield Deployment(workspace, instance, location)
@@ -237,11 +246,12 @@ def test_what_is_reported_by_hand_is_recorded_once_however_often_its_event_is_st
 def test_a_record_that_can_not_be_written_fails_no_run_and_loses_nothing(deployment, monkeypatch, tmp_path):
     """The step waits in a file of the workspace; doctor says so; the next step that can be recorded brings it along."""
     monkeypatch.setenv("TRACECORE_CATALOG_URL", f"sqlite:///{tmp_path / 'no' / 'such' / 'record.db'}")
-    deployment.instance.event_log_storage.dispose()  # a process that starts now finds no record
+    deployment.begin_again()  # it finds no record
     assert deployment.run("frozen").success
     waiting = list((deployment.workspace.dagster / "unrecorded").glob("*.json"))
     assert len(waiting) == 1
     monkeypatch.delenv("TRACECORE_CATALOG_URL")
+    deployment.begin_again()
     with Record.open(deployment.workspace) as record:
         problem = record.doctor()["problems"][0]
         assert problem.startswith(f"One step of Dagster's assets is not recorded yet and kept in {waiting[0].parent}: the next such step or build")
@@ -253,7 +263,7 @@ def test_a_record_that_can_not_be_written_fails_no_run_and_loses_nothing(deploym
 
 def test_a_step_that_can_neither_be_recorded_nor_kept_fails_and_says_why(deployment, monkeypatch, tmp_path):
     monkeypatch.setenv("TRACECORE_CATALOG_URL", f"sqlite:///{tmp_path / 'no' / 'such' / 'record.db'}")
-    deployment.instance.event_log_storage.dispose()
+    deployment.begin_again()
     (deployment.workspace.dagster / "unrecorded").write_text("a file where a folder is needed")
     result = deployment.run("frozen")
     said = " ".join(str(getattr(event.event_specific_data, "error", "")) for event in result.all_events)
@@ -261,7 +271,7 @@ def test_a_step_that_can_neither_be_recorded_nor_kept_fails_and_says_why(deploym
     assert not result.success
 
 
-def test_settings_that_an_earlier_version_wrote_give_way_and_others_stay(tmp_path):
+def test_settings_that_somebody_wrote_stay(tmp_path):
     from tracecore_assets.instance import dagster_home
 
     workspace = Workspace.create(tmp_path / "ws")

@@ -13,11 +13,11 @@ from toy_plugin import write_drives
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_assets.instance import dagster_instance
-from tracecore_assets.notifications import ENV_NOTIFY, failed_checks, failed_checks_sensor, notify
+from tracecore_assets.notifications import failed_checks, failed_checks_sensor, notify
 
 
 @pytest.fixture
-def hook(monkeypatch):
+def hook():
     """A web hook on loopback that keeps what it is sent."""
     received = []
 
@@ -32,8 +32,7 @@ def hook(monkeypatch):
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv(ENV_NOTIFY, f"json://127.0.0.1:{server.server_port}/hook")
-        yield received
+        yield received, [f"json://127.0.0.1:{server.server_port}/hook"]
         server.shutdown()
 
 
@@ -45,39 +44,39 @@ def refused(project):
     return Workspace.open(project.workspace)
 
 
-def tick(instance, cursor):
+def tick(instance, cursor, urls):
     context = dg.build_sensor_context(instance=instance, cursor=cursor)
-    answer = failed_checks_sensor()(context)
+    answer = failed_checks_sensor(urls)(context)
     return answer.skip_message, context.cursor
 
 
 def test_a_run_with_a_failed_check_is_told_once(refused, hook):
+    received, urls = hook
     with dagster_instance(refused) as instance:
-        said, cursor = tick(instance, "[0, []]")
+        said, cursor = tick(instance, "[0, []]", urls)
         assert said == "Runs with failed checks that were told: 1."
-        assert tick(instance, cursor) == ("No run with a failed check ended.", cursor)
-    assert len(hook) == 1
-    assert hook[0]["title"].startswith("tracecore: 1 check failed in run ")
-    assert hook[0]["message"].startswith("blocking: toy_positive of toy/drives/frames: the least value is -4")
+        assert tick(instance, cursor, urls) == ("No run with a failed check ended.", cursor)
+    assert len(received) == 1
+    assert received[0]["title"].startswith("tracecore: 1 check failed in run ")
+    assert received[0]["message"].startswith("blocking: toy_positive of toy/drives/frames: the least value is -4")
 
 
 def test_what_failed_before_anybody_listened_is_no_news(refused, hook):
+    received, urls = hook
     with dagster_instance(refused) as instance:
-        said, cursor = tick(instance, None)
+        said, cursor = tick(instance, None, urls)
         assert said == "Listening from now on."
-        assert tick(instance, cursor)[0] == "No run with a failed check ended."
-    assert hook == []
+        assert tick(instance, cursor, urls)[0] == "No run with a failed check ended."
+    assert received == []
 
 
-def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook, monkeypatch):
-    reached = ENV_NOTIFY, "json://127.0.0.1:9/nobody"
+def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook):
+    received, urls = hook
     with dagster_instance(refused) as instance:
-        with monkeypatch.context() as away:
-            away.setenv(*reached)
-            with pytest.raises(UsageProblem, match="could not be told"):
-                tick(instance, "[0, []]")
-        assert tick(instance, "[0, []]")[0] == "Runs with failed checks that were told: 1."
-    assert len(hook) == 1
+        with pytest.raises(UsageProblem, match="could not be told"):
+            tick(instance, "[0, []]", ["json://127.0.0.1:9/nobody"])
+        assert tick(instance, "[0, []]", urls)[0] == "Runs with failed checks that were told: 1."
+    assert len(received) == 1
 
 
 def test_a_url_that_is_none_is_named_by_its_place_and_not_shown(refused):
@@ -88,8 +87,7 @@ def test_a_url_that_is_none_is_named_by_its_place_and_not_shown(refused):
     assert "password" not in str(problem.value)
 
 
-def test_nobody_is_told_where_nobody_asked(refused, monkeypatch):
-    monkeypatch.delenv(ENV_NOTIFY, raising=False)
+def test_nobody_is_told_where_nobody_asked(refused):
     with dagster_instance(refused) as instance:
-        assert tick(instance, "[0, []]")[0] == "TRACECORE_NOTIFY names nobody to tell."
-    assert failed_checks_sensor().default_status is dg.DefaultSensorStatus.STOPPED
+        assert tick(instance, "[0, []]", ())[0] == "TRACECORE_NOTIFY names nobody to tell."
+    assert failed_checks_sensor(()).default_status is dg.DefaultSensorStatus.STOPPED

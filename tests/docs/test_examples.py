@@ -17,7 +17,6 @@ from record_world import World, artifact
 import tracecore as tc
 from tracecore.cli import cli
 from tracecore.host import PluginHost
-from tracecore.workspace import ENV_HOME
 from tracecore_assets.parse import parse_program
 from tracecore_assets.source import read_source
 from tracecore_assets.wiring import wire
@@ -61,7 +60,7 @@ def test_the_questions_of_the_audit_page_are_answered(tmp_path: Path, monkeypatc
     world.run("kpis", StageKind.EVALUATE, [("labels", "labels")], {"report": report})
     bug = world.record.report_bug("cyclist missed").bug
     world.record.close()
-    monkeypatch.setenv(ENV_HOME, str(tmp_path / "w"))
+    monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "w"))
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
     inline = [shlex.split(line) for line in re.findall(r"`(tracecore (?:trace|impact|show|replay) [^`]+)`", text)]
@@ -84,7 +83,7 @@ def test_the_python_of_the_audit_page_runs(tmp_path: Path, monkeypatch: pytest.M
     world = World.at(tmp_path / "w").all()
     world.seal("demo")
     world.record.close()
-    monkeypatch.setenv(ENV_HOME, str(tmp_path / "w"))
+    monkeypatch.setenv("TRACECORE_HOME", str(tmp_path / "w"))
     for code in blocks("docs/audit.md", "python"):
         exec(compile(code, "docs/audit.md", "exec"), {})
     assert "demo complete" in capsys.readouterr().out

@@ -16,11 +16,12 @@ from click.testing import CliRunner, Result
 from tracecore.cli import TracecoreGroup, cli
 from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 
 def group(**commands: click.Command) -> TracecoreGroup:
     core = {"broken": "tracecore_no_such_module:command", "odd": "tracecore.errors:UsageProblem"}
-    return TracecoreGroup(name="tracecore", core=core, plugin_commands=lambda: commands)
+    return TracecoreGroup(name="tracecore", core=core, plugin_commands=lambda _settings: commands)
 
 
 def raising(error: BaseException) -> Result:
@@ -101,9 +102,9 @@ def test_json_goes_to_stdout_alone_and_words_to_stderr() -> None:
     @click.command()
     @workspace_option
     @json_option
-    def answer(*, workspace: object, as_json: bool) -> None:
+    def answer(*, workspace: NamedWorkspace, as_json: bool) -> None:
         say("working")
-        emit_json({"b": str(workspace), "a": as_json, "ü": None})
+        emit_json({"b": str(workspace.directory), "a": as_json, "ü": None})
 
     result = CliRunner().invoke(group(answer=answer), ["answer", "--workspace", "w", "--json"])
     assert json.loads(result.stdout) == {"b": "w", "a": True, "ü": None}
@@ -133,7 +134,7 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "much.py").write_text(
         "import click\nfrom tracecore.cli import TracecoreGroup\n"
         "much = click.Command('much', callback=lambda: click.echo('x\\n' * 10**6))\n"
-        "TracecoreGroup(core={}, plugin_commands=lambda: {'much': much}).main(['much'])\n"
+        "TracecoreGroup(core={}, plugin_commands=lambda _settings: {'much': much}).main(['much'])\n"
     )
     command = f"{sys.executable} {tmp_path}/much.py | head -1; exit ${{PIPESTATUS[0]}}"
     answer = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
@@ -150,7 +151,7 @@ def test_the_exit_code_is_the_answer_whether_or_not_anybody_reads_it(tmp_path: P
         "from tracecore.streams import open_standard_streams\n"
         "def no():\n    click.echo('wrong\\n' * 10**5)\n    raise AnswerIsNo('It is not as recorded.')\n"
         "open_standard_streams()\n"
-        "TracecoreGroup(core={}, plugin_commands=lambda: {'no': click.Command('no', callback=no)}).main(['no'])\n"
+        "TracecoreGroup(core={}, plugin_commands=lambda _settings: {'no': click.Command('no', callback=no)}).main(['no'])\n"
     )
     answer = subprocess.run(["bash", "-c", shell.format(f"{sys.executable} {tmp_path}/no.py")], capture_output=True, text=True, check=False)
     assert answer.returncode == 1

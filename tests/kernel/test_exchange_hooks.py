@@ -68,7 +68,7 @@ def test_a_plugins_command_stands_beside_the_core_ones_whose_names_it_can_not_ta
     write_distribution(plugin_site, "exchange", SOURCE)
     importlib.invalidate_caches()
     core = {"verify": "tracecore.commands.plugins:command"}
-    group = TracecoreGroup(name="tracecore", core=core, plugin_commands=lambda: PluginHost(entry_points_of(plugin_site)).commands)
+    group = TracecoreGroup(name="tracecore", core=core, plugin_commands=lambda settings: PluginHost(entry_points_of(plugin_site), settings).commands)
     assert CliRunner().invoke(group, ["hello"]).stdout == "hello\n"
     assert "Say hello." in CliRunner().invoke(group, ["--help"]).stdout
     assert "all is well" not in CliRunner().invoke(group, ["verify", "--help"]).stdout

@@ -174,7 +174,7 @@ def test_a_bare_name_that_two_plugins_offer_is_refused_and_their_entry_points_ch
 
 def test_a_command_that_two_plugins_offer_says_so_and_their_entry_points_choose(plugin_site: Path) -> None:
     commands = host(plugin_site, night=WHOLE, aaa=WHOLE).commands
-    group = TracecoreGroup("tracecore", core={}, plugin_commands=lambda: commands)
+    group = TracecoreGroup("tracecore", core={}, plugin_commands=lambda _settings: commands)
     result = CliRunner().invoke(group, ["hello"])
     assert (result.exit_code, result.stderr) == (2, "Error: Several plugins offer the command 'hello': write 'aaa/hello' or 'night/hello'.\n")
     assert "night" in CliRunner().invoke(group, ["night/hello"]).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from kernel_world import World
 from openlineage_data import FACETS
 from plugin_folder import entry_points_of, write_distribution
 
-from tracecore.errors import RunFailed, UsageProblem
+from tracecore.errors import RunFailed
 from tracecore.executor import Outcome
 from tracecore.host import PluginHost
-from tracecore.undeclared import ENV_STRICT_IO, Undeclared, strict_io, strictly
+from tracecore.undeclared import Undeclared
 from tracecore.watch import Access
 from tracecore.workspace import Workspace
 
@@ -82,6 +83,15 @@ def taking(plugin_site: Path, workspace: Workspace) -> Iterator[World]:
     world.record.close()
 
 
+@contextmanager
+def strictly(world: World) -> Iterator[None]:
+    """Let the build's settings be strict, as TRACECORE_STRICT_IO=1 and --strict-io do."""
+    before = world.host.settings
+    world.host.settings = before.model_copy(update={"strict_io": True})
+    yield
+    world.host.settings = before
+
+
 def take(world: World, **params: Any) -> Outcome:
     return world.run("taken", "ingest", "taker", **params)
 
@@ -103,7 +113,7 @@ def secret(taking: World) -> str:
 
 
 def test_a_run_that_keeps_to_its_context_says_nothing_of_it(taking: World) -> None:
-    with strictly():
+    with strictly(taking):
         outcome = take(taking)
         take(taking, lineage=outcome.outputs["table"].ref)
     assert facet(taking, outcome) is None
@@ -150,7 +160,7 @@ def test_a_process_that_a_stage_starts_is_named_for_what_it_loads_is_not_seen(ta
     assert [each["target"] for each in said["starts"]] == [program]
     assert (said["summary"], said["starts"][0]["where"] is not None) == ("1 undeclared process", True)
     assert [what for what, why in unknowns(outcome) if f"started {program}" in why] == ["undeclared input"]
-    with strictly(), pytest.raises(RunFailed, match=f"started {program}.*do its work in the stage's own process"):
+    with strictly(taking), pytest.raises(RunFailed, match=f"started {program}.*do its work in the stage's own process"):
         take(taking, start=start)
 
 
@@ -158,9 +168,8 @@ def test_in_strict_mode_the_run_fails_by_name_and_line_and_its_fail_is_recorded(
     other = str(Path(secret).with_name("more.csv"))
     Path(other).write_text("", encoding="utf-8")
     told = rf"Stage 'taker' of asset 'taken' read extra/labels\.csv \({READ}\) and 1 more, which nothing handed to it: declare it as an input"
-    with strictly(), pytest.raises(RunFailed, match=told):
+    with strictly(taking), pytest.raises(RunFailed, match=told):
         take(taking, reads=[secret, other])
-    assert not strict_io()
     assert taking.store.staged_runs() == []
     assert taking.record.artifacts("dataset", "test.taken.table") == []
     assert taking.record.open_runs() == []
@@ -169,10 +178,10 @@ def test_in_strict_mode_the_run_fails_by_name_and_line_and_its_fail_is_recorded(
 def test_what_was_made_without_strictness_and_read_something_is_not_used_again_with_it(taking: World, secret: str) -> None:
     first = take(taking, reads=[secret])
     assert take(taking, reads=[secret]).run_id == first.run_id
-    with strictly(), pytest.raises(RunFailed, match=r"read extra/labels\.csv"):
+    with strictly(taking), pytest.raises(RunFailed, match=r"read extra/labels\.csv"):
         take(taking, reads=[secret])
     clean = take(taking)
-    with strictly():
+    with strictly(taking):
         assert take(taking).run_id == clean.run_id
 
 
@@ -187,7 +196,7 @@ def test_an_undeclared_write_fails_a_strict_run_and_else_is_recorded_without_an_
     outcome = take(taking, writes=[left])
     assert [each["target"] for each in facet(taking, outcome)["writes"]] == ["extra/left.txt"]
     assert unknowns(outcome) == set()
-    with strictly(), pytest.raises(RunFailed, match=r"wrote extra/again\.txt .* declare an output and write under context\.path"):
+    with strictly(taking), pytest.raises(RunFailed, match=r"wrote extra/again\.txt .* declare an output and write under context\.path"):
         take(taking, writes=[str(Path(secret).with_name("again.txt"))])
 
 
@@ -211,13 +220,3 @@ def test_places_of_this_machine_stay_out_of_the_record(tmp_path: Path) -> None:
     seen = [Access("read", str(path), "") for path in (tmp_path / "w" / "store" / "x", tmp_path / "base" / "y", Path.home() / "z", Path("/data/z"))]
     found = Undeclared.of(seen, 0, tmp_path / "w", tmp_path / "base")
     assert [each.target for each in found.accesses] == ["store/x", "y", "~/z", "/data/z"]
-
-
-def test_a_variable_that_says_neither_yes_nor_no_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENV_STRICT_IO, "true")
-    with pytest.raises(UsageProblem, match="TRACECORE_STRICT_IO is 'true': expected 1, undeclared file access fails a run, or 0"):
-        strict_io()
-    with strictly():
-        assert strict_io()
-    monkeypatch.setenv(ENV_STRICT_IO, "0")
-    assert not strict_io()

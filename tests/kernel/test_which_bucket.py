@@ -22,10 +22,7 @@ from tracecore.workspace import Workspace
     ("settings", "sentence"),
     [
         ({"TRACECORE_STORE_URL": "bucket/store"}, r"is 'bucket/store', which names no bucket: expected s3://bucket/prefix"),
-        ({"TRACECORE_STORE_URL": "gs://bucket/store"}, "names no bucket: expected s3://"),
         ({"TRACECORE_STORE_URL": "s3:///store"}, "names no bucket"),
-        ({"TRACECORE_STORE_URL": "s3://key:secret@bucket/store"}, "names no bucket"),
-        ({"TRACECORE_STORE_URL": "s3://bucket/a/../b"}, r"its prefix has an empty part, '\.' or '\.\.'"),
         ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL is 'localhost:9000', expected the URL of an S3 server"),
         ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9000"}, "not encrypted: use https, or set AWS_ALLOW_HTTP=true"),
         ({"AWS_ACCESS_KEY_ID": "who"}, "needs both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither: set AWS_SECRET_ACCESS_KEY"),
@@ -37,14 +34,14 @@ def test_a_wrong_setting_is_refused_in_a_sentence(
     for name, value in {"TRACECORE_STORE_URL": "s3://bucket/store", **settings}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(UsageProblem, match=sentence) as raised:
-        open_store(workspace)
+        open_store(Workspace.open(workspace.root))
     assert raised.value.exit_code == 2
 
 
 def test_the_store_is_the_workspaces_own_unless_a_url_names_a_bucket(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(open_store(workspace), LocalStore)
     monkeypatch.setenv("TRACECORE_STORE_URL", "s3://bucket/store/")
-    opened = open_store(workspace)
+    opened = open_store(Workspace.open(workspace.root))
     assert isinstance(opened, ObjectStore)
     assert opened.place.settings.url == "s3://bucket/store"
 

@@ -12,7 +12,7 @@ from record_world import World
 
 from tracecore.cli import cli
 from tracecore.errors import UsageProblem
-from tracecore.workspace import ENV_CATALOG, Workspace
+from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 
 DATABASES = ("sqlite", "postgresql")
@@ -27,7 +27,7 @@ def workspace(world: World) -> Workspace:
 
 def refused(workspace: Workspace, *said: str) -> None:
     with pytest.raises(UsageProblem) as told:
-        Record.open(workspace)
+        Record.open(workspace.root)  # as a process does that starts now
     for part in (workspace.ledger_id, *said):
         assert part in str(told.value)
 
@@ -43,9 +43,9 @@ def test_a_workspace_is_bound_when_its_record_is_first_opened(database_url: str 
 
 def test_a_catalog_that_is_unset_begins_no_second_ledger(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, database_url: str | None) -> None:
     if database_url is None:
-        monkeypatch.setenv(ENV_CATALOG, f"sqlite:///{workspace.root / 'elsewhere.db'}")
+        monkeypatch.setenv("TRACECORE_CATALOG_URL", f"sqlite:///{workspace.root / 'elsewhere.db'}")
     else:
-        monkeypatch.delenv(ENV_CATALOG)
+        monkeypatch.delenv("TRACECORE_CATALOG_URL")
     refused(workspace, "holds no ledger", "whose catalog was", "TRACECORE_CATALOG_URL")
     assert not (workspace.root / "elsewhere.db").exists()
 
@@ -65,16 +65,16 @@ def test_a_database_that_is_lost_is_refused(workspace: Workspace, database_url: 
 
 
 def test_two_workspaces_never_share_a_catalog_or_a_store(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ENV_CATALOG, workspace.catalog_url)
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", workspace.catalog_url)
     other = Workspace.create(tmp_path / "other", slug=workspace.slug)
     refused(other, workspace.ledger_id, "holds ledger", "TRACECORE_CATALOG_URL")
     assert other.binding() is None
 
-    monkeypatch.delenv(ENV_CATALOG)
+    monkeypatch.delenv("TRACECORE_CATALOG_URL")
     thief = Workspace.create(tmp_path / "thief", slug=workspace.slug)
     shutil.copy(workspace.store / "ledger.json", thief.store / "ledger.json")
     refused(thief, workspace.ledger_id, "belongs to ledger")
-    Record.open(other).close()
+    Record.open(other.root).close()
 
 
 @pytest.mark.parametrize("lost", ["deleted", "another's", "damaged"])
@@ -101,7 +101,7 @@ def test_doctor_and_verify_answer_with_a_finding_where_opening_is_refused(
     if lost == "store":
         (workspace.store / "ledger.json").unlink()
     else:
-        monkeypatch.setenv(ENV_CATALOG, f"sqlite:///{tmp_path / 'elsewhere.db'}")
+        monkeypatch.setenv("TRACECORE_CATALOG_URL", f"sqlite:///{tmp_path / 'elsewhere.db'}")
     where = ["--json", "--workspace", str(workspace.root)]
     doctor = CliRunner().invoke(cli, ["doctor", *where])
     found = json.loads(doctor.stdout)

@@ -164,7 +164,7 @@ def test_a_url_that_is_no_catalog_is_refused(tmp_path: Path, url: str, why: str,
     workspace = Workspace.create(tmp_path / "workspace")
     monkeypatch.setenv("TRACECORE_CATALOG_URL", url)
     with pytest.raises(UsageProblem, match=why):
-        Record.open(workspace)
+        Record.open(workspace.root)
 
 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:

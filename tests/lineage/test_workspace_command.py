@@ -13,7 +13,7 @@ from record_world import World
 
 from tracecore.cli import cli
 from tracecore.errors import UsageProblem
-from tracecore.workspace import ENV_CATALOG, Workspace
+from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 
 SECRET = "s3cret#/?&p"
@@ -47,7 +47,7 @@ def joined(made: Workspace, catalog: str, tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "host2" / ".tracecore").mkdir(parents=True)
     shutil.copytree(made.store, tmp_path / "host2" / ".tracecore" / "store")
     run("workspace", "join", str(tmp_path / "host2"), "--catalog", catalog)
-    monkeypatch.setenv(ENV_CATALOG, catalog)
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", catalog)
     return Workspace.open(tmp_path / "host2")
 
 
@@ -76,7 +76,7 @@ def test_a_catalog_is_moved_on_purpose_and_only_where_the_ledger_lies(made: Work
     shutil.move(made.root / "record.db", moved)
     assert answer("workspace", "move", "-w", str(made.root), "--catalog", url)["catalog"] == url
     assert "whose catalog was " + url in run("trace", "drive_log/north", "-w", str(made.root), ok=2).stderr
-    monkeypatch.setenv(ENV_CATALOG, url)
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", url)
     run("trace", "drive_log/north", "-w", str(made.root))
 
 
@@ -109,12 +109,12 @@ def test_init_on_a_taken_catalog_leaves_nothing_and_names_join(
     made: Workspace, catalog: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TRACECORE_HOME")
-    monkeypatch.setenv(ENV_CATALOG, catalog)
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", catalog)
     refused = run("init", str(tmp_path / "second"), ok=2).stderr
     assert made.ledger_id in refused
     assert "'tracecore workspace join DIR'" in refused
     assert not (tmp_path / "second").exists()
-    monkeypatch.delenv(ENV_CATALOG)
+    monkeypatch.delenv("TRACECORE_CATALOG_URL")
     mark = tmp_path / "third" / ".tracecore" / "store" / "ledger.json"
     mark.parent.mkdir(parents=True)
     shutil.copy(made.store / "ledger.json", mark)

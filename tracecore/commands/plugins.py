@@ -8,7 +8,7 @@ import click
 
 from tracecore.commands.plugins_check import check
 from tracecore.commands.plugins_new import new
-from tracecore.options import console, emit_json, json_option, no_workspace_option
+from tracecore.options import console, emit_json, json_option, no_workspace_option, settings_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -45,7 +45,7 @@ def list_plugins(*, as_json: bool) -> None:
     """List every installed plugin with its stages, checks and gates; a broken one with its error."""
     from tracecore.host import PluginHost
 
-    host = PluginHost.load()
+    host = PluginHost.load(settings_of())
     if as_json:
         shared = [{"what": each.what, "name": each.name, "choices": list(each.choices)} for each in host.shared_names]
         emit_json(
@@ -69,7 +69,7 @@ def show(name: str, *, as_json: bool) -> None:
     from tracecore.host import PluginHost
     from tracecore.suggest import suggestion
 
-    host = PluginHost.load()
+    host = PluginHost.load(settings_of())
     broken = next((each for each in host.broken if each.entry_point == name), None)
     found = next((plugin for plugin in host.plugins if plugin.entry_point == name), None)
     if found is None and broken is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import console, emit_json, json_option, no_workspace_option
+from tracecore.options import console, emit_json, json_option, no_workspace_option, settings_of
 
 if TYPE_CHECKING:
     from tracecore.testing import Report
@@ -44,7 +44,7 @@ def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: 
     from tracecore.errors import AnswerIsNo
     from tracecore.testing import conformance, read_samples
 
-    report = conformance(name, None if samples is None else read_samples(samples), stages=stages or None)
+    report = conformance(name, None if samples is None else read_samples(samples), stages=stages or None, settings=settings_of())
     if as_json:
         emit_json(report.document())
     else:

@@ -1,4 +1,4 @@
-"""Which bucket a store lies in, and how it is reached: `TRACECORE_STORE_URL` and the usual `AWS_*` variables."""
+"""Which bucket a store lies in, and how it is reached: its URL and the usual `AWS_*` variables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tracecore.errors import UsageProblem
-from tracecore.workspace import ENV_STORE
 
 __all__ = ["BucketSettings"]
 
@@ -51,17 +50,13 @@ class BucketSettings:
 
     @classmethod
     def of(cls, url: str, environment: Mapping[str, str] | None = None) -> BucketSettings:
-        """Read a store URL and the environment.
+        """Read the environment for a store URL, which the settings have found to be right.
 
         Raises:
-            UsageProblem: the URL names no bucket, or the endpoint is none that may be spoken to.
+            UsageProblem: the endpoint is none that may be spoken to, or half of a key is missing.
         """
         env = os.environ if environment is None else environment
         parts = urlsplit(url)
-        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
-            raise UsageProblem(f"{ENV_STORE} is '{url}', which names no bucket: expected s3://bucket/prefix, or unset it to keep bytes here.")
-        if any(part in {"", ".", ".."} for part in parts.path.strip("/").split("/")) and parts.path.strip("/"):
-            raise UsageProblem(f"{ENV_STORE} is '{url}': its prefix has an empty part, '.' or '..'; name it plainly, as in s3://bucket/team/store.")
         endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or None
         if endpoint is not None:
             _check_endpoint(endpoint, env)

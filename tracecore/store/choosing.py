@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tracecore.errors import UsageProblem
 from tracecore.store.base import Store
 from tracecore.store.local import LocalStore
-from tracecore.workspace import ENV_STORE, Workspace
+from tracecore.workspace import Workspace
 
 if TYPE_CHECKING:
     from tracecore.store.bucket_settings import BucketSettings
@@ -20,7 +20,7 @@ def open_store(workspace: Workspace) -> Store:
     """Open the store of a workspace. A bucket is asked nothing before it is first used.
 
     Raises:
-        UsageProblem: `TRACECORE_STORE_URL` names a place where nothing can be kept.
+        UsageProblem: its bucket can't be reached as the environment says, or the client for one is not installed.
     """
     elsewhere = workspace.store_url
     if not elsewhere:
@@ -35,7 +35,7 @@ def bucket_settings(url: str) -> BucketSettings:
     """Read how a bucket is reached.
 
     Raises:
-        UsageProblem: the URL names no bucket, or the client for one is not installed.
+        UsageProblem: the environment does not say how it is reached, or the client for one is not installed.
     """
     from tracecore.store.bucket_settings import BucketSettings
 
@@ -43,10 +43,10 @@ def bucket_settings(url: str) -> BucketSettings:
     try:
         import obstore  # noqa: F401  # an extra: who keeps bytes in the workspace needs none of it
     except ModuleNotFoundError:
-        raise UsageProblem(f"{ENV_STORE} is '{url}', which needs a package more: pip install \"tracecore[s3]\".") from None
+        raise UsageProblem(f"TRACECORE_STORE_URL is '{url}', which needs a package more: pip install \"tracecore[s3]\".") from None
     return settings
 
 
 def folder_store(folder: Path) -> Store:
     """Open what was unpacked into a folder, below `store/` there: whatever the workspace's own store is, this one lies on this machine."""
-    return LocalStore(Workspace(folder, "unpacked", ""))
+    return LocalStore(Workspace(folder, "unpacked", "", "", None))

@@ -16,12 +16,13 @@ from tracecore.executor import Executor
 from tracecore.failure import reason_of
 from tracecore.host import PluginHost, Registered, RegisteredStage
 from tracecore.opening import RECORD_GROUP
+from tracecore.settings import Settings
 from tracecore.store import open_store
 from tracecore.task import Supplied, Task
 from tracecore.testing.imports import package_of
 from tracecore.worker import Job, Made, StageRaised, Workers
 from tracecore.worker.workers import Answer
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, Origin
 
@@ -78,10 +79,11 @@ class Bench:
 
     def __init__(self, entry: metadata.EntryPoint, root: Path) -> None:
         self.package = package_of(entry.module)
-        self.workspace = Workspace.create(root, slug=PROGRAM)
+        settings = Settings.read()
+        self.workspace = Workspace.create(NamedWorkspace(settings, root), slug=PROGRAM)
         self.store = open_store(self.workspace)
         self.record = next(iter(metadata.entry_points(group=RECORD_GROUP))).load().open(self.workspace)
-        self.host = _Host([entry])
+        self.host = _Host([entry], settings)
         self.executor = Executor(self.workspace, self.store, self.record, self.host)
         self.executor.workers = self._workers = _Workers()
 

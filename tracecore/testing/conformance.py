@@ -10,6 +10,7 @@ from pathlib import Path
 from tracecore.discovery import GROUP, BrokenPlugin, LoadedPlugin
 from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost
+from tracecore.settings import Settings
 from tracecore.stage import Stage
 from tracecore.suggest import suggestion
 from tracecore.testing.comparing import first_difference
@@ -34,7 +35,14 @@ def subject_of(stage: type[Stage]) -> str:
     return f"{stage.kind.value} {stage.name}"
 
 
-def conformance(entry_point: str, samples: SampleSource | None = None, *, stages: Sequence[str] | None = None, timeout: float = _TIMEOUT_S) -> Report:
+def conformance(
+    entry_point: str,
+    samples: SampleSource | None = None,
+    *,
+    stages: Sequence[str] | None = None,
+    timeout: float = _TIMEOUT_S,
+    settings: Settings | None = None,
+) -> Report:
     """Look at an installed plugin by every rule.
 
     Args:
@@ -42,6 +50,7 @@ def conformance(entry_point: str, samples: SampleSource | None = None, *, stages
         samples: what its stages are tried on; `tests/conformance.py` of the project it is installed from, else the built-in samples.
         stages: names of the stages to look at; all by default.
         timeout: seconds that its stages together may take in each process.
+        settings: of the process; read here where None.
 
     Raises:
         UsageProblem: no such plugin or stage is installed; the nearest right name is offered.
@@ -49,7 +58,7 @@ def conformance(entry_point: str, samples: SampleSource | None = None, *, stages
     entry = _entry(entry_point)
     distribution = entry.dist
     name, version = (distribution.name, distribution.version) if distribution else ("", "")
-    host = PluginHost([entry])
+    host = PluginHost([entry], settings)
     broken = next((each for each in host.broken if each.entry_point == entry_point), None)
     if broken is not None or not host.plugins:
         return Report(entry_point, name, version, (_unloaded(broken),))

@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracecore.discovery import ENV_PLUGINS, ENV_TRACE
 from tracecore.stage import Stage
 from tracecore.testing.sample import Sample
 
@@ -221,11 +220,10 @@ class _Process:
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
     """Give a process's environment: this one's import path, temporary files and caches of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
-    kept.pop(ENV_TRACE, None)
     return {
         **kept,
         **different,
-        ENV_PLUGINS: plugin,
+        "TRACECORE_PLUGINS": plugin,
         "PYTHONPATH": os.pathsep.join(_import_path()),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(folder / "temporary"),

@@ -36,7 +36,6 @@ from tracecore.store import local, open_store, parquet  # noqa: F401  # preloade
 from tracecore.watched_context import WatchedContext
 from tracecore.worker.jobs import Job, Made, shape_of
 from tracecore.worker.observing import Observer
-from tracecore.worker.threads import thread_settings
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["main"]
@@ -192,7 +191,7 @@ def _enter(job: Job, channel: _Channel) -> None:
     sys.path[:] = job.import_path
     importlib.invalidate_caches()
     os.environ.clear()
-    os.environ.update({**job.environment, **thread_settings(job.environment, job.threads)})
+    os.environ.update(job.environment)
     os.chdir(job.folder)
     root, own = job.levels
     logging.root.handlers[:] = [_Log(channel)]

@@ -20,6 +20,7 @@ from tracecore.recorder import Recorder
 from tracecore.stage import SourceFile
 from tracecore.task import Task
 from tracecore.withdrawn import Withdrawn
+from tracecore.worker.environment import worker_environment
 from tracecore.worker.jobs import Job, shape_of
 from tracecore.worker.workers import Answer
 from tracecore.workspace import Workspace
@@ -72,7 +73,7 @@ def job_for(
         started_ns=time.time_ns(),
         hashed=Code().hashed,
         import_path=tuple(os.path.abspath(each) for each in sys.path),  # noqa: PTH100  # '' stands for the working directory
-        environment=dict(os.environ),
+        environment=worker_environment(os.environ, task.threads),
         folder=os.getcwd(),  # noqa: PTH109  # as text
         levels=(logging.root.getEffectiveLevel(), logging.getLogger(f"tracecore.run.{task.job}").getEffectiveLevel()),
         listened=listened,

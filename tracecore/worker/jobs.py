@@ -48,7 +48,7 @@ class Job:
         started_ns: when the run began; code that was written later was not there at its START.
         hashed: folders and files whose code is recorded file by file.
         import_path: `sys.path`.
-        environment: of the process.
+        environment: of the worker.
         folder: working directory.
         levels: logging levels of the root logger and of the run's own.
         listened: whether anybody listens to progress.

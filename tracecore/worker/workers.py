@@ -22,9 +22,9 @@ from tracecore import locks
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore.failure import reason_of
 from tracecore.worker import observing
+from tracecore.worker.environment import server_environment
 from tracecore.worker.jobs import Job, Made, StageRaised
 from tracecore.worker.server import FORK, STATUS
-from tracecore.worker.threads import SERVER
 
 __all__ = ["Workers"]
 
@@ -123,7 +123,7 @@ def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, **SERVER},
+            env=server_environment(os.environ),
             start_new_session=True,  # Ctrl-C goes to the build alone
         )
     # Only then is it handed anything: what waits in its socket, the build's locks among it, would outlive a build that is killed meanwhile.

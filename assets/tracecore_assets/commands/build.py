@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 from tracecore_assets.commands.variadic import VariadicCommand
 
 if TYPE_CHECKING:
@@ -52,22 +52,23 @@ def command(
     reason: tuple[str, ...],
     until: tuple[str, ...],
     strict_io: bool,
-    workspace: Path | None,
+    workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
     """Make what is missing or stale, run checks and gates, and seal build/NAME.
 
     What was made before from the same code, parameters and inputs is used again. A gate that fails stops the release: exit code 1, and no build.
     """
-    from contextlib import nullcontext
+    from dataclasses import replace
 
     from tracecore.errors import UsageProblem
-    from tracecore.undeclared import strictly
     from tracecore_assets.building import BuildRefused, build
     from tracecore_assets.overrides import Overrides
     from tracecore_assets.progress import Console
     from tracecore_assets.waivers import WaiverText
 
+    if strict_io:
+        workspace = replace(workspace, settings=workspace.settings.model_copy(update={"strict_io": True}))
     if not len(waive) == len(reason) == len(until):
         raise UsageProblem(
             f"Each --waive needs its own --reason and --until; found {len(waive)} --waive, {len(reason)} --reason and {len(until)} --until."
@@ -75,7 +76,7 @@ def command(
     waivers = [WaiverText(*each) for each in zip(waive, reason, until, strict=True)]
     overrides = Overrides(settings, drives, labels)
     try:
-        with strictly() if strict_io else nullcontext(), Console() as console:
+        with Console() as console:
             answer = build(workspace, name, program, overrides=overrides, approver=approver, waivers=waivers, console=console)
     except BuildRefused as refused:
         if as_json:

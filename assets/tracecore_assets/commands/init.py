@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
-
-if TYPE_CHECKING:
-    from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 
 __all__ = ["command"]
 
@@ -34,39 +31,40 @@ Examples:
 )
 @workspace_option
 @json_option
-def command(directory: Path | None, source: str, workspace: Path | None, as_json: bool) -> None:
+def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make a workspace, its signing key, and a vehicle program to edit.
 
     DIR is the project's folder (the current one where left out): the program becomes DIR/vehicle.yaml, the workspace DIR/.tracecore unless
     --workspace or TRACECORE_HOME names another, which is said then.
     """
-    from tracecore.workspace import DEFAULT, ENV_HOME
+    from tracecore.workspace import DEFAULT
     from tracecore_assets.initialize import read_beginning
+    from tracecore_assets.instance import dagster_home
     from tracecore_lineage import Record
     from tracecore_lineage.binding import make_workspace
 
     folder = directory or Path()
     program = read_beginning(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing
-    home = os.environ.get(ENV_HOME)
-    place = make_workspace(workspace or home or folder / DEFAULT, slug=folder.absolute().name)
+    home = workspace.settings.home
+    named = workspace if workspace.directory or home else replace(workspace, directory=folder / DEFAULT)
+    place = make_workspace(named, slug=folder.absolute().name)
     with Record.open(place) as record:
         record.keys.ensure()
+    dagster_home(place)
     program.place(place)
-    if directory is not None and workspace is None and home and place.root.resolve() != (folder / DEFAULT).resolve():
+    if directory is not None and workspace.directory is None and home and place.root.resolve() != (folder / DEFAULT).resolve():
         own = shlex.join(["tracecore", "init", str(folder), "--workspace", str(folder / DEFAULT)])
-        say(f"The workspace is {place.root}, as {ENV_HOME} says, and none was made in the folder of the program; '{own}' makes one there.")
+        say(f"The workspace is {place.root}, as TRACECORE_HOME says, and none was made in the folder of the program; '{own}' makes one there.")
     if as_json:
         emit_json({"workspace": str(place.root), "slug": place.slug, "program": str(program.file), "new": program.new})
         return
     click.echo(f"workspace {place.root} ({place.slug})")
     click.echo(f"program   {program.file} ({program.name}, {'new' if program.new else 'was there, left as it is'})")
-    click.echo(f"next      edit it, then: {shlex.join(_next(program.file, place))}")
+    click.echo(f"next      edit it, then: {shlex.join(_next(program.file, place, workspace))}")
 
 
-def _next(program: Path, place: Workspace) -> list[str]:
-    """Give the build's command as it must be typed here, naming the workspace where it would take another."""
-    from tracecore.workspace import Workspace
-
-    elsewhere = Workspace.locate().resolve() != place.root.resolve()
+def _next(program: Path, place: Workspace, workspace: NamedWorkspace) -> list[str]:
+    """Return the build's command as it must be typed here, naming the workspace where it would take another."""
+    elsewhere = Workspace.locate(replace(workspace, directory=None)).resolve() != place.root.resolve()
     named = ["--workspace", str(place.root)] if elsewhere else []
     return ["tracecore", "build", "NAME", "--program", str(program), *named, "--approver", "WHO"]

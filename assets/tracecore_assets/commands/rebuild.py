@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_assets.rebuild import Change, Lack, RebuildAnswer
@@ -37,7 +38,7 @@ Examples:
 @workspace_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, workspace: Path | None, as_json: bool) -> None:
+def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make a sealed build again in a scratch workspace, from the record alone, and compare every artifact.
 
     Program, parameters, seeds, threads and plugins are the recorded ones, drives and labels come from the store. What is lacking or has changed is

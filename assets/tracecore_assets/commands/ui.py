@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
 from tracecore.options import say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -19,7 +19,7 @@ __all__ = ["command"]
 )
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @workspace_option
-def command(host: str, port: int, workspace: Path | None) -> None:
+def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     r"""Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it.
 
     Where TRACECORE_NOTIFY names places to tell (Apprise URLs, separated by spaces), a Dagster daemon runs beside the page and its sensor tells
@@ -30,18 +30,18 @@ def command(host: str, port: int, workspace: Path | None) -> None:
       tracecore ui --port 3001
       TRACECORE_NOTIFY="json://hooks.example/perception" tracecore ui
     """
-    from tracecore.workspace import ENV_HOME, Workspace
+    from tracecore.workspace import Workspace
     from tracecore_assets.instance import dagster_home, workspace_file
     from tracecore_assets.remembered import remembered
 
-    told = len(os.environ.get("TRACECORE_NOTIFY", "").split())
+    told = len(workspace.settings.notify)
     _refuse_taken(host, port)
-    place = Workspace.create(workspace)
+    place = Workspace.open(workspace)
     if not remembered(place):
         say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
     home = dagster_home(place)
     # The code server and each launched run are processes of their own; all they know of us is their environment.
-    environment = {**os.environ, "DAGSTER_HOME": home, ENV_HOME: str(place.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    environment = {**os.environ, "DAGSTER_HOME": home, "TRACECORE_HOME": str(place.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
     say(f"Dagster UI of {place.root}: http://{host}:{port} (Ctrl-C ends it)")
     levels = ["--log-level", "warning", "--code-server-log-level", "warning"]
     # Sensors run in Dagster's daemon, which `dagster dev` starts beside the page; without one to run, the page alone starts sooner.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -26,15 +25,14 @@ Examples:
 @click.option("--patch", is_flag=True, help="Print the lines in which source files differ, too.")
 @workspace_option
 @json_option
-def command(asset: str, program: str | None, patch: bool, workspace: Path | None, as_json: bool) -> None:
+def command(asset: str, program: str | None, patch: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Name what changed since an asset was made: code, a dependency, a parameter, an input or the data format.
 
     Its newest completed run is compared with what a build would make it from now. Exit 0, whether it is stale or not.
     """
-    from tracecore.workspace import Workspace
     from tracecore_assets.why_stale import why_stale
 
-    answer = why_stale(Workspace.open(workspace), asset, program)
+    answer = why_stale(workspace, asset, program)
     if as_json:
         emit_json(answer.document())
         return

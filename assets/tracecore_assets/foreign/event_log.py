@@ -10,6 +10,9 @@ class; they store no events of steps, so that they open no record and write noth
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,12 +20,26 @@ from dagster import Field, StringSource
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 
-from tracecore_assets.foreign.watching import Watch
+from tracecore.workspace import Workspace
+from tracecore_assets.foreign.watching import Watch, workspace_of
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, EventLogEntry
 
-__all__ = ["RecordingEventLogStorage"]
+__all__ = ["RecordingEventLogStorage", "recording_into"]
+
+
+_HANDED: ContextVar[Workspace | None] = ContextVar("_HANDED", default=None)
+
+
+@contextmanager
+def recording_into(workspace: Workspace) -> Iterator[None]:
+    """Let the instance that is opened in the block record into a workspace: Dagster makes its storage itself, and hands no parameter of ours on."""
+    token = _HANDED.set(workspace)
+    try:
+        yield
+    finally:
+        _HANDED.reset(token)
 
 
 class RecordingEventLogStorage(SqliteEventLogStorage):
@@ -43,7 +60,13 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     def _begin(self, base_dir: str) -> None:
         super().__init__(base_dir, self._inst_data)
-        self._watch = Watch(self, Path(base_dir).absolute())
+        self._watch = Watch(self, _HANDED.get() or workspace_of(Path(base_dir).absolute()))
+
+    @property
+    def workspace(self) -> Workspace:
+        """The workspace that it records into."""
+        assert self._watch is not None, "an instance registers its storage before anything uses it"
+        return self._watch.workspace
 
     @classmethod
     def config_type(cls) -> Any:

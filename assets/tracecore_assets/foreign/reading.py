@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.store import open_store
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ReadVersion:
     data: Any
 
 
-def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspace: Workspace | None = None) -> ReadVersion:
+def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspace: NamedWorkspace | Path | str | None = None) -> ReadVersion:
     """Read the newest version of a program's asset, and say so in the step's own log, from which the record takes it.
 
     What Dagster says of a step's inputs is frozen when the step starts; another run may make the asset again before it is read.
@@ -41,7 +42,7 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
     Args:
         context: of the step that reads.
         key: asset key of the program's output: `toy/model`, or its parts.
-        workspace: that holds it; `TRACECORE_HOME`, else `./.tracecore`, where None.
+        workspace: that holds it; where None, the one that the instance records into, else the one that the settings name.
 
     Raises:
         UsageProblem: the asset was never made, or by no program.
@@ -49,6 +50,7 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
     """
     import dagster as dg
 
+    from tracecore_assets.foreign.event_log import RecordingEventLogStorage
     from tracecore_lineage import Record
 
     asset = dg.AssetKey(key.split("/") if isinstance(key, str) else list(key))
@@ -58,7 +60,8 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
     if materialization is None or ref is None:
         word = "was never made" if materialization is None else "is not made by a program, so its bytes are not in the store"
         raise UsageProblem(f"'{asset.to_user_string()}' {word}: read() takes the asset key of a program's output, such as 'reference/model'.")
-    place = workspace or Workspace.open()
+    storage = context.instance.event_log_storage
+    place = storage.workspace if workspace is None and isinstance(storage, RecordingEventLogStorage) else Workspace.open(workspace)
     with Record.open(place) as record:
         whole = str(ref.value)
         if any(node["ref"] == whole and node["rejected"] for node in record.trace(whole)["nodes"]):

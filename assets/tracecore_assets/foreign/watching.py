@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterEventType
 
-from tracecore.errors import RunFailed
+from tracecore.errors import RunFailed, UsageProblem
 from tracecore.failure import tellable
 from tracecore.locks import hold_run
-from tracecore.workspace import Workspace
+from tracecore.settings import Settings
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.foreign import arrears
 from tracecore_assets.foreign.events import Inputs, check_of, instant, is_ours, output_of, raised_checks
 from tracecore_assets.foreign.own import is_own
@@ -39,9 +40,23 @@ _MADE = frozenset({DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSE
 
 
 def workspace_of(base: Path) -> Workspace:
-    """Find the workspace that an instance of Dagster's records into: the one that its files lie in, else the one that `TRACECORE_HOME` names."""
+    """Return the workspace that an instance of Dagster's records into: the one that its files lie in, else the one that `TRACECORE_HOME` names.
+
+    The settings are read here: for this process's part in the record, opening the instance is its entry.
+
+    Raises:
+        UsageProblem: there is neither; none is made, wherever the process happened to be started.
+    """
+    settings = Settings.read()
     around = next((folder for folder in (base, *base.parents) if (folder / "workspace.json").is_file()), None)
-    return Workspace.create(around)
+    named = NamedWorkspace(settings, around)
+    if around is None and (settings.home is None or not (Workspace.locate(named) / "workspace.json").is_file()):
+        names = "TRACECORE_HOME names none" if settings.home is None else f"TRACECORE_HOME ({settings.home}) is none"
+        raise UsageProblem(
+            f"Dagster's files in {base} lie in no workspace, and {names}: nothing could be recorded. "
+            "Set DAGSTER_HOME to <workspace>/dagster of one that 'tracecore init' made, or TRACECORE_HOME to the workspace."
+        )
+    return Workspace.open(named)
 
 
 @dataclass
@@ -61,15 +76,14 @@ class Watch:
 
     Args:
         storage: the event log.
-        base: folder of the event log, by which its workspace is found.
+        workspace: that it records into.
     """
 
-    def __init__(self, storage: EventLogStorage, base: Path) -> None:
+    def __init__(self, storage: EventLogStorage, workspace: Workspace) -> None:
         self._storage = storage
-        self._base = base
+        self.workspace = workspace
         self._steps: dict[tuple[str, str], _Step] = {}
         self._planned: dict[str, Mapping[str, Collection[AssetKey]]] = {}
-        self._workspace: Workspace | None = None
         self._record: Record | None = None
         self._lock = threading.RLock()
 
@@ -173,7 +187,7 @@ class Watch:
         outputs: list[AssetMaterialization | AssetObservation] | None = None,
         said: list[AssetObservation] | None = None,
     ) -> ToldStep:
-        slug = self._place().slug
+        slug = self.workspace.slug
         inputs = Inputs(self._storage, slug)
         read, unknowns = inputs.of(step.made, said or [], step.started, entry.timestamp) if outputs is not None else ([], [])
         made = [output_of(each, f"run:{step.run}") for each in outputs or ()]
@@ -230,21 +244,16 @@ class Watch:
         except Exception as error:  # noqa: BLE001  # whatever hinders the record must not fail Dagster's run
             _log.warning("Step '%s' could not be recorded now (%s): it is kept and will be recorded later.", told.step, error)
             try:
-                arrears.keep(self._place(), told)
+                arrears.keep(self.workspace, told)
             except Exception as worse:  # noqa: BLE001  # told in one sentence
                 raise RunFailed(
                     f"The step '{told.step}' can neither be recorded ({error}) nor kept to be recorded later ({worse}): "
                     "make room or rights in the workspace and run it again; nothing may be missing from the record in silence."
                 ) from error
 
-    def _place(self) -> Workspace:
-        if self._workspace is None:
-            self._workspace = workspace_of(self._base)
-        return self._workspace
-
     def _open(self) -> Record:
         if self._record is None:
-            self._record = Record.open(self._place())
+            self._record = Record.open(self.workspace)
         return self._record
 
 

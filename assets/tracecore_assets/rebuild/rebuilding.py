@@ -11,7 +11,7 @@ from tracecore.errors import TracecoreError
 from tracecore.host import PluginHost
 from tracecore.store import open_store
 from tracecore.task import Outcome
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.rebuild.again import Again, wire_again
 from tracecore_assets.rebuild.answer import Change, Lack, RebuildAnswer
 from tracecore_assets.rebuild.changes import changes, find_stages
@@ -33,7 +33,7 @@ Before = Callable[[tuple[Lack, ...], tuple[Change, ...]], None]
 
 
 def rebuild(
-    workspace: Workspace | Path | str | None,
+    workspace: NamedWorkspace | Path | str | None,
     build: str,
     *,
     folder: Path | None = None,
@@ -55,11 +55,12 @@ def rebuild(
         UsageProblem: no such build, a plugin that made it is missing, or a folder that is no scratch.
         AnswerIsNo: its program's bytes are gone.
     """
-    place = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
+    named = NamedWorkspace.of(workspace)
+    place = Workspace.open(named)
     with Record.open(place) as record:
         store = open_store(place)
         sealed = read_sealed(record, store, build)
-        host = PluginHost.load()
+        host = PluginHost.load(named.settings)
         stages = find_stages(sealed, host)
         wire_again(sealed, stages, host, place.root)  # what can't be wired is said before anything is looked for
         inputs = plan_inputs(sealed, stages, store)

@@ -6,7 +6,6 @@ Everything in it can be made again: what counts is the sealed build, and the ans
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +15,8 @@ from pathlib import Path
 from tracecore.disk import clear_disk_errors
 from tracecore.durable import write_durably
 from tracecore.errors import UsageProblem
-from tracecore.workspace import ENV_CATALOG, ENV_STORE, Workspace
+from tracecore.settings import Settings
+from tracecore.workspace import NamedWorkspace, Workspace
 
 __all__ = ["scratch_workspace"]
 
@@ -38,9 +38,10 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
-        with clear_disk_errors(root), _own_places():
+        with clear_disk_errors(root):
             _begin(root, original, build)
-            yield Workspace.create(root, slug=original.slug)
+            # By no settings: record and store lie in the scratch folder, wherever those of the original do.
+            yield Workspace.create(NamedWorkspace(Settings.model_construct(), root), slug=original.slug)
     finally:
         if folder is None and not keep:
             shutil.rmtree(root, ignore_errors=True)
@@ -63,13 +64,3 @@ def _begin(root: Path, original: Workspace, build: str) -> None:
         raise UsageProblem(f"{root} is not empty: a rebuild needs an empty folder, or one that it began in before; name another with --in.")
     root.mkdir(parents=True, exist_ok=True)
     write_durably(mark, json.dumps({"v": 1, "build": build}).encode() + b"\n")
-
-
-@contextmanager
-def _own_places() -> Iterator[None]:
-    """Keep record and store inside the scratch folder, wherever the environment puts those of the original, which are open by now."""
-    before = {name: os.environ.pop(name, None) for name in (ENV_CATALOG, ENV_STORE)}
-    try:
-        yield
-    finally:
-        os.environ.update({name: value for name, value in before.items() if value is not None})

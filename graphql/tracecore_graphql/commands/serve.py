@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from pathlib import Path
 
 import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -21,7 +21,7 @@ _CONNECTIONS = 64
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8011, show_default=True, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @workspace_option
-def command(host: str, port: int, workspace: Path | None) -> None:
+def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     """Serve the record to auditors: POST /graphql with a token, GET /health without."""
     try:
         import uvicorn

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from tracecore.options import emit_json, json_option, workspace_option
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_graphql.access import Role, TokenStore
 
 __all__ = ["command"]
@@ -29,7 +28,7 @@ def command() -> None:
 )
 @workspace_option
 @json_option
-def create(role: str, expires: datetime | None, workspace: Path | None, as_json: bool) -> None:
+def create(role: str, expires: datetime | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make a token and print it alone: it is shown this once and kept only as a hash."""
     moment = expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires
     text = TokenStore(Workspace.open(workspace)).create(Role(role), moment)
@@ -42,7 +41,7 @@ def create(role: str, expires: datetime | None, workspace: Path | None, as_json:
 @command.command(name="list", epilog="\b\nExample:\n  tracecore token list --json")
 @workspace_option
 @json_option
-def list_(workspace: Path | None, as_json: bool) -> None:
+def list_(workspace: NamedWorkspace, as_json: bool) -> None:
     """List the tokens: id, role, state, when each ends."""
     now = datetime.now(UTC)
     found = [
@@ -62,7 +61,7 @@ def list_(workspace: Path | None, as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 @workspace_option
 @json_option
-def revoke(token_id: str, workspace: Path | None, as_json: bool) -> None:
+def revoke(token_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Refuse a token from now on, in a running server too; ID as `tracecore token list` shows it."""
     token = TokenStore(Workspace.open(workspace)).revoke(token_id)
     if as_json:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_schemas.bug import Bug
@@ -60,7 +60,7 @@ def command() -> None:
 @workspace_option
 @json_option
 def report(
-    text: str, build: str | None, frames: tuple[str, ...], severity: str | None, reporter: str | None, workspace: Path | None, as_json: bool
+    text: str, build: str | None, frames: tuple[str, ...], severity: str | None, reporter: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Record what was seen: TEXT is one sentence. The same report again is the same bug."""
     from tracecore_lineage import Record
@@ -79,7 +79,7 @@ def report(
 @click.option("--build", metavar="BUILD", help="Only bugs that were seen in this build.")
 @workspace_option
 @json_option
-def list_(build: str | None, workspace: Path | None, as_json: bool) -> None:
+def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """List the reported bugs, newest first."""
     from tracecore_lineage import Record
 
@@ -98,7 +98,7 @@ def list_(build: str | None, workspace: Path | None, as_json: bool) -> None:
 @click.argument("bug_id", metavar="ID")
 @workspace_option
 @json_option
-def show(bug_id: str, workspace: Path | None, as_json: bool) -> None:
+def show(bug_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show one bug: what was seen, where, and who took it up since."""
     from tracecore_lineage import Record
     from tracecore_lineage.rendering.page import page

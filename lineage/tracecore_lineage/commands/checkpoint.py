@@ -9,6 +9,7 @@ import click
 
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -38,7 +39,7 @@ Examples:
 )
 @workspace_option
 @json_option
-def command(output: Path | None, prove: str | None, old: Path | None, workspace: Path | None, as_json: bool) -> None:
+def command(output: Path | None, prove: str | None, old: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Give the signed head of the ledger: its size and Merkle root, as a C2SP signed note.
 
     Kept elsewhere, it proves later that nothing recorded before it was changed or taken out.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage.retention.consent import Withdrawal
@@ -39,7 +39,7 @@ def command() -> None:
 @click.option("--dry-run", is_flag=True, help="Only say what would go, and what it reached.")
 @workspace_option
 @json_option
-def withdraw(target: str, reason: str, dry_run: bool, workspace: Path | None, as_json: bool) -> None:
+def withdraw(target: str, reason: str, dry_run: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Erase a drive, or every drive of a SUBJECT, wherever its bytes lie in the workspace.
 
     SUBJECT is somebody or something that drives name in their metadata (a driver, a vehicle), or a person behind a pseudonym. Logs, rows, pictures

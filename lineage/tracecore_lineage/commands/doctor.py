@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tracecore.errors import TracecoreError
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
+    from tracecore.settings import Settings
     from tracecore.workspace import Workspace
 
 __all__ = ["command"]
@@ -27,7 +28,7 @@ Examples:
 @workspace_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, workspace: Path | None, as_json: bool) -> None:
+def command(ctx: click.Context, workspace: NamedWorkspace, as_json: bool) -> None:
     """Say what is wrong in this workspace and what to do; exit 1 where anything is. Nothing is changed.
 
     Looked at: whether catalog and store hold this workspace's ledger, runs that a crash left open, what lies in the store and is not in the record,
@@ -36,7 +37,7 @@ def command(ctx: click.Context, workspace: Path | None, as_json: bool) -> None:
     """
     from tracecore.workspace import Workspace
 
-    found = _examined(Workspace.open(workspace))
+    found = _examined(Workspace.open(workspace), workspace.settings)
     if as_json:
         emit_json(found)
     else:
@@ -54,7 +55,7 @@ def command(ctx: click.Context, workspace: Path | None, as_json: bool) -> None:
         ctx.exit(1)
 
 
-def _examined(workspace: Workspace) -> dict[str, Any]:
+def _examined(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     """Examine a workspace; a record that is refused is a finding too."""
     from tracecore_lineage import Record
     from tracecore_lineage.doctor import unopened
@@ -64,4 +65,4 @@ def _examined(workspace: Workspace) -> dict[str, Any]:
     except TracecoreError as refused:
         return unopened(refused)
     with record:
-        return record.doctor()
+        return record.doctor(settings)

@@ -10,6 +10,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -33,7 +34,7 @@ def command() -> None:
 @click.option("--skip-invalid", is_flag=True, help="Leave bad lines out and name them, instead of refusing the file.")
 @workspace_option
 @json_option
-def import_(source: Path, skip_invalid: bool, workspace: Path | None, as_json: bool) -> None:
+def import_(source: Path, skip_invalid: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Record the events of a file (one a line) or of a folder of .json and .ndjson files.
 
     One bad line refuses everything, with its number and what is wrong. What is recorded already is recognized byte for byte and not recorded twice.
@@ -56,7 +57,7 @@ def import_(source: Path, skip_invalid: bool, workspace: Path | None, as_json: b
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
 @click.option("--exact", is_flag=True, help="Wrap each event's exact bytes in base64, with its digest and when it was recorded.")
 @workspace_option
-def export(output: Path | None, exact: bool, workspace: Path | None) -> None:
+def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
     """Write every event of the ledger, in its order, one a line."""
     from tracecore_lineage import Record
 

@@ -13,6 +13,8 @@ import click
 
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore.options import emit_json, json_option, progress_bar, say, workspace_option
+from tracecore.settings import Settings
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -43,11 +45,11 @@ Writer = Callable[["Record", "SealedBuild", "Trace", Path], None]
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="PATH", help="The file to write.")
 @workspace_option
 @json_option
-def command(build: str, format_: str, output: Path, workspace: Path | None, as_json: bool) -> None:
+def command(build: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Write the evidence of a sealed build in a format that others' tools read. The file is whole or it is not there."""
     from tracecore_lineage import Record
 
-    write = _writer(format_)
+    write = _writer(format_, workspace.settings)
     with Record.open(workspace) as record:
         trace = record.trace(build if "/" in build else f"build/{build}")
         kind, _, name = trace["root"].partition("@")[0].partition("/")
@@ -111,14 +113,14 @@ def _bundle(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> No
 _CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto, "bundle": _bundle, "slsa": _slsa}
 
 
-def _writer(format_: str) -> Writer:
+def _writer(format_: str, settings: Settings) -> Writer:
     """Find what writes a format: the core's own, else a plugin's."""
     if format_ in _CORE:
         return _CORE[format_]
     from tracecore.host import PluginHost
     from tracecore.suggest import suggestion
 
-    host = PluginHost.load()
+    host = PluginHost.load(settings)
     found = host.exporter(format_)
     if found is None:
         raise UsageProblem(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -27,7 +26,7 @@ Examples:
 @click.option("--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it.")
 @workspace_option
 @json_option
-def command(ref: str, depth: int | None, as_of: str | None, form: str, workspace: Path | None, as_json: bool) -> None:
+def command(ref: str, depth: int | None, as_of: str | None, form: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show everything that REF reached, builds first.
 
     REF is a version (the newest without a digest), a run, a frame (followed through its drive), a plugin (the runs that ran it) or a labeler (the

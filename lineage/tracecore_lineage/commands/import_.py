@@ -8,6 +8,8 @@ import click
 
 from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore.options import emit_json, json_option, progress_bar, say, workspace_option
+from tracecore.settings import Settings
+from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands.pinning import key_option, threshold_option
 
 __all__ = ["command"]
@@ -31,7 +33,7 @@ Examples:
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, source: Path, format_: str | None, keys: tuple[Path, ...], threshold: int | None, workspace: Path | None, as_json: bool
+    ctx: click.Context, source: Path, format_: str | None, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Take over a build that another workspace exported as a bundle, or a file of another tool as the OpenLineage events it stands for.
 
@@ -41,7 +43,7 @@ def command(
     if not source.exists():
         raise UsageProblem(f"There is no file {source} to import.")
     if format_ is None and not _looks_like_bundle(source):
-        raise UsageProblem(f"{source} is no bundle. Say what the file is with --format. {_offer('')}")
+        raise UsageProblem(f"{source} is no bundle. Say what the file is with --format. {_offer('', workspace.settings)}")
     if format_ in {None, _BUNDLE}:
         _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
         return
@@ -58,14 +60,16 @@ def _looks_like_bundle(source: Path) -> bool:
         return False
 
 
-def _offer(format_: str) -> str:
+def _offer(format_: str, settings: Settings) -> str:
     from tracecore.host import PluginHost
     from tracecore.suggest import suggestion
 
-    return suggestion(format_, [_BUNDLE, *PluginHost.load().importers]) + " OpenLineage events are taken by 'tracecore events import'."
+    return suggestion(format_, [_BUNDLE, *PluginHost.load(settings).importers]) + " OpenLineage events are taken by 'tracecore events import'."
 
 
-def _take_bundle(ctx: click.Context, source: Path, keys: tuple[Path, ...], threshold: int | None, workspace: Path | None, *, as_json: bool) -> None:
+def _take_bundle(
+    ctx: click.Context, source: Path, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, *, as_json: bool
+) -> None:
     from tracecore_lineage import Record
     from tracecore_lineage.bundle.taking import ImportRefused
 
@@ -95,15 +99,15 @@ def _take_bundle(ctx: click.Context, source: Path, keys: tuple[Path, ...], thres
         click.echo(f"{done.build}: imported from '{done.origin}': {amount} · {key}")
 
 
-def _take_file(source: Path, format_: str, workspace: Path | None, *, as_json: bool) -> None:
+def _take_file(source: Path, format_: str, workspace: NamedWorkspace, *, as_json: bool) -> None:
     from tracecore.failure import reason_of
     from tracecore.host import PluginHost
     from tracecore_lineage import Record
     from tracecore_lineage.ingest import checked
 
-    found = PluginHost.load().importer(format_)
+    found = PluginHost.load(workspace.settings).importer(format_)
     if found is None:
-        raise UsageProblem(f"There is no import format '{format_}'. {_offer(format_)}")
+        raise UsageProblem(f"There is no import format '{format_}'. {_offer(format_, workspace.settings)}")
     try:
         events = list(found.item.events(source))
     except (KeyboardInterrupt, TracecoreError):

@@ -9,6 +9,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands import key_signers
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ for _signers in (key_signers.new, key_signers.policy, key_signers.sign, key_sign
 @command.command(name="list", epilog="\b\nExample:\n  tracecore key list --json")
 @workspace_option
 @json_option
-def list_(workspace: Path | None, as_json: bool) -> None:
+def list_(workspace: NamedWorkspace, as_json: bool) -> None:
     """List every key that ever signed here, the active one first."""
     from tracecore.workspace import Workspace
     from tracecore_lineage.sealing.keys import KeyRing
@@ -62,7 +63,7 @@ def list_(workspace: Path | None, as_json: bool) -> None:
 @command.command(epilog="\b\nExample:\n  tracecore key rotate")
 @workspace_option
 @json_option
-def rotate(workspace: Path | None, as_json: bool) -> None:
+def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
     """Sign with a new key from here on.
 
     The change is recorded in the ledger, signed by the old key; what the old key signed keeps verifying, and its public part is kept.
@@ -86,7 +87,7 @@ def rotate(workspace: Path | None, as_json: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @workspace_option
 @json_option
-def add(file: Path, workspace: Path | None, as_json: bool) -> None:
+def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Let a further host of this ledger sign with the public key in FILE.
 
     It is recorded in the ledger, vouched for by the key that signs here, so that who trusts that one can follow.
@@ -118,7 +119,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
 @workspace_option
 @json_option
-def export(output: Path | None, workspace: Path | None, as_json: bool) -> None:
+def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Give the active public key in PEM form, for who verifies with `--key`."""
     from tracecore.workspace import Workspace
     from tracecore_lineage.sealing.keys import KeyRing, short_id

@@ -12,6 +12,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, no_workspace_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
@@ -66,7 +67,7 @@ def policy(
     private: tuple[Path, ...],
     signed: tuple[Path, ...],
     draft: Path | None,
-    workspace: Path | None,
+    workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
     """Say which keys sign builds, and how many have to; without options, show the policy in force.
@@ -135,7 +136,7 @@ def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None
 @_SIGNED
 @workspace_option
 @json_option
-def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], workspace: Path | None, as_json: bool) -> None:
+def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], workspace: NamedWorkspace, as_json: bool) -> None:
     """Add signatures over the very statement that sealed BUILD; each is an event of the ledger, and the seal stays as it is."""
     from urllib.parse import unquote
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage.looking.scene import Scene
@@ -36,7 +37,7 @@ Examples:
 @workspace_option
 @json_option
 def command(
-    ref: str, output: Path | None, count: int, drive: str | None, labels: str | None, rerun: Path | None, workspace: Path | None, as_json: bool
+    ref: str, output: Path | None, count: int, drive: str | None, labels: str | None, rerun: Path | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Draw REF as a PNG: frames with boxes, paths and mistakes; one frame with cuboids and LiDAR points too; a report's own pictures.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -25,7 +24,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @workspace_option
 @json_option
-def command(refs: tuple[str, ...], older_than: float | None, dry_run: bool, workspace: Path | None, as_json: bool) -> None:
+def command(refs: tuple[str, ...], older_than: float | None, dry_run: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Remove the bytes of what no sealed build stands on, and what crashes left.
 
     A sealed build holds every version in its trace: such a REF is refused (exit 1), naming the build. What was recorded of a pruned version stays;

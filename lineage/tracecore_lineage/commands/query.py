@@ -10,6 +10,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,7 @@ _FORMS = ("table", "csv", "json", "parquet")
 @workspace_option
 @json_option
 def command(
-    sql: str | None, listing: bool, build: str | None, as_of: str | None, form: str, output: Path | None, workspace: Path | None, as_json: bool
+    sql: str | None, listing: bool, build: str | None, as_of: str | None, form: str, output: Path | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Ask one question in SQL (DuckDB's) of the datasets, label batches and event sets.
 

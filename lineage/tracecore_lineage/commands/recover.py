@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -22,7 +22,7 @@ Examples:
 @click.command(name="recover", epilog=_EXAMPLES)
 @workspace_option
 @json_option
-def command(workspace: Path | None, as_json: bool) -> None:
+def command(workspace: NamedWorkspace, as_json: bool) -> None:
     """Close the runs that a crash left open, as ABORT, and remove what they left in staging.
 
     A run whose process lives is left alone: it holds a lock that the operating system gives back when the process dies.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -24,7 +24,7 @@ Examples:
 @workspace_option
 @json_option
 @click.pass_context
-def command(context: click.Context, check: bool, workspace: Path | None, as_json: bool) -> None:
+def command(context: click.Context, check: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make the catalog again from the ledger's events, or compare them."""
     from tracecore_lineage import Record
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
 
@@ -34,7 +34,7 @@ Examples:
 @click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
 @workspace_option
 @json_option
-def command(ref: str, history: bool, kpis: tuple[str, ...], source: str | None, as_of: str | None, workspace: Path | None, as_json: bool) -> None:
+def command(ref: str, history: bool, kpis: tuple[str, ...], source: str | None, as_of: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show one artifact, run or build: its facets, its checks, and its history.
 
     Of a frame or label the tables that hold it; of a labeler the batches that name them; of a bug what was seen, and where.

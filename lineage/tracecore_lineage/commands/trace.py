@@ -9,6 +9,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -45,7 +46,7 @@ def command(
     strict: bool,
     form: str,
     bundle: Path | None,
-    workspace: Path | None,
+    workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
     """Show the complete backward trace of REF: everything it was made from, over the exact versions that were read.

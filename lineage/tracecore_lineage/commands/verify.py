@@ -10,6 +10,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, progress_bar, workspace_option
+from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands.pinning import key_option, threshold_option
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def command(
     threshold: int | None,
     checkpoint: Path | None,
     attestations: Path | None,
-    workspace: Path | None,
+    workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
     """Recompute every byte and name what is not as recorded; exit 1 where anything is not.
@@ -84,7 +85,7 @@ def _verdict(
     threshold: int | None,
     checkpoint: Path | None,
     attestations: Path | None,
-    workspace: Path | None,
+    workspace: NamedWorkspace,
     show: Callable[[int, int, str], None],
 ) -> Verdict:
     """Verify a bundle where the argument is a file, else the record."""

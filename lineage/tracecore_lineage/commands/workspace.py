@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import click
 from tracecore.options import emit_json, json_option, say, workspace_option
 
 if TYPE_CHECKING:
-    from tracecore.workspace import Workspace
+    from tracecore.workspace import NamedWorkspace, Workspace
 
 __all__ = ["command"]
 
@@ -36,7 +36,7 @@ def command() -> None:
 @command.command(epilog="\b\nExample:\n  tracecore workspace show --json")
 @workspace_option
 @json_option
-def show(workspace: Path | None, as_json: bool) -> None:
+def show(workspace: NamedWorkspace, as_json: bool) -> None:
     """Show the ledger of this workspace, and where its catalog and store lie.
 
     Read from the workspace's own file: catalog and store are not opened. 'tracecore doctor' says whether they hold that ledger.
@@ -54,21 +54,22 @@ def show(workspace: Path | None, as_json: bool) -> None:
 @_STORE
 @workspace_option
 @json_option
-def move(catalog: str | None, store: str | None, workspace: Path | None, as_json: bool) -> None:
+def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Bind this workspace to where its ledger's catalog or store lie now.
 
     Copy them there first, with the database's and the bucket's own tools. Both are opened, and refused unless they hold this workspace's ledger.
     Only the places are written down, without user and password: TRACECORE_CATALOG_URL and TRACECORE_STORE_URL still say how to reach them.
     """
-    from tracecore.workspace import ENV_CATALOG, ENV_STORE, Workspace
+    from tracecore.workspace import Workspace
     from tracecore_lineage import binding
 
+    settings = workspace.settings.at(catalog=catalog, store=store)
     found = Workspace.open(workspace)
     binding.move(found, catalog=catalog, store=store)
     _tell(found, as_json=as_json)
-    for variable, url in ((ENV_CATALOG, catalog), (ENV_STORE, store)):
-        if url is not None and os.environ.get(variable) != url:
-            say(f"Set {variable} to that URL: each command takes the place from there.")
+    for name in ("catalog_url", "store_url"):
+        if getattr(settings, name) != getattr(workspace.settings, name):
+            say(f"Set TRACECORE_{name.upper()} to that URL: each command takes the place from there.")
 
 
 @command.command(
@@ -79,18 +80,18 @@ def move(catalog: str | None, store: str | None, workspace: Path | None, as_json
 @_STORE
 @workspace_option
 @json_option
-def join(directory: Path, catalog: str | None, store: str | None, workspace: Path | None, as_json: bool) -> None:
+def join(directory: Path, catalog: str | None, store: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make a further host's folder for the ledger that lies at a catalog and a store.
 
     DIR is the project's folder: the workspace becomes DIR/.tracecore unless --workspace names another. Its name and ledger are those of the catalog;
     it gets a signing key of its own. A holder of a key of the ledger records the new one with the command that is printed; until then this host
     can read, and signs nothing.
     """
-    from tracecore.workspace import DEFAULT, ENV_CATALOG, ENV_STORE
+    from tracecore.workspace import DEFAULT
     from tracecore_lineage.joining import join as make
 
-    catalog, store = catalog or os.environ.get(ENV_CATALOG) or None, store or os.environ.get(ENV_STORE) or None
-    made, key = make(workspace or directory / DEFAULT, catalog=catalog, store=store)
+    settings = workspace.settings.at(catalog=catalog, store=store)
+    made, key = make(replace(workspace, settings=settings, directory=workspace.directory or directory / DEFAULT))
     file = made.keys / f"{key.file_name}.pub"
     recorded = made.keys.joinpath("active").exists()
     if as_json:

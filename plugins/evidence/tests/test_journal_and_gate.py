@@ -9,7 +9,7 @@ import pytest
 
 import tracecore as tc
 from tracecore.host import PluginHost
-from tracecore_evidence.journal import ENV_JOURNAL, append_line
+from tracecore_evidence.journal import append_line
 from tracecore_evidence.no_unknowns import NoUnknowns
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.run import Unknown
@@ -27,11 +27,11 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_every_run_and_build_appends_a_line_where_a_journal_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRACECORE_PLUGINS", "evidence")
-    host = PluginHost.load()
     run = tc.RunSummary("r1", "demo.model", "train", "torch", RunState.OPEN)
-    host.notify("run_started", run)  # no journal is named yet
+    PluginHost.load().notify("run_started", run)  # no journal is named yet
     journal = tmp_path / "journal.jsonl"
-    monkeypatch.setenv(ENV_JOURNAL, str(journal))
+    monkeypatch.setenv("TRACECORE_JOURNAL", str(journal))
+    host = PluginHost.load()
     host.notify("run_started", run)
     host.notify("run_finished", tc.RunSummary("r1", "demo.model", "train", "torch", RunState.COMPLETE, ("model/demo.model@" + "0" * 64,)))
     host.notify("build_sealed", tc.BuildSummary("demo", "build/demo@" + "1" * 64, 12, ()))
@@ -55,7 +55,7 @@ def test_a_journal_that_can_not_be_written_disturbs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("TRACECORE_PLUGINS", "evidence")
-    monkeypatch.setenv(ENV_JOURNAL, str(tmp_path / "no" / "folder" / "journal.jsonl"))
+    monkeypatch.setenv("TRACECORE_JOURNAL", str(tmp_path / "no" / "folder" / "journal.jsonl"))
     PluginHost.load().notify("run_started", tc.RunSummary("r1", "j", "train", "p", RunState.OPEN))
     assert "The plugin 'evidence' failed as an observer (tracecore_run_started)" in caplog.text
 

@@ -14,33 +14,31 @@ from typing import Any
 
 import tracecore as tc
 
-__all__ = ["ENV_JOURNAL", "append_line", "tracecore_build_sealed", "tracecore_run_finished", "tracecore_run_started"]
-
-ENV_JOURNAL = "TRACECORE_JOURNAL"
+__all__ = ["append_line", "tracecore_build_sealed", "tracecore_run_finished", "tracecore_run_started"]
 
 
 @tc.hookimpl
-def tracecore_run_started(run: tc.RunSummary) -> None:
+def tracecore_run_started(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
     """Note that a run started."""
-    _note("run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
+    _note(settings, "run_started", {"run": run.id, "job": run.job, "stage": run.stage, "plugin": run.plugin})
 
 
 @tc.hookimpl
-def tracecore_run_finished(run: tc.RunSummary) -> None:
+def tracecore_run_finished(run: tc.RunSummary, settings: Mapping[str, str]) -> None:
     """Note how a run ended, and what it made."""
     ended: dict[str, Any] = {"run": run.id, "job": run.job, "state": run.state.value, "outputs": list(run.outputs), "error": run.error}
-    _note("run_finished", ended)
+    _note(settings, "run_finished", ended)
 
 
 @tc.hookimpl
-def tracecore_build_sealed(build: tc.BuildSummary) -> None:
+def tracecore_build_sealed(build: tc.BuildSummary, settings: Mapping[str, str]) -> None:
     """Note that a build was sealed, and by which gates."""
     gates = [{"name": gate.name, "passed": gate.passed, "waived": gate.waived} for gate in build.gates]
-    _note("build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
+    _note(settings, "build_sealed", {"build": build.ref, "position": build.position, "gates": gates})
 
 
-def _note(event: str, said: Mapping[str, Any]) -> None:
-    named = os.environ.get(ENV_JOURNAL)
+def _note(settings: Mapping[str, str], event: str, said: Mapping[str, Any]) -> None:
+    named = settings.get("JOURNAL")
     if named:
         append_line(Path(named), {"event": event, "at": datetime.now(UTC).isoformat(), **said})
 

@@ -9,6 +9,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.campaign.label import GEOMETRIES
 
 __all__ = ["campaign"]
@@ -46,7 +47,7 @@ def campaign() -> None:
 @json_option
 def create(
     name: str, frames: str, guideline: str, guideline_file: Path | None, instructions: str, categories: tuple[str, ...],
-    geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: Path | None, as_json: bool,
+    geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: NamedWorkspace, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the campaign NAME: one task a frame, in a file of the workspace that survives kills and power cuts."""
     from tracecore.durable import fsync_folder

@@ -8,6 +8,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["export"]
 
@@ -31,7 +32,7 @@ Examples:
 )
 @workspace_option
 @json_option
-def export(ref: str, format_: str, output: Path, workspace: Path | None, as_json: bool) -> None:
+def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Write the label batch REF, each label in its last revision; what the format has no place for is counted."""
     from tracecore.opening import open_artifact
     from tracecore_labeling.exports.batch import labeled_frames

@@ -10,17 +10,19 @@ from typing import Any, TypeVar
 import click
 
 from tracecore.errors import UsageProblem
+from tracecore.options import plugin_setting
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["ENV_LABELER", "campaign_option", "file_option", "read_json", "who_option"]
+__all__ = ["campaign_option", "file_option", "read_json", "who_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-ENV_LABELER = "TRACECORE_LABELER"
 
 
 def who_option(function: F) -> F:
     """Add `--as PSEUDONYM`; the command gets `who: str | None`."""
-    return click.option("--as", "who", metavar="PSEUDONYM", envvar=ENV_LABELER, help=f"Who you are, by a pseudonym (else {ENV_LABELER}).")(function)
+    return click.option(
+        "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Who you are, by a pseudonym (else TRACECORE_LABELER)."
+    )(function)
 
 
 def campaign_option(function: F) -> F:

@@ -10,6 +10,7 @@ import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 
 __all__ = ["close", "list_campaigns", "show", "status"]
 
@@ -17,7 +18,7 @@ __all__ = ["close", "list_campaigns", "show", "status"]
 @click.command("list", epilog="\b\nExample:\n  tracecore label list --json\n")
 @workspace_option
 @json_option
-def list_campaigns(workspace: Path | None, as_json: bool) -> None:
+def list_campaigns(workspace: NamedWorkspace, as_json: bool) -> None:
     """List the campaigns of this workspace."""
     from tracecore_labeling.commands.place import campaign_names, open_campaign
 
@@ -43,7 +44,7 @@ def list_campaigns(workspace: Path | None, as_json: bool) -> None:
 @click.option("--task", default=None, help="Show this task's history instead.")
 @workspace_option
 @json_option
-def show(name: str, task: str | None, workspace: Path | None, as_json: bool) -> None:
+def show(name: str, task: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show a campaign's terms, or everything that happened to one of its tasks."""
     from tracecore_labeling.campaign.clock import text_of
     from tracecore_labeling.commands.place import open_campaign
@@ -71,7 +72,7 @@ def show(name: str, task: str | None, workspace: Path | None, as_json: bool) -> 
 @click.argument("name", required=False)
 @workspace_option
 @json_option
-def status(name: str | None, workspace: Path | None, as_json: bool) -> None:
+def status(name: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Say how far a campaign is: tasks by where they stand, refusals with their reasons, who labeled how many."""
     from tracecore_labeling.campaign.batch import tally_of
     from tracecore_labeling.campaign.state import Stage, state_of
@@ -104,7 +105,7 @@ def status(name: str | None, workspace: Path | None, as_json: bool) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where its file goes: FILE.campaign.json.")
 @workspace_option
 @json_option
-def close(name: str, output: Path, workspace: Path | None, as_json: bool) -> None:
+def close(name: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Close a campaign and write it to a file, which the stage 'campaign' takes in its 'paths'. Closing again writes the file again."""
     from tracecore_labeling.campaign.batch import tally_of
     from tracecore_labeling.campaign.file import write_campaign

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
-from tracecore.workspace import Workspace
+from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_labeling.campaign.clock import WallClock
 from tracecore_labeling.campaign.queue import Queue
 
@@ -18,16 +18,16 @@ __all__ = ["campaign_names", "new_campaign_path", "open_campaign"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
-def _folder(workspace: Path | None) -> Path:
+def _folder(workspace: NamedWorkspace) -> Path:
     return Workspace.open(workspace).root / "campaigns"
 
 
-def campaign_names(workspace: Path | None) -> list[str]:
+def campaign_names(workspace: NamedWorkspace) -> list[str]:
     """Name every campaign of a workspace."""
     return sorted(path.stem for path in _folder(workspace).glob("*.db") if _is_made(path))
 
 
-def new_campaign_path(workspace: Path | None, name: str) -> Path:
+def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
     """Give the file that a new campaign is to lie in.
 
     Raises:
@@ -52,7 +52,7 @@ def _is_made(path: Path) -> bool:
 
 
 @contextmanager
-def open_campaign(workspace: Path | None, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
+def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
     """Open the campaign that is meant: by name, else by a task of it, else the only one that is open.
 
     Raises:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.commands.options import campaign_option, file_option, read_json, who_option
 
 __all__ = ["review"]
@@ -33,7 +32,7 @@ Examples:
 @workspace_option
 @json_option
 def review(
-    task: str, verdict: str, file: str | None, note: str, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool
+    task: str, verdict: str, file: str | None, note: str, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Judge the labels of TASK: accept them, correct them, or reject them, so that somebody else labels it again.
 

@@ -9,6 +9,7 @@ import click
 
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.commands.options import campaign_option, file_option, read_json, who_option
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ Examples:
 @workspace_option
 @json_option
 def claim(
-    reviewing: bool, task: str | None, image: Path | None, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool
+    reviewing: bool, task: str | None, image: Path | None, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool
 ) -> None:
     """Take the next free task; the one you have, where you have one. Exit 1 where nothing is free for you."""
     from tracecore_labeling.campaign.clock import text_of
@@ -83,7 +84,7 @@ def claim(
 @who_option
 @workspace_option
 @json_option
-def refuse(task: str, reason: str, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool) -> None:
+def refuse(task: str, reason: str, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Give TASK back; you don't get it again."""
     from tracecore_labeling.campaign.people import checked_pseudonym
     from tracecore_labeling.commands.place import open_campaign
@@ -105,7 +106,7 @@ def refuse(task: str, reason: str, campaign: str | None, who: str | None, worksp
 @who_option
 @workspace_option
 @json_option
-def submit(task: str, file: str, submission: str | None, campaign: str | None, who: str | None, workspace: Path | None, as_json: bool) -> None:
+def submit(task: str, file: str, submission: str | None, campaign: str | None, who: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Hand in the labels of TASK: a JSON list; an empty one says that the frame holds nothing. The same again is taken once."""
     from tracecore_labeling.campaign.label import label_json, read_labels
     from tracecore_labeling.campaign.people import checked_pseudonym
@@ -137,7 +138,7 @@ def _labels(got: Claim) -> list[dict[str, Any]]:
     return [{"label": id_, **label_json(label)} for id_, label in got.labels.items()]
 
 
-def _write_image(queue: Queue, got: Claim, image: Path, workspace: Path | None) -> None:
+def _write_image(queue: Queue, got: Claim, image: Path, workspace: NamedWorkspace) -> None:
     """Write a frame's image, exactly as recorded.
 
     Raises:
