@@ -122,7 +122,7 @@ class Settings(BaseSettings):
         Raises:
             UsageProblem: a URL names none.
         """
-        changed = {}
+        changed: dict[str, str] = {}
         for option, name, check, url in (("--catalog", "catalog_url", _catalog, catalog), ("--store", "store_url", _bucket, store)):
             try:
                 changed |= {} if url is None else {name: check(url)}

@@ -85,7 +85,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read)]
     code = Code()
     changes += code.changes(dependencies_from(facets["tracecore_dependencies"]))
-    store = open_store(workspace)
+    store = open_store(place)
     patches = {change.name: lines for change in changes if (lines := code_patch(store, code, change)) is not None}
     return StaleAnswer(job, run, tuple(changes), patches)
 
