@@ -1,4 +1,4 @@
-"""Random histories of runs by other producers, and their OpenLineage JSON."""
+"""Random histories of runs by other producers and by the workspace itself, and their OpenLineage JSON."""
 
 from __future__ import annotations
 
@@ -6,32 +6,39 @@ import hashlib
 import json
 import random
 import uuid
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from plain_lineage import Event, Name, Port
 
-__all__ = ["history", "rendered"]
+__all__ = ["LEDGER", "OURS", "history", "instant", "rendered"]
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+OURS = "ours"
+LEDGER = "0" * 32
 FACET = {"_producer": "https://example.com/plain", "_schemaURL": "https://example.com/plain.json"}
+RECORDED = 100_000
+"""Seconds after which events are recorded, later than what any sound clock says of them."""
 
 
 class _Writer:
     """One history under way: datasets whose names begin with the history's namespace, runs one after another, some of them overlapping."""
 
-    def __init__(self, seed: int, namespace: str, ours: Sequence[tuple[Name, str]]) -> None:
+    def __init__(self, seed: int, namespace: str) -> None:
         self.random = random.Random(seed)
         self.namespace = namespace
-        self.ours = ours
-        self.names: list[Name] = [(namespace, f"d{n}") for n in range(4)]
-        self.paths = {name: (f"{namespace}-s3", f"/wh/{name[1]}") for name in self.names[:2]}
+        self.ours: list[tuple[Name, str]] = []
+        self.made_by: dict[tuple[Name, str], list[str]] = {}
+        self.names: list[Name] = [(namespace, f"d{n}") for n in range(3)]
+        self.paths = {self.names[0]: (f"{namespace}-s3", f"/wh/{namespace}/d0")}
         self.labels: list[tuple[Name, str]] = [(self.names[0], "9")]
         self.time = 0
         self.events: list[Event] = []
         self.count = 0
+
+    def chance(self, share: float) -> bool:
+        return self.random.random() < share
 
     def tick(self) -> int:
         self.time += self.random.randint(1, 50)
@@ -39,60 +46,58 @@ class _Writer:
 
     def new_run(self) -> str:
         self.count += 1
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.namespace}/{self.count}"))
-
-    def written(self, name: Name) -> Name:
-        """One of a dataset's names."""
-        return self.paths[name] if name in self.paths and self.random.random() < 0.4 else name
+        return str(uuid.UUID(hashlib.sha256(f"{self.namespace}/{self.count}".encode()).hexdigest()[:32]))
 
     def port(self, name: Name, version: str | None, **more: Any) -> Port:
-        used = self.written(name)
-        aliases = tuple(other for other in (name, self.paths.get(name, name)) if other != used) if name in self.paths else ()
-        return Port(used, version, aliases=aliases, **more)
+        """A dataset under one of its names."""
+        path = self.paths.get(name)
+        if path is None or self.chance(0.5):
+            return Port(name, version, **more)
+        return Port(path, version, aliases=(name,), **more) if self.chance(0.7) else Port(name, version, aliases=(path,), **more)
+
+    def reading(self) -> Port:
+        if self.chance(0.3) and self.ours:
+            name, version = self.random.choice(self.ours)
+            view = (self.namespace, f"view-of-{name[1].rpartition('.')[2]}")
+            return self.random.choice([Port(name, version), Port(view, version, aliases=(name,)), Port(view, version), Port(view), Port(name)])
+        if self.chance(0.5):
+            return self.port(*self.random.choice(self.labels))
+        return self.port(self.random.choice(self.names), None)
 
     def inputs(self) -> tuple[Port, ...]:
-        found = {}
-        for _ in range(self.random.randint(0, 2)):
-            roll = self.random.random()
-            if roll < 0.5:
-                name, version = self.random.choice(self.labels)
-                found[name] = self.port(name, version)
-            elif roll < 0.85 or not self.ours:
-                name = self.random.choice(self.names)
-                found[name] = self.port(name, None)
-            else:
-                name, version = self.random.choice(self.ours)
-                alias = (self.namespace, f"view-of-{self.ours.index((name, version))}")
-                found[name] = Port(alias, version, aliases=(name,)) if self.random.random() < 0.5 else Port(name, version)
-        return tuple(found.values())
+        return tuple({port.name: port for port in (self.reading() for _ in range(self.random.randint(0, 2)))}.values())
 
     def outputs(self) -> tuple[Port, ...]:
         found = {}
         for name in self.random.sample(self.names, self.random.choice([1, 1, 1, 2])):
             version = self.random.choice([None, "1", "2", str(self.count + 10)])
-            columns = tuple(self.random.sample(self.names, 1)) if self.random.random() < 0.15 else ()
+            columns = tuple(self.random.sample(self.names, 1)) if self.chance(0.15) else ()
             found[name] = self.port(name, version, change=self.random.choice([None, None, None, "OVERWRITE", "CREATE"]), columns=columns)
             if version:
                 self.labels.append((name, version))
-        if self.ours and self.random.random() < 0.12:
+        if self.ours and self.chance(0.2):
             name, version = self.random.choice(self.ours)
-            found[name] = Port(name, version)
+            view = (self.namespace, f"view-of-{name[1].rpartition('.')[2]}")
+            found[name] = self.random.choice([Port(name, version), Port(name), Port(view, version, aliases=(name,)), Port(name, change="DROP")])
         return tuple(found.values())
 
-    def add(self, run: str, time: int, kind: str, inputs: tuple[Port, ...] = (), outputs: tuple[Port, ...] = ()) -> None:
-        self.events.append(Event(run, f"job-{run[:8]}", time, kind, inputs, outputs))
+    def add(self, run: str, time: int, kind: str, inputs: tuple[Port, ...] = (), outputs: tuple[Port, ...] = (), **more: Any) -> None:
+        self.events.append(Event(run, more.pop("job", f"job-{run[:8]}"), time, kind, inputs, outputs, **more))
 
     def work(self) -> None:
         """One run that reads and writes: its inputs and outputs are spread over its events."""
         run, inputs, outputs = self.new_run(), self.inputs(), self.outputs()
         start = max(1, self.tick() - self.random.choice([0, 0, 0, 60]))
-        shape = self.random.choice(["complete", "complete", "start", "start", "stream", "twice", "retry", "abort", "skew"])
+        less = tuple(Port(port.name, aliases=port.aliases) for port in outputs)
+        shape = self.random.choice(
+            ["complete", "complete", "start", "start", "stream", "twice", "retry", "abort", "fail", "skew", "vague", "jobs", "late"]
+        )
         if shape == "complete":
             self.add(run, self.time, "COMPLETE", inputs, outputs)
             return
-        self.add(run, start, "START", inputs[:1], outputs if shape == "stream" else ())
+        self.add(run, start, "START", inputs[:1], {"stream": outputs, "vague": less}.get(shape, ()))
         if shape == "stream":
-            self.add(run, self.tick(), "RUNNING", inputs)
+            self.add(run, self.tick(), "RUNNING", inputs, outputs[:1])
         elif shape == "twice":
             self.add(run, self.tick(), "COMPLETE", inputs[:1], ())
             self.add(run, self.tick(), "COMPLETE", inputs[1:], outputs)
@@ -101,41 +106,77 @@ class _Writer:
             self.add(run, self.tick(), "COMPLETE", inputs, outputs)
         elif shape == "skew":
             self.add(run, max(0, start - 40), "COMPLETE", inputs, outputs)
+        elif shape == "vague":
+            read = tuple(Port(port.name, aliases=port.aliases) for port in inputs)
+            self.add(run, self.tick(), "RUNNING", read, ())
+            self.add(run, self.tick(), "COMPLETE", inputs, outputs)
+        elif shape == "late":
+            self.add(run, self.tick(), "COMPLETE", inputs, outputs)
+            self.add(run, RECORDED * 2 + self.tick(), "OTHER", (), ())
         else:
-            self.add(run, self.tick(), "ABORT" if shape == "abort" else "COMPLETE", inputs[1:], outputs)
+            kind = {"abort": "ABORT", "fail": "FAIL"}.get(shape, "COMPLETE")
+            self.add(run, self.tick(), kind, inputs[1:], outputs, **({"job": "another"} if shape == "jobs" else {}))
 
     def change(self) -> None:
         """One run that drops, empties, alters or renames a dataset."""
-        name = self.random.choice(self.names)
-        kind = self.random.choice(["DROP", "TRUNCATE", "ALTER", "RENAME", "RENAME"])
+        name, run = self.random.choice(self.names), self.new_run()
+        kind = self.random.choice(["DROP", "TRUNCATE", "ALTER", "RENAME", "RENAME", "RENAME"])
+        start = self.tick()
         if kind != "RENAME":
-            self.add(self.new_run(), self.tick(), "COMPLETE", (), (self.port(name, None, change=kind),))
-        elif name not in self.paths:
-            new = (self.namespace, f"renamed-{self.count}")
-            self.add(self.new_run(), self.tick(), "COMPLETE", (), (Port(new, change="RENAME", previous=name),))
+            said = self.random.choice([(kind,), (None, kind), (kind, None)])  # one event says it, and the run did it
+            for event, change in zip(("START", "COMPLETE")[-len(said) :], said, strict=True):
+                self.add(run, start if event == "START" else self.tick(), event, (), (self.port(name, None, change=change),))
+        else:
+            new = self.random.choice([(self.namespace, f"renamed-{self.count}"), *self.names])
+            if self.chance(0.3):
+                self.add(run, start, "START", (), (Port(new, change="RENAME", previous=name),))
+            self.add(run, self.tick(), "COMPLETE", (), (Port(new, change="RENAME", previous=name),))
             self.labels += [(new, version) for label, version in self.labels if label == name]
-            self.names.append(new)
+            self.names += [new] if new not in self.names else []
+
+    def our_work(self) -> None:
+        """One run of the workspace's own: it reads exact versions, and may make the bytes of another run again."""
+        run, inputs = self.new_run(), []
+        for name, version in self.random.sample(self.ours, min(len(self.ours), self.random.randint(0, 2))):
+            producer = self.random.choice([*self.made_by[name, version], *self.made_by[name, version], None, run])
+            inputs.append(Port(name, version, producer=producer if producer != run else self.new_run()))
+        if self.chance(0.5):
+            inputs.append(Port(*self.random.choice(self.labels)))
+        start, name = self.tick(), (OURS, f"model/{self.namespace}.m{self.random.randint(0, 1)}")
+        made = self.random.choice([*(each for each in self.ours if each[0] == name), (name, "")])
+        version = made[1] or f"sha256:{hashlib.sha256(run.encode()).hexdigest()}"
+        self.add(run, start, "START", tuple(inputs), ours=True)
+        self.add(run, self.tick(), "COMPLETE", tuple(inputs), (Port(name, version),), ours=True)
+        self.ours += [(name, version)] if (name, version) not in self.ours else []
+        self.made_by.setdefault((name, version), []).append(run)
 
 
-def history(seed: int, namespace: str, ours: Sequence[tuple[Name, str]] = ()) -> list[Event]:
+def history(seed: int, namespace: str) -> list[Event]:
     """Return one history; each event's digest is that of its rendered bytes, and events arrive in any order, some of them twice."""
-    writer = _Writer(seed, namespace, ours)
+    writer = _Writer(seed, namespace)
     for _ in range(writer.random.randint(3, 7)):
-        (writer.change if writer.random.random() < 0.2 else writer.work)()
-    events = [replace(event, digest=hashlib.sha256(rendered(event)).hexdigest()) for event in writer.events]
-    writer.random.shuffle(events)
+        writer.random.choice([writer.work] * 6 + [writer.change] * 2 + [writer.our_work] * 2)()
+    writer.random.shuffle(writer.events)
+    events = [
+        replace(event, digest=hashlib.sha256(rendered(event)).hexdigest(), recorded=RECORDED + place) for place, event in enumerate(writer.events)
+    ]
     return events + events[:1]
+
+
+def instant(seconds: int) -> str:
+    """Return how a record writes a time."""
+    return (EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def rendered(event: Event) -> bytes:
     """Return an event's OpenLineage JSON."""
     body = {
         "eventType": event.type,
-        "eventTime": (EPOCH + timedelta(seconds=event.time)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "producer": "https://example.com/plain",
+        "eventTime": instant(event.time),
+        "producer": f"urn:tracecore:ledger:{LEDGER}" if event.ours else "https://example.com/plain",
         "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
         "run": {"runId": event.run},
-        "job": {"namespace": "plain", "name": event.job},
+        "job": {"namespace": OURS if event.ours else "plain", "name": event.job},
         "inputs": [_port(port) for port in event.inputs],
         "outputs": [_port(port) for port in event.outputs],
     }
@@ -158,4 +199,5 @@ def _port(port: Port) -> dict[str, Any]:
     if port.columns:
         fields = {"x": {"inputFields": [_named(column, field="x") for column in port.columns]}}
         facets["columnLineage"] = {**FACET, "fields": fields}
-    return _named(port.name, facets=facets)
+    taken = {"inputFacets": {"tracecore_port": {**FACET, "role": "", "producer_run": port.producer}}} if port.producer else {}
+    return _named(port.name, facets=facets, **taken)

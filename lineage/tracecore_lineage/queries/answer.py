@@ -44,7 +44,7 @@ def assemble(reader: Reader, found: Found) -> Assembled:
     facets = reader.facets([*found.levels, *(f"run:{run}" for run in [*found.runs, *(check.run for check in checks)])])
     _name_unmade(found, facets)
     nodes = _nodes(reader, found, runs, checks, facets)
-    unknowns = _unknowns(found, runs, checks, facets, recorded_at(reader.connection, (runs[run].seq for run in found.runs)))
+    unknowns = _unknowns(found, runs, checks, facets, recorded_at(reader.connection, (seq for run in found.runs for _, seq in runs[run].times)))
     trace = Trace(
         root=found.root,
         direction=found.direction,
@@ -171,7 +171,7 @@ def _unknowns(
         )
     _unknown_frame(found, add)
     for run in found.runs:
-        _unknowns_of_ends(runs[run], recorded.get(runs[run].seq), add)
+        _unknowns_of_ends(runs[run], recorded, add)
     _unknowns_of_runs(found, runs, facets, add, lambda run, why: any(told == why and run in found.made_by.get(at, ()) for at, _, told in listed))
     return [listed[key] for key in sorted(listed)]
 
@@ -183,13 +183,14 @@ def _unknown_frame(found: Found, add: Callable[[str, str, str], None]) -> None:
         add(found.root, "frame", followed["why"])
 
 
-def _unknowns_of_ends(run: RunFacts, recorded: str | None, add: Callable[[str, str, str], None]) -> None:
+def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[[str, str, str], None]) -> None:
     """Collect what the events of one run leave open: clocks that disagree, several ends, an id that several jobs used."""
-    at, last = f"run/{run.id}", run.ended_at or run.started_at
+    at = f"run/{run.id}"
     if run.ended_at is not None and run.started_at > run.ended_at:
         add(at, "clock", f"It started at {run.started_at}, after its end at {run.ended_at}.")
-    if recorded is not None and last > recorded:
-        add(at, "clock", f"Its event is dated {last}, later than it was recorded ({recorded}).")
+    late = [(time, recorded[seq]) for time, seq in run.times if time > recorded.get(seq, time)]
+    if late:
+        add(at, "clock", f"Its event is dated {late[-1][0]}, later than it was recorded ({late[-1][1]}).")
     if len(run.ends) > 1:
         add(
             at,

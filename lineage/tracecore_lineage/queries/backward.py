@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.inference import is_external, is_unversioned
+from tracecore_lineage.queries.inference import UNVERSIONED, is_external, is_unversioned
 from tracecore_lineage.queries.reader import Link, Reader
 from tracecore_lineage.queries.resolve import Relation, Resolved, lost
 
@@ -32,7 +32,9 @@ def walk_backward(
     asked = frozenset(runs)
     following = sorted(asked)
     makers: list[tuple[str, Link, bool]] = []  # (the ref as it was read or asked about, the output edge that it resolves to, whether inferred)
-    for ref, run in dict.fromkeys(start):
+    begun = dict.fromkeys(start)
+    relation.datasets.load(ref for ref, _ in begun if is_external(ref))
+    for ref, run in begun:
         found.node(ref, level)
         makers.extend(_start(reader, found, relation, ref, run))
     while makers or following:
@@ -57,7 +59,7 @@ def walk_backward(
 
 def _start(reader: Reader, found: Found, relation: Relation, ref: str, run: str | None) -> list[tuple[str, Link, bool]]:
     if is_unversioned(ref):  # stands for whatever its readers read
-        resolved = relation.of_readings(reader.inputs_like([ref]))
+        resolved = relation.of_readings(reader.inputs_like(f"{name}@{UNVERSIONED}" for name in relation.datasets.of(ref).names))
         for each in resolved:
             found.gap(ref, each.missing, each.why)
         return [(ref, made, True) for each in resolved for made in each.makers]

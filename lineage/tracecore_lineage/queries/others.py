@@ -110,6 +110,11 @@ class Datasets:
         """Return every name by which a version may have been read: those of its dataset, and those that renaming leads to."""
         return sorted(name for name in self._near[dataset_of(ref)] if is_external(name))
 
+    def stands_for(self, ref: str) -> frozenset[str]:
+        """Return the artifacts that the dataset of a ref was said to stand for, as far as it was loaded."""
+        known = self._by_name.get(dataset_of(ref))
+        return known.ours if known is not None else frozenset()
+
     def canonical(self, ref: str) -> str:
         """Return one ref for a version, whichever of its names it was called by."""
         if not is_external(ref):
@@ -128,9 +133,9 @@ class Datasets:
                 return found, since.what if since.what in _EMPTYING and not found else ""
             dataset, before = self.of(since.old), since.at
 
-    def lineage(self, dataset: Dataset) -> dict[Dataset, Instant]:
-        """Return a dataset and those whose contents it took over, each with the instant until which its writes count."""
-        until = {dataset: _EVER}
+    def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
+        """Return a dataset and those whose contents it took over before an instant, each with the instant until which its writes count."""
+        until = {dataset: before}
         waiting = [dataset]
         while waiting:
             current = waiting.pop()
@@ -141,10 +146,18 @@ class Datasets:
         return until
 
     def labelled(self, ref: str) -> list[Write]:
-        """Return what each run made under the version of a ref, in order."""
-        label = label_of(ref)
-        found = [write for dataset, until in self.lineage(self.of(ref)).items() for write in dataset.by_label.get(label, ()) if write.at < until]
-        return list({write.link.run: write for write in sorted(found, key=_at)}.values())
+        """Return what each run made under the version of a ref, in order; of a run that made it under several names, what it made under this one."""
+        own, label = self.of(ref), label_of(ref)
+        found = [
+            (dataset is not own, write.at, write.link.ref, write)
+            for dataset, until in self.lineage(own).items()
+            for write in dataset.by_label.get(label, ())
+            if write.at < until
+        ]
+        first: dict[str, Write] = {}
+        for *_, write in sorted(found, key=lambda each: each[:3]):
+            first.setdefault(write.link.run, write)
+        return sorted(first.values(), key=_at)
 
     def _build(self, names: set[str], named: Sequence[Row[Any]]) -> list[Dataset]:
         """Put the names of each dataset together, and read what was written to it."""

@@ -13,6 +13,9 @@ from tracecore_lineage.queries.others import Dataset, Datasets, Instant, Write
 from tracecore_lineage.queries.reader import Link, Reader, RunFacts
 from tracecore_schemas.kinds import RunState
 
+_COLUMN = "column"
+"""Role of an input that `columnLineage` alone names."""
+
 __all__ = ["Reached", "Relation", "Resolved", "lost"]
 
 
@@ -89,11 +92,11 @@ class Relation:
         for link in self.reader.outputs_like({link.ref for link in listed if not is_external(link.ref)}):
             made.setdefault(link.ref, []).append(link)
         self.reader.runs({link.run for link in listed} | {link.producer_run for link in listed if link.producer_run})
-        versioned = self._versioned({link.run for link in listed if is_unversioned(link.ref)})
+        beside = self._beside([link for link in listed if is_unversioned(link.ref)])
         return [
             self._external(link) if is_external(link.ref) else self._ours(link, made.get(link.ref, []))
             for link in listed
-            if not (is_unversioned(link.ref) and says_the_same_with_less(self.datasets.of(link.ref), versioned.get(link.run, ())))
+            if not (is_unversioned(link.ref) and says_the_same_with_less(link, self.datasets.of(link.ref), beside[link.run]))
         ]
 
     def makers_of(self, ref: str) -> list[Link]:
@@ -143,12 +146,16 @@ class Relation:
     def _key(self, link: Link) -> tuple[str, str]:
         return self.datasets.canonical(link.ref), link.run
 
-    def _versioned(self, runs: set[str]) -> dict[str, set[str]]:
-        """Return, by run, the datasets that it read in a version that it names."""
-        found: dict[str, set[str]] = {}
-        for link in self.reader.links_of(runs):
-            if link.direction == "input" and not is_unversioned(link.ref):
-                found.setdefault(link.run, set()).add(dataset_of(link.ref))
+    def _beside(self, unversioned: Sequence[Link]) -> dict[str, _Beside]:
+        """Return, for the runs of readings without a version, which datasets they read otherwise."""
+        links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
+        if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
+            self.datasets.load(link.ref for link in links if is_external(link.ref))
+        found = {link.run: _Beside(set(), set()) for link in unversioned}
+        for link in links:
+            names = {dataset_of(link.ref), *self.datasets.stands_for(link.ref)}
+            found[link.run].versioned.update(() if is_unversioned(link.ref) else names)
+            found[link.run].listed.update(() if link.role == _COLUMN else names)
         return found
 
     def _ours(self, reading: Link, made: Sequence[Link]) -> Resolved:
@@ -176,6 +183,14 @@ class Relation:
         return Resolved(reading, tuple(write.link for write in chosen), left, rewritten, "producing run" if why else "", why)
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """Datasets that a run read in a version that it names, and those that it lists as inputs."""
+
+    versioned: set[str]
+    listed: set[str]
+
+
 class _Doubt:
     """Tells which readings may be of what was reached, though they are taken for readings of something else.
 
@@ -192,7 +207,7 @@ class _Doubt:
             for name in [ref] if is_external(ref) else datasets.near(ref):
                 dataset = datasets.of(name)
                 written = [write for write in dataset.by_label.get(label_of(ref), ()) if write.link.run == run]
-                if written or (run is None and label_of(ref) not in dataset.by_label):
+                if written or (run is None and is_external(ref) and not datasets.labelled(ref)):
                     self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
     def about(self, resolved: Resolved) -> str | None:
@@ -204,9 +219,9 @@ class _Doubt:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
             return next((self.reached[key] for key in keys if key in self.reached), None)
         at = read_at(self.datasets.reader.runs([reading.run])[reading.run])
-        for dataset, until in self.datasets.lineage(self.datasets.of(reading.ref)).items():
+        for dataset, until in self.datasets.lineage(self.datasets.of(reading.ref), at).items():
             for write, shown in self._in.get(dataset, ()):
-                if write is None or (write.at < min(at, until) and write.link.run != reading.run):
+                if write is None or (write.at < until and write.link.run != reading.run):
                     return shown
         return None
 
@@ -232,9 +247,10 @@ def read_at(run: RunFacts) -> Instant:
     return run.times[0][0], ""
 
 
-def says_the_same_with_less(dataset: Dataset, versioned: Iterable[str]) -> bool:
-    """Whether a run that read a dataset without a version says elsewhere in which version it did."""
-    return not (dataset.names | dataset.ours).isdisjoint(versioned)
+def says_the_same_with_less(reading: Link, dataset: Dataset, beside: _Beside) -> bool:
+    """Whether a run that read a dataset without a version says elsewhere in which version it did; or, of columns, that it read the dataset."""
+    names = dataset.names | dataset.ours
+    return not names.isdisjoint(beside.versioned) or (reading.role == _COLUMN and not names.isdisjoint(beside.listed))
 
 
 def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:

@@ -1,0 +1,118 @@
+"""The record against the plain model, over random histories: what trace and impact find, say and leave open; and that each of its rules is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import pytest
+from compared_histories import differences, one_way
+
+from tracecore_lineage import projection
+from tracecore_lineage.queries import answer, others, reader, resolve
+
+HISTORIES, A_BATCH, FEW = 10_000, 500, 100
+_IN_A_TEST = 1_000
+
+
+@pytest.mark.parametrize("first", range(0, HISTORIES, _IN_A_TEST))
+def test_the_record_says_what_the_plain_model_says(first: int) -> None:
+    for start in range(first, first + _IN_A_TEST, A_BATCH):
+        assert list(islice(differences(range(start, start + A_BATCH)), 5)) == []
+
+
+def test_trace_and_impact_are_each_others_inverse() -> None:
+    assert list(islice(one_way(range(HISTORIES, HISTORIES + FEW)), 5)) == []
+
+
+def _first_of(made: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *given: made(*given)[:1]
+
+
+_links = reader.Reader.links_of
+_run = reader._resolve_run
+_lineage = others.Datasets.lineage
+_labelled = others.Datasets.labelled
+_makers = resolve.our_makers
+
+MUTANTS: dict[str, tuple[Any, str, Any]] = {
+    "a run that drops, empties, renames or alters is a producer": (others, "makes_bytes", lambda change: True),
+    "an overwrite appends": (others, "replaces", lambda change: change in {"DROP", "TRUNCATE"}),
+    "a drop leaves what was there": (others, "replaces", lambda change: change in {"OVERWRITE", "CREATE"}),
+    "every output replaces": (others, "replaces", lambda change: change not in {"RENAME", "ALTER"}),
+    "a change counts in the event alone that says it": (others, "stated_change", lambda told: told[-1].change),
+    "an output stands from the first event that names it": (others, "made_at", lambda first, run: (first.event_time, first.event_id)),
+    "an output without a version stands beside the one that names it": (
+        others,
+        "versions",
+        lambda told: {link.ref.partition("@")[2]: [one for one in told if one.ref == link.ref] for link in told},
+    ),
+    "the newest change counts, whenever it was": (
+        others,
+        "last_change",
+        lambda dataset, before: dataset.changes[-1] if dataset.changes else others.Change(("", ""), ""),
+    ),
+    "aliases are other datasets": (others, "aliases", lambda named: []),
+    "an alias of ours says nothing": (others, "stands_for", lambda named: {}),
+    "a rename is not followed": (others, "renames", lambda named: []),
+    "names are not joined": (others, "joined", lambda pairs: {}),
+    "a version is not sought under earlier names": (others.Datasets, "lineage", lambda self, dataset, before=others._EVER: {dataset: before}),
+    "an earlier name counts after the rename too": (
+        others.Datasets,
+        "lineage",
+        lambda self, dataset, before=others._EVER: dict.fromkeys(_lineage(self, dataset, before), before),
+    ),
+    "only the first run of ours made its bytes": (resolve, "our_makers", _first_of(resolve.our_makers)),
+    "a reading of ours is of every run that made it": (
+        resolve,
+        "our_makers",
+        lambda reading, made: _makers(replace(reading, producer_run=None), made),
+    ),
+    "the last maker of a label counts": (resolve, "nearest_before", lambda at, made: list(made[-1:])),
+    "where every maker is later the first counts": (
+        resolve,
+        "nearest_before",
+        lambda at, made: [write for write in made if write.at < at][-1:] or list(made[:1]),
+    ),
+    "the only maker has to be before the reading": (resolve, "nearest_before", lambda at, made: [write for write in made if write.at < at][-1:]),
+    "inputs are read at the end": (resolve, "read_at", lambda run: (run.times[-1][0], "~")),
+    "a reading without a version stands beside the one that names it": (resolve, "says_the_same_with_less", lambda *given: False),
+    "what may have been read is no gap": (resolve._Doubt, "about", lambda self, resolved: None),
+    "a maker later than its reader is taken in silence": (resolve, "_too_early", lambda reading, others: ""),
+    "the reader's own run is counted": (
+        resolve.Resolved,
+        "times_made",
+        property(lambda self: 1 if self.inferred else len(self.makers) + len(self.others) + self.rewritten),
+    ),
+    "no reading names its maker": (resolve.Resolved, "made_by", property(lambda self: None)),
+    "state changes are outputs": (resolve.Relation, "_is_write", lambda self, link: True),
+    "the last end of a run decides": (
+        reader,
+        "_resolve_run",
+        lambda rows, rank: _run([row for row in rows if row.event_type not in reader._TERMINAL] + _last_end(rows), rank),
+    ),
+    "the terminal event replaces what others said": (
+        reader.Reader,
+        "links_of",
+        lambda self, runs: [link for link in _links(self, runs) if self.runs([link.run])[link.run].terminal in {None, link.event_id}],
+    ),
+    "a stranger makes versions of ours": (projection._Speaker, "makes", lambda self, namespace: True),
+    "columns are no inputs": (projection, "_columns", lambda *given: iter(())),
+    "ends and clocks are not looked at": (answer, "_unknowns_of_ends", lambda *given: None),
+}
+
+
+def _last_end(rows: list[Any]) -> list[Any]:
+    ends = [row for row in rows if row.event_type in reader._TERMINAL]
+    return sorted(ends, key=lambda row: (row.event_time, row.event_id))[-1:]
+
+
+@pytest.mark.parametrize("rule", MUTANTS)
+def test_each_rule_is_needed(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*MUTANTS[rule])
+    for start in range(0, 5 * FEW, FEW):
+        if next(differences(range(start, start + FEW)), None) is not None:
+            return
+    pytest.fail(f"{5 * FEW} histories don't tell that {rule}")
