@@ -16,7 +16,7 @@ from pathlib import Path
 from tracecore.errors import UsageProblem
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import selection
-from tracecore_lineage.ingest import Ingested, checked
+from tracecore_lineage.ingest import Ingested
 from tracecore_lineage.queries.named import find_build
 from tracecore_lineage.queries.prefix import head
 from tracecore_lineage.queries.reader import Reader
@@ -133,11 +133,11 @@ def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bo
         What became of them, and why each that was left out was.
 
     Raises:
-        UsageProblem: an event is none; its line and what is wrong with it. Nothing is recorded then.
+        UsageProblem: an event is none, or one that only this workspace records; its line and what is wrong with it. Nothing is recorded then.
     """
-    _, bad = checked([event.body for event in events], record.ledger)
-    if bad and not skip_invalid:
-        more = f" ({len(bad) - 1} more are bad too)" if len(bad) > 1 else ""
-        raise UsageProblem(f"{events[bad[0].index].where}: {bad[0].reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
-    done = record.ingest([event.body for event in events])
+    done = record.ingest([event.body for event in events], whole=not skip_invalid)
+    if done.refused and not skip_invalid:
+        first = done.refused[0]
+        more = f" ({len(done.refused) - 1} more are bad too)" if len(done.refused) > 1 else ""
+        raise UsageProblem(f"{events[first.index].where}: {first.reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
     return done, [f"{events[refused.index].where}: {refused.reason}" for refused in done.refused]

@@ -51,21 +51,22 @@ class Record(RecordQuestions):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def ingest(self, events: Iterable[bytes | str | Mapping[str, Any]]) -> ingest.Ingested:
+    def ingest(self, events: Iterable[bytes | str | Mapping[str, Any]], *, whole: bool = False) -> ingest.Ingested:
         """Take OpenLineage events of other producers: durable when it returns, the good ones recorded, the others named with their reason.
 
         Args:
             events: exact bytes as received, or parsed objects.
+            whole: record all of them or none.
         """
         good, refused = ingest.checked(events, self.ledger)
-        if not good:
+        if not good or (whole and refused):
             return ingest.Ingested(0, 0, tuple(refused))
 
         def work(connection: Connection) -> tuple[list[ledger.Appended], list[ingest.Refused]]:
             known = ledger.places(connection, [ledger.event_id(candidate.body) for candidate in good])
             believed = lookup.believed_runs(connection, {candidate.run for candidate in good if candidate.run is not None})
             bodies, strangers = ingest.take(good, known, believed)
-            return self._append(connection, bodies), strangers
+            return self._append(connection, [] if whole and strangers else bodies), strangers
 
         appended, strangers = self.together(work)
         new = sum(place.new for place in appended)

@@ -71,7 +71,7 @@ def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_is_refused(w
     (tmp_path / "forged.ndjson").write_text(json.dumps(forged), encoding="utf-8")
     before = world.record.position()
     code, _, said = run("events", "import", tmp_path / "forged.ndjson", "-w", tmp_path / "w")
-    assert (code, "forged.ndjson:1: producer: expected one that is not this ledger" in said) == (0, True), said
+    assert (code, "forged.ndjson:1: producer: expected one that is not this ledger" in said) == (2, True), said
     assert world.record.position() == before
 
 
@@ -106,6 +106,30 @@ def test_one_bad_line_refuses_the_file_with_its_number_unless_it_may_be_skipped(
     code, said, left = run("events", "import", file, "-w", tmp_path / "w", "--skip-invalid")
     assert (code, said) == (0, "1 events recorded, 0 known before, 2 left out\n")
     assert "left out events.ndjson:3: eventTime" in left
+
+
+def test_an_event_that_speaks_as_this_ledger_and_was_never_recorded_refuses_the_file(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "w", slug="world")
+    forged = {**GOOD, "producer": f"urn:tracecore:ledger:{workspace.ledger_id}", "job": {"namespace": "world", "name": "job"}}
+    file = tmp_path / "events.ndjson"
+    file.write_text("\n".join([json.dumps(GOOD), json.dumps(forged)]), encoding="utf-8")
+    code, _, said = run("events", "import", file, "-w", tmp_path / "w")
+    assert code == 2
+    assert "and this one never was. Nothing was recorded; --skip-invalid takes the others." in said
+    with Record.open(tmp_path / "w") as record:
+        assert record.position() == BEGUN
+    code, said, left = run("events", "import", file, "-w", tmp_path / "w", "--skip-invalid")
+    assert (code, said) == (0, "1 events recorded, 0 known before, 1 left out\n")
+    assert "left out events.ndjson:2: producer" in left
+
+
+def test_an_event_about_a_run_of_ours_refuses_the_file(tmp_path: Path) -> None:
+    with Record.open(Workspace.create(tmp_path / "w", slug="world")) as record, record.database.read() as connection:
+        [first, *_] = list(ledger.read(connection))
+    file = tmp_path / "events.ndjson"
+    file.write_text(json.dumps({**GOOD, "run": {"runId": json.loads(first.body)["run"]["runId"]}}), encoding="utf-8")
+    code, _, said = run("events", "import", file, "-w", tmp_path / "w")
+    assert (code, "is a run of this workspace's own" in said) == (2, True), said
 
 
 def test_a_wrapped_line_whose_bytes_are_others_than_its_digest_is_no_event(tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ def _take_file(source: Path, format_: str, workspace: NamedWorkspace, *, as_json
             raise RunFailed(
                 f"The importer '{format_}' of plugin '{found.entry_point}' gave an event that is none (event {bad[0].index}): {bad[0].reason}."
             )
-        done = record.ingest(events)
+        done = record.ingest(events, whole=True)
     if done.refused:
-        raise UsageProblem(f"{source.name}: event {done.refused[0].index}: {done.refused[0].reason}.")
+        raise UsageProblem(f"{source.name}: event {done.refused[0].index}: {done.refused[0].reason}. Nothing was recorded.")
     if as_json:
         emit_json({"recorded": done.recorded, "known": done.known, "refused": []})
         return
