@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(sort $(filter-out plugins/_template/pyproject.toml,$(wildcard plugins/*/pyproject.toml)))
 export TRACECORE_HOME ?= $(CURDIR)/.tracecore
 
-.PHONY: setup demo test ui serve lint bench soak clean
+.PHONY: setup demo test ui serve lint fixtures bench soak clean
 setup: $(VENV)/.ready
 
 # torch first and alone: nothing later may pull another build of it with gigabytes of CUDA.
@@ -39,6 +39,10 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy tracecore schemas/tracecore_schemas lineage/tracecore_lineage assets/tracecore_assets graphql/tracecore_graphql $(wildcard plugins/*/tracecore_*)
 	$(BIN)/lint-imports --no-cache
+
+# The fixture whose formats are still a draft; tests/fixtures/README.md says which that is.
+fixtures: setup
+	$(BIN)/python tests/fixtures/make.py draft
 
 bench: setup
 	$(BIN)/python -m benchmarks
