@@ -23,6 +23,7 @@ __all__ = ["NamedWorkspace", "Workspace", "slugify", "written"]
 
 DEFAULT = ".tracecore"
 _CONFIG = "workspace.json"
+_PLACES = ("catalog", "store")
 _FORMAT = 1
 _LEDGER_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -132,7 +133,7 @@ class Workspace:
     def binding(self) -> Mapping[str, str] | None:
         """Return where catalog and store of the workspace's ledger lay when they were bound; None before its record was first opened."""
         config = json.loads((self.root / _CONFIG).read_text(encoding="utf-8"))
-        return {"catalog": config["catalog"], "store": config["store"]} if "catalog" in config else None
+        return {name: config[name] for name in _PLACES} if _PLACES[0] in config else None
 
     def bind(self, *, catalog: str | None = None, store: str | None = None) -> None:
         """Remember where catalog and store lie, for the sentence that refuses others: no credentials; relative where inside the workspace.
@@ -197,6 +198,11 @@ class Workspace:
             raise UsageProblem(f"The workspace file {root / _CONFIG} names no slug: expected the name that 'tracecore init' gave the workspace.")
         if not isinstance(ledger_id, str) or not _LEDGER_ID.fullmatch(ledger_id):
             raise UsageProblem(f"The workspace file {root / _CONFIG} names no ledger: expected 'ledger_id', 32 hex, as 'tracecore init' drew it.")
+        places = [config.get(name) for name in _PLACES]
+        if places != [None, None] and not all(isinstance(place, str) for place in places):
+            raise UsageProblem(
+                f"The workspace file {root / _CONFIG} does not name both catalog and store, as the first command that opened it wrote them."
+            )
         # Who made it may have been killed before its own fsync: nothing that is promised in a workspace may stand on a file that a power cut takes.
         with contextlib.suppress(OSError):  # on a disk that can't be written nothing is promised
             fsync_folder(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from record_world import World
 
 from tracecore.cli import cli
 from tracecore.errors import UsageProblem
-from tracecore.workspace import Workspace
+from tracecore.workspace import Workspace, written
 from tracecore_lineage import Record
 
 
@@ -78,6 +79,23 @@ def test_other_bytes_that_say_the_same_of_the_workspace_are_named(record: Record
     assert failures(record) == [("workspace.json", "what the workspace is")]
 
 
+def test_every_bit_of_the_workspace_file_is_refused_or_named(record: Record) -> None:
+    path = record.workspace.root / "workspace.json"
+    before = path.read_bytes()
+    named = 0
+    for place in range(len(before) * 8):
+        flipped = bytearray(before)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            Workspace.open(record.workspace.root).binding()
+        except UsageProblem:
+            continue
+        named += 1
+        assert written(json.loads(flipped)) != flipped, place  # verify compares these
+    assert named
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -86,6 +104,7 @@ def test_other_bytes_that_say_the_same_of_the_workspace_are_named(record: Record
         ('{"format": 1}', "names no slug"),
         ('{"format": 1, "slug": 7}', "names no slug"),
         ('{"format": 1, "slug": "w"}', "names no ledger"),
+        (f'{{"format": 1, "slug": "w", "ledger_id": "{"0" * 32}", "catalog": "record.db"}}', "does not name both catalog and store"),
     ],
 )
 def test_a_workspace_file_that_says_nothing_is_refused_by_its_name(record: Record, text: str, said: str) -> None:

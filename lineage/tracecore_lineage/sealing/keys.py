@@ -179,7 +179,7 @@ class KeyRing:
     def joining(self) -> PublicKey | None:
         """Return the key that this further host will sign with once the ledger names it; None where none is waiting."""
         waiting = self._named(_JOINING)
-        return next((key for key in self.public_keys() if key.id == waiting), None)
+        return None if waiting is None else next((key for key in self.public_keys() if key.id == waiting), None)
 
     def _named(self, file: str) -> str | None:
         try:
