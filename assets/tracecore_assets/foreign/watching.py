@@ -220,7 +220,7 @@ class Watch:
         made = {partition_name(each.key, each.partition): each.version for each in told.outputs}
         for each in planned:
             if each.asset_check_key not in judged:
-                yield from raised_checks(entry, each, self._storage, self._place().slug, made, self._makers(entry.run_id).get(told.step, ()), told)
+                yield from raised_checks(entry, each, self._storage, self.workspace.slug, made, self._makers(entry.run_id).get(told.step, ()), told)
 
     # --- what is reported outside any run
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from tracecore_lineage.rendering.words import claim_in_words, count, origin_in_words, static_in_words
@@ -158,7 +158,7 @@ def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {name}: {text if len(text) <= _WIDTH else text[:_WIDTH] + f' … ({len(text)} characters; --json shows all)'}"
 
 
-def _listed(title: str, lines: Iterator[str], *, whole: bool = False) -> Iterator[str]:
+def _listed(title: str, lines: Iterable[str], *, whole: bool = False) -> Iterator[str]:
     found = list(lines)
     if found:
         yield f"  {title}:"
