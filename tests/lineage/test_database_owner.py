@@ -18,8 +18,8 @@ from tracecore_lineage.migrations.upgrade import downgrade
 from tracecore_schemas.canonical import jcs
 
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")  # pgserver falls back to a folder of its own
-ROOT = "Merkle root over the first {size} events"
-SHORT = "number of events (the ledger was truncated)"
+ROOT = "Merkle root over the first {size} events (the ledger was rewritten, or the checkpoint is of a fork of it)"
+SHORT = "number of events (the ledger was truncated, or the checkpoint is of a fork of it)"
 
 
 def edited(told: Told) -> Told:

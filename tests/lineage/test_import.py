@@ -310,6 +310,7 @@ def test_an_event_of_this_very_ledger_that_was_never_recorded_here_is_refused(tm
         assert second.position() == BEGUN
         checkpoint = tmp_path / "first.checkpoint"
         checkpoint.write_text(first.record.checkpoint())
-        assert [failure["what"] for failure in second.verify(checkpoint=checkpoint)["failures"]] == ["number of events (the ledger was truncated)"]
+        [failure] = second.verify(checkpoint=checkpoint)["failures"]
+        assert failure["what"] == "number of events (the ledger was truncated, or the checkpoint is of a fork of it)"
     first.record.close()
     other.record.close()

@@ -33,10 +33,12 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     from tracecore.workspace import Workspace
     from tracecore_assets.instance import dagster_home, workspace_file
     from tracecore_assets.remembered import remembered
+    from tracecore_lineage import Record
 
     told = len(workspace.settings.notify)
     _refuse_taken(host, port)
     place = Workspace.open(workspace)
+    Record.open(place).close()  # catalog and store are this workspace's, or the page would show and write another's
     if not remembered(place):
         say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
     home = dagster_home(place)

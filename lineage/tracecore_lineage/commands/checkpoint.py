@@ -104,13 +104,16 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     elif old.signed_by(_keys(record)) is None:
         told["why"] = "no key of this workspace signed it"
     elif old.size > size:
-        told["why"] = f"the ledger was truncated: it holds {size} events, and held {old.size} then"
+        told["why"] = f"the ledger was truncated, or {path} is of a fork of it: it holds {size} events, and held {old.size} then"
     else:
         proof = record.consistency(old.size)
         told["new"] = {"size": proof.head.size, "root": proof.head.root.hex()}
         told["hashes"] = [value.hex() for value in proof.hashes]
         if proof.old_root != old.root:
-            told["why"] = f"its first {old.size} events are others: expected the root {old.root.hex()}, found {proof.old_root.hex()}"
+            told["why"] = (
+                f"its first {old.size} events are others (it was rewritten, or {path} is of a fork of it): "
+                f"expected the root {old.root.hex()}, found {proof.old_root.hex()}"
+            )
     told["consistent"] = told["why"] is None
     if as_json:
         emit_json(told)

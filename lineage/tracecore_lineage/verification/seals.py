@@ -33,9 +33,12 @@ def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust
     where = "checkpoint"
     findings.equal(where, "origin", note.origin, origin)
     if note.size > history.size:
-        findings.fail(where, "number of events (the ledger was truncated)", f"{note.size} or more", history.size)
+        findings.fail(
+            where, "number of events (the ledger was truncated, or the checkpoint is of a fork of it)", f"{note.size} or more", history.size
+        )
     else:
-        findings.equal(where, f"Merkle root over the first {note.size} events", note.root.hex(), _hex(history.roots.get(note.size)))
+        what = f"Merkle root over the first {note.size} events (the ledger was rewritten, or the checkpoint is of a fork of it)"
+        findings.equal(where, what, note.root.hex(), _hex(history.roots.get(note.size)))
     _check_signed(where, note, trust, findings)
 
 
