@@ -121,7 +121,7 @@ def _wrong(of: History, target: Node, forward: bool, told: Told) -> Iterator[str
         yield f"edges: too many {extra}, too few {answer.edges - told.edges}"
     if runs != answer.runs - {made.run for made in shown}:
         yield f"runs: {told.runs} for {answer.runs}"
-    if not answer.gaps <= told.gaps <= answer.gaps | answer.doubts or bool(told.gaps) == answer.complete:
+    if not answer.gaps <= told.gaps <= answer.gaps | answer.doubts or bool(told.gaps) != bool(answer.gaps | answer.doubts):
         yield f"gaps: {told.gaps} for {answer.gaps}, perhaps {answer.doubts}"
     if told.times != answer.times:
         yield f"made several times: {told.times} for {answer.times}"

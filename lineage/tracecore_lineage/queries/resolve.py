@@ -53,7 +53,8 @@ class Resolved:
     @property
     def times_made(self) -> int:
         """How many runs made a version of the name that was read."""
-        return 1 if self.inferred else len(self.makers) + len(self.others)
+        is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
+        return len(self.makers) + len(self.others) if is_label else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,8 @@ class Relation:
             makers = tuple(write.link for write in held if write.link.run != reading.run)
             return Resolved(reading, makers, missing="version", why=_unversioned(reading, makers, ended))
         every = self.datasets.labelled(reading.ref)
+        if dataset.ours and every:
+            return self._ours(reading, [write.link for write in every])
         others = [write for write in every if write.link.run != reading.run]
         rewritten = len(others) < len(every)
         if reading.producer_run is not None:
