@@ -12,6 +12,7 @@ from tracecore.kept_sources import source_artifacts
 from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.tables import FACETS
+from tracecore_lineage.voices import IMPORTS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
@@ -33,11 +34,17 @@ def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = N
         bound: only what events below this position say.
     """
     found: dict[tuple[Any, ...], Artifact] = {}
-    for subject, value in sorted(said_places(connection, refs=refs, bound=bound)):
+    for subject, value in sorted(said_places(connection, refs=refs, bound=bound), key=_imports_first):
         artifact = _artifact(subject, json.loads(value))
         if artifact is not None:
             found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
     return list(found.values())
+
+
+def _imports_first(said: tuple[str, str]) -> tuple[str, bool, str]:
+    """Order places so that of several the workspace's own is the last, which counts where one is asked for."""
+    subject, value = said
+    return subject, f'"location":"{IMPORTS}/' not in value, value
 
 
 def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:

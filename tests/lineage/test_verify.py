@@ -100,7 +100,7 @@ def test_a_changed_a_deleted_and_an_added_row_of_each_catalog_table_is_named(cop
     if select(copied, f"SELECT count(*) FROM {name}")[0] == 0:  # our own table names
         forged = {  # no run of this world can be reused, and nothing in it has a second name or is claimed by others
             "catalog_staleness": "('ff', 3, 'sha256:00', 'run', '2026')",
-            "catalog_claim": "('ff', 1, 3, '', 'model/x', '', NULL, 'a/b', 'made this version', '2026')",
+            "catalog_claim": "('ff', 3, 1, '', 'model/x', '', NULL, 'a/b', 'made this version', '2026')",
             "catalog_name": "('ff', 3, 1, 'external/a/b', 'ALIAS', 'external/a/c', '2026')",
         }[name]
         sql(copied, f"INSERT INTO {name} VALUES {forged}")  # as above
