@@ -10,8 +10,9 @@ from counting import calls, statements
 from stored_world import StoredWorld, frames, kept
 
 from tracecore_lineage.retention.sweeping import orphans
+from tracecore_lineage.verification.bundle import verify_bundle
 from tracecore_schemas.kinds import StageKind
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, RunInput
 
 FEW, MANY = 8, 32
 _SLACK = 1.1
@@ -84,6 +85,65 @@ def test_a_question_about_one_version_costs_the_same_at_four_times_the_versions(
     assert many <= few * _SLACK
     few, many = (statements(world.record, lambda world=world: work(world)) for world in worlds)
     assert many == few
+
+
+def _exported(world: StoredWorld, folder: Path) -> Path:
+    """A sealed build on every version of one table: each is read by the run that made what is sealed."""
+    path = folder / f"{world.record.workspace.root.name}.bundle"
+    versions = [(f"frames-{number}", artifact) for number, artifact in enumerate(world.record.artifacts("dataset", "demo.drives"))]
+    made = [world.record.show(artifact.ref)["made_by"][0]["run"] for _, artifact in versions]
+    engine = kept("engine", "demo.engine", world.file(b"of all versions"))
+    read = [RunInput(role, artifact, run) for (role, artifact), run in zip(versions, made, strict=True)]
+    world.run("engine", StageKind.COMPILE, [], {"engine": engine}, more_inputs=read)
+    world.seal("all")
+    world.record.export_bundle("all", path)
+    return path
+
+
+def test_a_bundle_of_four_times_the_versions_of_a_table_costs_four_times_the_calls_at_most(tmp_path: Path) -> None:
+    counted: list[tuple[int, int, int]] = []
+    for versions in (2, FEW, MANY):  # what is imported once counts for neither
+        world = StoredWorld.at(tmp_path / f"w{versions}").all()
+        for number in range(versions):
+            table = kept("dataset", "demo.drives", world.table("demo.drives", frames("north", f"drive-{number}")))
+            world.run("drives", StageKind.INGEST, outputs={"frames": table})
+        path = _exported(world, tmp_path)
+        exported = calls(lambda world=world, path=path: world.record.export_bundle("all", path))
+        verified = calls(lambda path=path: verify_bundle(path))
+        other = StoredWorld.at(tmp_path / f"o{versions}")
+        counted.append((exported, verified, calls(lambda other=other, path=path: other.record.import_bundle(path))))
+        other.record.close()
+        world.record.close()
+    for few, many in zip(*counted[1:], strict=True):
+        assert many <= few * MANY / FEW * _SLACK
+
+
+def test_an_event_is_taken_and_a_bundle_imported_at_the_same_cost_however_many_were_imported(tmp_path: Path) -> None:
+    other = StoredWorld.at(tmp_path / "ours")
+    counted: list[tuple[int, int, int]] = []
+    event_of = {
+        "eventType": "COMPLETE", "producer": "urn:other", "schemaURL": "urn:other", "job": {"namespace": "other", "name": "job"},
+    }  # fmt: skip
+    for number in range(1, MANY // 2 + 1):
+        world = StoredWorld.at(tmp_path / f"w{number}").all()
+        world.seal(f"b{number}")
+        path = tmp_path / f"{number}.bundle"
+        world.record.export_bundle(f"b{number}", path)
+        world.record.close()
+        run = {"runId": f"019ab2c4-1111-7000-8000-{number:012d}"}
+        said = {**event_of, "run": run, "eventTime": f"2026-01-01T00:00:{number:02d}Z"}
+        imported = calls(lambda path=path: other.record.import_bundle(path))
+        taken = [count(lambda said=said, n=n: other.record.ingest([{**said, "n": n}])) for n, count in ((1, calls), (2, _statements(other)))]
+        counted.append((imported, *taken))
+    few, many = counted[FEW // 2 - 1], counted[-1]
+    assert many[0] <= few[0] * _SLACK
+    assert many[1] <= few[1] * _SLACK
+    assert many[2] == few[2]
+    other.record.close()
+
+
+def _statements(world: StoredWorld) -> Callable[[Callable[[], object]], int]:
+    return lambda work: statements(world.record, work)
 
 
 def test_what_a_run_asks_before_it_starts_does_not_grow_with_what_was_pruned(worlds: tuple[StoredWorld, StoredWorld]) -> None:
