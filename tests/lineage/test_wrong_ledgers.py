@@ -303,6 +303,15 @@ def test_on_postgresql_too(databases: tuple[str, str], tmp_path: Path) -> None:
     found.env[CATALOG] = url
     refused(found, _some(), ours, second.ledger_id, root=second.root)
     assert found.run("trace", ["build/demo"]).exit_code == 0
+    third = tmp_path / "third" / ".tracecore"
+    init = found.run("init", [str(third.parent)], third)
+    assert init.exit_code == 2
+    assert ours in init.output
+    assert "'tracecore workspace join DIR'" in init.output
+    assert not third.parent.exists()
+    found.env[CATALOG] = none
+    assert found.run("init", [str(third.parent)], third).exit_code == 0
+    assert found.run("doctor", [], third).exit_code == 0
 
 
 def test_in_a_bucket_too(s3_server: S3Server, tmp_path: Path) -> None:
