@@ -15,11 +15,12 @@ from sqlalchemy import Connection
 from tracecore.errors import UsageProblem
 from tracecore_lineage import people
 from tracecore_lineage.queries.bugs import find
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.frames import check_frame, frame_reading
 from tracecore_lineage.queries.named import build_named, read_ref
 from tracecore_lineage.queries.prefix import head, readable_catalog
 from tracecore_lineage.queries.question import trace
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
 from tracecore_schemas.kinds import Media

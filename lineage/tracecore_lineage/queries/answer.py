@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tracecore_lineage.queries.facts import CheckVerdict, Facet, RunFacts
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.prefix import recorded_at
-from tracecore_lineage.queries.reader import CheckVerdict, Facet, Reader, RunFacts
+from tracecore_lineage.queries.reader import Reader
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.trace import Check, Edge, Node, RunNode, Trace, UnknownFact

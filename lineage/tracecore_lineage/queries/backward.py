@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.inference import UNVERSIONED, is_external, is_unversioned
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.queries.resolve import Relation, Resolved, lost
 
 __all__ = ["walk_backward"]

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
+from tracecore_lineage.queries.facts import Facet, Link
 from tracecore_lineage.queries.named import build_named
 from tracecore_lineage.queries.prefix import head, readable_catalog
-from tracecore_lineage.queries.reader import Facet, Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.tables import EDGES
 from tracecore_schemas.bug import Bug, BugSeverity
 from tracecore_schemas.refs import Ref, RefError, parse_ref

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.named import whole
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.retention.tombstones import readable
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_schemas.kinds import Media

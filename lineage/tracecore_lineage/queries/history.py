@@ -9,10 +9,11 @@ from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog
 from tracecore_lineage.queries.question import horizon
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref

@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import nearest
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.facts import Link
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.tables import FACETS
 from tracecore_schemas.refs import Ref
 

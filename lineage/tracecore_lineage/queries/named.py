@@ -10,9 +10,10 @@ from sqlalchemy import Connection, or_, select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import nearest
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.labelers import known_labelers
 from tracecore_lineage.queries.prefix import Prefix
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.tables import BUILDS, EDGES
 from tracecore_schemas.refs import Ref, RefError, parse_ref
 

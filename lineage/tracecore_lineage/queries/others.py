@@ -13,8 +13,9 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from tracecore_lineage.queries.facts import Link, RunFacts
 from tracecore_lineage.queries.inference import dataset_of, is_external, label_of
-from tracecore_lineage.queries.reader import Link, Reader, RunFacts
+from tracecore_lineage.queries.reader import Reader
 from tracecore_schemas.refs import parse_ref
 
 __all__ = ["Dataset", "Datasets", "Instant", "Write"]

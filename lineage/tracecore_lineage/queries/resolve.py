@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from tracecore_lineage.queries.facts import Link, RunFacts
 from tracecore_lineage.queries.inference import UNVERSIONED, dataset_of, is_external, is_unversioned, label_of
 from tracecore_lineage.queries.others import Dataset, Datasets, Instant, Write
-from tracecore_lineage.queries.reader import Link, Reader, RunFacts
+from tracecore_lineage.queries.reader import Reader
 from tracecore_schemas.kinds import RunState
 
 _COLUMN = "column"

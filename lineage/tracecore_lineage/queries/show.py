@@ -15,11 +15,12 @@ from tracecore.workspace import Workspace
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.queries.bugs import the_bug
+from tracecore_lineage.queries.facts import CheckVerdict, Link, RunFacts
 from tracecore_lineage.queries.labeling import show_labeler
 from tracecore_lineage.queries.named import find_build, read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog, recorded_at
 from tracecore_lineage.queries.question import horizon
-from tracecore_lineage.queries.reader import CheckVerdict, Link, Reader, RunFacts
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.queries.resolve import Relation
 from tracecore_lineage.queries.rows import show_row
 from tracecore_lineage.queries.signing import ledger_keys, seal_signatures

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tracecore_lineage.projection import READS, WRITES
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.inference import dataset_of, is_external
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.queries.resolve import Relation
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.trace import StaticEdge

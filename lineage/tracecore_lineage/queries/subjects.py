@@ -9,12 +9,13 @@ from sqlalchemy import select
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.frames import frame_reading
 from tracecore_lineage.queries.labelers import ROLE, Batch, batches_of
 from tracecore_lineage.queries.named import find_build, whole
 from tracecore_lineage.queries.prefix import Prefix
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.tables import FACETS
 from tracecore_schemas.refs import Ref
 
