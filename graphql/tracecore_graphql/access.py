@@ -78,7 +78,7 @@ class TokenStore:
         self._folder = workspace.root / "access"
         self._file = self._folder / "tokens.json"
         self._clock = clock
-        self._seen: tuple[tuple[int, int, int], tuple[Token, ...]] | None = None
+        self._seen: tuple[tuple[int, int, int], dict[str, Token]] | None = None
 
     def create(self, role: Role, expires: datetime | None = None) -> str:
         """Make a token and give its text, which is shown this once and kept nowhere.
@@ -113,28 +113,29 @@ class TokenStore:
         return known[token_id]
 
     def all(self) -> tuple[Token, ...]:
-        """Every token ever made, oldest first. Read again whenever the file has changed, so that revoking works at once.
+        """Every token ever made, oldest first.
 
         Raises:
             UsageProblem: the file is damaged.
         """
-        try:
-            stat = self._file.stat()
-        except FileNotFoundError:
-            return ()
-        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        if self._seen is None or self._seen[0] != stamp:
-            self._seen = (stamp, self._read())
-        return self._seen[1]
+        return tuple(self._known().values())
 
     def find(self, text: str) -> Token | None:
         """Give the valid token that a text stands for, or None."""
-        hashed, now = _hash(text), self._clock()
-        found = None
-        for token in self.all():
-            if secrets.compare_digest(token.sha256, hashed) and token.state(now) == "valid":
-                found = token
-        return found
+        found = self._known().get(_hash(text))  # how long that takes tells of the hash at most, which leads to no token
+        return found if found is not None and found.state(self._clock()) == "valid" else None
+
+    def _known(self) -> dict[str, Token]:
+        """Return every token by its hash; read again whenever the file has changed, so that revoking works at once."""
+        try:
+            stat = self._file.stat()
+        except FileNotFoundError:
+            return {}
+        stamp = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        seen = self._seen
+        if seen is None or seen[0] != stamp:
+            self._seen = seen = (stamp, {token.sha256: token for token in self._read()})
+        return seen[1]
 
     def _read(self) -> tuple[Token, ...]:
         try:
