@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.replica import replica
 from tracecore_schemas.refs import Ref, parse_ref
 
-__all__ = ["differences"]
+__all__ = ["differences", "one_way", "recorded"]
 
 _ASKED = 2
 """Versions of each history that are asked about."""
@@ -66,9 +66,10 @@ def _ref(node: Node) -> str:
 
 
 @contextmanager
-def _record(histories: Sequence[History]) -> Iterator[Reader]:
-    events = sorted({event for each in histories for event in each.events}, key=lambda event: event.recorded)
-    leaves = [Leaf(seq, event.digest, instant(event.recorded), "", rendered(event)) for seq, event in enumerate(events)]
+def recorded(events: Iterable[Event]) -> Iterator[Reader]:
+    """Record events, in the order of their recorded times."""
+    listed = sorted(set(events), key=lambda event: event.recorded)
+    leaves = [Leaf(seq, event.digest, instant(event.recorded), "", rendered(event)) for seq, event in enumerate(listed)]
     with replica(leaves, LedgerName(OURS, LEDGER), len(leaves)) as connection:
         yield Reader(connection, Prefix(len(leaves), len(leaves)))
 
@@ -140,7 +141,7 @@ def differences(seeds: Sequence[int]) -> Iterator[str]:
     """Yield where the record and the model differ over the histories of these seeds."""
     histories = [History(seed) for seed in seeds]
     by_run = {event.run: each for each in histories for event in each.events}
-    with _record(histories) as reader:
+    with recorded(event for each in histories for event in each.events) as reader:
         for number in range(_ASKED):
             asked = {_ref(each.targets[number]): each for each in histories if number < len(each.targets)}
             for forward in (False, True):
@@ -157,7 +158,7 @@ def one_way(seeds: Sequence[int]) -> Iterator[str]:
     by_run = {event.run: each for each in histories for event in each.events}
     listed = {each.seed: sorted({made.node for made in each.world.writes} | {read.node for read in each.world.reads}) for each in histories}
     found: dict[bool, set[tuple[int, Node, Node]]] = {False: set(), True: set()}
-    with _record(histories) as reader:
+    with recorded(event for each in histories for event in each.events) as reader:
         for number in range(max(map(len, listed.values()))):
             asked = {_ref(listed[each.seed][number]): each for each in histories if number < len(listed[each.seed])}
             for forward, pairs in found.items():

@@ -77,6 +77,7 @@ def test_the_state_is_what_a_plain_reading_of_the_events_gives(emptied: EmptiedR
     for ref in refs_of(bodies):
         assert record.facets(ref) == plain.facets_of(ref)
     known = refs_of(bodies)
+    # What each answer holds is compared with the plain model in test_histories; here, that the two directions agree over real events.
     behind = {(one["ref"], ref) for ref in known for one in record.trace(ref)["nodes"]}
     reached = {(ref, one["ref"]) for ref in known for one in record.impact(ref)["nodes"]}
     assert behind == reached

@@ -6,6 +6,7 @@ Each rule is a small function that is looked up when it is called. Nothing depen
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,7 +130,7 @@ class Datasets:
         found: list[Write] = []
         while True:
             since = last_change(dataset, before)
-            found = [write for write in dataset.writes if since.at <= write.at < before] + found
+            found = dataset.writes[bisect_left(dataset.writes, since.at, key=_at) : bisect_left(dataset.writes, before, key=_at)] + found
             if not since.old:
                 return found, since.what if since.what in _EMPTYING and not found else ""
             dataset, before = self.of(since.old), since.at
@@ -228,7 +229,8 @@ def versions(told: Sequence[Link]) -> dict[str, list[Link]]:
 
 def last_change(dataset: Dataset, before: Instant) -> Change:
     """Return the last change before an instant; the beginning where there is none."""
-    return next((change for change in reversed(dataset.changes) if change.at < before), Change(("", ""), ""))
+    place = bisect_left(dataset.changes, before, key=_at)
+    return dataset.changes[place - 1] if place else Change(("", ""), "")
 
 
 def standing(named: Iterable[Row[Any]]) -> list[Row[Any]]:
@@ -295,5 +297,5 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
         dataset.by_label.setdefault(write.label, []).append(write)
 
 
-def _at(write: Write) -> Instant:
-    return write.at
+def _at(happened: Write | Change) -> Instant:
+    return happened.at

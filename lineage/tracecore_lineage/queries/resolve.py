@@ -20,7 +20,7 @@ _COLUMN = "column"
 __all__ = ["Reached", "Relation", "Resolved", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Resolved:
     """What one reading resolves to.
 
@@ -85,6 +85,12 @@ class Relation:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.datasets = Datasets(reader)
+        self._by_maker: dict[tuple[str, str | None], list[Resolved]] = {}
+        """Readings that were resolved, by version and the run that made it."""
+        self._by_ref: dict[str, list[Resolved]] = {}
+        """Those that name no version, or one that nobody made."""
+        self._doubtful: dict[str, list[Resolved]] = {}
+        """By ref: readings that were neither reached nor told to be in doubt."""
 
     def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
         """Resolve each reading to the output edges of the runs that made what it read."""
@@ -122,19 +128,36 @@ class Relation:
         for ref in set(names):
             for dataset in self.datasets.near(ref):
                 names |= {f"{dataset}@{label_of(ref)}", f"{dataset}@{UNVERSIONED}"}
-        links = self.reader.inputs_like(names)
+        self._read(names)
+        through: dict[Resolved, list[Link]] = {}
+        for key in reached:
+            for each in self._by_maker.get(key, ()):
+                through.setdefault(each, []).extend(link for link in each.makers if self._key(link) == key)
+        found = [Reached(each, tuple(links), reached[self._key(links[0])]) for each, links in through.items()]
+        for (ref, run), shown in reached.items():
+            found += [Reached(each, each.makers, shown) for each in self._by_ref.get(ref, ()) if run is None and each not in through]
+        doubt, followed = _Doubt(self.datasets, reached), {each.resolved for each in found}
+        for name in names:
+            left = [each for each in self._doubtful[name] if each not in followed]
+            told = [Reached(each, (), at, certain=False) for each in left if (at := doubt.about(each)) is not None]
+            found += told
+            named = {each.resolved for each in told}
+            self._doubtful[name] = [each for each in left if each not in named]
+        return sorted(found, key=lambda each: each.resolved.reading.order)
+
+    def _read(self, names: Iterable[str]) -> None:
+        """Resolve the readings of names that were not asked about yet; checks judge a version and make nothing."""
+        new = [name for name in names if name not in self._doubtful]
+        links = self.reader.inputs_like(new)
         checks = self.reader.check_runs({link.run for link in links})
-        doubt = _Doubt(self.datasets, reached)
-        found: list[Reached] = []
+        self._doubtful.update((name, []) for name in new)
         for each in self.of_readings(link for link in links if link.run not in checks):
-            asked = reached.get((self.datasets.canonical(each.reading.ref), None))
-            if asked is not None and (each.inferred or not each.makers):
-                found.append(Reached(each, each.makers, asked))
-            elif through := tuple(link for link in each.makers if self._key(link) in reached):
-                found.append(Reached(each, through, reached[self._key(through[0])]))
-            elif (at := doubt.about(each)) is not None:
-                found.append(Reached(each, (), at, certain=False))
-        return found
+            for link in each.makers:
+                self._by_maker.setdefault(self._key(link), []).append(each)
+            if each.inferred or not each.makers:
+                self._by_ref.setdefault(self.datasets.canonical(each.reading.ref), []).append(each)
+            if is_external(each.reading.ref):
+                self._doubtful[each.reading.ref].append(each)
 
     def written(self, outputs: Iterable[Link]) -> list[Link]:
         """Leave out the outputs by which nothing was made: those that only changed the state of a dataset, and strangers' of an artifact."""
@@ -217,8 +240,6 @@ class _Doubt:
     def about(self, resolved: Resolved) -> str | None:
         """Return what was reached that a reading may be of; None where it can't be."""
         reading = resolved.reading
-        if not is_external(reading.ref):
-            return None
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
             return next((self.reached[key] for key in keys if key in self.reached), None)
