@@ -46,7 +46,8 @@ def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
         )
     compare_store(future, where, owner, None)
     made = Workspace.create(named, slug=found.slug, ledger_id=found.ledger_id)
-    made.bind()
     keys = KeyRing(made)
     active = keys.active_id()
-    return made, next((key for key in keys.public_keys() if key.id == active), None) or keys.join()
+    key = next((key for key in keys.public_keys() if key.id == active), None) or keys.join()
+    made.bind()  # last: a folder that a kill left without a key is joined again
+    return made, key

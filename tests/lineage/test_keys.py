@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import stat
 import threading
 from pathlib import Path
@@ -129,3 +130,16 @@ def test_a_damaged_private_key_is_named(tmp_path: Path) -> None:
 def test_what_is_no_public_key_is_refused(data: bytes) -> None:
     with pytest.raises(UsageProblem, match=r"build\.pub holds no public key in PEM form"):
         PublicKey.from_pem(data, "build.pub")
+
+
+def test_where_the_keys_are_lost_nothing_is_signed_until_a_new_one_is_recorded(world: World) -> None:
+    record = world.record
+    shutil.rmtree(record.workspace.keys)
+    with pytest.raises(UsageProblem, match="No signing key is active"):
+        world.ingest("north")
+    assert not record.workspace.keys.exists()
+    key = record.rotate_key()
+    world.ingest("north")
+    assert checkpoint.parse(record.checkpoint()).signed_by([key]) == key
+    assert record.workspace.keys.stat().st_mode & 0o077 == 0
+    assert [failure for failure in record.verify()["failures"] if failure["ref"].startswith(("keys/", "ledger/"))] == []

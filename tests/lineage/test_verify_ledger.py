@@ -13,6 +13,7 @@ from stored_world import StoredWorld
 from tampering import failures, refit_head, rehash, select, sql
 
 from tracecore.errors import UsageProblem
+from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.catalog import CATALOG_TABLES
 
 DATABASES = ("sqlite", "postgresql")
@@ -121,6 +122,11 @@ def test_a_record_signed_anew_by_a_forger_fails_against_the_pinned_key(copied: S
     pinned = pin(copied, tmp_path / "own.pub")
     shutil.rmtree(copied.record.workspace.keys)
     copied.record.keys._loaded = None
+    with pytest.raises(UsageProblem, match="No signing key is active"):
+        copied.start("unsigned")
+    forged = PrivateKey.generate()
+    copied.record.keys.add(forged)
+    copied.record.keys.activate(forged.public.id)
     copied.start("forged")
     assert ("ledger/head", "signature of the checkpoint") in failures(copied, key=pinned)
     assert ("keys/active", "the key that signs") in failures(copied), "no event names the key that signs now"

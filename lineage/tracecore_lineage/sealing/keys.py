@@ -205,7 +205,7 @@ class KeyRing:
         """Give the key that signs now; another process may have changed it a moment ago.
 
         Raises:
-            UsageProblem: the private key's file is missing or can't be read.
+            UsageProblem: no key signs here although the ledger has begun, or the private key's file is missing or can't be read.
         """
         active = self.active_id() or self._first()
         if self._loaded is None or self._loaded.public.id != active:
@@ -215,6 +215,7 @@ class KeyRing:
     def add(self, key: PrivateKey) -> None:
         """Keep a key durably, without making it the active one."""
         with clear_disk_errors(self._folder):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self._folder / f"{key.public.file_name}.pem", key.pem(), mode=0o600)
             write_durably(self._folder / f"{key.public.file_name}.pub", key.public.pem.encode())
 
@@ -266,10 +267,12 @@ class KeyRing:
             lock.release()
 
     def _first(self) -> str:
-        """Make the first key; of two processes that come at once, one makes it."""
+        """Make the first key, which the event that begins the ledger names; of two processes that come at once, one makes it."""
         from filelock import FileLock
 
         self.refuse_joining()
+        if self._workspace.binding() is not None:
+            raise UsageProblem(f"No signing key is active in {self._folder}, although the ledger has begun: {_REMEDY}.")
         with clear_disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)

@@ -136,12 +136,13 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
     """Name an active key that does not sign the ledger, and a key that led to it and that the keys folder lacks.
 
-    Keys come in lines: the ledger's first key and what followed it, and for each further host the key that it joined with and what followed that.
+    Keys come in lines: the ledger's first key and what followed it, and for each further host the key that it joined with and what followed that;
+    a key that was made where all were lost begins one too.
     A host keeps the keys of its own line, and signs with the last of them.
     """
     lines: dict[str, list[str]] = {}
     for change in history.key_changes:
-        line = next((line for line in lines.values() if change.old in line), next(iter(lines.values()), None))
+        line = next((line for line in lines.values() if change.old in line), None)
         if change.verb == rotation.KEY_ROTATE and line is not None:
             line.append(change.new)
         else:
