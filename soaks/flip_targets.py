@@ -10,10 +10,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from tracecore.kept_sources import KIND as SOURCE
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.stored import stored_artifacts, stored_sources
 
 __all__ = ["NO_RECORD", "Flip", "Target", "checkpoint_bits", "targets"]
 
@@ -101,7 +102,7 @@ def _store_targets(root: Path) -> list[Target]:
     refs: dict[Path, set[str]] = {}
     shown: dict[Path, str] = {}
     with Record.open(root) as record, record.database.read() as connection:
-        for artifact in stored_artifacts(connection):
+        for artifact in (*stored_artifacts(connection), *stored_sources(connection)):
             for where, path in store.files(artifact):
                 refs.setdefault(path, set()).add(artifact.ref)
                 shown[path] = where
@@ -109,7 +110,8 @@ def _store_targets(root: Path) -> list[Target]:
     for path in sorted(refs):
         if not path.stat().st_size:
             continue
-        classes.setdefault(_class_of(shown[path]), []).append(_File(path, shown[path], frozenset(refs[path])))
+        of_runs = all(ref.startswith(f"{SOURCE}/") for ref in refs[path])
+        classes.setdefault("source file" if of_runs else _class_of(shown[path]), []).append(_File(path, shown[path], frozenset(refs[path])))
     footers = [_File(each.path, each.shown, each.refs, -_footer(each.path)) for each in classes["parquet data"]]
     return [*(_in_files(name, files) for name, files in sorted(classes.items())), _in_files("parquet footer", footers)]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,31 @@ def other_plugin(folder, changes):
         text = text.replace(old, new)
     module.write_text(text)
     return folder
+
+
+@pytest.mark.parametrize("how", ["INT", "KILL"])
+def test_a_rebuild_that_is_stopped_stops_the_stage_that_runs(built, tmp_path, how):
+    told = tmp_path / "told"
+    part = tmp_path / "part"
+    endless = f"import os; open({str(part)!r}, 'w').write(str(os.getpid())); os.rename({str(part)!r}, {str(told)!r}); time.sleep(600)"
+    site = other_plugin(tmp_path / "other", [("        total = sum(", f"        {endless}\n        total = sum(")])
+    process = subprocess.Popen(
+        built.command("rebuild", "build/one"), cwd=built.folder, env=built.environment | {"PYTHONPATH": str(site)}, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(1200):
+        if told.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert told.exists(), process.communicate()
+    process.send_signal(getattr(signal, f"SIG{how}"))
+    assert process.wait(30) == (130 if how == "INT" else -signal.SIGKILL)
+    process.communicate()
+    worker = Path(f"/proc/{told.read_text()}/stat")
+    for _ in range(100):
+        if not worker.exists() or worker.read_text().rpartition(")")[2].split()[0] == "Z":
+            return
+        time.sleep(0.05)
+    raise AssertionError("the stage's process lives on")
 
 
 def test_a_changed_plugin_is_said_and_what_it_changed_is_found(built, tmp_path):
