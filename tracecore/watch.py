@@ -32,6 +32,8 @@ _MOST = 1000
 _MOST_FOLDERS = 10_000
 _UNPLACED = frozenset({"connect", "start"})
 """Accesses to what is no file, so that no place covers them."""
+_LISTERS = frozenset({"fc-list", "ldconfig"})
+"""Programs that list the fonts and libraries of the operating system, which are nobody's input: matplotlib and ctypes ask them."""
 _NO_NAMES = frozenset({"", ".", ".."})
 
 
@@ -331,7 +333,10 @@ def _database(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
 
 def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     program = arguments[0] if arguments else None
-    return ("start", os.fsdecode(program)) if isinstance(program, str | bytes | os.PathLike) else ("start", "a copy of its own process")
+    if not isinstance(program, str | bytes | os.PathLike):
+        return "start", "a copy of its own process"
+    text = os.fsdecode(program)
+    return None if text.rpartition("/")[2] in _LISTERS else ("start", text)
 
 
 _READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], ...]] = {

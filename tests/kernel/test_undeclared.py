@@ -164,6 +164,12 @@ def test_a_process_that_a_stage_starts_is_named_for_what_it_loads_is_not_seen(ta
         take(taking, start=start)
 
 
+def test_programs_that_list_fonts_and_libraries_are_nobodys_input(taking: World) -> None:
+    outcome = take(taking, start="import ctypes.util, subprocess; ctypes.util.find_library('no-such-library')")
+    found = facet(taking, outcome)
+    assert "ldconfig" not in str(found)
+
+
 def test_in_strict_mode_the_run_fails_by_name_and_line_and_its_fail_is_recorded(taking: World, secret: str) -> None:
     other = str(Path(secret).with_name("more.csv"))
     Path(other).write_text("", encoding="utf-8")
