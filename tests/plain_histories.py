@@ -134,6 +134,13 @@ class _Writer:
             self.labels += [(new, version) for label, version in self.labels if label == name]
             self.names += [new] if new not in self.names else []
 
+    def state(self) -> None:
+        """One DatasetEvent: a dataset's further name, or that somebody emptied it."""
+        name = self.random.choice(self.names)
+        path = self.paths.get(name, (f"{self.namespace}-s3", f"/wh/{self.namespace}/{name[1]}"))
+        port = self.random.choice([Port(name, aliases=(path,)), Port(name, change="DROP"), Port(name, "1", change="TRUNCATE")])
+        self.events.append(Event("", "", self.tick(), "DATASET", (), (port,)))
+
     def our_work(self) -> None:
         """One run of the workspace's own: it reads exact versions, and may make the bytes of another run again."""
         run, inputs = self.new_run(), []
@@ -155,7 +162,7 @@ def history(seed: int, namespace: str) -> list[Event]:
     """Return one history; each event's digest is that of its rendered bytes, and events arrive in any order, some of them twice."""
     writer = _Writer(seed, namespace)
     for _ in range(writer.random.randint(3, 7)):
-        writer.random.choice([writer.work] * 6 + [writer.change] * 2 + [writer.our_work] * 2)()
+        writer.random.choice([writer.work] * 6 + [writer.change] * 2 + [writer.our_work] * 2 + [writer.state])()
     writer.random.shuffle(writer.events)
     events = [
         replace(event, digest=hashlib.sha256(rendered(event)).hexdigest(), recorded=RECORDED + place) for place, event in enumerate(writer.events)
@@ -170,6 +177,9 @@ def instant(seconds: int) -> str:
 
 def rendered(event: Event) -> bytes:
     """Return an event's OpenLineage JSON."""
+    if not event.run:
+        stated = {"producer": "https://example.com/plain", "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/DatasetEvent"}
+        return json.dumps({"eventTime": instant(event.time), **stated, "dataset": _port(event.outputs[0])}).encode()
     body = {
         "eventType": event.type,
         "eventTime": instant(event.time),

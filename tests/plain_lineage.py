@@ -13,7 +13,7 @@ Rules that the prose leaves open, and how they are read here:
   follows every write since the last replacement, and may be of any write before it.
 - Aliases join names for all time. A name that was said to be one of ours stands for that, so far as reading goes, and joins nothing. A version of
   ours is whole, and every run of ours that made its bytes is its producer.
-- `columnLineage` adds a reading without version of each dataset that its run lists under no input. Static events are not modelled.
+- `columnLineage` adds a reading without version of each dataset that its run lists under no input. An event without a run is a DatasetEvent.
 """
 
 from __future__ import annotations
@@ -91,8 +91,7 @@ class Answer:  # What a walk reached; an edge is (run, node, direction, role, ma
     def read(self, read: Read) -> None:
         ambiguous = read.node[1] != "?" and read.makers and (read.others or read.rewritten)
         self.edges.add((read.run, read.node, "input", read.role, min(read.makers).run if ambiguous else None, False))
-        self.runs.add(read.run)
-        self.gaps |= {read.node} if read.gap else set()
+        self.runs, self.gaps = self.runs | {read.run}, self.gaps | ({read.node} if read.gap else set())
         self.count(read.node, read.makers | read.others)
 
 
@@ -105,10 +104,13 @@ class World:
         self.runs: dict[str, list[Event]] = {}
         for event in self.events:
             self.runs.setdefault(event.run, []).append(event)
-        self.ends = {run: next((event for event in events if event.type in TERMINAL), None) for run, events in self.runs.items()}
         self.classes = self._aliases()
+        stated = [(event, port) for event in self.runs.pop("", []) for port in event.outputs if port.change in EMPTYING]
+        self.ends = {run: next((event for event in events if event.type in TERMINAL), None) for run, events in self.runs.items()}
         self.writes: list[Made] = []
         self.changes: list[tuple[Moment, Name, str, Name | None]] = []
+        for event, port in (each for each in stated if not self.stands_for(each[1].name)):
+            self.changes.append(((event.time, event.digest), self.dataset(port.name), port.change or "", None))
         self.claims: set[tuple[Name, str | None, str]] = set()
         for run in self.runs:
             self._write(run)
@@ -130,7 +132,7 @@ class World:
         return name if name[0] == self.ours else min(self.classes.get(name, {name}) - self.stands_for(name))
 
     def called(self, name: Name) -> set[Name]:
-        return {self.dataset(name), *self.stands_for(name)}
+        return self.stands_for(name) | {self.dataset(name)}
 
     def node(self, name: Name, version: str | None) -> Node:
         ours = [made for made in self.writes if made.name in self.stands_for(name) and made.version == version]
@@ -140,8 +142,8 @@ class World:
         events, end = self.runs[run], self.ends[run]
         start = next((event for event in events if event.type == "START"), events[0])
         clock = (end and start.time > end.time) or any(event.time > event.recorded for event in events)
-        several = {"end": sum(event.type in TERMINAL for event in events), "job": len({event.job for event in events}), "clock": 1 + bool(clock)}
-        return {what for what, times in several.items() if times > 1}
+        ends, jobs = sum(event.type in TERMINAL for event in events), {event.job for event in events}
+        return {what for what, so in {"end": ends > 1, "job": len(jobs) > 1, "clock": clock}.items() if so}
 
     def _write(self, run: str) -> None:
         told: dict[Name, list[tuple[Event, Port]]] = {}
@@ -212,8 +214,7 @@ class World:
 
     def trace(self, name: Name, version: str) -> Answer:
         answer = Answer()
-        asked = Read("", self.node(name, version), "", frozenset(self.makers(name, version)))
-        answer.count(asked.node, asked.makers)
+        answer.count((asked := Read("", self.node(name, version), "", frozenset(self.makers(name, version)))).node, asked.makers)
         answer.gaps |= set() if asked.makers else {asked.node}
         waiting = [(asked, made) for made in asked.makers]
         while waiting:

@@ -11,7 +11,7 @@ import pytest
 from compared_histories import differences, one_way
 
 from tracecore_lineage import projection
-from tracecore_lineage.queries import answer, others, reader, resolve
+from tracecore_lineage.queries import answer, facts, others, reader, resolve
 
 HISTORIES, A_BATCH, FEW = 10_000, 500, 100
 _IN_A_TEST = 1_000
@@ -32,7 +32,7 @@ def _first_of(made: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _links = reader.Reader.links_of
-_run = reader._resolve_run
+_run = facts.resolve_run
 _lineage = others.Datasets.lineage
 _labelled = others.Datasets.labelled
 _makers = resolve.our_makers
@@ -90,8 +90,8 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "state changes are outputs": (resolve.Relation, "_is_write", lambda self, link: True),
     "the last end of a run decides": (
         reader,
-        "_resolve_run",
-        lambda rows, rank: _run([row for row in rows if row.event_type not in reader._TERMINAL] + _last_end(rows), rank),
+        "resolve_run",
+        lambda rows, rank: _run([row for row in rows if row.event_type not in facts._TERMINAL] + _last_end(rows), rank),
     ),
     "the terminal event replaces what others said": (
         reader.Reader,
@@ -105,7 +105,7 @@ MUTANTS: dict[str, tuple[Any, str, Any]] = {
 
 
 def _last_end(rows: list[Any]) -> list[Any]:
-    ends = [row for row in rows if row.event_type in reader._TERMINAL]
+    ends = [row for row in rows if row.event_type in facts._TERMINAL]
     return sorted(ends, key=lambda row: (row.event_time, row.event_id))[-1:]
 
 
