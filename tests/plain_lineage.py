@@ -1,7 +1,6 @@
 """The plain reference model of what OpenLineage events mean: obvious, quadratic, and independent of the record's code.
 
 Rules that the prose leaves open, and how they are read here:
-
 - A run begins at its earliest event, which is its START unless its clock is wrong; every input is read then. An output stands from its run's deciding
   terminal event on; a run without one is open, and its output stands from the first event naming it.
 - One maker of a version label is the maker at whatever time. Of several the nearest before the reading counts; where all of them are later, none
@@ -9,6 +8,7 @@ Rules that the prose leaves open, and how they are read here:
 - Where one event of a run names a version of a dataset and another names none, the second says the same with less.
 - What a run does to a dataset is what the last of its events to say anything says. OVERWRITE and CREATE replace what it held, DROP and TRUNCATE
   empty it and make nothing, RENAME hands the old name's content to the new one and makes nothing, ALTER alters nothing; else an output appends.
+  Where a replacement is recorded, a version holds what was appended since the last one too; else it stands for itself.
 - A reading by version follows that version's makers, under the names that the dataset had before too, until it was renamed; a reading without one
   follows every write since the last replacement, and may be of any write before it.
 - Aliases join names for all time. A name that was said to be one of ours stands for that, so far as reading goes, and joins nothing. A version of
@@ -24,8 +24,7 @@ from dataclasses import dataclass, field
 Name = tuple[str, str]  # namespace, name
 Node = tuple[Name, str]  # a dataset's one name, and a version; `?` where a reading names none
 Moment = tuple[int, str]
-TERMINAL = frozenset({"COMPLETE", "FAIL", "ABORT"})
-EMPTYING, REPLACING = frozenset({"DROP", "TRUNCATE"}), frozenset({"OVERWRITE", "CREATE"})
+TERMINAL, EMPTYING, REPLACING = frozenset({"COMPLETE", "FAIL", "ABORT"}), frozenset({"DROP", "TRUNCATE"}), frozenset({"OVERWRITE", "CREATE"})
 EVER: Moment = (1 << 60, "")
 
 
@@ -85,12 +84,12 @@ class Answer:  # What a walk reached; an edge is (run, node, direction, role, ma
     times: dict[Node, int] = field(default_factory=dict)
 
     def count(self, node: Node, runs: Iterable[Made]) -> None:
-        if node[1] != "?" and not node[1].startswith("sha256:") and len(times := set(runs)) > 1:
+        if node[1] != "?" and not node[1].startswith("sha256:") and len(times := {made for made in runs if made.version == node[1]}) > 1:
             self.times[node] = max(len(times), self.times.get(node, 0))
 
     def read(self, read: Read) -> None:
         ambiguous = read.node[1] != "?" and read.makers and (read.others or read.rewritten)
-        self.edges.add((read.run, read.node, "input", read.role, min(read.makers).run if ambiguous else None, False))
+        self.edges.add((read.run, read.node, "input", read.role, max(read.makers).run if ambiguous else None, False))
         self.runs, self.gaps = self.runs | {read.run}, self.gaps | ({read.node} if read.gap else set())
         self.count(read.node, read.makers | read.others)
 
@@ -166,8 +165,7 @@ class World:
                 first = end or next(event for event, port in ports if port.version == version)
                 self.writes.append(Made((first.time, first.digest), run, name, version or f"run:{run}"))
 
-    def written(self, name: Name) -> list[Made]:
-        """What was written to a dataset; to one that stands for ours, what we wrote."""
+    def written(self, name: Name) -> list[Made]:  # What was written to a dataset; to one that stands for ours, what we wrote
         return sorted(made for made in self.writes if made.name in (self.stands_for(name) or {name}))
 
     def before(self, name: Name, moment: Moment) -> list[tuple[Moment, str, Name | None]]:
@@ -175,16 +173,12 @@ class World:
 
     def held(self, name: Name, moment: Moment) -> frozenset[Made]:
         since, _, old = (self.before(name, moment) or [((-1, ""), "", None)])[-1]
-        carried = self.held(self.dataset(old), since) if old else frozenset()
-        return carried | {made for made in self.written(name) if since <= made.at < moment}
+        return (self.held(self.dataset(old), since) if old else frozenset()) | {made for made in self.written(name) if since <= made.at < moment}
 
-    def lineage(self, name: Name, moment: Moment) -> set[tuple[Name, Moment]]:
-        """A dataset, and those that it took its content over from, each until that."""
-        earlier = [self.lineage(self.dataset(old), at) for at, _, old in self.before(name, moment) if old]
-        return {(name, moment)}.union(*earlier)
+    def lineage(self, name: Name, moment: Moment) -> set[tuple[Name, Moment]]:  # A dataset, and those that it took its content over from, until then
+        return {(name, moment)}.union(*(self.lineage(self.dataset(old), at) for at, _, old in self.before(name, moment) if old))
 
     def makers(self, name: Name, version: str, producer: str | None = None) -> list[Made]:
-        """Every maker of a version, each run once, under the names that its dataset had before too."""
         until, own = self.lineage(self.dataset(name), EVER), self.called(name)
         found = [one for each, moment in until for one in self.written(each) if one.version == version and one.at < moment]
         made = {one.run: one for one in sorted(found, key=lambda one: (one.name not in own, one), reverse=True)}
@@ -196,8 +190,7 @@ class World:
         any_ = versioned.union(self.dataset(name) for name, _, _ in listed)
         columns = [column for event in self.runs[run] for port in event.outputs for column in port.columns]
         listed |= {(name, None, None): "column" for name in columns if not any_ & self.called(name)}
-        listed = {port: role for port, role in listed.items() if port[1] or not versioned & self.called(port[0])}
-        return [self._read(run, *port, role) for port, role in listed.items()]
+        return [self._read(run, *port, role) for port, role in listed.items() if port[1] or not versioned & self.called(port[0])]
 
     def _read(self, run: str, name: Name, version: str | None, producer: str | None, role: str) -> Read:
         start = (self.runs[run][0].time, "")
@@ -210,18 +203,23 @@ class World:
         others = [made for made in every if made.run != run or ours]
         chosen = frozenset(others if ours or len(others) == 1 else [made for made in others if made.at < start][-1:])
         left, gap = frozenset(others) - chosen, not chosen and bool(every or producer)
-        return Read(run, self.node(name, version), role, chosen, left, left, rewritten=len(others) < len(every), gap=gap)
+        held = frozenset(made for made in chosen.union(*map(self.appended, chosen)) if made.run != run or ours)
+        return Read(run, self.node(name, version), role, held, left, left, rewritten=len(others) < len(every), gap=gap)
+
+    def appended(self, made: Made) -> set[Made]:
+        since, what, _ = (self.before(made.name, (made.at[0], f"{made.at[1]}~")) or [(made.at, "", None)])[-1]
+        held = {one for one in self.written(made.name) if since <= one.at < made.at and one.version != made.version and one.run != made.run}
+        return held if what in REPLACING else set()
 
     def trace(self, name: Name, version: str) -> Answer:
         answer = Answer()
-        answer.count((asked := Read("", self.node(name, version), "", frozenset(self.makers(name, version)))).node, asked.makers)
+        makers = frozenset(self.makers(name, version))
+        answer.count((asked := Read("", self.node(name, version), "", makers.union(*map(self.appended, makers)))).node, asked.makers)
         answer.gaps |= set() if asked.makers else {asked.node}
         waiting = [(asked, made) for made in asked.makers]
         while waiting:
             read, made = waiting.pop()
-            answer.edges.add((made.run, made.node, "output", "", None, False))
-            if made.node != read.node:
-                answer.edges.add((made.run, read.node, "output", "", None, read.node[1] == "?"))
+            answer.edges |= {(made.run, node, "output", "", None, made.version != node[1]) for node in (made.node, read.node)}
             for each in [one for one in self.reads if one.run == made.run and made.run not in answer.runs]:
                 answer.read(each)
                 answer.gaps |= set() if each.makers else {each.node}
@@ -239,11 +237,13 @@ class World:
         for read in readers:
             answer.read(read)
         answer.edges |= {(made.run, made.node, "output", "", None, False) for made in answer.made}
+        added = {(made.run, later.node) for later in self.writes for made in self.appended(later) & (asked | answer.made)}
+        answer.edges |= {(run, node, "output", "", None, True) for run, node in added}
+        answer.runs |= {run for run, _ in added}
         for read in self.reads:
             doubtful = read.maybe & (asked | answer.made) if read.node[1] == "?" or read not in readers else set()
-            about = {target if made in asked else made.node for made in doubtful}.union(
-                [target] if not asked and self.dataset(name) in read.of else []
-            )
+            unmade = [target] if not asked and self.dataset(name) in read.of else []
+            about = {target if made in asked else made.node for made in doubtful}.union(unmade)
             answer.doubts |= about | {made.node for made in doubtful} if read.gap else set()
             for node in about if read.node[1] != "?" else ():
                 answer.count(node, read.makers | read.others)

@@ -40,6 +40,8 @@ _makers = resolve.our_makers
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
     "a run that drops, empties, renames or alters is a producer": (others, "makes_bytes", lambda change: True),
     "an overwrite appends": (others, "replaces", lambda change: change in {"DROP", "TRUNCATE"}),
+    "an append replaces what was there": (others.Datasets, "added_to", lambda self, write: []),
+    "what appends to a version is not sought": (others.Datasets, "adding_to", lambda self, write: []),
     "a drop leaves what was there": (others, "replaces", lambda change: change in {"OVERWRITE", "CREATE"}),
     "every output replaces": (others, "replaces", lambda change: change not in {"RENAME", "ALTER"}),
     "a change counts in the event alone that says it": (others, "stated_change", lambda told: told[-1].change),

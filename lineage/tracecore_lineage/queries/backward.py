@@ -55,6 +55,7 @@ def walk_backward(
         for resolved in relation.of_readings(link for link in links if link.direction == "input"):
             _reading(found, resolved, level)
             makers.extend((resolved.reading.ref, made, resolved.inferred) for made in resolved.makers)
+            makers.extend((resolved.reading.ref, made, True) for made in resolved.added)
     return relation
 
 
@@ -69,7 +70,7 @@ def _start(reader: Reader, found: Found, relation: Relation, ref: str, run: str 
         found.gap(ref, "producing run", lost(reader, run))
     if is_external(ref):
         found.times(ref, len(made))
-    return [(ref, link, False) for link in made]
+    return [*((ref, link, False) for link in made), *((ref, link, True) for link in relation.added_to(ref))]
 
 
 def _made(found: Found, ref: str, made: Link, level: int, *, inferred: bool = False) -> None:
@@ -78,7 +79,8 @@ def _made(found: Found, ref: str, made: Link, level: int, *, inferred: bool = Fa
     found.made(made.ref, made.run)
     found.edge(made.run, made.ref, "output", made.role)
     if ref != made.ref:
-        found.made(ref, made.run)
+        if not inferred or is_unversioned(ref):
+            found.made(ref, made.run)
         found.edge(made.run, ref, "output", made.role, inferred=inferred)
 
 
@@ -94,7 +96,8 @@ def _reading(found: Found, resolved: Resolved, level: int) -> None:
 def _cut(found: Found, makers: list[tuple[str, Link, bool]], following: list[str]) -> None:
     """Stop at the asked depth: whether anything goes on from here is said, so that nothing is cut in silence."""
     for ref, made, inferred in makers:
-        found.made(ref, made.run)
+        if not inferred or is_unversioned(ref):
+            found.made(ref, made.run)
         if made.run in found.runs:
             found.edge(made.run, ref, "output", made.role, inferred=inferred)
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.queries.reader import Link, Reader
 from tracecore_lineage.queries.resolve import Reached, Relation
 
 __all__ = ["walk_forward"]
@@ -39,6 +39,8 @@ def walk_forward(
         found.node(ref, level)
     next_runs = list(dict.fromkeys(runs))
     while reached or next_runs:
+        for made, later in relation.adding_to(reached):
+            _appended(found, made, later.ref, level)
         using = _certain(found, relation.readers_of(reached))
         chosen = dict.fromkeys([*next_runs, *(each.resolved.reading.run for each in using)])
         next_runs = []
@@ -70,10 +72,19 @@ def _read(found: Found, using: Reached, level: int) -> None:
     if resolved.missing:
         found.gap(link.ref, resolved.missing, resolved.why)
     for made in using.through:
-        if made.ref != link.ref:
+        if made in resolved.added:
+            _appended(found, made, link.ref, level)
+        elif made.ref != link.ref:
             found.made(link.ref, made.run)
             found.run(made.run, level)
             found.edge(made.run, link.ref, "output", made.role, inferred=resolved.inferred)
+
+
+def _appended(found: Found, made: Link, later: str, level: int) -> None:
+    """Note the version that came of appending to what a run made: it holds that too."""
+    found.node(later, level)
+    found.run(made.run, level)
+    found.edge(made.run, later, "output", made.role, inferred=True)
 
 
 def _certain(found: Found, using: list[Reached]) -> list[Reached]:

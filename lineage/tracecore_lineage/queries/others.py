@@ -6,7 +6,7 @@ Each rule is a small function that is looked up when it is called. Nothing depen
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,10 +130,35 @@ class Datasets:
         found: list[Write] = []
         while True:
             since = last_change(dataset, before)
-            found = dataset.writes[bisect_left(dataset.writes, since.at, key=_at) : bisect_left(dataset.writes, before, key=_at)] + found
+            found = between(dataset.writes, since.at, before) + found
             if not since.old:
                 return found, since.what if since.what in _EMPTYING and not found else ""
             dataset, before = self.of(since.old), since.at
+
+    def added_to(self, write: Write) -> list[Write]:
+        """Return the earlier writes that a write appended to: those since the last overwrite.
+
+        Where none is recorded, nothing tells an append from a replacement, and a version stands for itself.
+        """
+        dataset, since = self._appending(write)
+        return [each for each in between(dataset.writes, since.at, write.at) if _apart(each, write)] if dataset is not None else []
+
+    def adding_to(self, write: Write) -> list[Write]:
+        """Return the later writes that appended to a write."""
+        dataset, _ = self._appending(write)
+        if dataset is None:
+            return []
+        place = bisect_right(dataset.changes, write.at, key=_at)
+        until = dataset.changes[place].at if place < len(dataset.changes) else _EVER
+        return [each for each in between(dataset.writes, write.at, until) if _apart(each, write)]
+
+    def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
+        """Return the dataset of a write and the overwrite since which it holds what was appended; no dataset where none is recorded."""
+        if not is_external(write.link.ref):
+            return None, Change(("", ""), "")
+        dataset = self.of(write.link.ref)
+        since = last_change(dataset, (write.at[0], f"{write.at[1]}~"))
+        return (dataset if since.what in _REPLACING else None), since
 
     def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
         """Return a dataset and those whose contents it took over before an instant, each with the instant until which its writes count."""
@@ -233,6 +258,11 @@ def last_change(dataset: Dataset, before: Instant) -> Change:
     return dataset.changes[place - 1] if place else Change(("", ""), "")
 
 
+def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
+    """Return the writes from one instant on, before another."""
+    return writes[bisect_left(writes, since, key=_at) : bisect_left(writes, until, key=_at)]
+
+
 def standing(named: Iterable[Row[Any]]) -> list[Row[Any]]:
     """Return the further names that were given and not taken back: deleted `symlinks` undo what was stated before of the same name."""
     listed = list(named)
@@ -297,5 +327,10 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
         dataset.by_label.setdefault(write.label, []).append(write)
 
 
-def _at(happened: Write | Change) -> Instant:
-    return happened.at
+def _apart(one: Write, other: Write) -> bool:
+    """Whether two writes are of two runs and two versions: a version that is made again is made anew."""
+    return one.label != other.label and one.link.run != other.link.run
+
+
+def _at(one: Write | Change) -> Instant:
+    return one.at

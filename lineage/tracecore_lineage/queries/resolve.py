@@ -29,6 +29,7 @@ class Resolved:
         makers: output edges of the runs that made what was read; empty where none is recorded.
         others: output edges of the other runs that made a version of the same name; the reader's own is none.
         rewritten: whether the reader made one itself.
+        added: output edges of the other runs that the version was appended to, since the last overwrite.
         missing: what of this reading is not known; empty where all is.
         why: it is not.
     """
@@ -39,6 +40,7 @@ class Resolved:
     rewritten: bool = False
     missing: str = ""
     why: str = ""
+    added: tuple[Link, ...] = ()
 
     @property
     def inferred(self) -> bool:
@@ -114,6 +116,19 @@ class Relation:
         self.datasets.load([ref])
         return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
 
+    def added_to(self, ref: str) -> list[Link]:
+        """Return the output edges that a version asked about by itself was appended to."""
+        if not is_external(ref) or is_unversioned(ref):
+            return []
+        return [each.link for write in self.datasets.labelled(ref) for each in self.datasets.added_to(write)]
+
+    def adding_to(self, made: Iterable[tuple[str, str | None]]) -> list[tuple[Link, Link]]:
+        """Return the output edges of versions, without a run of all that made one, each with an output edge that appended to it."""
+        wanted = [(ref, run) for ref, run in made if is_external(ref) and not is_unversioned(ref)]
+        self.datasets.load(ref for ref, _ in wanted)
+        writes = [write for ref, run in wanted for write in self.datasets.labelled(ref) if run in {None, write.link.run}]
+        return [(write.link, later.link) for write in writes for later in self.datasets.adding_to(write)]
+
     def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
         """Find the readings of these versions.
 
@@ -124,7 +139,7 @@ class Relation:
         self.datasets.load(ref for ref, _ in wanted)
         reached = {(self.datasets.canonical(ref), run): ref for ref, run in reversed(wanted)}
         reached |= {(self.datasets.canonical(link.ref), link.run): ref for ref, run in wanted if run is None for link in self.makers_of(ref)}
-        names = {ref for ref, _ in wanted}
+        names = {ref for ref, _ in wanted} | {later.ref for _, later in self.adding_to(wanted)}
         for ref in set(names):
             for dataset in self.datasets.near(ref):
                 names |= {f"{dataset}@{label_of(ref)}", f"{dataset}@{UNVERSIONED}"}
@@ -132,7 +147,7 @@ class Relation:
         through: dict[Resolved, list[Link]] = {}
         for key in reached:
             for each in self._by_maker.get(key, ()):
-                through.setdefault(each, []).extend(link for link in each.makers if self._key(link) == key)
+                through.setdefault(each, []).extend(link for link in (*each.makers, *each.added) if self._key(link) == key)
         found = [Reached(each, tuple(links), reached[self._key(links[0])]) for each, links in through.items()]
         for (ref, run), shown in reached.items():
             found += [Reached(each, each.makers, shown) for each in self._by_ref.get(ref, ()) if run is None and each not in through]
@@ -152,7 +167,7 @@ class Relation:
         checks = self.reader.check_runs({link.run for link in links})
         self._doubtful.update((name, []) for name in new)
         for each in self.of_readings(link for link in links if link.run not in checks):
-            for link in each.makers:
+            for link in (*each.makers, *each.added):
                 self._by_maker.setdefault(self._key(link), []).append(each)
             if each.inferred or not each.makers:
                 self._by_ref.setdefault(self.datasets.canonical(each.reading.ref), []).append(each)
@@ -207,7 +222,8 @@ class Relation:
             chosen = nearest_before(at, others)
             why = "" if chosen or not every else _too_early(reading, others)
         left = tuple(write.link for write in others if write not in chosen)
-        return Resolved(reading, tuple(write.link for write in chosen), left, rewritten, "producing run" if why else "", why)
+        added = tuple(each.link for write in chosen for each in self.datasets.added_to(write) if each.link.run != reading.run)
+        return Resolved(reading, tuple(write.link for write in chosen), left, rewritten, "producing run" if why else "", why, added)
 
 
 @dataclass(frozen=True, slots=True)

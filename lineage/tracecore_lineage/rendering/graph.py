@@ -112,10 +112,12 @@ class TraceGraph:
 
     def roots(self) -> list[str]:
         """Give what to begin to draw with: the root, or what the run that was asked about made or read."""
-        if self.trace["root"] in self.nodes:
-            return [self.trace["root"]]
+        root = self.trace["root"]
+        if root in self.nodes and self.trace["direction"] == "backward":
+            return [root]
         reached = {ref for refs in self.behind.values() for ref in refs}
-        return [ref for ref in self.nodes if ref not in reached]
+        # Forward a version may be reached under another name than it was read by, or by what was appended to it.
+        return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
         """Leave out what is reached through another neighbor as well: a release holds the dataset, but stands on it through the model."""
