@@ -53,6 +53,12 @@ class Ran:
         texts = self.stderr.decode().split(">>> [")[-len(self.codes) :]  # a process that began again said the first twice
         return [(line, code, text.partition("\n")[2].strip()) for (line, code), text in zip(self.codes, texts, strict=True)]
 
+    @property
+    def answers(self) -> dict[tuple[str, ...], str]:
+        """What each line, the last of several equal ones, said on stdout."""
+        texts = self.stdout.decode().split(">>> [")[-len(self.codes) :]
+        return {line: text.partition("\n")[2].strip() for (line, _), text in zip(self.codes, texts, strict=True)}
+
 
 def run_all(lines: Sequence[Sequence[str]], folder: Path, environment: Mapping[str, str], *, modes_hold: bool = False) -> Ran:
     """Run command lines one after another in one process; `chmod MODE PATH` among them changes a file's mode.
