@@ -144,9 +144,9 @@ def _sentence(error: Any) -> str:
     """Return what is wrong with a variable; its value only where that can hold no password."""
     name = str(error["loc"][0])
     reason = str(error["ctx"]["error"]) if "ctx" in error and "error" in error["ctx"] else error["msg"]
-    shown = f" is '{error['input']}', which" if name == "store_url" and "@" not in error["input"] else ""
+    shown = f" is {error['input']!r}, which" if name == "store_url" and "@" not in error["input"] else ""
     if reason.startswith("expected"):
-        shown = f" is '{error['input']}':"
+        shown = f" is {error['input']!r}:"
     return f"{PREFIX}{name.upper()}{shown} {reason}."
 
 

@@ -69,6 +69,7 @@ def test_nothing_but_the_settings_reads_a_variable_of_ours() -> None:
     ("name", "value", "sentence"),
     [
         ("STRICT_IO", "true", "TRACECORE_STRICT_IO is 'true': expected 1 or 0."),
+        ("STRICT_IO", "a\nb\udcff", r"TRACECORE_STRICT_IO is 'a\nb\udcff': expected 1 or 0."),
         ("DEBUG", "yes", "TRACECORE_DEBUG is 'yes': expected 1 or 0."),
         ("TRACE_PLUGINS", "2", "TRACECORE_TRACE_PLUGINS is '2': expected 1 or 0."),
         ("STORE_URL", "gs://b", "TRACECORE_STORE_URL is 'gs://b', which names no bucket: expected s3://bucket/prefix, or unset it to keep bytes in"),
