@@ -106,6 +106,7 @@ def test_the_page_loads_the_programs_that_were_built_here(project):
 def dagster_project(project, monkeypatch):
     """Lay out a Dagster project of somebody's own, with the program as a component in it."""
     monkeypatch.setenv("TRACECORE_HOME", str(project.workspace))
+    Workspace.create(project.workspace)
     root = project.folder / "theirs"
     component = root / "fleet_pipelines" / "defs" / "toy"
     component.mkdir(parents=True)
