@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Dependencies
+from tracecore_schemas.store_layout import blob_location
 
 if TYPE_CHECKING:
     from tracecore.store import Store
@@ -76,8 +77,6 @@ class KeptSources:
 
 def source_artifacts(dependencies: Dependencies) -> Iterator[Artifact]:
     """Return the kept files of a run, as the store wants them."""
-    from tracecore.store.common import blob_location  # brings pyarrow along, which most commands need not
-
     for file, digest, size in dependencies.sources:
         if size is not None:
             yield Artifact(KIND, file, f"sha256:{digest}", Media.FILE, location=blob_location(f"sha256:{digest}"), size_bytes=size)
@@ -85,8 +84,6 @@ def source_artifacts(dependencies: Dependencies) -> Iterator[Artifact]:
 
 def kept_text(store: Store, digest: str) -> bytes | None:
     """Return the bytes of a kept file by its SHA-256 in hex; None where they are not there, or others."""
-    from tracecore.store.common import blob_location  # as above
-
     data = store.read(blob_location(f"sha256:{digest}"))
     return data if data is not None and digest_bytes(data) == f"sha256:{digest}" else None
 

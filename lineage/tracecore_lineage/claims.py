@@ -13,12 +13,12 @@ from typing import Any
 from tracecore_schemas.canonical import hex_of, is_digest
 from tracecore_schemas.refs import RefError, external_ref, parse_ref
 
-__all__ = ["MADE", "SAID_BY_CLAIMS", "Claim", "claims_in", "own_name"]
+__all__ = ["CHANGES", "MADE", "SAID_BY_CLAIMS", "Claim", "claims_in", "own_name"]
 
 MADE = "made this version"
 SAID_BY_CLAIMS = frozenset({"symlinks", "lifecycleStateChange"})
 """Facets of an artifact that say something of it which its own workspace alone can say."""
-_CHANGES = {"DROP": "dropped it", "TRUNCATE": "emptied it", "ALTER": "altered it", "OVERWRITE": "overwrote it", "CREATE": "created it"}
+CHANGES = {"DROP": "dropped it", "TRUNCATE": "emptied it", "ALTER": "altered it", "OVERWRITE": "overwrote it", "CREATE": "created it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def _of(dataset: Mapping[str, Any], foreign: Callable[[str], bool], *, written: 
     ours = own_name(dataset["namespace"], dataset["name"], foreign)
     called = _called(dataset)
     if ours is not None:
-        if written or change in {*_CHANGES, "RENAME"}:
+        if written or change in {*CHANGES, "RENAME"}:
             yield Claim(ours, digest, _did(change, digest, version, previous))
     elif written or change is not None:
         for identifier in _list(_object(facets.get("symlinks")).get("identifiers")):
@@ -84,8 +84,8 @@ def _did(change: object, digest: str, version: object, previous: Mapping[str, An
     """Return what a producer says that it did to an artifact."""
     if change == "RENAME":
         return f"renamed {_called(previous)} to it"
-    if isinstance(change, str) and change in _CHANGES and not (digest and change in {"OVERWRITE", "CREATE"}):
-        return _CHANGES[change]
+    if isinstance(change, str) and change in CHANGES and not (digest and change in {"OVERWRITE", "CREATE"}):
+        return CHANGES[change]
     if digest:
         return MADE
     return f"made a version of it, {version!r}" if isinstance(version, str) else "made a version of it, without its digest"

@@ -40,16 +40,18 @@ class RecordQuestions(RecordWriter):
             UsageProblem: an unknown or ambiguous ref, with the nearest right ones.
         """
         from tracecore_lineage.queries.question import trace
+        from tracecore_lineage.queries.store_paths import store_places
 
         with self.database.read() as connection:
-            return trace(connection, ref, depth=depth, as_of=as_of)
+            return trace(connection, ref, depth=depth, as_of=as_of, places=store_places(self.workspace))
 
     def impact(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
         """Give everything that a ref reached, builds first, in the same shape."""
         from tracecore_lineage.queries.question import impact
+        from tracecore_lineage.queries.store_paths import store_places
 
         with self.database.read() as connection:
-            return impact(connection, ref, depth=depth, as_of=as_of)
+            return impact(connection, ref, depth=depth, as_of=as_of, places=store_places(self.workspace))
 
     def show(self, ref: str, *, as_of: str | None = None) -> dict[str, Any]:
         """Give one artifact, run or build with its facets, checks and history, or one frame or label with the tables that hold it."""

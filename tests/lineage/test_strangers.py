@@ -202,3 +202,49 @@ def test_a_check_of_ours_that_an_imported_workspace_failed_rejects_nothing(ours:
     assert answers(ours.record) == before
     other.record.close()
     assert Workspace.open(tmp_path / "other").slug == "other"
+
+
+def as_file(ours: StoredWorld, asset: str) -> dict[str, Any]:
+    """A version as whoever finds its bytes on the disk names it."""
+    return dataset(str(ours.path(asset)), None, "file")
+
+
+def alias(ours: StoredWorld, asset: str) -> dict[str, Any]:
+    kind_name, _, digest = ours.made[asset].ref.partition("@")
+    named = facet(identifiers=[{"namespace": "vendor", "name": kind_name, "type": "TABLE"}])
+    return dataset(f"copy-of-{asset}", f"sha256:{digest}", "lake", symlinks=named)
+
+
+@pytest.mark.parametrize("asset", ["drive", "drives", "model", "engine"])
+@pytest.mark.parametrize("named", [as_file, alias], ids=["path", "alias"])
+def test_a_stranger_who_reads_ours_by_a_path_or_an_alias_is_reached_and_traced_back(ours: StoredWorld, asset: str, named: Any) -> None:
+    if asset == "drive":
+        [ours.made["drive"]] = ours.record.artifacts("drive_log", "north")
+    ref, before = ours.made[asset].ref, answers(ours.record)
+    table = {"namespace": "lake", "name": "report", "facets": {"version": facet(datasetVersion="1")}}
+    read = event(inputs=[named(ours, asset)], outputs=[table], eventTime="2098-01-01T00:00:00Z")
+    assert ours.record.ingest([read]).recorded == 1
+    assert answers(ours.record) == before
+    reached = ours.record.impact(ref)
+    assert {"external/lake/report@1"} <= {node["ref"] for node in reached["nodes"]}
+    back = ours.record.trace("external/lake/report@1")
+    assert ref in {node["ref"] for node in back["nodes"]}
+    assert "program/demo" in {node["ref"].partition("@")[0] for node in back["nodes"]}
+    assert ours.record.trace(ref)["claims"] == []
+
+
+@pytest.mark.parametrize("asset", ["drives", "model", "engine"])
+@pytest.mark.parametrize("named", [as_file, alias], ids=["path", "alias"])
+def test_a_stranger_who_writes_to_ours_by_a_path_or_an_alias_claims_it(ours: StoredWorld, asset: str, named: Any) -> None:
+    before = answers(ours.record)
+    assert ours.record.ingest([event(outputs=[named(ours, asset)])]).recorded == 1
+    assert answers(ours.record) == before
+    [claim] = ours.record.trace(ours.made[asset].ref)["claims"]
+    assert (claim["run"], claim["at"]) == (RUN, ours.made[asset].ref)
+    assert ", under the name external/" in claim["says"]
+
+
+def test_the_store_of_another_workspace_is_no_store_of_ours(ours: StoredWorld, tmp_path: Path) -> None:
+    elsewhere = dataset(str(tmp_path / "elsewhere" / "store" / str(ours.made["drives"].location)), None, "file")
+    assert ours.record.ingest([event(inputs=[elsewhere], outputs=[dataset("report", "1", "lake")])]).recorded == 1
+    assert "external/lake/report@1" not in {node["ref"] for node in ours.record.impact(ours.made["drives"].ref)["nodes"]}

@@ -12,26 +12,13 @@ from tracecore.store.base import Part, StoreFailure
 from tracecore.store.directories import directory_members, manifest_beside, verify_directory
 from tracecore.store.erasing import gone_by_path
 from tracecore.store.place import Place, leads_out
-from tracecore_schemas.canonical import hex_of
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
 
 if TYPE_CHECKING:
     import pyarrow.dataset as ds
 
-__all__ = ["KeptStore", "blob_location", "tree_location"]
-
-
-def blob_location(digest: str) -> str:
-    """Give where a file lies, relative to the store."""
-    digits = hex_of(digest)
-    return f"blobs/{digits[:2]}/{digits}"
-
-
-def tree_location(digest: str) -> str:
-    """Give where a directory lies, relative to the store."""
-    digits = hex_of(digest)
-    return f"trees/{digits[:2]}/{digits}"
+__all__ = ["KeptStore"]
 
 
 class KeptStore:

@@ -11,7 +11,7 @@ from tracecore.durable import fsync_file, fsync_upward, make_folder, write_durab
 from tracecore.locks import hold_table
 from tracecore.store.base import StagedTable, Stored
 from tracecore.store.committing import commit_table
-from tracecore.store.common import KeptStore, blob_location, tree_location
+from tracecore.store.common import KeptStore
 from tracecore.store.delta_log import LOG
 from tracecore.store.directories import manifest_beside
 from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
@@ -19,12 +19,13 @@ from tracecore.store.files import fsync_tree, remove_tree, rename_durably
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import LocalPlace
 from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
-from tracecore.store.tables import is_committed, table_folder, uncommitted
+from tracecore.store.tables import is_committed, uncommitted
 from tracecore.store_owner import MARKER
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
+from tracecore_schemas.store_layout import blob_location, table_folder, tree_location
 
 if TYPE_CHECKING:
     import pyarrow as pa

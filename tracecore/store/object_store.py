@@ -20,17 +20,18 @@ from tracecore.store.bucket_errors import clear_bucket_errors
 from tracecore.store.bucket_settings import BucketSettings
 from tracecore.store.cache import Cache
 from tracecore.store.committing import commit_table
-from tracecore.store.common import KeptStore, blob_location, tree_location
+from tracecore.store.common import KeptStore
 from tracecore.store.directories import directory_members, manifest_beside
 from tracecore.store.files import remove_tree
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import leads_out
 from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
-from tracecore.store.tables import is_committed, table_folder
+from tracecore.store.tables import is_committed
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
+from tracecore_schemas.store_layout import blob_location, table_folder, tree_location
 
 if TYPE_CHECKING:
     import pyarrow as pa

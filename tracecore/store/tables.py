@@ -9,7 +9,6 @@ from functools import reduce
 from operator import and_
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pyarrow.compute as pc
 
@@ -31,7 +30,6 @@ __all__ = [
     "log_names",
     "open_table",
     "table_exists",
-    "table_folder",
     "table_parts",
     "uncommitted",
     "verify_log",
@@ -43,11 +41,6 @@ _COMMIT = re.compile(r"[0-9]{20}\.json")
 
 class _Unreadable(UsageProblem):
     """The log of a recorded version is missing or damaged."""
-
-
-def table_folder(kind: str, name: str) -> str:
-    """Give where the table of an artifact name lies, relative to the store: percent-encoded, with '=' for '%' (deltalake decodes a '%' twice)."""
-    return f"tables/{kind}/{quote(name, safe='').replace('%', '=')}"
 
 
 def is_committed(place: Place, table: str, run_id: str) -> bool:

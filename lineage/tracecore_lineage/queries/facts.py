@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from tracecore_lineage.reading import is_deleted
 from tracecore_schemas.kinds import RunState
 
-__all__ = ["CheckVerdict", "Facet", "Link", "RunFacts", "resolve_run", "verdict"]
+__all__ = ["CheckVerdict", "Facet", "Link", "Naming", "RunFacts", "resolve_run", "verdict"]
 
 _ENVELOPE = frozenset({"_producer", "_schemaURL"})
 _TERMINAL = frozenset({RunState.COMPLETE.value, RunState.FAIL.value, RunState.ABORT.value})
@@ -86,6 +86,18 @@ class Link:
     def order(self) -> tuple[str, str, int]:
         """What links are sorted by: independent of the order in which events arrived."""
         return (self.event_time, self.event_id, self.ordinal)
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """One further name of a dataset, as an event says; or the artifact that is kept at the place which a name stands for."""
+
+    event_id: str
+    ordinal: int
+    event_time: str
+    name: str
+    what: str
+    other: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Row
-
-from tracecore_lineage.queries.facts import Link, RunFacts
+from tracecore_lineage.queries.facts import Link, Naming, RunFacts
 from tracecore_lineage.queries.inference import dataset_of, is_external, label_of
 from tracecore_lineage.queries.reader import Reader
 from tracecore_schemas.refs import parse_ref
@@ -84,10 +81,11 @@ class Datasets:
 
     def load(self, refs: Iterable[str]) -> None:
         """Read what is not known yet of the datasets of these refs, and of those that they were renamed from or to."""
-        asked = {dataset_of(ref) for ref in refs} - self._near.keys()
+        listed = set(refs)
+        asked = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
         if not asked:
             return
-        rows: dict[tuple[str, int], Row[Any]] = {}
+        rows: dict[tuple[str, int], Naming] = {}
         known, waiting = set[str](), asked
         while waiting:
             known |= waiting
@@ -110,7 +108,7 @@ class Datasets:
 
     def near(self, ref: str) -> list[str]:
         """Return every name by which a version may have been read: those of its dataset, and those that renaming leads to."""
-        return sorted(name for name in self._near[dataset_of(ref)] if is_external(name))
+        return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
 
     def stands_for(self, ref: str) -> frozenset[str]:
         """Return the artifacts that the dataset of a ref was said to stand for, as far as it was loaded."""
@@ -186,7 +184,7 @@ class Datasets:
             first.setdefault(write.link.run, write)
         return sorted(first.values(), key=_at)
 
-    def _build(self, names: set[str], named: Sequence[Row[Any]]) -> list[Dataset]:
+    def _build(self, names: set[str], named: Sequence[Naming]) -> list[Dataset]:
         """Put the names of each dataset together, and read what was written to it."""
         groups, ours = joined(aliases(named)), stands_for(named)
         made: list[Dataset] = []
@@ -202,6 +200,8 @@ class Datasets:
         for kind, written in called.items():
             for link in self.reader.outputs_of(kind, written):
                 outputs[dataset_of(link.ref)].append(link)
+                if not is_external(link.ref):
+                    outputs[link.ref].append(link)  # a place in the store holds one version
         runs = self.reader.runs({link.run for links in outputs.values() for link in links})
         emptied: dict[str, list[Link]] = defaultdict(list)
         for link in self.reader.described(called["external"]):
@@ -213,7 +213,7 @@ class Datasets:
             _fill(dataset, sorted(links, key=lambda link: link.order), runs)
         return made
 
-    def _rename(self, row: Row[Any], new: Sequence[Dataset]) -> None:
+    def _rename(self, row: Naming, new: Sequence[Dataset]) -> None:
         """Note a renaming at both ends; one from or to a name of an artifact of a workspace's is a claim."""
         to, from_ = self.of(row.name), self._by_name.get(row.other)
         if from_ is None or to is from_ or to.ours or from_.ours or to not in new:
@@ -263,7 +263,7 @@ def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
     return writes[bisect_left(writes, since, key=_at) : bisect_left(writes, until, key=_at)]
 
 
-def standing(named: Iterable[Row[Any]]) -> list[Row[Any]]:
+def standing(named: Iterable[Naming]) -> list[Naming]:
     """Return the further names that were given and not taken back: deleted `symlinks` undo what was stated before of the same name."""
     listed = list(named)
     gone: dict[str, Instant] = {}
@@ -273,12 +273,12 @@ def standing(named: Iterable[Row[Any]]) -> list[Row[Any]]:
     return [row for row in listed if row.what == "ALIAS" and (row.event_time, row.event_id) >= gone.get(row.name, ("", ""))]
 
 
-def aliases(named: Iterable[Row[Any]]) -> list[tuple[str, str]]:
+def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
     """Return the pairs of names that `symlinks` join."""
     return [(row.name, row.other) for row in standing(named) if is_external(row.other)]
 
 
-def stands_for(named: Iterable[Row[Any]]) -> dict[str, set[str]]:
+def stands_for(named: Iterable[Naming]) -> dict[str, set[str]]:
     """Return, by name, the artifacts of workspaces that it was said to stand for."""
     found: dict[str, set[str]] = {}
     for row in standing(named):
@@ -287,7 +287,7 @@ def stands_for(named: Iterable[Row[Any]]) -> dict[str, set[str]]:
     return found
 
 
-def renames(named: Iterable[Row[Any]]) -> list[Row[Any]]:
+def renames(named: Iterable[Naming]) -> list[Naming]:
     """Return what was renamed."""
     return [row for row in named if row.what == "RENAME"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from tracecore_lineage.queries.named import read_ref
 from tracecore_lineage.queries.prefix import Prefix, head, prefix_at, readable_catalog
 from tracecore_lineage.queries.standing import as_it_stood, of_build
 from tracecore_lineage.queries.static import note_static
+from tracecore_lineage.queries.store_paths import StorePlace
 from tracecore_lineage.queries.subjects import locate
 from tracecore_schemas.trace import Trace
 
@@ -43,7 +45,7 @@ def _has_offset(text: str) -> bool:
     return datetime.fromisoformat(text).tzinfo is not None
 
 
-def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
+def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
     """Give the complete backward trace of a ref.
 
     Args:
@@ -51,15 +53,18 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
         text: any ref; a build is answered from the prefix it was sealed over.
         depth: how many levels of runs to follow; None for all.
         as_of: recorded time: the record as it stood then.
+        places: how others call what lies in the workspace's store.
 
     Raises:
         UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
     with readable_catalog():
         with as_it_stood(connection, horizon(connection, as_of)) as now:
+            now.places = places
             start = locate(now, read_ref(now, text))
             found = start.found("backward")
             with of_build(now, start.root, start.prefix) as reader:
+                reader.places = places if reader.own == now.own else ()
                 versions = () if start.batches else start.versions
                 note_static(reader, walk_backward(reader, found, versions, runs=start.runs, level=len(found.runs), depth=_checked(depth)), found)
                 _say_cut(found, depth)
@@ -68,7 +73,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
         return answer.trace
 
 
-def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
+def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
     """Give everything that a ref reached, builds first: the same shape as a trace, its direction `forward`.
 
     Args:
@@ -76,11 +81,13 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
         text: any ref; a build reaches nothing but itself until it is installed.
         depth: how many levels of runs to follow; None for all.
         as_of: recorded time: the record as it stood then.
+        places: how others call what lies in the workspace's store.
 
     Raises:
         UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
     with readable_catalog(), as_it_stood(connection, horizon(connection, as_of)) as now:
+        now.places = places
         start = locate(now, read_ref(now, text))
         found = start.found("forward", _checked(depth))
         relation = walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)

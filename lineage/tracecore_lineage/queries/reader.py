@@ -6,22 +6,27 @@ the workspace's own word goes before that of workspaces whose builds were import
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tracecore_lineage.claims import MADE
+from tracecore_lineage.claims import CHANGES, MADE
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import READS, STATED, WRITES
-from tracecore_lineage.queries.facts import CheckVerdict, Facet, Link, RunFacts, resolve_run, verdict
+from tracecore_lineage.queries.facts import CheckVerdict, Facet, Link, Naming, RunFacts, resolve_run, verdict
 from tracecore_lineage.queries.prefix import Prefix, chunks
+from tracecore_lineage.queries.store_paths import StorePlace, digest_at, name_at, paths_of
 from tracecore_lineage.tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.trace import Claim, Origin
 
 __all__ = ["Reader"]
+
+_EVER = "~"
+"""After every time: what a place in the store holds is not taken back."""
 
 
 class Reader:
@@ -30,11 +35,13 @@ class Reader:
     Args:
         connection: to the record's database; all reads of one answer go through one transaction.
         prefix: which part of the ledger.
+        places: how others call what lies in the workspace's store; none where it is not at hand.
     """
 
-    def __init__(self, connection: Connection, prefix: Prefix) -> None:
+    def __init__(self, connection: Connection, prefix: Prefix, places: Sequence[StorePlace] = ()) -> None:
         self.connection = connection
         self.prefix = prefix
+        self.places = places
         self._runs: dict[str, RunFacts] = {}
 
     @cached_property
@@ -89,14 +96,43 @@ class Reader:
         """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
         return self._once(self._links("ref", refs, "input"))
 
-    def names(self, names: Iterable[str]) -> list[Row[Any]]:
-        """Return what joins any of these names, or names that any of these had before, to others."""
-        found: dict[tuple[str, int], Row[Any]] = {}
-        for chunk in chunks(sorted(set(names))):
+    def names(self, names: Iterable[str]) -> list[Naming]:
+        """Return what joins any of these names, or names that any of these had before, to others; of whole refs the places where they are kept."""
+        asked = set(names)
+        found: dict[tuple[str, int], Naming] = {}
+        for chunk in chunks(sorted(asked)):
             for column in (NAMES.c.name, NAMES.c.other):
                 rows = self.connection.execute(select(NAMES).where(column.in_(chunk), NAMES.c.seq < self.prefix.bound))
-                found.update(((row.event_id, row.ordinal), row) for row in rows)
-        return list(found.values())
+                found.update(
+                    ((row.event_id, row.ordinal), Naming(row.event_id, row.ordinal, row.event_time, row.name, row.what, row.other)) for row in rows
+                )
+        stored = (Naming("", 0, _EVER, name, "ALIAS", ref) for name, ref in self._stored(asked))
+        return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
+
+    def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Return the names that are places in the workspace's store, of these names or of what others call so, each with the artifact kept there."""
+        if not self.places:
+            return []
+        found: set[tuple[str, str]] = set()
+        digests: dict[str, list[str]] = {}
+        kept: dict[str, str] = {}
+        for name in names:
+            if not name.startswith("external/"):
+                kept |= dict.fromkeys(paths_of(name, self.places), name)
+            elif (table := name_at(name, self.places)) is not None:
+                found.add((name, table))
+            elif (digest := digest_at(name, self.places)) is not None:
+                digests.setdefault(f"sha256:{digest}", []).append(name)
+        for chunk in chunks(sorted(digests)):
+            made = select(EDGES.c.digest, EDGES.c.ref).where(EDGES.c.digest.in_(chunk), EDGES.c.speaker == self.own.ledger_id).distinct()
+            found.update((name, row.ref) for row in self.connection.execute(made) for name in digests[row.digest])
+        for chunk in chunks(sorted(kept)):
+            named = [name.removeprefix("external/") for name in chunk]
+            edges = select(EDGES.c.name).where(EDGES.c.kind == "external", EDGES.c.name.in_(named), EDGES.c.seq < self.prefix.bound).distinct()
+            others = select(NAMES.c.other).where(NAMES.c.other.in_(chunk), NAMES.c.seq < self.prefix.bound).distinct()
+            known = {f"external/{name}" for name in self.connection.execute(edges).scalars()} | set(self.connection.execute(others).scalars())
+            found.update((name, kept[name]) for name in known)
+        return sorted(found)
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
         """Return what producers say of versions that they have no say over, each once, sorted.
@@ -113,11 +149,23 @@ class Reader:
             for row in self.connection.execute(select(CLAIMS).where(CLAIMS.c.subject.in_(chunk), CLAIMS.c.seq < self.prefix.bound)):
                 meant = [ref for ref in named[row.subject] if row.version in {"", ref.partition("@")[2]}]
                 found.update((ref, row.run_id or "", row.job, row.says) for ref in meant)
+        found.update(self._claimed_by_path(named))
         every = self._once(self._links("ref", (ref for refs in named.values() for ref in refs), "output"))
         runs = self.runs({link.run for link in every})
         others = {(link.ref, link.run) for link in every} - {(link.ref, link.run) for link in self.ours_first(every)}
         found.update((ref, run, f"{runs[run].namespace}/{runs[run].job}", MADE) for ref, run in others)
         return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
+
+    def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
+        """Return what others say that they wrote to places in the store where versions are kept."""
+        stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
+        written = self.outputs_of("external", {name.removeprefix("external/") for name, _ in stored})
+        runs = self.runs({link.run for link in written})
+        for name, kept in stored:
+            for link in (link for link in written if _dataset(link.ref) == name):
+                did = CHANGES.get(link.change, "wrote a version of it")
+                for ref in [kept] if "@" in kept else named[kept]:
+                    yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
         """Leave out the makers of a version that this workspace made too: what others say of it is a claim."""

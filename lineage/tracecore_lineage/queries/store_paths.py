@@ -1,0 +1,60 @@
+"""Paths into the workspace's own store: who names one as a dataset names the artifact that lies there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tracecore.workspace import Workspace
+from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
+from tracecore_schemas.store_layout import blob_location, table_folder, table_name, tree_location
+
+__all__ = ["StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
+
+StorePlace = tuple[str, str]
+"""Namespace of datasets that are files, and what their names begin with where they lie in the store."""
+
+
+def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
+    """Return how OpenLineage's naming calls what lies in a workspace's store."""
+    if workspace.store_url is None:
+        return (("file", f"{workspace.store}/"),)
+    scheme, _, rest = workspace.store_url.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    return ((f"{scheme}://{bucket}", f"{prefix.strip('/')}/" if prefix.strip("/") else ""),)
+
+
+def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
+    """Return the datasets, without versions, that lie where a version is kept; of a ref without version, where a table of that name is."""
+    parsed = parse_ref(ref)
+    digest = f"sha256:{parsed.version}"
+    whole = parsed.is_artifact and parsed.version is not None
+    kept = [blob_location(digest), tree_location(digest)] if whole else [table_folder(parsed.kind, parsed.segments[0])]
+    for space, start in places:
+        yield from (parse_ref(external_ref(space, f"{start}{location}", "v")).unversioned for location in kept)
+
+
+def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
+    """Return the hex of the digest of the file or directory that a dataset's name stands for; None where it stands for none."""
+    match _location(dataset, places):
+        case ["blobs" | "trees", _, digits]:
+            return digits
+    return None
+
+
+def name_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
+    """Return the `kind/name` of the table that a dataset's name stands for; None where it stands for none."""
+    match _location(dataset, places):
+        case ["tables", kind, name]:
+            try:
+                return str(parse_ref(str(Ref(kind, (table_name(name),)))))
+            except RefError:
+                return None
+    return None
+
+
+def _location(dataset: str, places: Sequence[StorePlace]) -> list[str]:
+    namespace, name = parse_ref(dataset).segments
+    for space, start in places:
+        if namespace == space and name.startswith(start):
+            return name.removeprefix(start).strip("/").split("/")
+    return []
