@@ -68,15 +68,15 @@ class Ours:
         yield folder / "third.bundle"
 
     def answers(self) -> dict[str, Any]:
-        """What is asked of ours, without what others may add: claims, readers, and what is listed as later."""
+        """What is asked of ours, without what others may add: claims, static lineage, readers, and what is listed as later."""
         found: dict[str, Any] = {"builds": [build for build in self.record.builds() if build.name == "own"]}
         for ref in self.refs:
-            trace = {name: value for name, value in self.record.trace(ref).items() if name not in {"claims", "position", "later"}}
+            trace = {name: value for name, value in self.record.trace(ref).items() if name not in {"claims", "static", "position", "later"}}
             found[f"trace {ref}"] = {**trace, "nodes": [{**node, "facets": self.ours(node["facets"])} for node in trace["nodes"]]}
             found[f"impact {ref}"] = {node["ref"] for node in self.record.impact(ref)["nodes"]}
             if not ref.startswith("build/"):
                 shown = self.record.show(ref)
-                found[f"show {ref}"] = {**shown, "claims": [], "read_by": [], "facets": self.ours(shown["facets"])}
+                found[f"show {ref}"] = {**shown, "claims": [], "static": [], "read_by": [], "facets": self.ours(shown["facets"])}
         for ref in NAMES[:-1]:
             found[f"artifacts {ref}"] = self.record.artifacts(*ref.split("/"))
             found[f"artifact {ref}"] = self.record.artifact(ref)
@@ -84,8 +84,8 @@ class Ours:
 
     @staticmethod
     def ours(facets: dict[str, Any]) -> dict[str, Any]:
-        """Leave out what others added under names that we never use."""
-        return {name: value for name, value in facets.items() if name != "theirs"}
+        """Leave out what others added; where it took the place of what we said, that is missed."""
+        return {name: value for name, value in facets.items() if '"evil"' not in json.dumps(value)}
 
     def check(self) -> None:
         """Whether each answer is what it was, or names more readers."""
