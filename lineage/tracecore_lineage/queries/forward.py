@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.reader import Link, Reader
+from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.queries.resolve import Reached, Relation
 
 __all__ = ["walk_forward"]
