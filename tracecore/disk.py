@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tracecore.errors import UsageProblem
 
-__all__ = ["causes", "clear_disk_errors", "disk_problem"]
+__all__ = ["causes", "clear_disk_errors", "disk_problem", "unless_missing"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
@@ -70,6 +70,12 @@ def _writable_mount(place: Path | str) -> bool:
         return not os.statvfs(path if path.exists() else path.parent).f_flag & os.ST_RDONLY
     except OSError:
         return False
+
+
+def unless_missing(error: OSError) -> None:
+    """Raise what `os.walk` met (its `onerror`): a folder that may not be read is no empty one, a missing one is."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracecore.disk import unless_missing
 from tracecore.errors import UsageProblem
 from tracecore.failure import tellable
 from tracecore_schemas.canonical import JSON, digest_file, hex_of, jcs
@@ -36,7 +37,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
         UsageProblem: a symbolic link or special file, whose meaning depends on where it lies, or a name that is no text.
     """
     found: list[tuple[str, int, str]] = []
-    for place, folders, files in os.walk(folder, onerror=_refuse):
+    for place, folders, files in os.walk(folder, onerror=unless_missing):
         for name in [*files, *(each for each in folders if (Path(place) / each).is_symlink())]:
             path = Path(place) / name
             relative = path.relative_to(folder).as_posix()
@@ -47,11 +48,6 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
                 raise UsageProblem(f"The name of the file '{shown}' is no UTF-8, so that no manifest can name it: give it another name.")
             found.append((relative, path.stat().st_size, hex_of(digest_file(path))))
     return sorted(found)
-
-
-def _refuse(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):  # every file of a directory may have been erased, and the folder with them
-        raise error  # else a folder that may not be read would count as an empty one
 
 
 def directory_manifest(files: Iterable[tuple[str, int, str]]) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tracecore.disk import unless_missing
 from tracecore.store.manifest import scan_directory
 from tracecore_schemas.canonical import digest_file
 
@@ -91,7 +92,7 @@ class LocalPlace:
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
         """Walk a folder."""
-        for place, folders, files in os.walk(self.root / folder):
+        for place, folders, files in os.walk(self.root / folder, onerror=unless_missing):
             folders.sort()
             for name in sorted(files):
                 path = Path(place) / name

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from tracecore.disk import unless_missing
 from tracecore.durable import fsync_folder
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import TREE
@@ -46,7 +47,7 @@ def remove_copies(root: Path, erasure: Erasure) -> None:
 
 def files_below(root: Path) -> Iterator[Path]:
     """Give every file below a folder; what links point to is not ours."""
-    for folder, _, names in os.walk(root):
+    for folder, _, names in os.walk(root, onerror=unless_missing):
         for name in names:
             path = Path(folder) / name
             if path.is_file() and not path.is_symlink():
