@@ -92,7 +92,7 @@ class Relation:
         self._by_ref: dict[str, list[Resolved]] = {}
         """Those that name no version, or one that nobody made."""
         self._doubtful: dict[str, list[Resolved]] = {}
-        """By ref: readings that were neither reached nor told to be in doubt."""
+        """By ref: readings that were not reached, and of those without a version not told to be in doubt."""
 
     def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
         """Resolve each reading to the output edges of the runs that made what it read."""
@@ -156,7 +156,7 @@ class Relation:
             left = [each for each in self._doubtful[name] if each not in followed]
             told = [Reached(each, (), at, certain=False) for each in left if (at := doubt.about(each)) is not None]
             found += told
-            named = {each.resolved for each in told}
+            named = {each.resolved for each in told if each.resolved.inferred}
             self._doubtful[name] = [each for each in left if each not in named]
         return sorted(found, key=lambda each: each.resolved.reading.order)
 
