@@ -25,6 +25,7 @@ from tracecore.worker.observing import ABSENT_DISTRIBUTION, KERNEL, Loaded
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
 from tracecore_schemas.data_format import DATA_FORMAT
 from tracecore_schemas.run import Dependencies, Environment
+from tracecore_schemas.summary import count, summarize
 
 if TYPE_CHECKING:
     from tracecore.store import Store
@@ -252,17 +253,9 @@ def _is_sha256(text: str | None) -> TypeGuard[str]:
 
 def facet(found: Dependencies) -> dict[str, JSON]:
     """Return the run facet that records what a run depended on."""
-    counts = [
-        f"{len(listed)} {word}{'' if len(listed) == 1 else 's'}"
-        for listed, word in (
-            (found.distributions, "distribution"),
-            (found.sources, "source file"),
-            (found.natives, "native library" if len(found.natives) == 1 else "native librarie"),
-        )
-        if listed
-    ]
+    listed = ((found.distributions, "distribution"), (found.sources, "source file"), (found.natives, "native library"))
     return {
-        "summary": ", ".join(counts) or "nothing but the kernel",
+        "summary": summarize(*(count(len(each), noun) for each, noun in listed if each)) or "nothing but the kernel",
         "distributions": [{"name": name, "version": version, "record_sha256": digest} for name, version, digest in found.distributions],
         "sources": [{"file": file, "sha256": digest, "size_bytes": size} for file, digest, size in found.sources],
         "natives": [{"file": file, "sha256": digest} for file, digest in found.natives],

@@ -326,7 +326,7 @@ class Executor:
             raised = error if stage is None else KeyboardInterrupt()
             message = f"{_who(task)} was stopped: {type(raised).__name__}."
         elif stage is not None and stage.known:
-            message, raised = stage.reason, getattr(errors, stage.known)(stage.reason)
+            message, raised = stage.reason, errors.again(stage.known, stage.reason)
         elif stage is not None and stage.disk:
             message, raised = stage.disk, UsageProblem(stage.disk)
         elif isinstance(error, TracecoreError):

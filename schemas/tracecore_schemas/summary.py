@@ -14,7 +14,10 @@ _BETWEEN = " · "
 
 def count(number: int, noun: str) -> str:
     """Return a number of things: `1 frame`, `1,204 frames`, `2 batches`."""
-    plural = f"{noun}es" if noun.endswith(("ch", "sh", "x", "s")) and noun != "epoch" else f"{noun}s"
+    if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
+        plural = f"{noun[:-1]}ies"
+    else:
+        plural = f"{noun}es" if noun.endswith(("ch", "sh", "x", "s")) and noun != "epoch" else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
 
 

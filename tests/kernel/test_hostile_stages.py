@@ -20,6 +20,7 @@ from tracecore.host import PluginHost
 from tracecore.store import StoreFailure
 from tracecore.workspace import Workspace
 from tracecore_lineage import ledger
+from tracecore_lineage.database import ConnectionLost
 
 SOURCE = '''
 """A stage that does what its parameter says."""
@@ -169,3 +170,15 @@ def test_names_that_are_odd_but_text_are_kept_as_they_are(world: World) -> None:
     outcome = do(world, f"for name in {names}: (folder / name).write_bytes(b'')")
     assert {path.rpartition("/")[2] for path in world.store.names(outcome.outputs["many"])} >= set(names)
     assert failures(world, outcome) == []
+
+
+def test_what_the_record_answers_a_stage_with_is_raised_there_in_its_own_words(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of a class that only the build knows is told the worker as what it is a case of."""
+
+    def lost(*_: Any) -> None:
+        raise ConnectionLost("The server went away.", durable=None)
+
+    monkeypatch.setattr(type(world.record), "trace", lost)
+    with pytest.raises(RunFailed, match=r"^The server went away\.$"):
+        do(world, "context.lineage.trace('model/any')")
+    assert states(world) == ["START", "FAIL"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bundle_world import retrained, sealed, without_later, world
-from stored_world import StoredWorld
+from stored_world import StoredWorld, kept
 
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
@@ -17,6 +18,8 @@ from tracecore_lineage import Record
 from tracecore_lineage.rendering.page import page
 from tracecore_lineage.rendering.tree import draw
 from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.store_layout import blob_location
 
 NAMES = ("drive_log/north", "dataset/demo.drives", "label_batch/demo.labels", "model/demo.model", "engine/demo.engine", "build/own")
 NOBODY = f"sha256:{'f' * 64}"
@@ -248,3 +251,15 @@ def test_the_store_of_another_workspace_is_no_store_of_ours(ours: StoredWorld, t
     elsewhere = dataset(str(tmp_path / "elsewhere" / "store" / str(ours.made["drives"].location)), None, "file")
     assert ours.record.ingest([event(inputs=[elsewhere], outputs=[dataset("report", "1", "lake")])]).recorded == 1
     assert "external/lake/report@1" not in {node["ref"] for node in ours.record.impact(ours.made["drives"].ref)["nodes"]}
+
+
+def test_what_lies_at_a_place_of_the_store_is_known_from_the_same_part_of_the_record_as_the_rest(ours: StoredWorld) -> None:
+    """A stranger names a place where nothing of ours lies yet: whoever asks of the record as it stood then gets the answer of then."""
+    content = b"made later"
+    place = ours.record.workspace.store / blob_location(digest_bytes(content))
+    read = event(inputs=[dataset(str(place), None, "file")], outputs=[dataset("report", "1", "lake")])
+    assert ours.record.ingest([read]).recorded == 1
+    asked, then = datetime.now(UTC).isoformat(), ours.record.trace("external/lake/report@1")
+    ours.run("late", StageKind.TRAIN, outputs={"model": kept("model", "demo.late", ours.file(content))})
+    assert ours.made["late"].ref in {node["ref"] for node in ours.record.trace("external/lake/report@1")["nodes"]}
+    assert ours.record.trace("external/lake/report@1", as_of=asked) == then

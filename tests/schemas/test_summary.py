@@ -9,7 +9,7 @@ from tracecore_schemas.summary import LONGEST, count, size, summarize, wrong_sum
 
 def test_numbers_are_written_with_their_nouns() -> None:
     assert [count(1, "frame"), count(1204, "frame"), count(2, "box"), count(0, "check")] == ["1 frame", "1,204 frames", "2 boxes", "0 checks"]
-    assert [count(2, "batch"), count(3, "epoch")] == ["2 batches", "3 epochs"]
+    assert [count(2, "batch"), count(3, "epoch"), count(2, "library"), count(2, "key")] == ["2 batches", "3 epochs", "2 libraries", "2 keys"]
 
 
 def test_bytes_are_written_in_the_unit_that_reads_best() -> None:

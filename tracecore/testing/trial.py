@@ -65,6 +65,6 @@ def _leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    end_with_parent()
+    end_with_parent(int(sys.argv[2]))
     main(Path(sys.argv[1]))
     _leave(0)

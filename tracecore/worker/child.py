@@ -17,12 +17,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Preloaded, so that a worker has them when it begins.
-import pyarrow as pa
+# So that a worker has them when it begins.
 import pyarrow.compute
 import pyarrow.dataset
-import pyarrow.parquet
-from pydantic import BaseModel
+import pyarrow.parquet  # noqa: F401  # preloaded
 
 from tracecore import errors, locks
 from tracecore.contained import contained
@@ -41,11 +39,12 @@ from tracecore_schemas.canonical import JSON
 __all__ = ["main"]
 
 
-def main(observer: Observer, connection: int, status: int, output: int, *held: int) -> NoReturn:
+def main(observer: Observer, server: int, connection: int, status: int, output: int, *held: int) -> NoReturn:
     """Be the worker: never return to the server's loop.
 
     Args:
         observer: notes what is loaded.
+        server: process id of the one that this one was forked from.
         connection: descriptor of the socket to the build.
         status: the server's own, which says how this process ended.
         output: where what the stage prints goes.
@@ -54,7 +53,7 @@ def main(observer: Observer, connection: int, status: int, output: int, *held: i
     code = 1
     try:
         os.setpgid(0, 0)
-        end_with_parent()
+        end_with_parent(server)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stage's `finally` is run
         os.close(status)
@@ -106,7 +105,7 @@ class _Channel:
             self.say(what, **asked)
             answer = json.loads(self._connection.recv_bytes())
         if "raised" in answer:
-            raise getattr(errors, answer["raised"])(answer["message"])
+            raise errors.again(answer["raised"], answer["message"])
         return answer["value"]
 
 
@@ -179,7 +178,7 @@ def _work(observer: Observer, channel: _Channel) -> None:
             reason=str(error) if isinstance(error, TracecoreError) else reason_of(error),
             trace=failure_trace(error),
             text="".join(traceback.format_exception(error)),
-            known=next((each.__name__ for each in type(error).__mro__ if isinstance(error, TracecoreError) and hasattr(errors, each.__name__)), ""),
+            known=errors.class_name(error),
             disk="" if disk is None else str(disk),
             interrupt=not isinstance(error, Exception | SystemExit),
             trial=trial,
@@ -264,7 +263,3 @@ def _stage(job: Job) -> type[Stage]:
             "define its class in a module, by its own name."
         )
     return found
-
-
-assert pa.__version__
-assert issubclass(BaseModel, BaseModel)

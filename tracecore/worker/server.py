@@ -52,6 +52,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
     waiting = selectors.DefaultSelector()
     waiting.register(connection, selectors.EVENT_READ)
     live: dict[int, tuple[int, int]] = {}
+    own = os.getpid()
     while True:
         for key, _ in waiting.select():
             if key.fileobj is connection:
@@ -65,7 +66,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
                     for pidfd, (_, status) in live.items():
                         os.close(pidfd)
                         os.close(status)
-                    child.main(observer, *descriptors)
+                    child.main(observer, own, *descriptors)
                 pidfd = os.pidfd_open(pid)
                 live[pidfd] = pid, descriptors[1]
                 with suppress(OSError):  # it may have done so itself, or have ended

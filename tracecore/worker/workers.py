@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from tracecore import locks
-from tracecore.errors import RunFailed, TracecoreError, UsageProblem
+from tracecore.errors import RunFailed, TracecoreError, UsageProblem, class_name
 from tracecore.failure import reason_of
 from tracecore.worker import observing
 from tracecore.worker.environment import server_environment
@@ -201,7 +201,7 @@ class _Worker:
             try:
                 said = {"value": answers[what](message)}
             except TracecoreError as error:
-                said = {"raised": type(error).__name__, "message": str(error)}
+                said = {"raised": class_name(error), "message": str(error)}
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._connection.send_bytes(json.dumps(said).encode())
         else:

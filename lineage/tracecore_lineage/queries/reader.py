@@ -124,7 +124,11 @@ class Reader:
             elif (digest := digest_at(name, self.places)) is not None:
                 digests.setdefault(f"sha256:{digest}", []).append(name)
         for chunk in chunks(sorted(digests)):
-            made = select(EDGES.c.digest, EDGES.c.ref).where(EDGES.c.digest.in_(chunk), EDGES.c.speaker == self.own.ledger_id).distinct()
+            made = (
+                select(EDGES.c.digest, EDGES.c.ref)
+                .where(EDGES.c.digest.in_(chunk), EDGES.c.speaker == self.own.ledger_id, EDGES.c.seq < self.prefix.bound)
+                .distinct()
+            )
             found.update((name, row.ref) for row in self.connection.execute(made) for name in digests[row.digest])
         for chunk in chunks(sorted(kept)):
             named = [name.removeprefix("external/") for name in chunk]
