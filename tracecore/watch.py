@@ -335,7 +335,7 @@ def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
     program = arguments[0] if arguments else None
     if not isinstance(program, str | bytes | os.PathLike):
         return "start", "a copy of its own process"
-    text = os.fsdecode(program)
+    text = "python" if program == sys.executable else os.fsdecode(program)  # where it lies differs from machine to machine
     return None if text.rpartition("/")[2] in _LISTERS else ("start", text)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -16,9 +15,8 @@ from tracecore.executor import Outcome
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_simulation.drive import Settings
-from tracecore_simulation.fleet import _record, record_drives
+from tracecore_simulation.fleet import record_drives
 from tracecore_simulation.plan import plan_drives
-from tracecore_simulation.worker import Worker, WorkerGone, worker
 
 SMALL = {"drives": 3, "frames": 4, "width": 160, "height": 96}
 
@@ -106,31 +104,18 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(stages: Stag
     assert other.outputs["drives"].digest != made.outputs["drives"].digest
 
 
-def test_several_processes_give_the_same_bytes_as_one(tmp_path: Path) -> None:
+def test_several_threads_give_the_same_bytes_as_one(tmp_path: Path) -> None:
     plans, settings = plan_drives(2), Settings(seed=5, frames=31, size=(64, 48))
     told: list[tuple[int, int, str]] = []
     found = {}
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
+    for threads in (1, 2):
+        folder = tmp_path / str(threads)
         folder.mkdir()
-        drives = record_drives(folder, plans, settings, processes=processes, progress=lambda *said: told.append(said))
-        found[processes] = (drives, {path.name: path.read_bytes() for path in folder.iterdir()})
+        drives = record_drives(folder, plans, settings, threads=threads, progress=lambda *said: told.append(said))
+        found[threads] = (drives, {path.name: path.read_bytes() for path in folder.iterdir()})
     assert found[1] == found[2]
     assert told[61] == (62, 62, "yokohama-night")
     assert [done for done, _, _ in told[62:]] == [31, 62]
-
-
-def test_a_process_that_ends_early_leaves_its_drives_to_the_others(tmp_path: Path) -> None:
-    task = (tmp_path / "drive.mcap", plan_drives(1)[0], Settings(seed=5, frames=1, size=(64, 48)))
-    with worker() as other:
-        expected = other.record(task)
-        assert task[0].exists()
-        other._process.kill()
-        with pytest.raises(WorkerGone):
-            other.record(task)
-        free: SimpleQueue[Worker] = SimpleQueue()
-        free.put(other)
-        assert _record(free, task) == expected
 
 
 def test_a_scenario_set_and_sensors_can_be_chosen(stages: StageWorld) -> None:

@@ -58,7 +58,7 @@ class World(tc.Stage):
         settings = Settings(context.seed, params.frames, size, params.frames_per_second, params.lidar)
         plans = plan_drives(params.drives, params.scenarios, params.first)
         folder = context.path(self.drives)
-        drives = record_drives(folder, plans, settings, processes=context.threads, progress=context.progress)
+        drives = record_drives(folder, plans, settings, threads=context.threads, progress=context.progress)
         scenarios: dict[str, JSON] = {"scenarios": params.scenarios, "seed": context.seed, "drives": [_scenario(drive, params) for drive in drives]}
         (folder / SCENARIO_FILE).write_text(json.dumps(scenarios, indent=1, sort_keys=True) + "\n")
         tool = f"tracecore-simulation {version('tracecore-simulation')}"
