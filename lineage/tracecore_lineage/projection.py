@@ -32,7 +32,7 @@ READS, WRITES, STATED = "reads", "writes", "stated"
 _IMPORTED = "file"
 """Namespace of the files that our own runs take in from outside."""
 _STORE = "urn:tracecore:store"
-"""Namespace of places in the store, which are of single versions and join no datasets."""
+"""Namespace of places in the store: in what workspaces say of their own, of single versions, which join no datasets."""
 _FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
 _BY_NAME = frozenset({"bug"})
 """Kinds of the workspace's own that have no versions: the name alone says which is meant."""
@@ -216,7 +216,9 @@ def _columns(
         read.update(((source["namespace"], source["name"]), None) for source in sources if _word(source, "namespace") and _word(source, "name"))
     for ordinal, (namespace, name) in enumerate(sorted(read.keys() - listed), len(inputs)):
         dataset = {"namespace": namespace, "name": name, "inputFacets": {"tracecore_port": {"role": "column"}}}
-        yield _edge(event, place, "input", ordinal, dataset, dataset_ref(speaker.homes, dataset, UNVERSIONED))
+        ref = dataset_ref(speaker.homes, dataset, UNVERSIONED)
+        yield from _names(dataset, str(ref), place, speaker, static=event.run_id is None)
+        yield _edge(event, place, "input", ordinal, dataset, ref)
 
 
 def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
@@ -349,7 +351,7 @@ def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Sp
 def _named(identifier: Mapping[str, Any], speaker: _Speaker) -> str | None:
     """Return the ref, without a version, of a dataset that a facet names."""
     namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
-    if not (namespace and name) or namespace == _STORE:
+    if not (namespace and name) or (namespace == _STORE and speaker.ours):
         return None
     if namespace in speaker.homes:
         try:

@@ -218,8 +218,20 @@ def alias(ours: StoredWorld, asset: str) -> dict[str, Any]:
     return dataset(f"copy-of-{asset}", f"sha256:{digest}", "lake", symlinks=named)
 
 
+def with_a_slash(ours: StoredWorld, asset: str) -> dict[str, Any]:
+    """A version as a producer names a folder."""
+    found = as_file(ours, asset)
+    return {**found, "name": f"{found['name']}/"}
+
+
+def in_our_words(ours: StoredWorld, asset: str) -> dict[str, Any]:
+    """A version by the place that our own events name."""
+    place = {"namespace": "urn:tracecore:store", "name": str(ours.made[asset].location), "type": "LOCATION"}
+    return dataset(f"copy-of-{asset}", None, "lake", symlinks=facet(identifiers=[place]))
+
+
 @pytest.mark.parametrize("asset", ["drive", "drives", "model", "engine"])
-@pytest.mark.parametrize("named", [as_file, alias], ids=["path", "alias"])
+@pytest.mark.parametrize("named", [as_file, with_a_slash, in_our_words, alias], ids=["path", "path with a slash", "path in our words", "alias"])
 def test_a_stranger_who_reads_ours_by_a_path_or_an_alias_is_reached_and_traced_back(ours: StoredWorld, asset: str, named: Any) -> None:
     if asset == "drive":
         [ours.made["drive"]] = ours.record.artifacts("drive_log", "north")
@@ -237,7 +249,7 @@ def test_a_stranger_who_reads_ours_by_a_path_or_an_alias_is_reached_and_traced_b
 
 
 @pytest.mark.parametrize("asset", ["drives", "model", "engine"])
-@pytest.mark.parametrize("named", [as_file, alias], ids=["path", "alias"])
+@pytest.mark.parametrize("named", [as_file, with_a_slash, in_our_words, alias], ids=["path", "path with a slash", "path in our words", "alias"])
 def test_a_stranger_who_writes_to_ours_by_a_path_or_an_alias_claims_it(ours: StoredWorld, asset: str, named: Any) -> None:
     before = answers(ours.record)
     assert ours.record.ingest([event(outputs=[named(ours, asset)])]).recorded == 1
@@ -245,6 +257,16 @@ def test_a_stranger_who_writes_to_ours_by_a_path_or_an_alias_claims_it(ours: Sto
     [claim] = ours.record.trace(ours.made[asset].ref)["claims"]
     assert (claim["run"], claim["at"]) == (RUN, ours.made[asset].ref)
     assert ", under the name external/" in claim["says"]
+
+
+def test_a_stranger_whose_columns_alone_come_from_ours_reads_it(ours: StoredWorld) -> None:
+    source = {"namespace": "vendor", "name": "dataset/demo.drives", "field": "x"}
+    columns = facet(fields={"y": {"inputFields": [source]}})
+    read = event(outputs=[dataset("report", "1", "lake", columnLineage=columns)], eventTime="2098-01-01T00:00:00Z")
+    assert ours.record.ingest([read]).recorded == 1
+    ref = ours.made["drives"].ref
+    assert "external/lake/report@1" in {node["ref"] for node in ours.record.impact(ref)["nodes"]}
+    assert ref in {node["ref"] for node in ours.record.trace("external/lake/report@1")["nodes"]}
 
 
 def test_the_store_of_another_workspace_is_no_store_of_ours(ours: StoredWorld, tmp_path: Path) -> None:

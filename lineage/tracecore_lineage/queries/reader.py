@@ -163,6 +163,10 @@ class Reader:
     def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
         """Return what others say that they wrote to places in the store where versions are kept."""
         stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
+        kept_at = dict(stored)
+        for chunk in chunks(sorted(kept_at)):
+            called = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.other.in_(chunk), NAMES.c.what == "ALIAS", NAMES.c.seq < self.prefix.bound)
+            stored += [(row.name, kept_at[row.other]) for row in self.connection.execute(called.distinct())]
         written = self.outputs_of("external", {name.removeprefix("external/") for name, _ in stored})
         runs = self.runs({link.run for link in written})
         for name, kept in stored:

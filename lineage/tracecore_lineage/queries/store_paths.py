@@ -8,19 +8,21 @@ from tracecore.workspace import Workspace
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 from tracecore_schemas.store_layout import blob_location, table_folder, table_name, tree_location
 
-__all__ = ["StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
+__all__ = ["STORE", "StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
 
+STORE = "urn:tracecore:store"
+"""Namespace that our own events give to places in the store, relative to its root."""
 StorePlace = tuple[str, str]
 """Namespace of datasets that are files, and what their names begin with where they lie in the store."""
 
 
 def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
-    """Return how OpenLineage's naming calls what lies in a workspace's store."""
+    """Return how OpenLineage's naming calls what lies in a workspace's store, and how our own events do."""
     if workspace.store_url is None:
-        return (("file", f"{workspace.store}/"),)
+        return (("file", f"{workspace.store}/"), (STORE, ""))
     scheme, _, rest = workspace.store_url.partition("://")
     bucket, _, prefix = rest.partition("/")
-    return ((f"{scheme}://{bucket}", f"{prefix.strip('/')}/" if prefix.strip("/") else ""),)
+    return ((f"{scheme}://{bucket}", f"{prefix.strip('/')}/" if prefix.strip("/") else ""), (STORE, ""))
 
 
 def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
@@ -30,7 +32,8 @@ def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
     whole = parsed.is_artifact and parsed.version is not None
     kept = [blob_location(digest), tree_location(digest)] if whole else [table_folder(parsed.kind, parsed.segments[0])]
     for space, start in places:
-        yield from (parse_ref(external_ref(space, f"{start}{location}", "v")).unversioned for location in kept)
+        named = (f"{start}{location}{end}" for location in kept for end in ("", "/"))
+        yield from (parse_ref(external_ref(space, name, "v")).unversioned for name in named)
 
 
 def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
@@ -56,5 +59,5 @@ def _location(dataset: str, places: Sequence[StorePlace]) -> list[str]:
     namespace, name = parse_ref(dataset).segments
     for space, start in places:
         if namespace == space and name.startswith(start):
-            return name.removeprefix(start).strip("/").split("/")
+            return name.removeprefix(start).removesuffix("/").split("/")
     return []
