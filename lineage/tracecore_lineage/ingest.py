@@ -49,7 +49,7 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A good event: its place among those handed in, its exact bytes, its run, and whether it speaks as the workspace's own ledger."""
+    """A good event: its place among those handed in, its exact bytes, its run, and whether it carries the id of the workspace's own ledger."""
 
     index: int
     body: bytes
@@ -70,17 +70,16 @@ def checked(events: Iterable[bytes | str | Mapping[str, Any]], own: LedgerName) 
         try:
             body = _bytes(event)
             parsed = parse_event(body)
-            namespace = (parsed.members.get("job") or parsed.members.get("dataset") or {})["namespace"]
             _refuse_unkeepable(project(body, 0, own))
         except BadEvent as error:
             refused.append(Refused(index, str(error)))
         else:
-            good.append(Candidate(index, body, parsed.run_id, LedgerName.speaking(namespace, parsed.members["producer"]) == own))
+            good.append(Candidate(index, body, parsed.run_id, parsed.members["producer"] == own.producer))
     return good, refused
 
 
 def take(good: Sequence[Candidate], known: Mapping[str, int], believed: Collection[str]) -> tuple[list[bytes], list[Refused]]:
-    """Choose what is appended: what speaks as this ledger, or of a run of this workspace's, is taken only where it is recorded already."""
+    """Choose what is appended: what carries this ledger's id, or is of a run of this workspace's, is taken only where it is recorded already."""
     bodies: list[bytes] = []
     refused: list[Refused] = []
     for candidate in good:

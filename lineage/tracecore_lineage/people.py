@@ -61,10 +61,11 @@ def resolve(connection: Connection, pseudonym: str) -> str | None:
 
 def shown(connection: Connection, pseudonym: str) -> str:
     """Return what texts for people call a pseudonym: the name, or the pseudonym and why there is no name."""
-    name = resolve(connection, pseudonym)
+    rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
+    name = next((str(row.name) for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
     if name is not None:
         return name
-    return f"{pseudonym} ({'NAME NOT VALID: tracecore verify says more' if pseudonym in false_names(connection) else 'unresolvable'})"
+    return f"{pseudonym} ({'NAME NOT VALID: tracecore verify says more' if rows else 'unresolvable'})"
 
 
 def known(connection: Connection) -> Iterator[tuple[str, str]]:

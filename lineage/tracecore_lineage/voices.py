@@ -173,7 +173,7 @@ def _listen(
     if next(ways, None) is None:
         raise BadEvent(f"expected imports that lead to events in at most {_MOST_WAYS:,} ways, found more")
     inside = folder + each.folder
-    if each.origin != own:
+    if each.origin.ledger_id != own.ledger_id:  # whatever slug it gives there: nobody else speaks as this ledger
         voice = Voice(each.origin, inside, stored, build)
         for member in members if wanted is None else members & wanted:
             found.setdefault(member, []).append(voice)

@@ -15,8 +15,10 @@ from stored_world import StoredWorld, kept
 from tracecore.errors import UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
+from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.rendering.page import page
 from tracecore_lineage.rendering.tree import draw
+from tracecore_lineage.voices import Import, voices_of
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.store_layout import blob_location
@@ -285,3 +287,16 @@ def test_what_lies_at_a_place_of_the_store_is_known_from_the_same_part_of_the_re
     ours.run("late", StageKind.TRAIN, outputs={"model": kept("model", "demo.late", ours.file(content))})
     assert ours.made["late"].ref in {node["ref"] for node in ours.record.trace("external/lake/report@1")["nodes"]}
     assert ours.record.trace("external/lake/report@1", as_of=asked) == then
+
+
+def test_nobody_speaks_as_this_ledger_under_another_slug(ours: StoredWorld) -> None:
+    """Neither an event that carries its id, nor one that an import within a bundle says it took from it."""
+    own = ours.record.ledger
+    masked = LedgerName("masked", own.ledger_id)
+    made = event("demo.model", masked.slug, producer=own.producer, outputs=[dataset("model/demo.model", NOBODY, masked.slug)])
+    for body in (made, json.dumps({**json.loads(made), "eventType": "FAIL"}).encode()):
+        assert [each.reason.partition(":")[0] for each in ours.record.ingest([body]).refused] == ["producer"]
+    other = LedgerName("other", "b" * 32)
+    outer = Import("outer", 9, own, other, f"build/x@{NOBODY[7:]}", frozenset({"nested", "made"}), frozenset(), frozenset(), {})
+    nested = Import("nested", -1, other, masked, f"build/y@{NOBODY[7:]}", frozenset({"made"}), frozenset(), frozenset(), {})
+    assert {voice.ledger for voice in voices_of([outer, nested], own)["made"]} == {other}

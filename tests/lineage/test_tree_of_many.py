@@ -8,7 +8,7 @@ import pytest
 from counting import calls
 from record_world import World
 from rich.console import Console
-from stated_events import RUN, dataset, lake, run, take
+from stated_events import FACET, RUN, dataset, lake, run, take
 
 from tracecore_lineage.rendering.diagram import dot, mermaid
 from tracecore_lineage.rendering.tree import draw
@@ -60,3 +60,22 @@ def test_a_version_that_several_runs_made_is_drawn_once_for_each(world: World) -
         assert diagram.count(f"{lake('t', '0')} by run/") == 2
     whole = "\n".join(drawn(record.trace(lake("t", "0"))))
     assert whole.index(f"{RUN}1") < whole.index("old@1") < whole.index(f"{RUN}3") < whole.index("new@1")
+
+
+def test_four_times_the_files_that_a_run_left_out_cost_four_times_the_calls_at_most(world: World) -> None:
+    """What stands with an output already is not said of its run again."""
+    found = []
+    for number, files in enumerate((FEW, MANY), 1):
+        names = [f"{place}.mcap" for place in range(files)]
+        left_out = [{"what": "drive file not ingested", "why": f"{name}: damaged"} for name in names]
+        table = dataset(f"drives-{files}", "1", tracecore_unknowns={"unknowns": left_out})
+        event = run(number, number, "ingest", [], [table])
+        files_left = [{"name": name, "reason": "damaged"} for name in [*names, "other.mcap"]]
+        event["run"]["facets"] = {"tracecore_quarantine": {**FACET, "files": files_left}}
+        record = take(world, event)
+        at = lake(f"drives-{files}", "1")
+        unknowns = [each for each in record.trace(at)["unknowns"] if each["what"] == "drive file not ingested"]
+        assert [each["why"] for each in unknowns if each["at"] != at] == ["other.mcap: damaged"]
+        assert len(unknowns) == files + 1
+        found.append(calls(lambda record=record, at=at: record.trace(at)))
+    assert found[1] <= found[0] * MANY / FEW * 1.1

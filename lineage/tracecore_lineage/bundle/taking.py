@@ -233,7 +233,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
     members = frozenset(leaf.event_id for leaf in leaves)
     places = ledger.places(connection, sorted(members))
     known = read_imports(connection, here) if places else []  # earlier imports matter to events that were here before
-    ours = frozenset(leaf.event_id for leaf in leaves if speaker(leaf) == own)
+    ours = frozenset(leaf.event_id for leaf in leaves if (said := speaker(leaf)) is not None and said.ledger_id == own.ledger_id)
     nested = [found for leaf in leaves if leaf.event_id not in places and (found := read_import(leaf.body, leaf.seq)) is not None]
     this = Import("", -1, own, manifest.ledger_name, manifest.build, members, frozenset(manifest.stored), frozenset(), {})
     after = voices_of([*known, *nested, this], own, members)

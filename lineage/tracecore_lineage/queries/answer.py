@@ -7,7 +7,7 @@ for byte, for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,9 @@ def assemble(reader: Reader, found: Found) -> Assembled:
     facets = reader.facets([*found.levels, *(f"run:{run}" for run in [*found.runs, *(check.run for check in checks)])])
     _name_unmade(found, facets)
     nodes = _nodes(reader, found, runs, checks, facets)
+    checked: dict[str, list[CheckVerdict]] = {}
+    for check in checks:
+        checked.setdefault(check.of_run, []).append(check)
     unknowns = _unknowns(found, runs, checks, facets, recorded_at(reader.connection, (seq for run in found.runs for _, seq in runs[run].times)))
     trace = Trace(
         root=found.root,
@@ -55,7 +58,10 @@ def assemble(reader: Reader, found: Found) -> Assembled:
         gaps=[found.gaps[key] for key in sorted(found.gaps)],
         unknowns=unknowns,
         nodes=nodes,
-        runs=[_run_node(reader, runs[run], checks, facets) for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))],
+        runs=[
+            _run_node(reader, runs[run], checked.get(run, ()), facets)
+            for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))
+        ],
         edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
         later=[],
         claims=[claim for claim in reader.claims(found.levels) if claim["run"] not in found.made_by.get(claim["at"], ())],
@@ -123,7 +129,7 @@ def _edge_order(found: Found, edge: Edge) -> tuple[int, str, str, str, str]:
     return (found.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])
 
 
-def _run_node(reader: Reader, run: RunFacts, checks: list[CheckVerdict], facets: Facets) -> RunNode:
+def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], facets: Facets) -> RunNode:
     of_run = facets.get(f"run:{run.id}", {})
     execution: dict[str, Any] = of_run["tracecore_execution"].value if "tracecore_execution" in of_run else {}
     plugin, params = _members(execution.get("plugin")), _members(execution.get("params"))
@@ -137,7 +143,7 @@ def _run_node(reader: Reader, run: RunFacts, checks: list[CheckVerdict], facets:
         started_at=run.started_at,
         ended_at=run.ended_at,
         params=dict(params),
-        checks=[Check(name=check.name, success=check.success, severity=check.severity) for check in checks if check.of_run == run.id],
+        checks=[Check(name=check.name, success=check.success, severity=check.severity) for check in checks],
     )
     if (origin := reader.origin(run)) is not None:
         node["origin"] = origin
@@ -173,7 +179,8 @@ def _unknowns(
     _unknown_frame(found, add)
     for run in found.runs:
         _unknowns_of_ends(runs[run], recorded, add)
-    _unknowns_of_runs(found, runs, facets, add, lambda run, why: any(told == why and run in found.made_by.get(at, ()) for at, _, told in listed))
+    stated = {(run, why) for at, _, why in listed for run in found.made_by.get(at, ())}
+    _unknowns_of_runs(found, runs, facets, add, stated)
     return [listed[key] for key in sorted(listed)]
 
 
@@ -203,14 +210,14 @@ def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[
 
 
 def _unknowns_of_runs(
-    found: Found, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], said: Callable[[str, str], bool]
+    found: Found, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], stated: Collection[tuple[str, str]]
 ) -> None:
-    """Collect what the runs left out and what others' runs don't say; `said` tells what stands with a run's outputs already."""
+    """Collect what the runs left out and what others' runs don't say; `stated` holds, by run, what stands with its outputs already."""
     for run in found.runs:
         of_run = facets.get(f"run:{run}", {})
         for file, reason in _pairs(of_run, "tracecore_quarantine", "files", "name", "reason"):
             why = f"{file}: {reason}"
-            if not said(run, why):
+            if (run, why) not in stated:
                 add(f"run/{run}", "drive file not ingested", why)
         if not (runs[run].is_fact or of_run.keys() & {"tracecore_execution", "tracecore_build"}):
             add(

@@ -184,7 +184,7 @@ def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
         people=tuple(map(str, said["people"])),
         builds=tuple(map(str, said["builds"])),
         versions=tuple(_version(each) for each in said["versions"]),
-        commits=tuple(Gone(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, str(each["left"])) for each in said["commits"]),
+        commits=tuple(Gone(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, each["left"]) for each in said["commits"]),
         envelope=envelope,
     )
 

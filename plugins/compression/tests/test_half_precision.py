@@ -71,3 +71,14 @@ def test_an_operator_it_does_not_know_is_refused_by_name() -> None:
 def test_a_weight_beyond_half_precision_is_refused_by_name() -> None:
     with pytest.raises(RunFailed, match="Weight w holds 100000; fp16 ends at 65504"):
         to_half(small_graph("Relu", 1e5))
+
+
+def test_nodes_need_no_names(graph: Any) -> None:
+    named = to_half(graph)
+    for node in graph.graph.node:
+        node.name = ""
+    unnamed = to_half(graph)
+    for model in (named, unnamed):
+        for node in model.graph.node:
+            node.name = ""
+    assert unnamed.SerializeToString(deterministic=True) == named.SerializeToString(deterministic=True)

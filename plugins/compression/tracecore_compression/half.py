@@ -43,14 +43,14 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = result.graph
     body = _between_convolutions(graph)
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
-    made = {name for node in graph.node if node.name in body for name in node.output}
+    made = {name for node in graph.node if _key(node) in body for name in node.output}
     # what the body gives and anything else takes goes back to single precision
-    taken = {name for node in graph.node if node.name not in body for name in node.input} | {value.name for value in graph.output}
+    taken = {name for node in graph.node if _key(node) not in body for name in node.input} | {value.name for value in graph.output}
     halved: dict[str, TensorProto] = {}
     entered: set[str] = set()
     nodes: list[NodeProto] = []
     for node in graph.node:
-        if node.name not in body:
+        if _key(node) not in body:
             nodes.append(node)
             continue
         given = list(node.output)
@@ -112,7 +112,7 @@ def _cast(source: str, target: str, type_: int) -> NodeProto:
 
 
 def _between_convolutions(graph: onnx.GraphProto) -> set[str]:
-    """Name every node that lies after one convolution and before another, and the convolutions."""
+    """Return the key of every node that lies after one convolution and before another, and of the convolutions."""
     makers = {name: node for node in graph.node for name in node.output}
     takers: dict[str, list[NodeProto]] = {}
     for node in graph.node:
@@ -129,7 +129,12 @@ def _reached(starts: list[NodeProto], onward: Callable[[NodeProto], list[NodePro
     waiting = list(starts)
     while waiting:
         node = waiting.pop()
-        if node.name not in found:
-            found.add(node.name)
+        if _key(node) not in found:
+            found.add(_key(node))
             waiting += onward(node)
     return found
+
+
+def _key(node: NodeProto) -> str:
+    """Return what tells a node from every other: its name may be left out, what it gives has one maker."""
+    return next(filter(None, node.output), "")
