@@ -33,7 +33,6 @@ from tracecore_schemas.canonical import JSON, digest_json
 __all__ = [
     "FileRecord",
     "Installed",
-    "distribution_digest",
     "file_sha256",
     "installed",
     "module_digest",
@@ -345,12 +344,3 @@ def _imported(file: str, package: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.startswith(f"{package}."))
         elif isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").startswith(f"{package}."):
             yield str(node.module)
-
-
-def distribution_digest(name: str) -> str:
-    """Return the digest of all that a distribution brings: its RECORD lines, of an editable one its source files.
-
-    Args:
-        name: normalized name of an installed distribution.
-    """
-    return installed()[name].digest
