@@ -76,6 +76,8 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
     keys: dict[int, str] = {}
     for key in settings:
         meant = next((each for each, _ in declared if key == each.item.name), None) or host.check(key)
+        if id(meant.item) in keys:
+            raise UsageProblem(f"Asset '{asset}' names one check twice, as '{keys[id(meant.item)]}' and as '{key}': leave one.")
         keys[id(meant.item)] = key
         if all(meant.item is not each.item for each, _ in declared):
             declared.append((meant, first))

@@ -23,9 +23,10 @@ from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.catalog import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 
-__all__ = ["READS", "STATED", "WRITES", "Row", "dataset_ref", "project"]
+__all__ = ["READS", "STATED", "UNVERSIONED", "WRITES", "Row", "dataset_ref", "project"]
 
 UNVERSIONED = "unversioned"
+"""Version of an input that names none."""
 READS, WRITES, STATED = "reads", "writes", "stated"
 """Directions of static edges, of no run and no time: what a job reads and writes by a JobEvent, what a dataset is derived from by a DatasetEvent's
 `columnLineage`; and a dataset that a DatasetEvent describes."""

@@ -24,7 +24,7 @@ _WITHDRAW = """
 Examples:
   tracecore consent withdraw 0016E5 --reason "the driver withdrew consent"
   tracecore consent withdraw "vehicle 7" --reason "request 2026-118" --dry-run --json
-  tracecore consent withdraw labeler/person-5f0c9be21a47c1d2 --reason "left the project"
+  tracecore consent withdraw labeler/person-5f0c9be21a47c1d2b7a4c1e09f3d6e58 --reason "left the project"
 """
 
 

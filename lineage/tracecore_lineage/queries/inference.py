@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["UNVERSIONED", "dataset_of", "is_external", "is_unversioned", "label_of"]
+from tracecore_lineage.projection import UNVERSIONED
 
-UNVERSIONED = "unversioned"
+__all__ = ["UNVERSIONED", "dataset_of", "is_external", "is_unversioned", "label_of"]
 
 
 def is_external(ref: str) -> bool:

@@ -17,6 +17,7 @@ from tracecore_lineage.claims import CHANGES, MADE
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import READS, STATED, WRITES
 from tracecore_lineage.queries.facts import CheckVerdict, Facet, Link, Naming, RunFacts, resolve_run, verdict
+from tracecore_lineage.queries.inference import dataset_of, is_external, is_unversioned
 from tracecore_lineage.queries.prefix import Prefix, chunks
 from tracecore_lineage.queries.store_paths import StorePlace, digest_at, name_at, paths_of
 from tracecore_lineage.tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
@@ -80,8 +81,8 @@ class Reader:
         found: dict[tuple[str, str, str, str], Link] = {}
         for link in links:
             found.setdefault((link.run, link.direction, link.ref, link.role), link)
-        versioned = {(link.run, link.direction, _dataset(link.ref)) for link in found.values() if not _unversioned(link.ref)}
-        kept = [link for link in found.values() if not _unversioned(link.ref) or (link.run, link.direction, _dataset(link.ref)) not in versioned]
+        versioned = {(link.run, link.direction, dataset_of(link.ref)) for link in found.values() if not is_unversioned(link.ref)}
+        kept = [link for link in found.values() if not is_unversioned(link.ref) or (link.run, link.direction, dataset_of(link.ref)) not in versioned]
         return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
@@ -117,7 +118,7 @@ class Reader:
         digests: dict[str, list[str]] = {}
         kept: dict[str, str] = {}
         for name in names:
-            if not name.startswith("external/"):
+            if not is_external(name):
                 kept |= dict.fromkeys(paths_of(name, self.places), name)
             elif (table := name_at(name, self.places)) is not None:
                 found.add((name, table))
@@ -146,7 +147,7 @@ class Reader:
         """
         named: dict[str, list[str]] = {}
         for ref in refs:
-            if not ref.startswith("external/"):
+            if not is_external(ref):
                 named.setdefault(ref.partition("@")[0], []).append(ref)
         found: set[tuple[str, str, str, str]] = set()
         for chunk in chunks(sorted(named)):
@@ -170,7 +171,7 @@ class Reader:
         written = self.outputs_of("external", {name.removeprefix("external/") for name, _ in stored})
         runs = self.runs({link.run for link in written})
         for name, kept in stored:
-            for link in (link for link in written if _dataset(link.ref) == name):
+            for link in (link for link in written if dataset_of(link.ref) == name):
                 did = CHANGES.get(link.change, "wrote a version of it")
                 for ref in [kept] if "@" in kept else named[kept]:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
@@ -215,8 +216,8 @@ class Reader:
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
         done = [link for link in links if known[link.run].state is RunState.COMPLETE and link.speaker == known[link.run].speaker]
-        ours = {_dataset(link.ref) for link in done if preferred and link.speaker == self.own.ledger_id}
-        return [link for link in done if link.speaker == self.own.ledger_id or _dataset(link.ref) not in ours]
+        ours = {dataset_of(link.ref) for link in done if preferred and link.speaker == self.own.ledger_id}
+        return [link for link in done if link.speaker == self.own.ledger_id or dataset_of(link.ref) not in ours]
 
     def facets(self, subjects: Iterable[str], *, since: int = 0, deleted: bool = False) -> dict[str, dict[str, Facet]]:
         """Return the winning facets by subject and name; of what this workspace made, imported workspaces' say nothing.
@@ -304,11 +305,3 @@ class Reader:
                 query = query.where(EDGES.c.kind == kind)
             found.extend(Link.of(row) for row in self.connection.execute(query).all())  # at once: a fetch a row costs more than the rows
         return found
-
-
-def _dataset(ref: str) -> str:
-    return ref.partition("@")[0]
-
-
-def _unversioned(ref: str) -> bool:
-    return ref.endswith("@unversioned")
