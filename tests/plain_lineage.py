@@ -10,7 +10,7 @@ Rules that the prose leaves open, and how they are read here:
   empty it and make nothing, RENAME hands the old name's content to the new one and makes nothing, ALTER alters nothing; else an output appends.
   Where a replacement is recorded, a version holds what was appended since the last one too; else it stands for itself.
 - A reading by version follows that version's makers, under the names that the dataset had before too, until it was renamed; a reading without one
-  follows every write since the last replacement, and may be of any write before it.
+  follows every write since the last replacement, and may be of any write before it. A version that nobody made may be one written without a version.
 - Aliases join names for all time. A name that was said to be one of ours stands for that, so far as reading goes, and joins nothing. A version of
   ours is whole, and every run of ours that made its bytes is its producer.
 - `columnLineage` adds a reading without version of each dataset that its run lists under no input. An event without a run is a DatasetEvent.
@@ -98,8 +98,7 @@ class World:
     """A whole history, resolved. Events come in any order; names of the namespace `ours` are the workspace's own."""
 
     def __init__(self, events: Iterable[Event], ours: str) -> None:
-        self.ours = ours
-        self.events = sorted(set(events), key=lambda event: (event.time, event.digest))
+        self.ours, self.events = ours, sorted(set(events), key=lambda event: (event.time, event.digest))
         self.runs: dict[str, list[Event]] = {}
         for event in self.events:
             self.runs.setdefault(event.run, []).append(event)
@@ -110,7 +109,7 @@ class World:
         self.changes: list[tuple[Moment, Name, str, Name | None]] = []
         for event, port in (each for each in stated if not self.stands_for(each[1].name)):
             self.changes.append(((event.time, event.digest), self.dataset(port.name), port.change or "", None))
-        self.claims: set[tuple[Name, str | None, str]] = set()
+        self.claims, self.relabelled = set[tuple[Name, str | None, str]](), set[tuple[Name, str | None]]()
         for run in self.runs:
             self._write(run)
         self.changes.sort(key=lambda change: change[0])
@@ -161,6 +160,7 @@ class World:
                     self.changes += [(since, name, "RENAME", old), (since, self.dataset(old), "MOVED", None)]
             self.changes += [(since, name, change, None)] if change in EMPTYING | REPLACING else []
             versions = {port.version for _, port in ports}
+            self.relabelled |= {(name, version) for version in versions if change in {"RENAME", "ALTER"}}
             for version in versions - {None} or versions if change not in EMPTYING | {"RENAME", "ALTER"} else ():
                 first = end or next(event for event, port in ports if port.version == version)
                 self.writes.append(Made((first.time, first.digest), run, name, version or f"run:{run}"))
@@ -194,17 +194,19 @@ class World:
 
     def _read(self, run: str, name: Name, version: str | None, producer: str | None, role: str) -> Read:
         start = (self.runs[run][0].time, "")
+        until = self.lineage(self.dataset(name), start)
+        maybe = frozenset(made for each, moment in until for made in self.written(each) if made.at < moment and made.run != run)
         if version is None:
-            until = self.lineage(self.dataset(name), start)
-            maybe = frozenset(made for each, moment in until for made in self.written(each) if made.at < moment and made.run != run)
             held = frozenset(made for made in self.held(self.dataset(name), start) if made.run != run)
             return Read(run, self.node(name, None), role, held, maybe=maybe, of=frozenset(each for each, _ in until), gap=True)
         every, ours = self.makers(name, version, producer), self.stands_for(name)
         others = [made for made in every if made.run != run or ours]
         chosen = frozenset(others if ours or len(others) == 1 else [made for made in others if made.at < start][-1:])
+        free = (self.dataset(name), version) in self.relabelled or (ours and not version.startswith("sha256:"))
+        vague = {made for made in maybe if not every and producer is None and (free or made.version.startswith("run:"))}
         left, gap = frozenset(others) - chosen, not chosen and bool(every or producer)
         held = frozenset(made for made in chosen.union(*map(self.appended, chosen)) if made.run != run or ours)
-        return Read(run, self.node(name, version), role, held, left, left, rewritten=len(others) < len(every), gap=gap)
+        return Read(run, self.node(name, version), role, held, left, left | vague, rewritten=len(others) < len(every), gap=gap)
 
     def appended(self, made: Made) -> set[Made]:
         since, what, _ = (self.before(made.name, (made.at[0], f"{made.at[1]}~")) or [(made.at, "", None)])[-1]
@@ -212,8 +214,7 @@ class World:
         return held if what in REPLACING else set()
 
     def trace(self, name: Name, version: str) -> Answer:
-        answer = Answer()
-        makers = frozenset(self.makers(name, version))
+        answer, makers = Answer(), frozenset(self.makers(name, version))
         answer.count((asked := Read("", self.node(name, version), "", makers.union(*map(self.appended, makers)))).node, asked.makers)
         answer.gaps |= set() if asked.makers else {asked.node}
         waiting = [(asked, made) for made in asked.makers]
@@ -238,13 +239,12 @@ class World:
             answer.read(read)
         answer.edges |= {(made.run, made.node, "output", "", None, False) for made in answer.made}
         added = {(made.run, later.node) for later in self.writes for made in self.appended(later) & (asked | answer.made)}
-        answer.edges |= {(run, node, "output", "", None, True) for run, node in added}
-        answer.runs |= {run for run, _ in added}
+        answer.edges, answer.runs = answer.edges | {(*one, "output", "", None, True) for one in added}, answer.runs | {run for run, _ in added}
         for read in self.reads:
             doubtful = read.maybe & (asked | answer.made) if read.node[1] == "?" or read not in readers else set()
             unmade = [target] if not asked and self.dataset(name) in read.of else []
             about = {target if made in asked else made.node for made in doubtful}.union(unmade)
-            answer.doubts |= about | {made.node for made in doubtful} if read.gap else set()
+            answer.doubts |= about | {made.node for made in doubtful} if read.gap or not read.makers else set()
             for node in about if read.node[1] != "?" else ():
                 answer.count(node, read.makers | read.others)
         return answer

@@ -77,6 +77,8 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
             return str(workspace.store), marked_ledger((workspace.store / MARKER).read_bytes())
         except FileNotFoundError:
             return str(workspace.store), None
+        except OSError as error:
+            raise UsageProblem(f"The store {workspace.store} can't be read: {MARKER}: {error.strerror}.") from None
     from tracecore.store.bucket import Bucket
     from tracecore.store.choosing import bucket_settings
 

@@ -38,6 +38,7 @@ _labelled = others.Datasets.labelled
 _makers = resolve.our_makers
 
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
+    "a version that nobody made stands for nothing written": (resolve, "may_be", lambda label, dataset, write: False),
     "a run that drops, empties, renames or alters is a producer": (others, "makes_bytes", lambda change: True),
     "an overwrite appends": (others, "replaces", lambda change: change in {"DROP", "TRUNCATE"}),
     "an append replaces what was there": (others.Datasets, "added_to", lambda self, write: []),

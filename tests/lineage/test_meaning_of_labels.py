@@ -93,3 +93,32 @@ def test_a_stranger_neither_makes_nor_names_our_newest_version(world: World) -> 
     late["inputs"] = [json.loads(json.dumps(late["outputs"][0]))]
     assert not world.record.ingest([late]).refused
     assert world.record.trace("model/demo.model")["root"] == before
+
+
+def test_a_label_that_nobody_made_may_be_what_was_written_without_one(world: World) -> None:
+    made, read = event(1, 1, [dataset("s@1")], [dataset("t")]), event(2, 2, [dataset("t@5")], [dataset("m@1")])
+    world.record.ingest([made, read])
+    answer = world.record.impact("external/lake/s@1")
+    assert [gap["why"] for gap in answer["gaps"] if "external/lake/t@5" in gap["why"]], answer["gaps"]
+    assert not answer["complete"]
+    assert not world.record.trace("external/lake/m@1")["complete"]
+
+
+def test_a_label_that_only_a_rename_or_an_alter_gave_may_be_what_was_written_before(world: World) -> None:
+    for number, name, change in ((1, "renamed", changed("n", "RENAME", "renamed")), (4, "altered", changed("altered", "ALTER"))):
+        change["facets"]["version"] = dataset("x@9")["facets"]["version"]
+        label = f"{change['name']}@9"
+        made, read = (
+            event(number, 1, [dataset(f"s-{name}@1")], [dataset(f"{name}@1")]),
+            event(number + 2, 3, [dataset(label)], [dataset(f"m-{name}@1")]),
+        )
+        world.record.ingest([made, event(number + 1, 2, [], [change]), read])
+        assert not world.record.impact(f"external/lake/s-{name}@1")["complete"]
+
+
+def test_another_producers_number_of_an_artifact_may_be_any_version_of_it(world: World) -> None:
+    world.all()
+    read = dataset("x@v1") | {"namespace": "world", "name": "model/demo.model"}
+    world.record.ingest([event(1, 1, [read], [dataset("m@1")]) | {"eventTime": "2098-01-01T00:00:00Z"}])
+    ref = world.made["model"].ref
+    assert [gap["at"] for gap in world.record.impact(ref)["gaps"]] == [ref]

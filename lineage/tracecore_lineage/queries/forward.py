@@ -93,6 +93,7 @@ def _certain(found: Found, using: list[Reached]) -> list[Reached]:
     for each in using:
         if not each.certain:
             found.times(each.at, each.resolved.times_made)
-            if each.resolved.missing:
-                found.gap(each.at, each.resolved.missing, f"{each.resolved.why} It may have been this one.")
+            missing, why = each.resolved.left_open
+            if missing:
+                found.gap(each.at, missing, f"{why} It may have been this one.")
     return [each for each in using if each.certain]

@@ -56,6 +56,7 @@ class Dataset:
         writes: what runs made of it, in order.
         changes: in order.
         by_label: its writes by version.
+        relabelled: versions that runs named which only renamed or altered it.
         renamed: the events of its runs that say RENAME, with the instant of each.
     """
 
@@ -64,6 +65,7 @@ class Dataset:
     writes: list[Write] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     by_label: dict[str, list[Write]] = field(default_factory=dict)
+    relabelled: set[str] = field(default_factory=set)
     renamed: dict[str, Instant] = field(default_factory=dict)
 
 
@@ -318,6 +320,8 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
         dataset.renamed.update((link.event_id, at) for link in told if link.change == "RENAME")
         if replaces(change) or dataset.ours:  # a version of an artifact is whole
             dataset.changes.append(Change(at, change))
+        if change in _UNWRITTEN:
+            dataset.relabelled.update(label for label in versions(told) if not label.startswith("run:"))
         if makes_bytes(change):
             for label, named in versions(told).items():
                 link = next((each for each in named if each.event_id == runs[run].terminal), named[0])

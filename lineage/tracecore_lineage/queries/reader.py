@@ -97,6 +97,11 @@ class Reader:
         """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
         return self._once(self._links("ref", refs, "input"))
 
+    def read_of(self, dataset: str) -> set[str]:
+        """Return the refs in which any run read a dataset of other producers'."""
+        read = select(EDGES.c.ref).where(EDGES.c.kind == "external", EDGES.c.name == dataset.removeprefix("external/"), EDGES.c.direction == "input")
+        return set(self.connection.execute(read.where(EDGES.c.seq < self.prefix.bound).distinct()).scalars())
+
     def names(self, names: Iterable[str]) -> list[Naming]:
         """Return what joins any of these names, or names that any of these had before, to others; of whole refs the places where they are kept."""
         asked = set(names)

@@ -12,6 +12,7 @@ from tracecore_lineage.queries.facts import Link, RunFacts
 from tracecore_lineage.queries.inference import UNVERSIONED, dataset_of, is_external, is_unversioned, label_of
 from tracecore_lineage.queries.others import Dataset, Datasets, Instant, Write
 from tracecore_lineage.queries.reader import Reader
+from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.kinds import RunState
 
 _COLUMN = "column"
@@ -54,6 +55,18 @@ class Resolved:
         return self.makers[0].run if ambiguous else None
 
     @property
+    def unmade(self) -> bool:
+        """Whether it names a version that no recorded run says it made."""
+        return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
+
+    @property
+    def left_open(self) -> tuple[str, str]:
+        """What of this reading is not known to who asks about a version that it may be of, and why; empty where all is."""
+        if self.unmade:
+            return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
+        return self.missing, self.why
+
+    @property
     def times_made(self) -> int:
         """How many runs made a version of the name that was read."""
         is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
@@ -91,6 +104,7 @@ class Relation:
         """Readings that were resolved, by version and the run that made it."""
         self._by_ref: dict[str, list[Resolved]] = {}
         """Those that name no version, or one that nobody made."""
+        self._unmade_of: dict[str, set[str]] = {}
         self._doubtful: dict[str, list[Resolved]] = {}
         """By ref: readings that were not reached, and of those without a version not told to be in doubt."""
 
@@ -142,7 +156,7 @@ class Relation:
         names = {ref for ref, _ in wanted} | {later.ref for _, later in self.adding_to(wanted)}
         for ref in set(names):
             for dataset in self.datasets.near(ref):
-                names |= {f"{dataset}@{label_of(ref)}", f"{dataset}@{UNVERSIONED}"}
+                names |= {f"{dataset}@{label_of(ref)}", f"{dataset}@{UNVERSIONED}"} | self._unmade(dataset)
         self._read(names)
         through: dict[Resolved, list[Link]] = {}
         for key in reached:
@@ -159,6 +173,14 @@ class Relation:
             named = {each.resolved for each in told if each.resolved.inferred}
             self._doubtful[name] = [each for each in left if each not in named]
         return sorted(found, key=lambda each: each.resolved.reading.order)
+
+    def _unmade(self, name: str) -> set[str]:
+        """Return what was read of a dataset under labels that no run made, where it holds something that such a label may stand for."""
+        if name not in self._unmade_of:
+            dataset = self.datasets.of(name)
+            read = self.reader.read_of(name) if may_be_unmade(dataset) else set[str]()
+            self._unmade_of[name] = {ref for ref in read if label_of(ref) not in dataset.by_label}
+        return self._unmade_of[name]
 
     def _read(self, names: Iterable[str]) -> None:
         """Resolve the readings of names that were not asked about yet; checks judge a version and make nothing."""
@@ -258,13 +280,31 @@ class _Doubt:
         reading = resolved.reading
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
-            return next((self.reached[key] for key in keys if key in self.reached), None)
+            if not resolved.unmade:
+                return next((self.reached[key] for key in keys if key in self.reached), None)
         at = read_at(self.datasets.reader.runs([reading.run])[reading.run])
-        for dataset, until in self.datasets.lineage(self.datasets.of(reading.ref), at).items():
+        read = self.datasets.of(reading.ref)
+        for dataset, until in self.datasets.lineage(read, at).items():
             for write, shown in self._in.get(dataset, ()):
+                if resolved.unmade and not (write is not None and may_be(label_of(reading.ref), read, write)):
+                    continue
                 if write is None or (write.at < until and write.link.run != reading.run):
                     return shown
         return None
+
+
+def may_be_unmade(dataset: Dataset) -> bool:
+    """Whether a dataset holds something that a label which no run made may stand for."""
+    return bool(dataset.ours or dataset.relabelled) or any(label.startswith("run:") for label in dataset.by_label)
+
+
+def may_be(label: str, dataset: Dataset, write: Write) -> bool:
+    """Whether a label of a dataset that no run made may stand for what was written to it, or to what it took its content over from.
+
+    It may where the writer named no version, where a run that only renamed or altered the dataset named it so, and for an artifact where it is no
+    digest: another producer's number of it.
+    """
+    return write.label.startswith("run:") or label in dataset.relabelled or (bool(dataset.ours) and not is_digest(label))
 
 
 def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
