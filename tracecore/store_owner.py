@@ -12,7 +12,7 @@ from tracecore.errors import TracecoreError, UsageProblem
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import jcs
 
-__all__ = ["JOIN", "MARKER", "WrongLedger", "another_ledger", "check_store", "compare_store", "ledger_mark", "marked_ledger", "store_ledger"]
+__all__ = ["JOIN", "MARKER", "WrongLedger", "another_ledger", "check_store", "compare_store", "ledger_mark", "marked_ledger", "store_ledger", "unset"]
 
 MARKER = "ledger.json"
 JOIN = "'tracecore workspace join DIR' makes a further host's folder for that ledger"
@@ -107,6 +107,21 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
             raise
         return  # the bucket can't be reached: what needs its bytes says so, and the rest of the record answers
     compare_store(workspace, where, found, bound)
+    if workspace.store_url is None and bound not in {None, workspace.store.name}:
+        raise unset(workspace, "store", where, str(bound))
+
+
+def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedger:
+    """Return the sentence that refuses what a move of catalog or store left in the workspace: what is written there would be a fork."""
+    variable = f"TRACECORE_{what.upper()}_URL"
+    return WrongLedger(
+        f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound}: set {variable}, or "
+        f"bind the workspace to the copy with 'tracecore workspace move'.",
+        what=what,
+        place=place,
+        expected=bound,
+        found=place,
+    )
 
 
 def compare_store(workspace: Workspace, where: str, found: str | None, bound: str | None) -> None:

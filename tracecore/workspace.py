@@ -146,6 +146,12 @@ class Workspace:
         config: dict[str, JSON] = {"format": _FORMAT, "slug": self.slug, "ledger_id": self.ledger_id}
         write_durably(self.root / _CONFIG, written({**config, **{name: self._relative(url) for name, url in places.items()}}))
 
+    def catalog_unset(self, bound: str) -> bool:
+        """Whether the catalog in use is the workspace's own file, and the one that it was bound to lies elsewhere."""
+        own = self.root / "record.db"
+        elsewhere = self.root / bound.removeprefix("sqlite:///")
+        return self.catalog_url == f"sqlite:///{own}" and elsewhere.resolve() != own.resolve()
+
     def _relative(self, url: str) -> str:
         plain = _without_credentials(url)
         path = Path(plain.removeprefix("sqlite:///"))

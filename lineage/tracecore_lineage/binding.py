@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
 
-from tracecore.store_owner import JOIN, WrongLedger, check_store, compare_store, store_ledger
+from tracecore.store_owner import JOIN, WrongLedger, check_store, compare_store, store_ledger, unset
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.database import Database, NoLedger
 from tracecore_lineage.ledger_name import LedgerName
@@ -58,6 +58,8 @@ def bind(record: RecordWriter) -> None:
     bound = workspace.binding()
     with record.database.read() as connection:
         _compare(workspace, record.database.place, _named(connection), bound)
+    if bound is not None and workspace.catalog_unset(bound["catalog"]):
+        raise unset(workspace, "catalog", record.database.place, bound["catalog"])
     check_store(workspace, None if bound is None else bound["store"])
     if bound is None:
         with record.database.write() as connection:  # under the write lock: another process may have begun it meanwhile

@@ -80,6 +80,32 @@ def test_a_catalog_is_moved_on_purpose_and_only_where_the_ledger_lies(made: Work
     run("trace", "drive_log/north", "-w", str(made.root))
 
 
+def test_the_copy_that_a_move_left_behind_is_refused_until_it_is_bound_again(
+    made: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = f"sqlite:///{tmp_path / 'moved.db'}"
+    shutil.copy(made.root / "record.db", tmp_path / "moved.db")
+    run("workspace", "move", "-w", str(made.root), "--catalog", moved)
+    for command in (["trace", "drive_log/north"], ["bug", "report", "it brakes"], ["prune"]):
+        refused = run(*command, "-w", str(made.root), ok=2).stderr
+        assert moved in refused
+        assert str(made.root / "record.db") in refused
+    for command in ("doctor", "verify"):
+        assert moved in run(command, "-w", str(made.root), ok=1).output
+    monkeypatch.setenv("TRACECORE_CATALOG_URL", moved)
+    run("trace", "drive_log/north", "-w", str(made.root))
+    monkeypatch.delenv("TRACECORE_CATALOG_URL")
+    run("workspace", "move", "-w", str(made.root))
+    run("trace", "drive_log/north", "-w", str(made.root))
+
+
+def test_the_store_that_a_move_left_behind_is_refused(made: Workspace) -> None:
+    made.bind(store="s3://fleet/store")
+    refused = run("trace", "drive_log/north", "-w", str(made.root), ok=2).stderr
+    assert "s3://fleet/store" in refused
+    assert "TRACECORE_STORE_URL" in refused
+
+
 @pytest.mark.parametrize(
     ("url", "kept"),
     [
