@@ -178,7 +178,7 @@ class Relation:
         """Return what was read of a dataset under labels that no run made, where it holds something that such a label may stand for."""
         if name not in self._unmade_of:
             dataset = self.datasets.of(name)
-            read = self.reader.read_of(name) if may_be_unmade(dataset) else set[str]()
+            read = self.reader.read_of(name) if any(map(may_be_unmade, self.datasets.lineage(dataset))) else set[str]()
             self._unmade_of[name] = {ref for ref in read if label_of(ref) not in dataset.by_label}
         return self._unmade_of[name]
 
