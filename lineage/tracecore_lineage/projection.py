@@ -1,8 +1,9 @@
 """The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
 
-Our own events may say more than others': only a job in the workspace's own namespace gives checks, staleness keys and builds, and only it says of our
-versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin. An event that an import took over
-from another workspace says the same for that workspace (`voices`), staleness keys apart: what was made there is never reused here unasked.
+Our own events may say more than others': only those of the workspace's own ledger, told by its id and slug together, give checks, staleness keys and
+builds, and only they say of our versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin.
+An event that an import took over from another workspace says the same for that workspace (`voices`), staleness keys apart: what was made there is
+never reused here unasked.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import rfc8785
 import zstandard
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jsonschema import Draft202012Validator
 from markdown_pages import ROOT, examples
@@ -21,7 +21,7 @@ from tracecore.store import LocalStore
 from tracecore.store.delta_log import link
 from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
 from tracecore.workspace import Workspace
-from tracecore_lineage import blocks, checkpoint, ledger, merkle, proofs
+from tracecore_lineage import blocks, checkpoint, ledger, merkle, people, proofs
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import ContainerWriter
 from tracecore_lineage.bundle.manifest import read_manifest, read_signatures
@@ -30,6 +30,8 @@ from tracecore_lineage.retention.tombstones import read_erasure, statement
 from tracecore_lineage.sealing.envelope import open_envelope
 from tracecore_lineage.sealing.keys import PublicKey
 from tracecore_schemas.canonical import digest_bytes, digest_json, jcs
+
+_SEEDS = ("ledger key", "signer 1", "signer 2")
 
 
 def test_the_directory_example_is_what_the_code_makes_of_such_a_directory(tmp_path: Path) -> None:
@@ -253,3 +255,19 @@ def test_the_tombstone_example_follows_from_the_page_and_is_signed() -> None:
     assert jcs(statement(erasure, key.id)) == opened.payload
     assert [(gone.rows, gone.left is None) for gone in erasure.versions[1].files] == [(6, True)]
     assert [(gone.rows, gone.left is None) for gone in erasure.commits] == [(None, False)]
+
+
+def test_the_pseudonym_of_the_page_is_what_the_page_says_and_what_the_code_makes() -> None:
+    salt, name, pseudonym = examples("docs/formats/events.md")["pseudonym"].split("\t")
+    committed = rfc8785.dumps({"v": 1, "type": "tracecore.person", "salt": salt, "name": name})
+    assert pseudonym == f"person-{hashlib.sha256(committed).hexdigest()[:32]}" == people.commitment(salt, name)
+    assert json.loads(examples("docs/formats/build.md")["content"])["approver"] == pseudonym
+
+
+def test_the_keys_of_the_examples_are_made_of_the_seeds_that_the_page_names() -> None:
+    made = [Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"tracecore example {word}".encode()).digest()) for word in _SEEDS]
+    ledger, *signers = [PublicKey(key.public_key().public_bytes_raw()) for key in made]
+    policy = json.loads(examples("docs/formats/build.md")["policy"])
+    assert [signer["public_key"] for signer in policy["signers"]] == [key.pem for key in sorted(signers, key=lambda key: key.id)]
+    for page in ("ledger", "build", "attestations", "tombstone"):
+        assert examples(f"docs/formats/{page}.md")["public key"] + "\n" == ledger.pem

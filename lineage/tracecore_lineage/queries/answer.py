@@ -179,8 +179,8 @@ def _unknowns(
     _unknown_frame(found, add)
     for run in found.runs:
         _unknowns_of_ends(runs[run], recorded, add)
-    stated = {(run, why) for at, _, why in listed for run in found.made_by.get(at, ())}
-    _unknowns_of_runs(found, runs, facets, add, stated)
+    with_outputs = {(run, why) for at, _, why in listed for run in found.made_by.get(at, ())}
+    _unknowns_of_runs(found, runs, facets, add, with_outputs)
     return [listed[key] for key in sorted(listed)]
 
 
