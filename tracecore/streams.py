@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -16,6 +17,8 @@ __all__ = ["open_standard_streams", "readers_may_leave", "understand_utf_8"]
 
 _UTF_8_MODE = "PYTHONUTF8"
 _STREAMS = "PYTHONIOENCODING"
+_PLAIN = {"·": "|", "…": "...", "—": "-", "\N{MULTIPLICATION SIGN}": "x", "✓": "ok", "✗": "x"}
+"""What stands for the signs of our own sentences on a terminal that lacks them."""
 
 
 class _Whole(io.RawIOBase):
@@ -93,7 +96,7 @@ def open_standard_streams() -> None:
     """Give a process that was started without one of its standard streams (`2>&-`) the null device in its place.
 
     Else the next file that is opened gets the number, and what a library prints goes into an artifact. What a stream's encoding lacks (a terminal of
-    ASCII, bytes of a file name that are not UTF-8) is printed by its number: no command ends for that.
+    ASCII, bytes of a file name that are not UTF-8) is printed by its number, or as plain letters where the sign is our own: no command ends for that.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -101,6 +104,13 @@ def open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
+    codecs.register_error("tracecore-plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="tracecore-plain")
+
+
+def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeEncodeError) and (plain := _PLAIN.get(error.object[error.start])):
+        return plain, error.start + 1
+    return codecs.backslashreplace_errors(error)

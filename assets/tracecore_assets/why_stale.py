@@ -81,8 +81,9 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         trace = record.trace(made.ref)
         run = next(str(node["run"]) for node in trace["nodes"] if node["ref"] == made.ref)
         read = [(edge["role"], edge["ref"]) for edge in trace["edges"] if edge["run"] == run and edge["direction"] == "input"]
+        members = _members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
         facets: Mapping[str, Any] = record.facets(f"run:{run}")
-        changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read)]
+        changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read, members)]
     code = Code()
     changes += code.changes(dependencies_from(facets["tracecore_dependencies"]))
     store = open_store(place)
@@ -134,7 +135,13 @@ def _shown(values: Mapping[str, Any], name: str) -> str | None:
     return str(values[name]) if name in values else None
 
 
-def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]]) -> Iterator[Change]:
+def _members(edges: list[dict[str, Any]], run: str, supplied: set[str]) -> set[str]:
+    """Return the refs of the files that a run took out of a folder that an input supplied: they came with that input and change with it alone."""
+    took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
+    return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
+
+
+def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]], members: set[str]) -> Iterator[Change]:
     """Compare what the run read with the newest recorded versions of its inputs, and with the files that are found now."""
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
@@ -144,6 +151,8 @@ def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[t
         now = None if known is None else known.ref
         if then.get(wire.port) != now:
             yield Change("input", wire.port, then.get(wire.port), now)
+    wired_ports = {wire.port for wire in asset.wires}
+    yield from (Change("input", port, ref, None) for port, ref in sorted(then.items()) if port not in wired_ports)
     values = validate_params(asset.stage, asset.params, asset.name)
     found = {
         file.digest: file.name
@@ -151,9 +160,11 @@ def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[t
         for file in read_sources(port, {port.param: getattr(values, port.param)}, wired.base)
     }
     before = {
-        f"sha256:{ref.rpartition('@')[2].removeprefix('sha256:')}": ref
+        digest: ref
         for role, ref in read
         if role not in ports and parse_ref(ref).kind != "program"
+        for digest in (f"sha256:{ref.rpartition('@')[2].removeprefix('sha256:')}",)
+        if ref not in members or digest in found
     }
     yield from (Change("input", parse_ref(ref).segments[-1], ref, None) for digest, ref in sorted(before.items()) if digest not in found)
     yield from (Change("input", name, None, digest) for digest, name in sorted(found.items()) if digest not in before)

@@ -40,3 +40,63 @@ def test_what_changed_is_named_by_part(own_project: Any) -> None:
     wrong = project.run("why-stale", "modle")
     assert wrong.returncode == 2
     assert "Did you mean 'model'?" in wrong.stderr
+
+
+FOLDER_STAGES = '''
+
+class ToyWorld(tc.Stage):
+    """Write a folder of drive files."""
+
+    kind = tc.StageKind.SIMULATE
+    drives = tc.Output("drive_log")
+
+    class Params(tc.Params):
+        last: int = 3
+
+    def run(self, context, params):
+        (context.path(self.drives) / "c.txt").write_text(f"1 2 {params.last}")
+
+
+class ToyFolder(tc.Stage):
+    """Take each file of a folder as a drive."""
+
+    kind = tc.StageKind.INGEST
+    logs = tc.Input("drive_log", optional=True)
+    files = tc.Files("paths", suffixes=[".txt"], note="drive file")
+    frames = tc.Output("dataset")
+
+    class Params(tc.Params):
+        paths: tuple[str, ...] = ()
+
+    def run(self, context, params):
+        for source in (*context.members(self.logs), *context.files(self.files)):
+            context.adopt(source, kind="drive_log", name=source.path.stem)
+        context.write(self.frames, pa.Table.from_pylist([{"drive": "c", "frame_id": "c-0", "value": 1}], schema=ROWS))
+'''
+
+FOLDER_PROGRAM = """
+type: tracecore_assets.VehicleProgram
+attributes:
+  name: folder
+  seed: 7
+  assets:
+    world: {stage: simulate, plugin: toy-world}
+    drives: {stage: ingest, plugin: toy-folder, inputs: {logs: world}, params: {paths: [drives]}}
+  release: {gates: []}
+"""
+
+
+def test_files_that_came_in_the_folder_of_an_input_change_with_that_input_alone(own_project: Any) -> None:
+    """Each of them is an input of the run too, and none of the files that the asset's parameters name."""
+    project, source = own_project, own_project.site / "tracecore_toy.py"
+    source.write_text(source.read_text().replace("return [ToyIngest", "return [ToyWorld, ToyFolder, ToyIngest") + FOLDER_STAGES)
+    project.write(FOLDER_PROGRAM)
+    built = project.run("build", "one", "--program", "toy.yaml", "--approver", "me")
+    assert built.returncode == 0, built.stderr
+    answer = ask(project, "drives")
+    assert (answer["stale"], answer["changes"]) == (False, [])
+
+    (project.folder / "drives" / "a.txt").unlink()
+    assert parts(ask(project, "drives")) == [("input", "a")]
+    project.write(FOLDER_PROGRAM.replace("inputs: {logs: world}, ", ""))
+    assert parts(ask(project, "drives", "--program", "toy.yaml")) == [("input", "logs"), ("input", "a")]

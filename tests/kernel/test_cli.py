@@ -221,6 +221,12 @@ def test_every_command_says_what_it_does_and_shows_an_example_of_itself() -> Non
     assert lacking == []
 
 
+def test_no_help_shows_the_mark_that_keeps_lines_apart() -> None:
+    """Written in a raw docstring it would be two characters, and the examples below it one paragraph."""
+    texts = {path: f"{each.help or ''}\n{each.epilog or ''}" for path, each in _commands(cli)}
+    assert [path for path, text in texts.items() if "\\b" in text] == []
+
+
 def test_every_core_command_takes_a_workspace_and_each_that_answers_takes_json() -> None:
     """As the public contract says of every command."""
     answerless = {("completion",), ("serve",), ("ui",), ("events", "export"), ("key", "sign")}  # code, servers, lines of events, an envelope

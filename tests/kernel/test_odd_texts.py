@@ -168,3 +168,9 @@ def test_a_reason_names_no_address_in_memory() -> None:
     assert reason_of(error) == reason_of(ValueError(f"cannot identify image file {object()!r} in {codecs.encode!r}"))
     assert "0x" not in tellable(f"{object()!r} and {codecs.lookup!r} {object()!r}")
     assert tellable("stopped at 0x1") == "stopped at 0x1"
+
+
+def test_a_terminal_of_ascii_gets_plain_letters_for_our_own_signs_and_numbers_for_what_others_wrote() -> None:
+    code = "from tracecore.streams import open_standard_streams; open_standard_streams(); print('4 boxes · 2 frames … ünïcode')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True)
+    assert done.stdout.decode("ascii").strip() == r"4 boxes | 2 frames ... \xfcn\xefcode"

@@ -46,7 +46,8 @@ def tracecore(site: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_plugins_list_shows_what_each_brings_and_names_the_broken_with_their_error(site: Path) -> None:
     answer = tracecore(site, "plugins", "list")
     assert answer.returncode == 0, answer.stderr
-    assert "curate night-frames" in answer.stdout
+    # One line each, whole: names are searched for and copied, whatever the terminal's width.
+    assert "night  tracecore-night 0.3\n  stages     curate night-frames\n" in answer.stdout
     assert "broken leaving (tracecore-leaving 0.3): SystemExit: I am leaving" in answer.stdout
     whole = json.loads(tracecore(site, "plugins", "list", "--json").stdout)
     [night] = whole["plugins"]

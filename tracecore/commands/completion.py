@@ -7,17 +7,20 @@ import click
 __all__ = ["command"]
 
 
-@click.command("completion", short_help="Print the shell code that completes tracecore's commands.")
+_WHERE = """
+\b
+Where it goes:
+  bash:  eval "$(tracecore completion bash)"     in ~/.bashrc
+  zsh:   eval "$(tracecore completion zsh)"      in ~/.zshrc
+  fish:  tracecore completion fish > ~/.config/fish/completions/tracecore.fish
+"""
+
+
+@click.command("completion", short_help="Print the shell code that completes tracecore's commands.", epilog=_WHERE)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    r"""Print the shell code that completes tracecore's commands and options.
-
-    \b
-    bash:  eval "$(tracecore completion bash)"     in ~/.bashrc
-    zsh:   eval "$(tracecore completion zsh)"      in ~/.zshrc
-    fish:  tracecore completion fish > ~/.config/fish/completions/tracecore.fish
-    """
+    """Print the shell code that completes tracecore's commands and options."""
     from click.shell_completion import get_completion_class
 
     completion = get_completion_class(shell)

@@ -158,24 +158,15 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _print(host: PluginHost) -> None:
-    from rich.table import Table
-
     out = console()
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("plugin", "distribution", "stages", "checks", "gates"):
-        table.add_column(title, overflow="fold")
     for plugin in host.plugins:
-        brings = plugin.brings
-        table.add_row(
-            plugin.entry_point,
-            f"{plugin.distribution} {plugin.version}",
-            ", ".join(f"{stage.kind.value} {stage.name}" for stage in brings.stages) or "-",
-            ", ".join(check.name for check in brings.checks) or "-",
-            ", ".join(gate.name for gate in brings.gates) or "-",
-        )
-    if host.plugins:
-        out.print(table)
-    else:
+        whole = _described(plugin)
+        out.print(f"[bold]{plugin.entry_point}[/]  {plugin.distribution} {plugin.version}", soft_wrap=True)
+        brought = {title: whole[title] for title in ("checks", "gates", "exporters", "importers", "commands")}
+        for title, names in {"stages": [f"{each['kind']} {each['name']}" for each in whole["stages"]], **brought}.items():
+            if names:
+                out.print(f"  {title:<10} {', '.join(names)}", markup=False, soft_wrap=True)
+    if not host.plugins:
         out.print("No plugin is installed.")
     for name in host.shared_names:
         out.print(name.sentence, markup=False)

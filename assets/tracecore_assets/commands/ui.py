@@ -13,22 +13,25 @@ from tracecore.workspace import NamedWorkspace
 __all__ = ["command"]
 
 
-@click.command("ui")
+_EXAMPLES = """
+\b
+Examples:
+  tracecore ui --port 3001
+  TRACECORE_NOTIFY="json://hooks.example/perception" tracecore ui
+"""
+
+
+@click.command("ui", epilog=_EXAMPLES)
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; the page has no login, so anything but loopback opens it to others."
 )
 @click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @workspace_option
 def command(host: str, port: int, workspace: NamedWorkspace) -> None:
-    r"""Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it.
+    """Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it.
 
     Where TRACECORE_NOTIFY names places to tell (Apprise URLs, separated by spaces), a Dagster daemon runs beside the page and its sensor tells
     them of failed checks.
-
-    \b
-    Examples:
-      tracecore ui --port 3001
-      TRACECORE_NOTIFY="json://hooks.example/perception" tracecore ui
     """
     from tracecore.workspace import Workspace
     from tracecore_assets.instance import dagster_home, workspace_file
