@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,19 @@ def test_doctor_and_verify_answer_with_a_finding_where_opening_is_refused(
     assert (verify.exit_code, json.loads(verify.stdout)["ok"], failure["ref"], failure["found"]) == (1, False, lost, "none")
     assert workspace.ledger_id in failure["expected"]
     assert "NOT verified, 1 failure" in CliRunner().invoke(cli, ["verify", *where[1:]]).stdout
+
+
+def test_doctor_names_a_damaged_head_and_a_mark_that_can_not_be_read(workspace: Workspace, database_url: str | None) -> None:
+    mark = workspace.store / "ledger.json"
+    kept = mark.read_bytes()
+    mark.unlink()
+    mark.mkdir()
+    doctor = CliRunner().invoke(cli, ["doctor", "--workspace", str(workspace.root)])
+    assert (doctor.exit_code, "ledger.json" in doctor.output) == (1, True)
+    mark.rmdir()
+    mark.write_bytes(kept)
+    if database_url is None:
+        with sqlite3.connect(workspace.root / "record.db") as database:
+            database.execute("DELETE FROM ledger_head")
+        doctor = CliRunner().invoke(cli, ["doctor", "--workspace", str(workspace.root)])
+        assert (doctor.exit_code, "its row is gone" in doctor.output) == (1, True)

@@ -61,8 +61,7 @@ def _examined(workspace: Workspace, settings: Settings) -> dict[str, Any]:
     from tracecore_lineage.doctor import unopened
 
     try:
-        record = Record.open(workspace)
+        with Record.open(workspace) as record:
+            return record.doctor(settings)
     except TracecoreError as refused:
         return unopened(refused)
-    with record:
-        return record.doctor(settings)
