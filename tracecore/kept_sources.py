@@ -24,7 +24,7 @@ _LONGEST = 1 << 20
 
 
 def text_size(path: str) -> int | None:
-    """Return the bytes of a file that is kept: Python source, or another text of at most 1 MiB; None of any other, known by its digest alone."""
+    """Return the size of a file that is kept: Python source or UTF-8 text of at most 1 MiB; None of any other, which is known by its digest alone."""
     try:
         data = Path(path).read_bytes()
         if len(data) > _LONGEST or b"\0" in data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -123,7 +124,9 @@ def _plugin(reader: Reader, ref: Ref) -> Start:
     runs: set[str] = set()
     known: set[str] = set()
     for row in reader.connection.execute(query):
-        plugin = json.loads(row.value).get("plugin") or {}
+        plugin = json.loads(row.value).get("plugin")
+        if not isinstance(plugin, Mapping):
+            continue  # a fact of the record's own, or a stranger's facet
         known.add(f"plugin/{plugin.get('entry_point')}@{plugin.get('version')}")
         if ref.segments[0] in {plugin.get("entry_point"), plugin.get("stage"), plugin.get("distribution")} and ref.version in {
             None,
