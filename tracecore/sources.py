@@ -92,7 +92,7 @@ def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | N
             raise UsageProblem(f"No {port.note} matches '{path}'.")
         yield from files
     else:
-        raise UsageProblem(f"The {port.note} '{path}' does not exist.")
+        raise UsageProblem(f"The {port.note} '{path}' does not exist: put it there, or correct the path.")
 
 
 def _inside(folder: Path, port: Files) -> list[Path]:

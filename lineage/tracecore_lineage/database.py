@@ -255,7 +255,7 @@ def _explained(error: Exception, reason: str, place: object, doing: str) -> Trac
         return UsageProblem(f"{what}: {reason}. Expected a folder that exists and can be written.")
     if "locked" in reason or "busy" in reason:
         return RunFailed(f"{what}: another process has held its write lock for {_BUSY_SECONDS} s. Try again when it is done.")
-    return UsageProblem(f"{what}: {' '.join(reason.split()).rstrip('.')}.")
+    return UsageProblem(f"{what}: {' '.join(reason.split()).rstrip('.?')}.")
 
 
 def _parsed(url: str) -> URL:

@@ -252,7 +252,7 @@ def test_missing_wrong_unknown_and_rejected_inputs_are_refused_before_anything_r
 @pytest.mark.parametrize(
     ("paths", "sentence"),
     [
-        (["drives/gone.txt"], r"The drive file '.*drives/gone\.txt' does not exist\."),
+        (["drives/gone.txt"], r"The drive file '.*drives/gone\.txt' does not exist: put it there, or correct the path\."),
         (["nowhere/*.txt"], r"No drive file matches '.*nowhere/\*\.txt'\."),
         (["empty"], r"The folder '.*empty' holds no drive file \(\.txt\)\."),
         ([], "The parameter 'paths' names no drive file"),

@@ -85,7 +85,7 @@ def test_the_copy_that_a_move_left_behind_is_refused_until_it_is_bound_again(
 ) -> None:
     moved = f"sqlite:///{tmp_path / 'moved.db'}"
     shutil.copy(made.root / "record.db", tmp_path / "moved.db")
-    run("workspace", "move", "-w", str(made.root), "--catalog", moved)
+    assert "Set TRACECORE_CATALOG_URL to that URL" in run("workspace", "move", "-w", str(made.root), "--catalog", moved).stderr
     for command in (["trace", "drive_log/north"], ["bug", "report", "it brakes"], ["prune"]):
         refused = run(*command, "-w", str(made.root), ok=2).stderr
         assert moved in refused
@@ -95,6 +95,8 @@ def test_the_copy_that_a_move_left_behind_is_refused_until_it_is_bound_again(
     monkeypatch.setenv("TRACECORE_CATALOG_URL", moved)
     run("trace", "drive_log/north", "-w", str(made.root))
     monkeypatch.delenv("TRACECORE_CATALOG_URL")
+    home = run("workspace", "move", "-w", str(made.root), "--catalog", f"sqlite:///{made.root / 'record.db'}")
+    assert "Set " not in home.stderr  # what lies in the workspace is found without a setting
     run("workspace", "move", "-w", str(made.root))
     run("trace", "drive_log/north", "-w", str(made.root))
 

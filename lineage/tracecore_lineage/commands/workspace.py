@@ -67,9 +67,10 @@ def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_j
     found = Workspace.open(workspace)
     binding.move(found, catalog=catalog, store=store)
     _tell(found, as_json=as_json)
-    for name in ("catalog_url", "store_url"):
-        if getattr(settings, name) != getattr(workspace.settings, name):
-            say(f"Set TRACECORE_{name.upper()} to that URL: each command takes the place from there.")
+    bound = _document(found)
+    for name, own in (("catalog", "record.db"), ("store", found.store.name)):  # what lies in the workspace is found without a setting
+        if getattr(settings, f"{name}_url") != getattr(workspace.settings, f"{name}_url") and bound[name] != own:
+            say(f"Set TRACECORE_{name.upper()}_URL to that URL: each command takes the place from there.")
 
 
 @command.command(
