@@ -14,7 +14,6 @@ import tracecore as tc
 from tracecore.executor import Executor, Supplied, Task
 from tracecore.host import PluginHost, RegisteredStage
 from tracecore.store import LocalStore
-from tracecore.undeclared import strictly
 from tracecore.watch import Watch
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
@@ -47,13 +46,14 @@ def watched_run(folder: Path, times: int) -> Comparison:
         (source / f"{number}.bin").write_bytes(b"0123456789")
     stored = store.put_directory(source, run_id="source")
     given = Supplied(Artifact("model", "bench.files", stored.digest, stored.media, stored.location, stored.size_bytes), None)
-    executor = Executor(workspace, store, record, PluginHost(()))
+    host = PluginHost(())
+    host.settings = host.settings.model_copy(update={"strict_io": True})
+    executor = Executor(workspace, store, record, host)
     stage = RegisteredStage(ManyFiles, "bench", "tracecore", "0")
     seeds = count()
 
     def run() -> None:
-        with strictly():
-            executor.execute(Task("bench", "size", stage, {}, {"folder": given}, next(seeds), None, folder))
+        executor.execute(Task("bench", "size", stage, {}, {"folder": given}, next(seeds), None, folder))
 
     def unwatched() -> None:
         with patch.object(Watch, "on", _nobody):
