@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
+    from tracecore_schemas.trace import Edge
 
 __all__ = ["StaleAnswer", "why_stale"]
 
@@ -135,7 +136,7 @@ def _shown(values: Mapping[str, Any], name: str) -> str | None:
     return str(values[name]) if name in values else None
 
 
-def _members(edges: list[dict[str, Any]], run: str, supplied: set[str]) -> set[str]:
+def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
     """Return the refs of the files that a run took out of a folder that an input supplied: they came with that input and change with it alone."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
