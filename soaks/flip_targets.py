@@ -103,7 +103,8 @@ def _store_targets(root: Path) -> list[Target]:
     shown: dict[Path, str] = {}
     with Record.open(root) as record, record.database.read() as connection:
         for artifact in (*stored_artifacts(connection), *stored_sources(connection)):
-            for where, path in store.files(artifact):
+            for where in store.names(artifact):
+                path = store.fetched(artifact, where)
                 refs.setdefault(path, set()).add(artifact.ref)
                 shown[path] = where
     classes: dict[str, list[_File]] = {}

@@ -138,7 +138,8 @@ def test_a_bad_request_from_the_page_fails_before_any_work(project, dagster_proj
     assert not result.success
     failure = next(event for event in result.all_node_events if event.is_failure).event_specific_data
     assert "'' is no name for a build" in failure.user_failure_data.description
-    assert not project.workspace.exists()
+    assert not any((project.workspace / "store" / "staging").iterdir())
+    assert not (project.workspace / "record.db").exists()
 
 
 def test_two_programs_have_their_own_assets(project):

@@ -35,7 +35,7 @@ def test_a_share_of_the_flips_is_named_each_by_its_own_name(made: SmallRecord, c
         trials = [attempt(number) for number in (*first.values(), len(classes))]
     assert [why for trial in trials for why in trial.broken] == []
     met = {name for trial in trials for name in trial.counts}
-    stored = {"blob", "directory", "directory manifest", "delta log", "parquet data", "parquet footer"}
+    stored = {"blob", "source file", "directory", "directory manifest", "delta log", "parquet data", "parquet footer"}
     tables = {
         "ledger_event",
         "ledger_block",
