@@ -29,10 +29,9 @@ def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str
     slower. What is computed does not change.
 
     Args:
-        environment: of the build; a variable that is set in it stays.
+        environment: of the build; what it says of waiting stays, and how many threads there are is as the run records it.
         threads: intra-op CPU threads of the stage.
     """
-    wanted = {**_SERVER, "OMP_NUM_THREADS": str(threads)}
-    if "OMP_WAIT_POLICY" not in environment:
-        wanted["GOMP_SPINCOUNT"] = "1000"
-    return {**wanted, **{name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}}
+    waiting = {} if "OMP_WAIT_POLICY" in environment else {"GOMP_SPINCOUNT": "1000"}
+    kept = {name: value for name, value in environment.items() if not name.startswith("TRACECORE_")}
+    return {**_SERVER, **waiting, **kept, "OMP_NUM_THREADS": str(threads)}
