@@ -19,7 +19,7 @@ from tracecore_lineage.queries.static import static_links
 from tracecore_lineage.retention.tombstones import tombstones
 from tracecore_lineage.stored import stored_artifacts
 from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS, recorded_by
-from tracecore_lineage.voices import JOB, imports_in
+from tracecore_lineage.voices import JOB, import_ids, read_imports
 from tracecore_schemas.trace import Trace
 
 __all__ = ["events_behind"]
@@ -115,14 +115,14 @@ def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> 
 
 def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
     """Choose the imports that let one of the chosen events speak: the workspace's own, and those that came with them."""
-    listed = [each for each in imports_in(connection) if each.seq < prefix.bound]
-    chosen = {each.event_id: each for each in listed if each.importer == own and not each.members.isdisjoint(found)}
-    waiting = list(chosen.values())
+    behind = frozenset(found)
+    every = read_imports(connection, import_ids(connection))
+    bringing = {each.event_id: each for each in every if each.seq < prefix.bound and not each.members.isdisjoint(behind)}
+    chosen = {identity for identity, each in bringing.items() if each.importer == own}
+    waiting = list(chosen)
     while waiting:
-        outer = waiting.pop()
-        for each in listed:
-            if each.event_id in outer.members and each.event_id not in chosen and not each.members.isdisjoint(found):
-                chosen[each.event_id] = each
-                waiting.append(each)
+        within = (bringing[waiting.pop()].members & bringing.keys()) - chosen
+        chosen |= within
+        waiting.extend(within)
     runs = _column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, chosen)
     return dict(_events(connection, RUN_EVENTS.c.run_id, runs, RUN_EVENTS.c.seq < prefix.bound))
