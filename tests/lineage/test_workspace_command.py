@@ -85,7 +85,9 @@ def test_the_copy_that_a_move_left_behind_is_refused_until_it_is_bound_again(
 ) -> None:
     moved = f"sqlite:///{tmp_path / 'moved.db'}"
     shutil.copy(made.root / "record.db", tmp_path / "moved.db")
-    assert "Set TRACECORE_CATALOG_URL to that URL" in run("workspace", "move", "-w", str(made.root), "--catalog", moved).stderr
+    told = run("workspace", "move", "-w", str(made.root), "--catalog", moved).stderr
+    assert "The catalog was record.db." in told
+    assert "Set TRACECORE_CATALOG_URL to that URL" in told
     for command in (["trace", "drive_log/north"], ["bug", "report", "it brakes"], ["prune"]):
         refused = run(*command, "-w", str(made.root), ok=2).stderr
         assert moved in refused

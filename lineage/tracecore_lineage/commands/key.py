@@ -122,7 +122,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
 def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Give the active public key in PEM form, for who verifies with `--key`."""
     from tracecore.workspace import Workspace
-    from tracecore_lineage.sealing.keys import KeyRing, short_id
+    from tracecore_lineage.sealing.keys import KeyRing
 
     ring = KeyRing(Workspace.open(workspace))
     key = ring.joining() or ring.ensure()
@@ -136,4 +136,4 @@ def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> Non
     elif output is None:
         click.echo(key.pem, nl=False)
     else:
-        say(f"Wrote the public key {short_id(key.id)} to {output}.")
+        say(f"Wrote the public key {key.id} to {output}.")
