@@ -133,7 +133,7 @@ def test_an_event_of_another_producer_erases_nothing(built: StoredWorld) -> None
     done = built.record.withdraw("north", REASON, dry_run=True)
     assert done.erasure is not None
     body = json.loads(built.record.events.erasure(done.erasure, datetime.now(UTC)))
-    body["job"]["namespace"] = "elsewhere"
+    body["job"]["namespace"], body["producer"] = "elsewhere", "urn:elsewhere"
     assert built.record.ingest([json.dumps(body)]).refused == ()
     assert built.record.erased(built.made["drives"]) is None
     assert not built.record.withdrawn()
