@@ -115,8 +115,8 @@ def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedge
     """Return the sentence that refuses what a move of catalog or store left in the workspace: what is written there would be a fork."""
     variable = f"TRACECORE_{what.upper()}_URL"
     return WrongLedger(
-        f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound}: set {variable}, or "
-        f"bind the workspace to the copy with 'tracecore workspace move'.",
+        f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound} by its "
+        f"workspace.json: set {variable}, or bind the workspace to the copy with 'tracecore workspace move'.",
         what=what,
         place=place,
         expected=bound,
