@@ -176,7 +176,8 @@ def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> 
 def _other(workspace: Workspace, place: str, found: LedgerName) -> WrongLedger:
     ours = str(LedgerName.of(workspace))
     return WrongLedger(
-        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours}: correct "
+        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours} by its "
+        "workspace.json: correct "
         f"TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
         what="catalog",
         place=place,

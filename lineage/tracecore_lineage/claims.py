@@ -43,7 +43,7 @@ def claims_in(members: Mapping[str, Any], foreign: Callable[[str], bool]) -> Ite
         members: the parsed event.
         foreign: whether a namespace is one of artifacts that the event's producer has no say over.
     """
-    listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([members["dataset"]] if "dataset" in members else ()))]
+    listed = [(dataset, False) for dataset in (*members.get("inputs", ()), *([] if {"run", "job"} & members.keys() else [members["dataset"]]))]
     listed += [(dataset, True) for dataset in members.get("outputs", ())]
     yield from dict.fromkeys(claim for dataset, written in listed for claim in _of(dataset, foreign, written=written))
 

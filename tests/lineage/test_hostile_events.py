@@ -77,3 +77,9 @@ def test_a_strangers_facet_of_ours_that_makes_no_sense_stops_no_trace(world: Wor
     assert world.record.show(f"run/{GOOD['run']['runId']}")  # type: ignore[index]
     with pytest.raises(UsageProblem, match="no recorded run ran it"):
         world.record.trace("plugin/none")
+
+
+def test_a_run_event_with_a_member_of_another_kind_of_event_is_taken_as_a_run_event(world: World) -> None:
+    event = {"eventType": "COMPLETE", "eventTime": "2026-11-01T00:01:00Z", "producer": "urn:p", "schemaURL": "urn:s", "dataset": None}
+    event |= {"run": {"runId": "0" * 8 + "-0000-4000-8000-" + "0" * 12}, "job": {"namespace": "etl", "name": "job"}}
+    assert world.record.ingest([event]).refused == ()
