@@ -92,9 +92,11 @@ class Whole(tc.Check):
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
+    """Return the two stages."""
     return [TwoGather, TwoSum]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
+    """Return the checks of their outputs."""
     return [Positive(), Whole()]

@@ -32,7 +32,7 @@ __all__ = ["BuildAnswer", "BuildRefused", "build"]
 
 @dataclass(frozen=True, slots=True)
 class BuildAnswer:
-    """What a build came to.
+    """The result of a build.
 
     Attributes:
         sealed: the build; None where it was refused.
@@ -49,7 +49,7 @@ class BuildAnswer:
     gates: tuple[GateOutcome, ...]
 
     def document(self) -> dict[str, Any]:
-        """Give the answer in the shape of `build --json` (public contract, version 2)."""
+        """Return the answer in the shape of `build --json` (public contract, version 2)."""
         return {
             "build": self.sealed.ref if self.sealed else None,
             "made": list(self.made),

@@ -109,7 +109,9 @@ def move(workspace: Workspace, *, catalog: str | None = None, store: str | None 
     """
     bound = workspace.binding()
     place, found = catalog_ledger(catalog or workspace.catalog_url)
-    _compare(workspace, place, found or LedgerName("", ""), bound or {"catalog": "none"})
+    if found is None:
+        raise _lost(workspace, place, bound)
+    _compare(workspace, place, found, bound)
     where, owner = store_ledger(workspace, store or workspace.store_url)
     compare_store(workspace, where, owner, None if bound is None else bound["store"])
     workspace.bind(catalog=catalog, store=store)
@@ -177,8 +179,7 @@ def _other(workspace: Workspace, place: str, found: LedgerName) -> WrongLedger:
     ours = str(LedgerName.of(workspace))
     return WrongLedger(
         f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours} by its "
-        "workspace.json: correct "
-        f"TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
+        f"workspace.json: correct TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
         what="catalog",
         place=place,
         expected=ours,

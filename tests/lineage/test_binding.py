@@ -86,6 +86,7 @@ def test_a_store_that_is_not_the_ledgers_is_refused(workspace: Workspace, lost: 
     else:
         mark.write_text(json.dumps({"ledger_id": "0" * 32}) if lost == "another's" else "")
     refused(workspace, "whose store was store" if lost == "deleted" else "belongs to ledger")
+    assert mark.exists() == (lost != "deleted"), "nothing is repaired in silence"
 
 
 def test_a_copied_folder_keeps_its_ledger(workspace: Workspace, tmp_path: Path, database_url: str | None) -> None:

@@ -11,6 +11,8 @@ from tracecore.options import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tracecore_assets.rebuild import Change, Lack, RebuildAnswer
 
 __all__ = ["command"]
@@ -61,9 +63,8 @@ def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, wor
         ctx.exit(1)
 
 
-def _tell(line: object, lacks: tuple[Lack, ...], changed: tuple[Change, ...]) -> None:
-    """Say before the work begins what it begins with."""
-    assert callable(line)
+def _tell(line: Callable[[str], object], lacks: tuple[Lack, ...], changed: tuple[Change, ...]) -> None:
+    """Print what is lacking and what has changed, before anything is made."""
     for lack in lacks[:_SHOWN]:
         line(f"  lacks    {lack.asset}: {lack.why}")
     for change in changed[:_SHOWN]:

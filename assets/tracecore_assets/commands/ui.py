@@ -58,7 +58,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Say now that a port can't be used: Dagster would say so after seconds, in a traceback."""
+    """Refuse a port that can't be used: Dagster reports it only after seconds, in a traceback."""
     import socket
 
     from tracecore.errors import UsageProblem

@@ -70,7 +70,7 @@ class RecordingEventLogStorage(SqliteEventLogStorage):
 
     @classmethod
     def config_type(cls) -> Any:
-        """Say what may be configured: nothing need be."""
+        """Return the schema of the configuration; every field is optional."""
         return {"base_dir": Field(StringSource, is_required=False)}
 
     @classmethod

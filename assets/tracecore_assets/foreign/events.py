@@ -44,12 +44,12 @@ _WATCHED = 500
 
 
 def instant(timestamp: float) -> str:
-    """Give a time of Dagster's as ISO 8601 in UTC."""
+    """Return a Dagster timestamp, in seconds, as ISO 8601 in UTC."""
     return datetime.fromtimestamp(timestamp, UTC).isoformat()
 
 
 def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
-    """Give the whole ref that one of our own materializations names; None for a foreign one."""
+    """Return the whole ref that a materialization of our own names; None for a foreign one."""
     found = event.metadata.get("ref")
     text = found.value if isinstance(found, TextMetadataValue) else None
     try:
@@ -61,7 +61,7 @@ def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
 
 
 def is_ours(event: AssetMaterialization | AssetObservation) -> bool:
-    """Say whether a version is an artifact of the record's own."""
+    """Whether a materialization or observation is of an artifact of this record."""
     return ref_of(event) is not None
 
 

@@ -15,10 +15,10 @@ from tracecore_lineage.queries.reader import Reader
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.kinds import RunState
 
+__all__ = ["Reached", "Relation", "Resolved", "lost"]
+
 _COLUMN = "column"
 """Role of an input that `columnLineage` alone names."""
-
-__all__ = ["Reached", "Relation", "Resolved", "lost"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

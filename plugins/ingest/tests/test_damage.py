@@ -86,7 +86,7 @@ def test_wherever_a_file_is_cut_off_it_is_left_out(small_drive: Any, judged: Jud
     whole = path.read_bytes()
     for length in range(0, len(whole), 37):
         path.write_bytes(whole[:length])
-        _reason(judged, path)
+        assert _reason(judged, path), length
 
 
 def test_reasons_say_what_was_expected_and_what_was_found(small_drive: Any, judged: Judge) -> None:
