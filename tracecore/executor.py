@@ -220,7 +220,7 @@ class Executor:
             outputs = self._put_outputs(task, run, prepared, made, unknowns)
             with clear_disk_errors(self._workspace.root):
                 self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, facets)
-            self._sources.named(loaded)
+            self._sources.remember(loaded)
         except BaseException as error:
             raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
             if raised is error:

@@ -45,7 +45,7 @@ class KeptSources:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._named: dict[str, int] = {}
+        self._kept: dict[str, int] = {}
 
     def keep(self, found: Dependencies, places: Mapping[str, str], run_id: str, withdrawn: Collection[str]) -> tuple[Dependencies, list[str]]:
         """Keep the texts among the files that a run loaded.
@@ -62,7 +62,7 @@ class KeptSources:
         sources: list[tuple[str, str, int | None]] = []
         changed: list[str] = []
         for file, digest, _ in found.sources:
-            size = self._named.get(digest)
+            size = self._kept.get(digest)
             if size is None and f"sha256:{digest}" not in withdrawn:
                 size = text_size(places[file])
                 if size is not None and self._store.put_file(Path(places[file]), run_id=run_id).digest != f"sha256:{digest}":
@@ -70,9 +70,9 @@ class KeptSources:
             sources.append((file, digest, size))
         return replace(found, sources=tuple(sources)), changed
 
-    def named(self, found: Dependencies) -> None:
+    def remember(self, found: Dependencies) -> None:
         """Remember what a COMPLETE names, which is never pruned; what a run kept that failed may be, so that it is put again."""
-        self._named |= {digest: size for _, digest, size in found.sources if size is not None}
+        self._kept |= {digest: size for _, digest, size in found.sources if size is not None}
 
 
 def source_artifacts(dependencies: Dependencies) -> Iterator[Artifact]:
