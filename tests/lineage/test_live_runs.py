@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -52,13 +53,22 @@ def another_host(world: World, folder: Path) -> Iterator[tuple[subprocess.Popen[
             process.kill()
 
 
-def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(world: World, tmp_path: Path) -> None:
+def until_the_server_has_noticed(postgres: PostgresServer) -> None:
+    """Wait until the locks of a killed process are gone: the server learns of its end a moment later."""
+    for _ in range(400):
+        if postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [0]:
+            return
+        time.sleep(0.05)
+
+
+def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(world: World, postgres: PostgresServer, tmp_path: Path) -> None:
     with another_host(world, tmp_path / "elsewhere") as (process, run):
         assert world.record.recover() == recover.Recovered((), (run,), ())
         found = world.record.doctor()
         assert [(entry["run"], entry["live"]) for entry in found["open_runs"]] == [(run, True)]
         process.kill()
         process.wait()
+    until_the_server_has_noticed(postgres)
     assert [(entry["run"], entry["live"]) for entry in world.record.doctor()["open_runs"]] == [(run, False)]
     assert world.record.recover().aborted == (run,)
     assert world.record.open_runs() == []
@@ -95,6 +105,7 @@ def test_a_run_whose_server_was_started_anew_is_left_alone_until_it_says_that_it
         assert postgres.ask(["SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"]) == [1]
         monkeypatch.setattr(recover, "_CLOCKS", timedelta(days=-1))  # as if the run had begun long after the server
         assert world.record.recover().live == (run.id,), "its lock says so"
+    until_the_server_has_noticed(postgres)
     assert world.record.recover().aborted == (run.id,)
 
 

@@ -18,30 +18,21 @@ from tracecore_labeling.campaign.queue import Queue
 
 
 class Forgetful(Queue):
-    """Acknowledges at once, and puts it on disk now and then."""
+    """Acknowledges everything, and takes every tenth change back."""
 
-    kept = 0
+    changes = 0
 
     @contextmanager
     def transaction(self):
         if self._inside:
             yield
             return
-        if not self._db.in_transaction:
-            self._db.execute("BEGIN IMMEDIATE")
-        self._inside = True
-        try:
+        with super().transaction():
             yield
-        finally:
-            self._inside = False
-            self.kept += 1
-            if self.kept % 40 == 0:
-                self._db.execute("COMMIT")
-
-    def close_file(self):
-        if self._db.in_transaction:
-            self._db.execute("COMMIT")
-        super().close_file()
+            self.changes += 1
+            if self.changes % 10 == 0:
+                self._db.execute("ROLLBACK")
+                self._db.execute("BEGIN IMMEDIATE")
 
 
 class Hasty(Queue):
