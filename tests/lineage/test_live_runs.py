@@ -61,7 +61,9 @@ def until_the_server_has_noticed(postgres: PostgresServer) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(world: World, postgres: PostgresServer, tmp_path: Path) -> None:
+def test_a_run_on_another_host_is_left_alone_while_it_lives_and_closed_when_it_is_gone(
+    world: World, postgres: PostgresServer, tmp_path: Path
+) -> None:
     with another_host(world, tmp_path / "elsewhere") as (process, run):
         assert world.record.recover() == recover.Recovered((), (run,), ())
         found = world.record.doctor()

@@ -13,10 +13,10 @@ from fork_server import ForkServer
 from kills import Kills
 from two_stages import Project
 
-TRIALS, IN_A_ROW = 20, 5
+TRIALS, IN_A_ROW = 12, 5
 
 
-def test_a_hundred_kills_lose_nothing_and_leave_nothing_half_done(tmp_path: Path) -> None:
+def test_sixty_kills_lose_nothing_and_leave_nothing_half_done(tmp_path: Path) -> None:
     counts: Counter[str] = Counter()
     with Kills(per_workspace=10, command_every=13, in_a_row=IN_A_ROW).trials(tmp_path) as attempt:
         for number in range(TRIALS):
@@ -24,7 +24,7 @@ def test_a_hundred_kills_lose_nothing_and_leave_nothing_half_done(tmp_path: Path
             assert not trial.broken, f"trial {number}"
             counts.update(trial.counts)
     where = {what: count for what, count in counts.items() if what.startswith("killed in ")}
-    assert sum(where.values()) == TRIALS * IN_A_ROW >= 100
+    assert sum(where.values()) == TRIALS * IN_A_ROW
     victims = {what.removeprefix("killed in ").partition(":")[0] for what in where}
     assert victims == {"build", "worker", "command", "ingest", "recover"}
     phases = {what.partition(": ")[2] for what in where}
