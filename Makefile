@@ -26,7 +26,7 @@ demo: setup
 
 # A file at a time for each worker, so that what its tests share is made once; in the order of the folders, which puts the longest first.
 test: setup
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: setup
 	$(BIN)/tracecore ui

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,6 @@ from tracecore.workspace import Workspace
 
 # What Hypothesis remembers belongs to pytest's cache: a test run leaves nothing else in the checkout.
 set_hypothesis_home_dir(Path(__file__).parents[1] / ".pytest_cache" / "hypothesis")
-
-# A shell starts what runs in its background with Ctrl-C ignored, and child processes inherit that: what they do on it could not be tested.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -298,15 +298,35 @@ def _hashed(relative: str, path: Path) -> FileRecord:
 def _from_sources(folders: Iterable[Path]) -> Iterator[FileRecord]:
     """Hash the source files that lie in an editable distribution's packages, named as they would be in site-packages."""
     for top in folders:
-        files: Iterable[Path] = [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file())
-        for path in files:
-            relative = path.relative_to(top.parent).as_posix()
-            if _is_source(relative):
-                yield _hashed(relative, path)
+        if top.is_file():
+            yield _hashed(top.name, top)
+        else:
+            yield from sorted(_below(str(top), top.name))
+
+
+def _below(folder: str, relative: str) -> Iterator[FileRecord]:
+    """Hash the source files below a folder: it is walked at each run's start and end, so as text and with one stat a file."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if not _is_source(entry.name):
+            continue
+        path = f"{relative}/{entry.name}"
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(entry.path, path)
+        elif entry.is_file():
+            yield path, file_sha256(entry.path), entry.stat().st_size
 
 
 def _digest(files: Iterable[FileRecord]) -> str:
-    listed: list[JSON] = [[path, digest, size] for path, digest, size in sorted(set(files))]
+    return _digest_of(tuple(sorted(set(files))))
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(files: tuple[FileRecord, ...]) -> str:
+    listed: list[JSON] = [[path, digest, size] for path, digest, size in files]
     return digest_json({"v": 1, "type": "tracecore.files", "files": listed})
 
 

@@ -11,6 +11,8 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -28,6 +30,7 @@ __all__ = ["validate"]
 
 _COLUMN_KEYS = ("column", "column_A", "column_B")
 _SHOWN = 5
+_ONE_AT_A_TIME = Lock()  # Great Expectations' objects are shared by all checks of a process, as are its loggers
 
 
 def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -> CheckResult:
@@ -122,22 +125,32 @@ def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFra
     """Run expectations over a frame that has all their columns."""
     if not expectations:
         return []
-    with _quiet():
+    import pandas as pd
+
+    with _ONE_AT_A_TIME, _quiet():
         try:
             import great_expectations as gx
-            from great_expectations.data_context.types.base import ProgressBarsConfig
         except ImportError as error:
             raise UsageProblem('Check suites need Great Expectations: pip install "tracecore[dagster]".') from error
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = ProgressBarsConfig(globally=False)
-        asset = context.data_sources.add_pandas("memory").add_dataframe_asset("table")
-        batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame})
+        batch = _whole_table().get_batch({"dataframe": frame})
         suite = gx.ExpectationSuite(name=name)
         for number, each in enumerate(expectations):
             suite.add_expectation(_expectation(gx, name, each, number))
         answer = batch.validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": _SHOWN})
+        _whole_table().get_batch({"dataframe": pd.DataFrame()})  # lets go of the table
     by_place = {result.expectation_config.meta["place"]: result for result in answer.results}
     return [_outcome(each, by_place[number]) for number, each in enumerate(expectations)]
+
+
+@cache
+def _whole_table() -> Any:
+    """Return Great Expectations' own object for a whole table: one a process, for each step to it writes its configuration as YAML."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context.data_sources.add_pandas("memory").add_dataframe_asset("table").add_batch_definition_whole_dataframe("whole")
 
 
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:

@@ -1,0 +1,14 @@
+"""What holds for every test of the repository: of the core, and of each plugin."""
+
+from __future__ import annotations
+
+import signal
+
+from shared_servers import start
+
+from tracecore.worker import workers
+
+# A shell starts what runs in its background with Ctrl-C ignored, and child processes inherit that: what they do on it could not be tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+workers._start = start
