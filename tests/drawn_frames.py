@@ -50,8 +50,10 @@ def frame(drive: str, index: int, image: bytes, **other: Any) -> dict[str, Any]:
         "timestamp_ns": time,
         "frame_id": frame_ref(drive, SENSOR, time),
         "index": index,
+        "file": None,
         "width": WIDTH,
         "height": HEIGHT,
+        "orientation": 1,
         "encoding": "png",
         "luma": 0.3,
         "dhash": dhash(image),
@@ -60,7 +62,9 @@ def frame(drive: str, index: int, image: bytes, **other: Any) -> dict[str, Any]:
         "longitude": None,
         "region": None,
         "time_of_day": None,
+        "conditions": [(name, other[name]) for name in ("region", "time_of_day") if other.get(name)],
         "drive_log": "sha256:" + hashlib.sha256(drive.encode()).hexdigest(),
+        "image_sha256": hashlib.sha256(image).hexdigest(),
         "image": image,
     } | other
 
@@ -89,6 +93,7 @@ def label(of: dict[str, Any], number: int, category: str | None, box: tuple[floa
         "height": height,
         "area": None if box is None else box[2] * box[3],
         "crowd": False,
+        "ignore": False,
         "image_width": of["width"],
         "image_height": of["height"],
         "labeler": None,

@@ -1,6 +1,7 @@
 """Arrow schemas of the tables that stages hand to each other. All are partitioned by `drive`.
 
-Geometry is in pixels of the recorded image, origin at its top left corner, x to the right, y down. Times are MCAP's log_time in nanoseconds since the
+Geometry is in pixels of the upright image (the recorded one, turned as its EXIF orientation says), origin at its top left corner, x to the
+right, y down. Times are MCAP's log_time in nanoseconds since the
 Unix epoch, or the file's index where a source has no clock. Places are WGS 84 degrees. In space, lengths are meters: the vehicle's frame has x ahead,
 y to the left, z up from the road below the middle of the rear axle (ISO 8855); a camera's optical frame has x to the right, y down, z ahead (REP103).
 """
@@ -9,7 +10,20 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-__all__ = ["CALIBRATIONS", "CLUSTERS", "DETECTIONS", "EVENTS", "FRAMES", "LABELS", "PARTITION", "POINTS_DTYPE", "SIGNALS", "SWEEPS", "describe"]
+__all__ = [
+    "CALIBRATIONS",
+    "CLUSTERS",
+    "DETECTIONS",
+    "EVENTS",
+    "FRAMES",
+    "LABELS",
+    "PARTITION",
+    "POINTS_DTYPE",
+    "SIGNALS",
+    "SWEEPS",
+    "TRACKS",
+    "describe",
+]
 
 PARTITION = "drive"
 
@@ -28,8 +42,10 @@ FRAMES = pa.schema(
         _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
         _field("frame_id", pa.string(), "the frame's ref, frame/<drive>/<sensor>/<timestamp_ns>"),
         _field("index", pa.int32(), "place in its drive and sensor, by time, from 0"),
-        _field("width", pa.int32(), "image width in px"),
-        _field("height", pa.int32(), "image height in px"),
+        _field("file", pa.string(), "relative name of the image file, as its folder lists it; null for an image of a log", nullable=True),
+        _field("width", pa.int32(), "width of the upright image in px"),
+        _field("height", pa.int32(), "height of the upright image in px"),
+        _field("orientation", pa.int8(), "EXIF orientation of the recorded image, 1 to 8; 1 is upright"),
         _field("encoding", pa.string(), "image encoding: jpeg, png, webp"),
         _field("luma", pa.float32(), "mean luma, 0 black to 1 white"),
         _field("dhash", pa.string(), "64-bit difference hash, 16 hex digits"),
@@ -38,7 +54,9 @@ FRAMES = pa.schema(
         _field("longitude", pa.float64(), "degrees east, of the nearest fix", nullable=True),
         _field("region", pa.string(), "where, as the drive's metadata says", nullable=True),
         _field("time_of_day", pa.string(), "day, dusk or night, as the drive's metadata says", nullable=True),
+        _field("conditions", _TEXT_MAP, "all that the drive's metadata says of it: region, time_of_day, weather, ...; what is missing is unknown"),
         _field("drive_log", pa.string(), "digest of the drive log it comes from"),
+        _field("image_sha256", pa.string(), "SHA-256 of the encoded image, 64 hex digits"),
         _field("image", pa.binary(), "the encoded image, exactly as recorded"),
     ]
 )
@@ -72,7 +90,10 @@ LABELS = pa.schema(
         _field("width", pa.float64(), "box width, px", nullable=True),
         _field("height", pa.float64(), "box height, px", nullable=True),
         _field("area", pa.float64(), "area of the object, px^2", nullable=True),
+        _field("polygon", pa.list_(_NUMBERS), "outline: rings of x and y by turns, px; several rings are parts of one object", nullable=True),
         _field("crowd", pa.bool_(), "whether one box stands for many objects"),
+        _field("ignore", pa.bool_(), "whether the object is there, but a person could not have labeled it: neither an error to find nor to miss"),
+        _field("score", pa.float64(), "confidence of a label that a model proposed, 0 to 1", nullable=True),
         _field("image_width", pa.int32(), "of the labeled image, px; 0 where there is no image (a LiDAR sweep)"),
         _field("image_height", pa.int32(), "of the labeled image, px; 0 where there is no image"),
         _field("cuboid", _NUMBERS, "center x y z in m, rotation quaternion x y z w, size along x y z in m (ASAM OpenLABEL)", nullable=True),
@@ -89,6 +110,8 @@ LABELS = pa.schema(
         _field("reviewer", pa.string(), "pseudonym of who reviewed", nullable=True),
         _field("reviewed_at", pa.string(), "when, RFC 3339", nullable=True),
         _field("qa", pa.string(), "verdict of the review: accepted, corrected, rejected, added", nullable=True),
+        _field("tier", pa.string(), "working, or gold where the whole frame was reviewed; null where nobody recorded a review", nullable=True),
+        _field("proposed_by", pa.string(), "ref of the model that proposed the label", nullable=True),
         _field("attributes", _TEXT_MAP, "further attributes of the label"),
         _field("frame_attributes", _TEXT_MAP, "attributes that the label source gives to the frame (official_split)"),
     ]
@@ -140,6 +163,25 @@ DETECTIONS = pa.schema(
     ]
 )
 """One row a thing that a model saw on a frame: what its perception API would hand on."""
+
+TRACKS = pa.schema(
+    [
+        _field("drive", pa.string(), "name of the drive"),
+        _field("sensor", pa.string(), "topic of the camera"),
+        _field("timestamp_ns", pa.int64(), "log_time of the frame"),
+        _field("frame_id", pa.string(), "ref of the frame"),
+        _field("side", pa.string(), "truth (an object that is judged) or seen (what the perception hands on)"),
+        _field("track", pa.string(), "the object's track, the same over its drive and sensor"),
+        _field("category", pa.string(), "class name"),
+        _field("score", pa.float64(), "confidence of what was seen, 0 to 1; null for the truth", nullable=True),
+        _field("counted", pa.bool_(), "whether it counts; one that does not is neither an error to find nor to miss"),
+        _field("x", pa.float64(), "left edge, px"),
+        _field("y", pa.float64(), "top edge, px"),
+        _field("width", pa.float64(), "box width, px"),
+        _field("height", pa.float64(), "box height, px"),
+    ]
+)
+"""One row an object of a track on a frame: both sides that tracking is scored from, so that MOTA and IDF1 can be computed again."""
 
 POINTS_DTYPE = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")]
 """NumPy dtype of a sweep's points: m in the sensor's frame, intensity 0 to 1."""

@@ -11,12 +11,15 @@ import pyarrow as pa
 
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
-from tracecore_schemas.canonical import digest_file
+from tracecore_schemas import tables
+from tracecore_schemas.canonical import digest_file, digest_json
 from tracecore_schemas.data_format import DATA_FORMAT
 from tracecore_schemas.tables import PARTITION
 
+SCHEMAS = {name: value for name, value in sorted(vars(tables).items()) if isinstance(value, pa.Schema)}
 EXPECTED = {
-    "version": 1,
+    "version": 2,
+    "schemas": "sha256:7497fa92fc283edf3b893f85bbde82dcbcb6e67b1e42db50168f435683bfc5c2",
     "table": "sha256:0708d027f6b04f2aebbf640f3ade1712159db1c4827c2e86aa4c3febc6d1a3bc",
     "files": ["sha256:c435d0c5daab1fe827904291494d1b3a94de03d2edc4418247d06d27f9136b98"] * 2,
     "directory": "sha256:ea2d0862ad697422fcb5139e4175e8522aba70eb57b98ec835467a5b9696d906",
@@ -35,5 +38,13 @@ def test_what_is_written_is_what_this_version_writes(workspace: Workspace, tmp_p
     (folder / "deep" / "file").write_bytes(b"bytes")
     directory = store.put_directory(folder, run_id="r")
     (tmp_path / "file").write_bytes(b"bytes")
-    found = {"version": DATA_FORMAT, "table": table.digest, "files": files, "directory": directory.digest, "file": digest_file(tmp_path / "file")}
+    schemas = digest_json({name: [[field.name, str(field.type), field.nullable] for field in schema] for name, schema in SCHEMAS.items()})
+    found = {
+        "version": DATA_FORMAT,
+        "schemas": schemas,
+        "table": table.digest,
+        "files": files,
+        "directory": directory.digest,
+        "file": digest_file(tmp_path / "file"),
+    }
     assert found == EXPECTED

@@ -119,7 +119,7 @@ def test_what_a_run_loaded_read_and_looked_for_in_vain_is_recorded_and_nothing_e
     assert [each["file"] for each in said["sources"]] == [f"lazy_parts_plugin/{name}" for name in ("__init__.py", "late.py", "read.txt", "stages.py")]
     assert {"optional_helper", "other_helper", "distribution third-helper"} <= set(said["absent"])
     assert not {each["name"] for each in said["distributions"]} & {"tracecore", "lazy-parts", "certifi", "rich", "sqlalchemy", "dagster", "torch"}
-    assert said["data_format"] == 1
+    assert said["data_format"] == 2
 
 
 @pytest.mark.parametrize("file", ["entry.py", "unused.py", "unread.txt", "../README.md"])

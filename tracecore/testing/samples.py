@@ -97,6 +97,9 @@ def frames() -> pa.Table:
                 "longitude": 9.0 + index / 1000,
                 "region": ("DE", "JP")[drive],
                 "time_of_day": time_of_day,
+                "conditions": {"region": ("DE", "JP")[drive], "time_of_day": time_of_day, "weather": ("clear", "rain")[drive]},
+                "orientation": 1,
+                "image_sha256": hashlib.sha256(image).hexdigest(),
                 "drive_log": f"sha256:{_hex(name)}",
                 "image": image,
             }
@@ -113,6 +116,7 @@ def labels() -> pa.Table:
         common = place | {
             "revision": 0,
             "crowd": False,
+            "ignore": False,
             "image_width": WIDTH,
             "image_height": HEIGHT,
             "labeler": "labeler-1",

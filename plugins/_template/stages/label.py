@@ -38,6 +38,7 @@ class Template(tc.Stage):
                 "category": "brightness",
                 "value": "dark" if frame["luma"] <= params.dark else "bright",
                 "crowd": False,
+                "ignore": False,
                 "image_width": frame["width"],
                 "image_height": frame["height"],
                 "tool": "tracecore-template 0.1.0",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -43,10 +44,12 @@ def test_a_drive_becomes_frames_and_signals(ingesting: StageWorld, small_drive: 
     frames, signals = _table(ingesting, outcome, "frames"), _table(ingesting, outcome, "signals")
     assert [frame["image"] for frame in frames] == [picture(index) for index in range(3)]
     assert set(frames[0]) == set(FRAMES.names)
-    assert frames[1] | {"image": b"", "luma": 0, "dhash": ""} == {
+    assert frames[1]["image_sha256"] == hashlib.sha256(frames[1]["image"]).hexdigest()
+    assert frames[1] | {"image": b"", "luma": 0, "dhash": "", "image_sha256": ""} == {
         "drive": "alpha", "sensor": "/camera", "timestamp_ns": START + S // 2, "frame_id": f"frame/alpha/%2Fcamera/{START + S // 2}", "index": 1,
         "width": 64, "height": 48, "encoding": "jpeg", "luma": 0, "dhash": "", "clock": "measured", "latitude": 48.001, "longitude": 9.0,
-        "region": "DE", "time_of_day": "day", "drive_log": ingesting.record.artifacts("drive_log", "alpha")[0].digest, "image": b"",
+        "region": "DE", "time_of_day": "day", "conditions": [("region", "DE"), ("time_of_day", "day")],
+        "file": None, "orientation": 1, "image_sha256": "", "drive_log": ingesting.record.artifacts("drive_log", "alpha")[0].digest, "image": b"",
     }  # fmt: skip
     assert set(signals[0]) == set(SIGNALS.names)
     speeds = [row for row in signals if row["topic"] == "/car/speed"]

@@ -23,6 +23,7 @@ __all__ = ["MEASURED", "UNSTATED", "CloudColumn", "Drive", "ImageColumn", "Topic
 MEASURED = "measured"
 UNSTATED = "unstated"
 _REGION = frozenset({"region", "country"})
+_NO_CONDITION = frozenset({"drive", "clock"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +219,11 @@ class Drive:
         return tc.summarize(" … ".join(days) if self.clock == MEASURED else f"clock {self.clock}", ", ".join(regions)) or tc.count(
             self.messages, "message"
         )
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """What the drive's metadata says of how it was driven: all of its pairs but the drive's name and clock."""
+        return {name: text for name, value in sorted(self.metadata.items()) if name not in _NO_CONDITION and (text := str(value).strip())}
 
     def without_time_or_place(self) -> list[str]:
         """Say what of time and place was not measured; empty where both were."""

@@ -91,6 +91,10 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
                 "luma": still.facts.luma,
                 "dhash": f"{still.facts.dhash:016x}",
                 "clock": INDEX,
+                "file": still.source.name,
+                "orientation": 1,
+                "conditions": [],
+                "image_sha256": still.source.digest.removeprefix("sha256:"),
                 "drive_log": still.source.digest,
                 "image": drive.stored[still.source.digest].read_bytes(),
             }

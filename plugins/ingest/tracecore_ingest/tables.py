@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pyarrow as pa
@@ -100,6 +101,10 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
         "clock": [drive.clock] * count,
         "region": [drive.metadata.get("region")] * count,
         "time_of_day": [drive.metadata.get("time_of_day")] * count,
+        "conditions": [[*drive.conditions.items()]] * count,
+        "file": [None] * count,
+        "orientation": [1] * count,
+        "image_sha256": [sha256(image).hexdigest() for image in images],
         "image": list(images),
     }
     return pa.record_batch([pa.array(columns[field.name], field.type) for field in FRAMES], schema=FRAMES)

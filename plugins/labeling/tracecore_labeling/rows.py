@@ -38,7 +38,10 @@ class Row:
     width: float | None = None
     height: float | None = None
     area: float | None = None
+    polygon: tuple[tuple[float, ...], ...] | None = None
     crowd: bool = False
+    ignore: bool = False
+    score: float | None = None
     cuboid: tuple[float, ...] | None = None
     cuboid_frame: str | None = None
     path: tuple[float, ...] | None = None
@@ -53,6 +56,8 @@ class Row:
     reviewer: str | None = None
     reviewed_at: str | None = None
     qa: str | None = None
+    tier: str | None = None
+    proposed_by: str | None = None
     attributes: Attributes | None = None
     frame_attributes: Attributes | None = None
 

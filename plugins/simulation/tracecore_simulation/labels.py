@@ -41,6 +41,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
                 "frame_id": frame_ref(drive.plan.name, CAMERA, truth.time),
                 "revision": 0,
                 "crowd": False,
+                "ignore": False,
                 "image_width": size[0],
                 "image_height": size[1],
                 "tool": tool,

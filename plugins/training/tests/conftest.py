@@ -43,6 +43,9 @@ def draw(count: int, *, seed: int = 1, drive: str = "drawn") -> tuple[list[dict[
                 "luma": 0.5,
                 "dhash": "0" * 16,
                 "clock": "synthetic",
+                "orientation": 1,
+                "conditions": [],
+                "image_sha256": "0" * 64,
                 "drive_log": "sha256:" + "0" * 64,
                 "image": simplejpeg.encode_jpeg(image, quality=95, colorspace="RGB"),
             }
@@ -107,6 +110,7 @@ def label(
         "height": height,
         "area": None if box is None else width * height,
         "crowd": False,
+        "ignore": False,
         "image_width": WIDTH,
         "image_height": HEIGHT,
         "attributes": [],
