@@ -22,7 +22,7 @@ _ENLARGED = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A box in px of the recorded image, with what it is of; dashed boxes are what is true beside what was seen."""
+    """A box in px of the upright image, with what it is of; dashed boxes are what is true beside what was seen."""
 
     x: float
     y: float
@@ -35,7 +35,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Straight lines through points (u, v) in px of the recorded image: a path, an edge of a cuboid. `dots` draws the points alone."""
+    """Straight lines through points (u, v) in px of the upright image: a path, an edge of a cuboid. `dots` draws the points alone."""
 
     points: tuple[tuple[float, float], ...]
     color: str
@@ -71,9 +71,11 @@ def draw_tile(drawn: Drawn, width: int = 320) -> Image | None:
     from PIL import Image, UnidentifiedImageError
     from PIL.ImageDraw import Draw
 
+    from tracecore.images import upright
+
     try:
         with Image.open(io.BytesIO(drawn.image)) as opened:
-            image = opened.convert("RGB")
+            image = upright(opened).convert("RGB")
     except (UnidentifiedImageError, OSError):
         return None
     scale = width / image.width

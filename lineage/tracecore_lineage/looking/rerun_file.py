@@ -10,6 +10,7 @@ import numpy as np
 
 from tracecore.drawing import color_of
 from tracecore.errors import UsageProblem
+from tracecore.images import decode_rgb
 from tracecore_lineage.looking.drawn import cuboid_in_vehicle
 from tracecore_lineage.looking.views import View
 
@@ -40,7 +41,7 @@ def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
     for view in views:
         recording.set_time("log_time", timestamp=np.datetime64(view.row["timestamp_ns"], "ns"))
         place = f"{view.row['drive']}/{view.row['sensor'].strip('/')}"
-        recording.log(f"{place}/image", rr.EncodedImage(contents=view.row["image"], media_type=_MEDIA.get(view.row["encoding"])))
+        recording.log(f"{place}/image", _image(rr, view.row))
         for layer, rows, color in (("true", view.labels, _TRUE), ("seen", view.seen, _SEEN), ("mistakes", view.events, _WRONG)):
             recording.log(f"{place}/image/{layer}", _boxes(rr, rows, color))
         world = f"{view.row['drive']}/vehicle"
@@ -50,6 +51,13 @@ def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
         recording.log(f"{world}/points", rr.Points3D(points, radii=0.04))
     recording.flush()
     recording.disconnect()
+
+
+def _image(rr: Any, row: Mapping[str, Any]) -> Any:
+    """Return the image as recorded; one that lies on its side upright, as its boxes are."""
+    if row.get("orientation", 1) == 1:
+        return rr.EncodedImage(contents=row["image"], media_type=_MEDIA.get(row["encoding"]))
+    return rr.Image(decode_rgb(row["image"], row["encoding"], row["frame_id"]))
 
 
 def _boxes(rr: Any, rows: Sequence[Mapping[str, Any]], color: tuple[int, int, int]) -> Any:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tracecore.errors import RunFailed
+from tracecore.images import upright
 from tracecore_curation.frame_facts import FrameFacts
 from tracecore_curation.pairs import Pairs
 
@@ -123,7 +124,7 @@ def _thumbnail(data: bytes, frame_id: str) -> NDArray[np.float32]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("L", (_WIDTH * 4, _HEIGHT * 4))  # JPEG decodes to an eighth of its size many times faster
-            small = image.convert("L").resize((_WIDTH, _HEIGHT), Image.Resampling.BOX)
+            small = upright(image).convert("L").resize((_WIDTH, _HEIGHT), Image.Resampling.BOX)
     except (OSError, ValueError) as error:
         raise RunFailed(f"The image of {frame_id} can't be decoded: {error}.") from error
     gray = np.asarray(small, dtype=np.float32).ravel()

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from tracecore.images import upright
 from tracecore_diagnosis.mistakes import Mistake
 
 __all__ = ["PLAIN", "Looks", "crop_box", "look_at"]
@@ -87,7 +88,7 @@ def crop_box(box: Sequence[float], size: tuple[int, int], margin: float) -> tupl
 def _decode(data: bytes) -> Image.Image | None:
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            return opened.convert("RGB")
+            return upright(opened).convert("RGB")
     except (UnidentifiedImageError, OSError):
         return None
 

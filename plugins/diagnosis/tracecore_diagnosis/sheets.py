@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from tracecore.drawing import Drawn, Line, Mark, contact_sheet, draw_tile, save_png
+from tracecore.images import upright
 from tracecore.rig import Rig
 from tracecore_diagnosis.clusters import Cluster
 from tracecore_diagnosis.mistakes import FRAME_DIMENSIONS, FrameFacts, Mistake
@@ -129,7 +130,7 @@ def _between(start: tuple[float, float], end: tuple[float, float], share: float)
 def _closer(mistake: Mistake, image: bytes, gallery: Gallery) -> Drawn:
     """Cut the neighborhood of the mistake's box out, in the frame's own proportions."""
     with Image.open(io.BytesIO(image)) as opened:
-        whole = opened.convert("RGB")
+        whole = upright(opened).convert("RGB")
     x, y, width, height = mistake.box
     wide = min(whole.width, max(_CLOSER[0] * width, _CLOSER[1] * height * whole.width / whole.height, _NARROWEST * whole.width))
     high = wide * whole.height / whole.width

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracecore.errors import RunFailed, UsageProblem
-from tracecore_evaluation.images import decode_image, model_input
+from tracecore.images import decode_rgb
+from tracecore_evaluation.images import model_input
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame, Seen
 
@@ -112,7 +113,7 @@ def detect(
     found = Answers()
     for done, (frame, data, encoding) in enumerate(_pictures(table, frames), 1):
         look(frame, data)
-        said = detector(model_input(decode_image(data, encoding, frame.id), height=config.height, width=config.width))
+        said = detector(model_input(decode_rgb(data, encoding, frame.id), height=config.height, width=config.width))
         for name, value in said.items():
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise RunFailed(f"The model's output '{name}' is not finite on {frame.id}.")

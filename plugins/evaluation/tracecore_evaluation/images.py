@@ -1,34 +1,11 @@
-"""Frames as a detector takes them, and as people look at them."""
+"""Frames as a detector takes them."""
 
 from __future__ import annotations
-
-import io
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore.errors import RunFailed
-
-__all__ = ["decode_image", "model_input"]
-
-
-def decode_image(data: bytes, encoding: str, frame_id: str) -> NDArray[np.uint8]:
-    """Decode a frame's image to RGB [H, W, 3].
-
-    Raises:
-        RunFailed: it can't be decoded.
-    """
-    import simplejpeg
-    from PIL import Image
-
-    try:
-        if encoding in {"jpeg", "jpg"}:
-            rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB")
-            return rgb
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise RunFailed(f"The {encoding} image of {frame_id} can't be decoded: {error}.") from error
+__all__ = ["model_input"]
 
 
 def model_input(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.float32]:

@@ -50,6 +50,7 @@ class ImageColumn:
         heights: px.
         lumas: mean luma, 0 to 1.
         hashes: difference hashes.
+        orientations: of the recorded images, as EXIF numbers them.
     """
 
     topic: str
@@ -60,6 +61,7 @@ class ImageColumn:
     heights: array[int] = field(default_factory=lambda: array("l"))
     lumas: array[float] = field(default_factory=lambda: array("d"))
     hashes: array[int] = field(default_factory=lambda: array("Q"))
+    orientations: array[int] = field(default_factory=lambda: array("b"))
 
     @property
     def decoded(self) -> int:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from tracecore.images import orientation_of, turn_pixels
 from tracecore_ingest.damage import Damaged
 
 __all__ = ["DECODED", "ImageFacts", "difference_hash", "encoding_in", "encoding_of", "look_at"]
@@ -26,12 +27,14 @@ class ImageFacts:
     Attributes:
         width: px.
         height: px.
+        orientation: EXIF orientation of the recorded image, 1 to 8; the other measures are of the image turned upright by it.
         luma: mean luma (ITU-R BT.601, as JPEG and Pillow have it), 0 black to 1 white.
         dhash: 64-bit difference hash.
     """
 
     width: int
     height: int
+    orientation: int
     luma: float
     dhash: int
 
@@ -69,26 +72,37 @@ def look_at(data: bytes, encoding: str) -> ImageFacts:
     """
     if not data:
         raise Damaged("holds no image: 0 bytes")
-    width, height, gray = _jpeg(data) if encoding == "jpeg" else _other(data, encoding)
-    return ImageFacts(width, height, float(gray.mean(dtype=np.float64)) / 255, difference_hash(gray))
+    width, height, gray, orientation = _jpeg(data) if encoding == "jpeg" else _other(data, encoding)
+    if orientation > 4:  # 5 to 8 exchange rows and columns
+        width, height = height, width
+    luma = float(gray.mean(dtype=np.float64)) / 255
+    return ImageFacts(width, height, orientation, luma, difference_hash(turn_pixels(gray, orientation)))
 
 
-def _jpeg(data: bytes) -> tuple[int, int, npt.NDArray[np.uint8]]:
+def _jpeg(data: bytes) -> tuple[int, int, npt.NDArray[np.uint8], int]:
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         gray = simplejpeg.decode_jpeg(data, "GRAY", min_width=min(_SMALL, width), min_height=min(_SMALL, height))
     except ValueError as problem:
         raise Damaged(f"is no whole JPEG image: {problem}") from problem
-    return width, height, gray[:, :, 0]
+    return width, height, gray[:, :, 0], _orientation(data)
 
 
-def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8]]:
+def _orientation(jpeg: bytes) -> int:
+    try:
+        with Image.open(BytesIO(jpeg), formats=["JPEG"]) as image:
+            return orientation_of(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return 1
+
+
+def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8], int]:
     try:
         with Image.open(BytesIO(data), formats=[encoding.upper()]) as image:
             image.load()
             deep = image.mode.startswith("I;16")  # 16 bits a pixel; converting would cut off all but the darkest
             gray = (np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8) if deep else np.asarray(image.convert("L"))
-            return image.width, image.height, gray
+            return image.width, image.height, gray, orientation_of(image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise Damaged(f"is no whole {encoding} image: {' '.join(str(problem).split())}") from problem
 

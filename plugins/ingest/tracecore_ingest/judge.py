@@ -92,6 +92,7 @@ class _Judgement:
             column.heights.append(facts.height if facts else 0)
             column.lumas.append(facts.luma if facts else 0.0)
             column.hashes.append(facts.dhash if facts else 0)
+            column.orientations.append(facts.orientation if facts else 1)
 
         return take
 

@@ -92,7 +92,7 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
                 "dhash": f"{still.facts.dhash:016x}",
                 "clock": INDEX,
                 "file": still.source.name,
-                "orientation": 1,
+                "orientation": still.facts.orientation,
                 "conditions": [],
                 "image_sha256": still.source.digest.removeprefix("sha256:"),
                 "drive_log": still.source.digest,

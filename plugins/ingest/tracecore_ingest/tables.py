@@ -90,6 +90,7 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
             columns["width"].append(facts.widths[ordinal])
             columns["height"].append(facts.heights[ordinal])
             columns["encoding"].append(facts.encodings[ordinal])
+            columns["orientation"].append(facts.orientations[ordinal])
             columns["luma"].append(facts.lumas[ordinal])
             columns["dhash"].append(f"{facts.hashes[ordinal]:016x}")
             columns["latitude"].append(spot[0] if spot else None)
@@ -103,7 +104,6 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
         "time_of_day": [drive.metadata.get("time_of_day")] * count,
         "conditions": [[*drive.conditions.items()]] * count,
         "file": [None] * count,
-        "orientation": [1] * count,
         "image_sha256": [sha256(image).hexdigest() for image in images],
         "image": list(images),
     }

@@ -18,9 +18,10 @@ from training_world import Trainer
 import tracecore as tc
 from tracecore.distributions import module_digest
 from tracecore.host import PluginHost
+from tracecore.images import decode_rgb
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import center_detector
-from tracecore_training.examples import decode_image, shrink
+from tracecore_training.examples import shrink
 
 SMALL: dict[str, Any] = {"steps": 4, "size": [64, 96], "width": 0.25, "batch": 4}
 
@@ -108,7 +109,7 @@ def test_it_learns_to_find_drawn_objects(trainer: Trainer, drawn: Any) -> None:
     frames, labels = drawn(12, seed=99, drive="unseen")
     found = 0
     for frame in frames:
-        image = shrink(decode_image(frame["image"], "jpeg", "one"), height=64, width=96)
+        image = shrink(decode_rgb(frame["image"], "jpeg", "one"), height=64, width=96)
         with torch.no_grad():
             boxes, scores, classes = (value[0].numpy() for value in detector(torch.tensor(image).permute(2, 0, 1)[None].float() / 255))
         for label in (row for row in labels if row["frame_id"] == frame["frame_id"]):

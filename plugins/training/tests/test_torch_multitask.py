@@ -16,9 +16,10 @@ from training_world import Trainer
 
 import tracecore as tc
 from tracecore.host import PluginHost
+from tracecore.images import decode_rgb
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import MultiTask, multitask
-from tracecore_training.examples import decode_image, shrink
+from tracecore_training.examples import shrink
 
 SMALL: dict[str, Any] = {"steps": 4, "size": [64, 96], "width": 0.25, "batch": 4}
 ALL = {"obstacles": {}, "path": {"ahead_m": [10, 30]}, "light": {}}
@@ -107,7 +108,7 @@ def test_it_learns_objects_the_path_and_the_light_at_once(trainer: Trainer, scen
     )
     model, config = load(folder)
     frames, labels = scenes(24, seed=99, drive="unseen")
-    images = np.stack([shrink(decode_image(frame["image"], "jpeg", "one"), height=64, width=96) for frame in frames])
+    images = np.stack([shrink(decode_rgb(frame["image"], "jpeg", "one"), height=64, width=96) for frame in frames])
     with torch.no_grad():
         answers = dict(zip(config["outputs"], model(torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255), strict=True))
     paths = np.array([row["path"][-1] for row in labels if row["geometry"] == "path"])

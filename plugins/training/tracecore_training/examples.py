@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from tracecore import RunFailed, UsageProblem
+from tracecore import UsageProblem
+from tracecore.images import decode_rgb
 from tracecore_training.labels import LabelTable, read_labels
 from tracecore_training.targets import IGNORED
 
-__all__ = ["UNSAID", "Examples", "LabelTable", "decode_image", "read_examples", "read_labels", "shrink"]
+__all__ = ["UNSAID", "Examples", "LabelTable", "read_examples", "read_labels", "shrink"]
 
 UNSAID = -1
 """Index of the light's state on a frame of which nobody said it."""
@@ -84,7 +83,7 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
     wanted = pc.field("frame_id").isin(pa.array(labeled))
     for batch in frames.to_batches(columns=_FRAME_COLUMNS, filter=wanted, batch_size=64):
         for row in batch.to_pylist():
-            image = shrink(decode_image(row["image"], row["encoding"], row["frame_id"]), height=height, width=width)
+            image = shrink(decode_rgb(row["image"], row["encoding"], row["frame_id"]), height=height, width=width)
             order.append(((row["drive"], row["sensor"], row["timestamp_ns"]), row["frame_id"], image))
     order.sort(key=lambda entry: entry[0])
     scale = np.array([width, height, width, height], np.float32)
@@ -105,21 +104,6 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
             **labels.unusable,
         },
     )
-
-
-def decode_image(data: bytes, encoding: str, name: str) -> NDArray[np.uint8]:
-    """Decode an image to [H, W, 3] RGB.
-
-    Raises:
-        RunFailed: it can't be decoded.
-    """
-    try:
-        if encoding in ("jpeg", "jpg"):
-            return simplejpeg.decode_jpeg(data, colorspace="RGB")  # type: ignore[no-any-return]  # simplejpeg has no types
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image.convert("RGB"))
-    except (ValueError, OSError) as error:
-        raise RunFailed(f"The {encoding} image of {name} can't be decoded: {error}.") from error
 
 
 def shrink(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
