@@ -45,7 +45,7 @@ def test_15_real_drives_are_read_counted_as_by_hand() -> None:
     assert sum(label.geometry == "box2d" for _, label in labels) == counted["boxes"] == 55244
     tracks = {(name, label.track) for name, label in labels if label.geometry == "cuboid"}
     assert len(tracks) == len(counted["tracks"])
-    left_out = [why for file in read for what, why in file.left_out if what == "cuboids without size"]
+    left_out = [why for file in read for what, why in file.unknowns if what == "cuboids without size"]
     assert sum(int(why.split()[0]) for why in left_out) == counted["shapeless"]
     assert {image.frame for file in read for image in file.images if file is read[0]} == set(range(154))
 

@@ -60,5 +60,5 @@ def _label_file(file: CocoFile, digest: str) -> LabelFile:
             )
         )
     ignored = f"{file.name} also holds {', '.join(file.ignored)}; boxes alone were taken over."
-    left_out = [("other geometries", ignored)] if file.ignored else []
-    return LabelFile(file.name, digest, file.images, labels, file.clipped, left_out)
+    unknowns = [("other geometries", ignored)] if file.ignored else []
+    return LabelFile(file.name, digest, file.images, labels, file.clipped, unknowns=unknowns)

@@ -6,14 +6,14 @@ Source: CVAT's documentation of its XML annotation format. Boxes are left, top, 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring  # after a look for entity declarations
 from xml.parsers import expat
 
 from tracecore.errors import UsageProblem
-from tracecore_labeling.label_file import FoundLabel, LabelFile
+from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
 
 __all__ = ["read_cvat"]
@@ -36,16 +36,14 @@ def read_cvat(path: Path, name: str, digest: str) -> LabelFile:
         raise UsageProblem(f"The label file {name} is no XML that can be taken: {error}.") from error
     images: list[LabeledImage] = []
     labels: dict[str, list[FoundLabel]] = defaultdict(list)
-    others: Counter[str] = Counter()
+    left_out: list[LeftOut] = []
     for place, element in enumerate(root.iter("image")):
         image = _image(element, place, name)
         images.append(image)
         labels[image.id].extend(_boxes(element, image, name))
-        others.update(child.tag for child in element if child.tag != "box")
+        left_out += [LeftOut(f"shapes of {child.tag}", image.id) for child in element if child.tag != "box"]
     if not images:
         raise UsageProblem(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
-    ignored = ", ".join(f"{count} {shape}" for shape, count in sorted(others.items()))
-    left_out = [("other geometries", f"{name} also holds {ignored}; boxes alone were taken over.")] if ignored else []
     return LabelFile(name, digest, images, labels, left_out=left_out)
 
 

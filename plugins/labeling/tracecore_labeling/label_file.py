@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.provenance import NOTHING_KNOWN, Provenance
 
-__all__ = ["FoundLabel", "LabelFile"]
+__all__ = ["FoundLabel", "LabelFile", "LeftOut"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,10 @@ class FoundLabel:
         category: class name; of a tag what it speaks of.
         box: x, y, width, height, px.
         area: of the object, px^2, where the file says it.
+        polygon: rings of x and y by turns, px; the box of such a label is around them where the file gives none.
         crowd: whether a box stands for many objects, or for a region that nobody labeled.
+        ignore: whether it is neither an error to find nor to miss.
+        score: confidence, 0 to 1, of a label that a model proposed.
         cuboid: ten numbers as in OpenLABEL, m.
         cuboid_frame: in which frame the cuboid is; that of the camera it is linked to where None.
         path: x ahead, y to the left by turns, m.
@@ -32,6 +35,8 @@ class FoundLabel:
         task: in which it was made, where said.
         reviewer: pseudonym, where said.
         reviewed_at: where said.
+        tier: working or gold, where the file records it.
+        proposed_by: ref of the model that proposed it, where said.
     """
 
     id: str
@@ -39,7 +44,10 @@ class FoundLabel:
     category: str | None = None
     box: tuple[float, float, float, float] | None = None
     area: float | None = None
+    polygon: tuple[tuple[float, ...], ...] | None = None
     crowd: bool = False
+    ignore: bool = False
+    score: float | None = None
     cuboid: tuple[float, ...] | None = None
     cuboid_frame: str | None = None
     path: tuple[float, ...] | None = None
@@ -50,6 +58,23 @@ class FoundLabel:
     task: str | None = None
     reviewer: str | None = None
     reviewed_at: str | None = None
+    tier: str | None = None
+    proposed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Labels of a file that are not taken over; an image that has any is never stated to hold no object.
+
+    Attributes:
+        what: what they are, in the plural, with the reason where the noun does not say it ("boxes without area").
+        image: id of the image they are of; None where they are of none.
+        count: how many.
+    """
+
+    what: str
+    image: str | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +87,8 @@ class LabelFile:
         images: what it labels.
         labels: of each image that has any, by image id.
         clipped: boxes that were cut at the edge of their image.
-        left_out: (what, why) of whatever in it is not taken over.
+        left_out: labels that are not taken over. What a file holds is what is taken and what is left out.
+        unknowns: (what, why) of whatever else its labels do not say.
     """
 
     name: str
@@ -70,7 +96,13 @@ class LabelFile:
     images: Sequence[LabeledImage]
     labels: Mapping[str, Sequence[FoundLabel]]
     clipped: int = 0
-    left_out: Sequence[tuple[str, str]] = ()
+    left_out: Sequence[LeftOut] = ()
+    unknowns: Sequence[tuple[str, str]] = ()
+
+    @property
+    def found(self) -> int:
+        """Count the labels that the file holds, taken or not."""
+        return sum(map(len, self.labels.values())) + sum(each.count for each in self.left_out)
 
     @property
     def names_left_out(self) -> int:

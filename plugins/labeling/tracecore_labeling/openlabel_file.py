@@ -96,7 +96,7 @@ class _Reader:
                 images[image.id] = image
             for stream, label in found:
                 labels[f"{number}/{stream}"].append(label)
-        return LabelFile(self.name, digest, list(images.values()), labels, left_out=list(self.left_out()))
+        return LabelFile(self.name, digest, list(images.values()), labels, unknowns=list(self.left_out()))
 
     def problem(self, what: str) -> UsageProblem:
         return UsageProblem(f"The label file {self.name} can't be taken: {what}.")

@@ -68,3 +68,6 @@ def unknown_making(rows: Sequence[Row], sources: str, *, names_left_out: int = 0
         if column == "labeler" and names_left_out:
             why += f" Of {names_left_out} it gives a name where a pseudonym is expected ('info.labelers' can map them); names stay out of the record."
         yield what, why
+    unreviewed = sum(row.qa is None and row.tier is None for row in labels)
+    if unreviewed:
+        yield "label review", f"{sources} doesn't say of {unreviewed} of {len(labels)} {noun} whether anybody reviewed them, so they have no tier."

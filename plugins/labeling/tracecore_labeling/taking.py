@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import tracecore as tc
-from tracecore_labeling.label_file import LabelFile
+from tracecore_labeling.label_file import FoundLabel, LabelFile
 from tracecore_labeling.linking import FRAME_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
 from tracecore_labeling.rows import Row, empty_row, label_id, label_row, label_table
 from tracecore_labeling.summary import labels_facet, unknown_making, with_summary
@@ -15,6 +16,7 @@ from tracecore_schemas.refs import frame_ref
 
 __all__ = ["frame_index", "write_labels"]
 
+_UNLINKED = "labels of images without a recorded frame"
 _NAMED = 3  # files named in a sentence; of more, how many there are
 
 
@@ -57,8 +59,8 @@ def write_labels(context: tc.Context, labels: tc.Output, files: Sequence[LabelFi
     _refuse_overlap(batches)
     rows = [row for batch in batches for row in _rows(batch)]
     context.write(labels, label_table(rows))
-    clipped = sum(file.clipped for file in files)
-    context.describe(labels, "tracecore_labels", with_summary(labels_facet(rows) | {"clipped": clipped}))
+    counts = {"clipped": sum(file.clipped for file in files), "found": sum(file.found for file in files), "left_out": _left_out(batches)}
+    context.describe(labels, "tracecore_labels", with_summary(labels_facet(rows) | counts))
     for what, why in _unknowns(batches, rows, recorded=frames is not None, joint=joint):
         context.unknown(what, why, port=labels)
 
@@ -91,17 +93,39 @@ def _refuse_overlap(batches: Sequence[_Batch]) -> None:
             owner[frame.frame_id] = batch.file.name
 
 
+def _left_out(batches: Sequence[_Batch]) -> dict[str, int]:
+    """Count the labels that no row is made of, by what they are."""
+    counted: Counter[str] = Counter()
+    for batch in batches:
+        for each in batch.file.left_out:
+            counted[each.what] += each.count
+        counted[_UNLINKED] += sum(len(labels) for image, labels in batch.file.labels.items() if image not in batch.linked.frames)
+    return dict(sorted((+counted).items()))
+
+
+def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
+    """Return (geometry, track) of tracks that stand twice in one frame."""
+    counted = Counter((label.geometry, label.track) for label in labels if label.track is not None)
+    return {key for key, count in counted.items() if count > 1}
+
+
 def _rows(batch: _Batch) -> Iterator[Row]:
-    """Give a row for each label of a linked image, and one of geometry `none` for each linked image without objects."""
+    """Give a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
+
+    Of an image that anything was left out of, it is not known that it holds none.
+    """
     file = batch.file
+    partly = {each.image for each in file.left_out}
     for image in file.images:
         frame = batch.linked.frames.get(image.id)
         if frame is None:
             continue
         found = file.labels.get(image.id, ())
-        if not any(label.geometry in {"box2d", "cuboid"} for label in found):
+        if image.id not in partly and not any(label.geometry in {"box2d", "cuboid"} for label in found):
             yield empty_row(frame, label_id(file.digest, f"image:{image.id}"), frame_attributes=image.attributes)
+        shared = _shared_tracks(found)
         for label in found:
+            tracked = (label.geometry, label.track) not in shared
             yield label_row(
                 frame,
                 label_id(file.digest, label.id),
@@ -110,16 +134,21 @@ def _rows(batch: _Batch) -> Iterator[Row]:
                 origin=label.provenance,
                 category=label.category,
                 area=label.area,
+                polygon=label.polygon,
                 crowd=label.crowd,
+                ignore=label.ignore,
+                score=label.score,
                 cuboid=label.cuboid,
                 cuboid_frame=label.cuboid_frame or (frame.sensor if label.cuboid is not None else None),
                 path=label.path,
                 value=label.value,
-                track=label.track,
+                track=label.track if tracked else None,
                 task=label.task,
                 reviewer=label.reviewer,
                 reviewed_at=label.reviewed_at,
-                attributes=label.attributes,
+                tier=label.tier,
+                proposed_by=label.proposed_by,
+                attributes=label.attributes if tracked else {**label.attributes, "track": str(label.track)},
                 frame_attributes=image.attributes,
             )
 
@@ -133,7 +162,22 @@ def _unknowns(batches: Sequence[_Batch], rows: Sequence[Row], *, recorded: bool,
     for batch in batches:
         if joint is None:
             yield from unlinked(batch.file.name, batch.linked) if recorded else _unrecorded(batch)
-        yield from batch.file.left_out
+        yield from batch.file.unknowns
+    left_out = _left_out(batches)
+    if left_out:
+        listed = ", ".join(f"{count} {what}" for what, count in left_out.items())
+        found = sum(file.found for file in files)
+        yield (
+            "labels left out",
+            f"{sum(left_out.values())} of {found} labels of {sources} are left out, and no frame of theirs is stated empty: {listed}.",
+        )
+    tracks = ((labels, _shared_tracks(labels)) for file in files for labels in file.labels.values())
+    untracked = sum((label.geometry, label.track) in shared for labels, shared in tracks for label in labels)
+    if untracked:
+        yield (
+            "tracks",
+            f"{untracked} labels of {sources} share their track with another of the same frame; a track is of one object, so they are of none.",
+        )
 
 
 def _called(files: Sequence[LabelFile]) -> str:
