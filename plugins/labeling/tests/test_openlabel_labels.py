@@ -13,7 +13,8 @@ from stage_world import StageWorld
 
 from tracecore.errors import UsageProblem
 from tracecore.geometry import quaternion_matrix
-from tracecore_labeling.openlabel_file import quaternion_of_euler, read_openlabel
+from tracecore_labeling.openlabel_file import read_openlabel
+from tracecore_labeling.openlabel_objects import quaternion_of_euler
 
 
 def plain_count(files: list[Path]) -> dict[str, Any]:
@@ -45,8 +46,8 @@ def test_15_real_drives_are_read_counted_as_by_hand() -> None:
     assert sum(label.geometry == "box2d" for _, label in labels) == counted["boxes"] == 55244
     tracks = {(name, label.track) for name, label in labels if label.geometry == "cuboid"}
     assert len(tracks) == len(counted["tracks"])
-    left_out = [why for file in read for what, why in file.unknowns if what == "cuboids without size"]
-    assert sum(int(why.split()[0]) for why in left_out) == counted["shapeless"]
+    assert sum(each.count for file in read for each in file.left_out if each.what == "cuboids without size") == counted["shapeless"]
+    assert sum(each.count for file in read for each in file.left_out if each.what == "shapes of the recording vehicle") == 15
     assert {image.frame for file in read for image in file.images if file is read[0]} == set(range(154))
 
 
@@ -60,7 +61,7 @@ def test_a_real_drive_becomes_a_label_batch(world: StageWorld) -> None:
     assert facet["empty_frames"] == counted["empty"]
     assert len(world.read(outcome, "labels")["drive"].unique()) == 2
     unknowns = {unknown.what: unknown.why for unknown in outcome.outputs["labels"].unknowns}
-    assert {"labeler", "guideline version", "recorded frames", "time of labeled images", "cuboids without size"} <= set(unknowns)
+    assert {"labeler", "guideline version", "recorded frames", "time of labeled images", "labels left out", "label review"} <= set(unknowns)
 
 
 @pytest.mark.parametrize("angles", [(0.3, 0.0, 0.0), (0.0, -2.11, 0.0), (0.1, 0.2, 0.3), (-1.0, 2.0, 3.0)])
@@ -87,11 +88,14 @@ def box(val: list[Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"openlabel": {"metadata": {"schema_version": "4.3.0"}}}, "it says schema version '4.3.0', expected '1.0.0'"),
-        ({"vcd": {}}, "expected an object with 'openlabel'"),
+        ({"openlabel": {"metadata": {"schema_version": "4.3.0"}}}, "openlabel/metadata/schema_version: expected '1.0.0', found '4.3.0'"),
+        ({"vcd": {}}, "it lacks 'openlabel'"),
         (document({}), "it has no frames"),
-        (document(box([1, 2, 3])), "the bbox 0/1/bbox/0 has 3 numbers, expected 4"),
-        (document(box([1, 2, "3", 4])), "the bbox 0/1/bbox/0 is no list of numbers"),
+        (
+            document(box([1, 2, 3])),
+            "frames/0/objects/1/object_data/bbox/0/val: expected list should have at least 4 items after validation, not 3, found [1, 2, 3]",
+        ),
+        (document(box([1, 2, "3", 4])), "frames/0/objects/1/object_data/bbox/0/val/2: expected a valid number, found '3'"),
         (document(box([1, 2, 3, 4]), objects={}), "a frame holds the object 1, which 'objects' doesn't list"),
     ],
 )

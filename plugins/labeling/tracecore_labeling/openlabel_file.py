@@ -1,50 +1,37 @@
 """An ASAM OpenLABEL 1.0.0 file, read strictly into labels.
 
-Source: ASAM OpenLABEL V1.0.0 and its JSON schema. A bbox there is [center x, center y, width, height]; a cuboid is a center, a rotation (Euler angles
-about x, y, z, applied in this order about fixed axes, or a quaternion x y z w) and a size.
+Source: ASAM OpenLABEL V1.0.0 and its JSON schema; what is read of it has the shape of `tracecore_schemas.openlabel`.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from tracecore.errors import UsageProblem
-from tracecore_labeling.coco_file import as_text
-from tracecore_labeling.label_file import FoundLabel, LabelFile
+from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
-from tracecore_labeling.provenance import is_pseudonym, provenance_of
+from tracecore_labeling.openlabel_labels import SIMPLE, Data, Known, texts_of
+from tracecore_labeling.openlabel_objects import TAKEN, ObjectReader, is_recording_vehicle
+from tracecore_schemas.foreign_json import ShapeError, checked
+from tracecore_schemas.openlabel import OpenLabelFile
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["quaternion_of_euler", "read_openlabel"]
+__all__ = ["read_openlabel"]
 
-_VERSION = "1.0.0"
 _NANOSECONDS = re.compile(r"[0-9]{16,19}")  # a time before 1970-01-12 would be shorter; a shorter number is some other clock's
-_SIMPLE = ("num", "text", "boolean", "vec")
-_PATH = "path"
-# KITTI's regions that nobody labeled: what stands there is neither right nor wrong.
-_REGIONS = {"DontCare"}
-_ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")
-_WORK = ("task", "reviewer", "reviewed_at")
-_OURS = ("label_id", "revision", "refusals")
-
-
-def quaternion_of_euler(rx: float, ry: float, rz: float) -> tuple[float, float, float, float]:
-    """Give the quaternion x y z w of rotations about fixed x, then y, then z, in rad."""
-    cx, sx = math.cos(rx / 2), math.sin(rx / 2)
-    cy, sy = math.cos(ry / 2), math.sin(ry / 2)
-    cz, sz = math.cos(rz / 2), math.sin(rz / 2)
-    return (
-        sx * cy * cz - cx * sy * sz,
-        cx * sy * cz + sx * cy * sz,
-        cx * cy * sz - sx * sy * cz,
-        cx * cy * cz + sx * sy * sz,
-    )
+_BEYOND = 2**63  # of a time's 64 bits
+_MOST_FRAMES = 10_000_000
+_INTRINSICS = ("intrinsics_custom", "intrinsics_fisheye", "intrinsics_pinhole")
+_OTHERS = ("actions", "events", "relations")
 
 
 def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str]) -> LabelFile:
@@ -60,174 +47,159 @@ def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str
         UsageProblem: it is no strict JSON, no OpenLABEL 1.0.0, or a geometry in it is not as that says.
     """
     try:
-        document = loads_strict(path.read_bytes())
+        root = checked(_shape(), loads_strict(path.read_bytes()))["openlabel"]
     except StrictJSONError as error:
         raise UsageProblem(f"The label file {name} is no strict JSON: {error}.") from error
-    root = document.get("openlabel") if isinstance(document, dict) else None
-    if not isinstance(root, dict):
-        raise UsageProblem(f"The label file {name} can't be taken: expected an object with 'openlabel' (ASAM OpenLABEL {_VERSION}).")
-    version = root.get("metadata", {}).get("schema_version") if isinstance(root.get("metadata"), dict) else None
-    if version != _VERSION:
-        raise UsageProblem(f"The label file {name} can't be taken: it says schema version {version!r}, expected {_VERSION!r}.")
-    return _Reader(name, root, sensors).read(digest)
+    except ShapeError as error:
+        raise UsageProblem(f"The label file {name} can't be taken: it is no ASAM OpenLABEL 1.0.0: {error}.") from error
+    return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
 
 
-@dataclass(slots=True)
+@cache
+def _shape() -> TypeAdapter[Any]:
+    return TypeAdapter(OpenLabelFile)
+
+
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads one document; holds what its sentences name and what it leaves out."""
+    """Reads one document, frame by frame."""
 
-    name: str
-    root: Mapping[str, Any]
+    root: Data
     sensors: Mapping[str, str]
-    unshaped: Counter[str] = field(default_factory=Counter)
-    others: Counter[str] = field(default_factory=Counter)
+    reader: ObjectReader
 
     def read(self, digest: str) -> LabelFile:
+        reader, frames = self.reader, self.frames()
+        if not frames:
+            raise reader.problem("it has no frames")
+        known = {
+            kind: {uid: Known.of(uid, entry, entry.get(data) or {}) for uid, entry in self.part(kind).items()}
+            for kind, data in (("objects", "object_data"), ("contexts", "context_data"))
+        }
+        of_objects, of_contexts = self.present("objects", list(frames)), self.present("contexts", list(frames))
         images: dict[str, LabeledImage] = {}
         labels: dict[str, list[FoundLabel]] = defaultdict(list)
-        frames = self.root.get("frames") or {}
-        if not frames:
-            raise self.problem("it has no frames")
-        cameras = self.cameras()
-        for number, frame in sorted(frames.items(), key=lambda item: int(item[0])):
-            found = list(self.found(number, frame, cameras))
-            for stream in dict.fromkeys([cameras[0], *(stream for stream, _ in found)]):
-                image = self.image(number, frame, stream)
+        unstated: set[str] = set()
+        for number, (key, frame) in frames.items():
+            before = len(reader.left_out)
+            seen = [found for uid, data in of_objects[number].items() for found in reader.labels(key, uid, known["objects"][uid], data)]
+            attributes: dict[str, str] = {}
+            tags = [found for uid, data in of_contexts[number].items() for found in reader.tags(key, uid, known["contexts"][uid], data, attributes)]
+            for kind in _OTHERS:
+                reader.leave_out(kind, key, reader.first_camera, len(frame.get(kind) or ()))
+            found = [*seen, *tags]
+            partly = [each.image.partition("/")[2] for each in reader.left_out[before:] if each.image]
+            own = _properties(frame).get("tracecore")
+            # Where a file has several cameras and an object in one, it says of no other that it saw nothing.
+            objects = partly or any(label.geometry != "path" for _, label in seen)
+            stated = own["empty"] if own is not None else [] if objects else [stream for stream, _ in found] or [reader.first_camera]
+            for stream in dict.fromkeys([*(stream for stream, _ in found), *partly, *stated]):
+                image = self.image(key, frame, stream, attributes)
                 images[image.id] = image
+                if stream not in stated:
+                    unstated.add(image.id)
             for stream, label in found:
-                labels[f"{number}/{stream}"].append(label)
-        return LabelFile(self.name, digest, list(images.values()), labels, unknowns=list(self.left_out()))
+                labels[f"{key}/{stream}"].append(self.called(label))
+        self.leave_out_nowhere(frames)
+        return LabelFile(reader.name, digest, list(images.values()), labels, 0, reader.left_out, frozenset(unstated), list(self.unknowns()))
 
-    def problem(self, what: str) -> UsageProblem:
-        return UsageProblem(f"The label file {self.name} can't be taken: {what}.")
+    def part(self, key: str) -> Data:
+        found: Data = self.root.get(key) or {}
+        return found
 
-    def cameras(self) -> list[str]:
-        """Name the camera streams; an image that nothing says the camera of is of the first."""
-        streams = self.root.get("streams") or {}
-        return [name for name, stream in streams.items() if stream.get("type") == "camera"] or list(streams)[:1] or ["camera"]
+    def called(self, label: FoundLabel) -> FoundLabel:
+        """Return a label whose coordinate system is called as the recording calls it."""
+        return label if label.cuboid_frame not in self.sensors else replace(label, cuboid_frame=self.sensors[label.cuboid_frame])
 
-    def image(self, number: str, frame: Mapping[str, Any], stream: str) -> LabeledImage:
-        properties = (self.root.get("streams") or {}).get(stream, {}).get("stream_properties", {})
-        intrinsics: Mapping[str, Any] = next(
-            (value for key, value in sorted(properties.items()) if key.startswith("intrinsics") and "width_px" in value), {}
-        )
-        stamp = str((frame.get("frame_properties") or {}).get("timestamp", ""))
-        stem = PurePosixPath(self.name).stem
+    def frames(self) -> dict[int, tuple[str, Data]]:
+        """Return every frame, and what it is called: those that are listed, and those that an object of unchanging shape says it is in."""
+        frames: dict[int, tuple[str, Data]] = {int(key): (key, frame) for key, frame in self.part("frames").items()}
+        if len(frames) < len(self.part("frames")):
+            raise self.reader.problem("two of its frames have the same number")
+        for uid, entry in self.part("objects").items():
+            for start, end in _intervals(entry):
+                if not 0 <= end - start < _MOST_FRAMES:
+                    raise self.reader.problem(f"the object {uid} is in the frames {start} to {end}, expected an interval of 1 to {_MOST_FRAMES}")
+                if set(TAKEN) & set(entry.get("object_data") or ()):
+                    for number in range(start, end + 1):
+                        frames.setdefault(number, (str(number), {}))
+        return dict(sorted(frames.items()))
+
+    def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
+        """Return what each frame holds, with what it says there: what the frame lists, what names the frame, and what names no frame at all."""
+        data_of, known = f"{kind[:-1]}_data", self.part(kind)
+        found: dict[int, dict[str, Data]] = {number: {} for number in numbers}
+        vehicles = {uid for uid, entry in known.items() if kind == "objects" and is_recording_vehicle(entry)}
+        for key, frame in self.part("frames").items():
+            for uid, entry in (frame.get(kind) or {}).items():
+                if uid not in known:
+                    raise self.reader.problem(f"a frame holds the {kind[:-1]} {uid}, which '{kind}' doesn't list")
+                data = entry.get(data_of) or {}
+                if uid not in vehicles or set(data) - set(SIMPLE):
+                    found[int(key)][uid] = data
+        listed = {uid for uids in found.values() for uid in uids}
+        for uid, entry in known.items():
+            if uid in vehicles:
+                continue  # its shape as a whole is that of what records, and no object in an image
+            everywhere = [] if uid in listed else [(numbers[0], numbers[-1])]
+            for start, end in _intervals(entry) or everywhere:
+                for number in numbers[bisect_left(numbers, start) : bisect_right(numbers, end)]:
+                    found[number].setdefault(uid, {})
+        return found
+
+    def image(self, key: str, frame: Data, stream: str, attributes: Mapping[str, str]) -> LabeledImage:
+        """Return the image of a stream at a frame."""
+        properties = _properties(frame)
+        intrinsics = _intrinsics((properties.get("streams") or {}).get(stream)) or _intrinsics(self.part("streams").get(stream))
+        stamp = str(properties.get("timestamp", ""))
+        time = int(stamp) if _NANOSECONDS.fullmatch(stamp) else _BEYOND
+        if "tracecore" in properties:
+            time = int(properties["tracecore"]["log_time_ns"])
         return LabeledImage(
-            id=f"{number}/{stream}",
-            file_name=f"{stem}/{number}",
+            id=f"{key}/{stream}",
+            file_name=f"{PurePosixPath(self.reader.name).stem}/{key}",
             width=intrinsics.get("width_px"),
             height=intrinsics.get("height_px"),
             drive=self.root["metadata"].get("drive") or None,
             sensor=self.sensors.get(stream, stream),
-            log_time_ns=int(stamp) if _NANOSECONDS.fullmatch(stamp) else None,
-            frame=int(number),
-            attributes=_texts((frame.get("frame_properties") or {}).get("attributes") or {}),
+            log_time_ns=time if time < _BEYOND else None,
+            frame=int(key),
+            attributes={**attributes, **texts_of(_of_stream(properties.get("attributes") or {}, stream))},
         )
 
-    def found(self, number: str, frame: Mapping[str, Any], cameras: list[str]) -> Iterator[tuple[str, FoundLabel]]:
-        """Give (stream, label) of everything in a frame."""
-        for uid, entry in (frame.get("objects") or {}).items():
-            known = self.object(uid)
-            data = entry.get("object_data") or {}
-            common = {key: value for kind in _SIMPLE for key, value in _texts({kind: data.get(kind, [])}).items()}
-            for kind, listed in data.items():
-                if kind not in {"bbox", "cuboid", "poly3d"}:
-                    self.others[kind] += 0 if kind in _SIMPLE else len(listed)
-                    continue
-                for place, one in enumerate(listed):
-                    label = self.label(f"{number}/{uid}/{kind}/{place}", kind, one, known, common)
-                    if label is not None:
-                        system = one.get("coordinate_system", cameras[0])
-                        yield (system if system in (self.root.get("streams") or {}) else cameras[0]), label
-        for uid, entry in (frame.get("contexts") or {}).items():
-            about = (self.root.get("contexts") or {}).get(uid, {}).get("type", uid)
-            for place, one in enumerate((entry.get("context_data") or {}).get("text", [])):
-                if one.get("name", "value") == "value":
-                    yield (
-                        cameras[0],
-                        self.built(
-                            f"{number}/context/{uid}/{place}", _texts(one.get("attributes") or {}), geometry="tag", category=about, value=one["val"]
-                        ),
-                    )
+    def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]]) -> None:
+        """Leave out what is of no frame: the recording vehicle's shape, and actions, events and relations that no frame lists."""
+        vehicles = [entry.get("object_data") or {} for entry in self.part("objects").values() if is_recording_vehicle(entry)]
+        counts = {"shapes of the recording vehicle": sum(len(listed) for data in vehicles for kind, listed in data.items() if kind in TAKEN)}
+        for kind in _OTHERS:
+            listed = {uid for _, frame in frames.values() for uid in frame.get(kind) or ()}
+            counts[kind] = len(set(self.part(kind)) - listed)
+        self.reader.left_out.extend(LeftOut(what, count=count) for what, count in counts.items() if count)
 
-    def object(self, uid: str) -> tuple[str, str | None]:
-        """Give an object's class and track: what it says itself, else its uid."""
-        entry = (self.root.get("objects") or {}).get(uid)
-        if entry is None:
-            raise self.problem(f"a frame holds the object {uid}, which 'objects' doesn't list")
-        said = _texts(entry.get("object_data") or {})
-        if entry["type"] in _REGIONS or said.get("tracked") == "false":
-            return entry["type"], None
-        return entry["type"], said.get("track", uid)
-
-    def label(self, id_: str, kind: str, one: Mapping[str, Any], known: tuple[str, str | None], common: Mapping[str, str]) -> FoundLabel | None:
-        category, track = known
-        value = one.get("val")
-        if not isinstance(value, list) or not all(isinstance(each, int | float) and math.isfinite(each) for each in value):
-            raise self.problem(f"the {kind} {id_} is no list of numbers: {value!r}")
-        attributes = dict(common) | _texts(one.get("attributes") or {})
-        match kind:
-            case "bbox":
-                if len(value) != 4:  # x, y, width, height
-                    raise self.problem(f"the bbox {id_} has {len(value)} numbers, expected 4")
-                x, y, width, height = map(float, value)
-                if width <= 0 or height <= 0:
-                    self.unshaped["boxes"] += 1
-                    return None
-                box = (x - width / 2, y - height / 2, width, height)
-                crowd = attributes.pop("crowd", "") == "true" or category in _REGIONS
-                return self.built(id_, attributes, category=category, track=track, box=box, crowd=crowd)
-            case "cuboid":
-                cuboid = self.cuboid(id_, value)
-                if min(cuboid[7:]) <= 0:
-                    self.unshaped["cuboids"] += 1
-                    return None
-                system = one.get("coordinate_system", "")
-                frame = self.sensors.get(system, system) or None
-                return self.built(id_, attributes, geometry="cuboid", category=category, track=track, cuboid=cuboid, cuboid_frame=frame)
-        if one.get("name") != _PATH:
-            self.others["poly3d"] += 1
-            return None
-        flat = tuple(float(each) for place, each in enumerate(value) if place % 3 != 2)  # x, y, z by turns
-        return self.built(id_, attributes, geometry="path", path=flat)
-
-    def cuboid(self, id_: str, value: list[float]) -> tuple[float, ...]:
-        if len(value) == 10:  # with a quaternion
-            return tuple(map(float, value))
-        if len(value) != 9:  # with Euler angles
-            raise self.problem(f"the cuboid {id_} has {len(value)} numbers, expected 9 or 10")
-        return (*map(float, value[:3]), *quaternion_of_euler(*value[3:6]), *map(float, value[6:]))
-
-    def built(self, id_: str, attributes: dict[str, str], **fields: Any) -> FoundLabel:
-        """Build a label; what its attributes say of its making goes where that belongs."""
-        given = {key: attributes.pop(key) for key in _ORIGIN if key in attributes}
-        work: dict[str, Any] = {key: attributes.pop(key) for key in _WORK if key in attributes}
-        for key in _OURS:
-            attributes.pop(key, None)
-        if "reviewer" in work and not is_pseudonym(work["reviewer"]):
-            del work["reviewer"]
-        info = {"labeler": self.root["metadata"]["annotator"]} if self.root["metadata"].get("annotator") else {}
-        try:
-            origin = provenance_of(info | given, {})
-        except ValueError as error:
-            raise self.problem(f"{id_} {error}") from error
-        return FoundLabel(id=id_, provenance=origin, attributes=attributes, **work, **fields)
-
-    def left_out(self) -> Iterator[tuple[str, str]]:
-        for what, count in sorted(self.unshaped.items()):
-            yield f"{what} without size", f"{count} {what} of {self.name} have a size of 0 or less and are left out."
-        ignored = [f"{count} {kind}" for kind, count in sorted(self.others.items()) if count]
-        ignored += [f"objects that are in no frame ({name})" for name in sorted(self.still())]
-        if ignored:
-            yield "other geometries", f"{self.name} also holds {', '.join(ignored)}, which were not taken over."
-
-    def still(self) -> set[str]:
-        """Name the objects that have a shape of their own in no frame (the recording vehicle's)."""
-        listed = (self.root.get("objects") or {}).values()
-        return {entry["type"] for entry in listed if {"bbox", "cuboid"} & set(entry.get("object_data") or {})}
+    def unknowns(self) -> Iterator[tuple[str, str]]:
+        name, odd = self.reader.name, self.reader.odd
+        if odd["rotations"]:
+            yield "rotations", f"{odd['rotations']} quaternions of {name} are not of length 1; they were scaled to it, which is the same rotation."
+        for what in ("boxes and outlines without a camera", "cuboids without a coordinate system"):
+            if odd[what]:
+                yield what, f"{name} has {odd[what]} {what}; they were taken for those of {self.reader.first_camera}."
 
 
-def _texts(data: Mapping[str, Any]) -> dict[str, str]:
-    """Read simple data (num, text, boolean, vec) as texts by name."""
-    return {one["name"]: as_text(one["val"]) for kind in _SIMPLE for one in data.get(kind) or () if one.get("name")}
+def _intervals(entry: Data) -> list[tuple[int, int]]:
+    return [(each["frame_start"], each["frame_end"]) for each in entry.get("frame_intervals") or ()]
+
+
+def _properties(frame: Data) -> Data:
+    found: Data = frame.get("frame_properties") or {}
+    return found
+
+
+def _intrinsics(stream: Data | None) -> Data:
+    """Return the first intrinsics of a stream that give a size."""
+    properties = (stream or {}).get("stream_properties") or {}
+    return next((properties[key] for key in _INTRINSICS if {"width_px", "height_px"} <= set(properties.get(key) or ())), {})
+
+
+def _of_stream(attributes: Data, stream: str) -> dict[str, Any]:
+    """Return the attributes of a frame that are of all streams or of one."""
+    return {kind: [one for one in attributes.get(kind) or () if one.get("coordinate_system", stream) == stream] for kind in SIMPLE}

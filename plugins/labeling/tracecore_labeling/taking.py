@@ -115,7 +115,7 @@ def _rows(batch: _Batch) -> Iterator[Row]:
     Of an image that anything was left out of, it is not known that it holds none.
     """
     file = batch.file
-    partly = {each.image for each in file.left_out}
+    partly = {each.image for each in file.left_out} | file.unstated
     for image in file.images:
         frame = batch.linked.frames.get(image.id)
         if frame is None:

@@ -1,0 +1,230 @@
+"""What of an ASAM OpenLABEL 1.0.0 file is read, and which types that must have; a file may hold more.
+
+Source: ASAM OpenLABEL V1.0.0 and its JSON schema. A bbox there is [center x, center y, width, height]; a cuboid is a center, a rotation (Euler angles
+about x, y, z, applied in this order about fixed axes, or a quaternion x y z w) and a size; an rbbox is a bbox and an angle in rad.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Required  # pydantic reads `Required` on Python 3.11 from here alone
+
+from pydantic import BeforeValidator, Field, StringConstraints, with_config
+from typing_extensions import TypedDict
+
+from tracecore_schemas.foreign_json import OPEN
+
+__all__ = ["OpenLabelFile"]
+
+
+def _whole(value: object) -> object:
+    """Return 3 for 3.0, which JSON Schema counts among the integers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_FrameKey = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,18}$")]
+_FrameNumber = Annotated[int, BeforeValidator(_whole), Field(ge=0, lt=10**18)]
+_Pixels = Annotated[int, BeforeValidator(_whole), Field(ge=1, lt=2**31)]
+_Named = Annotated[str, StringConstraints(min_length=1)]
+
+
+@with_config(OPEN)
+class _Said(TypedDict, total=False):
+    name: str
+    coordinate_system: str
+
+
+@with_config(OPEN)
+class _Text(_Said):
+    val: str
+
+
+@with_config(OPEN)
+class _Number(_Said):
+    val: int | float
+
+
+@with_config(OPEN)
+class _Boolean(_Said):
+    val: bool
+
+
+@with_config(OPEN)
+class _Vector(_Said):
+    val: list[float | str]
+
+
+@with_config(OPEN)
+class _Attributes(TypedDict, total=False):
+    """Attributes of a shape, a frame or a context."""
+
+    text: list[_Text]
+    num: list[_Number]
+    boolean: list[_Boolean]
+    vec: list[_Vector]
+
+
+@with_config(OPEN)
+class _Geometry(_Said, total=False):
+    attributes: _Attributes
+
+
+@with_config(OPEN)
+class _Box(_Geometry):
+    val: Annotated[list[float], Field(min_length=4, max_length=4)]
+
+
+@with_config(OPEN)
+class _TurnedBox(_Geometry):
+    val: Annotated[list[float], Field(min_length=5, max_length=5)]
+
+
+@with_config(OPEN)
+class _Cuboid(_Geometry):
+    val: Annotated[list[float], Field(min_length=9, max_length=10)] | None
+
+
+@with_config(OPEN)
+class _Outline(_Geometry):
+    val: list[float] | list[str]
+    mode: str
+    closed: bool
+
+
+@with_config(OPEN)
+class _Line(_Geometry):
+    val: list[float]
+
+
+@with_config(OPEN)
+class _ObjectData(_Attributes, total=False):
+    """What is said of an object, always or in one frame."""
+
+    bbox: list[_Box]
+    rbbox: list[_TurnedBox]
+    cuboid: list[_Cuboid]
+    poly2d: list[_Outline]
+    poly3d: list[_Line]
+    point2d: list[dict[str, Any]]
+    point3d: list[dict[str, Any]]
+    mesh: list[dict[str, Any]]
+    image: list[dict[str, Any]]
+    binary: list[dict[str, Any]]
+    mat: list[dict[str, Any]]
+    line_reference: list[dict[str, Any]]
+    area_reference: list[dict[str, Any]]
+
+
+@with_config(OPEN)
+class _Interval(TypedDict):
+    """Frames from one to another, both included."""
+
+    frame_start: _FrameNumber
+    frame_end: _FrameNumber
+
+
+@with_config(OPEN)
+class _Element(TypedDict, total=False):
+    """An object or context in one frame."""
+
+    object_data: _ObjectData
+    context_data: _Attributes
+
+
+@with_config(OPEN)
+class _Object(TypedDict, total=False):
+    """An object of the whole file."""
+
+    name: str
+    type: Required[_Named]
+    object_data: _ObjectData
+    frame_intervals: list[_Interval]
+
+
+@with_config(OPEN)
+class _Context(TypedDict, total=False):
+    """A context of the whole file."""
+
+    name: str
+    type: Required[_Named]
+    context_data: _Attributes
+    frame_intervals: list[_Interval]
+
+
+@with_config(OPEN)
+class _Intrinsics(TypedDict, total=False):
+    width_px: _Pixels
+    height_px: _Pixels
+
+
+@with_config(OPEN)
+class _StreamProperties(TypedDict, total=False):
+    intrinsics_pinhole: _Intrinsics
+    intrinsics_fisheye: _Intrinsics
+    intrinsics_custom: _Intrinsics
+
+
+@with_config(OPEN)
+class _Stream(TypedDict, total=False):
+    """A sensor."""
+
+    type: str
+    stream_properties: _StreamProperties
+
+
+@with_config(OPEN)
+class _OwnFrame(TypedDict):
+    """What an export of ours says of a frame that OpenLABEL has no place for: its log time, and the sensors that saw no object."""
+
+    log_time_ns: Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,18}$|^[1-8][0-9]{18}$")]
+    empty: list[str]
+
+
+@with_config(OPEN)
+class _FrameProperties(TypedDict, total=False):
+    """Of one frame: its time, its streams."""
+
+    timestamp: str | int | float
+    attributes: _Attributes
+    streams: dict[str, _Stream]
+    tracecore: _OwnFrame
+
+
+@with_config(OPEN)
+class _Frame(TypedDict, total=False):
+    """What one frame holds."""
+
+    frame_properties: _FrameProperties
+    objects: dict[str, _Element]
+    contexts: dict[str, _Element]
+    actions: dict[str, Any]
+    events: dict[str, Any]
+    relations: dict[str, Any]
+
+
+@with_config(OPEN)
+class _Metadata(TypedDict, total=False):
+    schema_version: Required[Literal["1.0.0"]]
+    drive: str
+    annotator: str
+
+
+@with_config(OPEN)
+class _Root(TypedDict, total=False):
+    """The root."""
+
+    metadata: Required[_Metadata]
+    objects: dict[str, _Object]
+    contexts: dict[str, _Context]
+    actions: dict[str, Any]
+    events: dict[str, Any]
+    relations: dict[str, Any]
+    streams: dict[str, _Stream]
+    frames: dict[_FrameKey, _Frame]
+    frame_intervals: list[_Interval]
+
+
+@with_config(OPEN)
+class OpenLabelFile(TypedDict):
+    """A whole file."""
+
+    openlabel: _Root
