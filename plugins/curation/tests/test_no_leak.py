@@ -172,11 +172,23 @@ def test_what_is_cut_is_counted() -> None:
     assert (leak["count"], len(leak["pairs"]), leak["pairs_cut_at"]) == (60, 20, 20)  # type: ignore[index,arg-type,call-overload]
 
 
-def test_three_sides_are_compared_two_by_two() -> None:
-    a, b, c = drive_of("a", 2), drive_of("b", 2), drive_of("c", 2)
-    result = NoLeak().run(Tables(train=frame_table(a), validation=frame_table(b), test=frame_table([*c, *a[:1]])))
+def test_training_and_validation_are_compared_with_test_and_with_each_other_where_asked() -> None:
+    a, b, c = drive_of("a", 4), drive_of("b", 2), drive_of("c", 2)
+    sides = {"train": frame_table(a[:2]), "validation": frame_table([*a[2:], *b]), "test": frame_table([*c, *a[:1]])}
+    result = NoLeak().run(Tables(**sides))
     assert "train and test: 1 frame is in both" in result.message
-    assert "validation and test" not in result.message
+    assert "validation and test: drive a is in both" in result.message
+    assert "train and validation" not in result.message
+    assert "train and validation: drive a is in both" in NoLeak().run(Tables({"all_pairs": True}, **sides)).message
+    assert not NoLeak().run(Tables({"ports": ["train", "validation"]}, **sides)).success
+    assert NoLeak().run(Tables(**sides | {"test": frame_table(c)})).success
+
+
+def test_sides_of_other_names_are_compared_two_by_two() -> None:
+    a, b, c = drive_of("a", 2), drive_of("b", 2), drive_of("c", 2)
+    result = NoLeak().run(Tables(first=frame_table(a), second=frame_table(b), third=frame_table([*c, *a[:1]])))
+    assert "first and third: 1 frame is in both" in result.message
+    assert "second and third" not in result.message
 
 
 def test_an_empty_side_shares_nothing() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_frames import drive_of, frame, frame_table, picture
+from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
 from mistaken_frames import pool_drives
 from stage_world import StageWorld, check_of
 
@@ -29,10 +29,18 @@ def want(count: int, **other: Any) -> Want:
 
 @pytest.fixture
 def choose(world: StageWorld, tmp_path: Path) -> Any:
-    def run(rows: list[dict[str, Any]], *wants: Want, exclude: list[dict[str, Any]] | None = None, **params: Any) -> Outcome:
+    def run(
+        rows: list[dict[str, Any]],
+        *wants: Want,
+        exclude: list[dict[str, Any]] | None = None,
+        labels: list[dict[str, Any]] | None = None,
+        **params: Any,
+    ) -> Outcome:
         inputs = {"frames": world.table("dataset", "test.drives.frames", frame_table(rows)), "request": asking(world, tmp_path / "request", *wants)}
         if exclude is not None:
             inputs["exclude"] = world.table("dataset", "test.training_set.validation", frame_table(exclude))
+        if labels is not None:
+            inputs["labels"] = world.table("label_batch", "test.labels", label_table(labels))
         return world.run("curate", "requested-frames", inputs, asset="next_frames", **params)
 
     return run
@@ -50,7 +58,7 @@ def test_only_frames_of_the_wanted_conditions_are_chosen_and_no_more_than_asked(
     said = outcome.outputs["chosen"].facets["tracecore_requested"]
     assert (said["of"], said["kept"]) == (40, 12)
     assert said["wants"][0] == {
-        "cluster": "missed-pedestrians", "asked": 12, "found": 12, "matching": 20, "untold": [], "of_shown_drives": 0,
+        "cluster": "missed-pedestrians", "asked": 12, "found": 12, "chosen": 12, "matching": 20, "untold": [], "of_shown_drives": 0,
         "conditions": {"time_of_day": ["night"], "region": ["JP"]},
     }  # fmt: skip
     whys = {unknown.what: unknown.why for unknown in outcome.outputs["chosen"].unknowns}
@@ -119,9 +127,51 @@ def test_what_a_frame_table_can_not_tell_is_unknown_not_assumed(world: StageWorl
     asked = want(3, category="pedestrian", conditions={**NIGHT_IN_JAPAN, "size": ("small",), "distance": ("over-30m",)}, like=("frame/a/b/1",))
     whys = {unknown.what: unknown.why for unknown in choose(pool_drives(), asked).outputs["chosen"].unknowns}
     assert whys["objects on requested frames"] == "A frame table does not tell what objects a frame holds; asked for was pedestrian."
-    assert whys["size on requested frames"] == "A frame table does not tell the size of objects; asked for was small."
-    assert whys["distance on requested frames"] == "A frame table does not tell the distance of objects; asked for was over-30m."
+    untold = "A frame table does not tell the {} of objects, so no chosen frame counts as found by it; asked for was {}."
+    assert whys["size on requested frames"] == untold.format("size", "small")
+    assert whys["distance on requested frames"] == untold.format("distance", "over-30m")
     assert whys["likeness to mistakes"].startswith("The frames that show the mistake are in neither 'frames' nor 'exclude'")
+
+
+def test_a_frame_counts_as_found_only_where_its_condition_is_known(world: StageWorld, choose: Any) -> None:
+    """Of 30 frames two are known to be rainy: those two are found, however many were asked for."""
+    rows = [
+        *drive_of("wet", 2, conditions=[("weather", "rain")]),
+        *drive_of("dry", 14, conditions=[("weather", "clear")]),
+        *drive_of("unsaid", 14),
+    ]
+    outcome = choose(rows, want(24, conditions={"weather": ("rain",)}))
+    assert drives_of(world, outcome) == ["wet", "wet"]
+    said = outcome.outputs["chosen"].facets["tracecore_requested"]["wants"][0]
+    assert (said["asked"], said["found"], said["chosen"], said["matching"]) == (24, 2, 2, 2)
+    assert check_of(outcome, "request_met").message == "1 of 1 wants got too few frames: missed-pedestrians (2 of 24)."
+    whys = {unknown.what: unknown.why for unknown in outcome.outputs["chosen"].unknowns}
+    assert whys == {"weather of frames": "Nobody said the weather of 14 of 30 frames, so they were not chosen by it; asked for was rain."}
+
+
+def test_a_condition_that_no_frame_has_is_met_by_none(world: StageWorld, choose: Any) -> None:
+    outcome = choose(pool_drives(), want(5, conditions={"weather": ("rain",)}))
+    assert world.read(outcome, "chosen").num_rows == 0
+    whys = {unknown.what: unknown.why for unknown in outcome.outputs["chosen"].unknowns}
+    assert whys["weather of frames"] == "Nobody said the weather of 40 of 40 frames, so they were not chosen by it; asked for was rain."
+    assert not check_of(outcome, "request_met").success
+
+
+def test_what_labels_say_of_frames_is_a_condition_too(world: StageWorld, choose: Any) -> None:
+    rows = drive_of("osaka", 8)
+    labels = [label(row, 0, None, None, frame_attributes=[("weather", "rain" if row["index"] < 3 else "clear")]) for row in rows]
+    outcome = choose(rows, want(8, conditions={"weather": ("rain",)}), labels=labels)
+    assert sorted(world.read(outcome, "chosen")["index"].to_pylist()) == [0, 1, 2]
+
+
+def test_frames_chosen_for_objects_of_unknown_size_do_not_count_as_found(world: StageWorld, choose: Any) -> None:
+    """They are chosen, for their light and region are known; nobody knows whether they hold a small object before they are labeled."""
+    outcome = choose(pool_drives(), want(6, conditions={**NIGHT_IN_JAPAN, "size": ("small",)}))
+    assert world.read(outcome, "chosen").num_rows == 6
+    said = outcome.outputs["chosen"].facets["tracecore_requested"]["wants"][0]
+    assert (said["found"], said["chosen"], said["untold"]) == (0, 6, ["size"])
+    check = check_of(outcome, "request_met")
+    assert check.message == "1 of 1 wants got too few frames: missed-pedestrians (0 of 6; 6 frames chosen of unknown size)."
 
 
 def test_where_nothing_matches_the_table_is_empty_and_says_so(world: StageWorld, choose: Any) -> None:

@@ -14,7 +14,7 @@ from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
 from tracecore_curation.neighborhood import neighbors
 from tracecore_curation.pairs import FramePair, Pairs
 
-__all__ = ["Group", "Joint", "choose_validation", "drive_groups"]
+__all__ = ["Group", "Joint", "choose_drives", "drive_groups"]
 
 _ROUNDS = 256
 _GOOD_ENOUGH = 0.005  # of all frames: an order of drives that comes this near to the asked share is taken
@@ -65,8 +65,8 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
     return [Group(tuple(drives), sum(counts[drive] for drive in drives)) for drives in members.values()], joints
 
 
-def choose_validation(groups: Sequence[Group], share: float, seed: int) -> set[str]:
-    """Choose the drives of the validation side: whole groups, in an order the seed gives, whose frames come near to a share of all.
+def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
+    """Return the drives of one side: whole groups, in an order that the seed gives, whose frames come near to a share of all.
 
     Orders are tried until one comes within half a percent, else the nearest of them is taken: with few groups it is the nearest there is.
 

@@ -1,88 +1,108 @@
-"""The stage `leak-free-split`: training and validation frames that share nothing."""
+"""The stage `leak-free-split`: frames to train on, frames to select by, and frames to measure on that share nothing with either."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import field_validator
+import numpy as np
+from numpy.typing import NDArray
 
 import tracecore as tc
 from tracecore.suggest import suggestion
 from tracecore_curation.attributes import split_by_attribute
-from tracecore_curation.filters import FilterParams, filter_expression, selection
+from tracecore_curation.filters import FilterParams, Names, filter_expression, selection
 from tracecore_curation.frame_facts import FrameFacts, read_facts
-from tracecore_curation.groups import Group, Joint, choose_validation, drive_groups
+from tracecore_curation.groups import Group, Joint, choose_drives, drive_groups
 from tracecore_curation.leaks import KEPT, Limits
 from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
+from tracecore_curation.time_blocks import cut_blocks
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["LeakFreeSplit"]
 
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+_GAP = "gap"
+_WHOLE = 5  # with fewer drives, giving one away for validation leaves too little to train on
+
 
 @dataclass(frozen=True, slots=True)
 class _Split:
-    """Which frames are on which side, what a trace should say of it, and what is not known."""
+    """Which frames are on which side, what a trace should say of it, and what is not known.
 
-    train: frozenset[str]
-    validation: frozenset[str]
-    facet: Mapping[str, JSON] = field(default_factory=dict)
+    Attributes:
+        sides: one entry a frame: the name of an output, else why the frame is on no side.
+        facet: further members of the facet `tracecore_split`.
+        unknowns: what, and why.
+    """
+
+    sides: NDArray[np.object_]
+    facet: Mapping[str, JSON]
     unknowns: tuple[tuple[str, str], ...] = ()
 
 
 class LeakFreeSplit(tc.Stage):
-    """Split frames into training and validation so that no drive, no time and place, and no near-duplicate is on both sides."""
+    """Split frames into training, validation and test: test shares no drive, no time and place, and no near-duplicate with the other two.
+
+    Validation frames are for selection (a snapshot, a threshold, a hyperparameter, the next frames); they may share drives with training frames.
+    """
 
     kind = tc.StageKind.CURATE
     checks = ("no_leak",)
     frames = tc.Input("dataset", description="the frames to split")
     labels = tc.Input("label_batch", optional=True, description="labels whose image attributes can name the split, or say which frames are labeled")
     train = tc.Output("dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to train on")
-    validation = tc.Output("dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to validate on")
+    validation = tc.Output(
+        "dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to select by: snapshots, thresholds, new frames"
+    )
+    test = tc.Output(
+        "dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to measure on, which nothing was learned or selected by"
+    )
 
     class Params(FilterParams):
         """How to split, and which frames at all."""
 
         by: str = tc.Field("drive", min_length=1, description="'drive', or an attribute whose values name the sides (official_split, region)")
-        validation: float = tc.Field(0.2, gt=0, lt=1, description="share of the frames on the validation side, by whole groups of drives")
-        holdout: tuple[str, ...] = tc.Field((), description="drives (values of 'by') of the validation side, instead of a share")
+        holdout: Names = tc.Field((), description="drives (values of 'by') of the test side, instead of a share")
+        test: float = tc.Field(0.2, gt=0, lt=1, description="share of the frames on the test side, by whole groups of drives")
+        validation: float = tc.Field(
+            0.2, gt=0, lt=1, description="share of the other frames on the validation side: whole groups of drives, or blocks of time"
+        )
+        block: float = tc.Field(10.0, gt=0, description="seconds of a block of time, where validation is cut from the training drives")
+        gap: float = tc.Field(1.0, ge=0, description="seconds on either side of a block whose frames are left out; at most a quarter of the block")
         seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
         meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
         bits: int = tc.Field(BITS, ge=0, le=32, description="of 64: how many bits of two near-duplicates' difference hashes may differ")
         likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates' thumbnails")
 
-        @field_validator("holdout", mode="before")
-        @classmethod
-        def _one_is_a_list(cls, value: Any) -> Any:
-            return (value,) if isinstance(value, str) else value
-
     def run(self, context: tc.Context, params: Params) -> None:
-        """Filter, split, and write both sides."""
+        """Filter, split, and write the three sides."""
         frames, labels = context.read(self.frames), context.read(self.labels)
         facts = read_facts(frames, filter_expression(frames, params, labels))
         if not len(facts):
-            raise tc.UsageProblem(f"No frame is left to split: the filters let none of {frames.count_rows()} frames pass.")
-        context.progress(0, 2, f"{len(facts)} frames")
-        by_drive = params.by == "drive"
-        split = _by_drive(facts, Thumbnails(frames), params, context.seed) if by_drive else _by_attribute(frames, labels, facts, params)
-        for done, (port, ids) in enumerate(((self.train, split.train), (self.validation, split.validation)), 1):
-            context.write(port, selection(frames, ids))
-            drives = _drives(facts, ids)
-            held = tc.summarize(f"{tc.count(len(ids), 'frame')} of {tc.count(len(drives), 'drive')}")
-            context.describe(port, "tracecore_frames", {"summary": held, "frames": len(ids), "drives": drives})
+            raise tc.UsageProblem(f"No frame is left to split: the filters let none of {tc.count(frames.count_rows(), 'frame')} pass.")
+        ports = (self.train, self.validation, self.test)
+        context.progress(0, len(ports), tc.count(len(facts), "frame"))
+        split = _by_drive(facts, Thumbnails(frames), params, context.seed) if params.by == "drive" else _by_attribute(facts, frames, labels, params)
+        drives = {port.name: dict(sorted(Counter(facts.drives[split.sides == port.name].tolist()).items())) for port in ports}
+        counts = {name: sum(of_drives.values()) for name, of_drives in drives.items()}
+        facet = {"by": params.by, "counts": counts, "drives": {name: list(of_drives) for name, of_drives in drives.items()}, **split.facet}
+        for done, port in enumerate(ports, 1):
+            context.write(port, selection(frames, facts.ids[split.sides == port.name].tolist()))
+            held = tc.summarize(f"{tc.count(counts[port.name], 'frame')} of {tc.count(len(drives[port.name]), 'drive')}")
+            context.describe(port, "tracecore_frames", {"summary": held, "frames": counts[port.name], "drives": drives[port.name]})
             summary = tc.summarize(f"{port.name} side of a split by {params.by}")
-            context.describe(
-                port, "tracecore_split", {"summary": summary, "by": params.by, "side": port.name, **_counts(facts, split), **split.facet}
-            )
-            context.progress(done, 2, f"{len(ids)} frames in {port.name}")
+            context.describe(port, "tracecore_split", {"summary": summary, "side": port.name, **facet})
+            context.progress(done, len(ports), f"{tc.count(counts[port.name], 'frame')} in {port.name}")
         for what, why in split.unknowns:
             context.unknown(what, why)
         missing = unmeasured(facts)
         if missing is not None:
             context.unknown("time and place", missing)
-        context.log.info("Split by %s: %d frames to train on, %d to validate on.", params.by, len(split.train), len(split.validation))
+        context.log.info("Split by %s: %s.", params.by, ", ".join(f"{tc.count(count, 'frame')} in {name}" for name, count in counts.items()))
 
 
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
@@ -91,62 +111,88 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
             raise tc.UsageProblem(f"The holdout '{drive}' is no drive of these frames. {suggestion(drive, facts.drive_names)}")
     groups, joints = drive_groups(facts, thumbnails, Limits(params.seconds, params.meters, params.bits, params.likeness))
     if len(groups) < 2:
-        raise tc.UsageProblem(f"There is nothing to split: {_one_group(groups[0], joints)} More drives are needed for a split that doesn't leak.")
+        raise tc.UsageProblem(
+            f"There is nothing to split: {_one_group(groups[0], joints)} The test side shares no drive with the others: more drives are needed."
+        )
     if params.holdout:
         chosen = {drive for group in groups if set(group.drives) & set(params.holdout) for drive in group.drives}
         if len(chosen) == len(facts.drive_names):
-            raise tc.UsageProblem(
-                f"Nothing is left to train on: with the holdout {', '.join(params.holdout)} every drive is on the validation side, "
-                f"because {_one_group(Group(tuple(sorted(chosen)), 0), joints)}"
-            )
+            joined = sorted(chosen - set(params.holdout))
+            why = f", because {_one_group(Group(tuple(sorted(chosen)), 0), joints)}" if joined else "."
+            raise tc.UsageProblem(f"Nothing is left to train on: with the holdout {', '.join(params.holdout)} every drive is on the test side{why}")
     else:
-        chosen = choose_validation(groups, params.validation, seed)
-    sides = {id_: drive in chosen for id_, drive in zip(facts.ids.tolist(), facts.drives.tolist(), strict=True)}
-    validation = frozenset(id_ for id_, held in sides.items() if held)
-    share = len(validation) / len(facts)
-    followed = sorted(chosen - set(params.holdout)) if params.holdout else []
-    facet: dict[str, JSON] = {
-        "share": {"asked": None if params.holdout else params.validation, "reached": share},
-        "groups": len(groups),
-        "joined": [_joint_facet(joint) for joint in joints[:KEPT]],
-        "joined_count": len(joints),
-        "followed_holdout": followed,
-    }
-    if not params.holdout:
-        facet["said"] = (
-            f"{share:.1%} of the frames are for validation, {abs(share - params.validation):.1%} {'above' if share > params.validation else 'below'} "
-            f"the asked {params.validation:.1%}: whole groups of drives are moved, and there are {len(groups)}."
-        )
-    return _Split(frozenset(sides) - validation, validation, facet)
+        chosen = choose_drives(groups, params.test, seed)
+    sides = np.where(np.isin(facts.drives.astype(str), sorted(chosen)), TEST, TRAIN).astype(object)
+    reached = float((sides == TEST).mean())
+    said = (
+        _share_said("test", reached, params.test, groups)
+        if not params.holdout
+        else f"The drives of the test side were named: {', '.join(params.holdout)}."
+    )
+    rest = [group for group in groups if not set(group.drives) & chosen]
+    if params.holdout or len(groups) < _WHOLE:
+        why = "the test side's were named" if params.holdout else f"there are {len(groups)} groups of drives"
+        cut = _in_blocks(facts, sides, params, why)
+    else:
+        sides[np.isin(facts.drives.astype(str), sorted(choose_drives(rest, params.validation, seed)))] = VALIDATION
+        share = float((sides == VALIDATION).sum() / (sides != TEST).sum())
+        cut = {"share": {"asked": params.validation, "reached": share}, "said": _share_said("validation", share, params.validation, rest)}
+    return _Split(
+        sides,
+        {
+            "test_share": {"asked": None if params.holdout else params.test, "reached": reached},
+            "groups": len(groups),
+            "joined": [_joint_facet(joint) for joint in joints[:KEPT]],
+            "joined_count": len(joints),
+            "followed_holdout": sorted(chosen - set(params.holdout)) if params.holdout else [],
+            **cut,
+            "said": f"{said} {cut['said']}",
+        },
+    )
 
 
-def _by_attribute(frames: Any, labels: Any, facts: FrameFacts, params: LeakFreeSplit.Params) -> _Split:
+def _by_attribute(facts: FrameFacts, frames: Any, labels: Any, params: LeakFreeSplit.Params) -> _Split:
     found = split_by_attribute(frames, labels, facts.ids.tolist(), params.by, params.holdout)
-    left_out: dict[str, JSON] = dict(found.left_out)
+    sides = np.array([found.sides.get(id_, "") for id_ in facts.ids.tolist()], dtype=object)
+    said = f"By the values of {params.by}, {found.said}."
+    facet: dict[str, JSON] = {"left_out": dict(found.left_out), "without": found.without, "said": said}
+    if not (sides == VALIDATION).any():
+        cut = _in_blocks(facts, sides, params, f"no value of {params.by} names selection frames")
+        facet |= {**cut, "said": f"{said} {cut['said']}"}
     unknowns: list[tuple[str, str]] = []
     if found.without:
-        unknowns.append(("side of frames", f"{found.without} of {len(facts)} frames have no attribute '{params.by}'; they are on neither side."))
-    return _Split(found.train, found.validation, {"left_out": left_out, "without": found.without}, tuple(unknowns))
+        unknowns.append(("side of frames", f"{found.without} of {len(facts)} frames have no attribute '{params.by}'; they are on no side."))
+    return _Split(sides, facet, tuple(unknowns))
+
+
+def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSplit.Params, why: str) -> dict[str, JSON]:
+    """Move frames of the training side to validation, in blocks of time, and return what the facet says of it."""
+    rows = np.flatnonzero(sides == TRAIN)
+    cut = cut_blocks(facts.take(rows), params.validation, params.block, params.gap)
+    if cut is None:
+        raise tc.UsageProblem(
+            f"Nothing is left to train on: beside the test side there {'is one frame' if len(rows) == 1 else 'are frames of one moment'} "
+            f"({facts.ids[rows[0]]}), and one to train on and one to validate on are needed. More frames, drives or a smaller holdout would do."
+        )
+    sides[rows[cut.held]] = VALIDATION
+    sides[rows[cut.near]] = _GAP
+    reached, left_out = float(cut.held.mean()), int(cut.near.sum())
+    said = f"Because {why}, validation is {tc.count(cut.count, 'block')} of time of the training drives: {reached:.1%} of their frames"
+    said += f" (asked {params.validation:.1%}); {tc.count(left_out, 'frame')} next to a block {'is' if left_out == 1 else 'are'} on no side."
+    return {"share": {"asked": params.validation, "reached": reached}, "blocks": cut.count, "gap": left_out, "said": said}
+
+
+def _share_said(side: str, reached: float, asked: float, groups: list[Group]) -> str:
+    of = "the frames" if side == TEST else "the other frames"
+    return (
+        f"{reached:.1%} of {of} are for {side}, {abs(reached - asked):.1%} {'above' if reached > asked else 'below'} "
+        f"the asked {asked:.1%}: whole groups of drives are moved, and there are {len(groups)}."
+    )
 
 
 def _joint_facet(joint: Joint) -> JSON:
     nearest = {"a": joint.pair.a, "b": joint.pair.b, "apart": joint.pair.apart}
     return {"drives": list(joint.drives), "reason": joint.reason, "pairs": joint.count, "nearest": nearest}
-
-
-def _counts(facts: FrameFacts, split: _Split) -> dict[str, JSON]:
-    return {
-        "counts": {"train": len(split.train), "validation": len(split.validation)},
-        "drives": {"train": sorted(_drives(facts, split.train)), "validation": sorted(_drives(facts, split.validation))},
-    }
-
-
-def _drives(facts: FrameFacts, ids: frozenset[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for id_, drive in zip(facts.ids.tolist(), facts.drives.tolist(), strict=True):
-        if id_ in ids:
-            found[drive] = found.get(drive, 0) + 1
-    return found
 
 
 def _one_group(group: Group, joints: list[Joint]) -> str:

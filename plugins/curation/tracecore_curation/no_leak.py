@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 import tracecore as tc
 from tracecore.suggest import suggestion
+from tracecore_curation.filters import Names
 from tracecore_curation.frame_facts import FACT_COLUMNS, read_facts
 from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
 from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
@@ -28,6 +29,7 @@ _REASONS = {
     "near_duplicate": "frames that show the same picture",
 }
 _SAID = 3
+_TEST = "test"
 _NEEDED = {*FACT_COLUMNS, "image"}
 _KERNELS = {"blocking", "severity"}  # settings of any check, which are the kernel's
 
@@ -39,33 +41,38 @@ class NoLeakParams(tc.Params):
     meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
     bits: int = tc.Field(BITS, ge=0, le=32, description="of 64: how many bits of two near-duplicates' difference hashes may differ")
     likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates' thumbnails")
-    ports: tuple[str, ...] = tc.Field((), description="outputs to compare; empty for every frame table of the stage")
+    ports: Names = tc.Field((), description="outputs to compare; empty for every frame table of the stage")
+    all_pairs: bool = tc.Field(
+        False, description="whether outputs beside 'test' are compared with each other too; training and selection may share drives"
+    )
 
 
 class NoLeak(tc.Check):
-    """No two outputs share a frame, a drive, a time and place, or a near-duplicate."""
+    """The output `test` shares no frame, drive, time and place, or near-duplicate with another; where none has that name, no two outputs do."""
 
     name = "no_leak"
-    description = "No two sides of a split share a frame, a drive, a time and place (where both are measured), or a near-duplicate."
+    description = "The test side of a split shares no frame, drive, time and place (where both are measured), or near-duplicate with the other sides."
     # A leak stops a release by its gate; the split itself stays readable, so that one can look at what leaks.
     severity = Severity.WARN
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Compare every two frame tables among the stage's outputs."""
+        """Compare the frame tables among the stage's outputs."""
         params = _params(context.params)
         tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]
         thumbnails = Thumbnails(*tables.values())
         limits = Limits(params.seconds, params.meters, params.bits, params.likeness)
-        leaks = [leak for a, b in combinations(sides, 2) for leak in find_leaks(a, b, thumbnails, limits)]
+        compared = _compared(sides, all_pairs=params.all_pairs)
+        leaks = [leak for a, b in compared for leak in find_leaks(a, b, thumbnails, limits)]
         missing = unmeasured(*(side.frames for side in sides))
         return tc.CheckResult(
             success=not leaks,
-            message=_message(leaks, sides),
+            message=_message(leaks, sides, compared),
             outcomes=_outcomes(leaks, sides),
             details={
                 "sides": {side.name: {"frames": len(side.frames), "drives": side.frames.drive_names[:KEPT]} for side in sides},
-                "limits": params.model_dump(exclude={"ports"}),
+                "compared": [[a.name, b.name] for a, b in compared],
+                "limits": params.model_dump(exclude={"ports", "all_pairs"}),
                 "leaks": [_details(leak) for leak in leaks],
             },
             unknowns=(*uncompared, *(() if missing is None else (Unknown("time and place", missing),))),
@@ -108,13 +115,22 @@ def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[
     return frames, uncompared
 
 
-def _message(leaks: Sequence[Leak], sides: Sequence[Side]) -> str:
-    names = " and ".join(side.name for side in sides)
+def _compared(sides: Sequence[Side], *, all_pairs: bool) -> list[tuple[Side, Side]]:
+    """Return the pairs of sides that may share nothing: each with `test`; every two where no side has that name, or all pairs are asked for."""
+    pairs = list(combinations(sides, 2))
+    with_test = [pair for pair in pairs if _TEST in (pair[0].name, pair[1].name)]
+    return pairs if all_pairs or not with_test else with_test
+
+
+def _message(leaks: Sequence[Leak], sides: Sequence[Side], compared: Sequence[tuple[Side, Side]]) -> str:
     if not leaks:
+        others = [side.name for side in sides if side.name != _TEST]
+        against_test = len(compared) < len(list(combinations(sides, 2)))
+        names = " and ".join(side.name for side in sides)
         counts = ", ".join(
             f"{counted(len(side.frames), 'frame')} of {counted(len(side.frames.drive_names), 'drive')} in {side.name}" for side in sides
         )
-        return f"Nothing is shared by {names} ({counts})."
+        return f"{_TEST} shares nothing with {' or '.join(others)} ({counts})." if against_test else f"Nothing is shared by {names} ({counts})."
     said = []
     for leak in leaks:
         shown = leak.pairs[:_SAID]

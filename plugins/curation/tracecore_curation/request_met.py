@@ -15,10 +15,10 @@ _NAMED = 3
 
 
 class RequestMet(tc.Check):
-    """Every want of a data request got the frames it asked for."""
+    """Every want of a data request got as many frames as it asked for that are known to meet its conditions."""
 
     name = "request_met"
-    description = "Every want of a data request got as many frames as it asked for."
+    description = "Every want of a data request got as many frames as it asked for that are known to meet its conditions."
     # Data that nobody has is what a request is for: it must be seen, and it stops nothing.
     severity = Severity.WARN
 
@@ -38,6 +38,12 @@ class RequestMet(tc.Check):
         )
         if not short:
             return tc.CheckResult(success=True, message=f"All {len(wants)} wants got the frames they asked for.", outcomes=outcomes)
-        named = ", ".join(f"{want['cluster']} ({want['found']} of {want['asked']})" for want in short[:_NAMED])
+        named = ", ".join(f"{want['cluster']} ({want['found']} of {want['asked']}{_unsure(want)})" for want in short[:_NAMED])
         more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
         return tc.CheckResult(success=False, message=f"{len(short)} of {len(wants)} wants got too few frames: {named}{more}.", outcomes=outcomes)
+
+
+def _unsure(want: Any) -> str:
+    """Return how many frames were chosen that are not known to meet the want, in words."""
+    more = want.get("chosen", want["found"]) - want["found"]
+    return f"; {tc.count(more, 'frame')} chosen of unknown {' and '.join(want['untold'])}" if more else ""

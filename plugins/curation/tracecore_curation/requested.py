@@ -10,14 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracecore_schemas.data_request import Want
+from tracecore_curation.conditions import CONDITION_COLUMNS, conditions_of
+from tracecore_schemas.data_request import OBJECT_CONDITIONS, Want
 
-__all__ = ["TOLD", "Chosen", "Pool", "choose", "read_pool"]
+__all__ = ["Chosen", "Pool", "choose", "read_pool"]
 
-TOLD = ("time_of_day", "region", "drive", "sensor")
-"""Conditions that a frame table tells of each frame; every other one is about objects, which nobody has labeled yet."""
-
-_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "dhash", "luma", "time_of_day", "region")
+_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "dhash", "luma", *CONDITION_COLUMNS)
 _BITS = 64
 
 
@@ -26,14 +24,14 @@ class Pool:
     """Frames to choose from, by drive, sensor and time; all arrays have one entry a frame.
 
     Attributes:
-        told: by condition, the frame's value; None where nobody said it.
+        conditions: the frame's value by condition, its drive and sensor among them; what is missing is unknown.
     """
 
     ids: NDArray[np.object_]
     drives: NDArray[np.object_]
     hashes: NDArray[np.uint64]
     luma: NDArray[np.float64]
-    told: Mapping[str, NDArray[np.object_]]
+    conditions: NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -46,8 +44,8 @@ class Chosen:
     Attributes:
         want: what was asked.
         ids: refs of the chosen frames, the one most like the examples first.
-        matching: how many frames of the pool meet what can be told, before likeness and duplicates.
-        untold: conditions that the frame table can't tell.
+        matching: how many frames of the pool are known to meet every condition of frames, before likeness and duplicates.
+        untold: conditions of objects, which no frame table tells: no chosen frame is known to meet them.
         unsaid: by condition, frames of which nobody said its value: they don't count as meeting it.
         unlike: whether none of the example frames is known, so that likeness decided nothing.
         of_shown_drives: how many of the chosen are of a drive that an example frame is of.
@@ -61,22 +59,38 @@ class Chosen:
     unlike: bool = False
     of_shown_drives: int = 0
 
+    @property
+    def found(self) -> int:
+        """How many of the chosen frames are known to meet every condition: unknown is not met."""
+        return 0 if self.untold else len(self.ids)
 
-def read_pool(frames: Any) -> Pool:
+
+def read_pool(frames: Any, labels: Any = None) -> Pool:
     """Read what choosing looks at.
 
     Args:
         frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
+        labels: a label table, whose attributes of frames are conditions too.
     """
-    table: pa.Table = frames.to_table(columns=list(_COLUMNS))
+    table: pa.Table = frames.to_table(columns=[name for name in _COLUMNS if name in frames.schema.names])
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending"), ("frame_id", "ascending")])
     return Pool(
         _texts(table["frame_id"]),
         _texts(table["drive"]),
         np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
         table["luma"].to_numpy().astype(np.float64),
-        {name: _texts(table[name]) for name in TOLD},
+        _objects(_all_conditions(table, labels)),
     )
+
+
+def _all_conditions(table: pa.Table, labels: Any) -> list[dict[str, str]]:
+    of_labels: dict[str, dict[str, str]] = {}
+    if labels is not None:
+        attributes = labels.to_table(columns=["frame_id", "frame_attributes"])
+        for id_, pairs in zip(attributes["frame_id"].to_pylist(), attributes["frame_attributes"].to_pylist(), strict=True):
+            of_labels.setdefault(id_, {}).update(pairs or ())
+    own = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), conditions_of(table), strict=True)
+    return [of_labels.get(id_, {}) | conditions | {"drive": drive, "sensor": sensor} for id_, drive, sensor, conditions in own]
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
@@ -96,14 +110,10 @@ def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection
 
 
 def _for_want(want: Want, pool: Pool, examples: Pool, free: NDArray[np.bool_], taken: list[np.uint64], bits: int) -> Chosen:
-    told = {name: values for name, values in want.conditions.items() if name in TOLD}
-    meets = np.ones(len(pool), dtype=bool)
-    unsaid = {}
-    for name, values in sorted(told.items()):
-        meets &= np.isin(pool.told[name].astype(str), values) & (pool.told[name] != None)  # noqa: E711  # element by element
-        silent = int((pool.told[name] == None).sum())  # noqa: E711  # element by element
-        if silent:
-            unsaid[name] = silent
+    untold = tuple(sorted(set(want.conditions) & set(OBJECT_CONDITIONS)))
+    asked = {name: values for name, values in sorted(want.conditions.items()) if name not in untold}
+    meets = np.array([all(of_frame.get(name) in values for name, values in asked.items()) for of_frame in pool.conditions], dtype=bool)
+    silent = {name: sum(name not in of_frame for of_frame in pool.conditions) for name in asked}
     liked = np.flatnonzero(np.isin(examples.ids.astype(str), want.like)) if want.like else np.empty(0, dtype=np.intp)
     candidates = np.flatnonzero(meets & free)
     order = candidates[np.argsort(_apart(pool, candidates, examples, liked), kind="stable")] if len(liked) else _spread(candidates)
@@ -121,15 +131,15 @@ def _for_want(want: Want, pool: Pool, examples: Pool, free: NDArray[np.bool_], t
         want,
         tuple(pool.ids[row] for row in chosen),
         len(candidates),
-        tuple(sorted(set(want.conditions) - set(told))),
-        unsaid,
+        untold,
+        {name: count for name, count in silent.items() if count},
         bool(want.like) and not len(liked),
         sum(pool.drives[row] in shown for row in chosen),
     )
 
 
 def _apart(pool: Pool, rows: NDArray[np.intp], examples: Pool, liked: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Give how far each frame is from the nearest example: the share of hash bits that differ, and the difference of mean luma, 0 to 2."""
+    """Return how far each frame is from the nearest example: the share of hash bits that differ, and the difference of mean luma, 0 to 2."""
     bits = np.bitwise_count(pool.hashes[rows, None] ^ examples.hashes[None, liked]) / _BITS
     light = np.abs(pool.luma[rows, None] - examples.luma[None, liked])
     nearest: NDArray[np.float64] = (bits + light).min(axis=1).round(9)
@@ -150,6 +160,10 @@ def _spread(rows: NDArray[np.intp]) -> NDArray[np.intp]:
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    values = np.empty(len(column), dtype=object)
-    values[:] = column.to_pylist()
+    return _objects(column.to_pylist())
+
+
+def _objects(listed: list[Any]) -> NDArray[np.object_]:
+    values = np.empty(len(listed), dtype=object)
+    values[:] = listed
     return values

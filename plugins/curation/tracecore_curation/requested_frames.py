@@ -23,6 +23,7 @@ class RequestedFrames(tc.Stage):
     kind = tc.StageKind.CURATE
     frames = tc.Input("dataset", description="the frames to choose from")
     request = tc.Input("data_request", description="what is wanted, as event-clusters gives it")
+    labels = tc.Input("label_batch", optional=True, description="labels of the frames to choose from, whose attributes of frames are conditions too")
     exclude = tc.Input("dataset", optional=True, description="frames that are not to be chosen: those used already, those kept to judge by")
     chosen = tc.Output("dataset", checks=["unique_frame_ids", "request_met"], description="frames that meet what is asked for, whole rows")
 
@@ -38,7 +39,7 @@ class RequestedFrames(tc.Stage):
         """Choose, and say of each want what was asked and found."""
         request = read_request(context.read(self.request))
         table, excluded = context.read(self.frames), context.read(self.exclude)
-        pool = read_pool(table)
+        pool = read_pool(table, context.read(self.labels))
         ids, drives = _barred(excluded, by_drive=params.exclude_by == "drive")
         # What a mistake was seen on is there already.
         shown = {ref for want in request.wants for ref in want.like}
@@ -78,7 +79,7 @@ def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
 
 
 def _joined(pool: Pool, other: Pool | None) -> Pool:
-    """Give the frames that examples are looked up in: those to choose from, and those excluded, where a validation set often is."""
+    """Return the frames that examples are looked up in: those to choose from, and those excluded, where a validation set often is."""
     import numpy as np
 
     if other is None:
@@ -89,7 +90,7 @@ def _joined(pool: Pool, other: Pool | None) -> Pool:
         np.concatenate([pool.drives, other.drives[new]]),
         np.concatenate([pool.hashes, other.hashes[new]]),
         np.concatenate([pool.luma, other.luma[new]]),
-        {name: np.concatenate([values, other.told[name][new]]) for name, values in pool.told.items()},
+        np.concatenate([pool.conditions, other.conditions[new]]),
     )
 
 
@@ -97,7 +98,8 @@ def _said(each: Chosen) -> Mapping[str, JSON]:
     return {
         "cluster": each.want.cluster,
         "asked": each.want.count,
-        "found": len(each.ids),
+        "found": each.found,
+        "chosen": len(each.ids),
         "matching": each.matching,
         "conditions": {name: list(values) for name, values in sorted(each.want.conditions.items())},
         "untold": list(each.untold),
@@ -112,7 +114,7 @@ def _unknowns(found: Sequence[Chosen], pool: int) -> list[tuple[str, str]]:
             why = "A frame table does not tell what objects a frame holds; asked for was"
             said.setdefault(("objects on requested frames", why), []).append(each.want.category)
         for name in each.untold:
-            why = f"A frame table does not tell the {name} of objects; asked for was"
+            why = f"A frame table does not tell the {name} of objects, so no chosen frame counts as found by it; asked for was"
             said.setdefault((f"{name} on requested frames", why), []).extend(each.want.conditions[name])
         for name, count in each.unsaid.items():
             words = name.replace("_", " ")
