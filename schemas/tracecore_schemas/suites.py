@@ -141,6 +141,17 @@ SUITES: tuple[Suite, ...] = (
         ),
     ),
     Suite(
+        "tracks_complete",
+        "Every object of a track names its frame, its side and its track, and none stands twice on a frame.",
+        (
+            *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "side", "track", "category", "counted"),
+            _expect(
+                "expect_compound_columns_to_be_unique", column_list=["frame_id", "side", "track"]
+            ),
+            _expect("expect_column_values_to_be_in_set", column="side", value_set=["truth", "seen"]),
+        ),
+    ),
+    Suite(
         "scores_in_range",
         "Scores and overlaps lie from 0 to 1.",
         (_between("score", 0, 1), _between("iou", 0, 1)),

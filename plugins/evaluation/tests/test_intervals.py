@@ -7,7 +7,7 @@ import pytest
 
 from tracecore_evaluation.average_precision import average_precision
 from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.intervals import bootstrap
+from tracecore_evaluation.intervals import Units
 from tracecore_evaluation.judge import Limits, judge
 from tracecore_evaluation.kpis import Thresholds
 from tracecore_evaluation.model_config import ModelConfig
@@ -37,32 +37,11 @@ def a_world(drives: int = 4) -> tuple[list[Frame], Labels, Answers]:
     return frames, Labels(truth, paths, lights, {}, {}, (None, None), None, None, 0), answers
 
 
-def test_the_interval_spans_what_drawing_whole_drives_gives() -> None:
-    """Drives of 0, 1 and 2: the mean of three draws lies between 0 and 2, and 95 % of all draws between their percentiles."""
-    values = np.array([0.0, 1.0, 2.0])
-    found = bootstrap(["a", "b", "c"], lambda weights: {"x": float(weights @ values / weights.sum()), "never": None}, seed=1, draws=4000)
-    assert set(found) == {"x"}
-    # Of the 27 equally likely draws one has mean 0 and one 2: 3.7 % each, so both percentiles lie at the ends.
-    assert found["x"] == (0.0, 2.0)
-
-
-def test_the_same_seed_draws_the_same_and_fewer_than_three_drives_give_no_interval() -> None:
-    values = np.linspace(0, 1, 8)
-
-    def measure(weights):
-        return {"x": float(weights @ values / weights.sum())}
-
-    first, again, other = (bootstrap([*"abcdefgh"], measure, seed=seed, draws=200) for seed in (3, 3, 4))
-    assert first == again != other
-    low, high = first["x"]
-    assert 0 < low < values.mean() < high < 1
-    assert bootstrap(["a", "b"], measure, seed=3, draws=200) == {}
-
-
 def test_weighted_drives_give_the_same_as_frames_repeated() -> None:
     """The quick way of the bootstrap against the library and the plain KPIs, on frames that really stand there twice."""
     frames, labels, answers = a_world()
-    measure = level_1(frames, labels, answers, judge(frames, labels, answers, CONFIG, LIMITS, Slicing()), CONFIG, LIMITS.thresholds, 0.5)
+    units = Units("drive", {(frame.drive, frame.timestamp_ns): int(frame.drive) for frame in frames}, 4)
+    measure = level_1(frames, labels, answers, judge(frames, labels, answers, CONFIG, LIMITS, Slicing()), CONFIG, LIMITS.thresholds, 0.5, units)
     for weights in ([1, 1, 1, 1], [2, 0, 1, 1], [0, 3, 1, 0]):
         repeated, truth, seen = [], {}, {}
         copies = Labels({}, {}, {}, {}, {}, (None, None), None, None, 0)

@@ -45,6 +45,8 @@ def saw(row: dict[str, Any], *boxes: tuple[float, float, float, float], state: s
 
 
 def judge(world: StageWorld, rows: list[dict[str, Any]], labels: list[dict[str, Any]], detections: list[dict[str, Any]], **params: Any) -> Outcome:
+    """Judge at ten frames a second with times of two or three frames."""
+    params = {"confirm": 0.1, "coast": 0.4, "episode": 0.3} | params
     inputs = {
         "detections": world.table("dataset", "test.kpis.detections", table_of(DETECTIONS, detections)),
         "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
@@ -89,7 +91,7 @@ def test_mistakes_are_events_on_the_frame_they_begin_on(world: StageWorld) -> No
     outcome = judge(world, rows, labeled(rows), detections)
     (event,) = world.read(outcome, "events").to_pylist()
     assert (event["type"], event["frame_id"], event["track"], event["distance"]) == ("lost_track", rows[5]["frame_id"], "one", 10.0)
-    assert (event["expected"], event["found"]) == ("car", "nothing for 5 frames")
+    assert (event["expected"], event["found"]) == ("car", "nothing for 0.5 s")
     assert dict(event["conditions"]) == {"size": "small", "distance": "0-15m"}
     assert check_of(outcome, "events_complete").success
     assert check_of(outcome, "kpis_finite").success
@@ -100,7 +102,7 @@ def test_an_object_that_is_lost_twice_is_one_mistake_with_the_longer_time(world:
     detections = [row for index, each in enumerate(rows) for row in saw(each, *([HERE] if 3 <= index <= 5 else []))]
     outcome = judge(world, rows, labeled(rows), detections)
     (event,) = world.read(outcome, "events").to_pylist()
-    assert (event["frame_id"], event["found"]) == (rows[0]["frame_id"], "nothing for 4 frames"), "lost on frames 0 to 3, and 6 to 9"
+    assert (event["frame_id"], event["found"]) == (rows[0]["frame_id"], "nothing for 0.4 s"), "lost on frames 0 to 3, and 6 to 9"
 
 
 def test_what_is_out_of_range_need_not_be_seen(world: StageWorld) -> None:
@@ -136,7 +138,9 @@ def test_a_drive_without_a_clock_has_mistakes_but_no_rate(world: StageWorld) -> 
     outcome = judge(world, rows, labeled(rows), [row for each in rows for row in saw(each)])
     assert not [name for name in values(outcome) if name.startswith("mistakes_per_hour")]
     assert values(outcome)["mota"] == 0.0
-    assert unknowns(outcome)["mistakes per hour"] == "The drives a have no clock, so their mistakes are counted but are in no rate."
+    assert unknowns(outcome)["mistakes per hour"] == (
+        "The drives a have no clock, so their mistakes are counted but are in no rate; each frame is taken to last 0.5 s."
+    )
     report = json.loads((world.read(outcome, "report") / "report.json").read_text())
     assert report["counts"]["lost_track"] == 1
     assert report["headline"] == ["mota", "idf1"]
@@ -154,13 +158,16 @@ def test_three_drives_give_intervals_and_their_timeline(world: StageWorld) -> No
     outcome = judge(world, rows, labeled(rows), detections)
     facet = outcome.outputs["report"].facets["tracecore_kpis"]
     assert facet["values"]["mistakes_per_hour.total"] == pytest.approx(3600 / 2.7)
-    assert facet["intervals"]["mistakes_per_hour.total"] == [0.0, pytest.approx(3600 / 0.9)]
+    assert facet["intervals"]["mistakes_per_hour.total"] == [0.0, pytest.approx(5.5716 * 3600 / 2.7, rel=1e-4)], (
+        "no narrower than one event by Poisson"
+    )
+    assert facet["interval_by"] == "10 s blocks"
     assert facet["baseline"]["mistakes_per_hour.lost_track"] == pytest.approx(3 * 3600 / 2.7), "who sees nothing loses every car"
     assert facet["lower_is_better"] == ["mistakes_per_hour"]
     folder = world.read(outcome, "report")
     assert {each.name for each in folder.iterdir()} == {"report.json", "report.md", "timeline.png"}
     page = (folder / "report.md").read_text()
-    assert "| lost_track | 1 | 1333.3 | 0.0 to 4000.0 | 4000.0 |" in page
+    assert "| lost_track | 1 | 1333.3 | 0.0 to 7428.9 | 4000.0 |" in page
     assert "30 frames of 3 drives, 2.7 s of driving" in page
     assert check_of(outcome, "kpis_above_baseline").success
 
@@ -169,7 +176,7 @@ def test_the_order_of_rows_changes_nothing(world: StageWorld) -> None:
     rows = [row for name in "abc" for row in drive(name)]
     labels = labeled(rows)
     detections = [row for index, each in enumerate(rows) for row in saw(each, *([HERE] if index % 7 < 4 else [NOWHERE]))]
-    one, other = judge(world, rows, labels, detections), judge(world, rows[::-1], labels[::-1], detections[::-1], draws=200, distance=40.5)
+    one, other = judge(world, rows, labels, detections), judge(world, rows[::-1], labels[::-1], detections[::-1], distance=40.5)
     assert not other.reused
     for port in ("report", "events"):
         assert other.outputs[port].digest == one.outputs[port].digest
@@ -191,7 +198,7 @@ def test_what_detection_kpis_hands_on_is_judged_with_all_its_classes(world: Stag
     model = world.folder("model", "test.onnx", write_detector(tmp_path / "model", **THREE_HEADS))
     seen = world.run("evaluate", "detection-kpis", {"model": model, "frames": frames, "labels": batch}, asset="kpis")
     inputs = {"detections": given(seen, "detections"), "frames": frames, "labels": batch}
-    found = values(world.run("evaluate", "mistakes-per-hour", inputs, asset="mistakes", height=16))
+    found = values(world.run("evaluate", "mistakes-per-hour", inputs, asset="mistakes", height=16, confirm=0.1, episode=0.3))
     assert found["mistakes_per_hour.car"] == 0
     assert found["mistakes_per_hour.pedestrian"] == pytest.approx(3600 / 0.9), "the model knows pedestrians and sees none"
     assert found["mistakes_per_hour.wrong_state"] == 0

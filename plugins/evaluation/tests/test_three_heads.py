@@ -108,7 +108,9 @@ def test_each_mistake_is_one_event_with_what_was_true_and_what_was_found(world: 
     assert sorted(event["type"] for event in events) == ["off_path"] * 2 + ["wrong_class"] * 2 + ["wrong_state"] * 2
     wrong_class = next(event for event in events if event["type"] == "wrong_class")
     assert [wrong_class[name] for name in ("category", "expected", "found", "track", "distance")] == ["pedestrian", "pedestrian", "car", "b-1", 10.0]
-    assert dict(wrong_class["conditions"]) == {"time_of_day": "night", "region": "JP", "size": "small", "distance": "0-15m"}
+    assert dict(wrong_class["conditions"]) == {
+        "time_of_day": "night", "region": "JP", "weather": "w0", "size": "small", "distance": "0-15m"
+    }  # fmt: skip
     assert wrong_class["iou"] == pytest.approx(1.0)
     wrong_state = next(event for event in events if event["type"] == "wrong_state")
     assert [wrong_state[name] for name in ("drive", "category", "expected", "found", "width", "label_id")] == [
@@ -119,7 +121,7 @@ def test_each_mistake_is_one_event_with_what_was_true_and_what_was_found(world: 
         96,
         None,
     ]
-    assert dict(wrong_state["conditions"]) == {"time_of_day": "dusk", "region": "JP"}
+    assert dict(wrong_state["conditions"]) == {"time_of_day": "dusk", "region": "JP", "weather": "w0"}
     off_path = next(event for event in events if event["type"] == "off_path")
     assert off_path["error"] == pytest.approx(0.25 * 35 / 3)
     assert (off_path["expected"], off_path["found"]) == ("+0.00 m to the left at 20 m ahead", "+5.00 m to the left at 20 m ahead")
@@ -146,16 +148,21 @@ def test_a_frame_on_which_a_detector_sees_nothing_is_handed_on_as_such(world: St
     assert [(row["number"], row["geometry"]) for row in found] == [(0, "none")] * 6
 
 
-def test_intervals_are_drawn_from_three_drives_and_stated_unknown_for_two(world: StageWorld, tmp_path: Path, outcome: Outcome) -> None:
-    intervals = facet(outcome)["intervals"]
-    assert intervals["light.accuracy"] == [0.0, 1.0]
-    assert intervals["path_error.mean"][0] == 0.0
-    assert intervals["path_error.mean"][1] == pytest.approx(0.25 * 35 / 3)
+def test_intervals_of_few_drives_are_by_blocks_of_time_and_say_so(world: StageWorld, tmp_path: Path, outcome: Outcome) -> None:
+    found = facet(outcome)
+    assert (found["interval_by"], found["interval_level"]) == ("10 s blocks", 0.95)
+    assert found["intervals"]["light.accuracy"] == [0.0, 1.0]
+    # One of three blocks is 35 / 12 m off, the others 0: the mean plus Student's t of two degrees of freedom times the standard error.
+    assert found["intervals"]["path_error.mean"] == [0.0, pytest.approx(0.25 * 35 / 9 * (1 + 4.3027), rel=1e-4)]
     rows, labels = drives()
     two = evaluate(world, tmp_path / "again", rows[:4], labels[:16])
     assert facet(two)["intervals"] == {}
-    unknowns = {unknown.what: unknown.why for unknown in two.outputs["report"].unknowns}
-    assert unknowns["confidence interval"] == "The frames are of fewer than 3 drives (a, b); intervals are made by drive."
+    unknowns = [{unknown.what: unknown.why for unknown in each.outputs["report"].unknowns}["confidence interval"] for each in (outcome, two)]
+    assert unknowns == [
+        "The frames are of fewer than 5 drives (a, b, c): intervals are by 10 s blocks and say what these drives could have shown, "
+        "not what others would.",
+        "The frames are of fewer than 5 drives (a, b), of fewer than 3 10 s blocks in all: there are no intervals.",
+    ]
 
 
 def test_the_order_of_frames_and_labels_changes_nothing(world: StageWorld, tmp_path: Path, outcome: Outcome) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tracecore_evaluation.driving import driven, stretches, tracks_of
-from tracecore_evaluation.episodes import runs
+from tracecore_evaluation.driving import driven, stretches
+from tracecore_evaluation.episodes import lasting, runs
 from tracecore_evaluation.scene import Frame, Seen, Truth
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
-from tracecore_evaluation.tracking import Moment, followed
+from tracecore_evaluation.tracking import COUNTS, Moment, Scores, followed
+from tracecore_evaluation.true_tracks import Relevance, true_stretch
 
-SETTINGS = TrackerSettings(score=0.3, iou=0.3, buffer=0.0, hits=2, max_age=2)
+SETTINGS = TrackerSettings(iou=0.3, motion=0.0, confirm=0.1, coast=0.35)
 NS = 1_000_000_000
 
 
@@ -39,6 +40,11 @@ def moment(true: Truth, names: Sequence[str], found: Tracked) -> Moment:
     return Moment(true, tuple(names), ~true.crowd, found)
 
 
+def total(scores: Scores, *names: str) -> tuple[int, ...]:
+    """Return counts, summed over the moments."""
+    return tuple(int(scores.by_moment[:, COUNTS.index(name)].sum()) for name in names)
+
+
 HERE, THERE, NOWHERE = (0.0, 0.0, 10.0, 10.0), (50.0, 0.0, 10.0, 10.0), (200.0, 200.0, 10.0, 10.0)
 
 
@@ -48,7 +54,7 @@ def test_an_object_that_moves_evenly_keeps_its_track_through_a_gap() -> None:
     assert numbers == [(), (0,), (0,), (0,), (0,), (), (), (0,), (0,), (0,)]
 
 
-def test_a_track_is_confirmed_by_hits_and_ends_by_age() -> None:
+def test_a_track_is_confirmed_by_a_time_of_detections_and_ends_after_a_time_without() -> None:
     tracker = Tracker(SETTINGS)
     given = [seen(HERE), seen(HERE), seen(), seen(), seen(), seen(HERE), seen(HERE)]
     assert [tracker.step(each, 0.1).numbers for each in given] == [(), (0,), (), (), (), (), (1,)]
@@ -56,16 +62,15 @@ def test_a_track_is_confirmed_by_hits_and_ends_by_age() -> None:
 
 def test_boxes_are_widened_to_find_what_moved_by_more_than_its_size() -> None:
     steps = [seen((n * 12.0, 0, 10, 10)) for n in range(3)]
-    strict, wide = Tracker(SETTINGS), Tracker(TrackerSettings(score=0.3, iou=0.2, buffer=0.5, hits=2, max_age=2))
+    strict, wide = Tracker(SETTINGS), Tracker(TrackerSettings(iou=0.2, motion=1.0, confirm=0.5, coast=1.2))
     assert [strict.step(each, 0.5).numbers for each in steps] == [(), (), ()]
     assert [wide.step(each, 0.5).numbers for each in steps] == [(), (0,), (0,)]
 
 
-def test_classes_are_never_mixed_and_low_scores_never_tracked() -> None:
+def test_classes_are_never_mixed() -> None:
     tracker = Tracker(SETTINGS)
     tracker.step(seen(HERE, classes=[0]), 0.1)
     assert tracker.step(seen(HERE, classes=[1]), 0.1).numbers == ()
-    assert tracker.step(seen(HERE, classes=[1], score=0.2), 0.1).numbers == ()
 
 
 def test_mota_and_idf1_are_what_a_hand_computes() -> None:
@@ -77,11 +82,10 @@ def test_mota_and_idf1_are_what_a_hand_computes() -> None:
         moment(both, "ab", tracked(t2=HERE, t7=THERE)),
     ]
     found = followed(moments, 0.5)
-    assert (found.objects, found.boxes, found.misses, found.false_boxes, found.switches) == (6, 6, 1, 1, 1)
-    assert found.identical == 4, "a with 1 twice, b with 7 twice"
+    assert total(found, "objects", "boxes", "misses", "false_boxes", "switches") == (6, 6, 1, 1, 1)
+    assert total(found, "identical") == (4,), "a with 1 twice, b with 7 twice"
     assert found.nothing == {9: [1]}
     assert [each.tolist() for each in found.seen] == [[True, True], [True, False], [True, True]]
-    # MOTA 1 - 3/6, IDF1 2*4/12: the same figures come from motmetrics 1.4 (MIT)
 
 
 def test_who_was_followed_stays_followed_while_it_overlaps_enough() -> None:
@@ -89,17 +93,18 @@ def test_who_was_followed_stays_followed_while_it_overlaps_enough() -> None:
     one = truth(HERE)
     near, exact = (0.0, 0.0, 6.0, 10.0), HERE
     found = followed([moment(one, "a", tracked(t1=exact)), moment(one, "a", tracked(t1=near, t2=exact))], 0.5)
-    assert (found.switches, found.false_boxes) == (0, 1)
+    assert total(found, "switches", "false_boxes") == (0, 1)
     assert found.nothing == {}, "a track beside an object is imprecise, not on nothing"
 
 
 def test_what_does_not_count_is_neither_missed_nor_false() -> None:
     far = Moment(truth(HERE, THERE), ("a", "b"), np.array([False, False]), tracked(t1=HERE))
     found = followed([far], 0.5)
-    assert (found.objects, found.boxes, found.misses, found.false_boxes) == (0, 0, 0, 0)
+    assert total(found, "objects", "boxes", "misses", "false_boxes") == (0, 0, 0, 0)
     crowd = moment(truth((0.0, 0.0, 100.0, 100.0), crowd=[True]), "a", tracked(t1=HERE))
     found = followed([crowd], 0.5)
-    assert (found.objects, found.misses, found.false_boxes, found.nothing) == (0, 0, 0, {})
+    assert total(found, "objects", "misses", "false_boxes") == (0, 0, 0)
+    assert found.nothing == {}
 
 
 def a_frame(drive: str, seconds: float, clock: str = "measured", sensor: str = "s", **slices: str) -> Frame:
@@ -118,17 +123,19 @@ def test_two_cameras_of_one_drive_drive_once_and_time_belongs_to_slices() -> Non
     by_day = [frame for frame in frames if frame.slices["time"] == "day"]
     time = driven(frames, {"day": by_day})
     assert time.drives == {"a": pytest.approx(1.0)}
-    assert time.slices == {"day": {"a": pytest.approx(0.5)}}
+    assert sum(time.lasting[moment] for moment in time.slices["day"]) == pytest.approx(0.5)
 
 
 def test_labels_without_tracks_are_tracked_from_their_boxes_alone() -> None:
     stretch = [a_frame("a", second / 10) for second in range(3)]
     boxes = {frame.id: truth((2.0 * place, 0, 10, 10), THERE) for place, frame in enumerate(stretch)}
-    found = tracks_of(stretch, boxes, SETTINGS)
-    assert [found[frame.id] for frame in stretch] == [("0-0", "0-1")] * 3
+    assert true_stretch(stretch, boxes, SETTINGS, Relevance(40, 0), track=True).names == (("0-0", "0-1"),) * 3
 
 
-def test_an_episode_is_some_frames_in_a_row_and_what_is_not_known_breaks_it() -> None:
-    assert list(runs([True, True, False, True, True, True], 2)) == [(0, 1), (3, 5)]
-    assert list(runs([True, None, True], 2)) == []
-    assert list(runs([True], 1)) == [(0, 0)]
+def test_an_episode_is_some_time_without_a_break_and_what_is_not_known_breaks_it() -> None:
+    tenths = [0.1] * 6
+    assert list(runs([True, True, False, True, True, True], tenths, 0.2)) == [(0, 1), (3, 5)]
+    assert list(runs([True, True, False, True, True, True], tenths, 0.3)) == [(3, 5)], "a frame lasts until the next one"
+    assert list(runs([True, None, True], tenths, 0.2)) == []
+    assert list(runs([True], tenths, 0.1)) == [(0, 0)]
+    assert lasting([a_frame("a", second) for second in (0, 0.5, 2.0)]) == [0.5, 1.5, 1.5]

@@ -11,19 +11,19 @@ from tracecore_evaluation.detections import FLOOR, detections_table
 from tracecore_evaluation.detector import Detector, OnnxDetector, detect
 from tracecore_evaluation.engine import NotExecutable, engine_detector
 from tracecore_evaluation.events import events_table, frame_events
-from tracecore_evaluation.intervals import bootstrap
+from tracecore_evaluation.intervals import intervals, units_of
 from tracecore_evaluation.judge import Limits, headline, judge, mean_path_answers, trivial_answers
 from tracecore_evaluation.kpis import Thresholds
-from tracecore_evaluation.label_rows import attributes_of, read_rows
+from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
 from tracecore_evaluation.level_1_page import details, page
 from tracecore_evaluation.model_config import ModelConfig, read_config
 from tracecore_evaluation.plots import plot_level_1
 from tracecore_evaluation.report import Findings, events_facet, facet, write_report
 from tracecore_evaluation.resampling import level_1
 from tracecore_evaluation.samples import Samples, sample_frames
-from tracecore_evaluation.slices import FRAME_DIMENSIONS, OBJECT_DIMENSIONS, read_slicing
+from tracecore_evaluation.slices import read_slicing, sliced
 from tracecore_evaluation.truth import read_frames, read_labels
-from tracecore_evaluation.unknowns import level_1_unknowns
+from tracecore_evaluation.unknowns import interval_unknowns, level_1_unknowns, review_unknowns
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["DetectionKpis"]
@@ -50,10 +50,9 @@ class DetectionKpis(tc.Stage):
         off_path: float = tc.Field(1.0, gt=0, description="mean lateral error of a frame's path above which it is a mistake, m")
         slices: tuple[str, ...] = tc.Field(
             ("time_of_day", "region", "distance", "size"),
-            description="dimensions to slice by: time_of_day, region, drive, distance and size of objects, or what the labels say of frames",
+            description="dimensions to slice by: drive, distance and size of objects, or any condition that drives or labels give to frames",
         )
         distances: tuple[float, ...] = tc.Field((15.0, 30.0), description="where one range of distances ends and the next begins, m")
-        draws: int = tc.Field(200, ge=20, le=10_000, description="draws of drives that the confidence intervals are made from")
         samples: int = tc.Field(12, ge=1, le=60, description="frames on the sheet of sample pictures")
 
     def run(self, context: tc.Context, params: Params) -> None:
@@ -61,11 +60,11 @@ class DetectionKpis(tc.Stage):
         model: Path = context.read(self.model)
         config = read_config(model)
         limits = Limits(Thresholds(params.score, params.iou), params.path_within, params.off_path)
-        rows = read_rows(context.read(self.labels), attributes=bool(set(params.slices) - {*FRAME_DIMENSIONS, *OBJECT_DIMENSIONS}))
-        attributes = attributes_of(rows)
-        slicing = read_slicing(params.slices, params.distances, {name for said in attributes.values() for name in said})
-        known = read_frames(context.read(self.frames), slicing.frames, attributes)
-        labels = read_labels(rows, known, config)
+        every = read_rows(context.read(self.labels))
+        known = read_frames(context.read(self.frames), every)
+        slicing = read_slicing(params.slices, params.distances, known)
+        known = sliced(known, slicing.frames)
+        labels = read_labels(true_rows(every), known, config)
         frames = [frame for frame in known if labels.speaks_of(frame.id)]
         detector, not_executed = self._detector(context, model, config)
         samples = Samples(sample_frames(frames, params.samples))
@@ -76,7 +75,9 @@ class DetectionKpis(tc.Stage):
         baseline = judge(frames, labels, trivial_answers(frames, labels, config), config, for_baseline, slicing)
         mean_path = judge(frames, labels, mean_path_answers(frames, labels), config, for_baseline, slicing)
         drives = sorted({frame.drive for frame in frames})
-        measure = level_1(frames, labels, answers, judged, config, limits.thresholds, params.path_within)
+        units = units_of(frames)
+        review = review_of(every, {frame.id for frame in frames})
+        measure = level_1(frames, labels, answers, judged, config, limits.thresholds, params.path_within, units)
         findings = Findings(
             1,
             detector.executed_with,
@@ -86,9 +87,16 @@ class DetectionKpis(tc.Stage):
             baseline.values,
             BASELINE.format(frames=labels.frames_elsewhere),
             headline(config),
-            bootstrap(drives, measure, seed=context.seed, draws=params.draws),
+            intervals(measure, units),
+            units.by,
+            review,
             judged.slices,
-            [*not_executed, *level_1_unknowns(len(known), frames, labels, judged, config, slicing, params.score)],
+            [
+                *not_executed,
+                *level_1_unknowns(len(known), frames, labels, judged, config, slicing, params.score),
+                *interval_unknowns(set(drives), units),
+                *review_unknowns(review),
+            ],
         )
         folder = context.path(self.report)
         pictures = plot_level_1(folder, judged, baseline, config) | {"samples.png": "Samples"}

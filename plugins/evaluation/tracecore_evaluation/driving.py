@@ -1,30 +1,44 @@
-"""Driving: evaluated frames as stretches without a break, what is true of each, and how long was driven."""
+"""Driving: evaluated frames as stretches without a break, and how long was driven."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-import numpy as np
+from tracecore_evaluation.scene import Frame
 
-from tracecore_evaluation.scene import Frame, Seen, Truth
-from tracecore_evaluation.tracker import Tracker, TrackerSettings
-
-__all__ = ["MOST_SECONDS", "Time", "driven", "seconds_between", "stretches", "tracks_of"]
+__all__ = ["BY_INDEX", "MOST_SECONDS", "Time", "driven", "seconds_between", "stretches"]
 
 MOST_SECONDS = 2.0
 """Frames farther apart are not one drive without a break: the time between them doesn't count."""
 
-_BY_INDEX = 0.1  # seconds that a frame without a clock is taken to last, for the tracker alone
+Moment = tuple[str, int]
+"""A drive and a timestamp."""
+
+BY_INDEX = 0.5
+"""Seconds that a frame without a clock is taken to last: for tracking and for how long something is wrong, never for a rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """How long was driven: seconds by drive, and by slice and drive; drives without a clock have none."""
+    """How long was driven: a drive's frames of one moment, whichever cameras they are of, last until its next frames.
 
-    drives: Mapping[str, float]
-    slices: Mapping[str, Mapping[str, float]]
+    Attributes:
+        lasting: seconds by drive and timestamp, of drives with a clock.
+        slices: the moments of each slice.
+    """
+
+    lasting: Mapping[Moment, float]
+    slices: Mapping[str, Collection[Moment]]
+
+    @property
+    def drives(self) -> dict[str, float]:
+        """Seconds by drive; drives without a clock have none."""
+        found: dict[str, float] = {}
+        for (drive, _), seconds in self.lasting.items():
+            found[drive] = found.get(drive, 0.0) + seconds
+        return found
 
 
 def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
@@ -43,48 +57,19 @@ def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
 def seconds_between(before: Frame, after: Frame) -> float:
     """Give the time between two frames of a drive."""
     if after.clock == "index":
-        return _BY_INDEX * (after.timestamp_ns - before.timestamp_ns)
+        return BY_INDEX * (after.timestamp_ns - before.timestamp_ns)
     return (after.timestamp_ns - before.timestamp_ns) / 1e9
 
 
 def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Time:
     """Sum driving time up: the time from a frame to the next of its drive, by any camera, belongs to the slices of the first of them."""
-    lasting = dict(_lasting(frames))
-    drives: dict[str, float] = {}
-    for frame, seconds in lasting.items():
-        drives[frame[0]] = drives.get(frame[0], 0.0) + seconds
-    by_slice: dict[str, dict[str, float]] = {}
-    for name, members in slices.items():
-        of_slice = by_slice.setdefault(name, {})
-        for moment in sorted({(frame.drive, frame.timestamp_ns) for frame in members}):
-            if moment in lasting:
-                of_slice[moment[0]] = of_slice.get(moment[0], 0.0) + lasting[moment]
-    return Time(drives, by_slice)
+    moments = {name: sorted({(frame.drive, frame.timestamp_ns) for frame in members}) for name, members in slices.items()}
+    return Time(dict(_lasting(frames)), moments)
 
 
-def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[tuple[str, int], float]]:
+def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[Moment, float]]:
     moments = sorted({(frame.drive, frame.timestamp_ns) for frame in frames if frame.clock != "index"})
     for before, after in pairwise(moments):
         seconds = (after[1] - before[1]) / 1e9
         if before[0] == after[0] and seconds <= MOST_SECONDS:
             yield before, seconds
-
-
-def tracks_of(stretch: Sequence[Frame], truth: Mapping[str, Truth], settings: TrackerSettings) -> dict[str, tuple[str | None, ...]]:
-    """Track labels that say nothing of tracks: by frame ref a track for each box, made from the boxes alone.
-
-    Args:
-        stretch: frames without a break.
-        truth: by frame ref.
-        settings: of the tracker; each label counts as a detection, and one is enough.
-    """
-    tracker = Tracker(TrackerSettings(0.0, settings.iou, settings.buffer, 1, settings.max_age))
-    found: dict[str, tuple[str | None, ...]] = {}
-    before: Frame | None = None
-    for frame in stretch:
-        of_frame = truth[frame.id]
-        tracked = tracker.step(Seen(of_frame.boxes, np.ones(len(of_frame.classes)), of_frame.classes), seconds_between(before or frame, frame))
-        names = {row: f"{stretch[0].timestamp_ns}-{number}" for row, number in zip(tracked.rows, tracked.numbers, strict=True)}
-        found[frame.id] = tuple(names.get(row) for row in range(len(of_frame.ids)))
-        before = frame
-    return found

@@ -1,48 +1,127 @@
-"""Confidence intervals by drive: what a KPI could have been, had other drives of the same kind been driven.
+"""Confidence intervals: what a KPI could have been on other drives of the same kind, or on other times of the same drives.
 
-Frames of one drive are no independent samples, so whole drives are drawn, with replacement, as often as there are drives (cluster bootstrap, Davison
-and Hinkley 1997, ch. 3.8), and the interval is that from the 2.5th to the 97.5th percentile of the KPI over many draws.
+Frames of one drive are no independent samples, so the units are whole drives; of fewer than `LEAST_DRIVES` they are blocks of 10 s of driving, and
+the interval then covers what these drives could have shown, not what other drives would. The interval is the KPI plus or minus Student's t (units - 1
+degrees of freedom) times the jackknife's standard error (each unit left out once; Efron and Stein 1981; for few clusters see MacKinnon, Nielsen and
+Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust inference, 2023). Percentiles of a bootstrap by unit, the usual way, cover
+73 % at 3 units where 95 % is meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LEAST_DRIVES", "Measure", "Weights", "bootstrap"]
+from tracecore_evaluation.driving import BY_INDEX
+from tracecore_evaluation.figures import figure_of
+from tracecore_evaluation.scene import Frame
 
-LEAST_DRIVES = 3
-"""Of fewer drives nothing is said: an interval of two would be made up."""
+__all__ = ["BY_DRIVE", "LEAST_DRIVES", "LEAST_UNITS", "LEVEL", "Measure", "Units", "Weights", "intervals", "units_of"]
+
+BY_DRIVE = "drive"
+LEVEL = 0.95
+LEAST_DRIVES = 5
+"""Of fewer drives the units are blocks of time."""
+
+LEAST_UNITS = 3
+"""Of fewer units nothing is said."""
+
+_BLOCK_SECONDS = 10
 
 Weights = NDArray[np.int64]
-"""How often each drive was drawn."""
+"""How often each unit counts."""
 
 Measure = Callable[[Weights], Mapping[str, float | None]]
-"""Gives KPIs by name for drives counted as often as the weights say; None where that leaves one undefined."""
+"""Gives KPIs by name for units counted as often as the weights say; None where that leaves one undefined."""
 
 
-def bootstrap(drives: Sequence[str], measure: Measure, *, seed: int, draws: int) -> dict[str, tuple[float, float]]:
-    """Give the 95 % interval of each KPI that a measure gives; none where there are fewer than `LEAST_DRIVES` drives.
+@dataclass(frozen=True, slots=True)
+class Units:
+    """The units that intervals are made from.
+
+    Attributes:
+        by: what they are: `drive`, `10 s blocks`, or `20-frame blocks` where there is no clock.
+        of: number of the unit of each moment, a drive and a timestamp.
+        count: how many there are.
+    """
+
+    by: str
+    of: Mapping[tuple[str, int], int]
+    count: int
+
+    def number(self, frame: Frame) -> int:
+        """Return the number of a frame's unit."""
+        return self.of[frame.drive, frame.timestamp_ns]
+
+    @property
+    def known(self) -> bool:
+        """Whether there are enough for an interval."""
+        return self.count >= LEAST_UNITS
+
+
+def units_of(frames: Sequence[Frame]) -> Units:
+    """Return the units of frames: drives, or blocks of each drive's time where there are fewer than `LEAST_DRIVES`."""
+    begins: dict[str, int] = {}
+    for frame in frames:
+        begins[frame.drive] = min(begins.get(frame.drive, frame.timestamp_ns), frame.timestamp_ns)
+    by_drive = len(begins) >= LEAST_DRIVES
+    keys = {(frame.drive, frame.timestamp_ns): (frame.drive, 0 if by_drive else _block(frame, begins[frame.drive])) for frame in frames}
+    numbers = {key: number for number, key in enumerate(sorted(set(keys.values())))}
+    blocks = {_in_frames() if frame.clock == "index" else f"{_BLOCK_SECONDS} s blocks" for frame in frames}
+    return Units(BY_DRIVE if by_drive else " and ".join(sorted(blocks)), {moment: numbers[key] for moment, key in keys.items()}, len(numbers))
+
+
+def _block(frame: Frame, begin: int) -> int:
+    since = frame.timestamp_ns - begin
+    return int(since * BY_INDEX // _BLOCK_SECONDS) if frame.clock == "index" else since // (_BLOCK_SECONDS * 10**9)
+
+
+def _in_frames() -> str:
+    return f"{_BLOCK_SECONDS / BY_INDEX:g}-frame blocks"
+
+
+def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
+    """Return the 95 % interval of each KPI that a measure gives; none of a KPI that hangs on a single unit, or of fewer than `LEAST_UNITS` units.
 
     Args:
-        drives: names, sorted.
-        measure: gives the KPIs of weighted drives.
-        seed: of the draws.
-        draws: how many.
+        measure: gives the KPIs of weighted units.
+        units: what may be left out.
+        hours: of KPIs that are counts by hour: of how many hours. Their interval is never narrower than that of independent events (Garwood 1936).
     """
-    if len(drives) < LEAST_DRIVES:
+    if not units.known:
         return {}
-    drawn = np.random.default_rng(seed).integers(len(drives), size=(draws, len(drives)))
-    found: dict[str, list[float]] = {}
-    for row in drawn:
-        for name, value in measure(np.bincount(row, minlength=len(drives))).items():
+    whole = measure(np.ones(units.count, dtype=np.int64))
+    without: dict[str, list[float]] = {}
+    for weights in 1 - np.eye(units.count, dtype=np.int64):
+        for name, value in measure(weights).items():
             if value is not None:
-                found.setdefault(name, []).append(value)
-    return {name: _interval(values) for name, values in sorted(found.items())}
+                without.setdefault(name, []).append(value)
+    found = {}
+    for name, value in sorted(whole.items()):
+        others = without.get(name, [])
+        if value is not None and len(others) == units.count:
+            found[name] = _interval(name, value, np.array(others), (hours or {}).get(name))
+    return found
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    low, high = np.quantile(np.asarray(values, dtype=np.float64), [0.025, 0.975]).tolist()
-    return low, high
+def _interval(name: str, value: float, others: NDArray[np.float64], hours: float | None) -> tuple[float, float]:
+    from scipy import stats
+
+    count, figure = len(others), figure_of(name)
+    error = float(np.sqrt((count - 1) / count * ((others - others.mean()) ** 2).sum()))
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * error
+    low, high = value - reach, value + reach
+    if hours:
+        events = round(value * hours)
+        fewest = stats.chi2.ppf((1 - LEVEL) / 2, 2 * events) / 2 if events else 0.0
+        low, high = min(low, float(fewest) / hours), max(high, float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * events + 2)) / 2 / hours)
+    elif value in {figure.least, figure.most} and error < 1e-12 and np.isfinite(figure.most):
+        # All units alike says no more than this: the share of units that are not (Clopper and Pearson 1934) is at most so much.
+        unlike = 1 - ((1 - LEVEL) / 2) ** (1 / count)
+        low, high = (
+            (low, value + unlike * (figure.most - value)) if value == figure.least else (value - unlike * (value - max(figure.least, 0.0)), high)
+        )
+    return max(low, figure.least), min(high, figure.most)

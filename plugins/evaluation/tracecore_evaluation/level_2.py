@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.driving import Time, seconds_between, stretches, tracks_of
+from tracecore_evaluation.driving import Time, stretches
 from tracecore_evaluation.episodes import Episode, false_tracks, lost_tracks, wrong_paths, wrong_states
-from tracecore_evaluation.intervals import Measure, Weights
+from tracecore_evaluation.intervals import Measure, Units, Weights
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.scene import Frame, Seen, Truth
+from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.slices import Slicing
-from tracecore_evaluation.tracker import Tracker, TrackerSettings
-from tracecore_evaluation.tracking import Moment, Scores, followed
+from tracecore_evaluation.tracker import TrackerSettings
+from tracecore_evaluation.tracking import COUNTS, Moment, Scores, followed
+from tracecore_evaluation.true_tracks import Relevance, Stretch, moments_of, repeated, true_stretch, untracked
 from tracecore_evaluation.truth import Labels
 
-__all__ = ["KINDS", "Driving", "Relevance", "Rules", "drive", "level_2", "rates"]
+__all__ = ["KINDS", "Driving", "Followed", "Rules", "drive", "hours_of", "level_2", "rates", "tracking_kpis", "true_stretches"]
 
 KINDS = ("lost_track", "false_track", "wrong_state", "off_path")
 """What a mistake of the perception while driving can be."""
 
+Counts = NDArray[np.int64]
+"""Counts of tracking, in the order of `COUNTS`."""
+
 
 @dataclass(frozen=True, slots=True)
-class Relevance:
-    """Which objects have to be seen: those within `distance` m, and where nobody said how far one is, those at least `height` px high."""
+class Followed:
+    """A stretch, what a tracker made of the detections on it, and how well its tracks follow the objects."""
 
-    distance: float
-    height: float
-
-    def of(self, truth: Truth) -> NDArray[np.bool_]:
-        """Say of each true box whether it counts; crowds never do."""
-        known = [truth.distance(row) for row in range(len(truth.ids))]
-        near = [high >= self.height if far is None else far <= self.distance for far, high in zip(known, truth.boxes[:, 3].tolist(), strict=True)]
-        return np.array(near, dtype=bool) & ~truth.crowd
+    stretch: Stretch
+    moments: Sequence[Moment]
+    scores: Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,23 @@ class Driving:
 
     Attributes:
         episodes: the mistakes, in order of drive and time.
-        scores: of tracking, by drive, summed over its cameras and stretches.
-        untracked: drives whose labels say nothing of tracks, so that their boxes were tracked here.
+        followed: every stretch on which boxes were looked for.
+        untracked: drives whose labels name no tracks, so that their boxes were tracked here.
+        repeated: drives whose labels name one track twice on a frame, so that their boxes were tracked here too.
     """
 
     episodes: tuple[Episode, ...]
-    scores: Mapping[str, Scores]
+    followed: tuple[Followed, ...]
     untracked: tuple[str, ...]
+    repeated: tuple[str, ...]
+
+    def by_drive(self) -> dict[str, Counts]:
+        """Return the counts of tracking, summed by drive."""
+        found: dict[str, Counts] = {}
+        for each in self.followed:
+            name = each.stretch.frames[0].drive
+            found[name] = found.get(name, np.zeros(len(COUNTS), dtype=np.int64)) + each.scores.by_moment.sum(axis=0)
+        return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +69,25 @@ class Rules:
 
     Attributes:
         iou: least overlap at which a track follows an object.
-        episode: frames in a row that something must be wrong for.
+        episode: seconds that something must be wrong for.
         off_path: mean lateral error of a path above which it is wrong, m.
         relevance: which objects have to be seen.
     """
 
     iou: float
-    episode: int
+    episode: float
     off_path: float
     relevance: Relevance
+
+
+def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSettings, relevance: Relevance) -> list[Stretch]:
+    """Return what is true of every stretch of frames on which boxes were looked for.
+
+    The boxes of a drive whose labels name no tracks, or name one twice on a frame, are tracked here.
+    """
+    here = untracked(frames, labels.truth) | repeated(frames, labels.truth)
+    boxed = [[frame for frame in stretch if frame.id in labels.truth] for stretch in stretches(frames)]
+    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in here) for stretch in boxed if stretch]
 
 
 def drive(
@@ -80,96 +98,68 @@ def drive(
     Args:
         frames: evaluated frames.
         labels: what is true of them.
-        answers: what the perception says.
+        answers: what the perception says; boxes below its operating score are left out.
         config: what it speaks of.
         settings: of the tracker.
         rules: what a mistake is.
         slicing: names the conditions of mistakes.
     """
     episodes: list[Episode] = []
-    scores: dict[str, Scores] = {}
+    tracked: list[Followed] = []
     said = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
-    untracked = _untracked(frames, labels.truth)
+    for true in true_stretches(frames, labels, settings, rules.relevance) if config.classes else ():
+        moments = moments_of(true, answers.seen, settings)
+        scores = followed(moments, rules.iou)
+        tracked.append(Followed(true, moments, scores))
+        episodes += lost_tracks(true.frames, moments, scores, config, rules.episode, slicing)
+        episodes += false_tracks(true.frames, moments, scores, config, slicing)
     for stretch in stretches(frames):
-        boxed = [frame for frame in stretch if frame.id in labels.truth]
-        if config.classes and boxed:
-            moments = list(_moments(boxed, labels, answers, settings, rules.relevance, tracked_here=stretch[0].drive in untracked))
-            found = followed(moments, rules.iou)
-            _add(scores.setdefault(stretch[0].drive, Scores()), found)
-            episodes += lost_tracks(boxed, moments, found, config, rules.episode, slicing)
-            episodes += false_tracks(boxed, moments, found, config, slicing)
         episodes += wrong_states(stretch, labels, said, config, rules.episode, slicing)
         episodes += wrong_paths(stretch, labels, answers.paths, rules.off_path, rules.episode, slicing)
     ordered = sorted(
         episodes, key=lambda each: (each.first.drive, each.first.timestamp_ns, each.first.sensor, each.type, each.row.get("track") or "")
     )
-    return Driving(tuple(ordered), scores, tuple(sorted(untracked)) if config.classes else ())
+    if not config.classes:
+        return Driving(tuple(ordered), (), (), ())
+    nameless = untracked(frames, labels.truth)
+    return Driving(tuple(ordered), tuple(tracked), tuple(sorted(nameless)), tuple(sorted(repeated(frames, labels.truth))))
 
 
-def _untracked(frames: Sequence[Frame], truth: Mapping[str, Truth]) -> set[str]:
-    """Give the drives with boxes of which none says its track."""
-    named: dict[str, bool] = {}
-    for frame in frames:
-        of_frame = truth.get(frame.id)
-        if of_frame is not None and len(of_frame.ids):
-            named[frame.drive] = named.get(frame.drive, False) or any(of_frame.track(row) is not None for row in range(len(of_frame.ids)))
-    return {drive for drive, is_named in named.items() if not is_named}
+def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> dict[str, float | None]:
+    """Return the KPIs: mistakes per hour in all, by sort, by class and by slice, MOTA and IDF1."""
+    return dict(level_2(driving, time, slices, config, units)(np.ones(units.count, dtype=np.int64)))
 
 
-def _names(truth: Truth) -> tuple[str | None, ...]:
-    """Name the tracks of boxes; one that says none is a track of its own, on its frame alone."""
-    return tuple(truth.track(row) or truth.ids[row] for row in range(len(truth.ids)))
+def hours_of(names: Sequence[str], time: Time) -> dict[str, float]:
+    """Return of how many hours of driving those KPIs are that are mistakes per hour."""
+    return {name: sum(time.lasting.values()) / 3600 for name in names if name.startswith("mistakes_per_hour.")}
 
 
-def _moments(
-    stretch: Sequence[Frame], labels: Labels, answers: Answers, settings: TrackerSettings, relevance: Relevance, *, tracked_here: bool
-) -> Iterator[Moment]:
-    names = tracks_of(stretch, labels.truth, settings) if tracked_here else {frame.id: _names(labels.truth[frame.id]) for frame in stretch}
-    tracker = Tracker(settings)
-    nothing = Seen(np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.int64))
-    before = stretch[0]
-    for frame in stretch:
-        truth = labels.truth[frame.id]
-        tracked = tracker.step(answers.seen.get(frame.id, nothing), seconds_between(before, frame))
-        yield Moment(truth, names[frame.id], relevance.of(truth), tracked)
-        before = frame
-
-
-def _add(total: Scores, found: Scores) -> None:
-    for name in ("objects", "boxes", "misses", "false_boxes", "switches", "identical"):
-        setattr(total, name, getattr(total, name) + getattr(found, name))
-
-
-def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig) -> dict[str, float | None]:
-    """Give the KPIs: mistakes per hour in all, by sort, by class and by slice, MOTA and IDF1."""
-    drives = sorted({*driving.scores, *time.drives})
-    measure = level_2(driving, time, slices, config, drives)
-    return dict(measure(np.ones(len(drives), dtype=np.int64)))
-
-
-def level_2(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, drives: Sequence[str]) -> Measure:
-    """Give the measure of level 2: from weights of drives to its KPIs.
+def level_2(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:
+    """Return the measure of level 2: from weights of units to its KPIs.
 
     Args:
         driving: what was found.
         time: how long was driven.
         slices: frames by slice; a mistake belongs to the slices of the frame it begins on.
         config: what the perception speaks of.
-        drives: names, in the order of the weights.
+        units: of the evaluated frames; a mistake belongs to the unit of the frame it begins on.
     """
     names = [kind for kind in KINDS if _judged(kind, config)] + list(config.classes)
     in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
-    clocked = [each for each in driving.episodes if each.first.drive in time.drives]
-    counts: dict[str, Counter[str]] = {f"{name}{end}": Counter() for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
-    for each in clocked:
-        for end in ("", *(f".{part}" for part, members in in_slice.items() if each.first.id in members)):
-            for name in {"total", each.type, each.category} & {"total", *names}:
-                counts[f"{name}{end}"][each.first.drive] += 1
-    table = {name: np.array([count[drive] for drive in drives], dtype=np.int64) for name, count in counts.items()}
-    hours = {"": np.array([time.drives.get(drive, 0.0) for drive in drives]) / 3600}
-    hours |= {part: np.array([time.slices[part].get(drive, 0.0) for drive in drives]) / 3600 for part in slices}
+    table = {f"{name}{end}": np.zeros(units.count, dtype=np.int64) for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
+    clocked = time.drives
+    for mistake in driving.episodes:
+        if mistake.first.drive in clocked:
+            for end in ("", *(f".{part}" for part, members in in_slice.items() if mistake.first.id in members)):
+                for name in {"total", mistake.type, mistake.category} & {"total", *names}:
+                    table[f"{name}{end}"][units.number(mistake.first)] += 1
+    hours = {part: _hours(time.lasting if part == "" else time.slices[part], time, units) for part in ("", *slices)}
     part_of = {f"{name}{f'.{part}' if part else ''}": part for name in ("total", *names) for part in hours}
-    tracking = np.array([_row(driving.scores.get(drive)) for drive in drives], dtype=np.int64).reshape(-1, 6)
+    tracking = np.zeros((units.count, len(COUNTS)), dtype=np.int64)
+    for each in driving.followed:
+        for frame, row in zip(each.stretch.frames, each.scores.by_moment, strict=True):
+            tracking[units.number(frame)] += row
 
     def measure(weights: Weights) -> dict[str, float | None]:
         found: dict[str, float | None] = {}
@@ -177,18 +167,28 @@ def level_2(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]],
             driven = float(weights @ hours[part_of[name]])
             found[f"mistakes_per_hour.{name}"] = float(weights @ count) / driven if driven > 0 else None
         if config.classes:
-            objects, boxes, misses, false_boxes, switches, identical = (weights @ tracking).tolist()
-            found["mota"] = 1 - (misses + false_boxes + switches) / objects if objects else None
-            found["idf1"] = 2 * identical / (objects + boxes) if objects + boxes else None
+            found.update(tracking_kpis(weights @ tracking))
         return found
 
     return measure
 
 
+def tracking_kpis(counts: Counts) -> dict[str, float | None]:
+    """Return MOTA and IDF1; None where there is nothing to count."""
+    objects, boxes, misses, false_boxes, switches, identical = counts.tolist()
+    return {
+        "mota": 1 - (misses + false_boxes + switches) / objects if objects else None,
+        "idf1": 2 * identical / (objects + boxes) if objects + boxes else None,
+    }
+
+
+def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDArray[np.float64]:
+    found = np.zeros(units.count)
+    for moment in moments:
+        found[units.of[moment]] += time.lasting.get(moment, 0.0) / 3600
+    return found
+
+
 def _judged(kind: str, config: ModelConfig) -> bool:
     needs = {"lost_track": config.classes, "false_track": config.classes, "wrong_state": config.states, "off_path": config.ahead}
     return bool(needs[kind])
-
-
-def _row(scores: Scores | None) -> list[int]:
-    return [0] * 6 if scores is None else [scores.objects, scores.boxes, scores.misses, scores.false_boxes, scores.switches, scores.identical]

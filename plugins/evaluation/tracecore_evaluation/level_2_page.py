@@ -9,18 +9,21 @@ from typing import Any
 
 from tracecore_evaluation.driving import Time, seconds_between
 from tracecore_evaluation.episodes import Episode
-from tracecore_evaluation.level_2 import KINDS, Driving
+from tracecore_evaluation.level_2 import KINDS, Driving, tracking_kpis
 from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.operating_score import CRITERION, OperatingScores
 from tracecore_evaluation.plots import COLORS, axes_of, save
-from tracecore_evaluation.report import Findings, cell, closing, headline_table
+from tracecore_evaluation.report import Findings, cell, closing, headline_table, interval_words
 from tracecore_evaluation.scene import Frame
+from tracecore_evaluation.tracking import COUNTS
+from tracecore_schemas.canonical import JSON
 
-__all__ = ["details", "page", "plot_timeline"]
+__all__ = ["details", "operating_facet", "page", "plot_timeline"]
 
 _LISTED = 20  # mistakes named on the page; all stand in the table of events
 
 
-def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, pictures: Mapping[str, str]) -> list[str]:
+def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
     """Give the lines of report.md."""
     seconds = sum(time.drives.values())
     lines = [
@@ -28,14 +31,15 @@ def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, 
         "",
         (
             f"{findings.frames} frames of {findings.drives} drives, {seconds:.1f} s of driving, tracked from what {findings.executed_with} saw. "
-            "Something wrong for some frames in a row is one mistake, however long it lasts; an object that is lost is one, however often. "
+            "Something wrong for some time without a break is one mistake, however long it lasts; an object that is lost is one, however often. "
             "Rates of so little driving are rough: see the intervals."
         ),
         "",
+        *(_operating(operating) if config.classes else ()),
         *headline_table(findings),
         "## Mistakes",
         "",
-        "| what | count | per hour | 95 % interval by drive | baseline per hour |",
+        f"| what | count | per hour | {interval_words(findings)} | baseline per hour |",
         "|---|---|---|---|---|",
     ]
     by_name = Counter(name for each in driving.episodes for name in {each.type, each.category, "total"})
@@ -49,25 +53,37 @@ def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, 
     for name, frames in findings.slices.items():
         kpi = f"mistakes_per_hour.total.{name}"
         lines.append(f"| {name} | {frames} | {_rate(findings.values.get(kpi))} | {_rate(findings.baseline.get(kpi))} |")
-    if driving.scores:
+    if driving.followed:
         lines += ["", "## Tracking", "", "| drive | objects | misses | false boxes | switches | MOTA |", "|---|---|---|---|---|---|"]
-        for name, scores in sorted(driving.scores.items()):
-            mota = 1 - (scores.misses + scores.false_boxes + scores.switches) / scores.objects if scores.objects else None
-            lines.append(f"| {name} | {scores.objects} | {scores.misses} | {scores.false_boxes} | {scores.switches} | {cell(mota)} |")
+        for name, counts in driving.by_drive().items():
+            objects, _, misses, false_boxes, switches, _ = counts.tolist()
+            lines.append(f"| {name} | {objects} | {misses} | {false_boxes} | {switches} | {cell(tracking_kpis(counts)['mota'])} |")
     return [*lines, *_longest(driving.episodes), *closing(findings, pictures)]
 
 
-def details(driving: Driving, time: Time) -> dict[str, Any]:
+def _operating(operating: OperatingScores) -> list[str]:
+    scores = ", ".join(f"{name} {score:g}" for name, score in operating.by_class.items())
+    if not operating.frames:
+        return [f"Tracked from score: {scores}; it is the program's parameter 'score', chosen on no frames.", ""]
+    mota = "" if operating.mota is None else f" (MOTA {operating.mota:.3f} on them)"
+    return [f"Tracked from score: {scores}; chosen on {operating.frames} selection frames{mota}: {CRITERION}.", ""]
+
+
+def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
     """Give what report.json says beside the findings of every report."""
     counts = Counter(each.type for each in driving.episodes)
     return {
         "counts": {kind: counts[kind] for kind in KINDS},
         "driving_seconds": dict(sorted(time.drives.items())),
-        "tracking": {
-            name: {key: getattr(scores, key) for key in ("objects", "boxes", "misses", "false_boxes", "switches", "identical")}
-            for name, scores in sorted(driving.scores.items())
-        },
+        "tracking": {name: dict(zip(COUNTS, counts.tolist(), strict=True)) for name, counts in driving.by_drive().items()},
+        "operating_score": operating_facet(operating),
     }
+
+
+def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
+    """Return the scores from which on detections are tracked, and what chose them."""
+    chosen_by = CRITERION if operating.frames else "the parameter 'score'"
+    return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
 
 
 def _rate(value: float | None) -> str:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 import tracecore as tc
 from tracecore.errors import UsageProblem
 from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.driving import driven
+from tracecore_evaluation.driving import BY_INDEX, driven
 from tracecore_evaluation.events import events_table
-from tracecore_evaluation.intervals import bootstrap
-from tracecore_evaluation.label_rows import attributes_of, read_rows
-from tracecore_evaluation.level_2 import Driving, Relevance, Rules, drive, level_2, rates
-from tracecore_evaluation.level_2_page import details, page, plot_timeline
+from tracecore_evaluation.intervals import intervals, units_of
+from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
+from tracecore_evaluation.level_2 import Driving, Rules, drive, hours_of, level_2, rates
+from tracecore_evaluation.level_2_page import details, operating_facet, page, plot_timeline
 from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.operating_score import OperatingScores, above, choose_scores
 from tracecore_evaluation.perceived import read_detections
 from tracecore_evaluation.report import Findings, events_facet, facet, write_report
 from tracecore_evaluation.scene import Frame
-from tracecore_evaluation.slices import FRAME_DIMENSIONS, OBJECT_DIMENSIONS, read_slicing, slice_names
+from tracecore_evaluation.slices import read_slicing, slice_names, sliced
 from tracecore_evaluation.tracker import TrackerSettings
+from tracecore_evaluation.tracks import tracks_table
+from tracecore_evaluation.true_tracks import Relevance
 from tracecore_evaluation.truth import Labels, read_frames, read_labels
-from tracecore_evaluation.unknowns import few_drives, unsliced
+from tracecore_evaluation.unknowns import interval_unknowns, review_unknowns, unsliced
+from tracecore_schemas.conditions import OF_OBJECTS
 
 __all__ = ["MistakesPerHour"]
 
@@ -37,70 +42,112 @@ class MistakesPerHour(tc.Stage):
     detections = tc.Input("dataset", description="what a model saw: a table of detections, as detection-kpis gives it")
     frames = tc.Input("dataset", description="the frames it looked at, for times and conditions")
     labels = tc.Input("label_batch", description="what is true of them, with tracks of objects")
+    selection_detections = tc.Input("dataset", optional=True, description="what the same model saw on selection frames")
+    selection_frames = tc.Input("dataset", optional=True, description="the frames on which the operating score is chosen")
+    selection_labels = tc.Input("label_batch", optional=True, description="what is true of them")
     report = tc.Output("kpi_report", checks=["kpis_finite", "kpis_above_baseline"], description="report.json, report.md and a timeline of each drive")
     events = tc.Output("event_set", checks=["events_complete", "scores_in_range"], description="a row a mistake, on the frame it begins on")
+    tracks = tc.Output("dataset", checks=["tracks_complete"], description="the true objects and the tracks of what was seen, frame by frame")
 
     class Params(tc.Params):
-        """How objects are tracked, and what counts as a mistake."""
+        """How objects are tracked, and what counts as a mistake; times in seconds, so that a camera of another rate is judged alike."""
 
-        score: float = tc.Field(0.3, ge=0, le=1, description="least score of a detection that is tracked")
+        score: float = tc.Field(0.3, ge=0, le=1, description="least score of a detection that is tracked, where no selection frames choose it")
         association: float = tc.Field(0.2, gt=0, le=1, description="least overlap of a detection with where a track is expected, both widened")
-        buffer: float = tc.Field(0.5, ge=0, description="how much boxes are widened for that on each side, of their size (at 10 frames a second: 0)")
-        hits: int = tc.Field(2, ge=1, description="detections that confirm a track; unconfirmed ones are not handed on (SORT: 3)")
-        max_age: int = tc.Field(3, ge=0, description="frames without a detection after which a track ends")
+        motion: float = tc.Field(1.0, ge=0, description="by how much boxes are widened for that on each side, of their size, each second unseen")
+        confirm: float = tc.Field(0.4, ge=0, description="seconds of detections that confirm a track; unconfirmed ones are not handed on")
+        coast: float = tc.Field(2.2, ge=0, description="seconds without a detection after which a track ends")
         iou: float = tc.Field(0.5, gt=0, le=1, description="least overlap at which a track follows an object of its class")
         distance: float = tc.Field(40.0, gt=0, description="objects within this range must be seen, m")
         height: float = tc.Field(25.0, ge=0, description="objects of unknown distance must be seen from this height on, px (KITTI's moderate: 25)")
-        episode: int = tc.Field(3, ge=1, description="frames in a row that something must be wrong for to be a mistake")
+        episode: float = tc.Field(1.4, ge=0, description="seconds that something must be wrong for to be a mistake")
         off_path: float = tc.Field(1.0, gt=0, description="mean lateral error of a path above which it is wrong, m")
         slices: tuple[str, ...] = tc.Field(("time_of_day", "region"), description="dimensions of frames to slice by")
         distances: tuple[float, ...] = tc.Field((15.0, 30.0), description="bounds of the ranges of distance in the events' conditions, m")
-        draws: int = tc.Field(200, ge=20, le=10_000, description="draws of drives that the confidence intervals are made from")
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Track, compare, count."""
-        rows = read_rows(context.read(self.labels), attributes=bool(set(params.slices) - set(FRAME_DIMENSIONS)))
-        attributes = attributes_of(rows)
-        of_frames = tuple(name for name in params.slices if name not in OBJECT_DIMENSIONS)
-        slicing = read_slicing((*of_frames, "distance"), params.distances, {name for said in attributes.values() for name in said})
-        artifact = context.artifact(self.detections)
-        said = {} if artifact is None else artifact.facets.get("tracecore_detections", {})
-        config, answers, looked = read_detections(context.read(self.detections), said if isinstance(said, dict) else {}, rows)
-        known = read_frames(context.read(self.frames), slicing.frames, attributes)
+        every = read_rows(context.read(self.labels))
+        rows = true_rows(every)
+        known = read_frames(context.read(self.frames), every)
+        slicing = read_slicing((*(name for name in params.slices if name not in OF_OBJECTS), "distance"), params.distances, known)
+        known = sliced(known, slicing.frames)
+        said = _said(context, self.detections)
+        config, seen, looked = read_detections(context.read(self.detections), said, rows)
         labels = read_labels(rows, known, config)
         frames = [frame for frame in known if frame.id in looked and labels.speaks_of(frame.id)]
         if not frames:
             raise UsageProblem(f"The detections are of none of the {len(known)} frames. Wire 'detections' and 'frames' to the same frames.")
-        slices = slice_names(frames, ())
-        time = driven(frames, slices)
-        settings = TrackerSettings(params.score, params.association, params.buffer, params.hits, params.max_age)
+        settings = TrackerSettings(params.association, params.motion, params.confirm, params.coast)
         rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height))
-        found = drive(frames, labels, answers, config, settings, rules, slicing)
+        operating = self._operating(context, config, settings, rules, params.score)
+        slices = slice_names(frames, ())
+        time, units = driven(frames, slices), units_of(frames)
+        found = drive(frames, labels, above(seen, operating.by_class, config), config, settings, rules, slicing)
         without_looking = drive(frames, labels, _without_looking(frames, labels, config), config, settings, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
-        values = rates(found, time, slices, config)
+        values = rates(found, time, slices, config, units)
+        review = review_of(every, {frame.id for frame in frames})
         findings = Findings(
             2,
-            str(said.get("executed_with", "the model")) if isinstance(said, dict) else "the model",
+            str(said.get("executed_with", "the model")),
             len(frames),
             len(drives),
             values,
-            rates(without_looking, time, slices, config),
+            rates(without_looking, time, slices, config, units),
             _BASELINE,
             [name for name in ("mistakes_per_hour.total", "mota", "idf1") if values.get(name) is not None],
-            bootstrap(drives, level_2(found, time, {}, config, drives), seed=context.seed, draws=params.draws),
+            intervals(level_2(found, time, {}, config, units), units, hours_of(list(values), time)),
+            units.by,
+            review,
             {name: len(members) for name, members in slices.items()},
-            [*_unknowns(known, frames, found, labels), *unsliced(frames, slicing.frames), *few_drives(set(drives))],
+            [
+                *_unknowns(known, frames, found, labels),
+                *_score_unknowns(operating, config),
+                *unsliced(frames, slicing.frames),
+                *interval_unknowns(set(drives), units),
+                *review_unknowns(review),
+            ],
         )
         folder = context.path(self.report)
         plot_timeline(folder / "timeline.png", frames, found)
-        write_report(folder, findings, page(findings, found, time, config, {"timeline.png": "Mistakes while driving"}), **details(found, time))
+        lines = page(findings, found, time, config, operating, {"timeline.png": "Mistakes while driving"})
+        write_report(folder, findings, lines, **details(found, time, operating))
         context.write(self.events, events_table([each.row for each in found.episodes]))
-        context.describe(self.report, "tracecore_kpis", facet(findings))
+        context.write(self.tracks, tracks_table(found, config))
+        context.describe(self.report, "tracecore_kpis", facet(findings) | {"operating_score": operating_facet(operating)})
         counts = Counter(each.type for each in found.episodes)
-        context.describe(self.events, "tracecore_events", events_facet(counts, params.score, params.iou))
+        least = min(operating.by_class.values(), default=params.score)
+        context.describe(self.events, "tracecore_events", events_facet(counts, least, params.iou))
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
+
+    def _operating(self, context: tc.Context, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float) -> OperatingScores:
+        """Choose the operating scores on the selection frames; the parameter's where none are wired."""
+        detections, frames, labels = (context.read(port) for port in (self.selection_detections, self.selection_frames, self.selection_labels))
+        if detections is None and frames is None and labels is None:
+            return OperatingScores(dict.fromkeys(config.classes, otherwise))
+        if detections is None or frames is None or labels is None:
+            raise UsageProblem(
+                "The operating score is chosen with all three of selection_detections, selection_frames and selection_labels, or none."
+            )
+        every = read_rows(labels)
+        rows = true_rows(every)
+        own, seen, looked = read_detections(detections, _said(context, self.selection_detections), rows)
+        if own.classes != config.classes:
+            raise UsageProblem(
+                f"The selection detections are of the classes {', '.join(own.classes)}, the measured ones of {', '.join(config.classes)}: "
+                "wire 'selection_detections' to what the same model saw."
+            )
+        known = read_frames(frames)
+        true = read_labels(rows, known, config)
+        return choose_scores([frame for frame in known if frame.id in looked], true, seen, config, settings, rules, otherwise)
+
+
+def _said(context: tc.Context, port: tc.Input) -> Mapping[str, Any]:
+    artifact = context.artifact(port)
+    said = artifact.facets.get("tracecore_detections") if artifact else None
+    return said if isinstance(said, Mapping) else {}
 
 
 def _without_looking(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Answers:
@@ -109,22 +156,40 @@ def _without_looking(frames: Sequence[Frame], labels: Labels, config: ModelConfi
     return Answers({}, straight, {} if light is None else {frame.id: light for frame in frames})
 
 
+def _score_unknowns(operating: OperatingScores, config: ModelConfig) -> Iterator[tuple[str, str]]:
+    if config.classes and not operating.frames:
+        yield "operating score", "It is the program's parameter 'score': no selection frames are wired, so nothing says that it is a good one."
+    elif operating.unchosen:
+        names = ", ".join(operating.unchosen)
+        yield "operating score of some classes", f"No selection frame holds an object of {names} to see: the parameter 'score' stands for them."
+
+
 def _unknowns(known: Sequence[Frame], frames: Sequence[Frame], found: Driving, labels: Labels) -> Iterator[tuple[str, str]]:
     if len(frames) < len(known):
         yield "unlabeled frames", f"{len(known) - len(frames)} of {len(known)} frames have no labels or were not looked at."
     if found.untracked:
         names = ", ".join(found.untracked)
         yield "tracks of labels", f"Labels of the drives {names} say nothing of tracks; their boxes were tracked here, so an object may count twice."
-    nameless = sum(truth.track(row) is None for truth in labels.truth.values() for row in range(len(truth.ids)))
-    if nameless and not found.untracked:
+    if found.repeated:
+        names = ", ".join(found.repeated)
+        why = f"Labels of the drives {names} name one track twice on a frame, so it is no one object; their boxes were tracked here."
+        yield "repeated tracks of labels", why
+    here = {*found.untracked, *found.repeated}
+    truths = [labels.truth[frame.id] for frame in frames if frame.id in labels.truth and frame.drive not in here]
+    nameless = sum(truth.track(row) is None for truth in truths for row in np.flatnonzero(~truth.crowd).tolist())
+    if nameless:
         yield "tracks of some labels", f"{nameless} boxes say nothing of their track; each counts on its frame alone."
     by_index = sorted({frame.drive for frame in frames if frame.clock == "index"})
     if by_index:
-        yield "mistakes per hour", f"The drives {', '.join(by_index)} have no clock, so their mistakes are counted but are in no rate."
+        names = ", ".join(by_index)
+        yield (
+            "mistakes per hour",
+            f"The drives {names} have no clock, so their mistakes are counted but are in no rate; each frame is taken to last {BY_INDEX:g} s.",
+        )
     unmeasured = sorted({frame.clock for frame in frames} - {"measured", "index"})
     if unmeasured:
         yield "driving time", f"It is taken from clocks that are not measured ({', '.join(unmeasured)})."
-    objects = [truth.distance(row) for truth in labels.truth.values() for row in range(len(truth.ids))]
+    objects = [truth.distance(row) for truth in labels.truth.values() for row in np.flatnonzero(~truth.crowd).tolist()]
     if objects.count(None):
         yield (
             "distance",

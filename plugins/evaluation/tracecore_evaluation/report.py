@@ -13,9 +13,11 @@ from typing import Any
 
 import tracecore as tc
 from tracecore_evaluation.figures import figure_of, lower_is_better
+from tracecore_evaluation.intervals import LEVEL
+from tracecore_evaluation.label_rows import Review
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["Findings", "cell", "cells", "closing", "events_facet", "facet", "headline_table", "write_report"]
+__all__ = ["Findings", "cell", "cells", "closing", "events_facet", "facet", "headline_table", "interval_words", "write_report"]
 
 Values = Mapping[str, float | None]
 Intervals = Mapping[str, tuple[float, float]]
@@ -35,6 +37,8 @@ class Findings:
         baseline_is: what that is.
         headline: the KPIs that stand for the rest, each to be better than the baseline.
         intervals: 95 % intervals by KPI.
+        interval_by: what the units of the intervals are.
+        review: how far the labels were reviewed.
         slices: frames by slice; None for slices of objects.
         unknowns: what could not be said, and why.
     """
@@ -48,6 +52,8 @@ class Findings:
     baseline_is: str
     headline: Sequence[str]
     intervals: Intervals
+    interval_by: str
+    review: Review
     slices: Mapping[str, int | None]
     unknowns: Sequence[tuple[str, str]]
 
@@ -73,6 +79,9 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
         "values": findings.values,
         "lower_is_better": lower_is_better(findings.values),
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
+        "interval_by": findings.interval_by,
+        "interval_level": LEVEL,
+        "label_review": _review(findings.review),
         "slices": findings.slices,
         "baseline": of_baseline,
         "unknowns": [{"what": what, "why": why} for what, why in findings.unknowns],
@@ -93,7 +102,16 @@ def facet(findings: Findings) -> dict[str, JSON]:
         "level": findings.level,
         "lower_is_better": [*lower_is_better(findings.values)],
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
+        "interval_by": findings.interval_by,
+        "interval_level": LEVEL,
+        "label_review": _review(findings.review),
     }
+
+
+def _review(review: Review) -> dict[str, JSON]:
+    """Return how far the labels were reviewed, beside the KPIs that are judged by them."""
+    gold = review.gold / review.frames if review.frames else None
+    return {"frames": review.frames, "gold": gold, "unknown": review.unknown, "reviewed": review.reviewed, "changed": review.noise}
 
 
 def events_facet(counts: Mapping[str, int], score: float, iou: float) -> dict[str, JSON]:
@@ -117,7 +135,7 @@ def _known(values: Values) -> dict[str, JSON]:
 
 def headline_table(findings: Findings) -> list[str]:
     """Give the table that a report begins with: each headline KPI, its interval and the baseline's value."""
-    lines = ["| KPI | value | 95 % interval by drive | baseline | better is |", "|---|---|---|---|---|"]
+    lines = [f"| KPI | value | {interval_words(findings)} | baseline | better is |", "|---|---|---|---|---|"]
     for name in findings.headline:
         figure = figure_of(name)
         unit = "" if figure.unit == "share" else f" {figure.unit}"
@@ -126,7 +144,20 @@ def headline_table(findings: Findings) -> list[str]:
         way = "less" if figure.lower_is_better else "more"
         value, baseline = cell(findings.values.get(name)), cell(findings.baseline.get(name))
         lines.append(f"| **{name}** | {value}{unit} | {between} | {baseline} | {way} |")
-    return [*lines, "", f"Baseline: {findings.baseline_is}", ""]
+    return [*lines, "", f"Baseline: {findings.baseline_is}", "", _review_words(findings.review), ""]
+
+
+def interval_words(findings: Findings) -> str:
+    """Return the heading of a column of intervals."""
+    return f"{LEVEL:.0%} interval by {findings.interval_by}".replace("%", " %")
+
+
+def _review_words(review: Review) -> str:
+    noise = "none of their labels has a verdict of a review"
+    if review.noise is not None:
+        noise = f"a review changed {review.noise:.1%} of the {review.reviewed} labels that it judged"
+    unknown = f"; of {review.unknown} nobody recorded a review" if review.unknown else ""
+    return f"Labels: {review.gold} of {review.frames} frames are gold (reviewed whole){unknown}; {noise}."
 
 
 def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:

@@ -1,18 +1,18 @@
-"""The headline KPIs of level 1 for drives counted as often as wanted: what their confidence intervals are drawn from.
+"""The headline KPIs of level 1 for units (drives, blocks of time) counted as often as wanted: what their confidence intervals are made from.
 
-Matching is by frame and does not change with how often a drive counts, so it is done once.
+Matching is by frame and does not change with how often a unit counts, so it is done once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.intervals import Measure, Weights
+from tracecore_evaluation.intervals import Measure, Units, Weights
 from tracecore_evaluation.judge import Judged
 from tracecore_evaluation.kpis import Thresholds
 from tracecore_evaluation.matching import match
@@ -30,19 +30,19 @@ _OVERLAP = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Class:
-    """The detections of one class over all frames, best first: score, whether it hits, and its drive; and the objects of each drive."""
+    """The detections of one class over all frames, best first: score, whether it hits, and its unit; and the objects of each unit."""
 
     scores: NDArray[np.float64]
     hits: NDArray[np.bool_]
-    drives: NDArray[np.int64]
+    units: NDArray[np.int64]
     objects: NDArray[np.int64]
 
     def ap50(self, weights: Weights) -> float | None:
-        """Average precision over 101 recalls (COCO's), each drive counted as often as its weight."""
+        """Average precision over 101 recalls (COCO's), each unit counted as often as its weight."""
         objects = int(weights @ self.objects)
         if not objects:
             return None
-        counted = weights[self.drives]
+        counted = weights[self.units]
         true, all_ = np.cumsum(counted * self.hits), np.cumsum(counted)
         precision = np.divide(true, all_, out=np.zeros(len(all_)), where=all_ > 0)
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
@@ -51,15 +51,22 @@ class _Class:
 
     def shares(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
         """Precision and recall at a score."""
-        counted = weights[self.drives] * (self.scores >= score)
+        counted = weights[self.units] * (self.scores >= score)
         hits, given, objects = int(counted @ self.hits), int(counted.sum()), int(weights @ self.objects)
         return (hits / given if given else None), (hits / objects if objects else None)
 
 
 def level_1(
-    frames: Sequence[Frame], labels: Labels, answers: Answers, judged: Judged, config: ModelConfig, thresholds: Thresholds, within: float
+    frames: Sequence[Frame],
+    labels: Labels,
+    answers: Answers,
+    judged: Judged,
+    config: ModelConfig,
+    thresholds: Thresholds,
+    within: float,
+    units: Units,
 ) -> Measure:
-    """Give the measure: from weights of drives (by name, ascending) to the headline KPIs.
+    """Return the measure: from weights of units to the headline KPIs.
 
     Args:
         frames: the evaluated frames.
@@ -69,14 +76,14 @@ def level_1(
         config: its heads.
         thresholds: of precision and recall.
         within: limit of `path_within`, m.
+        units: of the frames.
     """
-    place = {name: number for number, name in enumerate(sorted({frame.drive for frame in frames}))}
     boxes = [frame for frame in frames if frame.id in labels.truth]
-    classes = {name: _class(boxes, labels, answers, place, class_, thresholds) for class_, name in enumerate(config.classes)}
+    classes = {name: _class(boxes, labels, answers, units, class_, thresholds) for class_, name in enumerate(config.classes)}
     at_overlap = classes if thresholds.iou == _OVERLAP else None
     fifty = Thresholds(thresholds.score, _OVERLAP)
-    for_ap = at_overlap or {name: _class(boxes, labels, answers, place, class_, fifty) for class_, name in enumerate(config.classes)}
-    drive_of = {frame.id: place[frame.drive] for frame in frames}
+    for_ap = at_overlap or {name: _class(boxes, labels, answers, units, class_, fifty) for class_, name in enumerate(config.classes)}
+    unit_of = {frame.id: units.number(frame) for frame in frames}
     paths = sorted(judged.path.errors)
     errors = [judged.path.errors[id_] for id_ in paths]
     right = {id_: int(np.argmax(answers.lights[id_])) == state for id_, state in sorted(labels.lights.items()) if id_ in answers.lights}
@@ -90,21 +97,21 @@ def level_1(
         if classes:
             found["map50"] = float(np.mean(known)) if known else None
         if paths:
-            times = weights[[drive_of[id_] for id_ in paths]]
+            times = weights[[unit_of[id_] for id_ in paths]]
             found.update(path_errors(np.repeat(np.stack(errors), times, axis=0).ravel(), within))
         if right:
-            times = weights[[drive_of[id_] for id_ in right]]
+            times = weights[[unit_of[id_] for id_ in right]]
             found["light.accuracy"] = float(times @ np.array(list(right.values())) / times.sum()) if times.sum() else None
         return found
 
     return measure
 
 
-def _class(frames: Sequence[Frame], labels: Labels, answers: Answers, place: Mapping[str, int], class_: int, thresholds: Thresholds) -> _Class:
+def _class(frames: Sequence[Frame], labels: Labels, answers: Answers, units: Units, class_: int, thresholds: Thresholds) -> _Class:
     scores: list[NDArray[np.float64]] = []
     hits: list[NDArray[np.bool_]] = []
-    drives: list[NDArray[np.int64]] = []
-    objects = np.zeros(len(place), dtype=np.int64)
+    numbers: list[NDArray[np.int64]] = []
+    objects = np.zeros(units.count, dtype=np.int64)
     for frame in frames:
         truth, seen = labels.truth[frame.id], answers.seen[frame.id]
         seen = seen.of(seen.classes == class_).first(_BEST)
@@ -112,9 +119,9 @@ def _class(frames: Sequence[Frame], labels: Labels, answers: Answers, place: Map
         counted = hit != -2  # what lies on a crowd is neither right nor wrong
         scores.append(seen.scores[counted])
         hits.append(hit[counted] >= 0)
-        drives.append(np.full(int(counted.sum()), place[frame.drive], dtype=np.int64))
-        objects[place[frame.drive]] += int(((truth.classes == class_) & ~truth.crowd).sum())
+        numbers.append(np.full(int(counted.sum()), units.number(frame), dtype=np.int64))
+        objects[units.number(frame)] += int(((truth.classes == class_) & ~truth.crowd).sum())
     if not frames:
         return _Class(np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64), objects)
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    return _Class(np.concatenate(scores)[order], np.concatenate(hits)[order], np.concatenate(drives)[order], objects)
+    return _Class(np.concatenate(scores)[order], np.concatenate(hits)[order], np.concatenate(numbers)[order], objects)

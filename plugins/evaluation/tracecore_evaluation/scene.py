@@ -24,7 +24,7 @@ class Frame:
 
     Attributes:
         slices: its value by dimension that is sliced by, where known.
-        conditions: all that is known of it by dimension (time_of_day, region).
+        conditions: all that the drive and the labels say of it, by name (time_of_day, region, weather).
         clock: `measured`, or what its drive says of its clock (synthetic, index).
     """
 
@@ -41,9 +41,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The true boxes of one frame [n, 4]; a crowd stands for many objects and is neither found nor missed.
+    """The true boxes of one frame [n, 4].
 
     Attributes:
+        crowd: whether a box stands for many objects, or for one that a person could not have labeled: neither found nor missed.
         known_distances: from the vehicle, m, NaN where unknown; empty where none is known.
         known_tracks: the objects' tracks; empty where none is known.
     """
@@ -64,6 +65,19 @@ class Truth:
     def track(self, row: int) -> str | None:
         """Give an object's track; None where nobody said."""
         return self.known_tracks[row] if self.known_tracks else None
+
+    def take(self, rows: NDArray[np.int64]) -> Truth:
+        """Return some of the boxes."""
+        chosen = rows.tolist()
+        return Truth(
+            self.boxes[rows],
+            self.classes[rows],
+            self.areas[rows],
+            self.crowd[rows],
+            tuple(self.ids[row] for row in chosen),
+            tuple(self.known_distances[row] for row in chosen if self.known_distances),
+            tuple(self.known_tracks[row] for row in chosen if self.known_tracks),
+        )
 
 
 @dataclass(frozen=True, slots=True)

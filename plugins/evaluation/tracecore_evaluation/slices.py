@@ -1,24 +1,24 @@
 """Slices: parts of the evaluated frames, or of their objects, that get KPIs of their own.
 
-A program names the dimensions (`slices: [time_of_day, region, distance, size]`). Frames are sliced by `time_of_day`, `region`, `drive` or whatever
-the labels say of frames (`frame_attributes`); objects by `distance` and `size`.
+A program names the dimensions (`slices: [time_of_day, region, distance, size]`). Frames are sliced by `drive` or by any of their conditions, which
+are what the drive's metadata and the labels say of them (`time_of_day`, `region`, `weather`, ...); objects by `distance` and `size`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_evaluation.scene import SIZES, Frame, size_of
+from tracecore_schemas.conditions import OF_OBJECTS
 
-__all__ = ["FRAME_DIMENSIONS", "OBJECT_DIMENSIONS", "Slicing", "read_slicing", "slice_names"]
+__all__ = ["Slicing", "read_slicing", "slice_names", "sliced"]
 
-FRAME_DIMENSIONS = ("time_of_day", "region", "drive")
-OBJECT_DIMENSIONS = ("distance", "size")
+_OF_FRAMES = ("time_of_day", "region", "drive")  # dimensions that may be asked for though no frame has one; it is then stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +56,34 @@ class Slicing:
         return known
 
 
-def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], attributes: Iterable[str]) -> Slicing:
+def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Sequence[Frame]) -> Slicing:
     """Read a program's dimensions.
 
     Args:
         dimensions: their names.
         bounds: of the ranges of distance, m.
-        attributes: what the labels say of frames, by name.
+        frames: the frames to be sliced, which have conditions.
 
     Raises:
         UsageProblem: a dimension that nobody knows, or bounds that don't ascend.
     """
-    known = {*FRAME_DIMENSIONS, *OBJECT_DIMENSIONS, *attributes}
+    known = {*_OF_FRAMES, *OF_OBJECTS, *(name for frame in frames for name in frame.conditions)}
     for name in dimensions:
         if name not in known:
             raise UsageProblem(f"There is no dimension '{name}' to slice by. {suggestion(name, known)}")
     if list(bounds) != sorted(set(bounds)) or not all(0 < bound < math.inf for bound in bounds):
         raise UsageProblem(f"The bounds of distances should be meters above 0 that ascend, as [15, 30]; found {list(bounds)}.")
-    of_frames = tuple(dict.fromkeys(name for name in dimensions if name not in OBJECT_DIMENSIONS))
+    of_frames = tuple(dict.fromkeys(name for name in dimensions if name not in OF_OBJECTS))
     return Slicing(of_frames, "size" in dimensions, tuple(bounds) if "distance" in dimensions else ())
+
+
+def sliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> list[Frame]:
+    """Return frames with the slices that they are in."""
+    return [replace(frame, slices={name: said[name] for name in dimensions if name in said}) for frame in frames for said in [_said(frame)]]
+
+
+def _said(frame: Frame) -> dict[str, str]:
+    return {**frame.conditions, "drive": frame.drive}
 
 
 def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dict[str, list[Frame]]:

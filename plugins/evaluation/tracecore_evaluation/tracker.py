@@ -1,14 +1,16 @@
 """A simple tracker: boxes of single frames become tracks of objects over time, as a perception API hands them on.
 
 Source: SORT (Bewley et al., Simple Online and Realtime Tracking, ICIP 2016, arXiv:1602.00763): boxes are predicted by constant velocity, assigned to
-new detections of the same class by greatest overlap (Hungarian method), confirmed after some hits and dropped after some frames without one. In place
-of SORT's Kalman filter each side of the box has an alpha-beta filter (Kalata 1984): two constants instead of covariances. Boxes are widened before
-they are compared, as in BIoU (Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances?, WACV 2023, arXiv:2211.14317): at a
-few frames a second what is near does not overlap itself from one frame to the next.
+new detections of the same class by greatest overlap (Hungarian method), confirmed after a time of detections and dropped after a time without one. In
+place of SORT's Kalman filter each side of the box has an alpha-beta filter (Kalata 1984): two constants instead of covariances. Boxes are widened
+before they are compared, as in BIoU (Yang et al., Hard to Track Objects with Irregular Motions and Similar Appearances?, WACV 2023,
+arXiv:2211.14317): at a few frames a second what is near does not overlap itself from one frame to the next. Times are in seconds where SORT counts
+frames: the same scene gives the same tracks whatever the camera's rate.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,28 +20,27 @@ from tracecore_evaluation.scene import Seen, iou_matrix
 
 __all__ = ["Tracked", "Tracker", "TrackerSettings", "assign"]
 
-_ALPHA, _BETA = 0.8, 0.4  # how much of what a box is off its prediction goes into its place and into its velocity
+_ALPHA = 0.8  # how much of what a box is off its prediction goes into its place
+_SECONDS = 1.0  # over which the velocity is averaged, or over the track's own age while that is less
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class TrackerSettings:
-    """How tracks begin and end.
+    """How tracks begin and end; all times are in seconds, so that a camera of another rate is tracked alike.
 
     Attributes:
-        score: least score of a detection.
         iou: least overlap of a detection with a track's predicted box, both widened.
-        buffer: by how much boxes are widened on each side, of their width and height.
-        hits: detections that confirm a track; unconfirmed ones are not handed on.
-        max_age: frames without a detection after which a track ends.
+        motion: by how much boxes are widened on each side, of their width and height, for each second since the track was last detected.
+        confirm: seconds of detections that confirm a track, counted from its first; unconfirmed ones are not handed on.
+        coast: seconds without a detection after which a track ends.
     """
 
-    score: float
     iou: float
-    buffer: float
-    hits: int
-    max_age: int
+    motion: float
+    confirm: float
+    coast: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class Tracked:
     classes: NDArray[np.int64]
     scores: Floats
 
+    def take(self, rows: NDArray[np.int64]) -> Tracked:
+        """Return some of the tracks."""
+        numbers, of_detections = (tuple(values[row] for row in rows.tolist()) for values in (self.numbers, self.rows))
+        return Tracked(numbers, of_detections, self.boxes[rows], self.classes[rows], self.scores[rows])
+
 
 @dataclass(slots=True)
 class _Track:
@@ -59,22 +65,23 @@ class _Track:
     class_: int
     box: Floats
     velocity: Floats  # px per second, of x, y, width, height
-    hits: int = 1
-    age: int = 0  # frames since it was last detected
+    detected: float = 0.0  # seconds, from its first detection on
+    silent: float = 0.0  # seconds since it was last detected
     score: float = 0.0
     row: int = 0  # of its detection among the frame's
 
     def predict(self, seconds: float) -> None:
         self.box = self.box + self.velocity * seconds
         self.box[2:] = np.maximum(self.box[2:], 1.0)
-        self.age += 1
+        self.silent += seconds
 
     def update(self, seen: Seen, row: int, seconds: float) -> None:
         off = seen.boxes[row] - self.box
         self.box = self.box + _ALPHA * off
-        if seconds > 0:
-            self.velocity = self.velocity + _BETA * off / seconds
-        self.hits, self.age, self.score, self.row = self.hits + 1, 0, float(seen.scores[row]), row
+        if self.silent > 0:
+            gain = max(1 - math.exp(-self.silent / _SECONDS), self.silent / (self.detected + self.silent))
+            self.velocity = self.velocity + gain * off / self.silent
+        self.detected, self.silent, self.score, self.row = self.detected + seconds, 0.0, float(seen.scores[row]), row
 
 
 class Tracker:
@@ -96,22 +103,20 @@ class Tracker:
             seen: what was detected.
             seconds: since the frame before.
         """
-        seen = seen.above(self._settings.score)
         for track in self._tracks:
             track.predict(seconds)
-        boxes = np.array([track.box for track in self._tracks], dtype=np.float64).reshape(-1, 4)
+        self._tracks = [track for track in self._tracks if track.silent <= self._settings.coast]
         classes = np.array([track.class_ for track in self._tracks], dtype=np.int64)
-        overlaps = iou_matrix(self._widened(boxes), self._widened(seen.boxes))
+        overlaps = self._overlaps(seen)
         taken = assign(overlaps, (classes[:, None] == seen.classes[None]) & (overlaps >= self._settings.iou))
         for row, column in taken:
             self._tracks[row].update(seen, column, seconds)
-        free = sorted(set(range(len(seen.scores))) - {column for _, column in taken})
-        for column in free:
+        shown = [self._tracks[row] for row, _ in taken if self._tracks[row].detected >= self._settings.confirm]
+        for column in sorted(set(range(len(seen.scores))) - {column for _, column in taken}):
             class_, score = int(seen.classes[column]), float(seen.scores[column])
             self._tracks.append(_Track(self._begun, class_, seen.boxes[column].copy(), np.zeros(4), score=score, row=column))
             self._begun += 1
-        self._tracks = [track for track in self._tracks if track.age <= self._settings.max_age]
-        shown = [track for track in self._tracks if track.age == 0 and track.hits >= self._settings.hits]
+            shown += [self._tracks[-1]] if self._settings.confirm <= 0 else []
         return Tracked(
             tuple(track.number for track in shown),
             tuple(track.row for track in shown),
@@ -120,9 +125,17 @@ class Tracker:
             np.array([track.score for track in shown], dtype=np.float64),
         )
 
-    def _widened(self, boxes: Floats) -> Floats:
-        by = self._settings.buffer
-        return np.concatenate([boxes[:, :2] - by * boxes[:, 2:], (1 + 2 * by) * boxes[:, 2:]], axis=1)
+    def _overlaps(self, seen: Seen) -> Floats:
+        """Return the overlap of each track's predicted box with each detection, both widened by how far the track may have moved unseen."""
+        rows = [
+            iou_matrix(_widened(track.box[None], self._settings.motion * track.silent), _widened(seen.boxes, self._settings.motion * track.silent))
+            for track in self._tracks
+        ]
+        return np.concatenate([*rows, np.zeros((0, len(seen.scores)))])
+
+
+def _widened(boxes: Floats, by: float) -> Floats:
+    return np.concatenate([boxes[:, :2] - by * boxes[:, 2:], (1 + 2 * by) * boxes[:, 2:]], axis=1)
 
 
 def assign(overlaps: Floats, allowed: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ with IDTP the most boxes that pairing each true track with one track can explain
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 from tracecore_evaluation.scene import Truth, iou_matrix
 from tracecore_evaluation.tracker import Tracked, assign
 
-__all__ = ["Moment", "Scores", "followed"]
+__all__ = ["COUNTS", "Moment", "Scores", "followed"]
+
+
+COUNTS = ("objects", "boxes", "misses", "false_boxes", "switches", "identical")
+"""What is counted on each frame, see `Scores`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +29,13 @@ class Moment:
 
     Attributes:
         truth: the boxes.
-        names: the track of each; None where nobody said.
+        names: the track of each.
         relevant: which count; of the others it doesn't matter whether they are seen.
         tracked: what the tracker hands on.
     """
 
     truth: Truth
-    names: tuple[str | None, ...]
+    names: tuple[str, ...]
     relevant: NDArray[np.bool_]
     tracked: Tracked
 
@@ -41,23 +45,17 @@ class Scores:
     """Counts of one stretch of driving, and what was seen of it.
 
     Attributes:
-        objects: true boxes that count.
-        boxes: boxes of tracks that count: those on what doesn't count don't.
-        misses: true boxes without a track.
-        false_boxes: boxes of tracks on nothing.
-        switches: how often another track follows an object than before.
-        identical: boxes that the best pairing of tracks explains (IDTP).
+        by_moment: [moments, 6], in the order of `COUNTS`: true boxes that count, boxes of tracks that count (those on what doesn't count don't), true
+            boxes without a track, boxes of tracks on nothing, how often another track follows an object than before, and boxes that the best pairing
+            of tracks over the whole stretch explains (IDTP).
         seen: by moment, whether each true box is followed.
+        counted: by moment, whether each box of a track counts.
         nothing: numbers of tracks that never overlapped anything labeled, with the moments they were there.
     """
 
-    objects: int = 0
-    boxes: int = 0
-    misses: int = 0
-    false_boxes: int = 0
-    switches: int = 0
-    identical: int = 0
+    by_moment: NDArray[np.int64]
     seen: list[NDArray[np.bool_]] = field(default_factory=list)
+    counted: list[NDArray[np.bool_]] = field(default_factory=list)
     nothing: dict[int, list[int]] = field(default_factory=dict)
 
 
@@ -72,51 +70,54 @@ def followed(moments: Sequence[Moment], iou: float) -> Scores:
         moments: in order.
         iou: least overlap at which a track of the same class follows an object.
     """
-    found = Scores()
+    found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
     last: dict[str, int] = {}
-    explained: dict[tuple[str, int], int] = {}
+    explained: dict[tuple[str, int], list[int]] = {}
     touched: set[int] = set()
     there: dict[int, list[int]] = {}
     for place, moment in enumerate(moments):
         allowed = _allowed(moment, iou)
         pairs = _pairs(moment, allowed, last)
         overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes, moment.truth.crowd)
+        on_crowd = np.any((overlaps >= iou) & _same_class(moment) & moment.truth.crowd[None], axis=1).tolist()
         of_row = dict(pairs)
-        for row, column in np.argwhere(allowed).tolist():
-            name = moment.names[column]
-            if name is not None and moment.relevant[column] and (row not in of_row or moment.relevant[of_row[row]]):
-                pair = (name, moment.tracked.numbers[row])
-                explained[pair] = explained.get(pair, 0) + 1
+        counts = [bool(moment.relevant[of_row[row]]) if row in of_row else not of_crowd for row, of_crowd in enumerate(on_crowd)]
+        counted: NDArray[np.bool_] = np.array(counts, dtype=np.bool_)
+        for row, column in np.argwhere(allowed & counted[:, None] & moment.relevant[None]).tolist():
+            explained.setdefault((moment.names[column], moment.tracked.numbers[row]), []).append(place)
         seen = np.zeros(len(moment.names), dtype=bool)
+        switches = 0
         for row, column in pairs:
             number, name = moment.tracked.numbers[row], moment.names[column]
             seen[column] = True
-            if not moment.relevant[column] or name is None:
-                continue
-            found.switches += int(last.get(name, number) != number)
-            last[name] = number
+            if moment.relevant[column]:
+                switches += int(last.get(name, number) != number)
+                last[name] = number
         for row, number in enumerate(moment.tracked.numbers):
             there.setdefault(number, []).append(place)
             touched |= {number} if overlaps[row].max(initial=0.0) >= NOTHING else set()
-            on_crowd = bool((overlaps[row] * moment.truth.crowd).max(initial=0.0) >= iou)
-            found.false_boxes += int(row not in of_row and not on_crowd)
-            found.boxes += int(moment.relevant[of_row[row]] if row in of_row else not on_crowd)
-        found.objects += int(moment.relevant.sum())
-        found.misses += int((moment.relevant & ~seen).sum())
+        false_boxes = sum(each and row not in of_row for row, each in enumerate(counts))
+        misses = int((moment.relevant & ~seen).sum())
+        found.by_moment[place] = [int(moment.relevant.sum()), int(counted.sum()), misses, false_boxes, switches, 0]
         found.seen.append(seen)
-    found.identical = _best(explained)
+        found.counted.append(counted)
+    for places in _best(explained):
+        found.by_moment[places, COUNTS.index("identical")] += 1
     found.nothing = {number: places for number, places in sorted(there.items()) if number not in touched}
     return found
 
 
 def _allowed(moment: Moment, iou: float) -> NDArray[np.bool_]:
     """Say which tracks (rows) overlap which true boxes (columns) of their class enough."""
-    tracked, truth = moment.tracked, moment.truth
-    same = (tracked.classes[:, None] == truth.classes[None]) & ~truth.crowd[None]
-    return np.asarray(same & (iou_matrix(tracked.boxes, truth.boxes) >= iou))
+    overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
+    return np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
 
 
-def _pairs(moment: Moment, allowed: NDArray[np.bool_], last: dict[str, int]) -> list[tuple[int, int]]:
+def _same_class(moment: Moment) -> NDArray[np.bool_]:
+    return np.asarray(moment.tracked.classes[:, None] == moment.truth.classes[None])
+
+
+def _pairs(moment: Moment, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
     """Pair tracks with true boxes: as on the frame before where that is still allowed, the others by greatest overlap."""
     free = allowed.copy()
     row_of = {number: row for row, number in enumerate(moment.tracked.numbers)}
@@ -130,12 +131,13 @@ def _pairs(moment: Moment, allowed: NDArray[np.bool_], last: dict[str, int]) -> 
     return sorted(kept + assign(iou_matrix(moment.tracked.boxes, moment.truth.boxes), free))
 
 
-def _best(explained: dict[tuple[str, int], int]) -> int:
+def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]:
+    """Return the moments that each pair of the best pairing of objects with tracks explains."""
     from scipy.optimize import linear_sum_assignment
 
     names, numbers = sorted({name for name, _ in explained}), sorted({number for _, number in explained})
     table = np.zeros((len(names), len(numbers)), dtype=np.int64)
-    for (name, number), count in explained.items():
-        table[names.index(name), numbers.index(number)] = count
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    return int(table[rows, columns].sum())
+    for (name, number), places in explained.items():
+        table[names.index(name), numbers.index(number)] = len(places)
+    for row, column in zip(*linear_sum_assignment(table, maximize=True), strict=True):
+        yield explained.get((names[row], numbers[column]), [])

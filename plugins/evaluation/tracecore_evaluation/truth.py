@@ -16,6 +16,7 @@ from tracecore_evaluation.label_rows import Row, distances_of
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_shape import lateral
 from tracecore_evaluation.scene import Frame, Truth
+from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
 
 __all__ = ["LIGHT", "Labels", "MeanBox", "read_frames", "read_labels"]
 
@@ -24,8 +25,7 @@ T = TypeVar("T")
 LIGHT = "light_state"
 """Category of the tags that say a light's state."""
 
-_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", "time_of_day", "region", "clock"]
-_CONDITIONS = ("time_of_day", "region")
+_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", "clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +67,25 @@ class Labels:
         return frame in self.truth or frame in self.paths or frame in self.lights
 
 
-def read_frames(
-    table: Any, dimensions: Sequence[str] = ("time_of_day", "region", "drive"), attributes: Mapping[str, Mapping[str, str]] | None = None
-) -> list[Frame]:
-    """Read which frames a table holds, in order of drive, sensor and time.
+def read_frames(table: Any, labels: Sequence[Row] = ()) -> list[Frame]:
+    """Read which frames a table holds, in order of drive, sensor and time, with all that their drives and the labels say of their conditions.
 
     Args:
         table: the frame table.
-        dimensions: that frames are sliced by.
-        attributes: what the labels say of frames, by frame ref.
+        labels: rows of the label table.
     """
-    rows = (
-        table.to_table(columns=_FRAME_COLUMNS).sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")]).to_pylist()
-    )
-    frames = []
-    for row in rows:
-        said = {**(attributes or {}).get(row["frame_id"], {}), **row}
-        slices = {name: str(said[name]) for name in dimensions if said.get(name) is not None}
-        conditions = {name: row[name] for name in _CONDITIONS if row[name] is not None} | {name: slices[name] for name in slices if name != "drive"}
-        identity = (row["frame_id"], row["drive"], row["sensor"], row["timestamp_ns"], row["width"], row["height"])
-        frames.append(Frame(*identity, slices, conditions, row["clock"]))
-    return frames
+    columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in table.schema.names)]
+    read = table.to_table(columns=columns).sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
+    conditions = frame_conditions(read, labels)
+    rows = read.select(_FRAME_COLUMNS).rename_columns(["id", *_FRAME_COLUMNS[1:]]).to_pylist()
+    return [Frame(conditions=conditions[row["id"]], **row) for row in rows]
 
 
 def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfig) -> Labels:
     """Read what is true of frames.
 
     Args:
-        rows: of the label table, each label once (`read_rows`).
+        rows: of the label table that count (`true_rows`).
         frames: the evaluated frames.
         config: what the model speaks of.
 

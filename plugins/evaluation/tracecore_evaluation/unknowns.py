@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tracecore_evaluation.intervals import LEAST_DRIVES
+from tracecore_evaluation.intervals import BY_DRIVE, LEAST_DRIVES, LEAST_UNITS, Units
 from tracecore_evaluation.judge import Judged
+from tracecore_evaluation.label_rows import Review
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.slices import Slicing
 from tracecore_evaluation.truth import Labels
 
-__all__ = ["few_drives", "level_1_unknowns", "unsliced"]
+__all__ = ["interval_unknowns", "level_1_unknowns", "review_unknowns", "unsliced"]
 
 Unknowns = Iterator[tuple[str, str]]
 
@@ -37,12 +38,11 @@ def level_1_unknowns(
     yield from _light(labels, judged, config)
     if not labels.frames_elsewhere:
         yield "baseline", "The labels speak of no frame but the evaluated ones, so there is no mean box and no usual state to compare with."
-    objects = [truth.distance(row) for truth in labels.truth.values() for row in range(len(truth.ids))]
+    objects = [truth.distance(row) for truth in labels.truth.values() for row in range(len(truth.ids)) if not truth.crowd[row]]
     unmeasured = objects.count(None)
     if slicing.bounds and unmeasured:
         yield "slices by distance", f"Of {unmeasured} of {len(objects)} objects no cuboid says how far away they are."
     yield from unsliced(frames, slicing.frames)
-    yield from few_drives({frame.drive for frame in frames})
 
 
 def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
@@ -53,10 +53,24 @@ def unsliced(frames: Sequence[Frame], dimensions: Sequence[str]) -> Unknowns:
             yield f"slices by {dimension}", f"Of {missing} of {len(frames)} frames nobody said the {dimension.replace('_', ' ')}."
 
 
-def few_drives(drives: set[str]) -> Unknowns:
-    """Say why there are no confidence intervals, where there are none."""
-    if len(drives) < LEAST_DRIVES:
-        yield "confidence interval", f"The frames are of fewer than {LEAST_DRIVES} drives ({', '.join(sorted(drives))}); intervals are made by drive."
+def interval_unknowns(drives: set[str], units: Units) -> Unknowns:
+    """Return what the confidence intervals don't cover."""
+    if units.by == BY_DRIVE:
+        return
+    few = f"The frames are of fewer than {LEAST_DRIVES} drives ({', '.join(sorted(drives))})"
+    if units.known:
+        yield "confidence interval", f"{few}: intervals are by {units.by} and say what these drives could have shown, not what others would."
+    else:
+        yield "confidence interval", f"{few}, of fewer than {LEAST_UNITS} {units.by} in all: there are no intervals."
+
+
+def review_unknowns(review: Review) -> Unknowns:
+    """Return of which labels nobody knows how far they were reviewed."""
+    if review.unknown:
+        yield (
+            "label review",
+            f"The labels of {review.unknown} of {review.frames} evaluated frames have no tier: nobody recorded how far they were reviewed.",
+        )
 
 
 def _heads(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Unknowns:

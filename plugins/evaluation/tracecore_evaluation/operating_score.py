@@ -1,0 +1,90 @@
+"""The operating score of level 2: from which score on a detection is tracked, chosen by class on frames that are not measured.
+
+For each class the score with the greatest MOTA on the selection frames, which is the one with the fewest misses, false boxes and switches; of equal
+ones the highest. Classes never mix in tracking, so each is chosen by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detector import Answers
+from tracecore_evaluation.level_2 import Rules, tracking_kpis, true_stretches
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.scene import Frame, Seen
+from tracecore_evaluation.tracker import TrackerSettings
+from tracecore_evaluation.tracking import COUNTS, followed
+from tracecore_evaluation.true_tracks import moments_of, of_class
+from tracecore_evaluation.truth import Labels
+
+__all__ = ["CRITERION", "OperatingScores", "above", "choose_scores"]
+
+CRITERION = "greatest MOTA of the class on the selection frames, of equal ones the highest score"
+
+_CANDIDATES = tuple(step / 20 for step in range(1, 20))
+_WRONG = [COUNTS.index(name) for name in ("misses", "false_boxes", "switches")]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingScores:
+    """From which score on detections are tracked.
+
+    Attributes:
+        by_class: least score by class.
+        frames: how many selection frames chose them; 0 where none did.
+        mota: on these frames, with these scores; None where nothing is to be seen on them.
+        unchosen: classes without an object on the selection frames, which keep the parameter's score.
+    """
+
+    by_class: Mapping[str, float]
+    frames: int = 0
+    mota: float | None = None
+    unchosen: tuple[str, ...] = ()
+
+
+def above(answers: Answers, scores: Mapping[str, float], config: ModelConfig) -> Answers:
+    """Return answers without the boxes below the score of their class."""
+    return Answers(_above(answers.seen, np.array([scores[name] for name in config.classes])), answers.paths, answers.lights)
+
+
+def _above(seen: Mapping[str, Seen], least: NDArray[np.float64]) -> dict[str, Seen]:
+    return {id_: each.of(each.scores >= least[each.classes]) for id_, each in seen.items()}
+
+
+def choose_scores(
+    frames: Sequence[Frame], labels: Labels, answers: Answers, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float
+) -> OperatingScores:
+    """Choose the score of each class.
+
+    Args:
+        frames: selection frames.
+        labels: what is true of them.
+        answers: what the perception says of them.
+        config: what it speaks of.
+        settings: of the tracker.
+        rules: what follows an object, and which have to be seen.
+        otherwise: score of a class without an object to see on these frames.
+    """
+    stretches = true_stretches(frames, labels, settings, rules.relevance)
+    counts = np.zeros((len(config.classes), len(_CANDIDATES), len(COUNTS)), dtype=np.int64)
+    for number, score in enumerate(_CANDIDATES):
+        seen = _above(answers.seen, np.full(len(config.classes), score))
+        for stretch in stretches:
+            moments = moments_of(stretch, seen, settings)
+            for class_ in range(len(config.classes)):
+                counts[class_, number] += followed([of_class(moment, class_) for moment in moments], rules.iou).by_moment.sum(axis=0)
+    best: dict[str, float] = {}
+    total = np.zeros(len(COUNTS), dtype=np.int64)
+    unchosen = []
+    for class_, name in enumerate(config.classes):
+        wrong = counts[class_][:, _WRONG].sum(axis=1)
+        chosen = max(range(len(_CANDIDATES)), key=lambda place: (-wrong[place], place))
+        is_there = bool(counts[class_, chosen, COUNTS.index("objects")])
+        best[name] = _CANDIDATES[chosen] if is_there else otherwise
+        unchosen += [] if is_there else [name]
+        total += counts[class_, chosen] if is_there else 0
+    return OperatingScores(best, len(frames), tracking_kpis(total)["mota"], tuple(unchosen))
