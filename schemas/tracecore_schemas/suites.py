@@ -145,9 +145,7 @@ SUITES: tuple[Suite, ...] = (
         "Every object of a track names its frame, its side and its track, and none stands twice on a frame.",
         (
             *_not_null("drive", "sensor", "timestamp_ns", "frame_id", "side", "track", "category", "counted"),
-            _expect(
-                "expect_compound_columns_to_be_unique", column_list=["frame_id", "side", "track"]
-            ),
+            _expect("expect_compound_columns_to_be_unique", column_list=["frame_id", "side", "track"]),
             _expect("expect_column_values_to_be_in_set", column="side", value_set=["truth", "seen"]),
         ),
     ),
