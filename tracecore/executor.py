@@ -202,7 +202,11 @@ class Executor:
             self._recorder.start(run)
         self._host.notify("run_started", _summary(task, run, RunState.OPEN))
         stage = task.stage.stage_class
-        supplied = [RunInput(name, task.inputs[name].artifact, task.inputs[name].producer) for name in stage.inputs() if name in task.inputs]
+        supplied = [
+            RunInput(name, task.inputs[name].artifact, task.inputs[name].producer, stage.use_of(name))
+            for name in stage.inputs()
+            if name in task.inputs
+        ]
         adoptions = Adoptions(
             run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied, prepared.withdrawn
         )

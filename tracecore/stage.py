@@ -12,12 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.kinds import ArtifactKind, StageKind
+from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
 from tracecore_schemas.run import Artifact
 
 __all__ = ["Context", "Field", "Files", "Input", "Lineage", "Output", "Params", "Port", "SourceFile", "Stage", "StageKind", "kebab_case"]
@@ -48,12 +48,16 @@ class Input(Port):
 
     Args:
         kind: what it must be (`dataset`, `model`, ...).
+        use: what the stage does with it: `learn` from it, `select` by it (a training snapshot, a threshold, frames to train on) or `measure` on it.
+            Undeclared, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
+            measure; inputs of other stages have no use. It is recorded with the input, and the gate `no_leak` is judged by it.
         optional: whether a program may leave it out; `context.read` then gives None.
         description: one sentence for people.
     """
 
-    def __init__(self, kind: str, *, optional: bool = False, description: str = "") -> None:
+    def __init__(self, kind: str, *, use: Literal["learn", "select", "measure"] | None = None, optional: bool = False, description: str = "") -> None:
         self.kind = ArtifactKind(kind)
+        self.use = None if use is None else Use(use)
         self.optional = optional
         self.description = description
 
@@ -223,6 +227,12 @@ class Stage(ABC):
     def inputs(cls) -> dict[str, Input]:
         """The declared inputs by name, in order of declaration."""
         return cls._ports(Input)
+
+    @classmethod
+    def use_of(cls, port: str) -> Use | None:
+        """The use of an input: what its port declares, else what the stage's kind implies."""
+        declared = cls.inputs()[port]
+        return declared.use or default_use(cls.kind, declared.kind)
 
     @classmethod
     def outputs(cls) -> dict[str, Output]:

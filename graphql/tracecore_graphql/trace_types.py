@@ -127,6 +127,9 @@ class TraceEdge:
     role: str
     inferred: bool
     made_by: str | None = strawberry.field(default=None, description="of an input: the run that made what was read, where several made that label")
+    use: str | None = strawberry.field(
+        default=None, description="of an input: what the run did with it, `learn`, `select` or `measure`, where recorded"
+    )
 
 
 @output_type

@@ -78,7 +78,8 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
     from tracecore_lineage import facets
     from tracecore_lineage.events import producer
 
-    input_facets: dict[str, Any] = {"tracecore_port": facets.TracecorePortInputDatasetFacet(item.role, item.producer, producer=producer())}
+    port = facets.TracecorePortInputDatasetFacet(item.role, item.producer, item.use and item.use.value, producer=producer())
+    input_facets: dict[str, Any] = {"tracecore_port": port}
     if assertions is not None:
         input_facets["dataQualityAssertions"] = assertions
     home, name = _name(namespace, item.artifact)

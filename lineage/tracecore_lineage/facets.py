@@ -287,10 +287,11 @@ class TracecoreUnknownsDatasetFacet(DatasetFacet):
 
 @attrs.define
 class TracecorePortInputDatasetFacet(InputDatasetFacet):
-    """What an input is to its run, and the run it was taken from."""
+    """What an input is to its run, the run it was taken from, and what it was used for."""
 
     role: str
     producer_run: str | None
+    use: str | None = None
 
     summary: str = _summary(lambda facet: [f"input {facet.role}"])
     _get_schema = staticmethod(lambda: schema_url("tracecore_port"))

@@ -22,6 +22,7 @@ from tracecore_lineage.reading import BadEvent, Event, is_deleted, parse_event
 from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
 from tracecore_schemas.catalog import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
+from tracecore_schemas.kinds import Use
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 
 __all__ = ["READS", "STATED", "UNVERSIONED", "WRITES", "Row", "dataset_ref", "project"]
@@ -259,6 +260,7 @@ def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Ma
         digest=f"sha256:{ref.version}" if ref.is_artifact else None,
         role=_word(port, "role") or "",
         producer_run=_word(port, "producer_run"),
+        use=use if (use := _word(port, "use")) in set(Use) else None,
         change="" if event.kind == "job" else _word(_state_change(dataset), "lifecycleStateChange") or "",
         event_type=event.type,
     )

@@ -128,6 +128,7 @@ class EdgeRow(SQLModel, table=True):
     digest: str | None = Field(default=None, max_length=71)
     role: str
     producer_run: str | None = Field(default=None, description="the run the reader took it from")
+    use: str | None = Field(default=None, max_length=7, description="what the reader did with it: `learn`, `select` or `measure`")
     change: str = Field(default="", description="what `lifecycleStateChange` says was done to the dataset; empty where nothing is said")
     event_type: str = Field(max_length=16)
     event_time: str = Field(max_length=27)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ArtifactKind", "Media", "RunState", "Severity", "StageKind"]
+__all__ = ["ArtifactKind", "Media", "RunState", "Severity", "StageKind", "Use", "default_use"]
 
 
 class ArtifactKind(StrEnum):
@@ -39,6 +39,34 @@ class StageKind(StrEnum):
     EVALUATE = "evaluate"
     SIMULATE = "simulate"
     DIAGNOSE = "diagnose"
+
+
+class Use(StrEnum):
+    """What a stage does with an input, as far as leaks are concerned: what a model learned from or was selected by must not measure it."""
+
+    LEARN = "learn"
+    SELECT = "select"
+    MEASURE = "measure"
+
+
+def default_use(stage: StageKind | str, kind: ArtifactKind | str) -> Use | None:
+    """Return the use of an input whose port declares none.
+
+    Args:
+        stage: the kind of the stage that reads it.
+        kind: of the artifact.
+    """
+    if stage == StageKind.CURATE:
+        return Use.SELECT if kind == ArtifactKind.DATA_REQUEST else None
+    return _USES.get(StageKind(stage))
+
+
+_USES = {
+    StageKind.TRAIN: Use.LEARN,
+    StageKind.COMPRESS: Use.LEARN,
+    StageKind.DIAGNOSE: Use.SELECT,
+    StageKind.EVALUATE: Use.MEASURE,
+}
 
 
 class Media(StrEnum):

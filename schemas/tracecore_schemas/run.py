@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tracecore_schemas.canonical import JSON, is_digest
-from tracecore_schemas.kinds import Media, Severity, StageKind
+from tracecore_schemas.kinds import Media, Severity, StageKind, Use
 from tracecore_schemas.refs import artifact_ref, external_ref
 
 __all__ = [
@@ -139,11 +139,13 @@ class RunInput:
         role: the input port it came in by (`frames`), or what it is to the run (`program`, `drive_log`, `label_file`).
         artifact: the version read.
         producer: id of the recorded run it came from, so that a trace follows that run and no other that made the same bytes.
+        use: what the run did with it: `learn`, `select` or `measure`; None where it did none of these, or none is known.
     """
 
     role: str
     artifact: Artifact
     producer: str | None = None
+    use: Use | None = None
 
 
 @dataclass(frozen=True, slots=True)

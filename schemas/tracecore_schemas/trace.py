@@ -86,7 +86,11 @@ class Claim(TypedDict):
 
 
 class Edge(TypedDict):
-    """One version that one run read or wrote; `made_by` names the run that made what was read, where several made that version label."""
+    """One version that one run read or wrote.
+
+    `made_by` names the run that made what was read, where several made that version label; `use` is what the run did with what it read (`learn`,
+    `select`, `measure`), where that is recorded.
+    """
 
     run: str
     ref: str
@@ -94,6 +98,7 @@ class Edge(TypedDict):
     role: str
     inferred: bool
     made_by: NotRequired[str]
+    use: NotRequired[str]
 
 
 class StaticEdge(TypedDict):

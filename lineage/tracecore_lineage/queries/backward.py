@@ -86,7 +86,7 @@ def _made(found: Found, ref: str, made: Link, level: int, *, inferred: bool = Fa
 
 def _reading(found: Found, resolved: Resolved, level: int) -> None:
     link = resolved.reading
-    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by)
+    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     found.node(link.ref, level)
     found.times(link.ref, resolved.times_made)
     if resolved.missing:

@@ -75,12 +75,13 @@ class Link:
     ordinal: int
     change: str = ""
     speaker: str = ""
+    use: str | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Link:
         """Read a row of the catalog."""
         told = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
-        return cls(*told, row.change, row.speaker)
+        return cls(*told, row.change, row.speaker, row.use)
 
     @property
     def order(self) -> tuple[str, str, int]:

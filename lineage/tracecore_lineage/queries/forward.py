@@ -68,7 +68,7 @@ def _read(found: Found, using: Reached, level: int) -> None:
     """Note a reading of what was reached, and the makers through which it was."""
     resolved, link = using.resolved, using.resolved.reading
     found.node(link.ref, level)
-    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by)
+    found.edge(link.run, link.ref, "input", link.role, made_by=resolved.made_by, use=link.use)
     found.times(link.ref, resolved.times_made)
     if resolved.missing:
         found.gap(link.ref, resolved.missing, resolved.why)

@@ -52,13 +52,17 @@ class Found:
         """Note the run that a node came from."""
         self.made_by.setdefault(ref, set()).add(run)
 
-    def edge(self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False, made_by: str | None = None) -> None:
+    def edge(
+        self, run: str, ref: str, direction: str, role: str, *, inferred: bool = False, made_by: str | None = None, use: str | None = None
+    ) -> None:
         """Note an edge; what was recorded goes before what was inferred. `made_by` is the maker of a label that several runs made."""
         key = (run, ref, direction, role)
         if key not in self.edges or not inferred:
             edge = Edge(run=run, ref=ref, direction=direction, role=role, inferred=inferred)
             if made_by is not None:
                 edge["made_by"] = made_by
+            if use is not None:
+                edge["use"] = use
             self.edges[key] = edge
 
     def times(self, ref: str, made: int) -> None:
