@@ -14,7 +14,7 @@ from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
 from tracecore_schemas.canonical import digest_bytes
-from tracecore_schemas.kinds import Media, Severity, StageKind
+from tracecore_schemas.kinds import Media, Severity, StageKind, default_use
 from tracecore_schemas.run import Artifact, CheckRun, Environment, ExpectationOutcome, Origin, Plugin, Run, RunInput, Unknown
 from tracecore_schemas.summary import count
 
@@ -69,13 +69,17 @@ class World:
     ) -> str:
         """Record one run whose inputs are (role, asset) pairs of this world."""
         run = self.start(asset, stage, plugin=plugin(stage.value, version), params=params or {})
-        read = [RunInput("program", PROGRAM), *(RunInput(role, self.made[name], self.runs[name]) for role, name in inputs), *more_inputs]
+        read = [RunInput("program", PROGRAM), *(self.reading(stage, role, name) for role, name in inputs), *more_inputs]
         self.record.complete(run, read, outputs or {}, facets)
         for port, made in (outputs or {}).items():
             key = asset if len(outputs or {}) == 1 else f"{asset}.{port}"
             self.made[key], self.runs[key] = made, run.id
         self.runs[asset] = run.id
         return run.id
+
+    def reading(self, stage: StageKind, role: str, name: str) -> RunInput:
+        """An asset of this world as the input of a stage, with the use that the stage's kind implies."""
+        return RunInput(role, self.made[name], self.runs[name], default_use(stage, self.made[name].kind))
 
     def drive(self, name: str) -> RunInput:
         """Record one drive log by a run of its own; gives it as an input."""

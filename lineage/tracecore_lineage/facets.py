@@ -303,6 +303,7 @@ class TracecorePortOutputDatasetFacet(OutputDatasetFacet):
 
     role: str
     producer_run: str | None
+    use: str | None = None
 
     summary: str = _summary(lambda facet: [f"output {facet.role}"])
     _get_schema = staticmethod(lambda: schema_url("tracecore_port"))

@@ -34,9 +34,9 @@ def asked(record: Record, name: str, /, **variables: Any) -> Any:
 
 
 def without_note(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """`note`, an edge's `made_by` and an `origin` are left out of the JSON answer where there is none, and null in GraphQL."""
+    """`note`, an edge's `made_by` and `use` and an `origin` are left out of the JSON answer where there is none, and null in GraphQL."""
     marked = {name: [without_origin(item) for item in answer[name]] for name in ("nodes", "runs")}
-    edges = [{key: value for key, value in edge.items() if key != "made_by" or value is not None} for edge in answer["edges"]]
+    edges = [{key: value for key, value in edge.items() if key not in {"made_by", "use"} or value is not None} for edge in answer["edges"]]
     return {key: value for key, value in {**answer, **marked, "edges": edges}.items() if key != "note" or value is not None}
 
 

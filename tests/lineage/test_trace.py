@@ -42,13 +42,15 @@ def test_every_input_of_every_run_is_an_edge_with_its_role_the_program_too(seale
     trace = sealed.record.trace("build/demo")
     training = next(run for run in trace["runs"] if run["job"] == "demo.model")
     edges = {
-        (edge["direction"], edge["role"], edge["ref"].partition("@")[0], edge["inferred"]) for edge in trace["edges"] if edge["run"] == training["id"]
+        (edge["direction"], edge["role"], edge["ref"].partition("@")[0], edge["inferred"], edge.get("use"))
+        for edge in trace["edges"]
+        if edge["run"] == training["id"]
     }
     assert edges == {
-        ("input", "program", "program/demo", False),
-        ("input", "frames", "dataset/demo.training_set.train", False),
-        ("input", "labels", "label_batch/demo.labels", False),
-        ("output", "model", "model/demo.model", False),
+        ("input", "program", "program/demo", False, None),
+        ("input", "frames", "dataset/demo.training_set.train", False, "learn"),
+        ("input", "labels", "label_batch/demo.labels", False, "learn"),
+        ("output", "model", "model/demo.model", False, None),
     }
     assert (training["stage"], training["plugin"], training["plugin_version"], training["params"]) == ("train", "train", "0.1.0", {"epochs": 1})
 
