@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 from shared_servers import start
@@ -10,5 +11,8 @@ from tracecore.worker import workers
 
 # A shell starts what runs in its background with Ctrl-C ignored, and child processes inherit that: what they do on it could not be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# As `tracecore` itself does: what Dagster, torch and Great Expectations bring stays, and is not looked through again and again.
+gc.set_threshold(50_000, 20, 50)
 
 workers._start = start
