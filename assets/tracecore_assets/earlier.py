@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracecore_schemas.canonical import JSON
+from tracecore_assets.kpis import kpi_values
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
 
-__all__ = ["EarlierBuild", "earlier_build", "kpi_values", "less_is_better"]
+__all__ = ["EarlierBuild", "earlier_build"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,39 +52,3 @@ def earlier_build(record: Record, program: str, name: str) -> EarlierBuild:
             }
             before = EarlierBuild(build.name, kpi_values(reports))
     return before
-
-
-def kpi_values(reports: Mapping[str, Mapping[str, JSON]]) -> dict[str, float]:
-    """Collect the KPIs of reports, by their names and by `<asset>.<name>`.
-
-    A name to which two reports give different values stands only under the latter: a gate must not pass by the wrong one.
-
-    Args:
-        reports: facets by role.
-    """
-    plain: dict[str, set[float]] = {}
-    qualified: dict[str, float] = {}
-    for role, facets in reports.items():
-        facet = facets.get("tracecore_kpis")
-        values = facet.get("values") if isinstance(facet, Mapping) else None
-        for name, value in (values if isinstance(values, Mapping) else {}).items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                plain.setdefault(name, set()).add(float(value))
-                qualified[f"{role.partition('.')[0]}.{name}"] = float(value)
-    return qualified | {name: next(iter(values)) for name, values in plain.items() if len(values) == 1}
-
-
-def less_is_better(kpi: str, reports: Mapping[str, Mapping[str, JSON]]) -> bool:
-    """Say whether less of a KPI is better, as its report says (`lower_is_better`: first parts of names, such as path_error).
-
-    Args:
-        kpi: its name, with its asset before it or without.
-        reports: facets by role.
-    """
-    for role, facets in reports.items():
-        facet = facets.get("tracecore_kpis")
-        families = facet.get("lower_is_better") if isinstance(facet, Mapping) else None
-        name = kpi.removeprefix(f"{role.partition('.')[0]}.")
-        if isinstance(families, list) and name.partition(".")[0] in families:
-            return True
-    return False

@@ -9,9 +9,11 @@ from tracecore.failure import reason_of, recordable, tellable
 from tracecore.gate import GateEvidence
 from tracecore.host import PluginHost
 from tracecore.suggest import suggestion
-from tracecore_assets.earlier import EarlierBuild, kpi_values, less_is_better
+from tracecore_assets.earlier import EarlierBuild
+from tracecore_assets.kpis import Kpi, kpi_values, read_kpis
 from tracecore_assets.program import GateSpec, Release
 from tracecore_schemas.build import GateOutcome
+from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact
 
 __all__ = ["collect_kpis", "evaluate_gates", "needs_unknowns"]
@@ -69,32 +71,53 @@ def _check(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
 
 
 def _kpi(gate: GateSpec, evidence: GateEvidence, earlier: Callable[[], EarlierBuild]) -> GateOutcome:
-    least, most, most_worse = (gate.requirement.get(key) for key in ("min", "max", "max_drop"))
-    measured = evidence.kpis.get(gate.subject)
-    required = dict(gate.requirement)
-    if measured is None:
-        offer = suggestion(gate.subject, evidence.kpis, none_known="There are no KPIs.")
+    known = read_kpis({role: artifact.facets for role, artifact in evidence.artifacts.items()})
+    kpi = known.get(gate.subject)
+    required: dict[str, JSON] = dict(gate.requirement)
+    if kpi is None:
+        offer = suggestion(gate.subject, known, none_known="There are no KPIs.")
         return GateOutcome(
             gate.name, passed=False, waived=False, measured=None, required=required, message=f"no report has the KPI {gate.subject}. {offer}"
         )
-    passed = (least is None or measured >= least) and (most is None or measured <= most)
+    judged = [_bounded(kpi, gate.requirement.get("min"), gate.requirement.get("max"))]
+    if (margin := gate.requirement.get("above_baseline")) is not None:
+        required["baseline"] = kpi.baseline
+        judged.append(_above_baseline(kpi, margin))
+    if (most := gate.requirement.get("max_drop")) is not None:
+        judged.append(_compared(gate.subject, kpi, most, earlier()))
+    words = "; ".join(text for _, text in judged if text)
+    message = f"{gate.subject} is {kpi.value:.4g}; {words}"
+    return GateOutcome(gate.name, all(good for good, _ in judged), waived=False, measured=kpi.value, required=required, message=message)
+
+
+def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, str]:
+    passed = (least is None or kpi.value >= least) and (most is None or kpi.value <= most)
     bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
-    message = f"{gate.subject} is {measured:.4g}" + (f"; required: {bounds}" if bounds else "")
-    if most_worse is not None:
-        no_worse, compared = _compared(gate.subject, measured, most_worse, evidence, earlier())
-        passed, message = passed and no_worse, f"{message}; {compared}"
-    return GateOutcome(gate.name, passed, waived=False, measured=measured, required=required, message=message)
+    return passed, f"required: {bounds}" if bounds else ""
 
 
-def _compared(kpi: str, measured: float, most: float, evidence: GateEvidence, earlier: EarlierBuild) -> tuple[bool, str]:
+def _above_baseline(kpi: Kpi, margin: float) -> tuple[bool, str]:
+    """Compare the end of a KPI's interval that is nearer to the baseline; what can't be compared is not met."""
+    if kpi.baseline is None:
+        return False, "its report has no baseline for it, so nobody can tell whether it is better"
+    if kpi.interval is None:
+        return False, "its report has no interval for it, so nobody can tell whether it is better than the baseline by more than chance"
+    low, high = kpi.interval
+    better = high <= kpi.baseline - margin + _SAME if kpi.less_is_better else low >= kpi.baseline + margin - _SAME
+    end, least, sign = ("upper", "at most", "less") if kpi.less_is_better else ("lower", "at least", "and")
+    behind = f"; not above their own baseline: {', '.join(kpi.behind)}" if kpi.behind else ""
+    interval = f"between {low:.4g} and {high:.4g} (95 % interval by {kpi.interval_by})"
+    return better, f"{interval}; required: the {end} end {least} the baseline's {kpi.baseline:.4g} {sign} {margin:g}{behind}"
+
+
+def _compared(subject: str, kpi: Kpi, most: float, earlier: EarlierBuild) -> tuple[bool, str]:
     """Compare a KPI with the build before; where there is nothing to compare with, that is said, and nothing is worse."""
-    before = earlier.kpis.get(kpi)
     if earlier.name is None:
         return True, "there is no earlier build of this program to compare with"
+    before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))
     if before is None:
-        return True, f"build/{earlier.name} before has no {kpi} to compare with"
-    less = less_is_better(kpi, {role: artifact.facets for role, artifact in evidence.artifacts.items()})
-    worse = measured - before if less else before - measured
+        return True, f"build/{earlier.name} before has no {subject} to compare with"
+    worse = kpi.value - before if kpi.less_is_better else before - kpi.value
     by = f"{abs(worse):.4g} {'worse' if worse > 0 else 'better'} than" if worse else "the same as"
     return worse <= most + _SAME, f"{by} in build/{earlier.name} before ({before:.4g}); required: at most {most:g} worse"
 

@@ -16,7 +16,8 @@ __all__ = ["program_file"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAME = {"type": "string", "minLength": 1}
-_BOUNDS = {"min": {"type": "number"}, "max": {"type": "number"}, "max_drop": {"type": "number", "minimum": 0}}
+_MARGIN = {"type": "number", "minimum": 0}
+_BOUNDS = {"min": {"type": "number"}, "max": {"type": "number"}, "above_baseline": _MARGIN, "max_drop": _MARGIN}
 
 
 def program_file() -> dict[str, Any]:

@@ -13,7 +13,7 @@ __all__ = ["GATE_FORMS", "TYPE", "AssetSpec", "GateSpec", "Release", "VehiclePro
 
 TYPE = "tracecore_assets.VehicleProgram"
 GATE_FORMS = ("check", "kpi", "gate", "unknowns")
-_BOUNDS = ("min", "max", "max_drop")
+_BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 # No dots: they join an artifact's name, `<program>.<asset>.<port>`. No hyphens: they can't stand in Dagster's names.
@@ -51,12 +51,12 @@ class AssetSpec(_Frozen):
 
 
 class GateSpec(_Frozen):
-    """One gate: a check that must have succeeded, a KPI within bounds or not much worse than before, no unknowns, or a plugin's gate.
+    """One gate: a check that must have succeeded, a KPI within bounds, above its baseline or not much worse than before, no unknowns, or a plugin's.
 
     Attributes:
         form: which of `GATE_FORMS`.
         subject: the check, KPI or gate named; `none` for unknowns.
-        requirement: the gate's other keys (`min`, `max`, `max_drop` from the build before, or a plugin gate's own).
+        requirement: the gate's other keys (`min`, `max`, `above_baseline` by a margin, `max_drop` from the build before, or a plugin gate's own).
         name: what waivers, answers and the seal call it by: its subject, `unknowns` for unknowns, or the program's own `name`.
     """
 
@@ -94,14 +94,16 @@ def _refuse_other_keys(form: str, rest: Mapping[str, Any]) -> None:
     allowed = _BOUNDS if form == "kpi" else ()
     other = [key for key in rest if key not in allowed]
     if other:
-        raise ValueError(f"a gate of form '{form}' has no key '{other[0]}'" + (" (only min, max and max_drop)" if allowed else ""))
+        raise ValueError(f"a gate of form '{form}' has no key '{other[0]}'" + (" (only min, max, above_baseline and max_drop)" if allowed else ""))
     if form == "kpi" and not rest:
-        raise ValueError("a KPI gate needs min, max or max_drop")
+        raise ValueError("a KPI gate needs min, max, above_baseline or max_drop")
     for key, bound in rest.items():
         if isinstance(bound, bool) or not isinstance(bound, int | float):
             raise ValueError(f"'{key}' takes a number; found {bound!r}")  # noqa: TRY004  # pydantic turns only ValueErrors into its own
         if key == "max_drop" and bound < 0:
             raise ValueError(f"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found {bound!r}")
+        if key == "above_baseline" and bound < 0:
+            raise ValueError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
 
 
 class Release(_Frozen):

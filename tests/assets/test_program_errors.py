@@ -41,7 +41,7 @@ from tracecore_assets import Overrides, load_program
         ("{check: toy_no_leak}", "{check: no_leak}", 19, "names a check 'no_leak', which none of the assets runs. Did you mean 'toy_no_leak'?"),
         ("{check: toy_no_leak}", "{chek: toy_no_leak}", 19, "a gate has exactly one of the keys check, kpi, gate and unknowns; found: chek."),
         ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car, least: 0.4}", 20, "a gate of form 'kpi' has no key 'least'"),
-        ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car}", 20, "a KPI gate needs min, max or max_drop"),
+        ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car}", 20, "a KPI gate needs min, max, above_baseline or max_drop"),
         ("{kpi: recall.car, min: 0.4}", "{gate: toy-enuf}", 20, "There is no gate 'toy-enuf'. Did you mean 'toy-enough'?"),
         ("{kpi: recall.car, min: 0.4}", "{check: toy_no_leak}", 20, "two gates are called 'toy_no_leak'"),
         (

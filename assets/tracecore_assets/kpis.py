@@ -1,0 +1,119 @@
+"""KPIs as gates read them: each value with its baseline, its interval and the report that it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["Kpi", "kpi_values", "read_kpis"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """One KPI of one report.
+
+    Attributes:
+        name: as the report calls it, such as `recall.pedestrian.night`.
+        asset: of the report.
+        value: what was measured.
+        baseline: the trivial baseline's value; None where the report has none.
+        interval: its confidence interval, low and high; None where the report has none.
+        interval_by: what the interval was drawn by: drive, or blocks of time.
+        less_is_better: whether it is an error or a rate.
+        behind: the KPIs that it is the mean of and that are not above their own baseline, as `ap50.sign 0 (baseline 0.01)`.
+        selection: whether the frames that it was measured on selected something in the report's own trace.
+    """
+
+    name: str
+    asset: str
+    value: float
+    baseline: float | None
+    interval: tuple[float, float] | None
+    interval_by: str
+    less_is_better: bool
+    behind: tuple[str, ...]
+    selection: bool
+
+
+def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, Kpi]:
+    """Read the KPIs of reports, by `<asset>.<name>`, and by their names alone.
+
+    A name to which two reports give different values stands only under the former: a gate must not pass by the wrong one. Reports on frames that
+    selected something are no rivals for a name.
+
+    Args:
+        reports: facets by role.
+        selection: roles of the reports on frames that selected something.
+    """
+    qualified: dict[str, Kpi] = {}
+    plain: dict[str, list[Kpi]] = {}
+    for role, facets in reports.items():
+        for kpi in _of_report(role.partition(".")[0], facets.get("tracecore_kpis"), selection=role in selection):
+            qualified[f"{kpi.asset}.{kpi.name}"] = kpi
+            plain.setdefault(kpi.name, []).append(kpi)
+    found = dict(qualified)
+    for name, kpis in plain.items():
+        rivals = [kpi for kpi in kpis if not kpi.selection] or kpis
+        if len({kpi.value for kpi in rivals}) == 1:
+            found[name] = rivals[0]
+    return found
+
+
+def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, float]:
+    """Return the values of KPIs by the names that `read_kpis` finds them by."""
+    return {name: kpi.value for name, kpi in read_kpis(reports, selection).items()}
+
+
+def _of_report(asset: str, facet: JSON, *, selection: bool) -> list[Kpi]:
+    if not isinstance(facet, Mapping):
+        return []
+    values, baseline, intervals = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals"))
+    by, families, parts = facet.get("interval_by"), facet.get("lower_is_better"), _mapping(facet.get("parts"))
+    lower = families if isinstance(families, list) else []
+    found = []
+    for name, value in values.items():
+        if not _is_number(value):
+            continue
+        less = name.partition(".")[0] in lower
+        found.append(
+            Kpi(
+                name,
+                asset,
+                float(value),
+                _number(baseline.get(name)),
+                _interval(intervals.get(name)),
+                by if isinstance(by, str) else "drive",
+                less,
+                _behind(parts.get(name), values, baseline, less_is_better=less),
+                selection,
+            )
+        )
+    return found
+
+
+def _behind(parts: JSON, values: Mapping[str, JSON], baseline: Mapping[str, JSON], *, less_is_better: bool) -> tuple[str, ...]:
+    found = []
+    for part in parts if isinstance(parts, list) else []:
+        value, trivial = _number(values.get(str(part))), _number(baseline.get(str(part)))
+        if value is not None and trivial is not None and (value >= trivial if less_is_better else value <= trivial):
+            found.append(f"{part} {value:.4g} (baseline {trivial:.4g})")
+    return tuple(found)
+
+
+def _is_number(value: JSON) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: JSON) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _interval(value: JSON) -> tuple[float, float] | None:
+    numbers: Sequence[float | None] = [_number(each) for each in value] if isinstance(value, list) else []
+    return (numbers[0], numbers[1]) if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None else None
+
+
+def _mapping(value: JSON) -> Mapping[str, JSON]:
+    return value if isinstance(value, Mapping) else {}
