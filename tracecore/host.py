@@ -22,6 +22,7 @@ from tracecore.exchange import Exporter, Importer
 from tracecore.failure import reason_of
 from tracecore.gate import Gate
 from tracecore.hookspecs import PROJECT
+from tracecore.parity_check import ParityCheck
 from tracecore.settings import Settings
 from tracecore.stage import Stage
 from tracecore.suggest import nearest, suggestion
@@ -32,7 +33,7 @@ from tracecore_schemas.suites import SUITES
 __all__ = ["BrokenPlugin", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage", "SharedName"]
 
 CORE = "tracecore"
-"""Stands as the entry point of what the kernel itself brings: the built-in check suites."""
+"""Stands as the entry point of what the kernel itself brings: the built-in checks."""
 
 Event = Literal["run_started", "run_finished", "build_sealed"]
 T = TypeVar("T", Check, Gate, Exporter, Importer, click.Command)
@@ -164,7 +165,7 @@ class PluginHost:
         self.checks: dict[str, list[Registered[Check]]] = {
             suite.name: [Registered(SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity), CORE)]
             for suite in SUITES
-        }
+        } | {ParityCheck.name: [Registered(ParityCheck(), CORE)]}
         self.gates: dict[str, list[Registered[Gate]]] = {}
         self.exporters: dict[str, list[Registered[Exporter]]] = {}
         self.importers: dict[str, list[Registered[Importer]]] = {}

@@ -17,7 +17,7 @@ from tracecore.errors import RunFailed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["decode_rgb", "orientation_of", "turn_pixels", "upright"]
+__all__ = ["decode_rgb", "model_input", "orientation_of", "turn_pixels", "upright"]
 
 _TAG = 0x0112  # EXIF 2.32, 4.6.4: Orientation
 
@@ -85,3 +85,11 @@ def decode_rgb(data: bytes, encoding: str, name: str) -> NDArray[np.uint8]:
             return turn_pixels(simplejpeg.decode_jpeg(data, colorspace="RGB"), orientation_of(image))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise RunFailed(f"The {encoding} image of {name} can't be decoded: {' '.join(str(error).split())}.") from error
+
+
+def model_input(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.float32]:
+    """Stretch an RGB image to a model's input [3, height, width], 0 to 1, with Pillow's bilinear filter, which averages where it shrinks."""
+    from PIL import Image
+
+    stretched = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
+    return np.ascontiguousarray(stretched.transpose(2, 0, 1)) / np.float32(255)

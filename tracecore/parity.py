@@ -1,23 +1,71 @@
-"""Whether two makes of one model answer alike."""
+"""Whether two makes of one model answer alike: both look at the same recorded frames, and the check `parity` judges their differences."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import tracecore as tc
 from tracecore.answers import Answers
+from tracecore.images import decode_rgb, model_input
 
-__all__ = ["Parity", "compare", "run_onnx", "sample_images"]
+__all__ = ["Parity", "ParityParams", "Pictures", "compare", "pictures", "run_onnx", "sample_images"]
 
-_TIED = 1e-4  # scores nearer than this to the last place may fall in or out of it by rounding; of two such neighbors either may be the peak
+_SINGLE = {"boxes_px": 0.1, "scores": 0.001, "path_m": 0.01, "light": 0.001}
+_NARROW = {"boxes_px": 2.0, "scores": 0.02, "path_m": 0.1, "light": 0.02}
+_UNITS = {"boxes_px": "{:.2g} px", "scores": "score {:.2g}", "path_m": "path {:.2g} m", "light": "light {:.2g}"}
+_TIED = 1e-4  # of single precision: scores nearer than the arithmetic's noise to the last place fall in or out of it by rounding, and so do peaks
 _NEIGHBOR = 8.0  # px: how far the boxes of two neighboring cells lie apart at most
 _FEW = 0.02  # share of boxes that may come from a tied neighbor; more of them is a shift, not chance
+
+
+class ParityParams(tc.Params):
+    """On how many frames two makes of one model are compared, and how far apart their answers may lie: what the check `parity` judges by."""
+
+    samples: int = tc.Field(
+        32, ge=1, le=4096, description="frames on which both are compared, taken evenly; drawn pictures where no frames are wired"
+    )
+    tolerance_px: float | None = tc.Field(
+        None, gt=0, description="greatest difference of a box's side, px of the input; not given: 0.1 in single precision, 2 below it"
+    )
+    tolerance_score: float | None = tc.Field(
+        None, gt=0, description="greatest difference of a score; not given: 0.001 in single precision, 0.02 below it"
+    )
+    tolerance_m: float | None = tc.Field(
+        None, gt=0, description="greatest difference of the path, m; not given: 0.01 in single precision, 0.1 below it"
+    )
+    tolerance_light: float | None = tc.Field(
+        None, gt=0, description="greatest difference of a light state's probability; not given: 0.001 in single precision, 0.02 below it"
+    )
+
+    def tolerances(self, *, narrow: bool) -> dict[str, float]:
+        """Return the tolerance of each figure.
+
+        Args:
+            narrow: whether one of the two computes below single precision.
+        """
+        given = {"boxes_px": self.tolerance_px, "scores": self.tolerance_score, "path_m": self.tolerance_m, "light": self.tolerance_light}
+        return {**(_NARROW if narrow else _SINGLE), **{name: value for name, value in given.items() if value is not None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What two makes of one model look at.
+
+    Attributes:
+        images: [N, 3, H, W] float32, 0 to 1.
+        what: what they are, in words: recorded frames, or drawn pictures.
+    """
+
+    images: NDArray[np.float32]
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +101,61 @@ class Parity:
         """The greatest of scores, boxes, path and light, lengths as shares; 1, as far apart as can be, where a box is missing."""
         return 1.0 if self.unmatched else max(each for each in (self.scores, self.boxes, self.path, self.light, 0.0) if each is not None)
 
-    def facet(self, *, against: str, tolerance: float) -> dict[str, Any]:
-        """Give the `tracecore_parity` facet."""
-        of_boxes = {"scores": self.scores, "boxes_px": self.boxes_px, "compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
-        found = {**(of_boxes if self.scores is not None else {}), "path_m": self.path_m, "light": self.light}
+    def facet(self, *, against: str, what: str, tolerances: Mapping[str, float]) -> dict[str, Any]:
+        """Return the `tracecore_parity` facet.
+
+        Args:
+            against: what was compared with.
+            what: the images were: recorded frames, or drawn pictures.
+            tolerances: greatest difference that passes, by figure.
+        """
+        found = {"boxes_px": self.boxes_px, "scores": self.scores, "path_m": self.path_m, "light": self.light}
+        figures = {name: value for name, value in found.items() if value is not None}
+        counts = {} if self.scores is None else {"compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
+        differences = ", ".join(_UNITS[name].format(value) for name, value in figures.items())
         return {
-            "summary": tc.summarize(f"parity with {against} {self.max_abs_difference:.1e}"),
+            "summary": tc.summarize(f"parity with {against} on {self.samples} {what}: {differences}"),
             "against": against,
             "max_abs_difference": self.max_abs_difference,
-            "tolerance": tolerance,
             "samples": self.samples,
-            **{name: value for name, value in found.items() if value is not None},
+            "images": what,
+            "tolerances": {name: tolerances[name] for name in figures},
+            **figures,
+            **counts,
         }
+
+
+def pictures(context: tc.Context, frames: tc.Input, output: tc.Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
+    """Return what two makes of one model are compared on: recorded frames; without any, drawn pictures, which is an unknown of the output.
+
+    Args:
+        context: of the stage.
+        frames: its port of a frame table (`tracecore_schemas.tables.FRAMES`).
+        output: the model or engine that is compared.
+        params: how many.
+        config: the model's `config.json`: the size of its input.
+
+    Raises:
+        RunFailed: an image can't be decoded.
+    """
+    height, width = config["input"]["height"], config["input"]["width"]
+    table = context.read(frames)
+    known = [] if table is None else _in_order(table)
+    if not known:
+        why = f"The program wires no frames to port '{frames.name}'" if table is None else "There is no frame"
+        context.unknown("parity on recorded frames", f"{why}, so both were compared on drawn pictures.", port=output)
+        return Pictures(sample_images(params.samples, height=height, width=width, seed=context.seed), "drawn pictures")
+    places = np.unique(np.linspace(0, len(known) - 1, num=min(params.samples, len(known))).round().astype(int))
+    wanted = [known[place] for place in places.tolist()]
+    rows = table.to_table(columns=["frame_id", "encoding", "image"], filter=pc.field("frame_id").isin(pa.array(wanted, pa.string()))).to_pylist()
+    images = {row["frame_id"]: model_input(decode_rgb(row["image"], row["encoding"], row["frame_id"]), height=height, width=width) for row in rows}
+    return Pictures(np.stack([images[frame_id] for frame_id in wanted]), "recorded frames")
+
+
+def _in_order(frames: Any) -> list[str]:
+    columns = ["drive", "sensor", "timestamp_ns", "frame_id"]
+    found: list[str] = frames.to_table(columns=columns).sort_by([(name, "ascending") for name in columns])["frame_id"].to_pylist()
+    return found
 
 
 def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[np.float32]:
@@ -84,10 +175,10 @@ def sample_images(count: int, *, height: int, width: int, seed: int) -> NDArray[
 
 
 def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answers:
-    """Run an ONNX model with onnxruntime on the CPU, one image at a time and all at once: a graph that has frozen its batch shows here.
+    """Run an ONNX model with onnxruntime on the CPU, one image at a time, and the first two at once: a graph that has frozen its batch shows here.
 
     Raises:
-        RuntimeError: one image alone and in a batch differ.
+        RuntimeError: an image alone and in a batch differ.
     """
     import onnxruntime
 
@@ -97,11 +188,14 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     outputs = [output.name for output in session.get_outputs()]
-    together, alone = (dict(zip(outputs, session.run(outputs, {name: given}), strict=True)) for given in (images, images[:1]))
-    for output in ("scores", "path", "light"):
-        if output in outputs and np.abs(alone[output][0] - together[output][0]).max() > _TIED * max(1.0, float(np.abs(together[output][0]).max())):
+    answers = [session.run(outputs, {name: image[None]}) for image in images]
+    alone = {output: np.concatenate([answer[place] for answer in answers]) for place, output in enumerate(outputs)}
+    together = dict(zip(outputs, session.run(outputs, {name: images[:2]}), strict=True))
+    for output in {"scores", "path", "light"}.intersection(outputs):
+        apart = np.abs(alone[output][: len(images[:2])] - together[output]).max()
+        if apart > _TIED * max(1.0, float(np.abs(alone[output]).max())):
             raise RuntimeError(f"The exported graph gives an image another answer alone than in a batch (output {output}).")
-    return Answers.named(together)
+    return Answers.named(alone)
 
 
 def compare(one: Answers, other: Answers, *, height: int, width: int, reach: float = 1.0) -> Parity:
@@ -128,8 +222,8 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
     path = None if path_m is None else path_m / reach
     if one.scores is None or other.scores is None:
         return Parity(samples, path_m=path_m, path=path, light=light)
-    boxes_px, compared, unmatched, tied = _compare_boxes(one, other)
     scores = _apart(one.scores, other.scores)
+    boxes_px, compared, unmatched, tied = _compare_boxes(one, other, max(_TIED, scores))
     return Parity(samples, scores, boxes_px, boxes_px / max(height, width), compared, unmatched, tied, path_m, path, light)
 
 
@@ -137,11 +231,16 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one - other).max(initial=0))
 
 
-def _compare_boxes(one: Answers, other: Answers) -> tuple[float, int, int, int]:
-    """Give the greatest difference of a box's side, px, how many boxes were compared, how many had no partner, and how many were tied.
+def _compare_boxes(one: Answers, other: Answers, noise: float) -> tuple[float, int, int, int]:
+    """Return the greatest difference of a box's side, px, how many boxes were compared, how many had no partner, and how many were tied.
 
-    Where two neighboring cells have the same score but for rounding, each side may take another of them for the peak. A few such boxes are left out;
-    many are no chance, and count.
+    Where two neighboring cells have the same score but for the noise of the arithmetic, each side may take another of them for the peak. A few such
+    boxes are left out; many are no chance, and count.
+
+    Args:
+        one: answers.
+        other: answers to the same images.
+        noise: how far the scores of one box lie apart by rounding.
     """
     apart: list[tuple[float, bool]] = []
     unmatched = 0
@@ -149,7 +248,7 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, int, int, int]:
         *zip(_found(one), _found(other), strict=True),
         *zip(_found(other), _found(one), strict=True),
     ):
-        sure = scores > max(scores.min(), scores_there.min()) + _TIED
+        sure = scores > max(scores.min(), scores_there.min()) + noise
         for box, score, category in zip(boxes[sure], scores[sure], classes[sure], strict=True):
             same = classes_there == category
             if not same.any():
@@ -157,7 +256,7 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, int, int, int]:
                 continue
             distances = np.abs(others[same] - box).max(axis=1)
             nearest = int(distances.argmin())
-            tied = distances[nearest] <= _NEIGHBOR and abs(float(scores_there[same][nearest] - score)) <= _TIED
+            tied = distances[nearest] <= _NEIGHBOR and abs(float(scores_there[same][nearest] - score)) <= noise
             apart.append((float(distances[nearest]), bool(tied)))
     apart.sort(reverse=True)
     few = math.ceil(_FEW * len(apart))

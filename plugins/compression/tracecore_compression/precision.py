@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tracecore as tc
+from tracecore.parity import ParityParams, compare, pictures, run_onnx
 from tracecore_schemas.canonical import digest_bytes
 
 __all__ = ["Precision"]
@@ -21,21 +22,14 @@ class Precision(tc.Stage):
     kind = tc.StageKind.COMPRESS
     name = "precision"
     model = tc.Input("model", description="model.onnx in single precision, and config.json")
-    converted = tc.Output("model", description="model.onnx and config.json")
+    frames = tc.Input("dataset", use="measure", optional=True, description="recorded frames on which both models are compared; nothing is learned")
+    converted = tc.Output("model", checks=["parity"], description="model.onnx and config.json")
 
-    class Params(tc.Params):
+    class Params(ParityParams):
         """What to convert to."""
 
         to: Literal["fp16", "fp32"] = tc.Field(
             "fp16", description="fp16: everything between the first and the last convolutions; fp32: the graph is handed on as it is"
-        )
-        samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which both graphs are compared")
-        tolerance: float = tc.Field(
-            2e-2,
-            gt=0,
-            lt=1,
-            description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length; "
-            "more is logged and stated, and stops nothing",
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
@@ -44,7 +38,6 @@ class Precision(tc.Stage):
         import onnx
 
         from tracecore.answers import reach_of
-        from tracecore.parity import compare, run_onnx, sample_images
         from tracecore_compression.half import computes_in_half, to_half
 
         folder: Path = context.read(self.model)
@@ -53,23 +46,16 @@ class Precision(tc.Stage):
         if computes_in_half(graph):
             raise tc.UsageProblem("The model already computes in half precision: convert the single precision model that it was made from.")
         converted = to_half(graph).SerializeToString(deterministic=True) if params.to == "fp16" else source
-        height, width = config["input"]["height"], config["input"]["width"]
-        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
-        one, other = (run_onnx(data, images, threads=context.threads) for data in (source, converted))
-        parity = compare(one, other, height=height, width=width, reach=reach_of(config))
-        if parity.max_abs_difference > params.tolerance:
-            context.log.warning(
-                "in %s the model answers otherwise than in single precision: greatest difference %.3g, more than %g",
-                params.to,
-                parity.max_abs_difference,
-                params.tolerance,
-            )
+        looked_at = pictures(context, self.frames, self.converted, params, config)
+        one, other = (run_onnx(data, looked_at.images, threads=context.threads) for data in (source, converted))
+        parity = compare(one, other, height=config["input"]["height"], width=config["input"]["width"], reach=reach_of(config))
         written = context.path(self.converted)
         (written / "model.onnx").write_bytes(converted)
         (written / "config.json").write_bytes((folder / "config.json").read_bytes())
         sizes = {"bytes": len(converted), "source_bytes": len(source)}
         context.describe(self.converted, "tracecore_precision", {"summary": params.to, "to": params.to, "source": digest_bytes(source), **sizes})
-        facet = parity.facet(against="single precision by onnxruntime", tolerance=params.tolerance)
+        tolerances = params.tolerances(narrow=params.to != "fp32")
+        facet = parity.facet(against="single precision by onnxruntime", what=looked_at.what, tolerances=tolerances)
         context.describe(self.converted, "tracecore_parity", facet)
 
 

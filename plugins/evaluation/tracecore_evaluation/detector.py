@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracecore.errors import RunFailed, UsageProblem
-from tracecore.images import decode_rgb
-from tracecore_evaluation.images import model_input
+from tracecore.images import decode_rgb, model_input
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame, Seen
 

@@ -10,14 +10,13 @@ from pydantic import field_validator
 
 import tracecore as tc
 from tracecore.engines import rename_inner
+from tracecore.parity import ParityParams, compare, pictures, run_onnx
 from tracecore_schemas.canonical import digest_bytes, digest_json
 
 if TYPE_CHECKING:
     from tracecore_tensorrt.builder import Builder, Built
 
 __all__ = ["TensorRT", "recipe_digest"]
-
-_TOLERANCE_SINGLE, _TOLERANCE_NARROW = 1e-3, 2e-2
 
 
 class TensorRT(tc.Stage):
@@ -30,9 +29,12 @@ class TensorRT(tc.Stage):
     kind = tc.StageKind.COMPILE
     name = "tensorrt"
     model = tc.Input("model", description="model.onnx and config.json")
+    frames = tc.Input(
+        "dataset", use="measure", optional=True, description="recorded frames on which the engine is compared where it can run; nothing is learned"
+    )
     engine = tc.Output("engine", description="model.engine, native code for the GPUs it names; inspector.json, where it could be opened")
 
-    class Params(tc.Params):
+    class Params(ParityParams):
         """What to build."""
 
         target: str | tuple[str, ...] = tc.Field("SM89", description="compute capability of the GPU, or several for one engine: SM86, SM89")
@@ -43,14 +45,6 @@ class TensorRT(tc.Stage):
         batch: int = tc.Field(8, ge=1, le=1024, description="most images at once")
         optimization: int = tc.Field(3, ge=0, le=5, description="the builder's optimization level")
         workspace_mib: int | None = tc.Field(None, ge=1, le=1 << 20, description="most scratch memory on the GPU; where not given, the builder's own")
-        samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which the engine is compared with ONNX, where it can run")
-        tolerance: float | None = tc.Field(
-            None,
-            gt=0,
-            lt=1,
-            description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length; "
-            "where not given, 0.001 for a network in single precision, else 0.02",
-        )
 
         @field_validator("target")
         @classmethod
@@ -106,6 +100,8 @@ class TensorRT(tc.Stage):
         context.progress(1, 2, "built")
         executed = self._execute(context, params, builder, built, network, config, present)
         artifact = context.artifact(self.model)
+        if artifact is None or "tracecore_parity" not in artifact.facets:
+            context.unknown("parity of the compiled graph", "Nobody compared the model with the one that it was made from.", port=self.engine)
         context.describe(
             self.engine,
             "tracecore_engine",
@@ -139,7 +135,7 @@ class TensorRT(tc.Stage):
     ) -> dict[str, Any]:
         """Compare an engine with the network it was built from where this machine can, and return whether it could."""
         from tracecore.answers import reach_of
-        from tracecore.parity import compare, run_onnx, sample_images
+        from tracecore.parity_check import judge
         from tracecore_tensorrt.device import inspect_engine, run_engine, why_not_executed
 
         why = why_not_executed(params.targets, present)
@@ -147,17 +143,16 @@ class TensorRT(tc.Stage):
             context.unknown("not executed", why, port=self.engine)
             context.log.info("engine not executed: %s", why)
             return {"executed": False, "why": why}
-        height, width, reach = config["input"]["height"], config["input"]["width"], reach_of(config)
-        tolerance = params.tolerance or (_TOLERANCE_SINGLE if built.precision == "fp32" else _TOLERANCE_NARROW)
-        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
-        reference = run_onnx(network, images, threads=context.threads)
-        parity = compare(reference, run_engine(builder, built.engine, images, log=context.log), height=height, width=width, reach=reach)
-        context.describe(self.engine, "tracecore_parity", parity.facet(against="ONNX by onnxruntime", tolerance=tolerance))
-        if parity.max_abs_difference > tolerance:
-            raise tc.RunFailed(
-                f"The engine does not answer as its ONNX model does: greatest difference {parity.max_abs_difference:.3g} "
-                f"({parity.unmatched} boxes without a partner), at most {tolerance:g} allowed. Choose a higher precision, or set tolerance."
-            )
+        looked_at = pictures(context, self.frames, self.engine, params, config)
+        reference = run_onnx(network, looked_at.images, threads=context.threads)
+        answers = run_engine(builder, built.engine, looked_at.images, log=context.log)
+        parity = compare(reference, answers, height=config["input"]["height"], width=config["input"]["width"], reach=reach_of(config))
+        tolerances = params.tolerances(narrow=built.precision != "fp32")
+        facet = parity.facet(against="ONNX by onnxruntime", what=looked_at.what, tolerances=tolerances)
+        judged = judge(facet)
+        if not judged.success:
+            raise tc.RunFailed(f"{judged.message} Choose a higher precision, or set its tolerance.")
+        context.describe(self.engine, "tracecore_parity", facet)
         told = rename_inner(inspect_engine(builder, built.engine, log=context.log).encode())
         (context.path(self.engine) / "inspector.json").write_bytes(told)
         return {"executed": True, "executed_on": present}

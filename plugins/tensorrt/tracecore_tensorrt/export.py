@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import tracecore as tc
+from tracecore.parity import ParityParams, compare, pictures, run_onnx
 
 __all__ = ["Onnx"]
 
@@ -19,19 +20,13 @@ class Onnx(tc.Stage):
     kind = tc.StageKind.EXPORT
     name = "onnx"
     model = tc.Input("model", description="a torch model: model.safetensors and config.json")
+    frames = tc.Input("dataset", use="measure", optional=True, description="recorded frames on which both are compared; nothing is learned")
     onnx = tc.Output("model", checks=["parity"], description="model.onnx and config.json")
 
-    class Params(tc.Params):
+    class Params(ParityParams):
         """How to export."""
 
         opset: int = tc.Field(20, ge=18, le=22, description="ONNX operator set")
-        tolerance: float = tc.Field(
-            1e-3,
-            gt=0,
-            lt=1,
-            description="greatest difference of a score or probability, of a box as a share of the input, of a path as a share of its length",
-        )
-        samples: int = tc.Field(4, ge=1, le=256, description="drawn pictures on which both are compared")
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Export, check, compare, write."""
@@ -39,7 +34,6 @@ class Onnx(tc.Stage):
         import torch
 
         from tracecore.answers import Answers, outputs_of, reach_of
-        from tracecore.parity import compare, run_onnx, sample_images
         from tracecore_tensorrt.graph import describe, export_graph
         from tracecore_tensorrt.models import load_detector
 
@@ -52,11 +46,11 @@ class Onnx(tc.Stage):
         graph = export_graph(detector.module, outputs=outputs, height=height, width=width, opset=params.opset)
         data = graph.SerializeToString(deterministic=True)
         context.progress(1, 3, "comparing with torch")
-        images = sample_images(params.samples, height=height, width=width, seed=context.seed)
+        looked_at = pictures(context, self.frames, self.onnx, params, detector.config)
         with torch.no_grad():
-            answers = [value.numpy() for value in detector.module(torch.from_numpy(images))]
+            answers = [value.numpy() for value in detector.module(torch.from_numpy(looked_at.images))]
         by_torch = Answers.named(dict(zip(outputs, answers, strict=True)))
-        by_onnx = run_onnx(data, images, threads=context.threads)
+        by_onnx = run_onnx(data, looked_at.images, threads=context.threads)
         parity = compare(by_torch, by_onnx, height=height, width=width, reach=reach_of(detector.config))
         context.log.info("greatest difference from torch: %.3g (outputs %s)", parity.max_abs_difference, ", ".join(outputs))
         context.progress(2, 3, "writing")
@@ -72,5 +66,7 @@ class Onnx(tc.Stage):
             json.dumps(config, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
         )
         context.describe(self.onnx, "tracecore_onnx", {"summary": f"opset {facts['opset']}", **facts, "bytes": len(data)})
-        context.describe(self.onnx, "tracecore_parity", parity.facet(against=f"torch {torch.__version__}", tolerance=params.tolerance))
+        tolerances = params.tolerances(narrow=False)
+        facet = parity.facet(against=f"torch {torch.__version__}", what=looked_at.what, tolerances=tolerances)
+        context.describe(self.onnx, "tracecore_parity", facet)
         context.progress(3, 3)
