@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,9 @@ from tracecore_assets.release import ReleaseRequest, read_request, refuse_other_
 from tracecore_assets.remembered import remember
 from tracecore_assets.waivers import WaiverText
 from tracecore_lineage.binding import make_workspace
+from tracecore_lineage.kpis import Kpi, read_kpis
 from tracecore_schemas.build import GateOutcome, SealedBuild
+from tracecore_schemas.run import CheckRun
 
 if TYPE_CHECKING:
     from tracecore_assets.progress import Console
@@ -40,6 +42,8 @@ class BuildAnswer:
         reused: of those that were there already.
         rejected: of those that a blocking check rejected.
         gates: outcomes of the release's gates; empty where it did not come to them.
+        failed: checks that failed, blocking or not.
+        kpis: of its reports, by the names that gates find them by.
     """
 
     sealed: SealedBuild | None
@@ -47,6 +51,8 @@ class BuildAnswer:
     reused: tuple[str, ...]
     rejected: tuple[str, ...]
     gates: tuple[GateOutcome, ...]
+    failed: tuple[CheckRun, ...]
+    kpis: Mapping[str, Kpi]
 
     def document(self) -> dict[str, Any]:
         """Return the answer in the shape of `build --json` (public contract, version 2)."""
@@ -156,4 +162,10 @@ def _answer(session: Session) -> BuildAnswer:
     for outcome in session.outcomes.values():
         (reused if outcome.reused else made).extend(artifact.ref for artifact in outcome.outputs.values())
         rejected.extend(sorted(outcome.rejected))
-    return BuildAnswer(session.sealed, tuple(made), tuple(reused), tuple(rejected), session.gates)
+    failed = tuple(check for outcome in session.outcomes.values() for check in outcome.checks if not check.success)
+    reports = {
+        session.wired.asset(name).role(port): artifact.facets
+        for name, outcome in session.outcomes.items()
+        for port, artifact in outcome.outputs.items()
+    }
+    return BuildAnswer(session.sealed, tuple(made), tuple(reused), tuple(rejected), session.gates, failed, read_kpis(reports))

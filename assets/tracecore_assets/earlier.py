@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tracecore_assets.kpis import kpi_values
+from tracecore_lineage.kpis import kpi_values
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
 

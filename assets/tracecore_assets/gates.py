@@ -10,8 +10,8 @@ from tracecore.gate import GateEvidence
 from tracecore.host import PluginHost
 from tracecore.suggest import suggestion
 from tracecore_assets.earlier import EarlierBuild
-from tracecore_assets.kpis import Kpi, kpi_values, read_kpis
 from tracecore_assets.program import GateSpec, Release
+from tracecore_lineage.kpis import Kpi, kpi_values, read_kpis
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact

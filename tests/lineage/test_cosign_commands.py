@@ -113,7 +113,8 @@ def test_people_are_told_in_words_how_many_have_signed(asked: Record) -> None:
     def head() -> str:
         console = Console(width=300)
         with console.capture() as captured:
-            console.print(draw(asked.trace("build/demo"), sealed_of(asked, asked.build("demo").ref)))  # type: ignore[union-attr]
+            trace = asked.trace("build/demo")
+            console.print(draw(trace, sealed_of(asked, trace)))
         return captured.get().splitlines()[0]
 
     assert "signatures: 2 of 3 required, 0 found (NOT ENOUGH)" in head()

@@ -25,7 +25,7 @@ def drawn(world: World, ref: str) -> list[str]:
     console = Console(width=300, record=True, file=None, force_terminal=False)
     trace = world.record.trace(ref)
     with console.capture() as captured:
-        console.print(draw(trace, sealed_of(world.record, trace["root"])))
+        console.print(draw(trace, sealed_of(world.record, trace)))
     return captured.get().splitlines()
 
 

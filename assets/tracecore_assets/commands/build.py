@@ -81,25 +81,45 @@ def command(
     except BuildRefused as refused:
         if as_json:
             emit_json(refused.answer.document())
+        elif refused.answer.gates:
+            _show(name, refused.answer)
         raise
     if as_json:
         emit_json(answer.document())
     else:
-        click.echo(_text(name, answer))
+        _show(name, answer)
 
 
-def _text(name: str, answer: BuildAnswer) -> str:
+def _show(name: str, answer: BuildAnswer) -> None:
+    """Print a build's last lines: what became of it, failed checks first, KPIs with their gates, then every gate."""
+    from dataclasses import asdict
+
+    from rich.text import Text
+
+    from tracecore.options import console
+    from tracecore_lineage.rendering.verdict import BAD, checks_in_words, kpis_in_words
+    from tracecore_lineage.rendering.words import short_ref
+
     sealed = answer.sealed
-    assert sealed is not None, "an answer without a build is raised as BuildRefused"
+    state = ("not released", BAD)
+    if sealed is not None:
+        state = (f"{'sealed' if sealed.new else 'sealed before with this very content'} at ledger position {sealed.position}", "")
+    verdict = [*checks_in_words([check.name for check in answer.failed]), *kpis_in_words([asdict(gate) for gate in answer.gates], answer.kpis)]
+    head = Text.assemble((short_ref(sealed.ref) if sealed is not None else f"build/{name}", "bold"), "  ")
+    for place, (words, style) in enumerate([state, *verdict]):
+        head.append(" · " if place else "").append(words, style)
+    lines = [head]
+    for check in answer.failed:
+        lines.append(Text(f"  check {check.name} failed ({check.severity.value}) on {short_ref(check.target)}: {check.message}", "red"))
     made = f"{len(answer.made)} made, {len(answer.reused)} reused" if answer.made else f"nothing was made, all {len(answer.reused)} reused"
-    state = "sealed" if sealed.new else "sealed before with this very content"
-    passed = sum(gate.passed for gate in answer.gates)
-    waived = sum(gate.waived for gate in answer.gates)
-    digest = sealed.ref.rpartition("@")[2]
-    lines = [
-        f"build/{name}@{digest[:6]}  {state} at ledger position {sealed.position}",
-        f"  artifacts: {made}",
-        f"  gates: {passed} passed, {waived} waived",
-    ]
-    lines += [f"    {'passed' if gate.passed else 'waived':<7} {gate.name}: {gate.message}" for gate in answer.gates]
-    return "\n".join([*lines, f"  trace it: tracecore trace build/{name}"])
+    passed, waived = sum(gate.passed for gate in answer.gates), sum(gate.waived for gate in answer.gates)
+    failed = len(answer.gates) - passed - waived
+    lines += [Text(f"  artifacts: {made}"), Text(f"  gates: {passed} passed, {waived} waived{f', {failed} failed' if failed else ''}")]
+    for gate in answer.gates:
+        word = "passed" if gate.passed else "waived" if gate.waived else "FAILED"
+        lines.append(Text(f"    {word:<7} {gate.name}: {gate.message}", "" if gate.passed else "red"))
+    if sealed is not None:
+        lines.append(Text(f"  trace it: tracecore trace build/{name}"))
+    target = console()
+    for line in lines:
+        target.print(line)

@@ -85,6 +85,6 @@ def _print(answer: Trace, form: str, record: Record | None) -> None:
         from tracecore_lineage.rendering.sealed import sealed_of
         from tracecore_lineage.rendering.tree import draw, show
 
-        show(draw(answer, None if record is None else sealed_of(record, answer["root"])))
+        show(draw(answer, None if record is None else sealed_of(record, answer)))
     else:
         click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)

@@ -10,6 +10,7 @@ from rich.tree import Tree
 
 from tracecore_lineage.rendering.graph import TraceGraph
 from tracecore_lineage.rendering.screen import screen
+from tracecore_lineage.rendering.verdict import BAD, Words
 from tracecore_lineage.rendering.words import claim_in_words, count, node_in_words, origin_in_words, short_ref, static_in_words, together_in_words
 from tracecore_schemas.trace import Trace
 
@@ -30,6 +31,7 @@ class Sealed:
         waived: number of gates that were waived.
         approver: name of who approved; the pseudonym and why where there is no name.
         signatures: how many keys of a policy signed, of how many it asks for; None where it was sealed under none.
+        verdict: failed checks, and KPIs with what the gates ask of them.
     """
 
     signature: bool
@@ -37,12 +39,19 @@ class Sealed:
     waived: int
     approver: str | None
     signatures: str | None = None
+    verdict: Sequence[Words] = ()
 
-    def words(self) -> list[str]:
-        """Say it."""
+    @property
+    def first(self) -> list[Words]:
+        """What is said before anything of the trace."""
         valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
-        gates = f"{count(self.passed, 'gate')} passed, {self.waived} waived"
-        return [f"sealed, {valid}", *([self.signatures] if self.signatures else []), gates, *([f"approver {self.approver}"] if self.approver else [])]
+        return [(f"sealed, {valid}", "" if self.signature else BAD), *self.verdict]
+
+    @property
+    def last(self) -> list[Words]:
+        """What is said after it."""
+        said = [self.signatures, f"{count(self.passed, 'gate')} passed, {self.waived} waived", self.approver and f"approver {self.approver}"]
+        return [(words, "") for words in said if words]
 
 
 def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
@@ -95,13 +104,15 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
     if trace["direction"] == "forward":
         builds = sum(node["kind"] == "build" for node in trace["nodes"])
         verdict = f"reached {count(builds, 'build')}, {count(max(len(trace['nodes']) - builds - 1, 0), 'other version')}"
-    words = [f"{verdict}, {count(len(trace['unknowns']), 'unknown')}"]
+    words: list[Words] = [(f"{verdict}, {count(len(trace['unknowns']), 'unknown')}", "")]
     if sealed is not None:
-        seal, *others = sealed.words()
-        words = [seal, *words, *others]
+        words = [*sealed.first, *words, *sealed.last]
     elif trace["root"] in graph.nodes:
-        words = [*node_in_words(graph.nodes[trace["root"]], graph.run_of.get(trace["root"])), *words]
-    return Text.assemble((_name(trace["root"]), "bold"), "   ", " · ".join(words))
+        words = [*((each, "") for each in node_in_words(graph.nodes[trace["root"]], graph.run_of.get(trace["root"]))), *words]
+    text = Text.assemble((_name(trace["root"]), "bold"), "   ")
+    for place, (said, style) in enumerate(words):
+        text.append(" · " if place else "").append(said, style)
+    return text
 
 
 def _name(ref: str) -> str:

@@ -9,7 +9,7 @@ import tracecore as tc
 from tracecore_evaluation.baseline import BASELINE
 from tracecore_evaluation.detections import FLOOR, detections_table
 from tracecore_evaluation.detector import Detector, OnnxDetector, detect
-from tracecore_evaluation.engine import NotExecutable, engine_detector
+from tracecore_evaluation.engine import NotExecutable, compiled_network, engine_detector
 from tracecore_evaluation.events import events_table, frame_events
 from tracecore_evaluation.intervals import intervals, units_of
 from tracecore_evaluation.judge import Limits, headline, judge, mean_path_answers, trivial_answers
@@ -24,7 +24,7 @@ from tracecore_evaluation.samples import Samples, sample_frames
 from tracecore_evaluation.slices import read_slicing, sliced
 from tracecore_evaluation.truth import read_frames, read_labels
 from tracecore_evaluation.unknowns import interval_unknowns, level_1_unknowns, review_unknowns
-from tracecore_schemas.canonical import JSON
+from tracecore_schemas.canonical import JSON, digest_file
 
 __all__ = ["DetectionKpis"]
 
@@ -34,7 +34,7 @@ class DetectionKpis(tc.Stage):
 
     kind = tc.StageKind.EVALUATE
     engine = tc.Input("engine", optional=True, description="executed instead of the model where there are a GPU and a runtime that fit")
-    model = tc.Input("model", description="an ONNX model: its config.json says how its input is made and which heads it has")
+    model = tc.Input("model", description="an ONNX model, the one that the engine was compiled from: its config.json says how its input is made")
     frames = tc.Input("dataset", description="the frames to evaluate on; those without labels are left out and said")
     labels = tc.Input("label_batch", description="what is true of them; labels of other frames make the baseline")
     report = tc.Output("kpi_report", checks=["kpis_finite", "kpis_above_baseline"], description="report.json, report.md, plots and sample pictures")
@@ -117,12 +117,21 @@ class DetectionKpis(tc.Stage):
             context.unknown(what, why, port=self.report)
 
     def _detector(self, context: tc.Context, model: Path, config: ModelConfig) -> tuple[Detector, list[tuple[str, str]]]:
-        """Give the engine where it can be executed, else its source model; and why the engine was not."""
+        """Return the engine where it can be executed, else the graph that it was compiled from; and why the engine was not executed."""
         artifact = context.artifact(self.engine)
-        if artifact is not None:
-            try:
-                return engine_detector(context.read(self.engine), artifact, config.outputs), []
-            except NotExecutable as reason:
-                why = f"The engine was not executed. {reason} The KPIs are of the ONNX model that it was made from."
-                return OnnxDetector(model, config.outputs, context.threads), [("not executed", why)]
-        return OnnxDetector(model, config.outputs, context.threads), []
+        if artifact is None:
+            return OnnxDetector(model, config.outputs, context.threads), []
+        source = compiled_network(artifact)
+        graph = model / "model.onnx"
+        network = digest_file(graph) if graph.is_file() else "no model.onnx"
+        if source is not None and source != network:
+            raise tc.UsageProblem(
+                f"The engine {artifact.ref} was compiled from another network ({source}) than port 'model' reads ({network}), "
+                "so the KPIs would be of neither. Wire the model that the engine was compiled from."
+            )
+        unsaid = [] if source else [("network of the engine", "The engine does not say which network it was compiled from.")]
+        try:
+            return engine_detector(context.read(self.engine), artifact, config.outputs), unsaid
+        except NotExecutable as reason:
+            why = f"The engine was not executed. {reason} The KPIs are of the ONNX graph that it was compiled from, run by onnxruntime."
+            return OnnxDetector(model, config.outputs, context.threads), [("not executed", why), *unsaid]

@@ -23,7 +23,7 @@ from tracecore.errors import RunFailed
 from tracecore_evaluation.model_config import OUTPUTS
 from tracecore_schemas.run import Artifact
 
-__all__ = ["EngineDetector", "NotExecutable", "engine_detector"]
+__all__ = ["EngineDetector", "NotExecutable", "compiled_network", "engine_detector"]
 
 _RUNTIMES = {"tensorrt-rtx": "tensorrt_rtx", "tensorrt": "tensorrt"}
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, cuda.h
@@ -31,6 +31,14 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MIN
 
 class NotExecutable(Exception):  # says why, no error of anyone's
     """Why an engine can't be executed here; the message is one sentence."""
+
+
+def compiled_network(artifact: Artifact) -> str | None:
+    """Return the digest of the ONNX graph that an engine was compiled from; None where its facet `tracecore_engine` does not say."""
+    facet: Any = artifact.facets.get("tracecore_engine", {})
+    onnx = facet.get("onnx")
+    digest = onnx.get("digest") if isinstance(onnx, dict) else None
+    return digest if isinstance(digest, str) else None
 
 
 def engine_detector(folder: Path, artifact: Artifact, outputs: Sequence[str] = OUTPUTS) -> EngineDetector:

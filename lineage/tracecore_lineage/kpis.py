@@ -1,4 +1,4 @@
-"""KPIs as gates read them: each value with its baseline, its interval and the report that it stands in."""
+"""KPIs as gates and people read them: each value with its baseline, its interval and the report that it stands in."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Kpi:
         interval_by: what the interval was drawn by: drive, or blocks of time.
         less_is_better: whether it is an error or a rate.
         behind: the KPIs that it is the mean of and that are not above their own baseline, as `ap50.sign 0 (baseline 0.01)`.
+        headline: whether it is one of those that stand for the rest of its report.
         selection: whether the frames that it was measured on selected something in the report's own trace.
     """
 
@@ -34,6 +35,7 @@ class Kpi:
     interval_by: str
     less_is_better: bool
     behind: tuple[str, ...]
+    headline: bool
     selection: bool
 
 
@@ -70,44 +72,46 @@ def _of_report(asset: str, facet: JSON, *, selection: bool) -> list[Kpi]:
     if not isinstance(facet, Mapping):
         return []
     values, baseline, intervals = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals"))
-    by, families, parts = facet.get("interval_by"), facet.get("lower_is_better"), _mapping(facet.get("parts"))
-    lower = families if isinstance(families, list) else []
+    by, parts = facet.get("interval_by"), _mapping(facet.get("parts"))
+    lower, headline = _names(facet.get("lower_is_better")), _names(facet.get("headline"))
     found = []
     for name, value in values.items():
-        if not _is_number(value):
+        measured = _number(value)
+        if measured is None:
             continue
         less = name.partition(".")[0] in lower
         found.append(
             Kpi(
                 name,
                 asset,
-                float(value),
+                measured,
                 _number(baseline.get(name)),
                 _interval(intervals.get(name)),
                 by if isinstance(by, str) else "drive",
                 less,
-                _behind(parts.get(name), values, baseline, less_is_better=less),
+                _behind(_names(parts.get(name)), values, baseline, less_is_better=less),
+                name in headline,
                 selection,
             )
         )
     return found
 
 
-def _behind(parts: JSON, values: Mapping[str, JSON], baseline: Mapping[str, JSON], *, less_is_better: bool) -> tuple[str, ...]:
+def _behind(parts: Sequence[str], values: Mapping[str, JSON], baseline: Mapping[str, JSON], *, less_is_better: bool) -> tuple[str, ...]:
     found = []
-    for part in parts if isinstance(parts, list) else []:
-        value, trivial = _number(values.get(str(part))), _number(baseline.get(str(part)))
+    for part in parts:
+        value, trivial = _number(values.get(part)), _number(baseline.get(part))
         if value is not None and trivial is not None and (value >= trivial if less_is_better else value <= trivial):
             found.append(f"{part} {value:.4g} (baseline {trivial:.4g})")
     return tuple(found)
 
 
-def _is_number(value: JSON) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _number(value: JSON) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _names(value: JSON) -> list[str]:
+    return [name for name in value if isinstance(name, str)] if isinstance(value, list) else []
 
 
 def _interval(value: JSON) -> tuple[float, float] | None:
