@@ -108,9 +108,8 @@ def _show(name: str, answer: BuildAnswer) -> None:
     head = Text.assemble((short_ref(sealed.ref) if sealed is not None else f"build/{name}", "bold"), "  ")
     for place, (words, style) in enumerate([state, *verdict]):
         head.append(" · " if place else "").append(words, style)
-    lines = [head]
-    for check in answer.failed:
-        lines.append(Text(f"  check {check.name} failed ({check.severity.value}) on {short_ref(check.target)}: {check.message}", "red"))
+    checks = (f"  check {check.name} failed ({check.severity.value}) on {short_ref(check.target)}: {check.message}" for check in answer.failed)
+    lines = [head, *(Text(line, "red") for line in checks)]
     made = f"{len(answer.made)} made, {len(answer.reused)} reused" if answer.made else f"nothing was made, all {len(answer.reused)} reused"
     passed, waived = sum(gate.passed for gate in answer.gates), sum(gate.waived for gate in answer.gates)
     failed = len(answer.gates) - passed - waived
