@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Figure", "better", "figure_of", "lower_is_better"]
+__all__ = ["Figure", "better", "figure_of", "lower_is_better", "parts_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +48,10 @@ def better(name: str, value: float, other: float) -> bool:
 def lower_is_better(names: Iterable[str]) -> list[str]:
     """Give the families (first parts of names) of which less is better, for readers that know nothing of these figures."""
     return sorted({name.partition(".")[0] for name in names if figure_of(name).lower_is_better})
+
+
+def parts_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return, for each KPI over all frames that is the mean of one KPI a class, the names of those."""
+    known = list(names)
+    means = {"map50": "ap50.", "map": "ap."}
+    return {mean: [name for name in known if name.startswith(part) and name.count(".") == 1] for mean, part in means.items() if mean in known}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import tracecore as tc
-from tracecore_evaluation.figures import figure_of, lower_is_better
+from tracecore_evaluation.figures import figure_of, lower_is_better, parts_of
 from tracecore_evaluation.intervals import LEVEL
 from tracecore_evaluation.label_rows import Review
 from tracecore_schemas.canonical import JSON
@@ -101,6 +101,8 @@ def facet(findings: Findings) -> dict[str, JSON]:
         "frames": findings.frames,
         "level": findings.level,
         "lower_is_better": [*lower_is_better(findings.values)],
+        "headline": list(findings.headline),
+        "parts": {name: [*parts] for name, parts in parts_of(findings.values).items()},
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
         "interval_by": findings.interval_by,
         "interval_level": LEVEL,
