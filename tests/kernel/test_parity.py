@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tracecore.answers import Answers
-from tracecore.parity import compare, sample_images
+from tracecore.check import CheckResult
+from tracecore.errors import UsageProblem
+from tracecore.parity import Parity, ParityParams, compare, sample_images
+from tracecore.parity_check import ParityCheck
+from tracecore_schemas.run import Artifact
 
 
 def answer(*rows: tuple[float, float, int]) -> Answers:
@@ -71,7 +78,7 @@ def test_a_neighboring_cell_of_equal_score_taken_for_the_peak_is_chance_and_is_c
     parity = compare(_row(100), _row(100, b7=4.2), height=50, width=2100)
     assert parity.boxes_px == 0
     assert parity.tied == 2  # seen from either side
-    assert parity.facet(against="torch", tolerance=1e-3)["tied"] == 2
+    assert facet_of(parity)["tied"] == 2
 
 
 def test_many_boxes_moved_alike_are_no_chance() -> None:
@@ -79,8 +86,43 @@ def test_many_boxes_moved_alike_are_no_chance() -> None:
     assert parity.boxes_px == pytest.approx(4.2, abs=1e-4)
 
 
-def test_a_box_moved_with_another_score_is_no_tie() -> None:
-    one = _row(100)
-    other = _row(100, b7=4.2)
-    other.scores[0, 7] += 5e-4
-    assert compare(one, other, height=50, width=2100).boxes_px == pytest.approx(4.2, abs=1e-4)
+def test_a_box_moved_farther_than_a_neighboring_cell_is_no_tie() -> None:
+    assert compare(_row(100), _row(100, b7=9.2), height=50, width=2100).boxes_px == pytest.approx(9.2, abs=1e-4)
+
+
+def facet_of(parity: Parity, **tolerances: float) -> dict[str, Any]:
+    return parity.facet(against="torch", what="recorded frames", tolerances={"boxes_px": 0.1, "scores": 0.001, **tolerances})
+
+
+def check(facet: dict[str, Any] | None, **params: Any) -> CheckResult:
+    target = Artifact("model", "p.half", "sha256:" + 64 * "0", facets={} if facet is None else {"tracecore_parity": facet})
+    seen: Any = SimpleNamespace(ports=("half",), params=params, target=target)
+    return ParityCheck().run(seen)
+
+
+def test_the_check_judges_each_difference_in_its_own_unit() -> None:
+    parity = compare(ONE, answer((2, 0.9, 0), (30, 0.8, 1), (60, 0.1, 0)), height=50, width=100)
+    judged = check(facet_of(parity))
+    assert not judged.success
+    assert judged.message == (
+        "The model does not answer as torch on 1 recorded frames. Greatest difference of a box's side in px 2, at most 0.1; a score 0, at most 0.001."
+    )
+    assert [(each.assertion, each.success) for each in judged.outcomes] == [("boxes_px", False), ("scores", True)]
+    assert check(facet_of(parity, boxes_px=2)).success
+
+
+def test_a_box_without_a_partner_fails_the_check_whatever_the_tolerance() -> None:
+    parity = compare(ONE, answer((0, 0.9, 0), (30, 0.8, 2), (60, 0.1, 0)), height=50, width=100)
+    assert not check(facet_of(parity, boxes_px=1000, scores=1)).success
+
+
+def test_what_was_not_compared_fails_the_check_and_a_setting_of_it_is_refused() -> None:
+    assert "no facet tracecore_parity" in check(None).message
+    with pytest.raises(UsageProblem, match="tolerances are parameters of the stage, such as tolerance_px"):
+        check(facet_of(compare(ONE, ONE, height=50, width=100)), tolerance=1e-5)
+
+
+def test_tolerances_are_those_of_the_arithmetic_unless_the_program_says_others() -> None:
+    assert ParityParams().tolerances(narrow=False) == {"boxes_px": 0.1, "scores": 0.001, "path_m": 0.01, "light": 0.001}
+    found = ParityParams(tolerance_px=3, tolerance_m=0.5).tolerances(narrow=True)
+    assert found == {"boxes_px": 3, "scores": 0.02, "path_m": 0.5, "light": 0.02}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
+from drawn_frames import drive_of, frame_table
 from onnx import TensorProto
-from stage_world import StageWorld
+from stage_world import StageWorld, check_of
 
 import tracecore as tc
 from tracecore.host import PluginHost
@@ -43,7 +45,9 @@ def test_a_half_precision_model_is_an_artifact_that_says_how_far_it_lies_from_it
     }
     assert 0 < facets["tracecore_parity"]["max_abs_difference"] < 0.02
     assert facets["tracecore_parity"]["against"] == "single precision by onnxruntime"
-    assert facets["tracecore_parity"]["samples"] == 4
+    assert facets["tracecore_parity"]["samples"] == 32
+    assert facets["tracecore_parity"]["images"] == "drawn pictures"
+    assert [unknown.what for unknown in outcome.outputs["converted"].unknowns] == ["parity on recorded frames"]
 
 
 def test_fp32_hands_the_graph_on_as_it_is(world: StageWorld, onnx_model: Path) -> None:
@@ -61,10 +65,23 @@ def test_a_model_that_computes_in_half_precision_is_not_converted_again(world: S
         convert(world, onnx_model, to=to)
 
 
-def test_a_model_that_answers_too_far_from_its_source_is_said_to(world: StageWorld, onnx_model: Path, caplog: pytest.LogCaptureFixture) -> None:
-    facet: Any = convert(world, onnx_model, tolerance=1e-9).outputs["converted"].facets["tracecore_parity"]
-    assert facet["max_abs_difference"] > facet["tolerance"] == 1e-9
-    assert any("in fp16 the model answers otherwise than in single precision" in record.message for record in caplog.records)
+def test_a_model_that_answers_too_far_from_its_source_is_rejected_by_its_check(world: StageWorld, onnx_model: Path) -> None:
+    outcome = convert(world, onnx_model, tolerance_score=1e-9)
+    check = check_of(outcome, "parity")
+    assert not check.success
+    assert re.search(r"a score [\d.e-]+, at most 1e-09", check.message)
+    assert outcome.rejected == {outcome.outputs["converted"].ref}
+
+
+def test_both_are_compared_on_recorded_frames_taken_evenly(world: StageWorld, onnx_model: Path) -> None:
+    frames = world.table("dataset", "test.frames", frame_table(drive_of("a", 5)))
+    inputs = {"model": world.folder("model", "test.onnx", onnx_model), "frames": frames}
+    outcome = world.run("compress", "precision", inputs, asset="half", samples=3)
+    parity: Any = outcome.outputs["converted"].facets["tracecore_parity"]
+    assert (parity["samples"], parity["images"]) == (3, "recorded frames")
+    assert parity["tolerances"] == {"boxes_px": 2.0, "scores": 0.02}
+    assert not outcome.outputs["converted"].unknowns
+    assert check_of(outcome, "parity").success
 
 
 def test_what_is_no_onnx_model_is_refused_by_what_it_lacks(world: StageWorld, onnx_model: Path) -> None:

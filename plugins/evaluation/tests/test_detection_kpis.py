@@ -13,6 +13,7 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.executor import Outcome, Supplied
+from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.tables import EVENTS
 
 BOX = (10, 20, 24, 16)
@@ -166,13 +167,30 @@ def test_an_engine_without_a_gpu_is_said_to_be_not_executed(world: StageWorld, t
     monkeypatch.setattr(ctypes, "CDLL", absent)
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "model.engine").write_bytes(b"no engine at all: it must not be loaded")
-    engine = world.folder("engine", "test.engine", tmp_path / "engine", tracecore_engine={"builder": "tensorrt-rtx", "compute_capability": "SM89"})
     rows, labels = scenes()
-    outcome = evaluate(world, detector(world, tmp_path / "model"), rows, labels, engine=engine)
+    model = detector(world, tmp_path / "model")
+    built = {"builder": "tensorrt-rtx", "compute_capability": "SM89", "onnx": {"digest": digest_file(tmp_path / "model" / "model.onnx")}}
+    engine = world.folder("engine", "test.engine", tmp_path / "engine", tracecore_engine=built)
+    outcome = evaluate(world, model, rows, labels, engine=engine)
     why = next(unknown.why for unknown in outcome.outputs["report"].unknowns if unknown.what == "not executed")
     assert why.startswith("The engine was not executed. There is no GPU here: CUDA's driver library is not installed.")
-    assert why.endswith("The KPIs are of the ONNX model that it was made from.")
+    assert why.endswith("The KPIs are of the ONNX graph that it was compiled from, run by onnxruntime.")
     assert outcome.outputs["report"].facets["tracecore_kpis"]["executed_with"].startswith("onnxruntime ")
+    assert "network of the engine" not in [unknown.what for unknown in outcome.outputs["report"].unknowns]
+
+
+def test_another_model_than_the_engine_was_compiled_from_is_refused(world: StageWorld, tmp_path: Path) -> None:
+    """Else the KPIs of a model in single precision would be taken for those of the engine in half precision."""
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "model.engine").write_bytes(b"an engine of something else")
+    rows, labels = scenes()
+    model = detector(world, tmp_path / "model")
+    other = world.folder("engine", "test.engine", tmp_path / "engine", tracecore_engine={"onnx": {"digest": "sha256:" + 64 * "0"}})
+    with pytest.raises(UsageProblem, match=r"engine/test\.engine@\w+ was compiled from another network \(sha256:0+\) than port 'model' reads"):
+        evaluate(world, model, rows, labels, engine=other)
+    silent = world.folder("engine", "test.engine", tmp_path / "engine")
+    outcome = evaluate(world, model, rows, labels, engine=silent)
+    assert "network of the engine" in [unknown.what for unknown in outcome.outputs["report"].unknowns]
 
 
 def test_frames_without_any_label_can_not_be_evaluated_on(world: StageWorld, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import onnx
@@ -25,7 +25,6 @@ from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import device
 from tracecore_tensorrt.builder import choose_builder
-from tracecore_tensorrt.check import ParityCheck
 from tracecore_tensorrt.compile import recipe_digest
 from tracecore_tensorrt.models import load_detector
 
@@ -62,11 +61,11 @@ def test_a_model_is_exported_compared_and_checked(world: World, torch_model: Pat
     facets: Any = outcome.outputs["onnx"].facets
     assert facets["tracecore_parity"]["max_abs_difference"] < 1e-5
     assert facets["tracecore_parity"]["against"].startswith("torch ")
-    assert facets["tracecore_parity"]["samples"] == 4
+    assert facets["tracecore_parity"]["samples"] == 32
     (check,) = outcome.checks
     assert check.name == "parity"
     assert check.success
-    assert not outcome.outputs["onnx"].unknowns
+    assert [unknown.what for unknown in outcome.outputs["onnx"].unknowns] == ["parity on recorded frames"]
 
 
 def test_a_model_of_other_code_than_is_installed_says_so(torch_model: Path, tmp_path: Path) -> None:
@@ -100,18 +99,6 @@ def test_a_model_that_can_not_be_built_again_is_a_clear_error(world: World, torc
     (broken / "config.json").write_text(json.dumps(config))
     with pytest.raises(tc.UsageProblem, match=sentence):
         world.run("onnx", "export", "onnx", {"model": given(supply(world, broken), "model")})
-
-
-def test_the_parity_check_stands_or_falls_with_what_was_measured() -> None:
-    facet = {"against": "torch", "max_abs_difference": 0.004, "tolerance": 1e-3, "samples": 4}
-    seen: Any = SimpleNamespace(ports=("onnx",), params={}, target=SimpleNamespace(facets={"tracecore_parity": facet}))
-    judged = ParityCheck().run(seen)
-    assert not judged.success
-    assert judged.message == "The exported model does not answer as torch: greatest difference 0.004, at most 0.001 allowed."
-    seen.params = {"tolerance": 0.01}
-    assert ParityCheck().run(seen).success
-    seen.target.facets = {}
-    assert not ParityCheck().run(seen).success
 
 
 def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
