@@ -5,28 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
+from tracecore_schemas.conditions import CONDITION_COLUMNS, conditions_of
 
 __all__ = ["CONDITION_COLUMNS", "condition_names", "conditions_of", "read_conditions"]
-
-_OLDER = ("region", "time_of_day")
-"""Conditions that have a column of their own too."""
-
-CONDITION_COLUMNS = ("conditions", *_OLDER)
-
-
-def conditions_of(table: pa.Table) -> list[dict[str, str]]:
-    """Return the conditions of each row of a frame table that was read with `CONDITION_COLUMNS`, as far as it has them."""
-    found: list[dict[str, str]] = [{} for _ in range(table.num_rows)]
-    for name in _OLDER:
-        if name in table.column_names:
-            for row, value in zip(found, table[name].to_pylist(), strict=True):
-                if value is not None:
-                    row[name] = value
-    if "conditions" in table.column_names:
-        for row, pairs in zip(found, table["conditions"].to_pylist(), strict=True):
-            row.update(pairs or ())
-    return found
 
 
 def read_conditions(frames: Any) -> dict[str, dict[str, str]]:

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from drawn_frames import SENSOR, frame_table, label, label_table
 from mistaken_frames import BOX, detection_table, evaluated_drives, event, event_table, seen
@@ -88,6 +89,50 @@ def test_rate_and_lift_are_measured_against_all_frames_of_those_conditions(world
     assert (second["events"], second["of"], second["rate"], second["lift"]) == (6, 12, 0.5, 2.0)
     swapped = diagnose(world, [*MISSED_IN_TOKYO, *FALSE_CARS], weights={"car": 9.0}).outputs["clusters"].facets["tracecore_clusters"]["clusters"]
     assert [each["category"] for each in swapped] == ["car", "pedestrian"]
+
+
+@pytest.mark.parametrize("source", ["frames", "labels"])
+def test_rate_and_lift_are_plain_counts_under_every_condition_of_frames(world: StageWorld, source: str) -> None:
+    """It rains on frames of each drive; the drive's metadata or the labels say so. The reference counts frames and mistakes, one by one."""
+    rng = np.random.default_rng(7)
+    weather = {row["frame_id"]: ("rain", "clear")[int(rng.random() < 0.6)] for row in FRAMES}
+    missed = {row["frame_id"] for row in FRAMES if rng.random() < (0.8 if weather[row["frame_id"]] == "rain" else 0.3)}
+    of_frames = source == "frames"
+    rows = [row | ({"conditions": [*row["conditions"], ("weather", weather[row["frame_id"]])]} if of_frames else {}) for row in FRAMES]
+    labels = [label(row, 0, "car", BOX, frame_attributes=[] if of_frames else [("weather", weather[row["frame_id"]])]) for row in FRAMES]
+    more = {
+        "frames": world.table("dataset", "test.weather.validation", frame_table(rows)),
+        "labels": world.table("label_batch", "test.labels", label_table(labels)),
+    }
+    # Level 1 says the weather in its events, and false positives are counted by frame.
+    events = [event(row, "false_positive", "car", conditions={"weather": weather[row["frame_id"]]}) for row in FRAMES if row["frame_id"] in missed]
+    outcome = diagnose(world, events, more, dimensions=["weather", "time_of_day"], appearance=1.0, least=2)
+    clusters = outcome.outputs["clusters"].facets["tracecore_clusters"]["clusters"]
+    assert {each["conditions"]["weather"] for each in clusters} == {"rain", "clear"}
+    for each in clusters:
+        exposed = {
+            row["frame_id"]
+            for row in FRAMES
+            if each["conditions"].get("weather") in (None, weather[row["frame_id"]])
+            and each["conditions"].get("time_of_day") in (None, row["time_of_day"])
+        }
+        here = len(missed & exposed)
+        assert (each["of"], each["frames"], each["rate"]) == (len(exposed), here, pytest.approx(here / len(exposed), abs=1e-6))
+        assert each["lift"] == pytest.approx((here / len(exposed)) / (len(missed) / len(FRAMES)), abs=1e-6)
+    assert all(set(want.conditions) == {"weather", "time_of_day"} for want in request(world, outcome).wants)
+
+
+def test_a_condition_that_mistakes_alone_name_is_stated(world: StageWorld) -> None:
+    outcome = diagnose(world, [event(row, "miss", "car", conditions={"weather": "rain"}) for row in OF["late"]], dimensions=["weather"])
+    assert [(each["lift"], each["of"]) for each in outcome.outputs["clusters"].facets["tracecore_clusters"]["clusters"]] == [(1.0, len(FRAMES))]
+    assert "rate by weather" in [unknown.what for unknown in outcome.outputs["request"].unknowns]
+
+
+def test_what_nobody_could_label_is_no_object_to_miss(world: StageWorld) -> None:
+    labels = [label(row, 0, "pedestrian", BOX) for row in FRAMES]
+    labels += [label(row, 1, "pedestrian", BOX, ignore=True) for row in FRAMES] + [label(row, 2, "pedestrian", BOX, crowd=True) for row in FRAMES]
+    outcome = diagnose(world, MISSED_IN_TOKYO, {"labels": world.table("label_batch", "test.labels", label_table(labels))})
+    assert request(world, outcome).wants[0].why.endswith("; 12 pedestrians are labeled on them.")
 
 
 def test_a_condition_that_makes_no_difference_is_let_go(world: StageWorld) -> None:

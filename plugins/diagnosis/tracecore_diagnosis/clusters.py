@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tracecore_diagnosis.appearance import Looks
 from tracecore_diagnosis.conditions import CONFUSION, Group, group_by_conditions
-from tracecore_diagnosis.mistakes import FRAME_DIMENSIONS, Mistake
+from tracecore_diagnosis.mistakes import Mistake
 from tracecore_diagnosis.parts import Part, cut_in_parts
 from tracecore_diagnosis.telling import Chances, lift_of, telling_dimensions
 from tracecore_diagnosis.wording import NO_OBJECT, cluster_name, slug
@@ -45,6 +45,7 @@ class Cluster:
         name: in words.
         rank: 1 for the worst.
         conditions: that all its mistakes share.
+        frame_conditions: those of them that are the frame's.
         members: the mistakes, the clearest first.
         frames: how many frames show one of them.
         of: how many evaluated frames meet its conditions, as far as the frame table tells them.
@@ -60,6 +61,7 @@ class Cluster:
     type: str
     category: str
     conditions: Mapping[str, str]
+    frame_conditions: Mapping[str, str]
     words: tuple[str, ...]
     members: tuple[Mistake, ...]
     frames: int
@@ -68,11 +70,6 @@ class Cluster:
     rate: float
     lift: float
     score: float
-
-    @property
-    def frame_conditions(self) -> dict[str, str]:
-        """Those of its conditions that are the frame's."""
-        return {name: self.conditions[name] for name in FRAME_DIMENSIONS if name in self.conditions}
 
     @property
     def wanted_conditions(self) -> dict[str, str]:
@@ -115,8 +112,8 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Chances, looks: Looks, lim
 
 
 def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Chances, limits: Limits) -> Cluster:
-    of_frame = {name: value for name, value in group.conditions.items() if name in FRAME_DIMENSIONS}
-    of_object = {name: value for name, value in group.conditions.items() if name not in FRAME_DIMENSIONS}
+    of_frame = {name: value for name, value in group.conditions.items() if name in chances.of_frames}
+    of_object = {name: value for name, value in group.conditions.items() if name not in chances.of_frames}
     exposed = {id_ for id_, frame in chances.frames.items() if of_frame.items() <= frame.conditions.items()}
     such = [
         mistake
@@ -133,6 +130,7 @@ def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Ch
         type=group.type,
         category=group.category,
         conditions=dict(group.conditions),
+        frame_conditions=of_frame,
         words=part.words,
         members=tuple(sorted(part.members, key=lambda member: (-member.clarity, member.row))),
         frames=len(shown),

@@ -20,6 +20,7 @@ from tracecore_diagnosis.scenes import labeled_objects, scenes_of
 from tracecore_diagnosis.sheets import Gallery, draw_sheet, examples_of, sheet_name
 from tracecore_diagnosis.telling import Chances
 from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.conditions import OF_OBJECTS
 from tracecore_schemas.data_request import FILE
 from tracecore_schemas.tables import CLUSTERS
 
@@ -68,19 +69,20 @@ class EventClusters(tc.Stage):
         """Cluster, rank, draw, ask."""
         bugs = read_bugs(params.bugs, context.lineage)
         table = context.read(self.frames)
-        frames = frames_of(table)
+        labels = context.read(self.labels)
+        frames = frames_of(table, labels)
         events = join_events(context.read(self.events), context.read(self.mistakes))
         mistakes = mistakes_of(events, frames)
         looks = look_at(table, mistakes, context.progress)
         least = max(params.least, round(params.share * len(mistakes)))
         limits = Limits(least, params.dimensions, params.appearance, params.weights, params.telling)
-        chances = Chances(frames, labeled_objects(context.read(self.labels), frames))
+        chances = Chances.of(frames, labeled_objects(labels, frames))
         clusters, left = clusters_of(mistakes, chances, looks, limits, context.seed)
         context.write(self.clusters, _with_clusters(events, clusters))
         asked, unasked = clusters[: params.most], clusters[params.most :]
         examples = {cluster.id: examples_of(cluster, params.examples) for cluster in asked}
         usable = [bug for bug in bugs if bug.frames]
-        request = request_of(asked, examples, usable, frames, params.wanted)
+        request = request_of(asked, examples, usable, frames, params.dimensions, params.wanted)
         folder = context.path(self.request)
         drawn = self._draw(context, asked, examples, table, frames)
         (folder / FILE).write_bytes(jcs(request.model_dump(mode="json")))
@@ -111,6 +113,10 @@ class EventClusters(tc.Stage):
             },
         )
         self._say(context, mistakes, bugs, frames, len(looks.rows))
+        for name in params.dimensions:
+            if name not in {*chances.of_frames, *OF_OBJECTS} and any(name in mistake.conditions for mistake in mistakes):
+                why = f"Mistakes name the condition '{name}', frames and labels do not: it counts as the object's, rate and lift are of all frames."
+                context.unknown(f"rate by {name}", why)
 
     def _draw(
         self,

@@ -9,19 +9,18 @@ from typing import Any
 import pyarrow as pa
 
 import tracecore as tc
+from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.tables import EVENTS
 
-__all__ = ["FRAME_DIMENSIONS", "FrameFacts", "Mistake", "frames_of", "join_events", "mistakes_of"]
+__all__ = ["FrameFacts", "Mistake", "condition_names", "frames_of", "join_events", "mistakes_of"]
 
-FRAME_DIMENSIONS = ("time_of_day", "region")
-"""Conditions that are the frame's, not the object's: the frame table tells them of every frame, mistaken on or not."""
-
+_FRAME_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height"]
 _CONFUSED = frozenset({"wrong_class", "wrong_state"})
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """One frame of the evaluated table, without its image."""
+    """One frame of the evaluated table, without its image; its conditions are all that its drive and the labels say of it."""
 
     id: str
     drive: str
@@ -41,7 +40,8 @@ class Mistake:
         box: x, y, width, height in px of the recorded image.
         clarity: how clear a case it is, the greater the clearer, among mistakes of one type.
         confusion: what was taken for what (`red seen as green`), None where nothing was confused.
-        conditions: slices of its frame and object, by dimension.
+        conditions: of its frame and object, by dimension.
+        of_object: those of them that are the object's alone.
     """
 
     row: int
@@ -57,6 +57,7 @@ class Mistake:
     label_id: str | None
     confusion: str | None
     conditions: Mapping[str, str]
+    of_object: Mapping[str, str]
 
     def says(self, dimension: str) -> str | None:
         """Give its value of a dimension; `confusion` is one."""
@@ -93,31 +94,37 @@ def join_events(*tables: Any) -> pa.Table:
     return joined.take(pa.array([row for row, id_ in enumerate(ids) if row == 0 or ids[row - 1] != id_], type=pa.int64()))
 
 
-def frames_of(frames: Any) -> dict[str, FrameFacts]:
-    """Read what is known of every frame by ref, in order of ref."""
-    columns = ["frame_id", "drive", "sensor", "timestamp_ns", "width", "height", *FRAME_DIMENSIONS]
-    rows = frames.to_table(columns=columns).sort_by("frame_id").to_pylist()
-    return {
-        row["frame_id"]: FrameFacts(
-            row["frame_id"],
-            row["drive"],
-            row["sensor"],
-            row["timestamp_ns"],
-            row["width"],
-            row["height"],
-            {name: row[name] for name in FRAME_DIMENSIONS if row[name]},
-        )
-        for row in rows
-    }
+def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
+    """Read what is known of every frame by ref, in order of ref.
+
+    Args:
+        frames: the frame table, a `pyarrow.dataset.Dataset`.
+        labels: the label table, or None.
+    """
+    columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
+    table = frames.to_table(columns=columns).sort_by("frame_id")
+    has_attributes = labels is not None and "frame_attributes" in labels.schema.names
+    said = labels.to_table(columns=["frame_id", "frame_attributes"]).sort_by("frame_id").to_pylist() if has_attributes else []
+    conditions = frame_conditions(table, said)
+    rows = table.select(_FRAME_COLUMNS).rename_columns(["id", *_FRAME_COLUMNS[1:]]).to_pylist()
+    return {row["id"]: FrameFacts(conditions=conditions[row["id"]], **row) for row in rows}
+
+
+def condition_names(frames: Mapping[str, FrameFacts]) -> frozenset[str]:
+    """Return the names of all conditions that any frame has."""
+    return frozenset(name for frame in frames.values() for name in frame.conditions)
 
 
 def mistakes_of(events: pa.Table, frames: Mapping[str, FrameFacts]) -> list[Mistake]:
-    """Read the rows of the joined table; what an event does not say of its frame's conditions, the frame table says."""
-    return [_mistake(number, row, frames.get(row["frame_id"])) for number, row in enumerate(events.to_pylist())]
+    """Read the rows of the joined table; what frames know of conditions decides, so that mistakes and chances are counted by the same."""
+    names = condition_names(frames)
+    return [_mistake(number, row, frames.get(row["frame_id"]), names) for number, row in enumerate(events.to_pylist())]
 
 
-def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None) -> Mistake:
-    conditions = {**(frame.conditions if frame else {}), **dict(row["conditions"] or ())}
+def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None, of_frames: frozenset[str]) -> Mistake:
+    said = {name: value for name, value in row["conditions"] or () if value}
+    of_object = {name: value for name, value in said.items() if name not in of_frames}
+    conditions = {**of_object, **frame.conditions} if frame else said
     confused = row["type"] in _CONFUSED and row["expected"] and row["found"]
     return Mistake(
         number,
@@ -132,7 +139,8 @@ def _mistake(number: int, row: Mapping[str, Any], frame: FrameFacts | None) -> M
         row["error"],
         row["label_id"],
         f"{row['expected']} seen as {row['found']}" if confused else None,
-        {name: value for name, value in sorted(conditions.items()) if value},
+        dict(sorted(conditions.items())),
+        dict(sorted(of_object.items())),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tracecore_diagnosis.bugs import Bug
 from tracecore_diagnosis.clusters import Cluster
-from tracecore_diagnosis.mistakes import FRAME_DIMENSIONS, FrameFacts, Mistake
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake
 from tracecore_diagnosis.wording import NO_OBJECT, plural
 from tracecore_schemas.data_request import DataRequest, Want
 
@@ -18,6 +18,7 @@ def request_of(
     examples: Mapping[str, Sequence[Mistake]],
     bugs: Sequence[Bug],
     frames: Mapping[str, FrameFacts],
+    dimensions: Sequence[str],
     count: int,
 ) -> DataRequest:
     """Make the request: bugs first, for a person met them on the road, then clusters by rank.
@@ -27,9 +28,10 @@ def request_of(
         examples: by cluster id, the mistakes shown.
         bugs: reported ones.
         frames: the evaluated frames by ref.
+        dimensions: conditions that a bug's frames may ask by.
         count: frames wanted for each.
     """
-    wants = [_of_bug(bug, frames, count) for bug in bugs]
+    wants = [_of_bug(bug, frames, dimensions, count) for bug in bugs]
     for cluster in clusters:
         own = {member.frame_id for member in cluster.members}
         wants.append(
@@ -46,11 +48,11 @@ def request_of(
     return DataRequest(wants=tuple(wants))
 
 
-def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], count: int) -> Want:
+def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str], count: int) -> Want:
     known = [frames[id_].conditions for id_ in bug.frames if id_ in frames]
     shared = {
         name: (known[0][name],)
-        for name in FRAME_DIMENSIONS
+        for name in dimensions
         if known and len(known) == len(bug.frames) and all(each.get(name) is not None and each[name] == known[0].get(name) for each in known)
     }
     seen_in = f" (seen in {bug.build.partition('@')[0]})" if bug.build else ""

@@ -15,7 +15,7 @@ from tracecore_schemas.rows import last_revisions
 __all__ = ["Box", "Scene", "labeled_objects", "scenes_of"]
 
 _SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
-_TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "path", "value", "qa"]
+_TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "path", "value", "qa", "ignore"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ def scenes_of(frames: Collection[str], labels: Any, detections: Any, score: floa
 
 
 def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str], int] | None:
-    """Count the labeled boxes of frames by (frame ref, class); None without labels."""
+    """Count the labeled objects of frames that have to be seen by (frame ref, class); None without labels."""
     if labels is None:
         return None
     found: Counter[tuple[str, str]] = Counter()
-    for row in _rows(labels, ["frame_id", "label_id", "revision", "geometry", "category", "qa"], frames):
-        if row["geometry"] == "box2d":
+    for row in _rows(labels, ["frame_id", "label_id", "revision", "geometry", "category", "crowd", "ignore", "qa"], frames):
+        if row["geometry"] == "box2d" and not row.get("crowd"):
             found[row["frame_id"], row["category"]] += 1
     return dict(found)
 
@@ -79,7 +79,8 @@ def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[M
     known = [name for name in columns if name in table.schema.names]
     rows: list[Mapping[str, Any]] = table.to_table(columns=known, filter=wanted).to_pylist()
     if "label_id" in known:
-        return [row for row in last_revisions(rows) if row.get("qa") != "rejected"]
+        # What a person could not have labeled is neither right nor wrong: it is not counted, and not drawn as true.
+        return [row for row in last_revisions(rows) if row.get("qa") != "rejected" and not row.get("ignore")]
     return sorted(rows, key=lambda row: (row["frame_id"], row["number"]))
 
 

@@ -14,7 +14,7 @@ from tracecore.drawing import Drawn, Line, Mark, contact_sheet, draw_tile, save_
 from tracecore.images import upright
 from tracecore.rig import Rig
 from tracecore_diagnosis.clusters import Cluster
-from tracecore_diagnosis.mistakes import FRAME_DIMENSIONS, FrameFacts, Mistake
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake
 from tracecore_diagnosis.scenes import Scene
 from tracecore_diagnosis.wording import NO_OBJECT
 
@@ -141,5 +141,5 @@ def _closer(mistake: Mistake, image: bytes, gallery: Gallery) -> Drawn:
     cut.save(buffer, "BMP")  # read back at once: compressing it would only take time
     scene = gallery.scenes[mistake.frame_id]
     marks = [Mark(mark.x - left, mark.y - top, mark.width, mark.height, mark.label, mark.color, mark.dashed) for mark in _marks(mistake, scene)]
-    of_object = " ".join(value for name, value in mistake.conditions.items() if name not in FRAME_DIMENSIONS)
+    of_object = " ".join(mistake.of_object.values())
     return Drawn(buffer.getvalue(), f"{mistake.category}  {round(width)} x {round(height)} px  {of_object}", marks)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tracecore_diagnosis.mistakes import FRAME_DIMENSIONS, FrameFacts, Mistake
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake, condition_names
 
 __all__ = ["Chances", "lift_of", "telling_dimensions"]
 
@@ -24,10 +24,17 @@ class Chances:
     Attributes:
         frames: the evaluated frames by ref.
         objects: labeled objects of evaluated frames by (frame ref, class); None without labels.
+        of_frames: names of the conditions that are the frame's, not the object's.
     """
 
     frames: Mapping[str, FrameFacts]
     objects: Mapping[tuple[str, str], int] | None = None
+    of_frames: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, frames: Mapping[str, FrameFacts], objects: Mapping[tuple[str, str], int] | None) -> Chances:
+        """Return the chances on evaluated frames."""
+        return cls(frames, objects, condition_names(frames))
 
     def counts_objects(self, type_: str) -> bool:
         """Say whether mistakes of a type are counted against labeled objects."""
@@ -84,7 +91,7 @@ def telling_dimensions(
         for name in dimensions:
             counts = Counter(mistake.conditions[name] for mistake in own if name in mistake.conditions)
             values = [value for value, count in counts.items() if count >= least]
-            if name not in FRAME_DIMENSIONS or any(lift_of(own, type_, category, {name: value}, chances) >= telling for value in values):
+            if name not in chances.of_frames or any(lift_of(own, type_, category, {name: value}, chances) >= telling for value in values):
                 kept.append(name)
         found[type_, category] = tuple(kept)
     return found
