@@ -88,8 +88,8 @@ class LabelFile:
         labels: of each image that has any, by image id.
         clipped: boxes that were cut at the edge of their image.
         left_out: labels that are not taken over. What a file holds is what is taken and what is left out.
-        unstated: ids of images of which it does not state that they hold no object, whatever it lists of them.
         unknowns: (what, why) of whatever else its labels do not say.
+        unstated: ids of images of which it does not state that they hold no object, whatever it lists of them.
     """
 
     name: str
@@ -98,8 +98,8 @@ class LabelFile:
     labels: Mapping[str, Sequence[FoundLabel]]
     clipped: int = 0
     left_out: Sequence[LeftOut] = ()
-    unstated: frozenset[str] = frozenset()
     unknowns: Sequence[tuple[str, str]] = ()
+    unstated: frozenset[str] = frozenset()
 
     @property
     def found(self) -> int:

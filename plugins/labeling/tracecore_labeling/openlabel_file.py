@@ -101,7 +101,7 @@ class _Reader:
             for stream, label in found:
                 labels[f"{key}/{stream}"].append(self.called(label))
         self.leave_out_nowhere(frames)
-        return LabelFile(reader.name, digest, list(images.values()), labels, 0, reader.left_out, frozenset(unstated), list(self.unknowns()))
+        return LabelFile(reader.name, digest, list(images.values()), labels, 0, reader.left_out, list(self.unknowns()), frozenset(unstated))
 
     def part(self, key: str) -> Data:
         found: Data = self.root.get(key) or {}

@@ -107,7 +107,7 @@ def _taken(attributes: dict[str, str], own: Data) -> dict[str, Any]:
     for name, most in _LARGEST.items():
         if 0 <= numbers.get(name, -1) <= most:
             taken[name] = float(numbers[name])
-    taken |= {name: attributes[name] == "true" for name in _FLAGS if attributes.get(name) in {"true", "false"}}
+    taken |= {one["name"]: one["val"] for one in own.get("boolean") or () if one.get("name") in _FLAGS}
     if attributes.get("tier") in _TIERS:
         taken["tier"] = attributes["tier"]
     if _is_model(attributes.get("proposed_by", "")):

@@ -133,12 +133,14 @@ class ObjectReader:
 
     def stream(self, kind: str, one: Data) -> str:
         """Return the stream whose image a shape is of."""
+        if kind not in TAKEN:
+            return self.first_camera
         system = one.get("coordinate_system", "")
-        if kind in TAKEN and system in self.streams:
-            return str(system)
+        said = "" if kind in _PLANE else texts_of(one.get("attributes") or {}).get(SENSOR, "")
+        if {system, said} & set(self.streams):
+            return str(said if said in self.streams else system)
         if kind not in _PLANE:
-            said = texts_of(one.get("attributes") or {}).get(SENSOR, "") if kind in TAKEN else ""
-            return said if said in self.streams else self.first_camera
+            return self.first_camera
         several = sum(stream.get("type") == "camera" for stream in self.streams.values()) > 1
         if system and (several or not self.streams):
             return str(system)

@@ -25,7 +25,11 @@ Examples:
 @click.command("export", epilog=_EXAMPLES)
 @click.argument("ref")
 @click.option(
-    "--format", "format_", required=True, type=click.Choice(_FORMATS), help="OpenLABEL keeps everything; the others boxes alone, KITTI cuboids too."
+    "--format",
+    "format_",
+    required=True,
+    type=click.Choice(_FORMATS),
+    help="OpenLABEL keeps everything; COCO boxes and outlines, YOLO boxes, KITTI boxes and cuboids.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="A file for coco, a folder for yolo and kitti; either for openlabel."
@@ -56,8 +60,10 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
                 "files": written.files,
                 "labels": written.labels,
                 "left_out": written.left_out,
+                "lost": written.lost,
             }
         )
         return
-    left = ", ".join(f"{count} {what}" for what, count in sorted(written.left_out.items()))
+    values = {f"values of {what}": count for what, count in written.lost.items()}
+    left = ", ".join(f"{count} {what}" for what, count in sorted((written.left_out | values).items()))
     click.echo(f"{output}: {written.labels} labels of {len(frames)} frames in {written.files} files" + (f"; no place for {left}" if left else ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,13 @@ import pyarrow as pa
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 
-__all__ = ["LabeledFrame", "Written", "labeled_frames"]
+__all__ = ["MAKING", "VALUES", "LabeledFrame", "Written", "labeled_frames"]
+
+MAKING = ("labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by")
+"""Columns that say where a label comes from."""
+
+VALUES = (*MAKING, "area", "polygon", "crowd", "ignore", "score", "track", "attributes")
+"""Columns beside the geometry that a format may have a place for."""
 
 _NEEDED = {"drive", "sensor", "timestamp_ns", "frame_id", "label_id", "revision", "geometry"}
 
@@ -28,6 +35,7 @@ class LabeledFrame:
         height: of the image, px.
         attributes: that the label source gave to the frame.
         labels: rows of the label table, without those of geometry `none`, by their ids.
+        empty: whether the batch states that it holds no object.
     """
 
     drive: str
@@ -37,15 +45,28 @@ class LabeledFrame:
     height: int
     attributes: Mapping[str, str]
     labels: tuple[Mapping[str, Any], ...]
+    empty: bool
 
 
 @dataclass(slots=True)
 class Written:
-    """What an export wrote: files, labels, and what the format has no place for."""
+    """What an export wrote: files, labels, the labels and the values of written labels that the format has no place for."""
 
     files: int = 0
     labels: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def write(self, label: Mapping[str, Any], *carried: str) -> None:
+        """Count one label as written, and each of its values that is not among those carried as lost."""
+        self.labels += 1
+        for name in VALUES:
+            if label.get(name) and name not in carried and not (name == "area" and _is_of_box(label)):
+                self.lose(name)
+
+    def lose(self, what: str) -> None:
+        """Count one value of a written label that the format has no place for."""
+        self.lost[what] = self.lost.get(what, 0) + 1
 
     def leave_out(self, what: str) -> None:
         """Count one label that the format has no place for."""
@@ -87,4 +108,10 @@ def _frame(rows: list[Mapping[str, Any]]) -> LabeledFrame:
         first["image_height"],
         dict(first["frame_attributes"]),
         tuple(labels),
+        len(labels) < len(rows),
     )
+
+
+def _is_of_box(label: Mapping[str, Any]) -> bool:
+    """Whether a label's area is that of its box, which says nothing more."""
+    return label["width"] is not None and math.isclose(label["area"], label["width"] * label["height"])

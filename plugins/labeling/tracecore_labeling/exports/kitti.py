@@ -2,54 +2,93 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from tracecore_labeling.exports.batch import LabeledFrame, Written
-from tracecore_labeling.kitti_file import upright
+from tracecore_labeling.kitti_file import IGNORED, NO_BOX, NO_CUBOID, upright
 
 __all__ = ["export_kitti"]
 
-_NO_CUBOID = (-1.0, -1.0, -1.0, -1000.0, -1000.0, -1000.0, -10.0)  # as KITTI writes for a region that nobody labeled
 _VEHICLE = "vehicle"
+_UNKNOWN = {"truncated": "-1", "occluded": "-1", "alpha": "-10"}
+
+Label = Mapping[str, Any]
 
 
 def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> Written:
-    """Write KITTI label files; what has no box, and cuboids that are not in the camera's frame, have no place in them."""
+    """Write KITTI label files; what has neither a box nor a cuboid in the camera's frame has no place in them.
+
+    A frame that nothing is written of gets a file only where the batch states that it holds no object.
+    """
     written = Written()
     for frame in frames:
+        lines = list(_lines(frame, written))
+        if not lines and not frame.empty:
+            continue
         folder = path / quote(frame.drive, safe="") / "label_2"
         folder.mkdir(parents=True, exist_ok=True)
-        lines = list(_lines(frame, written))
         (folder / f"{frame.timestamp_ns:06d}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1
     return written
 
 
 def _lines(frame: LabeledFrame, written: Written) -> Iterator[str]:
-    cuboids: dict[str, tuple[float, ...]] = {}
-    boxed = {label["track"] for label in frame.labels if label["geometry"] == "box2d" and label["track"] is not None}
+    cuboids: dict[str, tuple[Label, tuple[float, ...]]] = {}
+    alone: list[tuple[Label, tuple[float, ...]]] = []
     for label in frame.labels:
         if label["geometry"] == "cuboid":
             kitti = upright(tuple(label["cuboid"])) if label["cuboid_frame"] != _VEHICLE else None
-            if kitti is None or label["track"] not in boxed:
-                written.leave_out("cuboid in another frame" if kitti is None else "cuboid without a box")
+            if kitti is None:
+                written.leave_out("cuboid in another frame")
+            elif label["track"] is None or label["track"] in cuboids:
+                alone.append((label, kitti))
             else:
-                cuboids[label["track"]] = kitti
-                written.labels += 1
+                cuboids[label["track"]] = label, kitti
         elif label["geometry"] != "box2d":
             written.leave_out(label["geometry"])
     for label in frame.labels:
         if label["geometry"] == "box2d":
-            written.labels += 1
-            yield _line(label, cuboids.get(label["track"], _NO_CUBOID))
+            box = (label["x"], label["y"], label["x"] + label["width"], label["y"] + label["height"])
+            of_track, cuboid = cuboids.pop(label["track"], (None, NO_CUBOID))
+            yield _line(label, box, cuboid, written)
+            if of_track is not None:
+                _count(of_track, written, _state(of_track))
+    for label, cuboid in (*alone, *cuboids.values()):
+        yield _line(label, NO_BOX, cuboid, written)
 
 
-def _line(label: Mapping[str, Any], cuboid: tuple[float, ...]) -> str:
-    known = dict(label["attributes"])
-    state = [known.get("truncated", "-1"), known.get("occluded", "-1"), known.get("alpha", "-10")]
-    box = (label["x"], label["y"], label["x"] + label["width"], label["y"] + label["height"])
-    # Spaces would part the class from itself.
-    return " ".join([label["category"].replace(" ", "_"), *state, *(f"{value:.9g}" for value in (*box, *cuboid))])
+def _line(label: Label, box: Sequence[float], cuboid: Sequence[float], written: Written) -> str:
+    state = _state(label)
+    _count(label, written, state)
+    name = "_".join(label["category"].split())  # spaces would part the class from itself
+    if name != label["category"]:
+        written.lose("spaces of class names")
+    said = dict(label["attributes"])
+    score = [f"{label['score']:.12g}"] if label.get("score") is not None else [said["score"]] if _is_number(said.get("score")) else []
+    numbers = (f"{value:.12g}" for value in (*box, *cuboid))
+    return " ".join([name or "_", *(_UNKNOWN | state).values(), *numbers, *score])
+
+
+def _state(label: Label) -> dict[str, str]:
+    """Return truncated, occluded and alpha of a label, where they are numbers."""
+    said = dict(label["attributes"])
+    return {name: said[name] for name in _UNKNOWN if _is_number(said.get(name))}
+
+
+def _count(label: Label, written: Written, state: Mapping[str, str]) -> None:
+    """Count a label as written: KITTI keeps its state and score, and of crowds alone the regions that nobody labeled."""
+    others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
+    regions = ("crowd",) if label["category"] == IGNORED else ()
+    # The track of an object set is that of box and cuboid of one line, which an import makes anew.
+    written.write({**label, "attributes": others}, "score", *regions)
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return text is not None and math.isfinite(float(text)) and text.isascii() and len(text.split()) == 1 and "_" not in text
+    except ValueError:
+        return False

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 from tracecore.durable import write_durably
-from tracecore_labeling.exports.batch import LabeledFrame, Written
+from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written
+from tracecore_labeling.openlabel_labels import OUTLINE_OF, SENSOR
 
 __all__ = ["export_openlabel", "openlabel_document"]
 
-_MAKING = ("label_id", "labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at")
-_COUNTS = ("revision", "refusals")
+_TEXTS = ("label_id", *MAKING)
+_NUMBERS = ("revision", "refusals", "score", "area")
+_FLAGS = ("crowd", "ignore")
 _VEHICLE = "vehicle"
+Label = Mapping[str, Any]
+
+_CLOCK = 10**15  # a time before 1970-01-12 would be less: what is less is a frame's number
 
 
 def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> Written:
@@ -32,110 +39,154 @@ def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> Written:
         text = json.dumps(openlabel_document(drive, mine), ensure_ascii=False, indent=1, allow_nan=False)
         write_durably(file, f"{text}\n".encode())
         written.files += 1
-        written.labels += sum(len(frame.labels) for frame in mine)
+        for label in (label for frame in mine for label in frame.labels):
+            written.write(label, *VALUES)
     return written
 
 
 def openlabel_document(drive: str, frames: Sequence[LabeledFrame]) -> dict[str, Any]:
-    """Give the document of one drive; `frames` in the order of their times."""
+    """Return the document of one drive; `frames` in the order of their times."""
     times = sorted({frame.timestamp_ns for frame in frames})
-    numbers = {time: number for number, time in enumerate(times)}
+    numbers = {time: time if times[0] >= 0 and times[-1] < _CLOCK else place for place, time in enumerate(times)}
+    streams = _streams(frames)
+    at: dict[int, list[LabeledFrame]] = defaultdict(list)
+    for frame in frames:
+        at[numbers[frame.timestamp_ns]].append(frame)
     objects: dict[tuple[str, str], _Object] = {}
     contexts: dict[str, _Object] = {}
-    written: dict[str, dict[str, Any]] = {
-        str(number): {"frame_properties": {"timestamp": str(time)}, "objects": {}} for time, number in numbers.items()
-    }
+    written = {str(number): _frame(mine, streams) for number, mine in at.items()}
     for frame in frames:
         number = numbers[frame.timestamp_ns]
         entry = written[str(number)]
-        if frame.attributes:
-            entry["frame_properties"]["attributes"] = _attributes(frame.attributes, {})
         for label in frame.labels:
             if label["geometry"] == "tag":
-                context = contexts.setdefault(label["category"], _Object(str(len(contexts)), label["category"], label["category"], None))
+                context = contexts.setdefault(label["category"], _Object(str(len(contexts)), label["category"], label["category"], {}))
                 context.seen(number)
-                said = {"name": "value", "val": label["value"], "attributes": _making(label)}
+                said = {"name": "value", "val": label["value"], "coordinate_system": frame.sensor, "attributes": _attributes_of(label)}
                 entry.setdefault("contexts", {}).setdefault(context.uid, {"context_data": {"text": []}})["context_data"]["text"].append(said)
                 continue
             category = label["category"] or label["geometry"]
             key = (label["track"] or label["label_id"], category)
-            known = objects.setdefault(key, _Object(str(len(objects)), key[0], category, label["track"]))
+            own = {"text": [{"name": "track", "val": key[0]}]} if label["track"] is not None else {"boolean": [{"name": "tracked", "val": False}]}
+            known = objects.setdefault(key, _Object(str(len(objects)), key[0], category, own))
             known.seen(number)
-            kind, data = _geometry(frame, label)
-            entry["objects"].setdefault(known.uid, {"object_data": {}})["object_data"].setdefault(kind, []).append(data)
-    systems = {_VEHICLE, *(frame.sensor for frame in frames)}
+            data = entry["objects"].setdefault(known.uid, {"object_data": {}})["object_data"]
+            for kind, one in _geometry(frame, label, len(data.get("bbox", ())), several=len(streams) > 1):
+                data.setdefault(kind, []).append(one)
+    systems = {_VEHICLE, *streams}
     systems |= {label["cuboid_frame"] for frame in frames for label in frame.labels if label["cuboid_frame"]}
     return {
         "openlabel": {
             "metadata": {"schema_version": "1.0.0", "name": drive, "drive": drive},
             "coordinate_systems": {name: {"type": "local_cs" if name == _VEHICLE else "sensor_cs", "parent": ""} for name in sorted(systems)},
-            "streams": _streams(frames),
+            "streams": streams,
             "objects": {each.uid: each.to_json() for each in objects.values()},
             "contexts": {each.uid: each.to_json() for each in contexts.values()},
             "frames": written,
-            "frame_intervals": [{"frame_start": 0, "frame_end": len(times) - 1}],
+            "frame_intervals": _intervals(numbers.values()),
         }
     }
 
 
-class _Object:
-    """An object or context, and in which frames it is."""
+def _frame(frames: Sequence[LabeledFrame], streams: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the frames of one time."""
+    time = str(frames[0].timestamp_ns)
+    properties: dict[str, Any] = {"timestamp": time, "tracecore": {"log_time_ns": time, "empty": [frame.sensor for frame in frames if frame.empty]}}
+    sizes = {frame.sensor: _stream(frame.width, frame.height) for frame in frames}
+    sizes = {sensor: stream for sensor, stream in sizes.items() if stream != streams[sensor]}
+    if sizes:
+        properties["streams"] = sizes
+    said = [
+        {"name": name, "val": value} | ({"coordinate_system": frame.sensor} if len(streams) > 1 else {})
+        for frame in frames
+        for name, value in sorted(frame.attributes.items())
+    ]
+    if said:
+        properties["attributes"] = {"text": said}
+    return {"frame_properties": properties, "objects": {}}
 
-    def __init__(self, uid: str, name: str, type_: str, track: str | None) -> None:
-        self.uid = uid
-        self.name = name
-        self.type = type_
-        self.track = track
-        self.frames: set[int] = set()
+
+def _intervals(numbers: Iterable[int]) -> list[dict[str, int]]:
+    """Return the runs of consecutive numbers."""
+    intervals: list[dict[str, int]] = []
+    for number in sorted(numbers):
+        if intervals and intervals[-1]["frame_end"] == number - 1:
+            intervals[-1]["frame_end"] = number
+        else:
+            intervals.append({"frame_start": number, "frame_end": number})
+    return intervals
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """An object or context, what is said of it as a whole, and in which frames it is."""
+
+    uid: str
+    name: str
+    type: str
+    data: Mapping[str, Any]
+    frames: set[int] = field(default_factory=set)
 
     def seen(self, number: int) -> None:
         self.frames.add(number)
 
     def to_json(self) -> dict[str, Any]:
-        intervals: list[dict[str, int]] = []
-        for number in sorted(self.frames):
-            if intervals and intervals[-1]["frame_end"] == number - 1:
-                intervals[-1]["frame_end"] = number
-            else:
-                intervals.append({"frame_start": number, "frame_end": number})
-        written: dict[str, Any] = {"name": self.name, "type": self.type, "frame_intervals": intervals}
-        if self.name == self.type:
-            return written
-        own = {"text": [{"name": "track", "val": self.track}]} if self.track is not None else {"boolean": [{"name": "tracked", "val": False}]}
-        return written | {"object_data": own}
+        written = {"name": self.name, "type": self.type, "frame_intervals": _intervals(self.frames)}
+        return written | ({"object_data": self.data} if self.data else {})
 
 
 def _streams(frames: Sequence[LabeledFrame]) -> dict[str, Any]:
-    sizes = {frame.sensor: (frame.width, frame.height) for frame in frames}
-    return {
-        sensor: {"type": "camera" if width else "lidar"}
-        | ({"stream_properties": {"intrinsics_pinhole": {"width_px": width, "height_px": height}}} if width else {})
-        for sensor, (width, height) in sorted(sizes.items())
-    }
+    return {frame.sensor: _stream(frame.width, frame.height) for frame in sorted(frames, key=lambda frame: frame.sensor)}
 
 
-def _geometry(frame: LabeledFrame, label: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    extra = _making(label)
+def _stream(width: int, height: int) -> dict[str, Any]:
+    """Return a sensor by the size of its image, px; 0 where it has none."""
+    if not width:
+        return {"type": "lidar"}
+    return {"type": "camera", "stream_properties": {"intrinsics_pinhole": {"width_px": width, "height_px": height}}}
+
+
+def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return (kind, data) of a label: one of its geometry, and of a box that has an outline the polygons that name it.
+
+    Args:
+        frame: it is of.
+        label: a row.
+        place: of its box among those of its object in this frame.
+        several: whether the file is of several sensors, so that what is in no image names its own.
+    """
+    extra = _attributes_of(label)
+    elsewhere = _attributes_of(label, {SENSOR: frame.sensor} if several else {})
+    name = f"box{place or ''}"
     match label["geometry"]:
         case "box2d":
             x, y, width, height = label["x"], label["y"], label["width"], label["height"]
-            if label["crowd"]:
-                extra.setdefault("boolean", []).append({"name": "crowd", "val": True})
             value = [x + width / 2, y + height / 2, width, height]
-            return "bbox", {"name": "box", "coordinate_system": frame.sensor, "val": value, "attributes": extra}
+            yield "bbox", {"name": name, "coordinate_system": frame.sensor, "val": value, "attributes": extra}
+            yield from _outlines(frame, label, {"text": [{"name": OUTLINE_OF, "val": name}]})
+        case "polygon":
+            yield from _outlines(frame, label, extra)
         case "cuboid":
             system = label["cuboid_frame"] or frame.sensor
-            return "cuboid", {"name": "cuboid", "coordinate_system": system, "val": list(label["cuboid"]), "attributes": extra}
-    flat = label["path"]
-    points = [value for place in range(0, len(flat), 2) for value in (flat[place], flat[place + 1], 0.0)]
-    return "poly3d", {"name": "path", "coordinate_system": _VEHICLE, "closed": False, "val": points, "attributes": extra}
+            yield "cuboid", {"name": "cuboid", "coordinate_system": system, "val": list(label["cuboid"]), "attributes": elsewhere}
+        case "path":
+            flat = label["path"]
+            points = [value for at in range(0, len(flat), 2) for value in (flat[at], flat[at + 1], 0.0)]
+            yield "poly3d", {"name": "path", "coordinate_system": _VEHICLE, "closed": False, "val": points, "attributes": elsewhere}
 
 
-def _making(label: Mapping[str, Any]) -> dict[str, Any]:
-    texts = {key: label[key] for key in _MAKING if label.get(key) is not None} | dict(label["attributes"])
-    return _attributes(texts, {key: label[key] for key in _COUNTS if label.get(key) is not None})
+def _outlines(frame: LabeledFrame, label: Label, attributes: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for ring in label.get("polygon") or ():
+        outline = {"name": "outline", "coordinate_system": frame.sensor, "mode": "MODE_POLY2D_ABSOLUTE", "closed": True, "val": list(ring)}
+        yield "poly2d", outline | {"attributes": attributes}
 
 
-def _attributes(texts: Mapping[str, str], numbers: Mapping[str, int]) -> dict[str, Any]:
-    written: dict[str, Any] = {"text": [{"name": name, "val": value} for name, value in sorted(texts.items())]} if texts else {}
-    return written | ({"num": [{"name": name, "val": value} for name, value in sorted(numbers.items())]} if numbers else {})
+def _attributes_of(label: Label, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """Return a label's attributes and what is known of its making, by type."""
+    texts = {key: label[key] for key in _TEXTS if label.get(key) is not None} | dict(label["attributes"]) | more
+    kinds = {
+        "text": [{"name": name, "val": value} for name, value in sorted(texts.items())],
+        "num": [{"name": key, "val": label[key]} for key in _NUMBERS if label.get(key) is not None],
+        "boolean": [{"name": key, "val": True} for key in _FLAGS if label.get(key)],
+    }
+    return {kind: said for kind, said in kinds.items() if said}
