@@ -20,7 +20,7 @@ from tracecore.errors import UsageProblem
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.openlabel_labels import SIMPLE, Data, Known, texts_of
-from tracecore_labeling.openlabel_objects import TAKEN, ObjectReader, is_recording_vehicle
+from tracecore_labeling.openlabel_objects import ObjectReader, is_recording_vehicle
 from tracecore_schemas.foreign_json import ShapeError, checked
 from tracecore_schemas.openlabel import OpenLabelFile
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -100,7 +100,7 @@ class _Reader:
                     unstated.add(image.id)
             for stream, label in found:
                 labels[f"{key}/{stream}"].append(self.called(label))
-        self.leave_out_nowhere(frames)
+        self.leave_out_nowhere(frames, {uid for uids in of_objects.values() for uid in uids})
         return LabelFile(reader.name, digest, list(images.values()), labels, 0, reader.left_out, list(self.unknowns()), frozenset(unstated))
 
     def part(self, key: str) -> Data:
@@ -109,7 +109,7 @@ class _Reader:
 
     def called(self, label: FoundLabel) -> FoundLabel:
         """Return a label whose coordinate system is called as the recording calls it."""
-        return label if label.cuboid_frame not in self.sensors else replace(label, cuboid_frame=self.sensors[label.cuboid_frame])
+        return replace(label, cuboid_frame=self.sensors.get(label.cuboid_frame or "", label.cuboid_frame))
 
     def frames(self) -> dict[int, tuple[str, Data]]:
         """Return every frame, and what it is called: those that are listed, and those that an object of unchanging shape says it is in."""
@@ -120,7 +120,7 @@ class _Reader:
             for start, end in _intervals(entry):
                 if not 0 <= end - start < _MOST_FRAMES:
                     raise self.reader.problem(f"the object {uid} is in the frames {start} to {end}, expected an interval of 1 to {_MOST_FRAMES}")
-                if set(TAKEN) & set(entry.get("object_data") or ()):
+                if _shapes(entry):
                     for number in range(start, end + 1):
                         frames.setdefault(number, (str(number), {}))
         return dict(sorted(frames.items()))
@@ -141,7 +141,8 @@ class _Reader:
         for uid, entry in known.items():
             if uid in vehicles:
                 continue  # its shape as a whole is that of what records, and no object in an image
-            everywhere = [] if uid in listed else [(numbers[0], numbers[-1])]
+            lasting = uid not in listed and (kind == "contexts" or _shapes(entry))
+            everywhere = [(numbers[0], numbers[-1])] if lasting else []
             for start, end in _intervals(entry) or everywhere:
                 for number in numbers[bisect_left(numbers, start) : bisect_right(numbers, end)]:
                     found[number].setdefault(uid, {})
@@ -167,10 +168,13 @@ class _Reader:
             attributes={**attributes, **texts_of(_of_stream(properties.get("attributes") or {}, stream))},
         )
 
-    def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]]) -> None:
-        """Leave out what is of no frame: the recording vehicle's shape, and actions, events and relations that no frame lists."""
-        vehicles = [entry.get("object_data") or {} for entry in self.part("objects").values() if is_recording_vehicle(entry)]
-        counts = {"shapes of the recording vehicle": sum(len(listed) for data in vehicles for kind, listed in data.items() if kind in TAKEN)}
+    def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
+        """Leave out what is of no frame: the recording vehicle's shape, objects, actions, events and relations that no frame lists."""
+        vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
+        counts = {
+            "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
+            "objects of no frame": len(set(self.part("objects")) - vehicles - seen),
+        }
         for kind in _OTHERS:
             listed = {uid for _, frame in frames.values() for uid in frame.get(kind) or ()}
             counts[kind] = len(set(self.part(kind)) - listed)
@@ -183,6 +187,12 @@ class _Reader:
         for what in ("boxes and outlines without a camera", "cuboids without a coordinate system"):
             if odd[what]:
                 yield what, f"{name} has {odd[what]} {what}; they were taken for those of {self.reader.first_camera}."
+
+
+def _shapes(entry: Data) -> int:
+    """Count the shapes that an object has in all its frames."""
+    data = (entry.get("object_data") or {}).items()
+    return sum(len(listed) if isinstance(listed, list) else 1 for kind, listed in data if kind not in SIMPLE)
 
 
 def _intervals(entry: Data) -> list[tuple[int, int]]:

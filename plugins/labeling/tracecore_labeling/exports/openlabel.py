@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -156,7 +155,7 @@ def _geometry(frame: LabeledFrame, label: Label, place: int, *, several: bool) -
         several: whether the file is of several sensors, so that what is in no image names its own.
     """
     extra = _attributes_of(label)
-    elsewhere = _attributes_of(label, {SENSOR: frame.sensor} if several else {})
+    elsewhere = _attributes_of(label, **({SENSOR: frame.sensor} if several else {}))
     name = f"box{place or ''}"
     match label["geometry"]:
         case "box2d":
@@ -181,7 +180,7 @@ def _outlines(frame: LabeledFrame, label: Label, attributes: dict[str, Any]) -> 
         yield "poly2d", outline | {"attributes": attributes}
 
 
-def _attributes_of(label: Label, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+def _attributes_of(label: Label, **more: str) -> dict[str, Any]:
     """Return a label's attributes and what is known of its making, by type."""
     texts = {key: label[key] for key in _TEXTS if label.get(key) is not None} | dict(label["attributes"]) | more
     kinds = {
