@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,38 @@ def test_a_closed_campaign_takes_nothing_more(queue: Queue) -> None:
     queue.close(None)
     for call in (lambda: queue.submit(task, ANN, "s1", []), lambda: queue.refuse(task, ANN, "no"), lambda: queue.claim(BEN)):
         assert refused(call) == "The campaign 'test' is closed: nothing more is taken."
+
+
+def test_a_campaign_with_gold_frames_is_complete_when_they_are_reviewed(tmp_path: Path, clock: SetClock) -> None:
+    queue = Queue(tmp_path / "gold.db", clock)
+    frames = [RecordedFrame("alpha", "camera", time, f"frame/alpha/camera/{time}", time, 96, 64) for time in range(3)]
+    queue.create(Settings("c0ffee", "test", "v3", geometries=("box2d",), review=0.0, lease_seconds=60), frames, {frames[0].frame_id})
+    task = got(queue, ANN).task
+    assert f"is not complete: 1 gold tasks ({task}) are not labeled and reviewed" in refused(queue.close, None)
+    queue.submit(task, ANN, "s1", [CAR])
+    assert "is not complete: 1 gold tasks" in refused(queue.close, None)
+    queue.submit(got(queue, ANN).task, ANN, "s2", [CAR])
+    queue.review(task, BEN, "r1", "rejected", note="shifted")
+    assert "is not complete" in refused(queue.close, None)
+    assert queue.claim(CAT, task=task) is not None
+    queue.submit(task, CAT, "s3", [SIGN])
+    queue.review(task, BEN, "r2", "accepted")
+    queue.close(None)
+    assert [(row.tier, row.category) for row in campaign_rows(judged(queue))] == [("gold", "sign"), ("working", "car")]
+    queue.close_file()
+
+
+def test_gold_frames_that_are_given_up_are_counted_in_the_log(tmp_path: Path, clock: SetClock) -> None:
+    queue = Queue(tmp_path / "gold.db", clock)
+    frame = RecordedFrame("alpha", "camera", 0, "frame/alpha/camera/0", 0, 96, 64)
+    queue.create(Settings("c0ffee", "test", "v3", geometries=("box2d",), review=0.0, lease_seconds=60), [frame], {frame.frame_id})
+    queue.submit(got(queue, ANN).task, ANN, "s1", [CAR])
+    queue.close(None, give_up=True)
+    assert list(campaign_rows(judged(queue))) == []
+    *before, closing = queue.entries()
+    assert closing.detail == {"gold_left": 1}
+    assert "1 gold tasks were not reviewed, and it says 0" in faults([*before, replace(closing, detail={})])[0]
+    queue.close_file()
 
 
 def test_a_clock_that_was_set_back_does_not_turn_the_log_back(queue: Queue, clock: SetClock) -> None:

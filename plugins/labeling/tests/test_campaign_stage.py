@@ -137,6 +137,60 @@ def test_a_review_needs_a_second_labeler(world: StageWorld) -> None:
         campaign(world, 4, labelers=1)
 
 
+def test_gold_frames_are_all_reviewed_and_the_others_by_share(world: StageWorld) -> None:
+    """Evaluation sets are reviewed frame by frame; every reviewed frame is of the tier gold, every other working. Tasks are the same without gold."""
+    frames, truth = tables(40)
+    gold, more = frame_table(frames_of(40)[::4]), frame_table(frames_of(40)[1:3])
+    inputs = {
+        "frames": world.table("dataset", "test.frames", frames),
+        "truth": world.table("label_batch", "test.truth", truth),
+        "gold": world.table("dataset", "test.gold", gold),
+        "gold_selection": world.table("dataset", "test.more", more),
+    }
+    outcome = world.run("label", "campaign", inputs, guideline="v3", review=0.3)
+    rows = world.read(outcome, "labels").to_pylist()
+    asked = {*gold["frame_id"].to_pylist(), *more["frame_id"].to_pylist()}
+    tiers = {row["frame_id"]: row["tier"] for row in rows}
+    assert all(row["tier"] == tiers[row["frame_id"]] == ("working" if row["reviewer"] is None else "gold") for row in rows)
+    assert all(row["qa"] is not None for row in rows if row["frame_id"] in asked)
+    reviewed = {frame for frame, tier in tiers.items() if tier == "gold"}
+    assert asked < reviewed
+    assert len(reviewed) < 30
+    facet = outcome.outputs["labels"].facets["tracecore_labels"]
+    assert facet["gold_frames"] == len(reviewed)
+    assert f"{len(reviewed)} gold frames" in facet["summary"]
+    assert outcome.outputs["labels"].unknowns == ()
+    plain = world.read(campaign(world, 40), "labels").to_pylist()
+    assert {row["task"] for row in plain} == {row["task"] for row in rows}
+
+
+def test_gold_frames_that_have_no_reviewed_labels_are_stated(world: StageWorld) -> None:
+    frames = frames_of(8)
+    by_hand(world, "night", frames)
+    inputs = {
+        "frames": world.table("dataset", "test.frames", frame_table(frames)),
+        "gold": world.table("dataset", "test.gold", frame_table(frames[:2])),
+    }
+    outcome = world.run("label", "campaign", inputs, paths=["night.campaign.json"])
+    (unknown,) = outcome.outputs["labels"].unknowns
+    assert unknown.what == "review of gold frames"
+    assert unknown.why.startswith("2 of 2 gold frames have no labels that were reviewed: frame/alpha/")
+    assert {row["tier"] for row in world.read(outcome, "labels").to_pylist()} == {"working"}
+
+
+def test_what_is_to_be_ignored_is_labeled_so(world: StageWorld) -> None:
+    """In no label is it an object to be found; what is missed is missed whole, and never turns into something that counts."""
+    rows = truth_rows(frames_of(30))
+    faint = {(row["frame_id"], row["track"]) for row in rows if row["geometry"] == "box2d"}
+    faint = set(sorted(faint)[::2])
+    for row in rows:
+        row["ignore"] = (row["frame_id"], row.get("track")) in faint
+    labels = world.read(campaign(world, 30, truth=label_table(rows), spurious=0.0), "labels").to_pylist()
+    objects = [row for row in labels if row["track"]]
+    assert all(row["ignore"] == ((row["frame_id"], row["track"]) in faint) for row in objects)
+    assert sum(row["ignore"] for row in objects) > 20
+
+
 def by_hand(world: StageWorld, name: str, frames: list[dict[str, Any]], *, campaign: str = "c0ffee") -> None:
     """Close a campaign of people's that labeled these frames."""
     clock = SetClock(1_000_000_000)

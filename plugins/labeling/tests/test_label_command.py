@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from campaign_world import frames_of, tables
 from click.testing import CliRunner, Result
+from drawn_frames import drive_of, frame_table
 from stage_world import StageWorld
 
 from tracecore.cli import cli
@@ -26,7 +27,13 @@ def frames(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> Supplied:
     monkeypatch.chdir(world.base)
     given, truth = tables(4)
     supplied = world.table("dataset", "test.frames", given)
-    world.run("label", "campaign", {"frames": supplied, "truth": world.table("label_batch", "test.truth", truth)}, guideline="v3")
+    inputs = {
+        "frames": supplied,
+        "truth": world.table("label_batch", "test.truth", truth),
+        "gold": world.table("dataset", "test.gold", given[:1]),
+        "gold_selection": world.table("dataset", "test.other", frame_table(drive_of("gamma", 1))),
+    }
+    world.run("label", "campaign", inputs, guideline="v3")
     return supplied
 
 
@@ -97,6 +104,30 @@ def test_a_campaign_by_hand_becomes_a_label_batch_with_its_making(world: StageWo
     trace = world.record.trace(outcome.outputs["labels"].ref)
     assert any("night.campaign.json" in node["ref"] for node in trace["nodes"])
     assert {edge["role"] for edge in trace["edges"] if "night.campaign.json" in edge["ref"]} == {"label_file"}
+
+
+@pytest.mark.usefixtures("frames")
+def test_gold_frames_have_to_be_reviewed_before_a_campaign_closes(world: StageWorld) -> None:
+    assert create("--review", "0", "--gold", "dataset/test.gold")["gold"] == 1
+    task = answer("claim", "--as", ANN)["task"]
+    dark = '[{"category": "car", "box": [1, 2, 30, 40], "ignore": true}]'
+    answer("submit", task, "--file", "-", "--as", ANN, stdin=dark)
+    assert "its 'ignore' is neither true nor false: 'yes'" in problem("submit", task, "--file", "-", "--as", ANN, stdin=dark.replace("true", '"yes"'))
+    refusal = problem("close", "night", "-o", "night.campaign.json")
+    assert f"is not complete: 1 gold tasks ({task}) are not labeled and reviewed" in refusal
+    assert not (world.base / "night.campaign.json").exists()
+    status = answer("status")
+    assert (status["gold"], status["gold_done"]) == (1, 0)
+    assert answer("claim", "--review", "--as", BEN)["labels"][0]["ignore"] is True
+    answer("review", task, "accept", "--as", BEN)
+    assert "1 of 1 gold frames reviewed" in label("status").stdout
+    assert answer("close", "night", "-o", "night.campaign.json")["done"] == 1
+    create("--gold", "dataset/test.gold", name="second")
+    assert "is not complete" in problem("close", "second", "-o", "second.campaign.json")
+    assert answer("close", "second", "-o", "second.campaign.json", "--give-up")["done"] == 0
+    assert "None of the 1 frames of dataset/test.other" in problem(
+        "campaign", "create", "third", "--frames", "dataset/test.gold", "--guideline", "v3", "--gold", "dataset/test.other"
+    )
 
 
 @pytest.mark.usefixtures("frames")

@@ -26,7 +26,9 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
     named = Counter(row.category or "" for row in rows if row.geometry == "box2d")
     return {
         **{name: geometries[geometry] for name, geometry in _COUNTED.items()},
+        "ignored": sum(row.ignore for row in rows if row.geometry == "box2d"),
         "frames": len({row.frame_id for row in rows}),
+        "gold_frames": len({row.frame_id for row in rows if row.tier == "gold"}),
         "categories": dict(sorted(named.items())),
         "light_states": dict(sorted(Counter(row.value or "" for row in rows if row.geometry == "tag" and row.category == "light_state").items())),
         "tracks": len({(row.drive, row.track) for row in labels if row.track is not None}),
@@ -46,6 +48,7 @@ def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
         f"guideline {', '.join(facet['guidelines'])}" if facet["guidelines"] else "",
         tc.count(len(facet["labelers"]), "labeler") if facet["labelers"] else "",
         ", ".join(shares),
+        tc.count(facet["gold_frames"], "gold frame") if facet["gold_frames"] else "",
     )
     return {"summary": summary, **facet}
 

@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from tracecore_simulation.camera import NEAR, Camera
+from tracecore_simulation.cars import BODIES
+from tracecore_simulation.contrast import contrast_of, linear_light
 from tracecore_simulation.layout import lay_out
 from tracecore_simulation.light import WEATHERS
 from tracecore_simulation.motion import steady
 from tracecore_simulation.people import Person
 from tracecore_simulation.plan import plan_drives
-from tracecore_simulation.rig import CAMERA_PLACE
+from tracecore_simulation.rig import CAMERA_PLACE, FRONT
 from tracecore_simulation.road import Road
-from tracecore_simulation.scene import Box, camera_of, draw_frame
+from tracecore_simulation.scene import LEAST_CONTRAST, Box, camera_of, draw_frame
 from tracecore_simulation.town import Actor, Building, Ego, Signal, Town, TrafficLight
-from tracecore_simulation.truth import light_ahead
+from tracecore_simulation.truth import GAP, light_ahead, path_ahead
 from tracecore_simulation.view import View
 
 SIZE = (320, 180)
@@ -110,11 +112,75 @@ def test_weather_changes_the_picture_and_fog_takes_away_the_distance() -> None:
     assert contrast["fog"] < 0.6 * contrast["clear"]
 
 
-def test_what_is_small_far_or_in_the_dark_is_not_labeled() -> None:
-    assert not _boxes(_walker(1, 85.0))
-    assert set(_boxes(_walker(1, 45.0))) == {1}
-    assert not _boxes(_walker(1, 45.0), time_of_day="night")
-    assert set(_boxes(_walker(1, 15.0), time_of_day="night")) == {1}
+def test_what_is_small_far_hidden_or_in_the_dark_is_to_be_ignored() -> None:
+    """Each for its own reason alone; what is a few pixels has no row."""
+    small, near = _boxes(_walker(1, 75.0))[1], _boxes(_walker(1, 45.0))[1]
+    assert (small.ignore, near.ignore) == (True, False)
+    assert small.height < 0.048 * SIZE[1] <= near.height
+    assert set(_boxes(_walker(1, 93.0), _car(2, 30.0))) == {2}
+    aside, lit = (_boxes(_walker(1, 20.0, lateral), time_of_day="night")[1] for lateral in (-7.5, 1.7))
+    assert (aside.ignore, lit.ignore) == (True, False)
+    assert aside.contrast < LEAST_CONTRAST < lit.contrast
+    assert aside.height == lit.height >= 0.048 * SIZE[1]
+    hidden = _boxes(_car(1, 10.0), _walker(2, 12.0, 2.9))[2]
+    assert hidden.visible < 0.3
+    assert hidden.ignore
+
+
+def test_a_dark_pedestrian_is_told_from_the_night_by_the_headlamps_alone() -> None:
+    """Somebody in black: as they come into the beam their contrast grows, and they count from where they are seen; by day they always count."""
+    black = replace(SOMEONE, top=(30, 30, 34), trousers=(30, 30, 32), skin=(92, 62, 46))
+    told: dict[float, Box] = {}
+    for along in (9.0, 30.0, 45.0):
+        told[along] = _boxes(replace(_walker(1, along), person=black), time_of_day="night")[1]
+        assert not _boxes(replace(_walker(1, along), person=black))[1].ignore
+    assert _boxes(replace(_walker(1, 25.0, -7.5), person=black), time_of_day="night")[1].ignore
+    assert told[45.0].ignore
+    assert not told[9.0].ignore
+    assert told[9.0].contrast > told[30.0].contrast > 1
+
+
+def test_the_height_told_is_that_of_perspective() -> None:
+    for along in (8.0, 12.0, 24.0, 40.0):
+        box = _boxes(_walker(1, along))[1]
+        assert box.height == pytest.approx(camera_of(STRAIGHT, SIZE).focal * SOMEONE.height / along, abs=2)
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    """Gray #767676 on white is 4.54, as the W3C's own examples have it; half of an object that stands out is enough."""
+    picture = np.full((40, 40, 3), 255, np.uint8)
+    rows, columns = (each.ravel() for each in np.mgrid[10:30, 10:30])
+
+    def contrast() -> float:
+        return contrast_of(linear_light(picture), rows, columns, (10, 10, 20, 20))
+
+    assert contrast() == pytest.approx(1, abs=1e-5)
+    picture[10:30, 10:30] = 0x76
+    assert contrast() == pytest.approx(4.54, abs=0.01)
+    picture[10:20, 10:30] = 0
+    assert contrast() == pytest.approx(21, abs=1e-3)
+    picture[10:30, 10:30] = (255, 0, 0)
+    assert contrast() == pytest.approx(21, abs=1e-3), "a color that is missing"
+    rows, columns = (each.ravel() for each in np.mgrid[0:40, 0:40])
+    assert contrast_of(linear_light(picture), rows, columns, (0, 0, 40, 40)) == 21, "nothing is around it"
+
+
+def _path(*actors: Actor) -> list[float]:
+    """The path of the camera car, as distances ahead of its rear axle."""
+    return list(path_ahead(View(replace(STRAIGHT, actors=actors), 0.0))[::2])
+
+
+def test_a_path_ends_behind_whoever_is_ahead() -> None:
+    """The front of the car stays 2 m behind them; a car on the other side, parked or behind is not in its way."""
+    rear = -CAMERA_PLACE[0]  # of the car that records, m along the road
+    free = [5.0, 10.0, 15.0, 20.0, 25.0, 30.0]
+    assert _path() == free
+    half = BODIES["suv"].length / 2
+    assert _path(_car(1, 20.0)) == [5.0, 10.0, pytest.approx(20 - half - GAP - FRONT - rear)]
+    assert _path(_car(1, 20.0), _car(2, 12.0)) == [5.0, pytest.approx(12 - half - GAP - FRONT - rear)]
+    assert _path(replace(_walker(1, 14.0), crossing=1.0)) == [5.0, pytest.approx(14 - 0.26 - GAP - FRONT - rear, abs=0.06)]
+    assert _path(_car(1, 20.0, -1.7), _car(2, 20.0, 4.75), _car(3, -9.0), _car(4, 60.0)) == free
+    assert _path(_car(1, FRONT + rear + GAP + half - 0.5)) == []
 
 
 def test_boxes_are_cut_at_the_edge_of_the_picture() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tracecore_schemas.tables import POINTS_DTYPE
 from tracecore_simulation.drive import Drive, Settings
 from tracecore_simulation.fleet import record_drives
 from tracecore_simulation.plan import plan_drives
+from tracecore_simulation.rig import FRONT
 from tracecore_simulation.scene import Box
 from tracecore_simulation.signals import BRAKE, SPEED, STEERING
 from tracecore_simulation.truth import WAYS
@@ -81,8 +83,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[_Recorded]:
 
 
 def _free(box: Box) -> bool:
-    """Say whether a box is whole: nothing hides it, no edge cuts it."""
-    return box.visible >= 0.99 and box.x > 0 and box.y > 0 and box.x + box.width < SIZE[0] and box.y + box.height < SIZE[1]
+    """Whether a box is of something that counts and is whole: nothing hides it, no edge cuts it."""
+    return not box.ignore and box.visible >= 0.99 and box.x > 0 and box.y > 0 and box.x + box.width < SIZE[0] and box.y + box.height < SIZE[1]
 
 
 def test_a_cuboid_projected_by_the_calibration_covers_its_box(recorded: list[_Recorded]) -> None:
@@ -149,23 +151,41 @@ def test_the_path_is_where_the_fixes_later_are(recorded: list[_Recorded]) -> Non
         way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(places, axis=0).T))])
         for truth in drive.drive.frames:
             path = np.array([0.0, 0.0, *truth.path]).reshape(-1, 2)
+            ways = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])  # the last may end anywhere, behind somebody
             first = times.index(truth.time)
             for later in range(first + 1, len(times)):
                 driven = way[later] - way[first]
-                if driven > WAYS[-1]:
+                if driven > ways[-1]:
                     break
-                told = [np.interp(driven, [0.0, *WAYS], path[:, axis]) for axis in (0, 1)]
+                told = [np.interp(driven, ways, path[:, axis]) for axis in (0, 1)]
                 assert np.hypot(*told) == pytest.approx(np.hypot(*(places[later] - places[first])), abs=0.15)
                 checked += 1
     assert checked > 100
 
 
+def test_no_path_leads_through_anybody(recorded: list[_Recorded]) -> None:
+    """However the road bends: the car that has driven the path touches no cuboid, and keeps its gap to a car ahead."""
+    ended = 0
+    for drive in recorded:
+        for truth in drive.drive.frames:
+            points = [(0.0, 0.0), *zip(truth.path[::2], truth.path[1::2], strict=True)]
+            for (x0, y0), (x1, y1) in pairwise(points):
+                long = math.hypot(x1 - x0, y1 - y0)
+                ahead, left = (x1 - x0) / long, (y1 - y0) / long
+                body = [(x1 + ahead * on - left * side, y1 + left * on + ahead * side, 0.8) for on in (FRONT, FRONT + 1.0) for side in (-0.6, 0, 0.6)]
+                for box in truth.boxes:
+                    if box.category in ("car", "pedestrian", "bicyclist"):
+                        assert not inside_cuboid(np.array(body), box.cuboid).any(), (drive.drive.plan.name, truth.time, box)
+            ended += len(truth.path) < 2 * len(WAYS)
+    assert ended > 5, "somebody is ahead now and then"
+
+
 def test_paths_bend_both_ways(recorded: list[_Recorded]) -> None:
     """A path head has something to learn: after 30 m the car is a meter and more to the side, here to the left, there to the right."""
-    sides = [truth.path[-1] for drive in recorded for truth in drive.drive.frames]
+    sides = [truth.path[-1] for drive in recorded for truth in drive.drive.frames if truth.path]
     assert max(sides) > 1.0
     assert min(sides) < -1.0
-    assert all(truth.path[0] == pytest.approx(5, abs=0.1) for drive in recorded for truth in drive.drive.frames)
+    assert all(truth.path[0] == pytest.approx(5, abs=0.1) for drive in recorded for truth in drive.drive.frames if len(truth.path) > 2)
 
 
 def test_the_light_told_is_one_that_is_boxed(recorded: list[_Recorded]) -> None:

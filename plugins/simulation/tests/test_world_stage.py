@@ -17,6 +17,7 @@ from tracecore.workspace import Workspace
 from tracecore_simulation.drive import Settings
 from tracecore_simulation.fleet import record_drives
 from tracecore_simulation.plan import plan_drives
+from tracecore_simulation.scene import LEAST_CONTRAST
 
 SMALL = {"drives": 3, "frames": 4, "width": 160, "height": 96}
 
@@ -73,7 +74,8 @@ def test_its_truth_passes_its_checks_and_counts_itself(stages: StageWorld, made:
     facet = made.outputs["truth"].facets["tracecore_labels"]
     count = {geometry: sum(row["geometry"] == geometry for row in rows) for geometry in ("box2d", "cuboid", "path", "tag", "none")}
     assert count["box2d"] == count["cuboid"] == facet["boxes"] == facet["cuboids"] > 30
-    assert count["path"] == count["tag"] == facet["paths"] == facet["frames"] == 12
+    assert count["tag"] == facet["frames"] == 12
+    assert 0 < count["path"] == facet["paths"] <= 12
     assert sum(facet["categories"].values()) == facet["boxes"]
     assert {row["tool"] for row in rows} == {facet["tools"][0]}
     assert {row["labeler"] for row in rows} == {None}, "nobody labeled it"
@@ -92,6 +94,27 @@ def test_box_and_cuboid_of_one_object_share_frame_track_and_class(stages: StageW
     assert {row["cuboid_frame"] for row in rows if row["geometry"] == "cuboid"} == {"vehicle"}
     lights = [dict(row["attributes"]) for row in rows if row["geometry"] == "box2d" and row["category"] == "traffic_light"]
     assert all(attributes["state"] in ("red", "yellow", "green") for attributes in lights)
+
+
+def test_what_a_person_could_not_label_is_to_be_ignored_by_what_the_truth_says_of_it(stages: StageWorld, made: Outcome) -> None:
+    """The rule can be checked from the rows: too small, too faint or mostly hidden; the cuboid is as its box."""
+    rows = _rows(stages, made)
+    boxes = [row for row in rows if row["geometry"] == "box2d"]
+    smallest = {"sign": 0.033, "traffic_light": 0.026}
+    for row in boxes:
+        said = dict(row["attributes"])
+        assert said["height_px"] == str(int(row["height"]))
+        least = smallest.get(row["category"], 0.048) * SMALL["height"]
+        contrast, visible = float(said["contrast"]), float(said["visible"])  # of two digits
+        if abs(contrast - LEAST_CONTRAST) > 0.005 and abs(visible - 0.3) > 0.005:
+            small = row["height"] < least or row["width"] < 3 or row["area"] < 18
+            assert row["ignore"] == (small or contrast < LEAST_CONTRAST or visible < 0.3), row
+    of = {
+        geometry: {(row["frame_id"], row["track"]): row["ignore"] for row in rows if row["geometry"] == geometry} for geometry in ("box2d", "cuboid")
+    }
+    assert of["box2d"] == of["cuboid"]
+    facet = made.outputs["truth"].facets["tracecore_labels"]
+    assert 0 < facet["ignored"] == sum(row["ignore"] for row in boxes) < facet["boxes"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(stages: StageWorld, made: Outcome, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tracecore_simulation.canvas import Color
 from tracecore_simulation.cars import BODIES
 from tracecore_simulation.motion import Motion, Stop, drive, steady
 from tracecore_simulation.people import Person
+from tracecore_simulation.rig import FRONT
 from tracecore_simulation.town import CURB, LANE, SIDEWALK, Actor, Crossing, Ego
 
 __all__ = ["Cast", "Clear", "Wishes"]
@@ -20,7 +21,6 @@ Clear = Callable[[float], bool]
 """Says of a place along the road whether something may stand at its curb."""
 _PARKED = 4.75  # m from the middle of the road to the middle of a parked car
 _BIKE_LANE = 3.05  # m
-_FRONT = 3.6  # m from our rear axle to our front
 _STREET_LANE = 1.8  # m from the middle of a crossing street
 _ON_ROAD = 4.4  # m from the middle: who walks there is in the way
 _BODY_SHARES = (0.34, 0.33, 0.22, 0.11)
@@ -71,7 +71,7 @@ class Cast:
         leader = drive(start, wishes.cruise * faster, self._seconds, stops=stops)
         self._car(self._side * LANE / 2, leader, 0.0)
         pulse = (0.16, wishes.rhythm)
-        return Ego(self._side, drive(0.0, wishes.cruise, self._seconds, stops=stops, leader=leader, gap=_FRONT + 2.5, front=_FRONT, pulse=pulse))
+        return Ego(self._side, drive(0.0, wishes.cruise, self._seconds, stops=stops, leader=leader, gap=FRONT + 2.5, front=FRONT, pulse=pulse))
 
     def park_cars(self) -> None:
         """Leave cars at both curbs."""
@@ -153,7 +153,7 @@ class Cast:
     def _arrival(self, wishes: Wishes, crossing: Crossing) -> float:
         """Say about when we come to a crossing, s."""
         stops = [Stop(other.along - 3.0, _red(other)) for other in self._crossings if other.signal is not None and other.along < crossing.along]
-        motion = drive(0.0, wishes.cruise, self._seconds, stops=stops, front=_FRONT)
+        motion = drive(0.0, wishes.cruise, self._seconds, stops=stops, front=FRONT)
         return next((0.05 * step for step, along in enumerate(motion.alongs) if along > crossing.along - 10), self._seconds)
 
     def _closed(self, number: int, crossing: Crossing) -> Callable[[float], bool]:

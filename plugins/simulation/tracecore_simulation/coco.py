@@ -52,7 +52,7 @@ def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
             images.append(image)
             labeler = labelers[len(images) % len(labelers)]
             reviewed = bool(rng.random() < _REVIEWED)
-            for box in (box for box in truth.boxes if box.category in CATEGORIES):
+            for box in (box for box in truth.boxes if box.category in CATEGORIES and not box.ignore):
                 annotation: dict[str, JSON] = {
                     "id": len(annotations) + 1,
                     "image_id": image["id"],

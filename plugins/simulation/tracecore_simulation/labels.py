@@ -23,8 +23,8 @@ _VEHICLE = "vehicle"
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
     """Give rows of `tracecore_schemas.tables.LABELS`, drive by drive and frame by frame.
 
-    Each visible object has a box and a cuboid of the same track; each frame has a path and the state of the light, and one row of geometry `none`
-    where nothing is to be seen.
+    Each visible object has a box and a cuboid of the same track, both `ignore` where a person could not label it; each frame has a path, as far as
+    any way is free, and the state of the light, and one row of geometry `none` where nothing is to be seen.
 
     Args:
         drives: with their truth.
@@ -41,7 +41,6 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
                 "frame_id": frame_ref(drive.plan.name, CAMERA, truth.time),
                 "revision": 0,
                 "crowd": False,
-                "ignore": False,
                 "image_width": size[0],
                 "image_height": size[1],
                 "tool": tool,
@@ -49,7 +48,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
             }
             for geometry, what, own in _of_frame(truth):
                 label_id = hex_of(digest_json([seed, drive.plan.name, str(truth.time), geometry, what]))[:32]
-                yield common | {"label_id": label_id, "geometry": geometry} | own
+                yield common | {"label_id": label_id, "geometry": geometry, "ignore": False} | own
 
 
 def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -60,8 +59,10 @@ def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield "box2d", str(box.track), _box(box)
     for box in truth.boxes:
         cuboid = [round(value, 6) for value in box.cuboid]
-        yield "cuboid", str(box.track), {"category": box.category, "track": str(box.track), "cuboid": cuboid, "cuboid_frame": _VEHICLE}
-    yield "path", "", {"path": list(truth.path)}
+        own = {"category": box.category, "track": str(box.track), "cuboid": cuboid, "cuboid_frame": _VEHICLE, "ignore": box.ignore}
+        yield "cuboid", str(box.track), own
+    if truth.path:
+        yield "path", "", {"path": list(truth.path)}
     yield "tag", LIGHT, {"category": LIGHT, "value": truth.light}
 
 
@@ -74,7 +75,9 @@ def _box(box: Box) -> dict[str, Any]:
         "height": float(box.height),
         "area": float(box.area),
         "track": str(box.track),
-        "attributes": {"visible": f"{box.visible:.2f}"} | ({"state": box.state} if box.state else {}),
+        "ignore": box.ignore,
+        "attributes": {"visible": f"{box.visible:.2f}", "height_px": str(box.height), "contrast": f"{box.contrast:.2f}"}
+        | ({"state": box.state} if box.state else {}),
     }
 
 
@@ -82,15 +85,18 @@ def facet_of(drives: Sequence[Drive], tool: str) -> dict[str, JSON]:
     """Give the facet `tracecore_labels` of the batch."""
     frames = [truth for drive in drives for truth in drive.frames]
     boxes = [box for truth in frames for box in truth.boxes]
+    ignored = sum(box.ignore for box in boxes)
+    held = f"{tc.count(len(boxes), 'box')}, {tc.count(len(boxes), 'cuboid')} on {tc.count(len(frames), 'frame')}"
     return {
-        "summary": tc.summarize(f"{tc.count(len(boxes), 'box')}, {tc.count(len(boxes), 'cuboid')} on {tc.count(len(frames), 'frame')}"),
+        "summary": tc.summarize(held, f"{tc.count(ignored, 'object')} to be ignored" if ignored else ""),
         "boxes": len(boxes),
+        "ignored": ignored,
         "frames": len(frames),
         "empty_frames": sum(not truth.boxes for truth in frames),
         "categories": dict(sorted(Counter(box.category for box in boxes).items())),
         "cuboids": len(boxes),
         "tracks": sum(len({box.track for truth in drive.frames for box in truth.boxes}) for drive in drives),
-        "paths": len(frames),
+        "paths": sum(bool(truth.path) for truth in frames),
         "tags": len(frames),
         "light_states": dict(sorted(Counter(truth.light for truth in frames).items())),
         "labelers": [],

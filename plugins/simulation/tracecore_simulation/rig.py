@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BASE", "CAMERA_FRAME", "CAMERA_PLACE", "LIDAR_FRAME", "LIDAR_PLACE", "OPTICAL", "WHEELBASE", "Mount"]
+__all__ = ["BASE", "CAMERA_FRAME", "CAMERA_PLACE", "FRONT", "LIDAR_FRAME", "LIDAR_PLACE", "OPTICAL", "WHEELBASE", "WIDTH", "Mount"]
 
 BASE = "base_link"
 CAMERA_FRAME = "camera_front_optical"
@@ -16,6 +16,10 @@ LIDAR_PLACE = (1.1, 0.0, 1.9)
 OPTICAL = (-0.5, 0.5, -0.5, 0.5)
 """Quaternion x y z w of the camera's optical frame (x right, y down, z ahead) in the vehicle's frame: it looks straight ahead, level."""
 WHEELBASE = 2.7  # m
+FRONT = 3.6
+"""From the rear axle to the front of the car, m."""
+WIDTH = 1.8
+"""Of the car, m."""
 
 
 @dataclass(frozen=True, slots=True)

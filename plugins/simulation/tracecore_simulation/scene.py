@@ -1,4 +1,4 @@
-"""One frame: the scene drawn back to front, and the boxes that an annotator would draw on it."""
+"""One frame: the scene drawn back to front, and boxes around all that is to be seen on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tracecore_simulation.camera import NEAR, Camera
 from tracecore_simulation.canvas import NUMBERS, Canvas
+from tracecore_simulation.contrast import contrast_of, linear_light
 from tracecore_simulation.ground import draw_ground, sky
 from tracecore_simulation.light import Lamp, expose
 from tracecore_simulation.roadside import draw_building, draw_tree
@@ -19,21 +20,17 @@ from tracecore_simulation.subjects import Subject, subjects_of
 from tracecore_simulation.town import AHEAD, Town
 from tracecore_simulation.view import View
 
-__all__ = ["CLASSES", "Box", "camera_of", "draw_frame"]
+__all__ = ["CLASSES", "LEAST_CONTRAST", "Box", "camera_of", "draw_frame"]
 
 CLASSES = ("car", "pedestrian", "bicyclist", "sign", "traffic_light")
-_SEEN = 0.30  # of an object must be visible to be labeled
-_REACH = {"sign": 45.0, "pedestrian": 50.0, "bicyclist": 55.0, "car": 75.0, "traffic_light": 62.0}  # m
-_REACH_AT_NIGHT = {
-    "sign": 38.0,
-    "pedestrian": 32.0,
-    "bicyclist": 45.0,
-    "car": 60.0,
-    "traffic_light": 62.0,
-}  # m: what lies in the dark can't be labeled
-_DARKEST = 17  # of 255: what is darker on average can't be told from the night
+LEAST_CONTRAST = 1.25
+"""Of `contrast_of`. Found by looking: in the beam of headlamps somebody in black is seen at 1.3 and is a smudge at 1.2; the grain of a night picture
+alone gives a small object 1.15."""
+_SEEN = 0.30  # of an object must be visible: of less a labeler would have to guess the box
 _SMALLEST = {"sign": 0.033, "traffic_light": 0.026}  # of the height of the picture
-_SMALLEST_OTHER = 0.048
+_SMALLEST_OTHER = 0.048  # 13 px of 270: below, a person is no more than a few blurred pixels
+_NARROWEST, _FEWEST = 3, 18  # px: width, and pixels in all
+_LEAST_SHARE, _LEAST_PIXELS = 0.5, 6  # of the smallest height, px: of less there is no row, for neither a person nor a network can find it
 
 
 _SHADOW = tuple(  # a circle bent towards a square with round corners
@@ -49,7 +46,7 @@ _Turn = tuple[float, npt.NDArray[np.float32], int, Callable[[], None]]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A labeled object.
+    """An object of which something is to be seen.
 
     Attributes:
         track: its number in the drive.
@@ -60,6 +57,8 @@ class Box:
         height: px.
         area: visible pixels.
         visible: share of it that is not hidden.
+        contrast: to what is around it, 1 (none) to 21 (`contrast_of`).
+        ignore: whether a person could not label it: too small, too faint or mostly hidden.
         state: of a traffic light, else empty.
         cuboid: where it is, in the vehicle's frame.
     """
@@ -72,6 +71,8 @@ class Box:
     height: int
     area: int
     visible: float
+    contrast: float
+    ignore: bool
     state: str
     cuboid: Cuboid
 
@@ -113,8 +114,7 @@ def draw_frame(
     full, near = _draw_in_order(canvas, camera, view, subjects, dark=dark, lit=lit)
     depth = _depth(canvas, camera, near)
     picture = expose(canvas.colors(), canvas.glows(), depth, camera, town.mount, time_of_day, weather, _lamps(camera, view, dark=dark), rng)
-    reach = _REACH_AT_NIGHT if time_of_day == "night" else _REACH
-    return picture, _boxes(canvas.marked(), picture, full, [None, *subjects], reach)
+    return picture, _boxes(canvas.marked(), picture, full, subjects)
 
 
 def _shadows(canvas: Canvas, camera: Camera, subjects: list[Subject], strength: int) -> None:
@@ -199,26 +199,29 @@ def _lamps(camera: Camera, view: View, *, dark: bool) -> list[Lamp]:
     return found
 
 
-def _boxes(
-    marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: list[int], subjects: list[Subject | None], reach: dict[str, float]
-) -> list[Box]:
-    """Box what is visible; leave out what is too small, too far, too dark or mostly hidden, as annotators would."""
+def _boxes(marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: list[int], subjects: list[Subject]) -> list[Box]:
+    """Box what is visible of each subject (their numbers begin with 1), and mark what a person could not label."""
     found = []
-    height = len(marked)
-    all_rows, all_columns = np.nonzero((marked > 0) & (marked < len(subjects)))
-    numbers = marked[all_rows, all_columns]
-    for number, subject in enumerate(subjects):
-        if subject is None or subject.place[2] > reach[subject.category] or not full[number]:
+    light = linear_light(picture)
+    rows, columns = np.nonzero((marked > 0) & (marked <= len(subjects)))
+    order = np.argsort(marked[rows, columns], kind="stable")
+    rows, columns = rows[order], columns[order]
+    stops = np.cumsum(np.bincount(marked[rows, columns], minlength=len(subjects) + 1))
+    for number, subject in enumerate(subjects, 1):
+        own = slice(stops[number - 1], stops[number])
+        area = own.stop - own.start
+        if area < _LEAST_PIXELS:
             continue
-        rows, columns = all_rows[numbers == number], all_columns[numbers == number]
-        if not len(rows):
+        x, y = int(columns[own].min()), int(rows[own].min())
+        w, h = int(columns[own].max()) - x + 1, int(rows[own].max()) - y + 1
+        smallest = len(marked) * _SMALLEST.get(subject.category, _SMALLEST_OTHER)
+        if h < _LEAST_SHARE * smallest:
             continue
-        x, y = int(columns.min()), int(rows.min())
-        w, h = int(columns.max()) - x + 1, int(rows.max()) - y + 1
-        visible = len(rows) / full[number]
-        smallest = height * _SMALLEST.get(subject.category, _SMALLEST_OTHER)
-        if int(picture[rows, columns].max(axis=1).mean()) < _DARKEST:
-            continue
-        if visible >= _SEEN and h >= smallest and w >= 3 and len(rows) >= 18:
-            found.append(Box(subject.track, subject.category, x, y, w, h, len(rows), round(min(visible, 1.0), 2), subject.state, subject.cuboid()))
+        visible = float(min(area / max(full[number], 1), 1.0))
+        contrast = contrast_of(light, rows[own], columns[own], (x, y, w, h))
+        small = h < smallest or w < _NARROWEST or area < _FEWEST
+        ignore = bool(small or visible < _SEEN or contrast < LEAST_CONTRAST)
+        found.append(
+            Box(subject.track, subject.category, x, y, w, h, int(area), round(visible, 2), contrast, ignore, subject.state, subject.cuboid())
+        )
     return sorted(found, key=lambda box: (box.category, box.track))

@@ -15,6 +15,7 @@ __all__ = [
     "Cuboid",
     "actor_blocks",
     "actor_cuboid",
+    "actor_size",
     "house_blocks",
     "light_blocks",
     "light_cuboid",
@@ -57,16 +58,20 @@ class Block:
     shine: float
 
 
-def actor_cuboid(view: View, actor: Actor) -> Cuboid:
-    """Give the cuboid of a car, a pedestrian or a bicyclist with the bicycle."""
-    across, along = actor.place(view.t)
+def actor_size(actor: Actor) -> tuple[float, float, float]:
+    """Return length, width and height of a car, a pedestrian or a bicyclist with the bicycle, m."""
     if actor.category == "car":
         body = BODIES[actor.body]
-        size = (body.length, body.width, body.height)
-    else:
-        assert actor.person is not None
-        stride = 0.62 if actor.crossing else 0.46
-        size = (stride, 0.52, actor.person.height) if actor.category == "pedestrian" else (1.72, 0.66, 1.78)
+        return body.length, body.width, body.height
+    assert actor.person is not None
+    stride = 0.62 if actor.crossing else 0.46
+    return (stride, 0.52, actor.person.height) if actor.category == "pedestrian" else (1.72, 0.66, 1.78)
+
+
+def actor_cuboid(view: View, actor: Actor) -> Cuboid:
+    """Return the cuboid of a car, a pedestrian or a bicyclist with the bicycle."""
+    across, along = actor.place(view.t)
+    size = actor_size(actor)
     return _upright(view.vehicle(across, along, size[2] / 2), -view.turn(along, actor.turned), size)
 
 

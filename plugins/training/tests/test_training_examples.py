@@ -13,7 +13,7 @@ from PIL import Image
 
 from tracecore import RunFailed, UsageProblem
 from tracecore_training.examples import Examples, read_examples, read_labels
-from tracecore_training.targets import IGNORED
+from tracecore_training.targets import IGNORED, draw_targets
 
 Rows = list[dict[str, Any]]
 
@@ -89,6 +89,35 @@ def test_a_crowd_is_kept_as_a_region_to_ignore(read: Callable[..., Examples], dr
     examples = read(frames, [make_label(one, "a", "car", (10, 10, 20, 20)), make_label(one, "b", "car", (60, 10, 80, 60), crowd=True)])
     assert sorted(examples.indices[0].tolist()) == [IGNORED, 0]
     assert examples.objects == 1
+
+
+def test_what_a_person_could_not_label_is_neither_right_nor_wrong(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
+    """As a crowd: no example, no class of its own, and nothing that is found there is wrong; of a class that is not learned it is nothing at all."""
+    frames, _ = drawn(1)
+    one = frames[0]["frame_id"]
+    labels = [
+        make_label(one, "a", "car", (10, 10, 20, 20)),
+        make_label(one, "b", "car", (60, 10, 80, 60), ignore=True),
+        make_label(one, "c", "tram", (60, 70, 80, 60), ignore=True),
+    ]
+    examples = read(frames, labels)
+    assert examples.classes == ("car",)
+    assert sorted(examples.indices[0].tolist()) == [IGNORED, 0]
+    assert (examples.objects, examples.ignored["boxes_to_ignore"]) == (1, 1)
+    with pytest.raises(UsageProblem, match="nothing to learn"):
+        read(frames, labels[1:])
+
+
+def test_a_frame_of_which_a_box_was_left_out_says_of_no_place_that_it_is_empty(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
+    frames, _ = drawn(2)
+    whole, part = (frame["frame_id"] for frame in frames)
+    labels = [make_label(one, f"{one} a", "car", (10, 10, 20, 20)) for one in (whole, part)]
+    examples = read(frames, [*labels, make_label(part, "b", "car", (60, 10, 0, 60))])
+    assert examples.looked_at.tolist() == [True, False]
+    assert [len(boxes) for boxes in examples.boxes] == [1, 1]
+    targets = draw_targets(examples.boxes, examples.indices, count=1, height=64, width=96, stride=4, looked_at=examples.looked_at)
+    assert targets.counted[0].min() == 1
+    assert targets.counted[1].sum() == 1, "its one object alone"
 
 
 def test_png_images_are_read_too(read: Callable[..., Examples], drawn: Any) -> None:

@@ -33,7 +33,7 @@ class Examples:
         images: [F, H, W, 3] uint8 RGB, shrunk to the input's size, in order of drive, sensor and time.
         boxes: per image [B, 4] in input pixels.
         indices: per image [B], index into `classes` or `IGNORED`.
-        looked_at: [F], whether anybody looked for obstacles there.
+        looked_at: [F], whether anybody looked for obstacles there and every box is known: what is outside the boxes is then said to be empty.
         paths: [F, P] m to the left at each distance; NaN where nobody said it.
         states: [F] index of the light's state, or `UNSAID`.
         ignored: what was left out, counted by reason.
@@ -95,12 +95,13 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
         images=np.stack([image for _, _, image in order]),
         boxes=[labels.boxes.get(frame_id, no_box) * scale for frame_id in ids],
         indices=[labels.indices.get(frame_id, no_index) for frame_id in ids],
-        looked_at=np.array([frame_id in labels.boxes for frame_id in ids]),
+        looked_at=np.array([frame_id in labels.boxes and frame_id not in labels.partial for frame_id in ids]),
         paths=np.stack([labels.paths.get(frame_id, nowhere) for frame_id in ids]),
         states=np.array([labels.states.get(frame_id, UNSAID) for frame_id in ids], np.int64),
         ignored={
             "frames_without_labels": len(known) - len(labeled),
             "labels_of_unknown_frames": sum(len(labels.boxes.get(frame, ())) for frame in unknown),
+            "boxes_to_ignore": sum(int((labels.indices[frame] == IGNORED).sum()) for frame in labeled if frame in labels.indices),
             **labels.unusable,
         },
     )

@@ -21,6 +21,7 @@ from tracecore_training.labels import read_labels
 from tracecore_training.loop import Schedule, train
 from tracecore_training.objectives import LightObjective, Objective, ObstacleObjective, PathObjective, path_scale, state_weights
 from tracecore_training.reproducible import reproducible
+from tracecore_training.targets import IGNORED
 
 __all__ = ["Lights", "Obstacles", "Paths", "Settings", "fit"]
 
@@ -179,7 +180,8 @@ def _heads(settings: Settings, examples: Examples, log: logging.Logger) -> list[
     heads: list[_Head] = []
     if (obstacles := settings.obstacles) is not None:
         weights = {"center": obstacles.center, "box": obstacles.box}
-        facts: dict[str, Any] = {"frames": int(examples.looked_at.sum()), "boxes": examples.objects, "classes": list(examples.classes)}
+        boxed = examples.looked_at | np.array([(indices != IGNORED).any() for indices in examples.indices])
+        facts: dict[str, Any] = {"frames": int(boxed.sum()), "boxes": examples.objects, "classes": list(examples.classes)}
         heads.append(_Head("obstacles", ObstacleObjective(len(examples.classes), weights), facts))
     if (path := settings.path) is not None:
         said = np.isfinite(examples.paths)

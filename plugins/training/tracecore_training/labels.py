@@ -20,7 +20,9 @@ __all__ = ["LIGHT_STATE", "LabelTable", "offsets_at", "read_labels"]
 LIGHT_STATE = "light_state"
 """Category of the tags that say what the light shows that counts for the vehicle's lane."""
 
-_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "image_width", "image_height", "qa"]
+_COLUMNS = [
+    "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
+]  # fmt: skip
 _GEOMETRIES = {"boxes": ("box2d", "none"), "paths": ("path",), "states": ("tag",)}
 _BEYOND = 0.1  # share of a distance by which a path's last piece may be drawn on: in a curve 30 m of way end before 30 m ahead
 
@@ -37,6 +39,7 @@ class LabelTable:
         indices: per frame id [B], index into `classes` or `IGNORED`.
         paths: per frame id [P], m to the left at each distance ahead; NaN where the path doesn't reach.
         states: per frame id, index of the light's state.
+        partial: frames of which a box was left out: the boxes that are left are learned from, but nowhere else is said to be empty.
         unusable: labels that say nothing that can be learned (a box without a size, a state that isn't asked for), and rejected ones, by reason.
     """
 
@@ -45,6 +48,7 @@ class LabelTable:
     indices: dict[str, NDArray[np.int64]]
     paths: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     states: dict[str, int] = field(default_factory=dict)
+    partial: set[str] = field(default_factory=set)
     unusable: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -66,7 +70,7 @@ def read_labels(
         states: states of the light that are wanted; none without.
 
     Returns:
-        The labels by frame. A box of another category leaves its frame a labeled one.
+        The labels by frame. A box of another category leaves its frame a labeled one; of an object to be ignored neither a path nor a state counts.
 
     Raises:
         UsageProblem: a wanted class has no label, or something wanted isn't there at all.
@@ -82,14 +86,16 @@ def read_labels(
     if obstacles:
         found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], classes, unusable)
     if ahead_m:
-        found.paths.update(_paths([row for row in rows if row["geometry"] == "path"], ahead_m, unusable))
+        found.paths.update(_paths([row for row in rows if row["geometry"] == "path" and not row["ignore"]], ahead_m, unusable))
     if states:
-        found.states.update(_states([row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE], states, unusable))
+        tags = [row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE and not row["ignore"]]
+        found.states.update(_states(tags, states, unusable))
     return found
 
 
 def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
-    found = sorted({row["category"] for row in rows if row["geometry"] == "box2d" and row["category"] is not None and not row["crowd"]})
+    learned = [row for row in rows if row["geometry"] == "box2d" and not (row["crowd"] or row["ignore"])]
+    found = sorted({row["category"] for row in learned if row["category"] is not None})
     if not found:
         raise UsageProblem(f"There is nothing to learn: none of the {len(rows)} labels is a box of a category. Give the training labels with boxes.")
     absent = [name for name in classes if name not in found]
@@ -98,6 +104,7 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
     chosen = tuple(classes) or tuple(found)
     boxes: dict[str, list[tuple[float, ...]]] = {}
     indices: dict[str, list[int]] = {}
+    partial: set[str] = set()
     unusable["labels_without_a_box"] = 0
     for row in rows:
         of_frame, kinds = boxes.setdefault(row["frame_id"], []), indices.setdefault(row["frame_id"], [])
@@ -108,13 +115,15 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
         corners = corners.clip(0, 1)  # labels may reach a little over the edge
         if not np.isfinite(corners).all() or corners[2] <= corners[0] or corners[3] <= corners[1]:
             unusable["labels_without_a_box"] += 1
+            partial.add(row["frame_id"])
             continue
         of_frame.append(tuple(corners))
-        kinds.append(IGNORED if row["crowd"] else chosen.index(row["category"]))
+        kinds.append(IGNORED if row["crowd"] or row["ignore"] else chosen.index(row["category"]))
     return LabelTable(
         chosen,
         {frame: np.array(rows_, np.float32).reshape(-1, 4) for frame, rows_ in boxes.items()},
         {frame: np.array(kinds, np.int64) for frame, kinds in indices.items()},
+        partial=partial,
         unusable=unusable,
     )
 

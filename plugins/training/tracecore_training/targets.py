@@ -15,7 +15,10 @@ from tracecore_training.body import STRIDE
 __all__ = ["IGNORED", "Targets", "draw_focus", "draw_targets"]
 
 IGNORED = -1
-"""Class of a box that is no example: one box for many objects. What is found inside it counts neither for nor against."""
+"""Class of a box that is no example: one box for many objects, or an object that a person could not label.
+
+What is found inside it counts neither for nor against.
+"""
 
 _REACH = 0.54  # share of a box that its Gaussian covers, and 3 standard deviations of a whole extent (TTFNet, Liu et al. 2019, section 3.2)
 
@@ -96,7 +99,7 @@ def draw_targets(
             sides[image, 2, y_from:y_to, x_from:x_to] = x2 - center_x[x_from:x_to]
             sides[image, 3, y_from:y_to, x_from:x_to] = (y2 - center_y[y_from:y_to])[:, None]
             objects += 1
-    counted = np.maximum(counted, heat.max(axis=1, keepdims=True) == 1)  # a real object inside a crowd still counts
+    counted = np.maximum(counted, heat.max(axis=1, keepdims=True) == 1)  # a real object still counts, inside a crowd as on a frame known in part
     return Targets(torch.from_numpy(heat), torch.from_numpy(counted), torch.from_numpy(sides), torch.from_numpy(weight), objects)
 
 

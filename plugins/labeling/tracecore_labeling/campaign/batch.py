@@ -72,6 +72,7 @@ def _row(state: CampaignState, task: TaskState, standing: Standing, attributes: 
         category=label.category,
         area=None if label.box is None else label.box[2] * label.box[3],
         crowd=label.crowd,
+        ignore=label.ignore,
         cuboid=label.cuboid,
         cuboid_frame=label.cuboid_frame,
         path=label.path,
@@ -90,7 +91,8 @@ def _origin(state: CampaignState, task: TaskState, qa: str | None) -> Provenance
 
 def _work(task: TaskState) -> dict[str, object]:
     reviewed = None if task.reviewed_at is None else text_of(task.reviewed_at)
-    return {"task": task.id, "refusals": task.refusals, "reviewer": task.reviewer, "reviewed_at": reviewed}
+    tier = "working" if task.verdict is None else "gold"  # a review looks at the whole frame
+    return {"task": task.id, "refusals": task.refusals, "reviewer": task.reviewer, "reviewed_at": reviewed, "tier": tier}
 
 
 def tally_of(state: CampaignState) -> Tally:

@@ -20,7 +20,9 @@ _NEEDS = {"box2d": ("category", "box"), "cuboid": ("category", "cuboid", "cuboid
 _NUMBERS = {"box": 4, "cuboid": 10}
 _TEXTS = ("category", "cuboid_frame", "value", "track")
 _ROUNDING_PX = 1e-6  # programs round: this much beyond the edge is no box outside its image
-_KNOWN = ("label", "geometry", "box", "cuboid", "path", "crowd", "attributes", *_TEXTS)
+_FLAGS = ("crowd", "ignore")
+_TYPES = {**dict.fromkeys(_TEXTS, (str | None, "no text")), **dict.fromkeys(_FLAGS, (bool, "neither true nor false"))}
+_KNOWN = ("label", "geometry", "box", "cuboid", "path", "attributes", *_FLAGS, *_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Label:
         value: what a tag says.
         track: the object's, the same for its box and its cuboid.
         crowd: whether a box stands for many objects.
+        ignore: whether the object is there, but the image does not show enough of it to label: neither an error to find nor to miss.
         attributes: further attributes, sorted by name.
     """
 
@@ -49,6 +52,7 @@ class Label:
     value: str | None = None
     track: str | None = None
     crowd: bool = False
+    ignore: bool = False
     attributes: tuple[tuple[str, str], ...] = ()
 
 
@@ -63,8 +67,9 @@ def label_json(label: Label) -> dict[str, JSON]:
         text = getattr(label, name)
         if text is not None:
             written[name] = text
-    if label.crowd:
-        written["crowd"] = True
+    for name in _FLAGS:
+        if getattr(label, name):
+            written[name] = True
     if label.attributes:
         written["attributes"] = dict(label.attributes)
     return written
@@ -126,16 +131,14 @@ def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], Usa
     for name in _NEEDS[geometry]:
         if entry.get(name) is None:
             raise problem(f"a {geometry} needs '{name}'.")
-    for name in _TEXTS:
-        if not isinstance(entry.get(name, ""), str | None):
-            raise problem(f"its '{name}' is no text: {entry[name]!r}.")
+    for name, (type_, wrong) in _TYPES.items():
+        if name in entry and not isinstance(entry[name], type_):
+            raise problem(f"its '{name}' is {wrong}: {entry[name]!r}.")
     for name in ("box", "cuboid", "path"):
         _numbers(name, entry.get(name), problem)
     attributes = entry.get("attributes", {})
     if not isinstance(attributes, Mapping) or not all(isinstance(value, str) for value in attributes.values()):
         raise problem("its 'attributes' are no object of texts.")
-    if not isinstance(entry.get("crowd", False), bool):
-        raise problem(f"its 'crowd' is neither true nor false: {entry['crowd']!r}.")
 
 
 def _numbers(name: str, value: object, problem: Callable[[str], UsageProblem]) -> None:
@@ -167,5 +170,6 @@ def _built(entry: Mapping[str, Any]) -> Label:
         value=entry.get("value"),
         track=entry.get("track"),
         crowd=bool(entry.get("crowd", False)),
+        ignore=bool(entry.get("ignore", False)),
         attributes=tuple(sorted((entry.get("attributes") or {}).items())),
     )

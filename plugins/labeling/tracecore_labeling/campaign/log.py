@@ -16,7 +16,7 @@ class Action(StrEnum):
     CREATE = "create"
     """The campaign is made; detail: its settings."""
     TASK = "task"
-    """A frame becomes a task; detail: frame, position, whether it is to be reviewed."""
+    """A frame becomes a task; detail: frame, position, whether it is to be reviewed, and gold where the campaign is not complete without that."""
     CLAIM = "claim"
     """Somebody takes a task to label or review; detail: role, and until when it is theirs."""
     TIMEOUT = "timeout"
@@ -32,7 +32,7 @@ class Action(StrEnum):
     REOPEN = "reopen"
     """The task is to be labeled again, by somebody else."""
     CLOSE = "close"
-    """Nothing more is taken."""
+    """Nothing more is taken; detail: how many gold tasks were given up without their review, where any were."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from tracecore_labeling.rows import label_id
 from tracecore_schemas.canonical import JSON, digest_json
 
 __all__ = ["Claim", "Queue", "Receipt"]
+
+_NAMED = 3  # tasks in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +59,13 @@ class Receipt:
 class Queue(CampaignDatabase):
     """Who gets which task, and what they hand in: each action durable, and in the log, before it returns."""
 
-    def create(self, settings: Settings, frames: Iterable[RecordedFrame]) -> None:
+    def create(self, settings: Settings, frames: Iterable[RecordedFrame], gold: Collection[str] = ()) -> None:
         """Make the campaign with one task for each frame, in their order.
+
+        Args:
+            settings: its terms.
+            frames: to be labeled.
+            gold: ids of those that are all reviewed, whatever share of the others is.
 
         Raises:
             UsageProblem: the file holds a campaign already.
@@ -69,8 +76,9 @@ class Queue(CampaignDatabase):
             self._log(Action.CREATE, None, None, settings.to_json())
             for position, frame in enumerate(frames):
                 task = task_id(settings.id, frame.frame_id)
-                review = share_of(settings.seed, "review", task) < settings.review
-                self._log(Action.TASK, task, None, {"frame": frame_json(frame), "position": position, "review": review})
+                review = frame.frame_id in gold or share_of(settings.seed, "review", task) < settings.review
+                detail: dict[str, JSON] = {"frame": frame_json(frame), "position": position, "review": review}
+                self._log(Action.TASK, task, None, detail | ({"gold": True} if frame.frame_id in gold else {}))
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
@@ -210,12 +218,27 @@ class Queue(CampaignDatabase):
                 self._set(task, stage=Stage.DONE, reviewer=who, until=None, reviewed=1, next_ordinal=next_ordinal)
             return Receipt(task, seq, False)
 
-    def close(self, who: str | None) -> None:
-        """Take nothing more."""
+    def close(self, who: str | None, *, give_up: bool = False) -> None:
+        """Take nothing more.
+
+        Args:
+            who: closes it.
+            give_up: whether gold tasks that were not reviewed are left unlabeled.
+
+        Raises:
+            UsageProblem: gold tasks were not reviewed, and are not to be given up.
+        """
         with self._action():
             self._open()
             self._expire()
-            self._log(Action.CLOSE, None, who, {})
+            left = self._gold_left()
+            if left and not give_up:
+                raise UsageProblem(
+                    f"The campaign '{self.settings.name}' is not complete: {len(left)} gold tasks ({', '.join(left[:_NAMED])}"
+                    f"{', …' if len(left) > _NAMED else ''}) are not labeled and reviewed. Have them reviewed ('tracecore label claim --review'), "
+                    "or close it with --give-up, which leaves their frames unlabeled."
+                )
+            self._log(Action.CLOSE, None, who, {"gold_left": len(left)} if left else {})
 
     def expire(self) -> None:
         """Free every task whose time has run out."""
@@ -229,6 +252,14 @@ class Queue(CampaignDatabase):
             (self._time(), Stage.CLAIMED, who, Stage.REVIEWING, who),
         ).fetchone()
         return None if row is None else self._claim(row[0])
+
+    def _gold_left(self) -> list[str]:
+        """Return the gold tasks that are not done, which for them includes their review."""
+        found = self._db.execute(
+            "SELECT task FROM tasks JOIN log USING (task) WHERE stage != ? AND action = ? AND json_extract(detail, '$.gold') ORDER BY position",
+            (Stage.DONE, Action.TASK),
+        )
+        return [task for (task,) in found]
 
     def _anything(self, role: str) -> bool:
         """Look whether there can be anything for a role, without the lock that writers wait for."""

@@ -17,7 +17,7 @@ __all__ = ["faults"]
 class _Task:
     """What the log has said of one task so far."""
 
-    to_review: bool
+    gold: bool
     holder: str | None = None
     role: str | None = None
     until: int = 0
@@ -51,10 +51,13 @@ class _Judge:
         self.time = max(self.time, entry.at)
         if entry.action is Action.CLOSE:
             self.closed = True
+            left, told = sum(task.gold and not task.reviewed for task in self.tasks.values()), entry.detail.get("gold_left", 0)
+            if left != told:
+                self.wrong(entry, f"{left} gold tasks were not reviewed, and it says {told}")
         elif entry.action is Action.TASK:
             if entry.task in self.tasks:
                 self.wrong(entry, "the task stands twice")
-            self.tasks[str(entry.task)] = _Task(bool(entry.detail["review"]))
+            self.tasks[str(entry.task)] = _Task(bool(entry.detail.get("gold", False)))
         elif entry.task not in self.tasks:
             self.wrong(entry, "there is no such task")
         else:

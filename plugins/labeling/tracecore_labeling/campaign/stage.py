@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import tracecore as tc
@@ -38,6 +38,8 @@ class Campaign(tc.Stage):
     files = tc.Files("paths", suffixes=("*.campaign.json",), note="label file", optional=True)
     frames = tc.Input("dataset", description="the recorded frames to be labeled")
     truth = tc.Input("label_batch", optional=True, description="what simulated labelers look at")
+    gold = tc.Input("dataset", optional=True, description="of the frames, those whose labels are all reviewed: what KPIs are reported on")
+    gold_selection = tc.Input("dataset", optional=True, description="more of them: what selects thresholds and data")
     labels = tc.Output(
         "label_batch",
         checks=["not_empty", "unique_label_ids", "labels_in_image"],
@@ -52,7 +54,7 @@ class Campaign(tc.Stage):
         guideline_text: str = tc.Field("", description="its text, of which the record keeps the digest")
         instructions: str = tc.Field("", description="what labelers are told besides")
         labelers: int = tc.Field(8, ge=1, description="simulated labelers")
-        review: float = tc.Field(0.1, ge=0, le=1, description="share of the frames that a second labeler looks at")
+        review: float = tc.Field(0.1, ge=0, le=1, description="share of the frames that a second labeler looks at; of gold frames all")
         lease_minutes: int = tc.Field(10, ge=3, description="how long a claimed frame is its labeler's")
         refusal: float = tc.Field(0.02, ge=0, le=0.9, description="share of the claims that are given back with a reason")
         late: float = tc.Field(0.01, ge=0, le=0.9, description="share of the claims that are handed in too late, and not taken")
@@ -79,10 +81,10 @@ class Campaign(tc.Stage):
             )
         columns = [*FRAME_COLUMNS, "luma", "time_of_day"]
         table = context.read(self.frames).to_table(columns=columns)
-        frames = recorded_frames(table)
+        frames, gold = recorded_frames(table), self._gold(context)
         if truth is not None:
             known = truth_of(truth.to_table(columns=TRUTH_COLUMNS))
-            states = [self._simulated(context, params, table, frames, known)]
+            states = [self._simulated(context, params, table, frames, known, gold)]
             rows = list(campaign_rows(states[0], known.frame_attributes))
         else:
             states = [read_campaign(context.adopt(source, kind="external", name=source.name), source.name) for source in sources]
@@ -90,11 +92,22 @@ class Campaign(tc.Stage):
         context.write(self.labels, label_table(rows))
         context.describe(self.labels, "tracecore_labels", with_summary(labels_facet(rows) | campaign_facet(states)))
         self._unfinished(context, states, truth is not None)
+        unreviewed = sorted(gold - {row.frame_id for row in rows if row.tier == "gold"})
+        if unreviewed:
+            why = f"{len(unreviewed)} of {len(gold)} gold frames have no labels that were reviewed: {_shown(unreviewed)}."
+            context.unknown("review of gold frames", why, port=self.labels)
 
-    def _simulated(self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth) -> CampaignState:
+    def _gold(self, context: tc.Context) -> frozenset[str]:
+        """Return the ids of the frames whose labels are all reviewed."""
+        datasets = [context.read(port) for port in (self.gold, self.gold_selection)]
+        return frozenset(id_ for each in datasets if each is not None for id_ in each.to_table(columns=["frame_id"])["frame_id"].to_pylist())
+
+    def _simulated(
+        self, context: tc.Context, params: Params, table: pa.Table, frames: Sequence[RecordedFrame], truth: Truth, gold: frozenset[str]
+    ) -> CampaignState:
         """Let a crew work the frames that something is known of; a run that was killed goes on where its queue stands."""
-        if params.review and params.labelers < 2:  # a reviewer is never the labeler
-            raise tc.UsageProblem("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0.")
+        if (params.review or gold) and params.labelers < 2:  # a reviewer is never the labeler
+            raise tc.UsageProblem("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0 and leave 'gold' out.")
         known = [frame for frame in frames if frame.frame_id in truth.labels]
         if not known:
             raise tc.UsageProblem(
@@ -104,7 +117,7 @@ class Campaign(tc.Stage):
         queue = Queue(context.scratch() / "campaign.db", clock)
         try:
             if not queue.exists():
-                queue.create(_settings(params, truth, context.seed), known)
+                queue.create(_settings(params, truth, context.seed), known, gold)
             crew = Crew(
                 seed=context.seed,
                 size=params.labelers,
@@ -115,7 +128,7 @@ class Campaign(tc.Stage):
                 habits=Habits(params.refusal, params.late),
             )
             work(queue, clock, crew, lambda done: context.progress(done, len(known), "frames labeled"))
-            queue.close(None)
+            queue.close(None, give_up=True)  # what everybody refused is stated as an unknown
             state = state_of(queue.entries())
         finally:
             queue.close_file()
@@ -145,10 +158,9 @@ class Campaign(tc.Stage):
                     raise tc.UsageProblem(f"Two campaigns label the frame {row.frame_id}, '{name}' is one of them; expected one.")
                 rows.append(row)
             if missing:
-                shown = ", ".join(sorted(missing)[:_SAID]) + (", …" if len(missing) > _SAID else "")
                 context.unknown(
                     "frames of labels",
-                    f"{len(missing)} frames that '{name}' labels are not among the input 'frames' and left out: {shown}.",
+                    f"{len(missing)} frames that '{name}' labels are not among the input 'frames' and left out: {_shown(missing)}.",
                     port=self.labels,
                 )
         if not rows:
@@ -164,6 +176,10 @@ class Campaign(tc.Stage):
                 context.unknown("labels of frames", f"{why}, so their frames have no labels.", port=self.labels)
             if not simulated and not state.settings.tool:
                 context.unknown("labeling tool", f"'{state.settings.name}' doesn't say what its labels were drawn with.", port=self.labels)
+
+
+def _shown(frame_ids: Collection[str]) -> str:
+    return ", ".join(sorted(frame_ids)[:_SAID]) + (", …" if len(frame_ids) > _SAID else "")
 
 
 def _settings(params: Campaign.Params, truth: Truth, seed: int) -> Settings:

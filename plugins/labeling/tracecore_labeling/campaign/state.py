@@ -50,6 +50,7 @@ class TaskState:
         position: its place in the campaign.
         frame: what is to be labeled.
         review: whether a second person is to look at it.
+        gold: whether the campaign is not complete without that review.
         stage: where it stands.
         labeler: who has it or submitted it.
         reviewer: who reviews or reviewed it.
@@ -68,6 +69,7 @@ class TaskState:
     position: int
     frame: RecordedFrame
     review: bool
+    gold: bool = False
     stage: str = Stage.OPEN
     labeler: str | None = None
     reviewer: str | None = None
@@ -99,7 +101,7 @@ class CampaignState:
         elif entry.action is Action.TASK:
             assert entry.task is not None  # the log's writer names it
             detail = entry.detail
-            self.tasks[entry.task] = TaskState(entry.task, detail["position"], frame_of(detail["frame"]), detail["review"])
+            self.tasks[entry.task] = TaskState(entry.task, detail["position"], frame_of(detail["frame"]), detail["review"], detail.get("gold", False))
         elif entry.task is not None:
             _move(self.tasks[entry.task], entry)
 

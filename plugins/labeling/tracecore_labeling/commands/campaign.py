@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from tracecore.errors import UsageProblem
 from tracecore.options import emit_json, json_option, workspace_option
 from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.campaign.label import GEOMETRIES
+
+if TYPE_CHECKING:
+    from tracecore_labeling.linking import RecordedFrame
 
 __all__ = ["campaign"]
 
@@ -20,6 +24,7 @@ Examples:
   tracecore label campaign create night --frames dataset/demo.drives.frames --guideline v3
   tracecore label campaign create walkers --frames dataset/demo.next_frames --guideline v4 \\
       --guideline-file guideline.md --category pedestrian --geometry box2d --review 0.5 --lease 30
+  tracecore label campaign create all --frames dataset/demo.drives.frames --gold dataset/demo.training_set.test --guideline v4
 """
 
 
@@ -31,6 +36,9 @@ def campaign() -> None:
 @campaign.command("create", epilog=_EXAMPLES)
 @click.argument("name")
 @click.option("--frames", required=True, metavar="REF", help="The recorded frames to be labeled: dataset/<name>[@digest].")
+@click.option(
+    "--gold", metavar="REF", multiple=True, help="Frames of these that are all reviewed, as evaluation sets have to be: a dataset (again for more)."
+)
 @click.option("--guideline", required=True, metavar="VERSION", help="Version of the labeling guideline.")
 @click.option("--guideline-file", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Its text; the campaign keeps the digest.")
 @click.option("--instructions", default="", help="What labelers are told besides.")
@@ -46,26 +54,28 @@ def campaign() -> None:
 @workspace_option
 @json_option
 def create(
-    name: str, frames: str, guideline: str, guideline_file: Path | None, instructions: str, categories: tuple[str, ...],
+    name: str, frames: str, gold: tuple[str, ...], guideline: str, guideline_file: Path | None, instructions: str, categories: tuple[str, ...],
     geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: NamedWorkspace, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the campaign NAME: one task a frame, in a file of the workspace that survives kills and power cuts."""
     from tracecore.durable import fsync_folder
-    from tracecore.opening import open_artifact
     from tracecore_labeling.campaign.clock import WallClock
     from tracecore_labeling.campaign.queue import Queue
     from tracecore_labeling.campaign.settings import Settings
     from tracecore_labeling.commands.place import new_campaign_path
-    from tracecore_labeling.linking import FRAME_COLUMNS, recorded_frames
     from tracecore_schemas.canonical import digest_file
 
-    opened = open_artifact(frames, workspace)
-    names = set(getattr(getattr(opened.value, "schema", None), "names", ()))
-    if not set(FRAME_COLUMNS) <= names:
-        raise UsageProblem(f"{opened.artifact.ref} holds no frames: name a dataset of frames, as ingest and curation make them.")
-    listed = recorded_frames(opened.value.to_table(columns=FRAME_COLUMNS))
+    ref, listed = _frames(frames, workspace)
     if not listed:
-        raise UsageProblem(f"{opened.artifact.ref} has no frames to label.")
+        raise UsageProblem(f"{ref} has no frames to label.")
+    known = {frame.frame_id for frame in listed}
+    reviewed: set[str] = set()
+    for each in gold:
+        gold_ref, gold_frames = _frames(each, workspace)
+        found = known & {frame.frame_id for frame in gold_frames}
+        if not found:
+            raise UsageProblem(f"None of the {len(gold_frames)} frames of {gold_ref} is among those to be labeled, {ref}.")
+        reviewed |= found
     settings = Settings(
         id=secrets.token_hex(8),
         name=name,
@@ -78,18 +88,36 @@ def create(
         lease_seconds=lease * 60,
         seed=secrets.randbits(31),
         tool=tool,
-        frames=opened.artifact.ref,
+        frames=ref,
     )
     path = new_campaign_path(workspace, name)
     queue = Queue(path, WallClock())
     try:
-        queue.create(settings, listed)
+        queue.create(settings, listed, reviewed)
     finally:
         queue.close_file()
     # The file is on disk; its name, and its folder's, have to be too.
     fsync_folder(path.parent)
     fsync_folder(path.parent.parent)
     if as_json:
-        emit_json({"campaign": name, "id": settings.id, "frames": settings.frames, "tasks": len(listed), "guideline": guideline})
+        told = {"campaign": name, "id": settings.id, "frames": settings.frames, "tasks": len(listed), "gold": len(reviewed), "guideline": guideline}
+        emit_json(told)
     else:
-        click.echo(f"Campaign '{name}': {len(listed)} tasks of {settings.frames}, guideline {guideline}. Next: tracecore label claim --as PSEUDONYM")
+        tasks = f"{len(listed)} tasks of {ref}" + (f", {len(reviewed)} of them gold" if reviewed else "")
+        click.echo(f"Campaign '{name}': {tasks}, guideline {guideline}. Next: tracecore label claim --as PSEUDONYM")
+
+
+def _frames(ref: str, workspace: NamedWorkspace) -> tuple[str, list[RecordedFrame]]:
+    """Open a dataset of frames; return its full ref and its frames.
+
+    Raises:
+        UsageProblem: it holds no frames.
+    """
+    from tracecore.opening import open_artifact
+    from tracecore_labeling.linking import FRAME_COLUMNS, recorded_frames
+
+    opened = open_artifact(ref, workspace)
+    names = set(getattr(getattr(opened.value, "schema", None), "names", ()))
+    if not set(FRAME_COLUMNS) <= names:
+        raise UsageProblem(f"{opened.artifact.ref} holds no frames: name a dataset of frames, as ingest and curation make them.")
+    return opened.artifact.ref, recorded_frames(opened.value.to_table(columns=FRAME_COLUMNS))

@@ -84,12 +84,14 @@ def status(name: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
         entries = list(queue.entries())
         state, counts = state_of(entries), queue.counts()
     tally = tally_of(state)
+    gold = [task for task in state.tasks.values() if task.gold]
     reasons = Counter(str(entry.detail["reason"]) for entry in entries if entry.action == "refuse")
     labelers = Counter(str(task.labeler) for task in state.tasks.values() if task.stage == Stage.DONE)
     answer = {
         "campaign": state.settings.name, "closed": state.closed, "tasks": tally.tasks, **counts, "refusals": tally.refusals,
         "reasons": dict(sorted(reasons.items())), "labelers": dict(sorted(labelers.items())), "reviewed_labels": tally.reviewed,
-        "agreed_labels": tally.agreed, "revisions": tally.revisions,
+        "agreed_labels": tally.agreed, "revisions": tally.revisions, "gold": len(gold),
+        "gold_done": sum(task.stage == Stage.DONE for task in gold),
     }  # fmt: skip
     if as_json:
         emit_json(answer)
@@ -97,15 +99,18 @@ def status(name: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
     click.echo(f"{state.settings.name}{' (closed)' if state.closed else ''}: " + ", ".join(f"{count} {stage}" for stage, count in counts.items()))
     click.echo(f"{tally.refusals} refusals" + "".join(f"\n  {count} x {reason}" for reason, count in sorted(reasons.items())))
     click.echo(f"{tally.reviewed} labels reviewed, {tally.agreed} accepted as they were, {tally.revisions} corrected")
+    if gold:
+        click.echo(f"{answer['gold_done']} of {len(gold)} gold frames reviewed")
     click.echo("\n".join(f"  {who}: {count} tasks done" for who, count in sorted(labelers.items())) or "nobody has finished a task")
 
 
 @click.command("close", epilog="\b\nExample:\n  tracecore label close night -o night.campaign.json\n")
 @click.argument("name")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, dir_okay=False), help="Where its file goes: FILE.campaign.json.")
+@click.option("--give-up", is_flag=True, help="Close it though gold frames are not reviewed: they stay unlabeled.")
 @workspace_option
 @json_option
-def close(name: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
+def close(name: str, output: Path, give_up: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Close a campaign and write it to a file, which the stage 'campaign' takes in its 'paths'. Closing again writes the file again."""
     from tracecore_labeling.campaign.batch import tally_of
     from tracecore_labeling.campaign.file import write_campaign
@@ -118,7 +123,7 @@ def close(name: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> 
         raise UsageProblem(f"The folder of '{output}' does not exist.")
     with open_campaign(workspace, name) as queue:
         if not queue.is_closed():
-            queue.close(None)
+            queue.close(None, give_up=give_up)
         entries = list(queue.entries())
     write_campaign(entries, output)
     tally = tally_of(state_of(entries))

@@ -61,7 +61,10 @@ def skill_of(seed: int, who: str) -> float:
 
 
 def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
-    """Give what a labeler makes of a frame.
+    """Return what a labeler makes of a frame.
+
+    What is to be ignored is boxed too, and marked so, as guidelines for video with LiDAR ask: the frames before and after, and the points, show that
+    something is there. It is missed as often as other objects of its size.
 
     Args:
         truth: of the frame.

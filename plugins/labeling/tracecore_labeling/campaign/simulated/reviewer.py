@@ -80,7 +80,7 @@ def _best(label: Label, truth: Sequence[Label]) -> Label | None:
 
 
 def _agrees(label: Label, true: Label) -> bool:
-    if label.category != true.category or label.value != true.value:
+    if (label.category, label.value, label.ignore) != (true.category, true.value, true.ignore):
         return False
     if label.box is not None and true.box is not None:
         return overlap(label.box, true.box) >= _GOOD_BOX

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["TRUTH_COLUMNS", "Truth", "truth_of"]
 
 TRUTH_COLUMNS = [
-    "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "cuboid", "cuboid_frame", "path", "value",
-    "track", "attributes", "frame_attributes",
+    "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "cuboid", "cuboid_frame", "path",
+    "value", "track", "attributes", "frame_attributes",
 ]  # fmt: skip
 
 
@@ -77,5 +77,6 @@ def _label(row: Mapping[str, Any]) -> Label:
         value=row["value"],
         track=row["track"],
         crowd=row["crowd"],
+        ignore=row["ignore"],
         attributes=tuple(sorted(row["attributes"])),
     )
