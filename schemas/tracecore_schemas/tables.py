@@ -83,7 +83,7 @@ LABELS = pa.schema(
         _field("frame_id", pa.string(), "ref of the labeled frame"),
         _field("label_id", pa.string(), "32 hex digits, kept by corrections"),
         _field("revision", pa.int32(), "0, and one more with each correction"),
-        _field("geometry", pa.string(), "box2d, cuboid, path, tag; none says that the frame was looked at and holds no object"),
+        _field("geometry", pa.string(), "box2d, cuboid, polygon (an outline alone; x to height around it), path, tag; none: looked at, no object"),
         _field("category", pa.string(), "class name; of a tag what it speaks of (light_state)", nullable=True),
         _field("x", pa.float64(), "left edge, px", nullable=True),
         _field("y", pa.float64(), "top edge, px", nullable=True),

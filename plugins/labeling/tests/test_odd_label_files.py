@@ -15,7 +15,7 @@ from tracecore_labeling.cvat_file import read_cvat
 from tracecore_labeling.kitti_file import read_kitti
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.openlabel_file import read_openlabel
-from tracecore_labeling.yolo_file import read_boxes, read_names
+from tracecore_labeling.yolo_file import read_lines, read_set
 
 DIGEST = "sha256:" + "0" * 64
 BOX = '<box label="car" occluded="0" xtl="1" ytl="2" xbr="3" ybr="4"/>'
@@ -29,7 +29,7 @@ FILES: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
     "coco": (
         "a.json",
         COCO,
-        lambda path: read_coco(path, path.name),
+        lambda path: read_coco(path, path.name, DIGEST),
     ),
     "cvat": (
         "a.xml",
@@ -37,9 +37,9 @@ FILES: dict[str, tuple[str, str, Callable[[Path], Any]]] = {
         lambda path: read_cvat(path, path.name, DIGEST),
     ),
     "openlabel": ("b.json", OPENLABEL, lambda path: read_openlabel(path, path.name, DIGEST, {})),
-    "yolo boxes": ("a.txt", "0 0.5 0.5 0.2 0.2\n", lambda path: read_boxes(path, path.name, ("car",))),
-    "yolo obj.names": ("obj.names", "car\nvan\n", lambda path: read_names(path, path.name)),
-    "yolo data.yaml": ("data.yaml", "names: [car, van]\n", lambda path: read_names(path, path.name)),
+    "yolo boxes": ("a.txt", "0 0.5 0.5 0.2 0.2\n", lambda path: read_lines(path, path.name, ("car",))),
+    "yolo obj.names": ("obj.names", "car\nvan\n", lambda path: read_set(path, path.name)),
+    "yolo data.yaml": ("data.yaml", "names: [car, van]\n", lambda path: read_set(path, path.name)),
     "kitti": ("000001.txt", KITTI, lambda path: read_kitti(path, path.name, DIGEST, LabeledImage("a", "a.png"), "camera")),
 }
 

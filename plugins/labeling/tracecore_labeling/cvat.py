@@ -11,25 +11,26 @@ __all__ = ["Cvat"]
 
 
 class Cvat(tc.Stage):
-    """Take the boxes of CVAT's XML files over, each linked to the recorded frame by its image's name."""
+    """Take the boxes and polygons of CVAT's XML files over, each linked to the recorded frame by its image's name."""
 
     kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=(".xml",), note="label file")
     frames = tc.Input("dataset", description="the recorded frames that the labels are of")
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box")
+    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or polygon")
 
     class Params(tc.Params):
         """What is taken."""
 
         paths: tuple[str, ...] = tc.Field((), description="files of CVAT for images 1.1, folders and globs")
+        clip: bool = tc.Field(False, description="cut shapes that reach beyond their image at its edge, instead of refusing the file")
 
-    def run(self, context: tc.Context, params: Params) -> None:  # noqa: ARG002  # the files are found by the kernel
+    def run(self, context: tc.Context, params: Params) -> None:
         """Read, link, write."""
         sources = context.files(self.files)
         files: list[LabelFile] = []
         for done, source in enumerate(sources):
             context.progress(done, len(sources), source.name)
             path = context.adopt(source, kind="external", name=source.name)
-            files.append(read_cvat(path, source.name, source.digest))
+            files.append(read_cvat(path, source.name, source.digest, clip=params.clip))
         write_labels(context, self.labels, files, frame_index(context, self.frames))
         context.progress(len(sources), len(sources))

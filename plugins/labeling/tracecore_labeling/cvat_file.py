@@ -1,6 +1,7 @@
 """An XML file of "CVAT for images 1.1": images, and the shapes drawn on each.
 
-Source: CVAT's documentation of its XML annotation format. Boxes are left, top, right, bottom in px.
+Source: CVAT's documentation of its XML annotation format. Boxes are left, top, right, bottom in px, and may be turned clockwise about their
+center, in degrees; a polygon is a list of points `x,y;x,y`.
 """
 
 from __future__ import annotations
@@ -15,36 +16,51 @@ from xml.parsers import expat
 from tracecore.errors import UsageProblem
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
+from tracecore_labeling.pixels import Box, Ring, around, corners_turned, cut
 
 __all__ = ["read_cvat"]
 
 _ROUNDING_PX = 0.01  # CVAT writes hundredths
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_POINTS = 3
+_DIGITS = 10  # of a size in px that a table can hold
 
 
-def read_cvat(path: Path, name: str, digest: str) -> LabelFile:
-    """Read a CVAT file; shapes other than boxes are counted and left out.
+def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
+    """Read a CVAT file; shapes other than boxes and polygons are counted and left out.
+
+    Args:
+        path: where it lies.
+        name: what errors call it.
+        digest: of its bytes.
+        clip: whether what reaches beyond its image is cut at its edge instead of refused; of a turned box always the box around it is.
 
     Raises:
-        UsageProblem: it is no XML, holds no images (a video's tracks), or an image or box isn't as the format says.
+        UsageProblem: it is no XML, holds no images (a video's tracks), or an image or shape isn't as the format says.
     """
-    data = path.read_bytes()
     try:
+        data = path.read_bytes()
         _refuse_entities(data)
         root = fromstring(data)  # noqa: S314  # no entities, so nothing expands
-    except (expat.ExpatError, _EntityFound) as error:
+    except OSError as error:
+        raise UsageProblem(f"The label file {name} can't be read: {error.strerror or error}.") from error
+    except (expat.ExpatError, SyntaxError, ValueError, LookupError, _EntityFound) as error:  # the last three of encodings that expat lacks
         raise UsageProblem(f"The label file {name} is no XML that can be taken: {error}.") from error
     images: list[LabeledImage] = []
     labels: dict[str, list[FoundLabel]] = defaultdict(list)
     left_out: list[LeftOut] = []
+    clipped = 0
     for place, element in enumerate(root.iter("image")):
         image = _image(element, place, name)
         images.append(image)
-        labels[image.id].extend(_boxes(element, image, name))
-        left_out += [LeftOut(f"shapes of {child.tag}", image.id) for child in element if child.tag != "box"]
+        shapes = _Shapes(image, name, clip)
+        labels[image.id].extend(shapes.read(element))
+        left_out += shapes.left_out
+        clipped += shapes.clipped
     if not images:
         raise UsageProblem(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
-    return LabelFile(name, digest, images, labels, left_out=left_out)
+    left_out += [LeftOut("shapes of tracks") for track in root.iter("track") for _ in track]
+    return LabelFile(name, digest, images, labels, clipped, left_out)
 
 
 class _EntityFound(Exception):
@@ -69,32 +85,109 @@ def _image(element: Element, place: int, name: str) -> LabeledImage:
     file_name = element.get("name")
     if not file_name:
         raise _problem(name, f"image {place} has no name")
-    try:
-        width, height = int(element.attrib["width"]), int(element.attrib["height"])
-    except (KeyError, ValueError) as error:
-        raise _problem(name, f"image {place} ({file_name}) has no width and height in px") from error
+    sides = [element.get("width", ""), element.get("height", "")]
+    if not all(side.isascii() and side.isdecimal() and 0 < len(side) < _DIGITS and int(side) for side in sides):
+        raise _problem(name, f"image {place} ({file_name}) has no width and height in px")
+    width, height = map(int, sides)
     # A project's file numbers the images of each task from 0: the place in the file is what tells them apart.
     subset = element.get("subset")
     return LabeledImage(str(place), file_name, width, height, attributes={"subset": subset} if subset else {})
 
 
-def _boxes(element: Element, image: LabeledImage, name: str) -> Iterator[FoundLabel]:
-    assert image.width is not None  # _image read it
-    assert image.height is not None
-    for number, box in enumerate(element.iter("box")):
-        what = f"box {number} of image {image.id} ({image.file_name})"
-        category = box.get("label")
-        if not category:
-            raise _problem(name, f"{what} has no label")
-        try:
-            left, top, right, bottom = (float(box.attrib[corner]) for corner in _CORNERS)
-        except (KeyError, ValueError) as error:
-            raise _problem(name, f"{what} lacks its corners {', '.join(_CORNERS)}") from error
-        inside = left >= -_ROUNDING_PX and top >= -_ROUNDING_PX and right <= image.width + _ROUNDING_PX and bottom <= image.height + _ROUNDING_PX
-        if not all(map(math.isfinite, (left, top, right, bottom))) or right <= left or bottom <= top or not inside:
-            raise _problem(name, f"{what} is empty or lies outside its image: {left} {top} {right} {bottom}")
-        left, top, right, bottom = max(left, 0.0), max(top, 0.0), min(right, float(image.width)), min(bottom, float(image.height))
-        attributes = {str(each.get("name")): each.text or "" for each in box.iter("attribute")}
-        if box.get("occluded") == "1":
+class _Shapes:
+    """The shapes of one image."""
+
+    def __init__(self, image: LabeledImage, name: str, clip: bool) -> None:
+        assert image.width is not None  # _image read it
+        assert image.height is not None
+        self.size = image.width, image.height
+        self.image = image
+        self.name = name
+        self.clip = clip
+        self.clipped = 0
+        self.left_out: list[LeftOut] = []
+
+    def read(self, element: Element) -> Iterator[FoundLabel]:
+        """Yield the labels of an image's boxes and polygons."""
+        counted = {"box": 0, "polygon": 0}
+        for shape in element:
+            if shape.tag not in counted:
+                self.left_out.append(LeftOut(f"shapes of {shape.tag}", self.image.id))
+                continue
+            number = counted[shape.tag]
+            counted[shape.tag] += 1
+            what = f"{shape.tag} {number} of image {self.image.id} ({self.image.file_name})"
+            category = shape.get("label")
+            if category == "":  # of labels that the task no longer has
+                self.left_out.append(LeftOut(f"shapes of {shape.tag} without a label", self.image.id))
+                continue
+            if category is None:
+                raise _problem(self.name, f"{what} has no label")
+            outline, box = self._polygon(shape, what) if shape.tag == "polygon" else self._box(shape, what)
+            if box is None:
+                self.left_out.append(LeftOut("shapes outside their image", self.image.id))
+                continue
+            yield FoundLabel(
+                id=f"{self.image.id}/{number}" if shape.tag == "box" else f"{self.image.id}/polygon/{number}",
+                geometry="box2d" if shape.tag == "box" else "polygon",
+                category=category,
+                box=box,
+                polygon=None if outline is None else (outline,),
+                attributes=self._attributes(shape, what),
+            )
+
+    def _box(self, shape: Element, what: str) -> tuple[Ring | None, Box | None]:
+        """Return a box, and its corners where it is turned: then the box is the one around them."""
+        corners = [_number(shape.get(corner)) for corner in _CORNERS]
+        if None in corners:
+            raise _problem(self.name, f"{what} lacks its corners {', '.join(_CORNERS)}")
+        left, top, right, bottom = (corner for corner in corners if corner is not None)
+        turned = _number(shape.get("rotation", "0"))
+        if turned is None:
+            raise _problem(self.name, f"{what} has a rotation that is no number of degrees: {shape.get('rotation')!r}")
+        box = (left, top, right - left, bottom - top)
+        if not turned % 360:
+            return None, self._inside(box, what, self.clip)
+        if box[2] <= 0 or box[3] <= 0:
+            raise _problem(self.name, f"{what} is empty: {left} {top} {right} {bottom}")
+        outline = corners_turned(box, turned)
+        return outline, self._inside(around([outline]), what, True)
+
+    def _polygon(self, shape: Element, what: str) -> tuple[Ring, Box | None]:
+        points = [_number(each) for pair in shape.get("points", "").split(";") for each in pair.split(",")]
+        ring = tuple(point for point in points if point is not None)
+        if len(ring) != len(points) or len(ring) % 2 or len(ring) < 2 * _POINTS:
+            raise _problem(self.name, f"{what} has no points x,y;x,y;x,y: {shape.get('points')!r}")
+        return ring, self._inside(around([ring]), what, self.clip)
+
+    def _inside(self, box: Box, what: str, clip: bool) -> Box | None:
+        """Return a box within its image; None where nothing of it is."""
+        inside, beyond = cut(box, self.size, _ROUNDING_PX)
+        if box[2] <= 0 or box[3] <= 0 or (beyond and not clip):
+            left, top, width, height = box
+            hint = " (parameter 'clip' cuts what lies outside)" if beyond else ""
+            raise _problem(self.name, f"{what} is empty or lies outside its image: {left} {top} {left + width} {top + height}{hint}")
+        if inside[2] <= 0 or inside[3] <= 0:
+            return None
+        self.clipped += beyond
+        return inside
+
+    def _attributes(self, shape: Element, what: str) -> dict[str, str]:
+        pairs = [(str(each.get("name")), each.text or "") for each in shape.iter("attribute")]
+        attributes = dict(pairs)
+        if len(attributes) != len(pairs):
+            raise _problem(self.name, f"{what} gives an attribute twice")
+        if shape.get("occluded") == "1":
             attributes.setdefault("occluded", "true")
-        yield FoundLabel(id=f"{image.id}/{number}", category=category, box=(left, top, right - left, bottom - top), attributes=attributes)
+        return attributes
+
+
+def _number(text: str | None) -> float | None:
+    """Read a finite decimal number."""
+    if text is None or not text.isascii() or "_" in text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

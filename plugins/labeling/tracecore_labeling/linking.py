@@ -1,22 +1,28 @@
-"""Linking labeled images to the recorded frames they show: one way for every label format."""
+"""Linking labeled images to the recorded frames they show: one way for every label format.
+
+Frames that were made of image files are found by the file's name alone; frames of a log by time, or by number where a format numbers its frames.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from tracecore.errors import UsageProblem
+from tracecore_labeling.file_names import CalledImage, FileNames, Found
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["FRAME_COLUMNS", "FrameIndex", "LabeledImage", "Linked", "RecordedFrame", "link", "recorded_frames", "unlinked"]
+__all__ = ["FRAME_COLUMNS", "LINK_COLUMNS", "FrameIndex", "LabeledImage", "Linked", "RecordedFrame", "link", "recorded_frames", "unlinked"]
 
 FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "index", "width", "height"]
+LINK_COLUMNS = [*FRAME_COLUMNS, "file"]
 _NUMBER = re.compile(r"[0-9]+")
 _SAID = 5
 _DIGITS = 19  # of the longest time in nanoseconds
@@ -47,8 +53,10 @@ class LabeledImage:
         drive: what drive it is of, where said.
         sensor: what camera it is of, where said.
         log_time_ns: its time, where said.
-        frame: its place in the drive, where said.
+        frame: its number, where the format numbers frames.
         attributes: what else the file says of it.
+        also: other names that the format allows for it, the likeliest first.
+        any_suffix: whether the names leave the image's suffix out, as where a label file shares its stem with the image.
     """
 
     id: str
@@ -60,6 +68,8 @@ class LabeledImage:
     log_time_ns: int | None = None
     frame: int | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
+    any_suffix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +79,53 @@ class Linked:
     Attributes:
         frames: recorded frame by image id.
         unmatched: images that no recorded frame was found for, by what the file calls them.
-        by_index: images linked by their place in the drive, because the file gives no time.
+        by_index: images linked by their number, because the file gives no time.
         images: how many there were.
+        unlike: images whose file is named differently in the frame table: (name, how).
     """
 
     frames: Mapping[str, RecordedFrame]
     unmatched: tuple[str, ...]
     by_index: int
     images: int
+    unlike: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
 class FrameIndex:
-    """The recorded frames, found by drive and time or by drive and place in it."""
+    """The recorded frames: those of image files by name, those of logs by drive and time or by drive and place in it."""
 
     by_time: dict[tuple[str, int], list[RecordedFrame]] = field(default_factory=lambda: defaultdict(list))
     by_index: dict[tuple[str, int], list[RecordedFrame]] = field(default_factory=lambda: defaultdict(list))
+    of_files: list[RecordedFrame] = field(default_factory=list)
+    names: FileNames = field(default_factory=lambda: FileNames({}))
     drives: list[str] = field(default_factory=list)
+    drives_of_files: set[str] = field(default_factory=set)
+    by_id: dict[str, RecordedFrame] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: pa.Table) -> FrameIndex:
-        """Index a frame table with `FRAME_COLUMNS`."""
+        """Index a frame table with `LINK_COLUMNS`."""
         index = cls()
+        files = dict(zip(table.column("frame_id").to_pylist(), table.column("file").to_pylist(), strict=True))
         for frame in recorded_frames(table):
+            index.by_id[frame.frame_id] = frame
             index.by_time[frame.drive, frame.timestamp_ns].append(frame)
-            index.by_index[frame.drive, frame.index].append(frame)
+            if files[frame.frame_id] is None:
+                index.by_index[frame.drive, frame.index].append(frame)
+            else:
+                index.of_files.append(frame)
+                index.drives_of_files.add(frame.drive)
+                number = _last_number(PurePosixPath(files[frame.frame_id]).stem)
+                if number is not None:
+                    index.by_index[frame.drive, number].append(frame)
+        index.names = FileNames({number: files[frame.frame_id] for number, frame in enumerate(index.of_files)})
         # The longest name first: a drive may be named like the beginning of another.
-        index.drives = sorted({drive for drive, _ in index.by_index}, key=lambda drive: (-len(drive), drive))
+        index.drives = sorted({drive for drive, _ in index.by_time}, key=lambda drive: (-len(drive), drive))
         return index
 
     def drive_of(self, image: LabeledImage) -> str | None:
-        """Give the drive an image says it is of, or that its file name begins with, or the only one there is."""
+        """Return the drive an image says it is of, or that its file name begins with, or the only one there is."""
         if image.drive is not None:
             return image.drive
         path = PurePosixPath(image.file_name)
@@ -107,6 +133,15 @@ class FrameIndex:
             if drive in path.parts[:-1] or path.name.startswith(drive):
                 return drive
         return self.drives[0] if len(self.drives) == 1 else None
+
+    def by_name(self, images: Sequence[LabeledImage]) -> Found:
+        """Find images among the frames of image files by their names."""
+
+        def fits(image: LabeledImage) -> Callable[[int], bool]:
+            return lambda number: image.drive in {None, self.of_files[number].drive} and image.sensor in {None, self.of_files[number].sensor}
+
+        called = {image.id: CalledImage((image.file_name, *image.also), image.any_suffix, fits(image)) for image in images if image.file_name}
+        return self.names.find(called)
 
 
 def recorded_frames(table: pa.Table) -> list[RecordedFrame]:
@@ -118,8 +153,10 @@ def recorded_frames(table: pa.Table) -> list[RecordedFrame]:
 def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linked:
     """Find the recorded frame of each image of a file.
 
-    An image is found by `drive` and `log_time_ns` where it gives them. Otherwise the number that its file name ends in is taken as a log time of
-    the drive if there is such a frame, else its `frame`, else that number, as its place in the drive.
+    An image is found by `drive` and `log_time_ns` where it gives them, or by its frame's ref, percent-encoded, as its name (exports name files so).
+    Otherwise a frame of an image file is found by that file's name, and a frame
+    of a log by the number that the image's name ends in: as a log time of the drive if there is such a frame, else as its place in the drive.
+    Where the format numbers its frames, `frame` is that number: the place in a log, the number in an image file's name.
 
     Args:
         name: of the label file, for errors.
@@ -133,9 +170,14 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
     linked: dict[str, RecordedFrame] = {}
     owner: dict[str, str] = {}
     unmatched: list[str] = []
+    named = frames.by_name([image for image in images if image.log_time_ns is None])
     by_index = 0
     for image in images:
-        candidates, indexed = _candidates(image, frames)
+        if image.id in named.open:
+            unmatched.append(f"image {image.id} ({_name(image)}: its name fits {named.open[image.id]} of them)")
+            continue
+        called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
+        candidates, indexed = ([called], False) if called is not None else _candidates(image, frames)
         if image.sensor is not None:
             others = sorted({frame.sensor for frame in candidates if frame.sensor != image.sensor})
             candidates = [frame for frame in candidates if frame.sensor == image.sensor]
@@ -146,7 +188,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
             unmatched.append(f"image {image.id} ({_name(image)})")
             continue
         if len(candidates) > 1:
-            sensors = ", ".join(sorted(frame.sensor for frame in candidates))
+            sensors = ", ".join(sorted({frame.sensor for frame in candidates}))
             raise UsageProblem(
                 f"Image {image.id} ({_name(image)}) of {name} could show frames of several sensors ({sensors}): give its 'sensor' in the label file."
             )
@@ -154,9 +196,10 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         if frame.frame_id in owner:
             raise UsageProblem(f"Images {owner[frame.frame_id]} and {image.id} of {name} both label the frame {frame.frame_id}; expected one.")
         if image.width is not None and (image.width, image.height) != (frame.width, frame.height):
+            turned = " (it is recorded on its side, and boxes are in pixels of the upright image)" if _turned(image, frame) else ""
             raise UsageProblem(
                 f"Image {image.id} ({_name(image)}) of {name} is {image.width}x{image.height} px, but the recorded frame {frame.frame_id} is "
-                f"{frame.width}x{frame.height} px: boxes are in pixels of the recorded image."
+                f"{frame.width}x{frame.height} px: boxes are in pixels of the recorded image{turned}."
             )
         owner[frame.frame_id] = image.id
         linked[image.id] = frame
@@ -166,38 +209,57 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
             f"None of the {len(images)} images of {name} matches a recorded frame, {_first(unmatched)}. "
             f"Recorded drives: {', '.join(sorted(frames.drives)) or 'none'}. An image is linked by 'drive' and 'log_time_ns', else by its file name."
         )
-    return Linked(linked, tuple(unmatched), by_index, len(images))
+    unlike = tuple((_name(image), named.unlike[image.id]) for image in images if image.id in named.unlike)
+    return Linked(linked, tuple(unmatched), by_index, len(images), unlike)
 
 
 def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
-    """Say what linking left unknown: (what, why)."""
+    """Tell what linking left unknown: (what, why)."""
     if linked.unmatched:
-        shown = ", ".join(linked.unmatched[:_SAID]) + (", …" if len(linked.unmatched) > _SAID else "")
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
-        yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {shown}."
+        yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {_listed(linked.unmatched)}."
     if linked.by_index:
         yield "time of labeled images", f"{linked.by_index} images of {name} give no log_time_ns and were linked by their place in the drive."
+    for how, count in sorted(Counter(how for _, how in linked.unlike).items()):
+        shown = _listed([image for image, other in linked.unlike if other == how])
+        yield "names of labeled images", f"{count} of {linked.images} images of {name} were linked to a file of that name {how}: {shown}."
 
 
 def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedFrame], bool]:
+    """Return the frames that an image may be of by its time or number, and whether it was its place in the drive."""
     drive = frames.drive_of(image)
     if drive is None:
         return [], False
     if image.log_time_ns is not None:
         return list(frames.by_time.get((drive, image.log_time_ns), ())), False
-    stem = PurePosixPath(image.file_name).stem.removeprefix(drive)
-    numbers = _NUMBER.findall(stem)
-    number = int(numbers[-1]) if numbers and len(numbers[-1]) <= _DIGITS else None
-    if number is not None and (drive, number) in frames.by_time:
+    of_files = drive in frames.drives_of_files
+    number = image.frame
+    if number is None and not of_files:
+        path = PurePosixPath(image.file_name)
+        number = _last_number((path.name if image.any_suffix else path.stem).removeprefix(drive))
+    if number is None:
+        return [], False
+    if not of_files and (drive, number) in frames.by_time:
         return list(frames.by_time[drive, number]), False
-    place = image.frame if image.frame is not None else number
-    return (list(frames.by_index.get((drive, place), ())), True) if place is not None else ([], False)
+    return list(frames.by_index.get((drive, number), ())), True
+
+
+def _last_number(stem: str) -> int | None:
+    numbers = _NUMBER.findall(stem)
+    return int(numbers[-1]) if numbers and len(numbers[-1]) <= _DIGITS else None
+
+
+def _turned(image: LabeledImage, frame: RecordedFrame) -> bool:
+    return (image.height, image.width) == (frame.width, frame.height)
 
 
 def _name(image: LabeledImage) -> str:
     return image.file_name or f"{image.drive} at {image.log_time_ns}"
 
 
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SAID]) + (", …" if len(names) > _SAID else "")
+
+
 def _first(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SAID])
-    return f"the first {_SAID}: {shown}" if len(names) > _SAID else shown
+    return f"the first {_SAID}: {', '.join(names[:_SAID])}" if len(names) > _SAID else ", ".join(names)

@@ -13,7 +13,7 @@ from tracecore_schemas.canonical import JSON
 __all__ = ["labels_facet", "unknown_making", "with_summary"]
 
 _MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))
-_COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "paths": "path", "tags": "tag", "empty_frames": "none"}
+_COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "polygons": "polygon", "paths": "path", "tags": "tag", "empty_frames": "none"}
 
 _SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import tracecore as tc
 from tracecore_labeling.label_file import FoundLabel, LabelFile
-from tracecore_labeling.linking import FRAME_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
+from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
 from tracecore_labeling.rows import Row, empty_row, label_id, label_row, label_table
 from tracecore_labeling.summary import labels_facet, unknown_making, with_summary
 from tracecore_schemas.refs import frame_ref
@@ -17,6 +17,7 @@ from tracecore_schemas.refs import frame_ref
 __all__ = ["frame_index", "write_labels"]
 
 _UNLINKED = "labels of images without a recorded frame"
+_OBJECTS = {"box2d", "cuboid", "polygon"}
 _NAMED = 3  # files named in a sentence; of more, how many there are
 
 
@@ -31,7 +32,7 @@ class _Batch:
 def frame_index(context: tc.Context, frames: tc.Input) -> FrameIndex | None:
     """Index the recorded frames; None where the program gives none."""
     read = context.read(frames)
-    return None if read is None else FrameIndex.of(read.to_table(columns=FRAME_COLUMNS))
+    return None if read is None else FrameIndex.of(read.to_table(columns=LINK_COLUMNS))
 
 
 def write_labels(context: tc.Context, labels: tc.Output, files: Sequence[LabelFile], frames: FrameIndex | None, *, together: bool = False) -> None:
@@ -121,7 +122,7 @@ def _rows(batch: _Batch) -> Iterator[Row]:
         if frame is None:
             continue
         found = file.labels.get(image.id, ())
-        if image.id not in partly and not any(label.geometry in {"box2d", "cuboid"} for label in found):
+        if image.id not in partly and not any(label.geometry in _OBJECTS for label in found):
             yield empty_row(frame, label_id(file.digest, f"image:{image.id}"), frame_attributes=image.attributes)
         shared = _shared_tracks(found)
         for label in found:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import tracecore as tc
-from tracecore_labeling.label_file import FoundLabel, LabelFile
-from tracecore_labeling.linking import FRAME_COLUMNS, FrameIndex, LabeledImage, RecordedFrame, link, recorded_frames
+from tracecore_labeling.folders import wrong_line
+from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
+from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, LabeledImage, RecordedFrame, link
 from tracecore_labeling.taking import write_labels
-from tracecore_labeling.yolo_file import read_boxes, read_names
+from tracecore_labeling.yolo_file import FIELDS, YoloLine, YoloSet, read_lines, read_set
+from tracecore_labeling.yolo_split import Splits
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Yolo"]
 
-_NAMES = (".yaml", ".yml", ".names")
+_SETS = (".yaml", ".yml", ".names", ".data")
+_CLASSES = "classes.txt"
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp")
+_FOLDER = re.compile(r"labels|annotations|obj_\w+_data", re.IGNORECASE)
 _SAID = 3
 
 
@@ -26,7 +31,7 @@ class Yolo(tc.Stage):
     """Take the boxes of YOLO label folders over, each file linked to the frame whose image it is of."""
 
     kind = tc.StageKind.LABEL
-    files = tc.Files("paths", suffixes=(".txt", *_NAMES, *_IMAGES), note="label file", nested=True)
+    files = tc.Files("paths", suffixes=(".txt", *_SETS, *_IMAGES), note="label file", nested=True)
     frames = tc.Input("dataset", description="the recorded frames that the labels are of")
     labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box")
 
@@ -35,6 +40,8 @@ class Yolo(tc.Stage):
 
         paths: tuple[str, ...] = tc.Field((), description="folders with 'labels', 'data.yaml' and, to link by content, 'images'; files and globs")
         classes: tuple[str, ...] = tc.Field((), description="class names by number, where no data.yaml or obj.names gives them")
+        fields: str = tc.Field("", description="what each line's fields are, where one is a score or a track: class x y width height score track")
+        clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Read, link, write."""
@@ -42,37 +49,53 @@ class Yolo(tc.Stage):
         texts = [source for source in sources if _is_label(source)]
         if not texts:
             raise tc.UsageProblem("The parameter 'paths' names no label file: expected .txt files in folders named 'labels' or 'obj_train_data'.")
-        classes = params.classes or _classes(context, sources)
-        table = context.read(self.frames).to_table(columns=[*FRAME_COLUMNS, "drive_log"])
-        shown = _by_content(table, sources)
+        fields = _fields(params.fields)
+        about = [read_set(context.adopt(each, kind="external", name=each.name), each.name) for each in sources if _is_about(each)]
+        classes = params.classes or _classes(about)
+        keypoints = max((each.keypoints for each in about), default=0)
+        table = context.read(self.frames).to_table(columns=[*LINK_COLUMNS, "image_sha256"])
         index = FrameIndex.of(table)
+        splits = Splits.of(about, {each.name: context.adopt(each, kind="external", name=each.name) for each in sources if _is_list(each)})
+        shown = _by_content(table, index, sources)
+        images = [_image(source.name, shown, splits) for source in texts]
+        linked = link("the label files", images, index).frames
         files: list[LabelFile] = []
-        polygons = 0
-        for done, source in enumerate(texts):
-            name = source.name
-            context.progress(done, len(texts), name)
-            path = context.adopt(source, kind="external", name=name)
-            image, frame = _image(source, shown, index)
-            boxes = read_boxes(path, name, classes)
-            size = (frame.width, frame.height) if frame is not None else (1, 1)
-            labels = [FoundLabel(id=f"{name}/{box.line}", category=classes[box.number], box=box.pixels(*size)) for box in boxes]
-            polygons += sum(box.polygon for box in boxes)
-            files.append(LabelFile(name, source.digest, [image], {name: labels}))
+        posed = 0
+        for done, (source, image) in enumerate(zip(texts, images, strict=True)):
+            context.progress(done, len(texts), source.name)
+            path = context.adopt(source, kind="external", name=source.name)
+            lines, again = read_lines(path, source.name, classes, fields=fields, keypoints=keypoints)
+            posed += sum(line.keypoints for line in lines)
+            files.append(_label_file(source, image, lines, again, classes, linked.get(image.id), clip=params.clip))
         write_labels(context, self.labels, files, index, together=True)
-        if polygons:
-            context.unknown("other geometries", f"{polygons} labels are polygons; the boxes around them were taken.", port=self.labels)
+        for what, why in [*_derived(files, posed), *splits.unknowns()]:
+            context.unknown(what, why, port=self.labels)
         context.progress(len(texts), len(texts))
 
 
 def _is_label(source: tc.SourceFile) -> bool:
     """Tell label files from READMEs and lists of images, which are .txt files too."""
-    return source.path.suffix == ".txt" and bool(
-        {"labels", "obj_train_data", "Annotations"} & {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
-    )
+    folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
+    return source.path.suffix == ".txt" and not _is_about(source) and any(map(_FOLDER.fullmatch, folders))
 
 
-def _classes(context: tc.Context, sources: Sequence[tc.SourceFile]) -> tuple[str, ...]:
-    found = {read_names(context.adopt(source, kind="external", name=source.name), source.name) for source in sources if source.path.suffix in _NAMES}
+def _is_about(source: tc.SourceFile) -> bool:
+    return source.path.suffix in _SETS or source.path.name == _CLASSES
+
+
+def _is_list(source: tc.SourceFile) -> bool:
+    return source.path.suffix == ".txt" and not _is_label(source) and not _is_about(source)
+
+
+def _fields(said: str) -> tuple[str, ...]:
+    fields = tuple(said.split())
+    if fields and (set(fields) - set(FIELDS) or set(FIELDS[:5]) - set(fields) or len(set(fields)) < len(fields)):
+        raise tc.UsageProblem(f"The parameter 'fields' is {said!r}: expected each of {', '.join(FIELDS[:5])}, and score or track, in a line's order.")
+    return fields
+
+
+def _classes(about: Sequence[YoloSet]) -> tuple[str, ...]:
+    found = {each.names for each in about if each.names is not None}
     if not found:
         raise tc.UsageProblem("Nothing says what the class numbers mean: name a data.yaml or obj.names in 'paths', or give 'classes'.")
     if len(found) > 1:
@@ -83,32 +106,74 @@ def _classes(context: tc.Context, sources: Sequence[tc.SourceFile]) -> tuple[str
     return found.pop()
 
 
-def _by_content(table: pa.Table, sources: Sequence[tc.SourceFile]) -> dict[str, list[RecordedFrame]]:
-    """Find the frames that show exactly the image files given, by the stem that label and image share."""
-    stems: dict[str, list[str]] = {}
+def _by_content(table: pa.Table, index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str, RecordedFrame]:
+    """Find the one frame that shows each image file given, by the file's name without its suffix."""
+    frames: dict[str, list[str]] = {}
+    for id_, digest in zip(table.column("frame_id").to_pylist(), table.column("image_sha256").to_pylist(), strict=True):
+        frames.setdefault(f"sha256:{digest}", []).append(id_)
+    shown: dict[str, RecordedFrame] = {}
+    twice: set[str] = set()
     for source in sources:
         if source.path.suffix.lower() in _IMAGES:
-            stems.setdefault(source.digest, []).append(source.path.stem)
-    if not stems:
-        return {}
-    # A frame that was ingested from an image file names that file's digest as its log.
-    by_id = dict(zip(table.column("frame_id").to_pylist(), table.column("drive_log").to_pylist(), strict=True))
-    found: dict[str, list[RecordedFrame]] = {}
-    for frame in recorded_frames(table):
-        for stem in stems.get(by_id[frame.frame_id], ()):
-            found.setdefault(stem, []).append(frame)
-    return found
+            name, same = str(PurePosixPath(source.name).with_suffix("")), frames.get(source.digest, ())
+            twice |= {name} & set(shown)
+            if len(same) == 1:
+                shown[name] = index.by_id[same[0]]
+    return {name: frame for name, frame in shown.items() if name not in twice}
 
 
-def _image(source: tc.SourceFile, shown: Mapping[str, Sequence[RecordedFrame]], index: FrameIndex) -> tuple[LabeledImage, RecordedFrame | None]:
-    """Give the image a label file is of, named so that linking finds its frame, and that frame."""
-    name = source.name
-    same = shown.get(source.path.stem, ())
-    if len(same) == 1:
-        frame = same[0]
-        return LabeledImage(name, name, drive=frame.drive, sensor=frame.sensor, log_time_ns=frame.timestamp_ns), frame
-    image = LabeledImage(name, name)
-    try:
-        return image, link(name, [image], index).frames.get(name)
-    except tc.UsageProblem:
-        return image, None
+def _image(name: str, shown: Mapping[str, RecordedFrame], splits: Splits) -> LabeledImage:
+    """Return the image that a label file is of: the one of its stem in the folder 'images' beside its own, in the folder above, or in its own."""
+    path = PurePosixPath(name).with_suffix("")
+    parts = path.parts
+    place = next((at for at in reversed(range(len(parts) - 1)) if _FOLDER.fullmatch(parts[at])), None)
+    names = [str(path)]
+    if place is not None:
+        beside = [str(PurePosixPath(*parts[:place], *between, *parts[place + 1 :])) for between in (("images",), ())]
+        names = [*names, *beside] if parts[place].startswith("obj_") else [*beside, *names]
+    attributes = splits.attributes(names)
+    frame = next((shown[each] for each in names if each in shown), None)
+    if frame is None:
+        return LabeledImage(name, names[0], attributes=attributes, also=tuple(names[1:]), any_suffix=True)
+    return LabeledImage(name, names[0], drive=frame.drive, sensor=frame.sensor, log_time_ns=frame.timestamp_ns, attributes=attributes)
+
+
+def _label_file(
+    source: tc.SourceFile,
+    image: LabeledImage,
+    lines: Sequence[YoloLine],
+    again: int,
+    classes: Sequence[str],
+    frame: RecordedFrame | None,
+    *,
+    clip: bool,
+) -> LabelFile:
+    """Turn lines into labels, in pixels of their frame; where there is none, nothing is made of them but their count."""
+    size = (frame.width, frame.height) if frame is not None else (1, 1)
+    labels: list[FoundLabel] = []
+    left_out = [LeftOut("lines that stand twice", image.id, again)] if again else []
+    clipped = 0
+    for line in lines:
+        box, ring, beyond = line.in_pixels(*size)
+        if beyond and not clip:
+            raise wrong_line(source.name, line.line, "has a box that reaches beyond its image (parameter 'clip' cuts such boxes)")
+        clipped += beyond
+        labels.append(
+            FoundLabel(
+                id=f"{source.name}/{line.line}",
+                category=classes[line.number],
+                box=box,
+                polygon=None if ring is None else (ring,),
+                score=line.score,
+                track=line.track,
+            )
+        )
+    return LabelFile(source.name, source.digest, [image], {image.id: labels}, clipped, left_out)
+
+
+def _derived(files: Sequence[LabelFile], keypoints: int) -> Iterator[tuple[str, str]]:
+    polygons = sum(label.polygon is not None for file in files for labels in file.labels.values() for label in labels)
+    if polygons:
+        yield "other geometries", f"{polygons} labels are polygons; the boxes around them were taken."
+    if keypoints:
+        yield "other geometries", f"{keypoints} labels also hold keypoints, which have no place in the label table; their boxes were taken."

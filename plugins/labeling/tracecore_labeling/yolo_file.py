@@ -1,96 +1,219 @@
-"""Label files of YOLO: one line a box, class number and center x, center y, width, height in shares of the image.
+"""Label files of YOLO: one line an object, class number and center x, center y, width, height in shares of the image.
 
-A line with more numbers is a polygon; as Ultralytics does where it trains for boxes, the box around it is taken.
+A line with more numbers is a polygon (turned boxes are polygons of four points): as Ultralytics does where it trains for boxes, the box around it is
+taken, and the polygon kept. Where `data.yaml` has a `kpt_shape`, what follows the box are its keypoints. Of any other line nothing in the file says
+what its numbers are.
 
-Source: Ultralytics' detection data format; class names stand in `data.yaml` (`names`: a list, or a mapping by number)
-or, a line each, in `obj.names`.
+Source: Ultralytics' formats of data sets (detect, segment, obb, pose); class names stand in `data.yaml` (`names`: a list, or a mapping by number)
+or, a line each, in `obj.names` or `classes.txt`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tracecore.errors import UsageProblem
 from tracecore_labeling.folders import read_text, wrong_line
+from tracecore_labeling.pixels import Box, Ring, around, cut
 
-__all__ = ["YoloBox", "read_boxes", "read_names"]
+__all__ = ["FIELDS", "SPLITS", "YoloLine", "YoloSet", "read_lines", "read_set"]
 
-_FIELDS = 5
+FIELDS = ("class", "x", "y", "width", "height", "score", "track")
+"""What a line's fields may be called in the parameter `fields`."""
+
+_BOX = 5
+_TRACKED = 7
+_NO_BOX = "is no class number and four numbers"
 _ROUNDING = 1e-6  # shares are written with six digits
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
+"""Parts of a set by the words that name them."""
 
 
 @dataclass(frozen=True, slots=True)
-class YoloBox:
-    """One line: the class's number, and a box in shares of its image; `polygon` says that it is the box around one."""
+class YoloLine:
+    """One line: the class's number, and a box or a polygon in shares of its image."""
 
     line: int
     number: int
-    x: float
-    y: float
-    width: float
-    height: float
-    polygon: bool = False
+    box: Box
+    polygon: Ring | None = None
+    keypoints: bool = False
+    score: float | None = None
+    track: str | None = None
 
-    def pixels(self, width: int, height: int) -> tuple[float, float, float, float]:
-        """Give x, y, width, height in px, cut at the image's edge (rounded shares may reach beyond it)."""
-        left, top = max(0.0, (self.x - self.width / 2) * width), max(0.0, (self.y - self.height / 2) * height)
-        right, bottom = min(float(width), (self.x + self.width / 2) * width), min(float(height), (self.y + self.height / 2) * height)
-        return left, top, right - left, bottom - top
+    def in_pixels(self, width: int, height: int) -> tuple[Box, Ring | None, bool]:
+        """Return x, y, width, height in px, cut at the image's edge, the outline in px, and whether more than rounding was cut off."""
+        x, y, across, down = self.box
+        box, beyond = cut((x * width, y * height, across * width, down * height), (width, height), _ROUNDING * max(width, height))
+        ring = None if self.polygon is None else tuple(value * (height if place % 2 else width) for place, value in enumerate(self.polygon))
+        return box, ring, beyond
 
 
-def read_boxes(path: Path, name: str, classes: Sequence[str]) -> list[YoloBox]:
-    """Read the boxes of one image.
+@dataclass(frozen=True, slots=True)
+class YoloSet:
+    """What the files about a set say of it.
+
+    Attributes:
+        names: classes in the order of their numbers; None where none are named.
+        keypoints: how many numbers of keypoints follow each box.
+        parts: (train, val or test; folder or list of images), as written.
+    """
+
+    names: tuple[str, ...] | None
+    keypoints: int = 0
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequence[str] = (), keypoints: int = 0) -> tuple[list[YoloLine], int]:
+    """Read the objects of one image.
+
+    Args:
+        path: where the file lies.
+        name: what errors call it.
+        classes: names by number.
+        fields: what each line's fields are (`FIELDS`); empty for those of the format.
+        keypoints: how many numbers of keypoints follow each box.
+
+    Returns:
+        The lines, each once, and how many stood there again.
 
     Raises:
         UsageProblem: a line that isn't as the format says, or a class number without a name.
     """
-    boxes: list[YoloBox] = []
+    found: dict[tuple[float, ...], YoloLine] = {}
+    again = 0
     for line, text in enumerate(read_text(path, name), start=1):
-        fields = text.split()
-        if not fields:
+        words = text.split()
+        if not words:
             continue
-        if len(fields) != _FIELDS and (len(fields) < _FIELDS or len(fields) % 2 == 0):
-            raise wrong_line(name, line, f"has {len(fields)} fields, expected {_FIELDS}, or a polygon's 7, 9, 11 …")
+        values = [_number(word) for word in words]
+        numbers = tuple(value for value in values if value is not None)
+        if len(numbers) < len(words):
+            raise wrong_line(name, line, f"{_NO_BOX}: {text.strip()!r}")
         try:
-            number, values = int(fields[0]), [float(each) for each in fields[1:]]
+            read = _read(line, words, numbers, fields, keypoints)
         except ValueError as error:
-            raise wrong_line(name, line, f"is no class number and four numbers: {text.strip()!r}") from error
-        if not 0 <= number < len(classes):
-            raise wrong_line(name, line, f"is of class {number}, but there are {len(classes)} classes ({', '.join(classes)})")
-        x, y, width, height = values if len(values) == _FIELDS - 1 else _around(values)
-        box = YoloBox(line, number, x, y, width, height, polygon=len(values) > _FIELDS - 1)
-        if not all(-_ROUNDING <= each <= 1 + _ROUNDING for each in values) or box.width <= 0 or box.height <= 0:
-            raise wrong_line(name, line, f"has a box that is no share of its image: {text.strip()!r}")
-        boxes.append(box)
-    return boxes
+            raise wrong_line(name, line, f"{error}: {text.strip()!r}") from error
+        if read.number >= len(classes):
+            raise wrong_line(name, line, f"is of class {read.number}, but there are {len(classes)} classes ({', '.join(classes)})")
+        again += numbers in found
+        found.setdefault(numbers, read)
+    return list(found.values()), again
 
 
-def _around(points: Sequence[float]) -> tuple[float, float, float, float]:
-    """Give center and size of the box around a polygon, x and y by turns."""
-    left, right, top, bottom = min(points[::2]), max(points[::2]), min(points[1::2]), max(points[1::2])
-    return (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
-
-
-def read_names(path: Path, name: str) -> tuple[str, ...]:
-    """Read class names in the order of their numbers from `data.yaml` or `obj.names`.
+def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: Sequence[str], keypoints: int) -> YoloLine:
+    """Read one line's numbers.
 
     Raises:
-        UsageProblem: they are not there.
+        ValueError: they are no object of an image; the message goes behind the line's number.
     """
-    if path.suffix == ".names":
-        return tuple(line.strip() for line in read_text(path, name) if line.strip())
+    count = len(numbers)
+    if fields:
+        if count != len(fields):
+            raise ValueError(f"has {count} fields, expected {' '.join(fields)}")
+        said = dict(zip(fields, numbers, strict=True))
+        score = said.get("score")
+        if score is not None and not 0 <= score <= 1:
+            raise ValueError("has a score that is not between 0 and 1")
+        track = words[fields.index("track")] if "track" in said else None
+        box = _box((said["x"], said["y"], said["width"], said["height"]))
+        return YoloLine(line, _class(said["class"]), box, score=score, track=track)
+    number = _class(numbers[0])
+    if count == _BOX or (keypoints and count == _BOX + keypoints):
+        return YoloLine(line, number, _box(numbers[1:_BOX]), keypoints=count > _BOX)
+    if keypoints or count < _BOX or count % 2 == 0 or (count == _TRACKED and words[-1].isdecimal()):
+        expected = f"{_BOX}{f' or {_BOX + keypoints} (kpt_shape)' if keypoints else ', or a polygon`s 7, 9, 11 …'}".replace("`", "'")
+        raise ValueError(
+            f"has {count} fields, expected {expected}; where they are a score, a track or keypoints, say so by the parameter 'fields' "
+            "('class x y width height score', 'class x y width height score track') or kpt_shape in data.yaml"
+        )
+    ring = numbers[1:]
+    box = around([ring])
+    if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in ring) or min(box[2:]) <= 0:
+        raise ValueError("has a polygon that is no part of its image")
+    return YoloLine(line, number, box, polygon=ring)
+
+
+def _class(number: float) -> int:
+    if number < 0 or not number.is_integer():
+        raise ValueError(_NO_BOX)
+    return int(number)
+
+
+def _box(numbers: Sequence[float]) -> Box:
+    x, y, width, height = numbers
+    if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in numbers) or width <= 0 or height <= 0:
+        raise ValueError("has a box that is no share of its image")
+    return x - width / 2, y - height / 2, width, height
+
+
+def _number(text: str) -> float | None:
+    """Read a finite decimal number."""
     try:
-        document = YAML(typ="safe").load(path)
-    except YAMLError as error:
+        number = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def read_set(path: Path, name: str) -> YoloSet:
+    """Read what `data.yaml`, `obj.data`, `obj.names` or `classes.txt` says.
+
+    Raises:
+        UsageProblem: it is no such file.
+    """
+    if path.suffix in {".names", ".txt"}:
+        names = tuple(line.strip() for line in read_text(path, name) if line.strip())
+        return YoloSet(_checked(names, name))
+    if path.suffix == ".data":
+        pairs = [line.partition("=") for line in read_text(path, name) if "=" in line]
+        return YoloSet(None, parts=_parts({key.strip(): value.strip() for key, _, value in pairs}))
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageProblem(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
-    names = document.get("names") if isinstance(document, Mapping) else None
-    if isinstance(names, Mapping) and sorted(names) == list(range(len(names))):
-        return tuple(str(names[number]) for number in range(len(names)))
-    if isinstance(names, list) and names:
+    if not isinstance(document, Mapping):
+        raise UsageProblem(f"The file {name} has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them.")
+    names = _checked(_names(document.get("names"), name), name)
+    if isinstance(document.get("nc"), int) and document["nc"] != len(names):
+        raise UsageProblem(f"The file {name} says of its classes that there are {document['nc']} ('nc'), but it names {len(names)}.")
+    return YoloSet(names, _keypoints(document.get("kpt_shape"), name), _parts(document))
+
+
+def _names(names: Any, name: str) -> tuple[str, ...]:
+    if isinstance(names, Mapping):
+        by_number = {str(number): str(each) for number, each in names.items()}
+        if set(by_number) == {str(number) for number in range(len(names))}:
+            return tuple(by_number[str(number)] for number in range(len(names)))
+    elif isinstance(names, list) and names:
         return tuple(map(str, names))
     raise UsageProblem(f"The file {name} has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them.")
+
+
+def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
+    if twice is not None or not names or not all(names):
+        raise UsageProblem(f"The file {name} names {f'the class {twice!r} twice' if twice else 'no class, or one of them is empty'}.")
+    return names
+
+
+def _keypoints(shape: Any, name: str) -> int:
+    if shape is None:
+        return 0
+    whole = isinstance(shape, list) and len(shape) == 2 and all(isinstance(each, int) and not isinstance(each, bool) for each in shape)
+    if not whole or shape[0] < 1 or shape[1] not in {2, 3}:
+        raise UsageProblem(f"The file {name} has a 'kpt_shape' that is not [number of keypoints, 2 or 3]: {shape!r}.")
+    return int(shape[0] * shape[1])
+
+
+def _parts(document: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the folders and lists of images of each part of the set."""
+    listed = ((part, document.get(key)) for key, part in SPLITS.items())
+    return tuple((part, str(each)) for part, said in listed for each in (said if isinstance(said, list) else [said]) if each)

@@ -10,26 +10,21 @@ from urllib.parse import quote
 from tracecore.durable import write_durably
 from tracecore.errors import UsageProblem
 from tracecore_labeling.exports.batch import LabeledFrame, Written
+from tracecore_schemas.refs import frame_ref
 
 __all__ = ["export_yolo"]
 
 
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
-    """Write a YOLO folder; files are called by drive and log time, so that an import finds their frames.
+    """Write a YOLO folder; files are called by their frames' refs, so that an import finds them.
 
     Raises:
-        UsageProblem: two cameras have a frame at one time of one drive, or a box is of an image without size.
+        UsageProblem: a box is of an image without size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = Written(files=1)
     classes = sorted({label["category"] for frame in frames for label in frame.labels if label["geometry"] == "box2d"})
-    seen: set[tuple[str, int]] = set()
     for frame in frames:
-        if (frame.drive, frame.timestamp_ns) in seen:
-            raise UsageProblem(
-                f"YOLO has one image a name, but {frame.drive} has frames of several sensors at {frame.timestamp_ns}: export COCO or OpenLABEL."
-            )
-        seen.add((frame.drive, frame.timestamp_ns))
         lines: list[str] = []
         for label in frame.labels:
             if label["geometry"] != "box2d":
@@ -43,8 +38,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
             shares = (x / frame.width, y / frame.height, label["width"] / frame.width, label["height"] / frame.height)
             lines.append(f"{classes.index(label['category'])} " + " ".join(f"{share:.9g}" for share in shares))
             written.labels += 1
-        # A drive's name may hold what a file name can't.
-        name = f"{quote(frame.drive, safe='')}-{frame.timestamp_ns}.txt"
+        name = f"{quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe='')}.txt"
         (path / "labels" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1
     names = "\n".join(f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(classes))
