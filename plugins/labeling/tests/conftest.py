@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from stage_world import StageWorld
 
+from tracecore.executor import Executor
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
 
@@ -19,3 +20,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StageWorl
     world = StageWorld(Workspace.create(tmp_path / "workspace", slug="test"), PluginHost.load())
     yield world
     world.record.close()
+
+
+@pytest.fixture
+def ingesting(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> StageWorld:
+    """Ingest is another plugin: what it makes of folders is what labels are linked to."""
+    monkeypatch.setenv("TRACECORE_PLUGINS", "labeling,ingest")
+    world.host = PluginHost.load()
+    world.executor = Executor(Workspace.open(world.base / "workspace"), world.store, world.record, world.host)
+    return world

@@ -19,6 +19,7 @@ from tracecore_labeling.coco_file import read_coco
 from tracecore_schemas.canonical import digest_file, digest_json
 from tracecore_schemas.tables import LABELS
 
+DIGEST = "sha256:" + "0" * 64
 Document = dict[str, Any]
 Take = Callable[..., Outcome]
 
@@ -106,8 +107,8 @@ def test_the_label_file_is_kept_with_its_origin(world: StageWorld, take: Take) -
 
 def test_what_the_file_does_not_say_is_stated_as_unknown(take: Take) -> None:
     artifact = take(document()).outputs["labels"]
-    assert {unknown.what for unknown in artifact.unknowns} == {"labeler", "labeling tool", "guideline version", "labeling time"}
-    assert all("labels.json doesn't say it of 3 of 3 boxes" in unknown.why for unknown in artifact.unknowns)
+    assert {unknown.what for unknown in artifact.unknowns} == {"labeler", "labeling tool", "guideline version", "labeling time", "label review"}
+    assert all("labels.json doesn't say" in unknown.why and "of 3 of 3 boxes" in unknown.why for unknown in artifact.unknowns)
     facet = artifact.facets["tracecore_labels"]
     assert (facet["boxes"], facet["frames"], facet["empty_frames"]) == (3, 3, 1)
     assert facet["categories"] == {"car": 2, "pedestrian": 1}
@@ -122,7 +123,7 @@ def test_who_labeled_with_what_is_taken_where_the_file_says_it(world: StageWorld
     content["annotations"][2] |= {"labeler": "labeler-3f9c", "tool": "other 1", "qa": "accepted"}
     outcome = take(content)
     artifact = outcome.outputs["labels"]
-    assert artifact.unknowns == ()
+    assert [unknown.what for unknown in artifact.unknowns] == ["label review"]
     facet = artifact.facets["tracecore_labels"]
     assert facet["labelers"] == ["annotator-07", "labeler-3f9c"]
     assert (facet["tools"], facet["guidelines"]) == (["boxer 2.1", "other 1"], ["v3"])
@@ -162,33 +163,33 @@ def test_attributes_of_a_box_are_kept_as_text(world: StageWorld, take: Take) -> 
         (lambda d: d["images"][1].update(id=1), "image 1 stands twice"),
         (lambda d: d["categories"][1].update(id=1), "category 1 stands twice"),
         (lambda d: d["categories"][1].update(name="car"), "two categories are named 'car'"),
-        (lambda d: d["categories"][1].pop("name"), "category 2 has no name"),
+        (lambda d: d["categories"][1].pop("name"), "categories/1 lacks 'name'"),
         (lambda d: d["annotations"][1].pop("bbox"), "annotation 12 lacks 'bbox'"),
-        (lambda d: d["annotations"][1].pop("category_id"), "annotation 12 lacks 'category_id'"),
-        (lambda d: d["annotations"][1].pop("image_id"), "annotation 12 lacks 'image_id'"),
-        (lambda d: d["annotations"][1].pop("id"), "entry 1 of 'annotations' has no id"),
-        (lambda d: d["images"][1].pop("width"), "image 2 lacks 'width'"),
-        (lambda d: d["images"][1].update(height=0), "image 2 has a height that is no whole number of pixels: 0"),
+        (lambda d: d["annotations"][1].pop("category_id"), "annotations/1 lacks 'category_id'"),
+        (lambda d: d["annotations"][1].pop("image_id"), "annotations/1 lacks 'image_id'"),
+        (lambda d: d["annotations"][1].pop("id"), "annotations/1 lacks 'id'"),
+        (lambda d: d["images"][1].pop("width"), "images/1 lacks 'width'"),
+        (lambda d: d["images"][1].update(height=0), "images/1/height: expected greater than or equal to 1, found 0"),
         (
             lambda d: d["images"][1].update(log_time_ns="soon"),
-            "image 2 has a log_time_ns that is no whole number of nanoseconds",
+            "images/1/log_time_ns: expected a whole number of nanoseconds, written as a text, found 'soon'",
         ),
-        (lambda d: d["images"][0].update(drive=7), "image 1 has a 'drive' that is no text: 7"),
+        (lambda d: d["images"][0].update(drive=7), "images/0/drive: expected a valid string, found 7"),
         (
             lambda d: d["annotations"][1].update(bbox=[90, 0, 10, 5]),
             "12 has the box [90, 0, 10, 5], which lies outside its image 1 of 96x64 px",
         ),
         (lambda d: d["annotations"][1].update(bbox=[-1, 0, 10, 5]), "which lies outside its image 1"),
         (lambda d: d["annotations"][1].update(bbox=[1, 0, 0, 5]), "annotation 12 has a box without area: [1, 0, 0, 5]"),
-        (lambda d: d["annotations"][1].update(bbox=[1, 0, "2", 5]), "annotation 12 has a bbox that is not four numbers"),
-        (lambda d: d["annotations"][1].update(area=-1), "annotation 12 has an area that is no number of px^2: -1"),
-        (lambda d: d["annotations"][1].update(iscrowd=2), "annotation 12 has iscrowd 2, expected 0 or 1"),
+        (lambda d: d["annotations"][1].update(bbox=[1, 0, "2", 5]), "annotations/1/bbox/2: expected a valid number, found '2'"),
+        (lambda d: d["annotations"][1].update(area=-1), "annotations/1/area: expected greater than or equal to 0, found -1"),
+        (lambda d: d["annotations"][1].update(iscrowd=2), "annotations/1/iscrowd: expected 0, 1, False or True, found 2"),
         (
             lambda d: d["annotations"][1].update(labeled_at="yesterday"),
             "12 has a 'labeled_at' that is no RFC 3339 time with a zone: 'yesterday'",
         ),
-        (lambda d: d["annotations"][1].update(labeler=5), "annotation 12 has a 'labeler' that is no text: 5"),
-        (lambda d: d.pop("annotations"), "expected a list 'annotations', found none"),
+        (lambda d: d["annotations"][1].update(labeler=5), "annotations/1/labeler: expected a valid string, found 5"),
+        (lambda d: d.pop("annotations"), "it lacks 'annotations'"),
         (lambda d: d.update(categories=[], annotations=[]), "its list 'categories' is empty"),
         (lambda d: d.update(images=[]), "annotation 11 is of image 1, which the file doesn't list"),
         (lambda d: d.update(images=[], annotations=[]), "it lists no images"),
@@ -208,7 +209,7 @@ def test_what_could_only_be_guessed_at_is_refused_with_its_id(take: Take, change
         ('{"images": [1e999]}', "the number 1e999 is too large for a double"),
         ('{"images": ["\\ud800"]}', "a text holds a lone surrogate"),
         ('{"images": ', "Expecting value in line 1, column 12"),
-        ("[]", "expected one object with 'images', 'annotations' and 'categories'"),
+        ("[]", "the whole: expected a valid dictionary, found []"),
     ],
 )
 def test_a_file_that_is_no_strict_json_is_refused(take: Take, text: str, words: str) -> None:
@@ -290,12 +291,38 @@ def test_two_files_may_not_label_one_frame(world: StageWorld, take: Take) -> Non
         world.run("label", "coco", {"frames": frames}, paths=["labels.json", "more.json"])
 
 
-def test_other_geometries_are_left_behind_and_said(take: Take) -> None:
+def test_outlines_are_kept_and_masks_and_keypoints_are_named(world: StageWorld, take: Take) -> None:
     content = document()
-    content["annotations"][0]["segmentation"] = [[1, 2, 3, 4, 5, 6]]
-    content["annotations"][1]["segmentation"] = []
-    unknown = next(unknown for unknown in take(content).outputs["labels"].unknowns if unknown.what == "other geometries")
-    assert unknown.why == "labels.json also holds segmentation; boxes alone were taken over."
+    ring = [10, 20, 40, 20, 40, 35.5]
+    content["annotations"][0] |= {"segmentation": [ring], "score": 0.75}
+    content["annotations"][1] |= {
+        "segmentation": {"counts": [0, WIDTH * HEIGHT], "size": [HEIGHT, WIDTH]},
+        "keypoints": [1, 2, 2],
+        "num_keypoints": 1,
+    }
+    content["annotations"][2] |= {"segmentation": [], "keypoints": []}
+    outcome = take(content)
+    rows = {row["category"]: row for row in world.read(outcome, "labels").to_pylist() if row["area"]}
+    assert (rows["car"]["geometry"], rows["car"]["polygon"], rows["car"]["score"]) == ("box2d", [ring], 0.75)
+    assert (rows["pedestrian"]["geometry"], rows["pedestrian"]["polygon"]) == ("box2d", None)
+    unknown = next(unknown for unknown in outcome.outputs["labels"].unknowns if unknown.what == "other geometries")
+    said = "keypoints of 1 labels, masks of 1 labels, which have no place in the label table; their boxes were taken."
+    assert unknown.why == f"labels.json also holds {said}"
+
+
+def test_an_outline_without_a_box_says_nothing_of_boxes(world: StageWorld, take: Take) -> None:
+    content = document()
+    del content["annotations"][2]["bbox"]
+    content["annotations"][2]["segmentation"] = [[1, 2, 5, 2, 5, 9], [20, 4, 22, 4, 22, 6]]
+    content["annotations"].append({"id": 14, "image_id": 3, "category_id": 1, "segmentation": {"counts": "abc", "size": [HEIGHT, WIDTH]}})
+    outcome = take(content)
+    rows = world.read(outcome, "labels").to_pylist()
+    (polygon,) = (row for row in rows if row["geometry"] == "polygon")
+    assert [polygon[side] for side in ("x", "y", "width", "height")] == [1, 2, 21, 7]
+    assert len(polygon["polygon"]) == 2
+    assert "none" not in {row["geometry"] for row in rows}, "the mask of image 3 was left out, so the image is not known to be empty"
+    facet = outcome.outputs["labels"].facets["tracecore_labels"]
+    assert (facet["found"], facet["left_out"], facet["polygons"]) == (4, {"masks without a box": 1}, 1)
 
 
 def test_the_same_files_give_the_same_digest(take: Take) -> None:
@@ -336,13 +363,13 @@ def test_camvid_is_linked_box_by_box(world: StageWorld, tmp_path: Path) -> None:
         ("coco_captions/annotations/captions_val.json", 0, "its list 'categories' is empty"),
         ("coco_image_info/annotations/image_info_val.json", 0, "its list 'categories' is empty"),
         ("coco_labels/annotations/labels_val.json", 0, "annotation 1 lacks 'bbox'"),
-        ("coco_panoptic/annotations/panoptic_val.json", 0, "entry 0 of 'annotations' has no id"),
+        ("coco_panoptic/annotations/panoptic_val.json", 0, "annotations/0 lacks 'id'"),
     ],
 )
 def test_other_tools_detection_files_are_read_and_other_sorts_are_refused(file: str, boxes: int, words: str) -> None:
     path = shared_data("label_formats", "coco", *file.split("/"))
     if words:
         with pytest.raises(UsageProblem, match=re.escape(words)):
-            read_coco(path, path.name)
+            read_coco(path, path.name, DIGEST)
     else:
-        assert len(read_coco(path, path.name).annotations) == boxes
+        assert read_coco(path, path.name, DIGEST).found == boxes

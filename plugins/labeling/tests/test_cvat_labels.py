@@ -25,7 +25,7 @@ def test_real_exports_are_read_and_what_is_no_box_is_named() -> None:
     (box,) = read.labels["0"]
     assert (box.category, box.box) == ("label1", (0.0, 2.0, 4.0, 2.0))
     assert box.attributes == {"a1": "true", "a2": "v3", "a3": "0003", "a4": "2.4", "occluded": "true"}
-    assert sorted(each.what for each in read.left_out) == ["shapes of points", "shapes of polygon", "shapes of polyline"]
+    assert sorted(each.what for each in read.left_out) == ["shapes of points", "shapes of polygon without a label", "shapes of polyline"]
     project = shared_data("label_formats", "cvat", "for_images", "export_project", "annotations.xml")
     images = read_cvat(project, project.name, "sha256:" + "0" * 64).images
     assert len({image.id for image in images}) == len(images) == 6

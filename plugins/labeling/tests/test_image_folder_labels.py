@@ -11,22 +11,15 @@ from shared_data import shared_data
 from stage_world import StageWorld, given
 
 from tracecore.errors import UsageProblem
-from tracecore.executor import Executor
 from tracecore.geometry import cuboid_corners, inside_cuboid, project
-from tracecore.host import PluginHost
-from tracecore.workspace import Workspace
 
 
 class TestOnFoldersThatIngestRead:
     """Ingest is another plugin: what it makes of the same folders is what labels are linked to."""
 
     @pytest.fixture
-    def world(self, world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> StageWorld:
-        monkeypatch.setenv("TRACECORE_PLUGINS", "labeling,ingest")
-        both = PluginHost.load()
-        world.host = both
-        world.executor = Executor(Workspace.open(world.base / "workspace"), world.store, world.record, both)
-        return world
+    def world(self, ingesting: StageWorld) -> StageWorld:
+        return ingesting
 
     def test_kitti_boxes_and_cuboids_are_of_the_frames_with_their_numbers(self, world: StageWorld) -> None:
         folder = shared_data("kitti", "training")

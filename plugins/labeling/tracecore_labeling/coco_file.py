@@ -18,7 +18,7 @@ from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
-from tracecore_labeling.pixels import Box, Ring, around, cut
+from tracecore_labeling.outlines import Box, Ring, around, cut
 from tracecore_labeling.provenance import is_pseudonym, provenance_of
 from tracecore_schemas.coco import CocoFile
 from tracecore_schemas.foreign_json import ShapeError, checked
@@ -90,7 +90,7 @@ class _Reader:
             else:
                 labels[image.id].append(found)
         unknowns = [] if not self.kept_behind else [("other geometries", self.behind())]
-        return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns)
+        return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns=unknowns)
 
     def problem(self, found: str) -> UsageProblem:
         return UsageProblem(f"The label file {self.name} can't be taken: {found}.")

@@ -16,14 +16,15 @@ from xml.parsers import expat
 from tracecore.errors import UsageProblem
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
-from tracecore_labeling.pixels import Box, Ring, around, corners_turned, cut
+from tracecore_labeling.outlines import Box, Ring, around, cut, turned_box
 
 __all__ = ["read_cvat"]
 
 _ROUNDING_PX = 0.01  # CVAT writes hundredths
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _POINTS = 3
-_DIGITS = 10  # of a size in px that a table can hold
+_LONGEST = 9  # digits of a size in px that a table can hold
+_DIGITS = 6  # what a turn by a quarter leaves of rounding is less, px
 
 
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
@@ -86,7 +87,7 @@ def _image(element: Element, place: int, name: str) -> LabeledImage:
     if not file_name:
         raise _problem(name, f"image {place} has no name")
     sides = [element.get("width", ""), element.get("height", "")]
-    if not all(side.isascii() and side.isdecimal() and 0 < len(side) < _DIGITS and int(side) for side in sides):
+    if not all(side.isascii() and side.isdecimal() and 0 < len(side) <= _LONGEST and int(side) for side in sides):
         raise _problem(name, f"image {place} ({file_name}) has no width and height in px")
     width, height = map(int, sides)
     # A project's file numbers the images of each task from 0: the place in the file is what tells them apart.
@@ -150,7 +151,8 @@ class _Shapes:
             return None, self._inside(box, what, self.clip)
         if box[2] <= 0 or box[3] <= 0:
             raise _problem(self.name, f"{what} is empty: {left} {top} {right} {bottom}")
-        outline = corners_turned(box, turned)
+        turned_corners = turned_box((left + right) / 2, (top + bottom) / 2, box[2], box[3], math.radians(turned))
+        outline = tuple(round(corner, _DIGITS) for corner in turned_corners)
         return outline, self._inside(around([outline]), what, True)
 
     def _polygon(self, shape: Element, what: str) -> tuple[Ring, Box | None]:

@@ -51,6 +51,6 @@ def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
     path = PurePosixPath(name)
     joined = "-".join(part for part in path.parent.parts if part != _FOLDER)
     drive = joined if joined in drives else next((each for each in drives if joined and each.endswith(f"-{joined}")), None)
-    image = PurePosixPath(*(sensor if part == _FOLDER else part for part in path.parent.parts), path.stem)
+    image = PurePosixPath(*(sensor.strip("/") if part == _FOLDER else part for part in path.parent.parts), path.stem)
     number = int(path.stem) if path.stem.isdecimal() else None
     return LabeledImage(id=name, file_name=str(image), drive=drive, sensor=sensor, frame=number, any_suffix=True)

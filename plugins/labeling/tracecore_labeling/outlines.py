@@ -1,11 +1,11 @@
-"""Outlines of objects: rings of x and y by turns, px."""
+"""Boxes and outlines of objects: x, y, width, height, and rings of x and y by turns, px."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-__all__ = ["around", "turned_box"]
+__all__ = ["Box", "Ring", "around", "cut", "turned_box"]
 
 Box = tuple[float, float, float, float]
 Ring = tuple[float, ...]
@@ -22,3 +22,22 @@ def turned_box(x: float, y: float, width: float, height: float, angle: float) ->
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2)]
     return tuple(value for across, down in corners for value in (x + across * cosine - down * sine, y + across * sine + down * cosine))
+
+
+def cut(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, bool]:
+    """Cut a box at the edges of its image.
+
+    Args:
+        box: in px.
+        size: width and height of the image.
+        rounding: how far beyond an edge the box may reach, px, before it counts as cut.
+
+    Returns:
+        The box inside the image, without area where it lies outside, and whether it was cut by more than rounding.
+    """
+    x, y, width, height = box
+    left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, float(size[0])), min(y + height, float(size[1]))
+    if (left, top, right, bottom) == (x, y, x + width, y + height):
+        return box, False
+    beyond = max(left - x, top - y, x + width - right, y + height - bottom)
+    return (left, top, max(right - left, 0.0), max(bottom - top, 0.0)), beyond > rounding

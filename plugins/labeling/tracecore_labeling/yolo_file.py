@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from tracecore.errors import UsageProblem
 from tracecore_labeling.folders import read_text, wrong_line
-from tracecore_labeling.pixels import Box, Ring, around, cut
+from tracecore_labeling.outlines import Box, Ring, around, cut
 
 __all__ = ["FIELDS", "SPLITS", "YoloLine", "YoloSet", "read_lines", "read_set"]
 
