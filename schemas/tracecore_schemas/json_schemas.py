@@ -1,5 +1,6 @@
-"""JSON Schemas (draft 2020-12) of what other tools read: the answer of `trace`, the predicate of a sealed build, a data request.
+"""JSON Schemas (draft 2020-12) of what other tools read, and of what is read of their files.
 
+The answer of `trace`, the predicate of a sealed build, a data request; label files of COCO and OpenLABEL.
 Exported snapshots lie in `schemas/json/`; `python -m tracecore_schemas.json_schemas schemas/json` writes them.
 """
 
@@ -7,16 +8,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from tracecore_schemas.build import BUILD_PREDICATE
+from tracecore_schemas.coco import CocoFile
 from tracecore_schemas.data_request import DataRequest
+from tracecore_schemas.openlabel import OpenLabelFile
 from tracecore_schemas.trace import Trace
 
-__all__ = ["build_predicate", "data_request", "export", "first_paragraphs", "trace_answer"]
+__all__ = ["SNAPSHOTS", "build_predicate", "coco_file", "data_request", "export", "first_paragraphs", "openlabel_file", "trace_answer"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _DIGEST = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
@@ -67,6 +71,22 @@ def data_request() -> dict[str, Any]:
     return answer
 
 
+def coco_file() -> dict[str, Any]:
+    """Return the schema that a COCO label file must keep to be taken."""
+    return _foreign("coco", TypeAdapter(CocoFile))
+
+
+def openlabel_file() -> dict[str, Any]:
+    """Return the schema that an OpenLABEL file must keep to be taken."""
+    return _foreign("openlabel", TypeAdapter(OpenLabelFile))
+
+
+def _foreign(name: str, shape: TypeAdapter[Any]) -> dict[str, Any]:
+    found = shape.json_schema(ref_template="#/$defs/{model}")
+    answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": f"urn:tracecore:{name}:1", **found})
+    return answer
+
+
 def first_paragraphs(schema: Any) -> Any:
     """Shorten every description to its first paragraph: what follows in a docstring is for readers of the code."""
     if isinstance(schema, list):
@@ -91,5 +111,13 @@ def _closed(**properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": sorted(properties), "additionalProperties": False}
 
 
+SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "trace": trace_answer,
+    "build": build_predicate,
+    "data_request": data_request,
+    "coco": coco_file,
+    "openlabel": openlabel_file,
+}
+
 if __name__ == "__main__":
-    export(Path(sys.argv[1]), {"trace": trace_answer(), "build": build_predicate(), "data_request": data_request()})
+    export(Path(sys.argv[1]), {name: make() for name, make in SNAPSHOTS.items()})

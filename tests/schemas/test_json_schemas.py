@@ -16,10 +16,10 @@ from tracecore_assets.json_schema import program_file
 from tracecore_assets.parse import parse_program, program_source, shipped_programs
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.data_request import DataRequest
-from tracecore_schemas.json_schemas import build_predicate, data_request, trace_answer
+from tracecore_schemas.json_schemas import SNAPSHOTS, build_predicate, data_request, trace_answer
 
 FOLDER = Path(__file__).parents[2] / "schemas" / "json"
-SCHEMAS = {"trace": trace_answer, "build": build_predicate, "data_request": data_request, "program": program_file}
+SCHEMAS = {**SNAPSHOTS, "program": program_file}
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
