@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,7 @@ class StageWorld:
         asset: str = "asset",
         seed: int = 7,
         checks: Mapping[str, Mapping[str, Any]] | None = None,
+        readers: Mapping[str, Sequence[str]] | None = None,
         **params: Any,
     ) -> Outcome:
         """Execute one stage."""
@@ -73,6 +74,7 @@ class StageWorld:
                 program_artifact=None,
                 base=self.base,
                 checks=checks or {},
+                readers=readers or {},
             )
         )
 

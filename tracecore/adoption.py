@@ -35,6 +35,7 @@ class Adoptions:
         ports: the stage's file ports.
         supplied: the run's inputs, of which members may be adopted.
         withdrawn: what may not come back.
+        not_taken: what the folders list besides the files found, in words.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Adoptions:
         ports: Mapping[str, Files],
         supplied: Sequence[RunInput] = (),
         withdrawn: Withdrawn = Withdrawn(),  # noqa: B008  # frozen: nothing was withdrawn
+        not_taken: Sequence[str] = (),
     ) -> None:
         self._run = run
         self._store = store
@@ -56,6 +58,7 @@ class Adoptions:
         self._ports = ports
         self._supplied = {taken.role: taken for taken in supplied}
         self._withdrawn = withdrawn
+        self._not_taken = tuple(not_taken)
         self._by_name: dict[tuple[str, str], tuple[SourceFile, RunInput]] = {}
         self._quarantined: dict[tuple[str, str], tuple[SourceFile, str]] = {}
 
@@ -134,18 +137,21 @@ class Adoptions:
 
     @property
     def unknowns(self) -> list[Unknown]:
-        """What the quarantined files leave unknown about every output."""
-        return [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
+        """What the quarantined files, and those that no port means, leave unknown about every output."""
+        quarantined = [Unknown(f"{self._note(file)} not ingested", f"{file.name}: {reason}") for file, reason in self._quarantined.values()]
+        return [*quarantined, *(Unknown("files not taken", f"listed beside each {said}") for said in self._not_taken)]
 
     @property
     def facets(self) -> dict[str, JSON]:
-        """The run facet that lists the quarantined files."""
-        if not self._quarantined:
+        """The run facet that lists the files that were left out."""
+        if not self._quarantined and not self._not_taken:
             return {}
         files: list[JSON] = [
             {"name": file.name, "digest": file.digest, "size_bytes": file.size_bytes, "reason": reason} for file, reason in self._quarantined.values()
         ]
-        return {"tracecore_quarantine": {"summary": f"{count(len(files), 'file')} left out", "files": files}}
+        besides: dict[str, JSON] = {"not_taken": list(self._not_taken)} if self._not_taken else {}
+        summary = f"{count(len(files), 'file')} left out{', others not taken' if besides else ''}"
+        return {"tracecore_quarantine": {"summary": summary, "files": files, **besides}}
 
     def _key(self, artifact: Artifact, file: SourceFile) -> str:
         unknowns = [(unknown.what, unknown.why) for unknown in artifact.unknowns]

@@ -24,11 +24,13 @@ class CheckContext(Protocol):
         target: the output the check stands for; of a check over several outputs, the first.
         ports: names of the stage's outputs.
         params: what the program says of this check (`checks: {no_leak: {seconds: 2}}`).
+        readers: assets of the program that read the target.
     """
 
     target: Artifact
     ports: Sequence[str]
     params: Mapping[str, JSON]
+    readers: Sequence[str]
 
     def read(self, port: str | None = None) -> Any:
         """Give an output as a stage would read it, the target without `port`; recorded as an input of the check's run."""
@@ -44,6 +46,7 @@ class CheckResult:
         outcomes: each assertion; a result without any gets one of the check's own name.
         details: JSON for the record and the UI.
         unknowns: what could not be assessed.
+        severity: what a failure means, where the check itself weighs it; what the program says goes before.
     """
 
     success: bool
@@ -51,6 +54,7 @@ class CheckResult:
     outcomes: tuple[ExpectationOutcome, ...] = ()
     details: Mapping[str, JSON] = field(default_factory=dict)
     unknowns: tuple[Unknown, ...] = ()
+    severity: Severity | None = None
 
 
 class Check(ABC):
@@ -60,11 +64,13 @@ class Check(ABC):
         name: what stages and programs call it by.
         description: one sentence for people.
         severity: blocking unless the program says otherwise.
+        asks_readers: whether its answer depends on which assets read the output.
     """
 
     name: str
     description: str = ""
     severity: Severity = Severity.BLOCKING
+    asks_readers: bool = False
 
     @abstractmethod
     def run(self, context: CheckContext) -> CheckResult:

@@ -25,6 +25,7 @@ from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, RunInp
 __all__ = ["PlannedCheck", "known_result", "plan_checks", "rejected_refs", "run_check"]
 
 _BLOCKING = "blocking"
+_WEIGHED = "weighed"  # in the details of a check that said itself what its failure means
 _log = logging.getLogger(__name__)
 
 
@@ -37,12 +38,21 @@ class PlannedCheck:
         port: the output that stands or falls with it.
         severity: the check's own, unless the program says otherwise.
         params: what the program says of it.
+        settled: whether the program itself says what a failure means.
+        readers: assets that read the output, where the check asks for them.
     """
 
     check: Check
     port: str
     severity: Severity
     params: Mapping[str, JSON]
+    settled: bool = False
+    readers: tuple[str, ...] = ()
+
+    @property
+    def details(self) -> dict[str, JSON]:
+        """What the record keeps of how it was planned."""
+        return {**({"params": self.params} if self.params else {}), **({"readers": list(self.readers)} if self.readers else {})}
 
 
 def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
@@ -52,7 +62,7 @@ def plan_checks(task: Task, host: PluginHost) -> list[PlannedCheck]:
         UsageProblem: a check that nobody brings, or a setting that is none; the nearest right name is offered.
     """
     return [
-        _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task.asset)
+        _plan(check.item, port, task.checks.get(key, {}) if key is not None else {}, task)
         for check, port, key in choose_checks(task.stage, task.checks, task.asset, host)
     ]
 
@@ -91,7 +101,8 @@ def choose_checks(stage: RegisteredStage, settings: Iterable[str], asset: str, h
     return [(each, port, keys.get(id(each.item))) for each, port in declared]
 
 
-def _plan(check: Check, port: str, settings: Mapping[str, JSON], asset: str) -> PlannedCheck:
+def _plan(check: Check, port: str, settings: Mapping[str, JSON], task: Task) -> PlannedCheck:
+    asset = task.asset
     blocking = settings.get(_BLOCKING)
     if blocking is not None and not isinstance(blocking, bool):
         raise UsageProblem(f"The setting 'blocking' of check '{check.name}' of asset '{asset}' expects true or false, found {blocking!r}.")
@@ -101,7 +112,8 @@ def _plan(check: Check, port: str, settings: Mapping[str, JSON], asset: str) -> 
         jcs(params)
     except rfc8785.CanonicalizationError as error:
         raise UsageProblem(f"The settings of check '{check.name}' of asset '{asset}' can't be recorded: {error}.") from error
-    return PlannedCheck(check, port, severity, params)
+    readers = tuple(sorted(task.readers.get(port, ()))) if check.asks_readers else ()
+    return PlannedCheck(check, port, severity, params, blocking is not None, readers)
 
 
 def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckRun]) -> CheckRun | None:
@@ -112,8 +124,9 @@ def known_result(planned: PlannedCheck, target: Artifact, known: Sequence[CheckR
             for check in sorted(known, key=lambda each: each.ended_at, reverse=True)
             if check.name == planned.check.name
             and check.target == target.ref
-            and check.severity == planned.severity
+            and (not planned.settled if _WEIGHED in check.details else check.severity == planned.severity)
             and dict(_mapping(check.details.get("params"))) == dict(planned.params)
+            and (not planned.check.asks_readers or check.details.get("readers", []) == list(planned.readers))
         ),
         None,
     )
@@ -135,6 +148,7 @@ class _Reading:
         self.target = copy.deepcopy(outputs[planned.port])
         self.ports: Sequence[str] = tuple(outputs)
         self.params: Mapping[str, JSON] = dict(planned.params)
+        self.readers: Sequence[str] = planned.readers
         self._port = planned.port
         self._run_id = run_id
         self._outputs = outputs
@@ -173,6 +187,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; its exit must end its check, not the build
         result = _broken(planned.check, error)
     success = bool(result.success) and all(outcome.success for outcome in result.outcomes)
+    weighed = None if success or planned.settled else result.severity
     outcomes = result.outcomes or (ExpectationOutcome(planned.check.name, success=success, actual=result.message),)
     check = CheckRun(
         id=recorder.new_run_id(),
@@ -182,12 +197,12 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
         target=outputs[planned.port].ref,
         inputs=reading.inputs,
         success=success,
-        severity=planned.severity,
+        severity=weighed or planned.severity,
         outcomes=outcomes,
         message=result.message,
         started_at=started,
         ended_at=datetime.now(UTC),
-        details={**result.details, **({"params": planned.params} if planned.params else {})},
+        details={**result.details, **planned.details, **({_WEIGHED: weighed.value} if weighed else {})},
         unknowns=result.unknowns,
     )
     recorder.check(check)
@@ -206,6 +221,7 @@ def _recordable(result: object) -> CheckResult:
         tuple(ExpectationOutcome(**recordable(asdict(outcome))) for outcome in result.outcomes),
         details,
         tuple(Unknown(**recordable(asdict(unknown))) for unknown in result.unknowns),
+        None if result.severity is None else Severity(result.severity),
     )
 
 

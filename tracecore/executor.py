@@ -30,7 +30,7 @@ from tracecore.observe import RunSummary
 from tracecore.params import effective_params, validate_params
 from tracecore.progress import Progress
 from tracecore.recorder import Recorder
-from tracecore.sources import read_sources
+from tracecore.sources import not_taken, read_sources
 from tracecore.stage import SourceFile
 from tracecore.staleness import staleness_key
 from tracecore.store import Store, Stored
@@ -63,6 +63,7 @@ class _Prepared:
     key: str
     withdrawn: Withdrawn
     left_out: Sequence[tuple[SourceFile, str]]
+    not_taken: Sequence[str]
 
 
 class Executor:
@@ -127,9 +128,10 @@ class Executor:
                 raise UsageProblem(f"The parameter '{port.param}' names no {port.note} that may be read. '{gone[0][0].name}': {gone[0][1]}")
             left_out.extend(gone)
         inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
-        key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found)
+        besides = not_taken(ports.values(), values, task.base)
+        key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found, besides)
         names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
-        return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out)
+        return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out, besides)
 
     def _refuse_erased(self, task: Task) -> None:
         """Refuse an input whose bytes were erased, even while they still lie there."""
@@ -208,8 +210,9 @@ class Executor:
             if name in task.inputs
         ]
         adoptions = Adoptions(
-            run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied, prepared.withdrawn
-        )
+            run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied, prepared.withdrawn,
+            prepared.not_taken,
+        )  # fmt: skip
         for file, reason in prepared.left_out:
             adoptions.quarantine(file, reason)
         scratch = self._workspace.scratch_of(prepared.key)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tracecore.errors import UsageProblem
 from tracecore.failure import tellable
 from tracecore.stage import Files, SourceFile
+from tracecore.workspace import holds_workspace
 from tracecore_schemas.canonical import digest_file
 
-__all__ = ["find_files", "read_sources"]
+__all__ = ["find_files", "not_taken", "read_sources"]
 
 _GLOB = frozenset("*?[")
+_NAMED = 5  # files of one kind; the others are counted
+_RUNS = frozenset({"classify", "detect", "obb", "pose", "predict", "segment", "train", "val"})  # of Ultralytics' tools
 
 
 def _paths(value: Any, port: Files) -> list[str]:
@@ -42,21 +46,26 @@ def find_files(port: Files, params: Mapping[str, Any], base: Path) -> list[Path]
     Raises:
         UsageProblem: a path that is not there, or a folder or glob without any such file; it is named.
     """
-    return [path for path, _ in _find(port, params, base)]
+    return [path for path, _ in _find(port, params, base)[0]]
 
 
-def _find(port: Files, params: Mapping[str, Any], base: Path) -> list[tuple[Path, str]]:
-    """Give the files and what they are called."""
+def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Return the files and what they are called, and the names of what their folders list besides."""
     found: dict[Path, tuple[Path, str]] = {}
+    besides: dict[Path, str] = {}
     for text in _paths(params.get(port.param), port):
-        for path, folder in _expand(text, port, base):
+        for path, folder, meant in _expand(text, port, base):
+            name = path.name if folder is None else Path(folder.resolve().name, path.relative_to(folder)).as_posix()
+            if not meant:
+                besides[path.absolute()] = tellable(f"{name}/" if path.is_dir() else name)
+                continue
             if tellable(str(path)) != str(path):
                 raise UsageProblem(f"The name of the {port.note} '{tellable(str(path))}' is not UTF-8, so it can't be recorded: rename it.")
-            name = path.name if folder is None or not port.nested else Path(folder.resolve().name, path.relative_to(folder)).as_posix()
-            found.setdefault(path.resolve(), (path, name))
+            found.setdefault(path.resolve(), (path, name if port.nested else path.name))
     if not found and not port.optional:
         raise UsageProblem(f"The parameter '{port.param}' names no {port.note}: give files, folders or globs.")
-    return list(found.values())
+    taken = {path.absolute() for path, _ in found.values()}
+    return list(found.values()), sorted(name for path, name in besides.items() if path not in taken)
 
 
 def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> list[SourceFile]:
@@ -68,46 +77,92 @@ def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> list[Sou
     Raises:
         UsageProblem: as `find_files`, or a file that can't be read.
     """
-    return sorted((_source(path, name, port) for path, name in _find(port, params, base)), key=lambda file: (file.name, file.digest))
+    return sorted((_source(path, name, port) for path, name in _find(port, params, base)[0]), key=lambda file: (file.name, file.digest))
 
 
-def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None]]:
-    """Give each file with the folder it was found in, None where it was named outright."""
+def not_taken(ports: Iterable[Files], params: Mapping[str, Any], base: Path) -> list[str]:
+    """Name what folders list besides the files of their ports, by suffix.
+
+    Args:
+        ports: of a stage; those that are not `surveyed` are passed over.
+        params: the stage's parameters.
+        base: where relative paths start.
+
+    Returns:
+        One sentence part a port that leaves anything: `drive file: 2 .bag (d/a.bag, d/b.bag), 1 .mp4 (d/c.mp4)`.
+    """
+    said: list[str] = []
+    for port in (each for each in ports if each.surveyed):
+        kinds: dict[str, list[str]] = {}
+        for name in _find(port, params, base)[1]:
+            kinds.setdefault("folder" if name.endswith("/") else PurePosixPath(name).suffix.lower() or "without a suffix", []).append(name)
+        counted = [
+            f"{len(names)} {kind} ({', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''})" for kind, names in sorted(kinds.items())
+        ]
+        said += [f"{port.note}: {', '.join(counted)}"] if counted else []
+    return said
+
+
+def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None, bool]]:
+    """Give each file with the folder it was found in, None where it was named outright, and whether the port means it."""
     path = base / Path(text).expanduser()
     if path.is_file():
-        yield path, None
+        yield path, None, True
     elif path.is_dir():
         inside = _inside(path, port)
-        if not inside:
-            raise UsageProblem(f"The folder '{path}' holds no {port.note} ({', '.join(port.suffixes)}).")
-        yield from ((each, path) for each in inside)
+        if not any(meant for _, meant in inside):
+            raise UsageProblem(f"The folder '{path}' holds no {port.note} ({', '.join(port.suffixes)}){_instead(path, inside)}.")
+        yield from ((each, path, meant) for each, meant in inside)
     elif any(character in text for character in _GLOB):
         pattern = Path(text).expanduser()
         start = Path(pattern.anchor) if pattern.is_absolute() else base
-        matched = sorted(start.glob(str(pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern)))
-        files: list[tuple[Path, Path | None]] = [(each, None) for each in matched if each.is_file()]
-        for folder in (each for each in matched if each.is_dir()):
-            files.extend((each, folder) for each in _inside(folder, port))
-        if not files:
+        below = pattern.relative_to(pattern.anchor) if pattern.is_absolute() else pattern
+        fixed = list(itertools.takewhile(_GLOB.isdisjoint, below.parts))
+        # What a glob finds is called as its folder would have called it.
+        folder = start.joinpath(*fixed)
+        matched = sorted(start.glob(str(below)))
+        files: list[tuple[Path, Path | None, bool]] = [(each, folder, True) for each in matched if each.is_file()]
+        for each in (each for each in matched if each.is_dir()):
+            files.extend((file, each, meant) for file, meant in _inside(each, port))
+        if not any(meant for *_, meant in files):
             raise UsageProblem(f"No {port.note} matches '{path}'.")
         yield from files
     else:
         raise UsageProblem(f"The {port.note} '{path}' does not exist: put it there, or correct the path.")
 
 
-def _inside(folder: Path, port: Files) -> list[Path]:
-    """Return the files below a folder that a port means; one that may not be read is an error, never a folder without files."""
+def _instead(folder: Path, inside: Sequence[tuple[Path, bool]]) -> str:
+    """Name the first files that a folder lists instead."""
+    names = [tellable(path.relative_to(folder).as_posix()) for path, _ in inside]
+    return f"; it lists {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}" if names else ""
+
+
+def _inside(folder: Path, port: Files) -> list[tuple[Path, bool]]:
+    """Return what lies below a folder, and whether the port means it; a folder that may not be read is an error, never one without files.
+
+    What is hidden does not count. A link to a folder is not followed, and what a project wrote itself is not data: both are named as folders.
+    """
 
     def refuse(error: OSError) -> None:
         raise UsageProblem(f"The folder '{error.filename}' can't be read: {(error.strerror or str(error)).lower()}.") from error
 
-    found = (Path(place, name) for place, _, names in os.walk(folder, onerror=refuse) for name in names)
-    return sorted(path for path in found if _fits(path, folder, port))
+    found: list[tuple[Path, bool]] = []
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        here = Path(place)
+        for name in [*folders]:
+            if name.startswith("."):
+                folders.remove(name)
+            elif (here / name).is_symlink() or (not port.outputs and _written_by_a_project(here / name, folder)):
+                folders.remove(name)
+                found.append((here / name, False))
+        files = (here / name for name in names if not name.startswith("."))
+        found.extend((path, path.is_file() and any(_meant(path, suffix) for suffix in port.suffixes)) for path in files)
+    return sorted(found)
 
 
-def _fits(path: Path, folder: Path, port: Files) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.is_file() and any(_meant(path, suffix) for suffix in port.suffixes)
+def _written_by_a_project(folder: Path, named: Path) -> bool:
+    """Whether a folder below the one that was named holds what a training tool wrote (`runs/detect`, `runs/train`), or is a workspace."""
+    return (folder.parent != named and folder.parent.name == "runs" and folder.name in _RUNS) or holds_workspace(folder)
 
 
 def _meant(path: Path, suffix: str) -> bool:

@@ -90,14 +90,28 @@ class Files(Port):
         optional: whether no path need be given; a folder or glob that is given must hold such a file all the same.
         nested: whether files are called by their place in the folder they were found in, its own name first (`set/train/images/7.jpg`): for data
             to which folders mean something. The names are part of the staleness key.
+        surveyed: whether the record names what the folders list besides: for data, of which nothing may be missed in silence.
+        outputs: whether what a project wrote itself counts too: a training tool's `runs` folder, a workspace.
     """
 
-    def __init__(self, param: str, *, suffixes: Sequence[str], note: str, optional: bool = False, nested: bool = False) -> None:
+    def __init__(
+        self,
+        param: str,
+        *,
+        suffixes: Sequence[str],
+        note: str,
+        optional: bool = False,
+        nested: bool = False,
+        surveyed: bool = False,
+        outputs: bool = False,
+    ) -> None:
         self.param = param
         self.suffixes = tuple(suffixes)
         self.note = note
         self.optional = optional
         self.nested = nested
+        self.surveyed = surveyed
+        self.outputs = outputs
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,13 @@ __all__ = ["adoption_key", "staleness_key"]
 
 
 def staleness_key(
-    job: str, stage: RegisteredStage, params: Mapping[str, JSON], seed: int, inputs: Mapping[str, str], files: Mapping[str, Sequence[SourceFile]]
+    job: str,
+    stage: RegisteredStage,
+    params: Mapping[str, JSON],
+    seed: int,
+    inputs: Mapping[str, str],
+    files: Mapping[str, Sequence[SourceFile]],
+    not_taken: Sequence[str] = (),
 ) -> str:
     """Return the key of one execution of a stage: two with the same key and the same dependencies make the same.
 
@@ -27,7 +33,9 @@ def staleness_key(
         seed: of the stage.
         inputs: digest by port, in the order the stage declares its ports.
         files: the files found, by port.
+        not_taken: what the folders list besides, which the record names.
     """
+    besides: dict[str, JSON] = {"not_taken": list(not_taken)} if not_taken else {}
     return digest_json(
         {
             "v": 1,
@@ -40,6 +48,7 @@ def staleness_key(
             "seed": str(seed),
             "inputs": [[port, digest] for port, digest in inputs.items()],
             "files": [[port, file.name, file.digest] for port, found in files.items() for file in found],
+            **besides,
         }
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ class Task:
         base: folder that relative file paths in `params` start from.
         checks: what the program says of checks, by name: `{"no_leak": {"blocking": False, "seconds": 2}}`; one that the stage
             does not name itself is run too.
+        readers: names of the program's assets that read an output, by port.
         parent: the run that started this one (Dagster's).
         threads: intra-op CPU threads for the stage.
     """
@@ -59,6 +60,7 @@ class Task:
     program_artifact: Artifact | None
     base: Path
     checks: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     parent: Parent | None = None
     threads: int = DEFAULT_THREADS
 

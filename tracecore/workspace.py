@@ -19,7 +19,7 @@ from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 if TYPE_CHECKING:
     from tracecore.settings import Settings
 
-__all__ = ["NamedWorkspace", "Workspace", "slugify", "written"]
+__all__ = ["NamedWorkspace", "Workspace", "holds_workspace", "slugify", "written"]
 
 DEFAULT = ".tracecore"
 _CONFIG = "workspace.json"
@@ -33,7 +33,7 @@ def slugify(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "workspace"
 
 
-def _holds_one(root: Path) -> bool:
+def holds_workspace(root: Path) -> bool:
     """Say whether a folder is a workspace; of one that may not be entered nobody can say so."""
     try:
         return (root / _CONFIG).exists()
@@ -168,7 +168,7 @@ class Workspace:
         if tellable(str(named)) != str(named):
             raise UsageProblem(f"A workspace can't lie at '{tellable(str(named))}': the path is not UTF-8, as names in databases and tables must be.")
         within = named / DEFAULT
-        return within if _holds_one(within) and not _holds_one(named) else named
+        return within if holds_workspace(within) and not holds_workspace(named) else named
 
     @classmethod
     def at(cls, named: NamedWorkspace, slug: str = "", ledger_id: str = "") -> Workspace:
@@ -179,7 +179,7 @@ class Workspace:
     @staticmethod
     def exists(root: Path) -> bool:
         """Whether a folder is a workspace; False of one that may not be entered."""
-        return _holds_one(root)
+        return holds_workspace(root)
 
     @classmethod
     def open(cls, where: NamedWorkspace | Path | str | None = None) -> Workspace:
@@ -243,7 +243,7 @@ class Workspace:
             with contextlib.suppress(PermissionError):  # a folder above that may not be read was not made by us
                 fsync_folder(root.parent)
             with FileLock(root / "locks" / "create.lock"):  # of two processes that come at once, one draws the id
-                if not _holds_one(root):
+                if not holds_workspace(root):
                     drawn = ledger_id or secrets.token_hex(16)
                     write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))
         except OSError as error:

@@ -125,9 +125,13 @@ class Session:
             program_artifact=self.program_artifact,
             base=self.wired.base,
             checks=asset.spec.checks,
+            readers={port: self._readers(asset.name, port) for port in asset.outputs},
             parent=self.parent,
             threads=program.threads,
         )
+
+    def _readers(self, asset: str, port: str) -> list[str]:
+        return [each.name for each in self.wired.assets if any((wire.asset, wire.output) == (asset, port) for wire in each.wires)]
 
     def _supply(self, asset: WiredAsset, supplier: str, port: str) -> Supplied:
         outcome = self.ensure(supplier)

@@ -11,7 +11,7 @@ from tracecore.dependencies import Change, Code, code_patch
 from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost
 from tracecore.params import effective_params, validate_params
-from tracecore.sources import read_sources
+from tracecore.sources import not_taken, read_sources
 from tracecore.store import open_store
 from tracecore.suggest import suggestion
 from tracecore.workspace import NamedWorkspace, Workspace
@@ -85,6 +85,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         members = _members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
         facets: Mapping[str, Any] = record.facets(f"run:{run}")
         changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read, members)]
+        changes += _besides(wired, found, facets.get("tracecore_quarantine") or {})
     code = Code()
     changes += code.changes(dependencies_from(facets["tracecore_dependencies"]))
     store = open_store(place)
@@ -140,6 +141,15 @@ def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
     """Return the refs of the files that a run took out of a folder that an input supplied: they came with that input and change with it alone."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
+
+
+def _besides(wired: WiredProgram, asset: WiredAsset, then: Mapping[str, Any]) -> Iterator[Change]:
+    """Compare what the folders list besides the files that are read."""
+    values = validate_params(asset.stage, asset.params, asset.name)
+    ports = asset.stage_class.file_ports().values()
+    now = not_taken(ports, {port.param: getattr(values, port.param) for port in ports}, wired.base)
+    if now != list(then.get("not_taken", ())):
+        yield Change("input", "files not taken", "; ".join(then.get("not_taken", ())) or None, "; ".join(now) or None)
 
 
 def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]], members: set[str]) -> Iterator[Change]:

@@ -44,7 +44,7 @@ def test_nested_files_are_called_by_their_place_in_the_folder_that_was_named(fol
     assert names("set/train") == ["train/images/1.jpg"]
     assert names("set/../set/train/.") == ["train/images/1.jpg"]
     assert names("*") == ["set/train/images/1.jpg", "set/valid/images/1.jpg"]
-    assert names("set/train/images/1.jpg", "set/*/images/*.jpg") == ["1.jpg", "1.jpg"]
+    assert names("set/train/images/1.jpg", "set/*/images/*.jpg") == ["1.jpg", "set/valid/images/1.jpg"]
 
 
 def test_other_files_are_called_by_their_own_name(folder: Path) -> None:

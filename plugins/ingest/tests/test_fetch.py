@@ -29,7 +29,7 @@ def test_messages_out_of_order_come_back_in_order(drive_file: Any, options: dict
         ("/b", sorted(order, key=lambda number: (number // 2, order.index(number)))),
         ("/a", sorted(-number for number in order)),
     ):
-        place = recording.topic(topic, keys)
+        place = recording.topic(topic, keys, {})
         for limit in (1, 7, 1 << 20):
             found = [int(data) for group in portions([place], limit, 1000) for data in fetch(recording, group)]
             assert found == expected

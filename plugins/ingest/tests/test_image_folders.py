@@ -45,7 +45,11 @@ def test_all_51_images_of_a_real_yolo_set_are_ingested_as_they_are(quick: StageW
         assert (valid[0]["width"], valid[0]["height"]) == image.size
         assert valid[0]["luma"] == pytest.approx(np.asarray(image.convert("L")).mean() / 255, abs=0.01)
     assert _unknowns(outcome) == {
-        "time and place": "drives carcamera-test, carcamera-train, carcamera-valid: its clock is 'index' and it holds no GNSS fix"
+        "time and place": "drives carcamera-test, carcamera-train, carcamera-valid: its clock is 'index' and it holds no GNSS fix",
+        "files not taken": "listed beside each image file: 1 .md (r1/README.md), 53 .txt (r1/README.dataset.txt, r1/README.roboflow.txt, "
+        "r1/test/labels/Zrzut-ekranu-2024-05-13-180641_png.rf.9b588994128aca0acc16d03d775e7734.txt, "
+        "r1/test/labels/Zrzut-ekranu-2024-05-13-180730_png.rf.5c078d524f08dd4e08b23d24afffbad5.txt, "
+        "r1/train/labels/10_png.rf.e35c8d3d6d012e99f61b9d5322e27469.txt, …), 1 .yaml (r1/data.yaml)",
     }
     trace = quick.record.trace(outcome.outputs["frames"].ref)
     assert trace["complete"]

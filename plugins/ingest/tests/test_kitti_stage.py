@@ -136,6 +136,8 @@ def test_a_set_says_what_its_files_do_not_tell(quick: StageWorld) -> None:
     assert _unknowns(outcome, "frames") == {
         "time and place": "drive training: its clock is 'index' and it holds no GNSS fix",
         "drives": "drive training: a KITTI object set does not say which of its frames come from one drive",
+        "files not taken": "listed beside each KITTI file: 3 .txt "
+        "(training/label_2/000000.txt, training/label_2/000001.txt, training/label_2/000002.txt)",
     }
     assert "its frame is taken as the vehicle's" in _unknowns(outcome, "calibrations")["place of the LiDAR on the vehicle"]
     lidar = next(row for row in _rows(quick, outcome, "calibrations") if row["sensor"] == "velodyne")
@@ -174,8 +176,9 @@ def test_images_and_scans_of_a_raw_drive_are_taken_and_its_calibration_is_missin
     first = np.frombuffer(sweeps[0]["data"], POINTS_DTYPE)[0]
     assert np.allclose([first["x"], first["y"], first["z"]], [0.5791356657, 0.4114198749, 0.7830189931])
     assert not _rows(quick, outcome, "calibrations")
-    assert _unknowns(outcome, "calibrations") == {"calibration": "drive kitti_raw: 3 of its frames have none"}
-    assert _unknowns(outcome, "sweeps") == {"intensity": "drive kitti_raw: 3 scans hold no brightness; their points' intensity is 0"}
+    besides = {"files not taken": "listed beside each KITTI file: 1 .xml (kitti_raw/tracklet_labels.xml)"}
+    assert _unknowns(outcome, "calibrations") == {"calibration": "drive kitti_raw: 3 of its frames have none", **besides}
+    assert _unknowns(outcome, "sweeps") == {"intensity": "drive kitti_raw: 3 scans hold no brightness; their points' intensity is 0", **besides}
 
 
 @pytest.mark.parametrize(

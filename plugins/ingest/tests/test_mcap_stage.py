@@ -58,7 +58,7 @@ def test_a_drive_becomes_frames_and_signals(ingesting: StageWorld, small_drive: 
     )  # fmt: skip
     fixes = [row for row in signals if row["topic"] == "/gnss"]
     assert dict(fixes[1]["values"]) == {"latitude": 48.001, "longitude": 9.0}
-    assert {check.name: check.success for check in outcome.checks} == dict.fromkeys(SUITES, True)
+    assert {check.name: check.success for check in outcome.checks} == dict.fromkeys([*SUITES, "frames_present", "messages_left_out"], True)
     assert outcome.outputs["frames"].facets["tracecore_frames"] == {
         "summary": "3 frames of 1 drive",
         "frames": 3, "drives": {"alpha": 3}, "frames_by_sensor": {"/camera": 3}, "sensors": ["/camera"],
@@ -228,7 +228,8 @@ def test_camvid_gives_three_drive_logs_and_468_frames(quick: StageWorld) -> None
     labeled = {f"frame/{image['drive']}/%2Fcamera%2Ffront%2Fimage/{image['log_time_ns']}" for image in images}
     assert labeled == set(table["frame_id"].to_pylist())
     assert _unknowns(outcome, "frames") == [
-        ("time and place", "drives 0001TP, 0006R0, 0016E5: its clock is 'synthetic epoch, true spacing' and it holds no GNSS fix")
+        ("time and place", "drives 0001TP, 0006R0, 0016E5: its clock is 'synthetic epoch, true spacing' and it holds no GNSS fix"),
+        ("files not taken", "listed beside each drive file: 1 .json (camvid/labels.coco.json)"),
     ]
     assert [len(quick.record.artifacts("drive_log", drive)) for drive in ("0001TP", "0006R0", "0016E5")] == [1, 1, 1]
 
@@ -250,5 +251,6 @@ def test_comma2k19_is_counted_as_expected_and_its_signals_can_be_queried(quick: 
     assert 0 < min(values) < max(values) < 45
     assert [row["timestamp_ns"] for row in speed] == sorted(row["timestamp_ns"] for row in speed)
     assert _unknowns(outcome, "signals") == [
-        ("numbers that are none", "10,100 messages of drive segment40 hold NaN or Infinity, which JSON does not know; they read as null")
+        ("numbers that are none", "10,100 messages of drive segment40 hold NaN or Infinity, which JSON does not know; they read as null"),
+        ("files not taken", "listed beside each drive file: 1 .json (comma2k19/expected_counts.json)"),
     ]

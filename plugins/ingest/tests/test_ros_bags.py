@@ -271,11 +271,12 @@ def test_a_split_drive_is_read_as_the_whole_one(quick: StageWorld, drive_file: A
     assert [frame["drive_log"] for frame in frames] == logs * 3
 
 
-def test_messages_that_are_not_what_their_definition_says_damage_their_file(drive_file: Any, source: Any) -> None:
+def test_messages_that_are_not_what_their_definition_says_are_left_out(drive_file: Any, source: Any) -> None:
     text = STORE.generate_msgdef("sensor_msgs/msg/Imu", ros_version=2)[0].encode()
     path = drive_file().raw("/imu", START, b"\x00\x01\x00\x00\x01", "cdr", ("sensor_msgs/msg/Imu", "ros2msg", text)).done()
-    with pytest.raises(Damaged, match=f"message 0 of topic '/imu' at {START} ns: is no sensor_msgs/msg/Imu: "):
-        judge(source(path))
+    (left,) = judge(source(path)).left_out
+    assert (left.topic, left.times_ns) == ("/imu", (START,))
+    assert left.reason.startswith("is no sensor_msgs/msg/Imu: ")
 
 
 def test_definitions_in_idl_are_read_too(quick: StageWorld, drive_file: Any) -> None:
@@ -317,21 +318,32 @@ def test_a_bag_in_sqlite_that_is_damaged_is_left_out_by_name(source: Any, tmp_pa
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ("UPDATE topics SET name = x'ff' WHERE id = 1", "topic 1 has no name, type or format that is text"),
-        ("UPDATE messages SET topic_id = 77", "message 1 names topic 77, which the table 'topics' does not hold"),
-        ("UPDATE messages SET timestamp = -5", "message 1 of topic '/imu' has no bytes or no time from 1970 to 2262"),
-        ("UPDATE messages SET id = -5", "a message has the id -5: expected a whole number from 0 on"),
-        ("UPDATE messages SET data = x'0001'", f"message 0 of topic '/imu' at {START} ns: is no sensor_msgs/msg/Imu"),
+        ("UPDATE messages SET topic_id = 77", "topic 77 (is of a topic that the table 'topics' does not hold)"),
+        ("UPDATE messages SET timestamp = -5", "/imu (has no bytes, no time from 1970 to 2262, or no id from 0 on)"),
+        ("UPDATE messages SET id = -5", "/imu (has no bytes, no time from 1970 to 2262, or no id from 0 on)"),
+        ("UPDATE messages SET data = 'x'", "/imu (has no bytes, no time from 1970 to 2262, or no id from 0 on)"),
+        ("UPDATE messages SET data = x'0001'", f"/imu at {START} ns (is no sensor_msgs/msg/Imu"),
     ],
 )
-def test_a_bag_in_sqlite_that_holds_nonsense_says_where(source: Any, tmp_path: Path, picture: Any, change: str, why: str) -> None:
+def test_a_row_of_a_bag_in_sqlite_that_is_nonsense_is_left_out(source: Any, tmp_path: Path, picture: Any, change: str, why: str) -> None:
     import sqlite3
 
     path = bag(tmp_path / "monday", car(picture)[-1:], StoragePlugin.SQLITE3) / "monday.db3"
     with sqlite3.connect(path) as connection:
         connection.execute(change)
     connection.close()
-    with pytest.raises(Damaged, match=why):
+    (left,) = judge(source(path)).left_out
+    assert why in left.sentence()
+
+
+def test_a_topic_of_a_bag_in_sqlite_that_has_no_name_damages_its_file(source: Any, tmp_path: Path, picture: Any) -> None:
+    import sqlite3
+
+    path = bag(tmp_path / "monday", car(picture)[-1:], StoragePlugin.SQLITE3) / "monday.db3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE topics SET name = x'ff' WHERE id = 1")
+    connection.close()
+    with pytest.raises(Damaged, match="topic 1 has no name, type or format that is text"):
         judge(source(path))
 
 

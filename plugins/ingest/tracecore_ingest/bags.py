@@ -13,6 +13,7 @@ from typing import Any
 
 from tracecore.stage import SourceFile
 from tracecore_ingest.damage import Damaged
+from tracecore_ingest.unpacking import stem_of
 
 __all__ = ["METADATA", "Bag", "read_bag"]
 
@@ -90,5 +91,5 @@ def _counts(listed: Any) -> dict[str, int]:
 def _name(files: Sequence[Path]) -> str:
     """Give the name that rosbag2 made its files' names from: `rosbag2_x_0.mcap`, `rosbag2_x_1.mcap` come from `rosbag2_x`."""
     number = r"_0$" if len(files) == 1 else r"_\d+$"
-    stems = {re.sub(number, "", file.stem) or file.stem for file in files}
-    return stems.pop() if len(stems) == 1 else files[0].stem
+    stems = {re.sub(number, "", stem_of(file)) or stem_of(file) for file in files}
+    return stems.pop() if len(stems) == 1 else stem_of(files[0])

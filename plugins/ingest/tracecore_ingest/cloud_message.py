@@ -35,7 +35,7 @@ class RecordedCloud:
 
     Attributes:
         frame: name of the coordinate frame its points are in.
-        places: (points, 3) m, float32; only points that have a place (sensors write NaN where no echo came back).
+        places: (points, 3) m, float32; only points that have a place: NaN stands for no echo, infinity for one out of range (REP 117).
         brightness: (points,) as recorded, float32; None where the message has none.
         top: the largest brightness, or the full scale of its type where that is `uint8` or `uint16`; 0 without any.
     """
@@ -83,7 +83,7 @@ def _foxglove(message: Any, kind: str) -> RecordedCloud:
     dtype = _layout(message, kind, stride, _FOXGLOVE_TYPES, "type", "<")
     if len(data) % stride:
         raise Damaged(f"is no {kind}: its {len(data)} bytes are no whole number of points of {stride} bytes")
-    cloud = _cloud(np.frombuffer(data, dtype), text_of(message, "frame_id", kind), kind)
+    cloud = _cloud(np.frombuffer(data, dtype), text_of(message, "frame_id", kind))
     pose = getattr(message, "pose", None)
     return cloud if pose is None else _posed(cloud, pose, kind)
 
@@ -95,7 +95,7 @@ def _ros(message: Any, kind: str) -> RecordedCloud:
     if len(data) < row * height or row < width * stride:
         raise Damaged(f"is no {kind}: {len(data)} bytes in {height} rows of {row} can't hold {width} points of {stride} bytes a row")
     rows = np.frombuffer(data, np.uint8, row * height).reshape(height, row)[:, : width * stride]
-    return _cloud(np.ascontiguousarray(rows).reshape(-1).view(dtype), text_of(field(message, "header", kind), "frame_id", kind), kind)
+    return _cloud(np.ascontiguousarray(rows).reshape(-1).view(dtype), text_of(field(message, "header", kind), "frame_id", kind))
 
 
 def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_field: str, order: str) -> np.dtype[Any]:
@@ -124,7 +124,7 @@ def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_fi
     )  # fmt: skip
 
 
-def _cloud(values: npt.NDArray[Any], frame: str, kind: str) -> RecordedCloud:
+def _cloud(values: npt.NDArray[Any], frame: str) -> RecordedCloud:
     places = np.stack([values[axis].astype(np.float32) for axis in "xyz"], axis=1)
     whole = np.isfinite(places).all(axis=1)
     brightness, top = None, 0.0
@@ -135,8 +135,6 @@ def _cloud(values: npt.NDArray[Any], frame: str, kind: str) -> RecordedCloud:
             top = float(np.iinfo(stored).max)
         elif (finite := brightness[np.isfinite(brightness)]).size:
             top = float(finite.max())
-    if np.isinf(places).any():
-        raise Damaged(f"is no {kind}: a point lies infinitely far away")
     return RecordedCloud(frame, places[whole], brightness, top)
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Damaged", "damage_where"]
+__all__ = ["Damaged", "Undecoded", "damage_where"]
 
 
 class Damaged(Exception):
-    """A drive file that can't be trusted; the message says what was expected and what was found, and where."""
+    """A drive file that can't be trusted, or a message that is not what its topic says; it says what was expected, what was found, and where."""
+
+
+class Undecoded(Damaged):
+    """A sound message of a kind that is not read."""
 
 
 @contextmanager

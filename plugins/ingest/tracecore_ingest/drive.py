@@ -13,6 +13,7 @@ import tracecore as tc
 from tracecore.stage import SourceFile
 from tracecore_ingest.calibration import CameraModel
 from tracecore_ingest.frame_tree import FrameTree
+from tracecore_ingest.left_out import LeftOut
 from tracecore_ingest.log import AttachmentFacts, Log
 from tracecore_ingest.messages import Role
 from tracecore_ingest.places import Fixes
@@ -23,6 +24,7 @@ __all__ = ["MEASURED", "UNSTATED", "CloudColumn", "Drive", "ImageColumn", "Topic
 MEASURED = "measured"
 UNSTATED = "unstated"
 _REGION = frozenset({"region", "country"})
+_STATED = 3  # wrong statements of a file about itself
 _NO_CONDITION = frozenset({"drive", "clock"})
 
 
@@ -39,13 +41,13 @@ class TopicFacts:
 
 @dataclass(slots=True)
 class ImageColumn:
-    """Measures of a camera channel's images in the order of the file.
+    """Measures of a camera channel's decoded images in the order of the file.
 
     Attributes:
         topic: of the channel.
-        frame: the coordinate frame that its last image names.
+        frame: the coordinate frame that its last image names, decoded or not.
         raw: pixel formats of the images that were recorded as raw pixels.
-        encodings: None where an image was not decoded.
+        encodings: of the images that were decoded.
         widths: px.
         heights: px.
         lumas: mean luma, 0 to 1.
@@ -56,7 +58,7 @@ class ImageColumn:
     topic: str
     frame: str = ""
     raw: set[str] = field(default_factory=set)
-    encodings: list[str | None] = field(default_factory=list)
+    encodings: list[str] = field(default_factory=list)
     widths: array[int] = field(default_factory=lambda: array("l"))
     heights: array[int] = field(default_factory=lambda: array("l"))
     lumas: array[float] = field(default_factory=lambda: array("d"))
@@ -66,7 +68,7 @@ class ImageColumn:
     @property
     def decoded(self) -> int:
         """How many images were decoded."""
-        return sum(encoding is not None for encoding in self.encodings)
+        return len(self.encodings)
 
 
 @dataclass(slots=True)
@@ -99,7 +101,8 @@ class Drive:
 
     Attributes:
         source: the file as found.
-        path: where to read it: the found file, once adopted the stored one.
+        path: where to read it: the found file, once adopted the stored one; a copy where it had to be unpacked.
+        beside: its write-ahead log.
         name: the metadata record's, else the file's stem.
         metadata: the key-value pairs of the metadata record `drive`.
         clock: `measured`, what the drive says of its clock, or `unstated`.
@@ -120,6 +123,10 @@ class Drive:
         data_section_checked: whether one checksum covers the whole data section, metadata and schemas with it.
         joined: where the drive was recorded into several files, what was found in each; empty for one file.
         bag: what a ROS 2 bag says of itself that is not so, as (what, why).
+        left_out: messages that are not what their topic says.
+        skipped: places of the messages that become no row, left out or not decoded, by channel id.
+        cameras: topics that show images, decoded or not.
+        misstated: what the file says of itself that its data show to be otherwise.
         log: the index of its messages, kept from judging while memory allows; None where the file is to be indexed again.
         assumed: message types whose definition the file does not hold, so that ROS 2 Humble's was taken.
     """
@@ -147,7 +154,12 @@ class Drive:
     joined: tuple[Drive, ...] = ()
     bag: tuple[tuple[str, str], ...] = ()
     assumed: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    skipped: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    cameras: tuple[str, ...] = ()
+    misstated: tuple[str, ...] = ()
     log: Log | None = None
+    beside: SourceFile | None = None
 
     @property
     def parts(self) -> tuple[Drive, ...]:
@@ -212,6 +224,7 @@ class Drive:
             "profile": self.profile,
             "library": self.library,
             "checksums": {"data_section": self.data_section_checked, "messages_without": self.unchecked},
+            **({"left_out": [each.document() for each in self.left_out]} if self.left_out else {}),
         }
 
     def _summary(self) -> str:
@@ -249,6 +262,12 @@ class Drive:
         if self.undecoded:
             listed = ", ".join(f"{count} of {topic} ({why})" for (topic, why), count in sorted(self.undecoded.items()))
             found.append(("messages not decoded", f"drive {self.name}: counted and kept in the drive log, but in no table: {listed}"))
+        if self.left_out:
+            listed = ", ".join(each.sentence() for each in self.left_out)
+            found.append(("messages left out", f"drive {self.name}: kept in the drive log, but in no table: {listed}"))
+        if self.misstated:
+            listed = "; ".join(self.misstated[:_STATED]) + ("; …" if len(self.misstated) > _STATED else "")
+            found.append(("index of the file", f"drive {self.name}: the file was written with an index or statistics that are wrong: {listed}"))
         if self.inexact:
             listed = ", ".join(f"{count} of {topic}" for topic, count in sorted(self.inexact.items()))
             found.append(

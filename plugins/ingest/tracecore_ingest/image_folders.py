@@ -19,8 +19,10 @@ class Images(tc.Stage):
     """Read folders of image files (plain ones, or of the YOLO layout) into frames; each folder stands for a drive without a clock."""
 
     kind = tc.StageKind.INGEST
-    files = tc.Files("paths", suffixes=[".jpg", ".jpeg", ".png", ".webp"], note="image file", nested=True)
-    frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete"], description="the images as frames, one row a file")
+    files = tc.Files("paths", suffixes=[".jpg", ".jpeg", ".png", ".webp"], note="image file", nested=True, surveyed=True)
+    frames = tc.Output(
+        "dataset", checks=["unique_frame_ids", "frames_complete", "frames_present"], description="the images as frames, one row a file"
+    )
 
     class Params(tc.Params):
         """What to read."""

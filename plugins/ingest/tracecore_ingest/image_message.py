@@ -18,8 +18,18 @@ from tracecore_ingest.messages import Dialect, dialect_of, object_reader, type_o
 
 __all__ = ["PIXELS", "RecordedImage", "image_reader"]
 
-PIXELS = {"rgb8": ("RGB", 3), "bgr8": ("BGR", 3), "mono8": ("L", 1), "8UC1": ("L", 1), "8UC3": ("BGR", 3)}
-"""Raw pixel formats that are read: order of the channels, and how many."""
+PIXELS: dict[str, tuple[tuple[int, ...], int]] = {
+    "mono8": ((0,), 1),
+    "8UC1": ((0,), 1),
+    "mono16": ((0,), 2),
+    "rgb8": ((0, 1, 2), 1),
+    "bgr8": ((2, 1, 0), 1),
+    "8UC3": ((2, 1, 0), 1),
+    "rgba8": ((0, 1, 2, 3), 1),
+    "bgra8": ((2, 1, 0, 3), 1),
+    "8UC4": ((2, 1, 0, 3), 1),
+}
+"""Raw pixel formats that are read: where red, green, blue and opacity (or gray alone) lie in a pixel, and bytes of each."""
 
 _ENCODED = re.compile(r"\b(jpeg|jpg|png|webp)\b", re.IGNORECASE)
 _COMPRESSION = 1  # zlib's fastest: lossless all the same, and a camera's noise hardly shrinks further
@@ -75,15 +85,18 @@ def _format(said: str) -> str:
 
 
 def _png(message: Any, kind: str, pixels: str) -> bytes:
-    order, channels = PIXELS[pixels]
+    order, depth = PIXELS[pixels]
+    channels = len(order)
     width, height, step = (whole_of(message, name, kind) for name in ("width", "height", "step"))
     data = bytes_of(message, "data", kind)
     if not width or not height:
         raise Damaged(f"holds no image: {width} x {height} px")
-    if step < width * channels or len(data) < step * height:
+    line = width * channels * depth
+    if step < line or len(data) < step * height:
         raise Damaged(f"is no {kind}: {len(data)} bytes in rows of {step} can't hold {width} x {height} px of {pixels}")
-    rows = np.frombuffer(data, np.uint8, step * height).reshape(height, step)[:, : width * channels]
-    picture = rows if channels == 1 else rows.reshape(height, width, channels)[:, :, :: -1 if order == "BGR" else 1]
+    rows = np.ascontiguousarray(np.frombuffer(data, np.uint8, step * height).reshape(height, step)[:, :line])
+    values = rows.view(">u2" if getattr(message, "is_bigendian", False) else "<u2").astype(np.uint16) if depth > 1 else rows
+    picture = values if channels == 1 else values.reshape(height, width, channels)[:, :, order]
     stream = BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG", compress_level=_COMPRESSION)
     return stream.getvalue()

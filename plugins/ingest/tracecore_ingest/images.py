@@ -103,7 +103,9 @@ def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8],
             deep = image.mode.startswith("I;16")  # 16 bits a pixel; converting would cut off all but the darkest
             gray = (np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8) if deep else np.asarray(image.convert("L"))
             return image.width, image.height, gray, orientation_of(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
+    except UnidentifiedImageError as problem:  # its text names an object by its address
+        raise Damaged(f"is no whole {encoding} image") from problem
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
         raise Damaged(f"is no whole {encoding} image: {' '.join(str(problem).split())}") from problem
 
 

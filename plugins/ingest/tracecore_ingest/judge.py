@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from mcap import records as layout
 
 from tracecore.stage import SourceFile
 from tracecore_ingest.calibration import CameraModel, camera_model
 from tracecore_ingest.cloud_message import cloud_reader
-from tracecore_ingest.damage import Damaged
+from tracecore_ingest.damage import Damaged, Undecoded
 from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts
 from tracecore_ingest.frame_tree import FrameTree
-from tracecore_ingest.image_message import image_reader
-from tracecore_ingest.images import DECODED, encoding_of, look_at
-from tracecore_ingest.log import Log
-from tracecore_ingest.messages import Role, role_of, signal_reader, why_undecoded
+from tracecore_ingest.image_message import RecordedImage, image_reader
+from tracecore_ingest.images import DECODED, encoding_in, encoding_of, look_at
+from tracecore_ingest.left_out import gather
+from tracecore_ingest.log import LATEST, Log, OnMessage
+from tracecore_ingest.messages import Role, role_of, shows_images, signal_reader, why_undecoded
 from tracecore_ingest.places import Fixes
 from tracecore_ingest.reading import read_log
-from tracecore_ingest.scan import OnMessage
+from tracecore_ingest.unpacking import stem_of
 
 __all__ = ["judge"]
 
@@ -29,6 +31,7 @@ def judge(
     sensors: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
     lidars: Sequence[str] | None = None,
+    path: Path | None = None,
 ) -> Drive:
     """Read a drive file whole and say what it is.
 
@@ -37,12 +40,13 @@ def judge(
         sensors: cameras whose images are wanted; None for all. Others are counted but not decoded.
         progress: told the bytes read so far.
         lidars: LiDARs whose sweeps are wanted; None for all. Others are counted but not decoded.
+        path: where it can be read, where not as it was found.
 
     Raises:
         Damaged: the file is not sound, with the reason.
     """
     reading = _Judgement(sensors, lidars)
-    log = read_log(source.path, reading.open_channel, progress)
+    log = read_log(path or source.path, reading.open_channel, progress)
     return reading.drive(source, log)
 
 
@@ -55,7 +59,7 @@ class _Judgement:
         self._fixes = Fixes()
         self._images: dict[int, ImageColumn] = {}
         self._clouds: dict[str, CloudColumn] = {}
-        self._swept: set[tuple[str, int]] = set()
+        self._named: set[tuple[str, int]] = set()
         self._models: list[CameraModel] = []
         self._tree = FrameTree()
         self._inexact: Counter[str] = Counter()
@@ -75,24 +79,20 @@ class _Judgement:
         read = image_reader(channel, schema)
         column = self._images.setdefault(channel.id, ImageColumn(channel.topic))
 
-        def take(_: int, data: bytes) -> None:
+        def take(log_time: int, data: bytes) -> None:
             image = read(data)
-            encoding = encoding_of(image.format)
             column.frame = image.frame or column.frame
-            if encoding not in DECODED:
-                self._undecoded[channel.topic, f"image format {image.format!r}"] += 1
-                column.encodings.append(None)
-                facts = None
-            else:
-                facts = look_at(image.data, encoding)
-                if image.raw:
-                    column.raw.add(image.raw)
-                column.encodings.append(encoding)
-            column.widths.append(facts.width if facts else 0)
-            column.heights.append(facts.height if facts else 0)
-            column.lumas.append(facts.luma if facts else 0.0)
-            column.hashes.append(facts.dhash if facts else 0)
-            column.orientations.append(facts.orientation if facts else 1)
+            encoding = _encoding(image)
+            facts = look_at(image.data, encoding)
+            self._first(channel.topic, log_time, "image")
+            if image.raw:
+                column.raw.add(image.raw)
+            column.encodings.append(encoding)
+            column.widths.append(facts.width)
+            column.heights.append(facts.height)
+            column.lumas.append(facts.luma)
+            column.hashes.append(facts.dhash)
+            column.orientations.append(facts.orientation)
 
         return take
 
@@ -102,15 +102,19 @@ class _Judgement:
 
         def take(log_time: int, data: bytes) -> None:
             cloud = read(data)
-            if (channel.topic, log_time) in self._swept:
-                raise Damaged("is the second sweep at this log time, by which a sweep is named")
-            self._swept.add((channel.topic, log_time))
+            self._first(channel.topic, log_time, "sweep")
             column.frame = cloud.frame or column.frame
             column.sweeps += 1
             column.dim += cloud.brightness is None
             column.top = max(column.top, cloud.top)
 
         return take
+
+    def _first(self, topic: str, log_time: int, what: str) -> None:
+        """Refuse a second image or sweep of one sensor at one time: its name would be that of the first."""
+        if (topic, log_time) in self._named:
+            raise Damaged(f"is the second {what} at its log time, by which it is named")
+        self._named.add((topic, log_time))
 
     def _signal_taker(self, channel: layout.Channel, schema: layout.Schema | None, role: Role) -> OnMessage:
         read = signal_reader(channel, schema)
@@ -136,9 +140,14 @@ class _Judgement:
 
     def drive(self, source: SourceFile, log: Log) -> Drive:
         metadata = _drive_metadata(log)
-        self._refuse_twins(log)
-        topics = []
-        for _, index in log.used():
+        topics: list[TopicFacts] = []
+        times: list[int] = []
+        left: list[tuple[str, int | None, str]] = [(topic, None, reason) for topic, reason in log.unplaced]
+        for id_, index in log.used():
+            odd = log.left_out.get(id_, {})
+            left += [(index.channel.topic, index.times[place], reason) for place, reason in odd.items()]
+            self._undecoded.update((index.channel.topic, reason) for reason in log.undecoded.get(id_, {}).values())
+            times += [time for time in (min(index.times), max(index.times)) if time <= LATEST]
             role = role_of(index.channel, index.schema)
             if role is Role.UNDECODED:
                 self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index)
@@ -146,13 +155,13 @@ class _Judgement:
         clock = metadata.get("clock", "").strip() or (MEASURED if self._fixes.confirm_clock() else UNSTATED)
         return Drive(
             source=source,
-            path=source.path,
-            name=metadata.get("drive", "").strip() or source.path.stem,
+            path=log.path,
+            name=metadata.get("drive", "").strip() or stem_of(source.path),
             metadata=metadata,
             clock=clock,
             topics=tuple(sorted(topics, key=lambda topic: (topic.topic, topic.schema or "", topic.encoding))),
-            start_ns=min((min(index.times) for _, index in log.used()), default=None),
-            end_ns=max((max(index.times) for _, index in log.used()), default=None),
+            start_ns=min(times, default=None),
+            end_ns=max(times, default=None),
             fixes=self._fixes,
             images=self._images,
             clouds=self._clouds,
@@ -165,21 +174,31 @@ class _Judgement:
             undecoded=self._undecoded,
             unchecked=log.unchecked_messages,
             data_section_checked=log.data_section_checked,
+            left_out=gather(left),
+            skipped={id_: places for id_, _ in log.used() if (places := log.skipped(id_))},
+            cameras=tuple(sorted({index.channel.topic for _, index in log.used() if shows_images(index.schema)})),
+            misstated=tuple(log.misstated),
             log=log,
             assumed=tuple(sorted({kind for kind in log.assumed if any(index.schema_name == kind for _, index in log.used())})),
         )
 
-    def _refuse_twins(self, log: Log) -> None:
-        """A frame is named by drive, sensor and time: two images of one sensor at one time could not be told apart."""
-        seen: set[tuple[str, int]] = set()
-        for id_, column in self._images.items():
-            index = log.channels[id_]
-            for encoding, time in zip(column.encodings, index.times, strict=True):
-                if encoding is None:
-                    continue
-                if (index.channel.topic, time) in seen:
-                    raise Damaged(f"two images of sensor {index.channel.topic!r} have the log time {time} ns, by which a frame is named")
-                seen.add((index.channel.topic, time))
+
+def _encoding(image: RecordedImage) -> str:
+    """Return how an image is encoded: by its bytes, for what a message says of it may be wrong.
+
+    Raises:
+        Undecoded: it is of a kind that is not read, and says so.
+        Damaged: it says that it is an image that is read, or nothing, and is none.
+    """
+    said = encoding_of(image.format)
+    if image.raw and not image.data:
+        raise Undecoded(f"image format {image.format!r}")
+    try:
+        return encoding_in(image.data)
+    except Damaged:
+        if image.data and said and said not in DECODED:
+            raise Undecoded(f"image format {image.format!r}") from None
+        raise
 
 
 def _drive_metadata(log: Log) -> dict[str, str]:

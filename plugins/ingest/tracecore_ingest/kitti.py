@@ -68,8 +68,9 @@ class Kitti(tc.Stage):
         suffixes=PATTERNS,
         note="KITTI file",
         nested=True,
+        surveyed=True,
     )
-    frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete"], description="camera images, one row a file")
+    frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete", "frames_present"], description="camera images, one row a file")
     sweeps = tc.Output("dataset", checks=["sweeps_complete"], description="Velodyne scans, one row a file")
     calibrations = tc.Output("dataset", checks=["calibrations_complete"], description="how cameras and LiDAR lie to each other and project")
 

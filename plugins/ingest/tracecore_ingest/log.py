@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mcap import records as layout
 
-__all__ = ["UNCHUNKED", "AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log"]
+from tracecore_ingest.damage import Undecoded
+from tracecore_ingest.left_out import reason_of
+
+__all__ = ["LATEST", "UNCHUNKED", "AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log", "OnMessage", "Opener"]
 
 UNCHUNKED = -1
+LATEST = (1 << 63) - 1  # log times are kept as signed 64-bit integers: up to the year 2262
+OnMessage = Callable[[int, bytes], None]
+"""Called with log time and data of a message; raises where the data are no such message."""
+Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]
+"""Called once for each channel; None where its messages are not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,10 @@ class Log:
         data_section_checked: whether one checksum covers the whole data section.
         storage: `mcap`, or `sqlite3` for a ROS 2 bag kept that way; offsets are then ids of rows.
         assumed: message types whose definition the file does not hold.
+        left_out: why messages are left out, by channel id and place among its messages.
+        undecoded: why sound messages are not decoded, likewise.
+        unplaced: messages that have no place at all: (topic, reason) of each.
+        misstated: what the file says of itself that its data show to be otherwise.
     """
 
     path: Path
@@ -99,6 +111,27 @@ class Log:
     data_section_checked: bool = False
     storage: str = "mcap"
     assumed: list[str] = field(default_factory=list)
+    left_out: dict[int, dict[int, str]] = field(default_factory=dict)
+    undecoded: dict[int, dict[int, str]] = field(default_factory=dict)
+    unplaced: list[tuple[str, str]] = field(default_factory=list)
+    misstated: list[str] = field(default_factory=list)
+
+    def show(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
+        """Show the message that a channel's index got last; where it is not what its topic says, it is left out."""
+        try:
+            take(time, data)
+        except Undecoded as problem:
+            self.undecoded.setdefault(channel, {})[len(self.channels[channel]) - 1] = str(problem)
+        except Exception as problem:  # noqa: BLE001  # whatever a decoder of foreign bytes raises, it is this message that is bad
+            self.leave_out(channel, reason_of(problem))
+
+    def leave_out(self, channel: int, reason: str) -> None:
+        """Leave out the message that a channel's index got last."""
+        self.left_out.setdefault(channel, {})[len(self.channels[channel]) - 1] = reason
+
+    def skipped(self, channel: int) -> frozenset[int]:
+        """Return the places of a channel's messages that become no row."""
+        return frozenset((*self.left_out.get(channel, ()), *self.undecoded.get(channel, ())))
 
     def __len__(self) -> int:
         return sum(len(channel) for channel in self.channels.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ from tracecore_ingest.json_message import JsonMessage, read_json
 from tracecore_ingest.protobuf_message import protobuf_json, protobuf_readable, protobuf_reader
 from tracecore_ingest.ros_message import ROS_SCHEMAS, ros_name, ros_reader, ros_text
 
-__all__ = ["Dialect", "Role", "dialect_of", "object_reader", "role_of", "signal_reader", "type_of", "why_undecoded"]
+__all__ = ["Dialect", "Role", "dialect_of", "object_reader", "role_of", "shows_images", "signal_reader", "type_of", "why_undecoded"]
 
 
 class Role(StrEnum):
@@ -42,7 +43,7 @@ class Dialect(StrEnum):
     UNKNOWN = ""
 
 
-_KNOWN = "foxglove."
+_CAMERA = re.compile(r"(Image|Video)$")
 _FOXGLOVE = {
     "CompressedImage": Role.FRAME,
     "RawImage": Role.FRAME,
@@ -65,9 +66,8 @@ def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect
     match channel.message_encoding, schema:
         case "json", _:
             return Dialect.JSON
-        case "protobuf", layout.Schema(encoding="protobuf", name=name):
-            # What is known by name must be readable; of other types a schema that is not is no damage to the file.
-            return Dialect.PROTOBUF if name.startswith(_KNOWN) or protobuf_readable(schema) else Dialect.UNKNOWN
+        case "protobuf", layout.Schema(encoding="protobuf"):
+            return Dialect.PROTOBUF if protobuf_readable(schema) else Dialect.UNKNOWN
         case "cdr", layout.Schema(encoding=encoding) if encoding in ROS_SCHEMAS:
             return Dialect.ROS if ros_reader(schema) is not None else Dialect.UNKNOWN
     return Dialect.UNKNOWN
@@ -99,8 +99,14 @@ def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
     if schema is None:
         return encoding
     described = (encoding, schema.encoding) == ("protobuf", "protobuf") or (encoding == "cdr" and schema.encoding in ROS_SCHEMAS)
-    unread = described and dialect_of(channel, schema) is Dialect.UNKNOWN
-    return f"{encoding}, {schema.name}{', whose definition can not be read' if unread else ''}"
+    if not described or dialect_of(channel, schema) is not Dialect.UNKNOWN:
+        return f"{encoding}, {schema.name}"
+    return f"{encoding}, {schema.name}, whose definition {'can not be read' if schema.data.strip() else 'the file does not hold'}"
+
+
+def shows_images(schema: layout.Schema | None) -> bool:
+    """Whether a type is a camera's by its name, decoded or not: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
+    return _CAMERA.search(type_of(schema)) is not None
 
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:

@@ -14,6 +14,7 @@ import tracecore as tc
 from tracecore_ingest.calibration import Calibrations
 from tracecore_ingest.cloud_message import full_scale
 from tracecore_ingest.drive import Drive
+from tracecore_ingest.messages import Role
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["Counted", "describe_calibrations", "describe_frames", "describe_signals", "describe_sweeps", "name_drives", "tell_of_drives"]
@@ -94,6 +95,17 @@ def tell_of_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
     assumed = [drive for drive in drives if drive.assumed]
     if assumed:
         context.unknown("message definitions", f"the bags of {_named(assumed)} do not hold all of them; those of ROS 2 Humble were taken")
+    odd = [drive for drive in drives if drive.left_out]
+    for drive in odd[:_NAMED]:
+        listed = ", ".join(each.sentence() for each in drive.left_out)
+        context.unknown("messages left out", f"drive {drive.name}: kept in the drive log, but in no table: {listed}")
+    if odd[_NAMED:]:
+        count = sum(each.messages for drive in odd[_NAMED:] for each in drive.left_out)
+        context.unknown("messages left out", f"{count:,} messages of {_named(odd[_NAMED:])}; each drive log says of which topics")
+    misstated = [drive for drive in drives if drive.misstated]
+    if misstated:
+        why = f"{_named(misstated)}: written with an index or statistics that are wrong, as each drive log says; their messages were read"
+        context.unknown("index of the file", why)
     left = [drive for drive in drives if drive.undecoded]
     if left:
         count = sum(drive.undecoded.total() for drive in left)
@@ -102,7 +114,7 @@ def tell_of_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
         context.unknown("messages not decoded", why)
 
 
-def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: Counted) -> None:
+def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: Counted, sensors: Sequence[str] | None) -> None:
     """Say of the frames what they are and what is not known of them.
 
     Args:
@@ -110,8 +122,12 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
         port: the output of the frames.
         drives: the drives that went in.
         seen: the frames, counted.
+        sensors: cameras that were asked for; None for all.
     """
-    facts = seen.facts("frames_by_sensor")
+    facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
+    without = {drive.name: list(drive.cameras) for drive in drives if drive.cameras and _wants(drive, sensors) and not seen.drives[drive.name]}
+    if without:
+        facts["without_frames"] = without
     facts["sensors"] = sorted(seen.topics)
     facts["place"] = _bounds([drive for drive in drives if seen.drives[drive.name]])
     raw = {column.topic: column.raw for drive in drives for column in drive.images.values() if column.raw}
@@ -121,9 +137,9 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
     _tell_of_places(context, port, drives, seen)
 
 
-def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: Counted) -> None:
+def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: Counted, topics: Sequence[str] | None) -> None:
     """Say of the signals what they are and what is not known of them."""
-    context.describe(port, "tracecore_signals", heard.facts("topics"))
+    context.describe(port, "tracecore_signals", heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
         count = sum(drive.inexact.total() for drive in inexact)
@@ -131,9 +147,9 @@ def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Driv
         context.unknown("numbers that are none", why, port=port)
 
 
-def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: Counted) -> None:
+def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: Counted, lidars: Sequence[str] | None) -> None:
     """Say of the LiDAR sweeps what they are and what is not known of them."""
-    facts = swept.facts("sweeps_by_sensor")
+    facts = swept.facts("sweeps_by_sensor") | _left_out(drives, Role.SWEEP, lidars)
     facts["sensors"] = sorted(swept.topics)
     facts["points"] = swept.points
     scales: dict[str, set[float]] = {}
@@ -175,6 +191,22 @@ def describe_calibrations(
     )
     for what, why in (stated for each in calibrated.values() for stated in each.unknowns):
         context.unknown(what, why, port=port)
+
+
+def _wants(drive: Drive, sensors: Sequence[str] | None) -> bool:
+    return sensors is None or not set(drive.cameras).isdisjoint(sensors)
+
+
+def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None) -> dict[str, JSON]:
+    """Return what a table lacks of the messages that were to become its rows; nothing where it lacks none."""
+    found: list[JSON] = []
+    for drive in drives:
+        counts: Counter[str] = Counter()
+        for topic in drive.topics:
+            if (topic.role is role or (role is Role.SIGNAL and topic.role.heard)) and (wanted is None or topic.topic in wanted):
+                counts[topic.topic] += topic.messages
+        found += [{"drive": drive.name, **each.document(), "of": counts[each.topic]} for each in drive.left_out if each.topic in counts]
+    return {"left_out": found} if found else {}
 
 
 def _tell_of_places(context: tc.Context, frames: tc.Output, drives: Sequence[Drive], seen: Counted) -> None:

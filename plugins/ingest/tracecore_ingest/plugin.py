@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import tracecore as tc
+from tracecore_ingest.checks import FramesPresent, MessagesLeftOut
 from tracecore_ingest.image_folders import Images
 from tracecore_ingest.kitti import Kitti
 from tracecore_ingest.stage import Mcap
 
-__all__ = ["tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
     """Bring the stages `mcap`, `kitti` and `images`."""
     return [Mcap, Kitti, Images]
+
+
+@tc.hookimpl
+def tracecore_register_checks() -> list[tc.Check]:
+    """Bring the checks of what was ingested."""
+    return [FramesPresent(), MessagesLeftOut()]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from tracecore_ingest import sqlite_log
 from tracecore_ingest.damage import Damaged
-from tracecore_ingest.log import Log
-from tracecore_ingest.scan import Opener, scan
+from tracecore_ingest.log import Log, Opener
+from tracecore_ingest.scan import scan
 
 __all__ = ["read_log"]
+
+_ROS1_BAG = b"#ROSBAG V2.0"
 
 
 def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
@@ -28,6 +30,8 @@ def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int],
         begins = file.read(len(sqlite_log.MAGIC))
     if begins == sqlite_log.MAGIC:
         return sqlite_log.scan_sqlite(path, opener, progress)
+    if begins.startswith(_ROS1_BAG):
+        raise Damaged("is a ROS 1 bag, which is not read: convert it to MCAP (`rosbags-convert`, `mcap convert`)")
     if path.suffix.lower() == ".db3":
         raise Damaged(f"does not begin as an SQLite file: expected {sqlite_log.MAGIC!r}, found {begins!r}")
     return scan(path, opener, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ class Place:
         topic: the topic.
         files: number of the file that each message lies in.
         channels: id of each message's channel in the recording.
-        ordinals: place of each message among its channel's, in the order of the file.
+        ordinals: place of each message among those of its channel that become rows, in the order of the file.
         times: log times in ns.
         chunks: see `ChannelIndex`.
         offsets: see `ChannelIndex`.
@@ -48,19 +48,6 @@ class Place:
     def __len__(self) -> int:
         return len(self.times)
 
-    def only(self, keep: npt.NDArray[np.bool_]) -> Place:
-        """Give the messages that are to be kept."""
-        return Place(
-            self.topic,
-            self.files[keep],
-            self.channels[keep],
-            self.ordinals[keep],
-            self.times[keep],
-            self.chunks[keep],
-            self.offsets[keep],
-            self.sizes[keep],
-        )
-
 
 class Recording:
     """The indexes of a drive's files.
@@ -77,12 +64,13 @@ class Recording:
         """The channels that hold messages, by key."""
         return iter(sorted(self.channels.items()))
 
-    def topic(self, topic: str, channel_keys: set[int]) -> Place:
+    def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> Place:
         """Put the messages of a topic in the order of time.
 
         Args:
             topic: the topic.
             channel_keys: which of its channels are meant.
+            skipped: places of the messages that become no row, by channel.
         """
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
@@ -94,7 +82,9 @@ class Recording:
         offsets = column([channel.offsets for _, channel in parts])
         sizes = column([channel.sizes for _, channel in parts])
         channels = np.repeat(np.asarray([key for key, _ in parts], dtype=np.int64), [len(channel) for _, channel in parts])
-        ordinals = np.concatenate([np.arange(len(channel), dtype=np.int64) for _, channel in parts]) if parts else np.empty(0, np.int64)
+        taken = [np.isin(np.arange(len(channel)), [*skipped.get(key, ())], invert=True) for key, channel in parts]
+        ordinals = np.concatenate([np.cumsum(each) - 1 for each in taken]) if parts else np.empty(0, np.int64)
         files = channels >> _CHANNELS
         order = np.lexsort((offsets, chunks, files, times))
+        order = order[np.concatenate(taken)[order]] if parts else order
         return Place(topic, files[order], channels[order], ordinals[order], times[order], chunks[order], offsets[order], sizes[order])

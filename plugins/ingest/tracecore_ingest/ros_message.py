@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mcap import records as layout
 from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from tracecore_ingest.damage import Damaged
@@ -21,6 +21,8 @@ from tracecore_ingest.json_text import Rewriting
 __all__ = ["ROS_SCHEMAS", "ros_name", "ros_reader", "ros_text"]
 
 ROS_SCHEMAS = ("ros2msg", "ros2idl")
+_WITHOUT_FIELDS = ("std_msgs/msg/Empty", "std_srvs/srv/Empty_Request")
+"""Types that are known to have no field; of others an empty definition says that the file does not hold it."""
 _IDL_PARTS = re.compile(r"^=+\s*\nIDL: .*$", re.MULTILINE)  # MCAP joins the files of a definition by such lines
 _INCLUDES = re.compile(r"^\s*#include .*$", re.MULTILINE)  # of files that stand beside them
 
@@ -80,6 +82,8 @@ def ros_reader(schema: layout.Schema) -> RosReader | None:
 
 @lru_cache(maxsize=512)
 def _reader(name: str, encoding: str, definition: bytes) -> RosReader | None:
+    if not _lines(definition) and name not in _WITHOUT_FIELDS:
+        return None
     store = get_typestore(Stores.EMPTY)
     try:
         text = definition.decode()
@@ -89,9 +93,14 @@ def _reader(name: str, encoding: str, definition: bytes) -> RosReader | None:
         else:
             store.register(get_types_from_msg(text, name))
         store.get_msgdef(name)
-    except (TypesysError, SerdeError, UnicodeDecodeError, KeyError, ValueError, RecursionError, SyntaxError, AssertionError):
+    except Exception:  # noqa: BLE001  # whatever a parser of foreign definitions raises, it is this definition that can't be used
         return None
     return RosReader(name, store)
+
+
+def _lines(definition: bytes) -> list[bytes]:
+    """Return the lines of a definition that say something."""
+    return [line for line in definition.splitlines() if line.split(b"#")[0].strip()]
 
 
 def ros_text(schema: layout.Schema) -> Callable[[bytes], JsonMessage] | None:

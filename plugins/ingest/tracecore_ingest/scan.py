@@ -13,17 +13,11 @@ from mcap.opcode import Opcode
 
 from tracecore_ingest.chunks import MESSAGE, chunk_content, inner_records
 from tracecore_ingest.damage import Damaged, damage_where
-from tracecore_ingest.log import UNCHUNKED, AttachmentFacts, ChannelIndex, ChunkFacts, Log
+from tracecore_ingest.log import LATEST, UNCHUNKED, AttachmentFacts, ChannelIndex, ChunkFacts, Log, OnMessage, Opener
 from tracecore_ingest.records import HELD, Raw, RecordFile, attachment_checksum_at, parse, record_name
 from tracecore_ingest.summary import check_summary
 
-__all__ = ["LATEST", "OnMessage", "Opener", "scan"]
-
-LATEST = (1 << 63) - 1  # log times are kept as signed 64-bit integers: up to the year 2262
-OnMessage = Callable[[int, bytes], None]
-"""Called with log time and data of a message; raises `Damaged` where the data are no such message."""
-Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]
-"""Called once for each channel; None where its messages are not wanted."""
+__all__ = ["scan"]
 
 
 def scan(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
@@ -135,18 +129,15 @@ class _Scan:
         index = self._log.channels.get(channel_id)
         if index is None:
             raise Damaged(f"a Message names channel {channel_id}, which was not declared before it")
-        if log_time > LATEST:
-            raise Damaged(f"a Message of topic {index.channel.topic!r} has the log time {log_time} ns, beyond the year 2262")
         index.times.append(log_time)
         index.chunks.append(chunk)
         index.offsets.append(offset)
         index.sizes.append(end - with_header)
         wanted = self._wanted.get(channel_id)
-        if wanted is not None:
-            try:
-                wanted(log_time, content[with_header:end])
-            except Damaged as problem:
-                raise Damaged(f"message {len(index) - 1} of topic {index.channel.topic!r} at {log_time} ns: {problem}") from problem
+        if log_time > LATEST:
+            self._log.leave_out(channel_id, "has a log time beyond the year 2262")
+        elif wanted is not None:
+            self._log.show(channel_id, wanted, log_time, content[with_header:end])
         return channel_id, log_time
 
     def _open_chunk(self, raw: Raw) -> None:
@@ -166,7 +157,7 @@ class _Scan:
         last = max((max(times) for times, _ in entries.values()), default=0)
         if (chunk.message_start_time, chunk.message_end_time) != (first, last):
             stated = f"{chunk.message_start_time} to {chunk.message_end_time} ns"
-            raise Damaged(f"the Chunk at byte {raw.offset} claims messages from {stated}, found {first} to {last} ns")
+            self._log.misstated.append(f"the Chunk at byte {raw.offset} claims messages from {stated}, found {first} to {last} ns")
         checksummed = chunk.uncompressed_crc != 0 or not content
         self._unchecked += 0 if checksummed else sum(len(times) for times, _ in entries.values())
         self._chunk = ChunkFacts(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tracecore as tc
@@ -12,6 +13,7 @@ from tracecore_ingest.damage import Damaged
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.joining import join
 from tracecore_ingest.judge import judge
+from tracecore_ingest.unpacking import WAL, readable
 
 __all__ = ["Wanted", "sound_drives"]
 
@@ -40,7 +42,8 @@ def sound_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: Wa
     """
     bags = list(_bags(context, [file for file in files if file.path.name == METADATA]))
     packed = {path: bag.packed for bag in bags for path in bag.files if bag.packed}
-    logs = [file for file in files if file.path.name != METADATA]
+    beside = {file.path: file for file in files if file.path.name.endswith(WAL)}
+    logs = [file for file in files if file.path.name != METADATA and file.path not in beside]
     total = sum(file.size_bytes for file in logs)
     done = 0
     kept = 0
@@ -50,7 +53,10 @@ def sound_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: Wa
         try:
             if file.path in packed:
                 raise Damaged(f"its bag's messages are compressed one by one ({packed[file.path]}), which is not read: convert it to plain MCAP")  # noqa: TRY301  # told as any damage is
-            found = judged[file.path] = judge(file, wanted.sensors, _telling(context, done, total, note), wanted.lidars)
+            log = beside.pop(Path(f"{file.path}{WAL}"), None)
+            path = readable(context, file, log)
+            found = judged[file.path] = judge(file, wanted.sensors, _telling(context, done, total, note), wanted.lidars, path)
+            found.beside = log
             kept += found.messages
             if kept > _INDEXED:
                 found.log = None
@@ -58,9 +64,16 @@ def sound_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: Wa
             _leave_out(context, file, problem)
         done += file.size_bytes
         context.progress(done, total, note)
-    drives = [drive for bag in bags if (drive := _of_bag(context, bag, judged)) is not None]
+    for file in beside.values():
+        _leave_out(context, file, Damaged("is the write-ahead log of a file that is not beside it"))
+    joined = [(bag, drive) for bag in bags if (drive := _of_bag(context, bag, judged)) is not None]
+    named = list(_told_apart(joined))
+    for (bag, _), drive in zip(joined, named, strict=True):
+        if not bag.source.part_of:
+            context.adopt(bag.source, kind="external", name=f"{drive.name}/{METADATA}")
+    drives = [*named, *judged.values()]
     sound: dict[tuple[str, str], Drive] = {}
-    for drive in (*drives, *judged.values()):
+    for drive in drives:
         if sound.setdefault((drive.name, drive.source.digest), drive) is not drive:
             context.log.info("%s holds the same bytes as another file of drive %s: it is taken once", drive.source.name, drive.name)
     return sorted(sound.values(), key=lambda drive: drive.name)
@@ -93,9 +106,18 @@ def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive |
         for part in parts:
             _leave_out(context, part.source, problem)
         return None
-    if not bag.source.part_of:
-        context.adopt(bag.source, kind="external", name=f"{drive.name}/{METADATA}")
     return drive
+
+
+def _told_apart(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:
+    """Call bags whose files go by one name (`bag.db3` in each folder) by their folders."""
+    claimed = Counter(name for name, _ in {(drive.name, drive.source.digest) for _, drive in bags})
+    for bag, drive in bags:
+        folder = bag.source.path.parent.name
+        if claimed[drive.name] > 1 and folder and not drive.metadata.get("drive", "").strip():
+            yield replace(drive, name=folder, joined=tuple(replace(part, name=folder) for part in drive.joined))
+        else:
+            yield drive
 
 
 def _telling(context: tc.Context, before: int, total: int, note: str) -> Callable[[int], None]:

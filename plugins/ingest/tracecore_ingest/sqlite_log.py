@@ -10,22 +10,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mcap import records as layout
 from rosbags.typesys import Stores, get_typestore
 
 from tracecore_ingest.damage import Damaged
-from tracecore_ingest.log import UNCHUNKED, ChannelIndex, Log
+from tracecore_ingest.log import LATEST, UNCHUNKED, ChannelIndex, Log, OnMessage, Opener
 from tracecore_ingest.ros_message import ros_name
-
-if TYPE_CHECKING:
-    from tracecore_ingest.scan import OnMessage, Opener
 
 __all__ = ["MAGIC", "read_rows", "scan_sqlite"]
 
 MAGIC = b"SQLite format 3\0"
-_LATEST = (1 << 63) - 1
 
 
 @contextmanager
@@ -71,7 +66,8 @@ def _topics(connection: sqlite3.Connection, log: Log) -> None:
         schema_encoding, text = recorded.get(kind) or ("", "")
         if not text:
             schema_encoding, text = "ros2msg", _known_definition(ros_name(kind)) or ""
-            log.assumed.append(kind)
+            if text:
+                log.assumed.append(kind)
         schema = layout.Schema(id=id_, data=text.encode(), encoding=schema_encoding, name=kind)
         log.schemas[id_] = schema
         log.channels[id_] = ChannelIndex(layout.Channel(id=id_, topic=name, message_encoding=encoding, metadata={}, schema_id=id_), schema)
@@ -87,13 +83,13 @@ def _known_definition(kind: str) -> str | None:
 def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -> None:
     wanted: dict[int, OnMessage | None] = {}
     for row, topic, time, data in connection.execute("SELECT id, topic_id, timestamp, data FROM messages ORDER BY timestamp, id"):
-        if not isinstance(row, int) or row < 0:
-            raise Damaged(f"a message has the id {row!r}: expected a whole number from 0 on")
         index = log.channels.get(topic)
         if index is None:
-            raise Damaged(f"message {row} names topic {topic}, which the table 'topics' does not hold")
-        if not isinstance(data, bytes) or not isinstance(time, int) or not 0 <= time <= _LATEST:
-            raise Damaged(f"message {row} of topic {index.channel.topic!r} has no bytes or no time from 1970 to 2262")
+            log.unplaced.append((f"topic {topic!r}", "is of a topic that the table 'topics' does not hold"))
+            continue
+        if not isinstance(row, int) or row < 0 or not isinstance(data, bytes) or not isinstance(time, int) or not 0 <= time <= LATEST:
+            log.unplaced.append((index.channel.topic, "has no bytes, no time from 1970 to 2262, or no id from 0 on"))
+            continue
         index.times.append(time)
         index.chunks.append(UNCHUNKED)
         index.offsets.append(row)
@@ -102,10 +98,7 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
             wanted[topic] = opener(index.channel, index.schema) if opener else None
         take = wanted[topic]
         if take is not None:
-            try:
-                take(time, data)
-            except Damaged as problem:
-                raise Damaged(f"message {len(index) - 1} of topic {index.channel.topic!r} at {time} ns: {problem}") from problem
+            log.show(topic, take, time, data)
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:

@@ -16,6 +16,7 @@ from tracecore_ingest.frame_tree import VEHICLE_FRAMES
 from tracecore_ingest.outcome import Counted, describe_calibrations, describe_frames, describe_signals, describe_sweeps, tell_of_drives
 from tracecore_ingest.sound import Wanted, sound_drives
 from tracecore_ingest.tables import frame_batches, signal_batches, sweep_batches
+from tracecore_ingest.unpacking import SUFFIXES, is_drive_file
 from tracecore_schemas.refs import artifact_ref
 from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS
@@ -27,11 +28,15 @@ class Mcap(tc.Stage):
     """Read drive logs (MCAP, ROS 2 bags) into camera frames, signals, LiDAR sweeps and calibrations; each file is judged whole before any goes in."""
 
     kind = tc.StageKind.INGEST
-    drives = tc.Files("paths", suffixes=[".mcap", ".db3", METADATA], note="drive file", optional=True)
+    drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True)
     logs = tc.Input("drive_log", optional=True, description="a directory of drive logs that an earlier stage wrote")
-    frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete"], description="camera frames with their images, one row a frame")
-    signals = tc.Output("dataset", checks=["signals_complete"], description="vehicle signals, one row a message")
-    sweeps = tc.Output("dataset", checks=["sweeps_complete"], description="LiDAR sweeps with their points, one row a sweep")
+    frames = tc.Output(
+        "dataset",
+        checks=["unique_frame_ids", "frames_complete", "frames_present", "messages_left_out"],
+        description="camera frames with their images, one row a frame",
+    )
+    signals = tc.Output("dataset", checks=["signals_complete", "messages_left_out"], description="vehicle signals, one row a message")
+    sweeps = tc.Output("dataset", checks=["sweeps_complete", "messages_left_out"], description="LiDAR sweeps with their points, one row a sweep")
     calibrations = tc.Output(
         "dataset", checks=["calibrations_complete"], description="how each sensor lies on the vehicle and how each camera projects"
     )
@@ -71,14 +76,14 @@ class Mcap(tc.Stage):
         }
         context.write(self.calibrations, table_of(CALIBRATIONS, (row for each in calibrated.values() for row in each.rows)))
         tell_of_drives(context, drives)
-        describe_frames(context, self.frames, drives, frames)
-        describe_signals(context, self.signals, drives, signals)
-        describe_sweeps(context, self.sweeps, drives, sweeps)
+        describe_frames(context, self.frames, drives, frames, params.sensors)
+        describe_signals(context, self.signals, drives, signals, params.topics)
+        describe_sweeps(context, self.sweeps, drives, sweeps, params.lidars)
         describe_calibrations(context, self.calibrations, drives, calibrated, named)
 
     def _members(self, context: tc.Context) -> list[tc.SourceFile]:
         members = context.members(self.logs)
-        found = [member for member in members if not {member.path.suffix.lower(), member.path.name}.isdisjoint(self.drives.suffixes)]
+        found = [member for member in members if is_drive_file(member.path)]
         if members and not found:
             names = ", ".join(member.name for member in members[:5])
             raise tc.UsageProblem(f"The input 'logs' holds no drive file ({', '.join(self.drives.suffixes)}); it holds {names}.")
@@ -93,9 +98,12 @@ def _adopt(context: tc.Context, drive: Drive) -> None:
             said["part_of"] = artifact_ref("drive_log", drive.name)
         elif drive.joined:
             said["parts"] = [each.source.name for each in drive.joined]
-        part.path = context.adopt(
-            part.source, kind="drive_log", name=drive.log_name(number), facets={"tracecore_drive": said}, unknowns=whole.unknowns()
-        )
+        name = drive.log_name(number)
+        kept = context.adopt(part.source, kind="drive_log", name=name, facets={"tracecore_drive": said}, unknowns=whole.unknowns())
+        if part.path == part.source.path:
+            part.path = kept
+        if part.beside is not None and not part.beside.part_of:
+            context.adopt(part.beside, kind="external", name=f"{name}/{part.beside.path.name}")
 
 
 def _refuse_shared_names(drives: Sequence[Drive]) -> None:

@@ -91,7 +91,7 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
                 "luma": still.facts.luma,
                 "dhash": f"{still.facts.dhash:016x}",
                 "clock": INDEX,
-                "file": still.source.name,
+                "file": _listed(still.source.name),
                 "orientation": still.facts.orientation,
                 "conditions": [],
                 "image_sha256": still.source.digest.removeprefix("sha256:"),
@@ -105,6 +105,11 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
             rows, held = [], 0
     if rows:
         yield from table_of(FRAMES, rows).to_batches()
+
+
+def _listed(name: str) -> str:
+    """Return a file's name as its folder lists it: one found in a folder is called by that folder's name first."""
+    return name.partition("/")[2] or name
 
 
 def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[StillDrive], seen: Counted) -> None:

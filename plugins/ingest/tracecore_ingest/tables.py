@@ -33,14 +33,14 @@ def _recording(drive: Drive) -> Recording:
     return Recording([read_log(part.path) if part.log is None else replace(part.log, path=part.path) for part in drive.parts])
 
 
-def _places(recording: Recording, roles: frozenset[Role], wanted: Sequence[str] | None) -> list[Place]:
+def _places(drive: Drive, recording: Recording, roles: frozenset[Role], wanted: Sequence[str] | None) -> list[Place]:
     """Give the topics that become a table, by name, each in the order of time."""
     keys: dict[str, set[int]] = {}
     for key, index in recording.used():
         topic = index.channel.topic
         if role_of(index.channel, index.schema) in roles and (wanted is None or topic in wanted):
             keys.setdefault(topic, set()).add(key)
-    return [recording.topic(topic, keys[topic]) for topic in sorted(keys)]
+    return [recording.topic(topic, keys[topic], drive.skipped) for topic in sorted(keys)]
 
 
 def _channels(group: Sequence[Portion]) -> list[int]:
@@ -57,13 +57,7 @@ def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterato
     if not any(column.decoded for column in drive.images.values()):
         return
     recording = _recording(drive)
-    places = []
-    for place in _places(recording, frozenset({Role.FRAME}), sensors):
-        taken = [
-            drive.images[channel].encodings[ordinal] is not None
-            for channel, ordinal in zip(place.channels.tolist(), place.ordinals.tolist(), strict=True)
-        ]
-        places.append(place.only(np.asarray(taken, dtype=np.bool_)))
+    places = _places(drive, recording, frozenset({Role.FRAME}), sensors)
     readers = {key: image_reader(index.channel, index.schema) for key, index in recording.used() if key in drive.images}
     for group in portions(places, FRAME_BYTES, ROWS):
         images = [readers[channel](data).data for channel, data in zip(_channels(group), fetch(recording, group), strict=True)]
@@ -120,7 +114,7 @@ def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator
     if not any(column.sweeps for column in drive.clouds.values()):
         return
     recording = _recording(drive)
-    places = _places(recording, frozenset({Role.SWEEP}), lidars)
+    places = _places(drive, recording, frozenset({Role.SWEEP}), lidars)
     readers = {
         key: cloud_reader(index.channel, index.schema)
         for key, index in recording.used()
@@ -163,7 +157,7 @@ def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterato
         return
     recording = _recording(drive)
     readers = {key: signal_reader(index.channel, index.schema) for key, index in recording.used() if role_of(index.channel, index.schema) in _HEARD}
-    for group in portions(_places(recording, _HEARD, topics), SIGNAL_BYTES, ROWS):
+    for group in portions(_places(drive, recording, _HEARD, topics), SIGNAL_BYTES, ROWS):
         channels = _channels(group)
         ends, numbers = array("i", [0]), array("d")
         keys: list[str] = []

@@ -24,7 +24,7 @@ class UltralyticsRun(tc.Stage):
     """
 
     kind = tc.StageKind.TRAIN
-    files = tc.Files("paths", suffixes=(".csv", ".yaml", _WEIGHTS, ".onnx", ".png", ".jpg"), note="training run file")
+    files = tc.Files("paths", suffixes=(".csv", ".yaml", _WEIGHTS, ".onnx", ".png", ".jpg"), note="training run file", outputs=True)
     model = tc.Output("model", checks=["losses_finite"], description="config.json, curves.json, and the run's files as they were found, in evidence/")
 
     class Params(tc.Params):

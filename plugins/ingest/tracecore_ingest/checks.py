@@ -1,0 +1,68 @@
+"""Checks that an ingest brought what its files hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import tracecore as tc
+from tracecore.errors import UsageProblem
+from tracecore_schemas.kinds import Severity
+
+__all__ = ["FramesPresent", "MessagesLeftOut"]
+
+_FACETS = ("tracecore_frames", "tracecore_sweeps", "tracecore_signals")
+_NAMED = 5
+_HALF = 0.5
+
+
+class FramesPresent(tc.Check):
+    """A camera's images became frames."""
+
+    name = "frames_present"
+    description = "Every drive log with an image topic yields a frame, and where an asset reads the frames there is one."
+    asks_readers = True
+
+    def run(self, context: tc.CheckContext) -> tc.CheckResult:
+        """Read the counts that the ingest stated."""
+        facts: Any = context.target.facets.get("tracecore_frames") or {}
+        frames = context.read().count_rows()
+        without: Mapping[str, Any] = facts.get("without_frames") or {}
+        if without:
+            named = "; ".join(f"{drive} ({', '.join(topics)})" for drive, topics in list(without.items())[:_NAMED])
+            return tc.CheckResult(success=False, message=f"{tc.count(len(without), 'drive')} with images yield no frame: {named}.")
+        if not frames and context.readers:
+            read_by = ", ".join(context.readers)
+            return tc.CheckResult(success=False, message=f"No file yields a frame, and frames are read by {read_by}.")
+        return tc.CheckResult(success=True, message=f"{tc.count(frames, 'frame')}.")
+
+
+class MessagesLeftOut(tc.Check):
+    """Messages that are not what their topic says are few."""
+
+    name = "messages_left_out"
+    description = "No message was left out; where more than a share of one camera's or LiDAR's were (0.5, parameter `share`), that blocks."
+
+    def run(self, context: tc.CheckContext) -> tc.CheckResult:
+        """Weigh the counts that the ingest stated."""
+        share = context.params.get("share", _HALF)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise UsageProblem(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")
+        name = next((name for name in _FACETS if name in context.target.facets), "")
+        facts: Any = context.target.facets.get(name) or {}
+        left: Counter[tuple[str, str]] = Counter()
+        whole: dict[tuple[str, str], int] = {}
+        for each in facts.get("left_out") or ():
+            left[each["drive"], each["topic"]] += each["messages"]
+            whole[each["drive"], each["topic"]] = each["of"]
+        if not left:
+            return tc.CheckResult(success=True, message="No message was left out.")
+        ranked = sorted(left, key=lambda key: (-left[key] / max(whole[key], 1), key))
+        grave = name != "tracecore_signals" and any(left[key] > share * whole[key] for key in ranked)
+        named = ", ".join(f"{left[key]} of {whole[key]} of {key[1]} in drive {key[0]}" for key in ranked[:_NAMED])
+        return tc.CheckResult(
+            success=False,
+            message=f"{tc.count(left.total(), 'message')} left out: {named}{', …' if len(ranked) > _NAMED else ''}.",
+            severity=Severity.BLOCKING if grave else Severity.WARN,
+        )
