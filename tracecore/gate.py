@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from tracecore.errors import UsageProblem
+from tracecore.uses import Uses
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
 
-__all__ = ["Gate", "GateEvidence", "GateResult"]
+__all__ = ["Gate", "GateEvidence", "GateResult", "Report"]
+
+
+def _nothing_kept(ref: str) -> Any:
+    raise UsageProblem(f"The bytes of {ref} are not at hand.")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One KPI report among what would be sealed.
+
+    Attributes:
+        role: its role in the build (`kpis.report`).
+        ref: whole.
+        uses: the frames behind it.
+        gated: whether a gate of the program reads it.
+        selection: whether it was measured on frames that selected something: it is shown as such, no headline, and passes no gate.
+    """
+
+    role: str
+    ref: str
+    uses: Uses
+    gated: bool = False
+    selection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +47,32 @@ class GateEvidence:
         checks: every check of theirs.
         kpis: values by name, of all KPI reports (`recall.pedestrian.night`).
         unknowns: (ref, unknown) of the whole trace behind them.
+        reports: the KPI reports that hold figures.
+        trace: gives the backward trace of a ref, as `tracecore trace --json` does.
+        read: gives a recorded version by its ref, as a stage would read it; raises UsageProblem where its bytes are not kept or were erased.
     """
 
     artifacts: Mapping[str, Artifact]
     checks: Sequence[CheckRun]
     kpis: Mapping[str, float]
     unknowns: Sequence[tuple[str, Unknown]]
+    reports: Sequence[Report] = ()
+    trace: Callable[[str], Mapping[str, Any]] = _nothing_kept
+    read: Callable[[str], Any] = _nothing_kept
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """A gate's answer: `measured` and `required` are what `build --json` shows; the message names what failed."""
+    """A gate's answer: `measured` and `required` are what `build --json` shows; the message names what failed.
+
+    What it could not assess becomes an unknown of the build, where that is sealed.
+    """
 
     passed: bool
     measured: JSON
     required: JSON
     message: str
+    unknowns: tuple[Unknown, ...] = ()
 
 
 class Gate(ABC):

@@ -44,6 +44,7 @@ class BuildAnswer:
         gates: outcomes of the release's gates; empty where it did not come to them.
         failed: checks that failed, blocking or not.
         kpis: of its reports, by the names that gates find them by.
+        selection: roles of the KPI reports of selection, which are no headline.
     """
 
     sealed: SealedBuild | None
@@ -53,6 +54,7 @@ class BuildAnswer:
     gates: tuple[GateOutcome, ...]
     failed: tuple[CheckRun, ...]
     kpis: Mapping[str, Kpi]
+    selection: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return the answer in the shape of `build --json` (public contract, version 2)."""
@@ -65,6 +67,7 @@ class BuildAnswer:
                 {"name": gate.name, "passed": gate.passed, "waived": gate.waived, "measured": gate.measured, "required": gate.required}
                 for gate in self.gates
             ],
+            "selection": list(self.selection),
         }
 
 
@@ -168,4 +171,6 @@ def _answer(session: Session) -> BuildAnswer:
         for name, outcome in session.outcomes.items()
         for port, artifact in outcome.outputs.items()
     }
-    return BuildAnswer(session.sealed, tuple(made), tuple(reused), tuple(rejected), session.gates, failed, read_kpis(reports))
+    return BuildAnswer(
+        session.sealed, tuple(made), tuple(reused), tuple(rejected), session.gates, failed, read_kpis(reports, session.selection), session.selection
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tracecore_lineage.kpis import kpi_values
 from tracecore_schemas.kinds import ArtifactKind
@@ -45,10 +45,12 @@ def earlier_build(record: Record, program: str, name: str) -> EarlierBuild:
             break
         predicate = build.statement["predicate"]
         if parse_ref(predicate["program"]).segments[0] == program:
+            selection: Any = record.facets(build.ref).get("tracecore_selection") or {}
+            apart = {report["role"] for report in selection.get("reports", ())}  # what selected is no figure to compare with
             reports = {
                 entry["role"]: record.facets(entry["ref"])
                 for entry in predicate["artifacts"]
                 if parse_ref(entry["ref"]).kind == ArtifactKind.KPI_REPORT
             }
-            before = EarlierBuild(build.name, kpi_values(reports))
+            before = EarlierBuild(build.name, kpi_values(reports, apart))
     return before

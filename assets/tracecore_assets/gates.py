@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.failure import reason_of, recordable, tellable
@@ -10,11 +11,11 @@ from tracecore.gate import GateEvidence
 from tracecore.host import PluginHost
 from tracecore.suggest import suggestion
 from tracecore_assets.earlier import EarlierBuild
-from tracecore_assets.program import GateSpec, Release
+from tracecore_assets.program import NO_LEAK, GateSpec, Release
 from tracecore_lineage.kpis import Kpi, kpi_values, read_kpis
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, Unknown
 
 __all__ = ["collect_kpis", "evaluate_gates", "needs_unknowns"]
 
@@ -47,7 +48,7 @@ def evaluate_gates(
         RunFailed: a plugin's gate raised.
     """
     judge: dict[str, Callable[[GateSpec], GateOutcome]] = {
-        "check": lambda gate: _check(gate, evidence),
+        "check": lambda gate: _check(gate, evidence, host),
         "kpi": lambda gate: _kpi(gate, evidence, earlier),
         "unknowns": lambda gate: _unknowns(gate, evidence),
         "gate": lambda gate: _plugin(gate, evidence, host),
@@ -55,8 +56,9 @@ def evaluate_gates(
     return tuple(judge[gate.form](gate) for gate in release.gates)
 
 
-def _check(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
-    runs = [check for check in evidence.checks if check.name == gate.subject.rpartition("/")[2]]
+def _check(gate: GateSpec, evidence: GateEvidence, host: PluginHost) -> GateOutcome:
+    name = gate.subject.rpartition("/")[2]
+    runs = [check for check in evidence.checks if check.name == name]
     failed = [check for check in runs if not check.success]
     passed = bool(runs) and not failed
     if not runs:
@@ -65,15 +67,34 @@ def _check(gate: GateSpec, evidence: GateEvidence) -> GateOutcome:
         message = " ".join(check.message for check in failed)
     else:
         message = runs[0].message
-    return GateOutcome(
-        gate.name, passed, waived=False, measured="passed" if passed else "failed" if runs else "not run", required="passed", message=message
-    )
+    measured = "passed" if passed else "failed" if runs else "not run"
+    outcome = GateOutcome(gate.name, passed, waived=False, measured=measured, required="passed", message=message)
+    return _over_the_build(gate, outcome, evidence, host) if name == NO_LEAK else outcome
+
+
+def _over_the_build(gate: GateSpec, checked: GateOutcome, evidence: GateEvidence, host: PluginHost) -> GateOutcome:
+    """Judge the whole build by the gate of the check's name too; where no such check was run, by that alone."""
+    if NO_LEAK not in host.gates:
+        missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
+        return replace(checked, passed=False, measured="not judged", message=missing)
+    judged = _plugin(gate.model_copy(update={"form": "gate", "subject": NO_LEAK}), evidence, host)
+    if checked.measured == "not run":
+        if not evidence.reports:
+            return checked
+        return replace(judged, measured="passed" if judged.passed else "failed", required="passed")
+    said = [outcome.message for outcome in (checked, judged) if not outcome.passed] or [checked.message, judged.message]
+    passed = checked.passed and judged.passed
+    return replace(checked, passed=passed, measured="passed" if passed else "failed", message=" ".join(said), unknowns=judged.unknowns)
 
 
 def _kpi(gate: GateSpec, evidence: GateEvidence, earlier: Callable[[], EarlierBuild]) -> GateOutcome:
-    known = read_kpis({role: artifact.facets for role, artifact in evidence.artifacts.items()})
+    selection = {report.role for report in evidence.reports if report.selection}
+    known = read_kpis({role: artifact.facets for role, artifact in evidence.artifacts.items()}, selection)
     kpi = known.get(gate.subject)
     required: dict[str, JSON] = dict(gate.requirement)
+    if kpi is not None and kpi.selection:
+        message = f"{gate.subject} is of {kpi.asset}, measured on frames that selected something: it is no figure to release by"
+        return GateOutcome(gate.name, passed=False, waived=False, measured=None, required=required, message=message)
     if kpi is None:
         offer = suggestion(gate.subject, known, none_known="There are no KPIs.")
         return GateOutcome(
@@ -138,4 +159,6 @@ def _plugin(gate: GateSpec, evidence: GateEvidence, host: PluginHost) -> GateOut
     except BaseException as error:  # a plugin may raise anything, SystemExit too; it must not break the build's record
         raise RunFailed(f"The gate '{gate.subject}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
     measured, required = recordable(result.measured), recordable(result.required)
-    return GateOutcome(gate.name, result.passed, waived=False, measured=measured, required=required, message=tellable(result.message))
+    unknowns = tuple(Unknown(tellable(unknown.what), tellable(unknown.why)) for unknown in result.unknowns)
+    message = tellable(result.message)
+    return GateOutcome(gate.name, result.passed, waived=False, measured=measured, required=required, message=message, unknowns=unknowns)

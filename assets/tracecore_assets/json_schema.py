@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tracecore_assets.program import TYPE, GateSpec, VehicleProgram
+from tracecore_assets.program import NO_LEAK, TYPE, GateSpec, VehicleProgram
 from tracecore_schemas.json_schemas import export, first_paragraphs
 
 __all__ = ["program_file"]
@@ -29,6 +29,10 @@ def program_file() -> dict[str, Any]:
         "description": (GateSpec.__doc__ or "").partition("\n")[0],
         "oneOf": [
             _gate("check", _NAME),
+            {
+                **_gate("check", {"type": "string", "pattern": f"^([^/]+/)?{NO_LEAK}$"}, unknown_training={"type": "array", "items": _NAME}),
+                "required": ["check", "unknown_training"],
+            },
             {**_gate("kpi", _NAME, **_BOUNDS), "anyOf": [{"required": [bound]} for bound in _BOUNDS]},
             _gate("unknowns", {"const": "none"}),
             {**_gate("gate", _NAME), "additionalProperties": True},

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from tracecore_schemas.kinds import StageKind
 
-__all__ = ["GATE_FORMS", "TYPE", "AssetSpec", "GateSpec", "Release", "VehicleProgram"]
+__all__ = ["GATE_FORMS", "NO_LEAK", "TYPE", "AssetSpec", "GateSpec", "Release", "VehicleProgram"]
 
 TYPE = "tracecore_assets.VehicleProgram"
+NO_LEAK = "no_leak"
+"""The check that is judged over the whole build too, by the gate of that name."""
 GATE_FORMS = ("check", "kpi", "gate", "unknowns")
 _BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
@@ -56,7 +58,8 @@ class GateSpec(_Frozen):
     Attributes:
         form: which of `GATE_FORMS`.
         subject: the check, KPI or gate named; `none` for unknowns.
-        requirement: the gate's other keys (`min`, `max`, `above_baseline` by a margin, `max_drop` from the build before, or a plugin gate's own).
+        requirement: the gate's other keys (`min`, `max`, `above_baseline` by a margin, `max_drop` from the build before, `unknown_training` of
+            `no_leak`, or a plugin gate's own).
         name: what waivers, answers and the seal call it by: its subject, `unknowns` for unknowns, or the program's own `name`.
     """
 
@@ -80,7 +83,7 @@ class GateSpec(_Frozen):
         if form == "unknowns" and subject != "none":
             raise ValueError(f"'unknowns' takes only 'none'; found {subject!r}")
         rest = {key: item for key, item in value.items() if key not in (form, "name")}
-        _refuse_other_keys(form, rest)
+        _refuse_other_keys(form, subject, rest)
         return {"form": form, "subject": subject, "requirement": rest, "name": value.get("name", "unknowns" if form == "unknowns" else subject)}
 
     def document(self) -> dict[str, Any]:
@@ -88,9 +91,12 @@ class GateSpec(_Frozen):
         return {self.form: self.subject, **self.requirement, "name": self.name}
 
 
-def _refuse_other_keys(form: str, rest: Mapping[str, Any]) -> None:
+def _refuse_other_keys(form: str, subject: str, rest: Mapping[str, Any]) -> None:
     if form == "gate":
         return
+    if form == "check" and subject.rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
+        _refuse_no_refs(rest["unknown_training"])
+        rest = {key: item for key, item in rest.items() if key != "unknown_training"}
     allowed = _BOUNDS if form == "kpi" else ()
     other = [key for key in rest if key not in allowed]
     if other:
@@ -104,6 +110,11 @@ def _refuse_other_keys(form: str, rest: Mapping[str, Any]) -> None:
             raise ValueError(f"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found {bound!r}")
         if key == "above_baseline" and bound < 0:
             raise ValueError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
+
+
+def _refuse_no_refs(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(ref, str) and "/" in ref for ref in value):
+        raise ValueError(f"'unknown_training' takes a list of refs, such as [model/NAME]; found {value!r}")
 
 
 class Release(_Frozen):

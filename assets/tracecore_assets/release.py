@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.failure import tellable
-from tracecore.gate import GateEvidence
 from tracecore.observe import BuildSummary, GateSummary
 from tracecore_assets.earlier import earlier_build
-from tracecore_assets.gates import collect_kpis, evaluate_gates, needs_unknowns
+from tracecore_assets.gates import evaluate_gates, needs_unknowns
+from tracecore_assets.reports import evidence_of
 from tracecore_assets.waivers import WaiverText, read_waivers, waive
 from tracecore_assets.wiring import WiredProgram
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
@@ -79,7 +79,8 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
         description="Judge the gates and seal the build.",
     )
     unknowns = session.unknowns() if needs_unknowns(release_section) else ()
-    evidence = GateEvidence({role: artifact for role, (artifact, _) in artifacts.items()}, checks, collect_kpis(_only(artifacts)), unknowns)
+    evidence = evidence_of(artifacts, checks, unknowns, release_section, session.record, session.store)
+    session.selection = tuple(report.role for report in evidence.reports if report.selection)
     judged = evaluate_gates(release_section, evidence, session.host, lambda: earlier_build(session.record, session.wired.program.name, request.name))
     gates, waivers = waive(judged, request.waivers)
     session.gates = gates
@@ -99,6 +100,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
             gates=gates,
             waivers=waivers,
             approver=request.approver,
+            selection=session.selection,
         )
     )
     summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
@@ -117,10 +119,6 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
         if rejected:
             raise AnswerIsNo(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
     return artifacts, checks
-
-
-def _only(artifacts: Mapping[str, tuple[Artifact, str]]) -> dict[str, Artifact]:
-    return {role: artifact for role, (artifact, _) in artifacts.items()}
 
 
 def _reasons(failed: Sequence[GateOutcome]) -> str:

@@ -41,6 +41,7 @@ class Session:
     Attributes:
         outcomes: by asset, in the order they were ensured.
         gates: outcomes of the release's gates, once judged.
+        selection: roles of the KPI reports that are of selection, once judged.
         sealed: the build, once sealed.
         failure: what stopped an asset or the release for good.
         interrupted: whether somebody stopped it.
@@ -61,6 +62,7 @@ class Session:
         self.program_artifact = self._keep_program()
         self.outcomes: dict[str, Outcome] = {}
         self.gates: tuple[GateOutcome, ...] = ()
+        self.selection: tuple[str, ...] = ()
         self.sealed: SealedBuild | None = None
         self.failure: TracecoreError | None = None
         self.interrupted = False

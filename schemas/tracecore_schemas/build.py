@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.run import Artifact, Run
+from tracecore_schemas.run import Artifact, Run, Unknown
 
 __all__ = ["BUILD_PREDICATE", "GateOutcome", "SealRequest", "SealedBuild", "Waiver"]
 
@@ -19,7 +19,7 @@ BUILD_PREDICATE = "urn:tracecore:build:1"
 
 @dataclass(frozen=True, slots=True)
 class GateOutcome:
-    """One gate of a build: `measured` against `required`, and what was found in one sentence."""
+    """One gate of a build: `measured` against `required`, and what was found in one sentence; what it could not assess is unknown of the build."""
 
     name: str
     passed: bool
@@ -27,6 +27,7 @@ class GateOutcome:
     measured: JSON
     required: JSON
     message: str
+    unknowns: tuple[Unknown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class SealRequest:
         gates: every gate of the program, passed or waived.
         waivers: of the failed gates.
         approver: who approved, by the name given; the record keeps a pseudonym.
+        selection: roles of the KPI reports that were measured on frames that selected something.
     """
 
     name: str
@@ -60,6 +62,7 @@ class SealRequest:
     gates: tuple[GateOutcome, ...]
     waivers: tuple[Waiver, ...]
     approver: str | None
+    selection: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,8 @@ def sealed_of(record: Record, trace: Trace) -> Sealed | None:
     approver = said["approver"]
     named = None if approver is None else record.person_in_words(approver)
     facets = {node["ref"]: node["facets"] for node in trace["nodes"]}
-    kpis = read_kpis({entry["role"]: facets.get(entry["ref"], {}) for entry in said["artifacts"]})
+    apart = (facets.get(ref, {}).get("tracecore_selection") or {}).get("reports", ())
+    kpis = read_kpis({entry["role"]: facets.get(entry["ref"], {}) for entry in said["artifacts"]}, [report["role"] for report in apart])
     failed = [check["name"] for run in trace["runs"] for check in run["checks"] if not check["success"]]
     verdict = [*checks_in_words(failed), *kpis_in_words(said["gates"], kpis)]
     return Sealed(valid, sum(gate["passed"] for gate in said["gates"]), waived, named, signatures, verdict)

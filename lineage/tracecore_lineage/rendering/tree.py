@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from tracecore_schemas.trace import Trace
 __all__ = ["Sealed", "draw", "show"]
 
 _NAMED = 3
+_DIGEST = re.compile(r"(@[0-9a-f]{6})[0-9a-f]{58}")
 _GROUPED = 4
 """Drive logs of one run are drawn as one line from this number on."""
 
@@ -106,13 +108,25 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
         verdict = f"reached {count(builds, 'build')}, {count(max(len(trace['nodes']) - builds - 1, 0), 'other version')}"
     words: list[Words] = [(f"{verdict}, {count(len(trace['unknowns']), 'unknown')}", "")]
     if sealed is not None:
-        words = [*sealed.first, *words, *sealed.last]
+        words = [*sealed.first, *words, *sealed.last, *((each, "") for each in _apart_in_words(trace))]
     elif trace["root"] in graph.nodes:
         words = [*((each, "") for each in node_in_words(graph.nodes[trace["root"]], graph.run_of.get(trace["root"]))), *words]
     text = Text.assemble((_name(trace["root"]), "bold"), "   ")
     for place, (said, style) in enumerate(words):
         text.append(" · " if place else "").append(said, style)
     return text
+
+
+def _apart_in_words(trace: Trace) -> list[str]:
+    """Say of a build which training data is unknown, let pass by name, and which KPI reports are of selection."""
+    unknown = [
+        _DIGEST.sub(r"\1", entry["why"].partition(":")[0])
+        for entry in trace["unknowns"]
+        if entry["at"] == trace["root"] and entry["what"] == "training data"
+    ]
+    build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
+    reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
+    return [*(f"unknown: {words[0].lower()}{words[1:]}" for words in unknown), *(f"{report['role']}: selection, no headline" for report in reports)]
 
 
 def _name(ref: str) -> str:

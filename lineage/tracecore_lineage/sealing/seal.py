@@ -21,10 +21,11 @@ from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope, sea
 from tracecore_lineage.sealing.statement import content_digest, content_of, differences, predicate_content, statement
 from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.build import SealedBuild, SealRequest
-from tracecore_schemas.canonical import digest_bytes, hex_of, jcs
+from tracecore_schemas.canonical import JSON, digest_bytes, hex_of, jcs
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import artifact_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown
+from tracecore_schemas.summary import count
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import Position, RecordWriter
@@ -162,7 +163,15 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
     said = statement(request.name, content, place)
     payload = jcs(said)
     envelope = seal_payload(payload, key)
-    build = Artifact(ArtifactKind.BUILD.value, request.name, digest_bytes(payload), Media.NONE, size_bytes=len(payload), unknowns=_lacking(request))
+    build = Artifact(
+        ArtifactKind.BUILD.value,
+        request.name,
+        digest_bytes(payload),
+        Media.NONE,
+        size_bytes=len(payload),
+        unknowns=_lacking(request),
+        facets=_selection(request),
+    )
     facet = TracecoreBuildRunFacet(
         request.name, build.ref, position.size, content_digest(content), envelope, content["approver"], request.program.ref, producer=_producer()
     )
@@ -182,6 +191,13 @@ def _producer() -> str:
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
-    """Say what a vehicle build is expected to hold and this one doesn't."""
+    """Return what a vehicle build is expected to hold and this one doesn't, and what its gates could not assess."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
-    return tuple(Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held)
+    lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held]
+    return tuple(dict.fromkeys([*lacking, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
+
+
+def _selection(request: SealRequest) -> dict[str, JSON]:
+    """Return the facet that names the KPI reports of selection, which are no headline of the build; nothing where there are none."""
+    reports: list[JSON] = [{"role": role, "ref": artifact.ref} for role, artifact, _ in request.artifacts if role in request.selection]
+    return {"tracecore_selection": {"summary": f"{count(len(reports), 'report')} of selection", "reports": reports}} if reports else {}

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["FACT_COLUMNS", "MEASURED", "FrameFacts", "read_facts"]
+__all__ = ["FACT_COLUMNS", "MEASURED", "UNKNOWN", "FrameFacts", "read_facts", "read_names"]
 
 MEASURED = "measured"
 """Value of a frame's `clock` that may be compared between drives."""
+
+UNKNOWN = ""
+"""Drive of a frame of which none is known; no drive has an empty name."""
 
 FACT_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "index", "dhash", "clock", "latitude", "longitude")
 """The columns that a table has to have to be compared."""
@@ -90,6 +93,27 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
         hashes=np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
         clocks=_texts(table["clock"]),
         places=np.stack([latitude, longitude], axis=1),
+    )
+
+
+def read_names(frames: Any) -> FrameFacts:
+    """Read what a table that names frames, and lacks other columns of a frame table, says of them: ids, and drives where it has them.
+
+    Args:
+        frames: a `pyarrow.dataset.Dataset` with the column `frame_id`.
+    """
+    names = [name for name in ("frame_id", "drive") if name in frames.schema.names]
+    table: pa.Table = frames.to_table(columns=names)
+    unknown = np.full(len(table), UNKNOWN, dtype=object)
+    zeros = np.zeros(len(table), dtype=np.int64)
+    return FrameFacts(
+        ids=_texts(table["frame_id"]),
+        drives=_texts(table["drive"]) if "drive" in names else unknown,
+        times=zeros,
+        indices=zeros,
+        hashes=zeros.astype(np.uint64),
+        clocks=unknown,
+        places=np.full((len(table), 2), np.nan),
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracecore_curation.frame_facts import FrameFacts
+from tracecore_curation.frame_facts import UNKNOWN, FrameFacts
 from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
 from tracecore_curation.neighborhood import neighbors
 from tracecore_curation.pairs import FramePair, Tally, closest
@@ -56,9 +56,17 @@ class Leak:
     pairs: tuple[FramePair, ...]
 
 
-def find_leaks(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -> list[Leak]:
-    """Give every leak between two sides, the plainest reason first."""
-    return [*_shared_frames(a, b), *_shared_drives(a, b), *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
+def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
+    """Give every leak between two sides, the plainest reason first.
+
+    Args:
+        a: one side.
+        b: the other.
+        thumbnails: of both; None where only ids and drives of their frames are known.
+        limits: what counts as near.
+    """
+    shared = [*_shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
+    return shared if thumbnails is None else [*shared, *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
 
 
 def counted(number: int, what: str) -> str:
@@ -86,11 +94,11 @@ def _shared_frames(a: Side, b: Side) -> list[Leak]:
     return [Leak("shared_frame", (a.name, b.name), tuple(drives), f"{counted(len(shared), 'frame')} {_are(len(shared))} in both", len(shared), pairs)]
 
 
-def _shared_drives(a: Side, b: Side) -> list[Leak]:
+def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
     found = []
-    for drive in sorted(set(a.frames.drive_names) & set(b.frames.drive_names)):
+    for drive in sorted(set(a.frames.drive_names) & set(b.frames.drive_names) - {UNKNOWN}):
         of_a, of_b = (side.frames.take(side.frames.drives == drive) for side in (a, b))
-        pairs = _nearest_in_time(of_a, of_b)
+        pairs = _nearest_in_time(of_a, of_b) if timed else ()
         words = f"drive {drive} is in both ({len(of_a)} and {counted(len(of_b), 'frame')}"
         words += f", nearest {pairs[0].apart})" if pairs else ")"
         found.append(Leak("shared_drive", (a.name, b.name), (drive,), words, len(of_a) + len(of_b), pairs))

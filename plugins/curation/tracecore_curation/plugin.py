@@ -1,4 +1,4 @@
-"""What this plugin brings: three curation stages, the check that no split leaks and the check that a request is met."""
+"""What this plugin brings: three curation stages, the check that no split leaks, the check that a request is met, and the gate that nothing leaks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import tracecore as tc
 from tracecore_curation.frame_filter import FrameFilter
 from tracecore_curation.leak_free_split import LeakFreeSplit
 from tracecore_curation.no_leak import NoLeak
+from tracecore_curation.no_leak_gate import NoLeakOverBuild
 from tracecore_curation.request_met import RequestMet
 from tracecore_curation.requested_frames import RequestedFrames
 
-__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_gates", "tracecore_register_stages"]
 
 
 @tc.hookimpl
@@ -22,3 +23,9 @@ def tracecore_register_stages() -> list[type[tc.Stage]]:
 def tracecore_register_checks() -> list[tc.Check]:
     """Give the checks `no_leak` and `request_met`."""
     return [NoLeak(), RequestMet()]
+
+
+@tc.hookimpl
+def tracecore_register_gates() -> list[tc.Gate]:
+    """Return the gate `no_leak`, which `{check: no_leak}` asks too."""
+    return [NoLeakOverBuild()]

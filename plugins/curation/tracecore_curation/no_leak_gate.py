@@ -1,0 +1,206 @@
+"""The gate `no_leak`: whether any reported KPI was measured on frames that something in its own trace learned from or was selected by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.dataset as ds
+
+import tracecore as tc
+from tracecore.errors import TracecoreError
+from tracecore.gate import Report
+from tracecore.uses import Reading
+from tracecore_curation.frame_facts import FACT_COLUMNS, FrameFacts, read_facts, read_names
+from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks
+from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
+from tracecore_curation.neighborhood import METERS, SECONDS
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import CheckRun, Unknown
+
+__all__ = ["NoLeakOverBuild"]
+
+_SAID = 3
+_NEEDED = {*FACT_COLUMNS, "image"}
+_DEFAULTS = {"seconds": SECONDS, "meters": METERS, "bits": BITS, "likeness": LIKENESS}
+
+
+class NoLeakOverBuild(tc.Gate):
+    """Hold a release back where a reported KPI was measured on what its own trace learned from or was selected by.
+
+    A program writes `{check: no_leak}`; `unknown_training` names models whose training data the record can't know.
+    """
+
+    name = "no_leak"
+    description = "No reported KPI was measured on frames that anything in its own trace learned from or was selected by."
+
+    def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
+        """Compare the frames of every report with all that its trace learned from and was selected by.
+
+        Raises:
+            UsageProblem: the gate has another key than `unknown_training`, or its value is no list of refs.
+        """
+        accepted = _accepted(requirement)
+        judge = _Judge(evidence)
+        reported = [report for report in evidence.reports if not report.selection]
+        findings = [finding for report in evidence.reports for finding in judge.findings(report)]
+        strange = {each.ref: each.why for report in reported for each in report.uses.unknown}
+        excused = {ref: next((name for name in accepted if _means(name, ref)), None) for ref in strange}
+        refused = [ref for ref, name in excused.items() if name is None]
+        needless = [name for name in accepted if name not in excused.values()]
+        unknowns = [
+            *judge.unknowns,
+            *(
+                Unknown("training data", f"What {ref} learned from: {strange[ref]}. The gate lets it pass by name.")
+                for ref in excused
+                if excused[ref]
+            ),
+        ]
+        if evidence.reports and not reported:
+            unknowns.append(Unknown("leaks", "Every KPI report is of frames that selected something, so that none could be judged."))
+        said = [
+            *findings[:_SAID],
+            *([f"{counted(len(findings) - _SAID, 'further leak')} of this build"] if len(findings) > _SAID else []),
+            *(f"nobody knows what {ref} learned from: {strange[ref]} ('unknown_training: [{ref}]' lets it pass, as an unknown)" for ref in refused),
+        ]
+        said = said or [judge.clean(report) for report in reported if report.uses.measured] or ["no KPI report could be judged"]
+        said += [
+            f"{report.role} is of frames that selected something, and is no figure to release by" for report in evidence.reports if report.selection
+        ]
+        said += [f"unknown_training names {name}, which no report's model is or was made from" for name in needless]
+        measured: dict[str, JSON] = {"reports": [report.role for report in reported], "leaks": len(findings), "unknown_training": [*strange]}
+        required: dict[str, JSON] = {"leaks": 0, "unknown_training": [*accepted]}
+        return tc.GateResult(not findings and not refused, measured, required, ". ".join(said) + ".", tuple(dict.fromkeys(unknowns)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """One frame table: what is known of its frames, and the table itself where its pictures and places can be compared."""
+
+    facts: FrameFacts
+    whole: Any | None
+
+
+class _Judge:
+    """Reads each frame table once, and compares each two once.
+
+    Attributes:
+        unknowns: what could not be compared.
+    """
+
+    def __init__(self, evidence: tc.GateEvidence) -> None:
+        self.unknowns: dict[Unknown, None] = {}
+        self._read = evidence.read
+        self._limits = _limits(evidence.checks)
+        self._tables: dict[str, _Table | None] = {}
+        self._leaks: dict[tuple[str, str], list[Leak]] = {}
+
+    def findings(self, report: Report) -> Iterator[str]:
+        """Return each leak into a report, in words; of one that is of selection only frames that were learned from: the two may share drives."""
+        uses = report.uses
+        for reading in uses.uncompared:
+            why = f"{_named(reading.ref)} names no frames, so that {report.role} was not compared with it."
+            self.unknowns[Unknown(f"leaks of {_named(reading.ref)}", why)] = None
+        if not uses.measured:
+            self.unknowns[Unknown("measured frames", f"The record does not say which frames {report.role} was measured on.")] = None
+        for measured in uses.measured:
+            for used, verb in [*((each, "learned from") for each in uses.learned), *((each, "was selected by") for each in uses.selected)]:
+                if report.selection and verb != "learned from":
+                    continue
+                for leak in self._between(measured.ref, used.ref):
+                    if not report.selection or leak.reason == "shared_frame":
+                        yield f"{report.role} is measured on {_named(measured.ref)}, and {used.job} {verb} {_named(used.ref)}: {_in_words(leak)}"
+
+    def clean(self, report: Report) -> str:
+        """Say of a report that nothing leaks into it."""
+        frames = sum(len(table.facts) for each in report.uses.measured if (table := self._table(each.ref)) is not None)
+        others = ", ".join(sorted({_named(each.ref) for each in (*report.uses.learned, *report.uses.selected)})) or "no other table"
+        return f"{report.role}: nothing is shared by {_names(report.uses.measured)} ({counted(frames, 'frame')}) and {others}"
+
+    def _between(self, a: str, b: str) -> list[Leak]:
+        if (a, b) not in self._leaks:
+            self._leaks[a, b] = self._compare(a, b)
+        return self._leaks[a, b]
+
+    def _compare(self, a: str, b: str) -> list[Leak]:
+        one, other = self._table(a), self._table(b)
+        if one is None or other is None:  # what can't be read can still be the same
+            return [Leak("shared_frame", (a, b), (), "they are one table", 1, ())] if a == b else []
+        sides = (Side(_apart(a, b), one.facts), Side(_apart(b, a), other.facts))
+        pictures = Thumbnails(one.whole, other.whole) if one.whole is not None and other.whole is not None else None
+        try:
+            leaks = find_leaks(*sides, pictures, self._limits)
+        except TracecoreError as error:
+            self.unknowns[Unknown(f"leaks of {_named(a)}", f"Its pictures could not be compared with those of {_named(b)}: {error}")] = None
+            leaks = find_leaks(*sides, None, self._limits)
+        # A frame in both names its drive: that the drive is in both is no news.
+        known = {drive for leak in leaks if leak.reason == "shared_frame" for drive in leak.drives}
+        return [leak for leak in leaks if leak.reason != "shared_drive" or not known.issuperset(leak.drives)]
+
+    def _table(self, ref: str) -> _Table | None:
+        if ref not in self._tables:
+            self._tables[ref] = self._opened(ref)
+        return self._tables[ref]
+
+    def _opened(self, ref: str) -> _Table | None:
+        what = f"leaks of {_named(ref)}"
+        try:
+            table = self._read(ref)
+            columns = set(table.schema.names) if isinstance(table, ds.Dataset) else set()
+            if "frame_id" not in columns:
+                self.unknowns[Unknown(what, f"{ref} is no table that names frames, so it was not compared.")] = None
+                return None
+            if lacking := sorted(_NEEDED - columns):
+                self.unknowns[Unknown(what, f"It lacks the columns {', '.join(lacking)}, so that only its frames and drives were compared.")] = None
+                return _Table(read_names(table), None)
+            return _Table(read_facts(table), table)
+        except TracecoreError as error:
+            self.unknowns[Unknown(what, f"It can't be read, so it was not compared: {error}")] = None
+            return None
+
+
+def _accepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
+    other = sorted(set(requirement) - {"unknown_training"})
+    if other:
+        raise tc.UsageProblem(f"The gate 'no_leak' has no key '{other[0]}': it has 'unknown_training', a list of refs.")
+    names = requirement.get("unknown_training", [])
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
+        raise tc.UsageProblem(f"The gate 'no_leak' expects a list of refs as 'unknown_training', found {names!r}.")
+    return tuple(names)
+
+
+def _means(name: str, ref: str) -> bool:
+    """Whether a program's ref is of a version: the same, its name alone, or its name and the beginning of its digest."""
+    return ref == name or ref.startswith(name if "@" in name else f"{name}@")
+
+
+def _limits(checks: Sequence[CheckRun]) -> Limits:
+    """Return what the program's own checks of splits count as near, where they agree; else the defaults."""
+    said = [check.details["limits"] for check in checks if check.name == "no_leak" and isinstance(check.details.get("limits"), Mapping)]
+    chosen = said[0] if said and all(each == said[0] for each in said) else {}
+    assert isinstance(chosen, Mapping)
+    return Limits(**{name: chosen.get(name, default) for name, default in _DEFAULTS.items()})  # type: ignore[arg-type]  # as the check wrote them
+
+
+def _in_words(leak: Leak) -> str:
+    shown = leak.pairs[:_SAID]
+    named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
+    names = [drive for drive in leak.drives if drive]
+    drives = "" if leak.reason == "shared_drive" or not names else f" (drive{'s' * (len(names) > 1)} {', '.join(names)})"
+    cut = f" ({len(shown)} shown)" if len(shown) < leak.count and shown else ""
+    return f"{leak.found}{drives}{cut}" + (f": {named}" if named else "")
+
+
+def _named(ref: str) -> str:
+    """Return the name of an artifact: `<program>.<asset>[.<port>]`."""
+    return ref.partition("@")[0].partition("/")[2]
+
+
+def _apart(ref: str, other: str) -> str:
+    """Return its name, with its digest where another version of that name is meant too."""
+    return ref.partition("/")[2][: len(_named(ref)) + 7] if ref != other and _named(ref) == _named(other) else _named(ref)
+
+
+def _names(readings: Sequence[Reading]) -> str:
+    return ", ".join(_named(each.ref) for each in readings)
