@@ -14,6 +14,7 @@ import tracecore as tc
 from tracecore.executor import Outcome
 from tracecore.host import PluginHost
 from tracecore.workspace import Workspace
+from tracecore_training.ultralytics_results import read_args, read_classes
 
 HEADER = "epoch, train/box_loss, train/cls_loss, metrics/mAP50(B), lr/pg0"
 ARGS = "task: detect\nmodel: yolov8n.pt\ndata: /home/someone/data.yaml\nepochs: 3\nbatch: 4\nseed: 11\n"
@@ -116,6 +117,18 @@ def test_the_real_run_whose_losses_are_all_nan_fails_and_says_so(world: StageWor
         ([], HEADER, "holds no epoch"),
         (["1, 2, 3, 4"], HEADER, "line 2: expected 5 numbers beginning with an epoch, found 4"),
         (["1, 2, what, 4, 5"], HEADER, "line 2: expected a number in each column"),
+        (
+            ["1, 2, 3, 4, 5", "2, 2, 3, 4, 5", "1, 2, 3, 4, 5"],
+            HEADER,
+            "line 4: epoch 1 comes after epoch 2, so the file holds more than one training",
+        ),
+        (["1, 2, 3, 4, 5", "1, 2, 3, 4, 5"], HEADER, "line 3: epoch 1 comes after epoch 1, so the file holds more than one training"),
+        (["1, 2, 3, 4, 5", HEADER, "1, 2, 3, 4, 5"], HEADER, "line 3: expected a number in each column"),
+        (["1, 2, 3, 4, 5", "", "2, 2, 3, 4"], HEADER, "line 4: expected 5 numbers beginning with an epoch, found 4"),
+        (["1, 2, 3, 4, 5", "2, 2, 3, 4,"], HEADER, "line 3: expected a number in each column"),
+        (["nan, 2, 3, 4, 5"], HEADER, "line 2: expected 5 numbers beginning with an epoch"),
+        (["1, 1_0, 3, 4, 5"], HEADER, "line 2: expected a number in each column"),
+        (["1, 2, 3"], "epoch, loss, loss", "has two columns of one name"),
     ],
 )
 def test_results_that_can_not_be_read_are_a_clear_error(world: StageWorld, tmp_path: Path, rows: list[str], header: str, sentence: str) -> None:
@@ -130,3 +143,53 @@ def test_a_folder_without_results_and_settings_that_are_none_are_clear_errors(wo
     (folder / "args.yaml").write_text("- just\n- a list\n")
     with pytest.raises(tc.UsageProblem, match=r"args\.yaml is no args\.yaml of an Ultralytics run: expected names and values, found list"):
         take(world, folder)
+
+
+ODD = [
+    "3",
+    "[]",
+    "{a: 1}",
+    "names: 3",
+    "names: {a: x, 1: y}",
+    "names: [[1], 2]",
+    "names: null",
+    "a: 2020-13-45",
+    "{[1]: 2}",
+    "\x00",
+    "a: &b [*b]",
+    "[" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", ODD)
+def test_settings_and_classes_of_any_shape_are_read_or_refused_by_the_file(tmp_path: Path, text: str) -> None:
+    for read, name in ((read_args, "args.yaml"), (read_classes, "data.yaml")):
+        (tmp_path / name).write_text(text)
+        try:
+            read(tmp_path / name)
+        except tc.UsageProblem:
+            with pytest.raises(tc.UsageProblem, match=f"^{name} "):
+                read(tmp_path / name)
+
+
+def test_classes_are_texts_whatever_they_look_like(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text("names: {1: no, 0: 2, 2: ~}\n")
+    assert read_classes(tmp_path / "data.yaml") == ["2", "no", "~"]
+
+
+def test_settings_of_odd_types_are_unknown_and_no_path_of_a_machine_is_recorded(world: StageWorld, tmp_path: Path) -> None:
+    args = "model: /home/someone/base.pt\ndata: [a]\nepochs: true\nbatch: 0.5\nseed: '3'\n"
+    outcome = take(world, run_folder(tmp_path / "run", ["0, 2.5, 3.5, 0.1, 0.01", "2, 2.5, 3.5, 0.1, 0.01"], args=args))
+    model = outcome.outputs["model"]
+    facet: Any = model.facets["tracecore_training"]
+    assert facet["base_model"] == "base.pt"
+    assert not {"epochs_asked", "batch", "seed"} & set(facet)
+    assert {"seed", "epochs", "training data"} <= {unknown.what for unknown in model.unknowns}
+    assert "/home/someone" not in (world.read(outcome, "model") / "config.json").read_text()
+
+
+def test_two_runs_at_once_are_refused(world: StageWorld, tmp_path: Path) -> None:
+    one = run_folder(tmp_path / "one", ["1, 2.5, 3.5, 0.1, 0.01"])
+    other = run_folder(tmp_path / "other", ["1, 2.5, 3.5, 0.2, 0.01"])
+    with pytest.raises(tc.UsageProblem, match=r"'paths' holds two different files named results\.csv, so more than one training"):
+        take(world, one, other)

@@ -10,7 +10,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import tracecore as tc
-from tracecore_training.ultralytics_results import ARGS, RESULTS, Results, read_args, read_results
+from tracecore_training.ultralytics_results import ARGS, CLASSES, RESULTS, Results, read_args, read_classes, read_results
 
 __all__ = ["UltralyticsRun"]
 
@@ -39,6 +39,9 @@ class UltralyticsRun(tc.Stage):
         if RESULTS not in named:
             found = ", ".join(sorted(named)[:5]) or "nothing"
             raise tc.UsageProblem(f"A training is known by its {RESULTS}, which 'paths' does not hold; found {found}. Give the run's own folder.")
+        twice = [source.name for source in sources if named[source.name].digest != source.digest]
+        if twice:
+            raise tc.UsageProblem(f"'paths' holds two different files named {twice[0]}, so more than one training: give the folder of one run alone.")
         folder = context.path(self.model)
         evidence = folder / "evidence"
         evidence.mkdir()
@@ -47,32 +50,38 @@ class UltralyticsRun(tc.Stage):
             shutil.copyfile(context.adopt(source, kind="external", name=source.name), evidence / source.name)
         results = read_results(evidence / RESULTS)
         args = read_args(evidence / ARGS) if ARGS in named else {}
-        classes = _classes(evidence / "data.yaml") if "data.yaml" in named else []
+        classes = read_classes(evidence / CLASSES) if CLASSES in named else []
         weights = sorted(name for name in named if name.endswith(_WEIGHTS))
         config = {
             "v": 1,
             "type": "tracecore.evidence",
             "tool": "ultralytics",
             "task": _text(args, "task"),
-            "base_model": _text(args, "model"),
+            "base_model": _file(args, "model"),
             "classes": classes,
             "weights": [f"evidence/{name}" for name in weights],
         }
         _write_json(folder / "config.json", config)
         _write_json(folder / "curves.json", _curves(results))
         context.describe(self.model, "tracecore_training", _facet(results, args, classes))
-        for what, why in _unknowns(args, classes, weights):
+        for what, why in _unknowns(results, args, classes, weights):
             context.unknown(what, why, port=self.model)
 
 
 def _text(args: Mapping[str, Any], name: str) -> str | None:
-    return None if args.get(name) is None else str(args[name])
+    value = args.get(name)
+    return value if isinstance(value, str) and value else None
 
 
-def _classes(path: Path) -> list[str]:
-    """Read the class names of a `data.yaml`: a list, or names by number."""
-    names = read_args(path).get("names", [])
-    return [str(name) for _, name in sorted(names.items())] if isinstance(names, Mapping) else [str(name) for name in names]
+def _file(args: Mapping[str, Any], name: str) -> str | None:
+    """Return the name of a file that a setting names: where it lay on somebody's machine is no part of the record."""
+    text = _text(args, name)
+    return None if text is None else PureWindowsPath(text).name
+
+
+def _whole(args: Mapping[str, Any], name: str) -> int | None:
+    value = args.get(name)
+    return value if type(value) is int else None
 
 
 def _curves(results: Results) -> dict[str, Any]:
@@ -83,15 +92,15 @@ def _curves(results: Results) -> dict[str, Any]:
 
 def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dict[str, Any]:
     last = {name: values[-1] for name, values in {**results.losses, **results.metrics}.items()}
-    seed, batch = args.get("seed"), args.get("batch")
+    seed, batch, asked = (_whole(args, name) for name in ("seed", "batch", "epochs"))
     return {
         "summary": tc.summarize(tc.count(len(results.epochs), "epoch"), "ultralytics"),
         "tool": "ultralytics",
-        "base_model": _text(args, "model") or "unknown",
+        "base_model": _file(args, "model") or "unknown",
         "epochs": len(results.epochs),
-        **({"epochs_asked": args["epochs"]} if isinstance(args.get("epochs"), int) else {}),
-        **({"batch": batch} if isinstance(batch, int) and batch >= 0 else {}),
-        **({"seed": str(seed)} if isinstance(seed, int) else {}),
+        **({"epochs_asked": asked} if asked is not None else {}),
+        **({"batch": batch} if batch is not None and batch >= 0 else {}),
+        **({"seed": str(seed)} if seed is not None else {}),
         **({"classes": classes} if classes else {}),
         "losses": {name: last[name] for name in results.losses if math.isfinite(last[name])},
         "metrics": {name: last[name] for name in results.metrics if math.isfinite(last[name])},
@@ -102,14 +111,19 @@ def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dic
     }
 
 
-def _unknowns(args: Mapping[str, Any], classes: list[str], weights: list[str]) -> Iterator[tuple[str, str]]:
-    data = _text(args, "data")
-    # the file alone: where it lay on somebody's machine is no part of the record
-    said = f"{ARGS} names {PureWindowsPath(data).name!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
+def _unknowns(results: Results, args: Mapping[str, Any], classes: list[str], weights: list[str]) -> Iterator[tuple[str, str]]:
+    data = _file(args, "data")
+    said = f"{ARGS} names {data!r} by its path, not by its bytes" if data else f"there is no {ARGS} that says so"
     yield "training data", f"nobody recorded which frames and labels it was trained on: {said}"
     yield "training environment", "nobody recorded the version of ultralytics, of torch and CUDA, or the machine"
     yield "training time", "nobody recorded when it ran"
-    if not isinstance(args.get("seed"), int):
+    first, last, count = results.epochs[0], results.epochs[-1], len(results.epochs)
+    if first > 1 or last - first >= count:
+        yield "epochs", f"{RESULTS} holds {count} epochs, the first {first} and the last {last}: what the others came to is not in it"
+    asked = _whole(args, "epochs")
+    if asked is not None and count > asked:
+        yield "epochs", f"{RESULTS} holds {count} epochs where {ARGS} asks for {asked}: they may be of different trainings"
+    if _whole(args, "seed") is None:
         yield "seed", f"there is no {ARGS} that says so" if not args else f"{ARGS} names none"
     if not classes:
         yield "classes", "no data.yaml with their names was given"
