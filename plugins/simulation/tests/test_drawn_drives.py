@@ -121,6 +121,8 @@ def test_labels_stand_on_recorded_frames_and_inside_them(drawn: DrawnDrives, lab
         seen[annotation["category_id"]] += 1
     assert all(seen.values()), "every class occurs"
     assert len(labels["annotations"]) == drawn.boxes > 4 * drawn.frames
+    ignored = [annotation for annotation in labels["annotations"] if annotation.get("ignore") == 1]
+    assert 0 < len(ignored) < drawn.boxes / 2, "what a person could not label is there and says so"
 
 
 def test_labels_say_who_when_with_what_and_by_which_guideline(labels: dict[str, Any]) -> None:

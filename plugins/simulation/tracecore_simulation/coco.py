@@ -52,7 +52,7 @@ def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
             images.append(image)
             labeler = labelers[len(images) % len(labelers)]
             reviewed = bool(rng.random() < _REVIEWED)
-            for box in (box for box in truth.boxes if box.category in CATEGORIES and not box.ignore):
+            for box in (box for box in truth.boxes if box.category in CATEGORIES):
                 annotation: dict[str, JSON] = {
                     "id": len(annotations) + 1,
                     "image_id": image["id"],
@@ -64,7 +64,7 @@ def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
                     "labeled_at": labeled_at,
                     "attributes": {"track": str(box.track), "visible": f"{box.visible:.2f}"},
                 }
-                annotations.append(annotation | ({"qa": "accepted"} if reviewed else {}))
+                annotations.append(annotation | ({"ignore": 1} if box.ignore else {}) | ({"qa": "accepted"} if reviewed else {}))
     return {
         "info": {
             "description": "Boxes of drawn drives: what an annotator would see of each object.",

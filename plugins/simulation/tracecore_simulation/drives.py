@@ -77,5 +77,5 @@ def draw_drives(
     recorded = record_drives(out, plan_drives(drives), Settings(seed, frames, size, lidar=False), progress=tell)
     labels = label_file(recorded, seed=seed, size=size, tool_version=version("tracecore-simulation"))
     write_durably(out / LABELS, json.dumps(labels, indent=1, allow_nan=False).encode() + b"\n")
-    boxes = sum(box.category in CATEGORIES and not box.ignore for drive in recorded for truth in drive.frames for box in truth.boxes)
+    boxes = sum(box.category in CATEGORIES for drive in recorded for truth in drive.frames for box in truth.boxes)
     return DrawnDrives(tuple(out / drive.file for drive in recorded), out / LABELS, drives * frames, boxes)
