@@ -198,6 +198,11 @@ def _names(names: Any, name: str) -> tuple[str, ...]:
 
 
 def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    try:
+        # YAML that JSON's writers made gives a character beyond 16 bits as two escapes.
+        names = tuple(each.encode("utf-16", "surrogatepass").decode("utf-16") for each in names)
+    except UnicodeDecodeError as error:
+        raise UsageProblem(f"The file {name} names a class that is no text: it holds half a character.") from error
     twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
     if twice is not None or not names or not all(names):
         raise UsageProblem(f"The file {name} names {f'the class {twice!r} twice' if twice else 'no class, or one of them is empty'}.")

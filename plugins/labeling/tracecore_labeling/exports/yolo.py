@@ -1,22 +1,28 @@
-"""YOLO: a text file an image in `labels`, and `data.yaml` with the class names."""
+"""YOLO: a text file an image in `labels`, a box or the polygon of one a line, and `data.yaml` with the class names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from tracecore.durable import write_durably
 from tracecore.errors import UsageProblem
 from tracecore_labeling.exports.batch import LabeledFrame, Written
+from tracecore_labeling.outlines import around
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["export_yolo"]
 
+_ROUNDING_PX = 1e-6
+
 
 def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
     """Write a YOLO folder; files are called by their frames' refs, so that an import finds them.
+
+    A frame that nothing is written of has a file only where the batch states that it holds no object.
 
     Raises:
         UsageProblem: a box is of an image without size.
@@ -25,22 +31,39 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
     written = Written(files=1)
     classes = sorted({label["category"] for frame in frames for label in frame.labels if label["geometry"] == "box2d"})
     for frame in frames:
-        lines: list[str] = []
+        boxes = [label for label in frame.labels if label["geometry"] == "box2d"]
         for label in frame.labels:
             if label["geometry"] != "box2d":
                 written.leave_out(label["geometry"])
-                continue
-            if not frame.width or not frame.height:
-                raise UsageProblem(
-                    f"A box of {frame.drive} at {frame.timestamp_ns} is of an image of unknown size, but YOLO gives boxes in shares of it."
-                )
-            x, y = label["x"] + label["width"] / 2, label["y"] + label["height"] / 2
-            shares = (x / frame.width, y / frame.height, label["width"] / frame.width, label["height"] / frame.height)
-            lines.append(f"{classes.index(label['category'])} " + " ".join(f"{share:.9g}" for share in shares))
-            written.labels += 1
+        if not boxes and not frame.empty:
+            continue
+        if boxes and not (frame.width and frame.height):
+            raise UsageProblem(
+                f"A box of {frame.drive} at {frame.timestamp_ns} is of an image of unknown size, but YOLO gives boxes in shares of it."
+            )
+        lines: list[str] = []
+        for label in boxes:
+            outline = _outline(label)
+            sides = (frame.width, frame.height)
+            shares = [value / sides[place % 2] for place, value in enumerate(outline or _centered(label))]
+            lines.append(" ".join([str(classes.index(label["category"])), *map(repr, shares)]))
+            written.write(label, *(["polygon"] if outline else []))
         name = f"{quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe='')}.txt"
         (path / "labels" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1
     names = "\n".join(f"  {number}: {json.dumps(name, ensure_ascii=False)}" for number, name in enumerate(classes))
     write_durably(path / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}\n".encode())
     return written
+
+
+def _centered(label: Mapping[str, Any]) -> tuple[float, ...]:
+    return label["x"] + label["width"] / 2, label["y"] + label["height"] / 2, label["width"], label["height"]
+
+
+def _outline(label: Mapping[str, Any]) -> list[float] | None:
+    """Return the outline of a box that lies around it: a polygon of one ring stands for both."""
+    rings = label.get("polygon") or ()
+    box = tuple(label[side] for side in ("x", "y", "width", "height"))
+    if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(around(rings), box, strict=True)):
+        return None
+    return list(rings[0])
