@@ -32,8 +32,8 @@ def orientation_of(image: Image) -> int:
 
 
 def upright(image: Image) -> Image:
-    """Return an opened image turned as its EXIF orientation says."""
-    from PIL.Image import Transpose
+    """Return an opened image turned as its EXIF orientation says; one of 16 bits a pixel by its upper eight, as a screen shows it."""
+    from PIL.Image import Transpose, fromarray
 
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
@@ -45,6 +45,8 @@ def upright(image: Image) -> Image:
         8: Transpose.ROTATE_90,
     }
     turn = turns.get(orientation_of(image))
+    if image.mode.startswith("I;16"):
+        image = fromarray((np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8))
     return image if turn is None else image.transpose(turn)
 
 

@@ -149,8 +149,8 @@ class _Judgement:
             self._undecoded.update((index.channel.topic, reason) for reason in log.undecoded.get(id_, {}).values())
             times += [time for time in (min(index.times), max(index.times)) if time <= LATEST]
             role = role_of(index.channel, index.schema)
-            if role is Role.UNDECODED:
-                self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index)
+            if role is Role.UNDECODED and len(index) > len(odd):
+                self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index) - len(odd)
             topics.append(TopicFacts(index.channel.topic, index.schema_name, index.channel.message_encoding, len(index), role))
         clock = metadata.get("clock", "").strip() or (MEASURED if self._fixes.confirm_clock() else UNSTATED)
         return Drive(

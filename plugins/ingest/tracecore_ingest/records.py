@@ -59,10 +59,10 @@ class _Exact(BytesIO):
     """A body that refuses to be read past its end; `mcap` would take fewer bytes for all of them."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        data = super().read(size)
-        if size is not None and len(data) < size:
-            raise Damaged(f"a field of {size} bytes runs past the end of its record, {len(data)} are left")
-        return data
+        left = len(self.getbuffer()) - self.tell()
+        if size is not None and size > left:
+            raise Damaged(f"a field of {size} bytes runs past the end of its record, {left} are left")
+        return super().read(size)
 
 
 def record_name(opcode: int) -> str:
