@@ -19,11 +19,11 @@ from tracecore.images import decode_rgb, model_input
 __all__ = ["Parity", "ParityParams", "Pictures", "compare", "pictures", "run_onnx", "sample_images"]
 
 _SINGLE = {"boxes_px": 0.1, "scores": 0.001, "path_m": 0.01, "light": 0.001}
-_NARROW = {"boxes_px": 2.0, "scores": 0.02, "path_m": 0.1, "light": 0.02}
+_NARROW = {"boxes_px": 1.0, "scores": 0.02, "path_m": 0.05, "light": 0.02}
 _UNITS = {"boxes_px": "{:.2g} px", "scores": "score {:.2g}", "path_m": "path {:.2g} m", "light": "light {:.2g}"}
-_TIED = 1e-4  # of single precision: scores nearer than the arithmetic's noise to the last place fall in or out of it by rounding, and so do peaks
-_NEIGHBOR = 8.0  # px: how far the boxes of two neighboring cells lie apart at most
-_FEW = 0.02  # share of boxes that may come from a tied neighbor; more of them is a shift, not chance
+_TIED = 1e-4  # scores of single precision nearer than this to the last place may fall in or out of it by rounding
+_NOISE = 0.02  # the same of any precision, at most: what differs by more is no rounding
+_FEW = 0.02  # share of boxes that may stand on one side alone, as the peak of two cells that are equal but for rounding; more of them is no chance
 
 
 class ParityParams(tc.Params):
@@ -33,13 +33,13 @@ class ParityParams(tc.Params):
         32, ge=1, le=4096, description="frames on which both are compared, taken evenly; drawn pictures where no frames are wired"
     )
     tolerance_px: float | None = tc.Field(
-        None, gt=0, description="greatest difference of a box's side, px of the input; not given: 0.1 in single precision, 2 below it"
+        None, gt=0, description="greatest difference of a box's side, px of the input; not given: 0.1 in single precision, 1 below it"
     )
     tolerance_score: float | None = tc.Field(
         None, gt=0, description="greatest difference of a score; not given: 0.001 in single precision, 0.02 below it"
     )
     tolerance_m: float | None = tc.Field(
-        None, gt=0, description="greatest difference of the path, m; not given: 0.01 in single precision, 0.1 below it"
+        None, gt=0, description="greatest difference of the path, m; not given: 0.01 in single precision, 0.05 below it"
     )
     tolerance_light: float | None = tc.Field(
         None, gt=0, description="greatest difference of a light state's probability; not given: 0.001 in single precision, 0.02 below it"
@@ -74,12 +74,12 @@ class Parity:
 
     Attributes:
         samples: images.
-        scores: greatest difference of scores, place by place from the best.
-        boxes_px: greatest difference of a side of a box that both found.
+        scores: greatest difference of the scores of a box that both found, but for the few that differ most.
+        boxes_px: greatest difference of its sides, but for the few that differ most.
         boxes: the same as a share of the input's longer side.
         compared: boxes that were compared.
-        unmatched: boxes of one side that the other doesn't have at all.
-        tied: boxes left out because rounding decided which of two neighboring cells of equal score they come from.
+        unmatched: boxes of a class that the other side doesn't have at all.
+        tied: boxes left out as the few that differ most: rounding decides which of two neighboring cells of equal score is the peak.
         path_m: greatest difference of the path, m.
         path: the same as a share of the farthest distance at which the path is said.
         light: greatest difference of a light state's probability.
@@ -201,8 +201,8 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
 def compare(one: Answers, other: Answers, *, height: int, width: int, reach: float = 1.0) -> Parity:
     """Compare two answers to the same images.
 
-    Scores are compared place by place, which ties can't disturb. A box is compared with the nearest box of its class on the other side; those whose
-    score is all but that of the last place are left out, as rounding decides whether they are in the list.
+    A box is compared with the nearest box of its class on the other side; those whose score is all but that of the last place are left out, as
+    rounding decides whether they are in the list.
 
     Args:
         one: answers.
@@ -222,8 +222,7 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
     path = None if path_m is None else path_m / reach
     if one.scores is None or other.scores is None:
         return Parity(samples, path_m=path_m, path=path, light=light)
-    scores = _apart(one.scores, other.scores)
-    boxes_px, compared, unmatched, tied = _compare_boxes(one, other, max(_TIED, scores))
+    boxes_px, scores, compared, unmatched, tied = _compare_boxes(one, other)
     return Parity(samples, scores, boxes_px, boxes_px / max(height, width), compared, unmatched, tied, path_m, path, light)
 
 
@@ -231,19 +230,18 @@ def _apart(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     return float(np.abs(one - other).max(initial=0))
 
 
-def _compare_boxes(one: Answers, other: Answers, noise: float) -> tuple[float, int, int, int]:
-    """Return the greatest difference of a box's side, px, how many boxes were compared, how many had no partner, and how many were tied.
+def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int, int]:
+    """Return the greatest difference of a box's side, px, and of a score, how many boxes were compared, had no partner, and were left out.
 
-    Where two neighboring cells have the same score but for the noise of the arithmetic, each side may take another of them for the peak. A few such
-    boxes are left out; many are no chance, and count.
-
-    Args:
-        one: answers.
-        other: answers to the same images.
-        noise: how far the scores of one box lie apart by rounding.
+    A box is compared with the nearest of its class on the other side. Where two neighboring cells have the same score but for the noise of the
+    arithmetic, either may be the peak, and a box stands on one side alone: of both figures the few that differ most are left out. More than a few are
+    no chance, and count.
     """
-    apart: list[tuple[float, bool]] = []
-    unmatched = 0
+    assert one.scores is not None
+    assert other.scores is not None
+    noise = min(max(_TIED, _apart(one.scores, other.scores)), _NOISE)
+    distances: list[float] = []
+    differences: list[float] = []
     for (boxes, scores, classes), (others, scores_there, classes_there) in (
         *zip(_found(one), _found(other), strict=True),
         *zip(_found(other), _found(one), strict=True),
@@ -251,19 +249,16 @@ def _compare_boxes(one: Answers, other: Answers, noise: float) -> tuple[float, i
         sure = scores > max(scores.min(), scores_there.min()) + noise
         for box, score, category in zip(boxes[sure], scores[sure], classes[sure], strict=True):
             same = classes_there == category
-            if not same.any():
-                unmatched += 1
-                continue
-            distances = np.abs(others[same] - box).max(axis=1)
-            nearest = int(distances.argmin())
-            tied = distances[nearest] <= _NEIGHBOR and abs(float(scores_there[same][nearest] - score)) <= noise
-            apart.append((float(distances[nearest]), bool(tied)))
-    apart.sort(reverse=True)
-    few = math.ceil(_FEW * len(apart))
-    # Only what stands out: where the greatest difference is small, nothing has to be left out.
-    left_out = next((place for place, (distance, tied) in enumerate(apart[:few]) if not tied or distance < 1.0), min(few, len(apart)))
-    rest = apart[left_out:]
-    return max((distance for distance, _ in rest), default=0.0), len(rest), unmatched, left_out
+            apart = np.abs(others[same] - box).max(axis=1, initial=0)
+            nearest = int(apart.argmin()) if len(apart) else None
+            distances.append(math.inf if nearest is None else float(apart[nearest]))
+            differences.append(math.inf if nearest is None else abs(float(scores_there[same][nearest] - score)))
+    few = int(_FEW * len(distances))
+    kept = len(distances) - few
+    near, alike = sorted(distances)[:kept], sorted(differences)[:kept]
+    unmatched = near.count(math.inf)
+    known = kept - unmatched
+    return max(near[:known], default=0.0), max(alike[:known], default=0.0), kept, unmatched, few
 
 
 def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:

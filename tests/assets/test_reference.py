@@ -20,7 +20,6 @@ SMALL = [
     "world.frames=6",
     "world.width=320",
     "world.height=180",
-    "training_set.validation=0.4",
     "model.steps=4",
     "labels.labelers=4",
 ]
@@ -136,7 +135,7 @@ def test_a_withdrawn_drive_is_nowhere_under_the_workspace(fleet, first, tmp_path
     shutil.copytree(fleet.folder / ".tracecore", workspace)
     shutil.rmtree(workspace / "locks")
     # One of those that the model was judged on, so that pictures show it.
-    judged = next(node for node in nodes(first, "dataset") if node["name"].endswith("training_set.validation"))
+    judged = next(node for node in nodes(first, "dataset") if node["name"].endswith("training_set.test"))
     name = next(iter(judged["facets"]["tracecore_frames"]["drives"]))
     drive = drive_as_it_lies_there(workspace / "store", name)
     staged = workspace / "store" / "staging" / "01a20000-dead-7000-8000-000000000000" / ".adopted"

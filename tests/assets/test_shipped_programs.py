@@ -9,11 +9,8 @@ from tracecore_assets import load_program
 from tracecore_assets.document import program_document
 from tracecore_assets.parse import shipped_programs
 
-RECORDED = ["drives", "labels", "training_set", "model", "onnx", "half", "engine", "kpis"]
-REFERENCE = [
-    "world", "drives", "training_set", "labels", "model", "onnx", "half", "engine", "kpis", "mistakes", "diagnosis", "next_world", "next_drives",
-    "next_frames",
-]  # fmt: skip
+RECORDED = ["drives", "labels", "training_set", "model", "onnx", "half", "engine", "kpis", "selection_kpis", "mistakes"]
+REFERENCE = [*RECORDED, "world", "diagnosis", "next_world", "next_drives", "next_frames"]
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +31,28 @@ def test_a_shipped_program_is_wired_to_the_shipped_stages(name, assets):
     assert sorted(asset.name for asset in wired.assets) == sorted(assets)
     assert wired.program.release.gates[0].name == "no_leak"
     assert wired.program.release.approver == "required"
+
+
+@pytest.mark.parametrize("name", ["recorded", "reference"])
+def test_kpis_are_reported_on_test_frames_and_everything_is_chosen_on_validation_frames(name):
+    """No asset but a report of KPIs reads the test side, and the network that is judged is the one that was compiled."""
+    program = load_program(name).program
+    read = {(asset, port): wired for asset, spec in program.assets.items() for port, wired in spec.inputs.items()}
+    apart = {("labels", "gold"), ("next_frames", "exclude")}  # reviewed whole; kept out of what is trained on next
+    assert {place for place, wired in read.items() if wired == "training_set.test"} - apart == {("kpis", "frames"), ("mistakes", "frames")}
+    assert read["mistakes", "selection_frames"] == read["selection_kpis", "frames"] == "training_set.validation"
+    assert read["kpis", "model"] == read["selection_kpis", "model"] == read["engine", "model"]
+    for converted in ("onnx", "half", "engine"):
+        assert read[converted, "frames"] == "training_set.validation"
+
+
+def test_shipped_gates_ask_for_more_than_the_baseline_in_each_heads_headline():
+    gates = {name: {gate.subject: dict(gate.requirement) for gate in load_program(name).program.release.gates} for name in ("recorded", "reference")}
+    assert gates["recorded"] == {"no_leak": {}, "map50": {"above_baseline": 0.05}}
+    assert gates["reference"]["map50"] == {"above_baseline": 0.05}
+    better = {kpi for kpi, asked in gates["reference"].items() if "above_baseline" in asked}
+    assert better == {"map50", "path_error.mean", "light.accuracy", "mota", "mistakes_per_hour.total"}
+    assert any("min" in asked and kpi.startswith("recall.") for kpi, asked in gates["reference"].items())
 
 
 def test_a_shipped_program_without_drives_says_how_to_name_them():

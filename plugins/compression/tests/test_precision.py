@@ -79,7 +79,7 @@ def test_both_are_compared_on_recorded_frames_taken_evenly(world: StageWorld, on
     outcome = world.run("compress", "precision", inputs, asset="half", samples=3)
     parity: Any = outcome.outputs["converted"].facets["tracecore_parity"]
     assert (parity["samples"], parity["images"]) == (3, "recorded frames")
-    assert parity["tolerances"] == {"boxes_px": 2.0, "scores": 0.02}
+    assert parity["tolerances"] == {"boxes_px": 1.0, "scores": 0.02}
     assert not outcome.outputs["converted"].unknowns
     assert check_of(outcome, "parity").success
 
