@@ -127,7 +127,7 @@ def _above_baseline(kpi: Kpi, margin: float) -> tuple[bool, str]:
     better = high <= kpi.baseline - margin + _SAME if kpi.less_is_better else low >= kpi.baseline + margin - _SAME
     end, least, sign = ("upper", "at most", "less") if kpi.less_is_better else ("lower", "at least", "and")
     behind = f"; not above their own baseline: {', '.join(kpi.behind)}" if kpi.behind else ""
-    interval = f"between {low:.4g} and {high:.4g} (95 % interval by {kpi.interval_by})"
+    interval = f"between {low:.4g} and {high:.4g} ({kpi.interval_by})"
     return better, f"{interval}; required: the {end} end {least} the baseline's {kpi.baseline:.4g} {sign} {margin:g}{behind}"
 
 
