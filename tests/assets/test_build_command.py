@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -31,6 +32,10 @@ def test_the_answer_is_one_json_object_and_progress_goes_to_stderr(project):
     again = project.run(*BUILD)
     assert "nothing was made, all 6 reused" in again.stdout
     assert "passed  toy_no_leak: no drive is on both sides" in again.stdout
+    assert re.match(r"build/one@\w{6}  sealed before with this very content at ledger position \d+ · recall\.car 0\.50 ≥ 0\.40\n", again.stdout)
+    assert "\x1b[" not in again.stdout  # colors are for terminals
+    trace = project.run("trace", "build/one").stdout.splitlines()[0]
+    assert "sealed, signature valid (bytes: tracecore verify) · recall.car 0.50 ≥ 0.40 · complete" in trace
     assert sorted(path.name for path in project.folder.iterdir()) == ["drives", "toy.yaml", "ws"]
 
 
@@ -57,6 +62,20 @@ def test_errors_are_one_sentence_and_an_exit_code(project, arguments, code, sent
         assert [gate["passed"] for gate in answer["gates"]] == [False, True]
     else:
         assert done.stdout == ""
+
+
+def test_a_refused_build_says_first_which_checks_failed_and_then_what_its_gates_found(project):
+    done = project.run(*BUILD, "--set", "training_set.leak=true", "--set", "kpis.recall=0.3")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[0] == "build/one  not released · 1 check failed: toy_no_leak · toy_no_leak FAILED · recall.car 0.30 ≥ 0.40 FAILED"
+    assert re.fullmatch(r"  check toy_no_leak failed \(warn\) on dataset/toy\.training_set\.train@\w{6}: drive b is on both sides", lines[1])
+    assert lines[3:] == [
+        "  gates: 0 passed, 0 waived, 2 failed",
+        "    FAILED  toy_no_leak: drive b is on both sides",
+        "    FAILED  recall.car: recall.car is 0.3; required: at least 0.4",
+    ]
+    assert "Error: build/one is not released: gate toy_no_leak failed" in done.stderr
 
 
 def _start(project, *arguments):

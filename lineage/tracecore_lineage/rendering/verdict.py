@@ -27,32 +27,34 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
-    """Return the headline KPIs, each with what a gate asks of it or else with its baseline, and every gate that did not pass.
+    """Return each KPI that a gate asks for with what it asks, other gates that did not pass, and the other headline KPIs with their baselines.
 
     Args:
         gates: outcomes of the release's gates, as the seal names them.
         kpis: of the build's reports, by the names that gates find them by.
     """
-    left = {gate["name"]: gate for gate in gates}
     words: list[Words] = []
+    told: set[Kpi] = set()
+    for gate in gates:
+        kpi = kpis.get(gate["name"])
+        if kpi is not None:
+            told.add(kpi)
+            words.append(_with_gate(kpi, gate))
+        elif not gate["passed"]:
+            words.append((f"{gate['name']} {_verdict(gate)}", BAD))
     for kpi in dict.fromkeys(kpis.values()):
-        name = kpi.name if kpis.get(kpi.name) == kpi else f"{kpi.asset}.{kpi.name}"
-        called = next((each for each in (name, f"{kpi.asset}.{kpi.name}") if each in left), name)
-        gate = left.get(called)
-        if (kpi.headline and not kpi.selection) or (gate is not None and not gate["passed"]):
-            left.pop(called, None)
-            words.append(_one(called, kpi, gate))
-    return [*words, *((f"{gate['name']} {_verdict(gate)}", BAD) for gate in left.values() if not gate["passed"])]
+        if kpi.headline and not kpi.selection and kpi not in told:
+            name = kpi.name if kpis.get(kpi.name) == kpi else f"{kpi.asset}.{kpi.name}"
+            baseline = "" if kpi.baseline is None else f" (baseline {_figure(kpi.baseline)})"
+            words.append((f"{name} {_figure(kpi.value)}{baseline}", ""))
+    return words
 
 
 def _verdict(gate: Mapping[str, Any]) -> str:
     return "WAIVED" if gate["waived"] else "FAILED"
 
 
-def _one(name: str, kpi: Kpi, gate: Mapping[str, Any] | None) -> Words:
-    if gate is None:
-        baseline = "" if kpi.baseline is None else f" (baseline {_figure(kpi.baseline)})"
-        return f"{name} {_figure(kpi.value)}{baseline}", ""
+def _with_gate(kpi: Kpi, gate: Mapping[str, Any]) -> Words:
     required = gate["required"] if isinstance(gate["required"], Mapping) else {}
     bounds = [f"{sign} {_figure(required[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if isinstance(required.get(key), int | float)]
     between = ""
@@ -60,7 +62,7 @@ def _one(name: str, kpi: Kpi, gate: Mapping[str, Any] | None) -> Words:
         between = "" if kpi.interval is None else f" ({_figure(kpi.interval[0])} to {_figure(kpi.interval[1])})"
         baseline = "its baseline" if kpi.baseline is None else _figure(kpi.baseline)
         bounds.append(f"≤ {baseline} − {_figure(margin)}" if kpi.less_is_better else f"≥ {baseline} + {_figure(margin)}")  # noqa: RUF001
-    text = " ".join([f"{name} {_figure(kpi.value)}{between}", *bounds])
+    text = " ".join([f"{gate['name']} {_figure(kpi.value)}{between}", *bounds])
     return (text, "") if gate["passed"] else (f"{text} {_verdict(gate)}", BAD)
 
 
