@@ -14,8 +14,7 @@ def facts(drives: list[int], rng: np.random.Generator, clock: str = "measured") 
     names = np.array([f"drive-{number}" for number, count in enumerate(drives) for _ in range(count)], dtype=object)
     times = np.concatenate([np.sort(rng.choice(10**4, count, replace=False)) for count in drives]) * 10**7
     ids = np.array([f"frame/{name}/{number}" for number, name in enumerate(names)], dtype=object)
-    empty = np.zeros(len(ids), dtype=np.uint64)
-    return FrameFacts(ids, names, times, np.arange(len(ids)), empty, np.full(len(ids), clock, dtype=object), np.full((len(ids), 2), np.nan))
+    return FrameFacts(ids, names, times, np.arange(len(ids)), np.full(len(ids), clock, dtype=object), np.full((len(ids), 2), np.nan))
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -18,7 +18,7 @@ MEASURED = "measured"
 UNKNOWN = ""
 """Drive of a frame of which none is known; no drive has an empty name."""
 
-FACT_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "index", "dhash", "clock", "latitude", "longitude")
+FACT_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "index", "clock", "latitude", "longitude")
 """The columns that a table has to have to be compared."""
 
 
@@ -31,7 +31,6 @@ class FrameFacts:
         drives: names.
         times: log_time in ns, or the frame's index where the clock is `index`.
         indices: place in the drive and sensor.
-        hashes: 64-bit difference hashes.
         clocks: `measured`, or what the drive says of its clock.
         places: degrees north and east [n, 2], NaN where not measured.
     """
@@ -40,7 +39,6 @@ class FrameFacts:
     drives: NDArray[np.object_]
     times: NDArray[np.int64]
     indices: NDArray[np.int64]
-    hashes: NDArray[np.uint64]
     clocks: NDArray[np.object_]
     places: NDArray[np.float64]
 
@@ -69,7 +67,6 @@ class FrameFacts:
             self.drives[chosen],
             self.times[chosen],
             self.indices[chosen],
-            self.hashes[chosen],
             self.clocks[chosen],
             self.places[chosen],
         )
@@ -90,7 +87,6 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
         drives=_texts(table["drive"]),
         times=table["timestamp_ns"].to_numpy().astype(np.int64),
         indices=table["index"].to_numpy().astype(np.int64),
-        hashes=np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
         clocks=_texts(table["clock"]),
         places=np.stack([latitude, longitude], axis=1),
     )
@@ -111,7 +107,6 @@ def read_names(frames: Any) -> FrameFacts:
         drives=_texts(table["drive"]) if "drive" in names else unknown,
         times=zeros,
         indices=zeros,
-        hashes=zeros.astype(np.uint64),
         clocks=unknown,
         places=np.full((len(table), 2), np.nan),
     )

@@ -46,7 +46,7 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
     """
     joints = [
         *_joints(facts, neighbors(facts, facts, seconds=limits.seconds, meters=limits.meters), "time_and_place"),
-        *_joints(facts, near_duplicates(facts, facts, thumbnails, bits=limits.bits, likeness=limits.likeness, across_drives=True), "near_duplicate"),
+        *_joints(facts, near_duplicates(facts, facts, thumbnails, likeness=limits.likeness, across_drives=True), "near_duplicate"),
     ]
     parent = {drive: drive for drive in facts.drive_names}
 

@@ -17,7 +17,7 @@ from tracecore_curation.filters import FilterParams, Names, filter_expression, s
 from tracecore_curation.frame_facts import FrameFacts, read_facts
 from tracecore_curation.groups import Group, Joint, choose_drives, drive_groups
 from tracecore_curation.leaks import KEPT, Limits
-from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
+from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
 from tracecore_curation.time_blocks import cut_blocks
 from tracecore_schemas.canonical import JSON
@@ -75,8 +75,7 @@ class LeakFreeSplit(tc.Stage):
         gap: float = tc.Field(1.0, ge=0, description="seconds on either side of a block whose frames are left out; at most a quarter of the block")
         seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
         meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
-        bits: int = tc.Field(BITS, ge=0, le=32, description="of 64: how many bits of two near-duplicates' difference hashes may differ")
-        likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates' thumbnails")
+        likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates, 1 for the same picture")
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Filter, split, and write the three sides."""
@@ -109,7 +108,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
     for drive in params.holdout:
         if drive not in facts.drive_names:
             raise tc.UsageProblem(f"The holdout '{drive}' is no drive of these frames. {suggestion(drive, facts.drive_names)}")
-    groups, joints = drive_groups(facts, thumbnails, Limits(params.seconds, params.meters, params.bits, params.likeness))
+    groups, joints = drive_groups(facts, thumbnails, Limits(params.seconds, params.meters, params.likeness))
     if len(groups) < 2:
         raise tc.UsageProblem(
             f"There is nothing to split: {_one_group(groups[0], joints)} The test side shares no drive with the others: more drives are needed."

@@ -23,7 +23,6 @@ class Limits:
 
     seconds: float
     meters: float
-    bits: int
     likeness: float
 
 
@@ -79,10 +78,10 @@ def _are(number: int) -> str:
 
 
 def in_words(reason: str, near: float, also: float) -> str:
-    """Say how near two frames are by the two measures of a reason."""
+    """Return in words how near two frames are by the two measures of a reason."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
-    return f"{near:.0f} of 64 hash bits differ, likeness {1 - also:.3f}"
+    return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"
 
 
 def _shared_frames(a: Side, b: Side) -> list[Leak]:
@@ -138,7 +137,7 @@ def _time_and_place(a: Side, b: Side, limits: Limits) -> list[Leak]:
 
 
 def _near_duplicates(a: Side, b: Side, thumbnails: Thumbnails, limits: Limits) -> list[Leak]:
-    found = near_duplicates(a.frames, b.frames, thumbnails, bits=limits.bits, likeness=limits.likeness)
+    found = near_duplicates(a.frames, b.frames, thumbnails, likeness=limits.likeness)
     tally = closest(found, a.frames, b.frames, KEPT)
     if not tally.count:
         return []

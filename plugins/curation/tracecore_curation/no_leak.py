@@ -14,7 +14,7 @@ from tracecore.suggest import suggestion
 from tracecore_curation.filters import Names
 from tracecore_curation.frame_facts import FACT_COLUMNS, read_facts
 from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
-from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
+from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
@@ -39,8 +39,7 @@ class NoLeakParams(tc.Params):
 
     seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
     meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
-    bits: int = tc.Field(BITS, ge=0, le=32, description="of 64: how many bits of two near-duplicates' difference hashes may differ")
-    likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates' thumbnails")
+    likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates, 1 for the same picture")
     ports: Names = tc.Field((), description="outputs to compare; empty for every frame table of the stage")
     all_pairs: bool = tc.Field(
         False, description="whether outputs beside 'test' are compared with each other too; training and selection may share drives"
@@ -61,7 +60,7 @@ class NoLeak(tc.Check):
         tables, uncompared = _frame_tables(context, params.ports)
         sides = [Side(name, read_facts(table)) for name, table in tables.items()]
         thumbnails = Thumbnails(*tables.values())
-        limits = Limits(params.seconds, params.meters, params.bits, params.likeness)
+        limits = Limits(params.seconds, params.meters, params.likeness)
         compared = _compared(sides, all_pairs=params.all_pairs)
         leaks = [leak for a, b in compared for leak in find_leaks(a, b, thumbnails, limits)]
         missing = unmeasured(*(side.frames for side in sides))
@@ -147,7 +146,7 @@ def _outcomes(leaks: Sequence[Leak], sides: Sequence[Side]) -> tuple[Expectation
         ExpectationOutcome(
             assertion=f"no_{reason}",
             success=not any(leak.reason == reason for leak in leaks),
-            column={"shared_frame": "frame_id", "shared_drive": "drive", "near_duplicate": "dhash"}.get(reason),
+            column={"shared_frame": "frame_id", "shared_drive": "drive", "near_duplicate": "image"}.get(reason),
             expected=f"0 {words}",
             actual="; ".join(leak.found for leak in leaks if leak.reason == reason) or "0",
         )

@@ -14,7 +14,7 @@ from tracecore.gate import Report
 from tracecore.uses import Reading
 from tracecore_curation.frame_facts import FACT_COLUMNS, FrameFacts, read_facts, read_names
 from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks
-from tracecore_curation.near_duplicates import BITS, LIKENESS, Thumbnails
+from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import CheckRun, Unknown
@@ -23,7 +23,7 @@ __all__ = ["NoLeakOverBuild"]
 
 _SAID = 3
 _NEEDED = {*FACT_COLUMNS, "image"}
-_DEFAULTS = {"seconds": SECONDS, "meters": METERS, "bits": BITS, "likeness": LIKENESS}
+_DEFAULTS = {"seconds": SECONDS, "meters": METERS, "likeness": LIKENESS}
 
 
 class NoLeakOverBuild(tc.Gate):
@@ -94,6 +94,7 @@ class _Judge:
         self._read = evidence.read
         self._limits = _limits(evidence.checks)
         self._tables: dict[str, _Table | None] = {}
+        self._pictures = Thumbnails()
         self._leaks: dict[tuple[str, str], list[Leak]] = {}
 
     def findings(self, report: Report) -> Iterator[str]:
@@ -128,7 +129,7 @@ class _Judge:
         if one is None or other is None:  # what can't be read can still be the same
             return [Leak("shared_frame", (a, b), (), "they are one table", 1, ())] if a == b else []
         sides = (Side(_apart(a, b), one.facts), Side(_apart(b, a), other.facts))
-        pictures = Thumbnails(one.whole, other.whole) if one.whole is not None and other.whole is not None else None
+        pictures = self._pictures if one.whole is not None and other.whole is not None else None
         try:
             leaks = find_leaks(*sides, pictures, self._limits)
         except TracecoreError as error:
@@ -154,6 +155,7 @@ class _Judge:
             if lacking := sorted(_NEEDED - columns):
                 self.unknowns[Unknown(what, f"It lacks the columns {', '.join(lacking)}, so that only its frames and drives were compared.")] = None
                 return _Table(read_names(table), None)
+            self._pictures.add(table)
             return _Table(read_facts(table), table)
         except TracecoreError as error:
             self.unknowns[Unknown(what, f"It can't be read, so it was not compared: {error}")] = None
