@@ -168,7 +168,8 @@ def _marks(minis: NDArray[np.uint8], windows: Sequence[tuple[float, float, float
 
 def _mirror(marks: _Marks) -> _Marks:
     """Return the marks of the mirror images."""
-    return marks.reshape(*marks.shape[:-1], _HEIGHT, _WIDTH)[..., ::-1].reshape(marks.shape)
+    mirrored: _Marks = marks.reshape(*marks.shape[:-1], _HEIGHT, _WIDTH)[..., ::-1].reshape(marks.shape)
+    return mirrored
 
 
 @cache
