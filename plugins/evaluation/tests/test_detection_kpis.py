@@ -252,3 +252,29 @@ def test_a_detector_that_sees_nothing_is_reported_all_the_same(world: StageWorld
     assert "precision.car" not in values
     assert set(world.read(outcome, "events")["type"].to_pylist()) == {"miss"}
     assert not check_of(outcome, "kpis_above_baseline").success
+
+
+def test_slices_and_conditions_of_mistakes_are_plain_counts_under_every_condition(world: StageWorld, tmp_path: Path) -> None:
+    """The drive says the weather of frames 0 to 3, the labels the road of each; the reference counts frames, one by one."""
+    rows, labels = scenes()
+    weather = ["rain", "rain", "clear", "clear"]
+    rows = [row | {"conditions": [*row["conditions"], *([("weather", weather[i])] if i < 4 else [])]} for i, row in enumerate(rows)]
+    labels = [row | {"frame_attributes": [("road", "wet" if row["frame_id"] == rows[0]["frame_id"] else "dry")]} for row in labels]
+    outcome = evaluate(world, detector(world, tmp_path / "model"), rows, labels, slices=["weather", "road"])
+    found = outcome.outputs["report"].facets["tracecore_kpis"]["values"]
+    assert (found["recall.pedestrian.rain"], "recall.pedestrian.clear" in found) == (0.0, False), "the pedestrian is on frame 1"
+    assert (found["precision.car.dry"], found["precision.car.wet"]) == (pytest.approx(3 / 4), 1.0), "frame 4 is empty and holds a bright box"
+    events = {row["type"]: dict(row["conditions"]) for row in world.read(outcome, "events").to_pylist()}
+    assert events["miss"] == {"region": "DE", "time_of_day": "night", "weather": "rain", "road": "dry", "size": "small"}
+    assert "weather" not in events["false_positive"], "nobody said the weather of frame 4"
+    unknowns = {unknown.what: unknown.why for unknown in outcome.outputs["report"].unknowns}
+    assert unknowns["slices by weather"] == "Of 1 of 5 frames nobody said the weather."
+
+
+def test_what_nobody_could_label_is_neither_hit_nor_missed_nor_false(world: StageWorld, tmp_path: Path) -> None:
+    rows, labels = scenes()
+    hidden = [label(rows[4], 7, "car", BOX, ignore=True), label(rows[0], 8, "pedestrian", (60, 30, 8, 20), ignore=True)]
+    outcome = evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *hidden, *elsewhere()])
+    found = outcome.outputs["report"].facets["tracecore_kpis"]["values"]
+    assert (found["precision.car"], found["recall.car"], found["ap50.car"]) == (1.0, 1.0, pytest.approx(1.0))
+    assert outcome.outputs["events"].facets["tracecore_events"]["counts"] == {"miss": 1}

@@ -15,7 +15,7 @@ from three_heads import cuboid, path, scene, tag
 from tracecore.errors import UsageProblem
 from tracecore.executor import Outcome
 from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import DETECTIONS
+from tracecore_schemas.tables import DETECTIONS, TRACKS
 
 FRAMES = 10
 HERE, NOWHERE = (48.0, 20.0, 24.0, 16.0), (4.0, 40.0, 12.0, 16.0)
@@ -46,13 +46,14 @@ def saw(row: dict[str, Any], *boxes: tuple[float, float, float, float], state: s
 
 def judge(world: StageWorld, rows: list[dict[str, Any]], labels: list[dict[str, Any]], detections: list[dict[str, Any]], **params: Any) -> Outcome:
     """Judge at ten frames a second with times of two or three frames."""
+    more = params.pop("more", {})
     params = {"confirm": 0.1, "coast": 0.4, "episode": 0.3} | params
     inputs = {
         "detections": world.table("dataset", "test.kpis.detections", table_of(DETECTIONS, detections)),
         "frames": world.table("dataset", "test.set.validation", frame_table(rows)),
         "labels": world.table("label_batch", "test.labels", label_table(labels)),
     }
-    return world.run("evaluate", "mistakes-per-hour", inputs, asset="mistakes", **params)
+    return world.run("evaluate", "mistakes-per-hour", inputs | more, asset="mistakes", **params)
 
 
 def values(outcome: Outcome) -> Any:
@@ -172,13 +173,113 @@ def test_three_drives_give_intervals_and_their_timeline(world: StageWorld) -> No
     assert check_of(outcome, "kpis_above_baseline").success
 
 
+def test_tracks_are_handed_on_with_what_counts(world: StageWorld) -> None:
+    rows = drive("a")
+    labels = [*labeled(rows), *(label(row, 9, "car", NOWHERE, track="two", ignore=True) for row in rows)]
+    outcome = judge(world, rows, labels, [row for each in rows for row in saw(each, HERE, NOWHERE)])
+    table = world.read(outcome, "tracks")
+    assert table.column_names == TRACKS.names
+    of = {side: [row for row in table.to_pylist() if row["side"] == side] for side in ("truth", "seen")}
+    assert [row["track"] for row in of["truth"] if row["counted"]] == ["one"] * FRAMES
+    assert len({row["track"] for row in of["seen"] if row["counted"]}) == 1
+    assert len([row for row in of["seen"] if not row["counted"]]) == FRAMES - 1, "what is on an object that nobody could label does not count"
+    assert check_of(outcome, "tracks_complete").success
+
+
+def test_what_nobody_could_label_is_neither_lost_nor_false(world: StageWorld) -> None:
+    rows = drive("a")
+    hidden = [label(row, 9, "car", NOWHERE, track="two", ignore=True) for row in rows]
+    for boxes in ((HERE,), (HERE, NOWHERE)):
+        found = values(judge(world, rows, [*labeled(rows), *hidden], [row for each in rows for row in saw(each, *boxes)], height=1))
+        assert found["mistakes_per_hour.total"] == 0
+        assert found["mota"] == pytest.approx(0.9), "the first frame confirms nothing"
+    unlit = [row | {"ignore": True} if row["geometry"] in {"tag", "path"} else row for row in labeled(rows)]
+    found = values(judge(world, rows, unlit, [row for each in rows for row in saw(each, HERE, state="green", left=9.0)]))
+    assert found["mistakes_per_hour.total"] == 0, "a light and a way that nobody could tell judge nothing"
+
+
+def test_a_track_that_labels_name_twice_on_a_frame_is_tracked_here_and_never_scored(world: StageWorld) -> None:
+    rows = drive("a")
+    labels = [label(row, number, "car", box, track="same") for row in rows for number, box in enumerate((HERE, NOWHERE))]
+    outcome = judge(world, rows, labels, [row for each in rows for row in saw(each, HERE, NOWHERE)], height=1)
+    assert values(outcome)["mota"] == pytest.approx(0.9), "a perfect tracker is short of the first frame alone"
+    assert values(outcome)["idf1"] == pytest.approx(2 * 18 / (20 + 18))
+    why = "Labels of the drives a name one track twice on a frame, so it is no one object; their boxes were tracked here."
+    assert unknowns(outcome)["repeated tracks of labels"] == why
+
+
+def unsure(row: dict[str, Any], *scored: tuple[tuple[float, float, float, float], float]) -> list[dict[str, Any]]:
+    """Return the detections of one frame: cars with scores."""
+    seen = saw(row, *(box for box, _ in scored))
+    return [each | ({"score": scored[number][1]} if number < len(scored) else {}) for number, each in enumerate(seen)]
+
+
+def test_the_operating_score_is_chosen_on_selection_frames_and_recorded(world: StageWorld) -> None:
+    """On the selection frames cars score 0.6 and what is on nothing 0.5: the highest score that keeps the cars is best."""
+    rows, others = drive("a"), drive("b")
+    selection = {
+        "selection_detections": world.table(
+            "dataset", "test.select.detections", table_of(DETECTIONS, [row for each in others for row in unsure(each, (HERE, 0.6), (NOWHERE, 0.5))])
+        ),
+        "selection_frames": world.table("dataset", "test.set.selection", frame_table(others)),
+        "selection_labels": world.table("label_batch", "test.select.labels", label_table(labeled(others))),
+    }
+    detections = [row for each in rows for row in unsure(each, (HERE, 0.62), (NOWHERE, 0.55))]
+    chosen, fixed = (judge(world, rows, labeled(rows), detections, more=more) for more in (selection, {}))
+    facets = [each.outputs["report"].facets["tracecore_kpis"]["operating_score"] for each in (chosen, fixed)]
+    assert facets[0] == {
+        "by_class": {"car": 0.6},
+        "chosen_by": "greatest MOTA of the class on the selection frames, of equal ones the highest score",
+        "selection_frames": FRAMES,
+        "selection_mota": pytest.approx(0.9),
+    }
+    assert facets[1] == {"by_class": {"car": 0.3}, "chosen_by": "the parameter 'score'", "selection_frames": 0, "selection_mota": None}
+    assert (values(chosen)["mota"], values(fixed)["mota"]) == (pytest.approx(0.9), pytest.approx(0.0))
+    assert "operating score" in unknowns(fixed)
+    assert "operating score" not in unknowns(chosen)
+    assert (
+        "Tracked from score: car 0.6; chosen on 10 selection frames (MOTA 0.900 on them)" in (world.read(chosen, "report") / "report.md").read_text()
+    )
+
+
+def test_where_all_that_is_seen_is_wrong_the_chosen_score_is_no_worse_than_seeing_nothing(world: StageWorld) -> None:
+    rows, others = drive("a"), drive("b")
+    wrong = {name: [row for each in of for row in unsure(each, (NOWHERE, 0.7))] for name, of in (("a", rows), ("b", others))}
+    selection = {
+        "selection_detections": world.table("dataset", "test.select.detections", table_of(DETECTIONS, wrong["b"])),
+        "selection_frames": world.table("dataset", "test.set.selection", frame_table(others)),
+        "selection_labels": world.table("label_batch", "test.select.labels", label_table(labeled(others))),
+    }
+    assert values(judge(world, rows, labeled(rows), wrong["a"], more=selection))["mota"] == 0.0
+    assert values(judge(world, rows, labeled(rows), wrong["a"]))["mota"] < 0
+    del selection["selection_labels"]
+    with pytest.raises(UsageProblem, match="with all three of selection_detections, selection_frames and selection_labels, or none"):
+        judge(world, rows, labeled(rows), wrong["a"], more=selection)
+
+
+def test_how_far_the_labels_were_reviewed_stands_beside_the_kpis(world: StageWorld) -> None:
+    rows = drive("a")
+    labels = [row | {"tier": "gold" if number < 15 else None} for number, row in enumerate(labeled(rows, distance=None))]
+    labels = [row | ({"qa": "corrected" if number == 0 else "accepted"} if number < 4 else {}) for number, row in enumerate(labels)]
+    outcome = judge(world, rows, labels, [row for each in rows for row in saw(each, HERE)])
+    assert outcome.outputs["report"].facets["tracecore_kpis"]["label_review"] == {
+        "frames": 10, "gold": 0.5, "unknown": 5, "reviewed": 4, "changed": 0.25
+    }  # fmt: skip
+    assert unknowns(outcome)["label review"] == "The labels of 5 of 10 evaluated frames have no tier: nobody recorded their review."
+    page = (world.read(outcome, "report") / "report.md").read_text()
+    assert (
+        "Labels: 5 of 10 frames are gold (reviewed whole); of 5 nobody recorded a review; a review changed 25.0% of the 4 labels that it judged."
+        in page
+    )
+
+
 def test_the_order_of_rows_changes_nothing(world: StageWorld) -> None:
     rows = [row for name in "abc" for row in drive(name)]
     labels = labeled(rows)
     detections = [row for index, each in enumerate(rows) for row in saw(each, *([HERE] if index % 7 < 4 else [NOWHERE]))]
     one, other = judge(world, rows, labels, detections), judge(world, rows[::-1], labels[::-1], detections[::-1], distance=40.5)
     assert not other.reused
-    for port in ("report", "events"):
+    for port in ("report", "events", "tracks"):
         assert other.outputs[port].digest == one.outputs[port].digest
 
 

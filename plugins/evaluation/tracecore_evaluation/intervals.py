@@ -2,21 +2,22 @@
 
 Frames of one drive are no independent samples, so the units are whole drives; of fewer than `LEAST_DRIVES` they are blocks of 10 s of driving, and
 the interval then covers what these drives could have shown, not what other drives would. The interval is the KPI plus or minus Student's t (units - 1
-degrees of freedom) times the jackknife's standard error (each unit left out once; Efron and Stein 1981; for few clusters see MacKinnon, Nielsen and
-Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust inference, 2023). Percentiles of a bootstrap by unit, the usual way, cover
-73 % at 3 units where 95 % is meant.
+degrees of freedom) times the jackknife's standard error, each unit left out once, on a logarithmic scale where the figure has one (Efron and Stein
+1981; for few clusters see MacKinnon, Nielsen and Webb, Fast and reliable jackknife and bootstrap methods for cluster-robust inference, 2023).
+Percentiles of a bootstrap by unit, the usual way, cover 73 % at 3 units where 95 % is meant.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracecore_evaluation.driving import BY_INDEX
-from tracecore_evaluation.figures import figure_of
+from tracecore_evaluation.figures import Figure, figure_of
 from tracecore_evaluation.scene import Frame
 
 __all__ = ["BY_DRIVE", "LEAST_DRIVES", "LEAST_UNITS", "LEVEL", "Measure", "Units", "Weights", "intervals", "units_of"]
@@ -30,6 +31,9 @@ LEAST_UNITS = 3
 """Of fewer units nothing is said."""
 
 _BLOCK_SECONDS = 10
+_EQUAL = 1e-12
+
+Scale = Callable[[Any], Any]
 
 Weights = NDArray[np.int64]
 """How often each unit counts."""
@@ -111,17 +115,27 @@ def _interval(name: str, value: float, others: NDArray[np.float64], hours: float
     from scipy import stats
 
     count, figure = len(others), figure_of(name)
-    error = float(np.sqrt((count - 1) / count * ((others - others.mean()) ** 2).sum()))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * error
-    low, high = value - reach, value + reach
+    to, back = _scale(figure, np.append(others, value))
+    spread = to(others) - to(others).mean()
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * float(np.sqrt((count - 1) / count * (spread**2).sum()))
+    low, high = (float(back(to(np.float64(value)) + by)) for by in (-reach, reach))
     if hours:
         events = round(value * hours)
-        fewest = stats.chi2.ppf((1 - LEVEL) / 2, 2 * events) / 2 if events else 0.0
-        low, high = min(low, float(fewest) / hours), max(high, float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * events + 2)) / 2 / hours)
-    elif value in {figure.least, figure.most} and error < 1e-12 and np.isfinite(figure.most):
-        # All units alike says no more than this: the share of units that are not (Clopper and Pearson 1934) is at most so much.
+        fewest = float(stats.chi2.ppf((1 - LEVEL) / 2, 2 * events)) / 2 if events else 0.0
+        low, high = min(low, fewest / hours), max(high, float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * events + 2)) / 2 / hours)
+    elif reach < _EQUAL and np.isfinite(figure.most) and value in {figure.least, figure.most}:
+        # Units that are all alike say no more than this: at most this share of all units is not (Clopper and Pearson 1934).
         unlike = 1 - ((1 - LEVEL) / 2) ** (1 / count)
         low, high = (
-            (low, value + unlike * (figure.most - value)) if value == figure.least else (value - unlike * (value - max(figure.least, 0.0)), high)
+            (value, value + unlike * (figure.most - value)) if value == figure.least else (value - unlike * (value - max(figure.least, 0.0)), value)
         )
     return max(low, figure.least), min(high, figure.most)
+
+
+def _scale(figure: Figure, values: NDArray[np.float64]) -> tuple[Scale, Scale]:
+    """Return the scale on which a figure's errors are even on both sides, and the way back: log odds of shares, logarithm of errors and rates."""
+    if figure.least == 0 and figure.most == 1 and ((values > 0) & (values < 1)).all():
+        return (lambda share: np.log(share / (1 - share))), (lambda odds: 1 / (1 + np.exp(-odds)))
+    if figure.least == 0 and np.isinf(figure.most) and (values > 0).all():
+        return np.log, np.exp
+    return (lambda value: value), (lambda value: value)
