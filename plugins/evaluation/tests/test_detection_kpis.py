@@ -104,7 +104,7 @@ def test_what_could_not_be_evaluated_is_stated(outcome: Outcome) -> None:
         "KPIs of bus": "The model has no class 'bus'; 1 of its boxes on the evaluated frames were left out.",
         "slices by distance": "Of 5 of 5 objects no cuboid says how far away they are.",
         "confidence interval": "The frames are of fewer than 5 drives (seen), of fewer than 3 10 s blocks in all: there are no intervals.",
-        "label review": "The labels of 5 of 5 evaluated frames have no tier: nobody recorded their review.",
+        "label review": "The labels of 5 of 5 evaluated frames have no tier: nobody recorded how far they were reviewed.",
     }
 
 

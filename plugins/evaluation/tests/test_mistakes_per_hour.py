@@ -265,7 +265,7 @@ def test_how_far_the_labels_were_reviewed_stands_beside_the_kpis(world: StageWor
     assert outcome.outputs["report"].facets["tracecore_kpis"]["label_review"] == {
         "frames": 10, "gold": 0.5, "unknown": 5, "reviewed": 4, "changed": 0.25
     }  # fmt: skip
-    assert unknowns(outcome)["label review"] == "The labels of 5 of 10 evaluated frames have no tier: nobody recorded their review."
+    assert unknowns(outcome)["label review"] == "The labels of 5 of 10 evaluated frames have no tier: nobody recorded how far they were reviewed."
     page = (world.read(outcome, "report") / "report.md").read_text()
     assert (
         "Labels: 5 of 10 frames are gold (reviewed whole); of 5 nobody recorded a review; a review changed 25.0% of the 4 labels that it judged."
