@@ -1,33 +1,35 @@
-"""The stage `kitti` of labels: label batches from KITTI's object labels."""
+"""The stage `kitti` of labels: label batches from KITTI's object and tracking labels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
 import tracecore as tc
-from tracecore_labeling.kitti_file import read_kitti
+from tracecore_labeling.kitti_file import TRACKING, read_kitti
 from tracecore_labeling.label_file import LabelFile
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.taking import frame_index, write_labels
 
 __all__ = ["Kitti"]
 
-_FOLDER = "label_2"
+_OBJECTS = "label_2"
+_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
 class Kitti(tc.Stage):
-    """Take KITTI's object labels over: boxes in the left color image, cuboids in the rectified camera's frame."""
+    """Take KITTI's object and tracking labels over: boxes in the left color image, cuboids in the rectified camera's frame."""
 
     kind = tc.StageKind.LABEL
-    files = tc.Files("paths", suffixes=[f"{_FOLDER}/*.txt"], note="label file", nested=True)
+    files = tc.Files("paths", suffixes=[f"{_OBJECTS}/*.txt", f"{TRACKING}/*.txt"], note="label file", nested=True)
     frames = tc.Input("dataset", description="the recorded frames, by drive (the folders' names) and number (the file's)")
     labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="a box and a cuboid an object, of one track")
 
     class Params(tc.Params):
         """What is taken."""
 
-        paths: tuple[str, ...] = tc.Field((), description="folders that hold label_2, as ingest was given them; files and globs")
+        paths: tuple[str, ...] = tc.Field((), description="folders that hold label_2 or label_02, as ingest was given them; files and globs")
         sensor: str = tc.Field("image_2", min_length=1, description="the camera that the boxes are drawn on")
         cuboid_frame: str = tc.Field("camera_0_rectified", min_length=1, description="what the frame of the cuboids is called")
 
@@ -47,10 +49,14 @@ class Kitti(tc.Stage):
 
 
 def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
-    """Say which image a file is of: its folders joined are the drive's name, or its end where ingest was given a folder above."""
+    """Return the image a file is of: its folders joined are the drive's name, or its end where ingest was given a folder above.
+
+    A tracking file is of a sequence, whose images lie in a folder of the file's stem.
+    """
     path = PurePosixPath(name)
-    joined = "-".join(part for part in path.parent.parts if part != _FOLDER)
+    images = {_OBJECTS: sensor.strip("/"), TRACKING: "image_02"}
+    joined = "-".join(part for part in path.parent.parts if part not in images)
     drive = joined if joined in drives else next((each for each in drives if joined and each.endswith(f"-{joined}")), None)
-    image = PurePosixPath(*(sensor.strip("/") if part == _FOLDER else part for part in path.parent.parts), path.stem)
-    number = int(path.stem) if path.stem.isdecimal() else None
+    image = PurePosixPath(*(images.get(part, part) for part in path.parent.parts), path.stem)
+    number = int(path.stem) if _NUMBER.fullmatch(path.stem) else None
     return LabeledImage(id=name, file_name=str(image), drive=drive, sensor=sensor, frame=number, any_suffix=True)

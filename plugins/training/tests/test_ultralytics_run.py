@@ -193,3 +193,11 @@ def test_two_runs_at_once_are_refused(world: StageWorld, tmp_path: Path) -> None
     other = run_folder(tmp_path / "other", ["1, 2.5, 3.5, 0.2, 0.01"])
     with pytest.raises(tc.UsageProblem, match=r"'paths' holds two different files named results\.csv, so more than one training"):
         take(world, one, other)
+
+
+def test_the_shared_case_of_a_results_file_of_two_runs_is_refused_by_its_line(world: StageWorld) -> None:
+    folder = shared_data().parent / "cases" / "data" / "u_append" / "run"
+    if not folder.is_dir():
+        pytest.skip("shared case is absent: u_append")
+    with pytest.raises(tc.UsageProblem, match=r"results\.csv, line 5: epoch 1 comes after epoch 3, so the file holds more than one training"):
+        take(world, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ from urllib.parse import quote
 
 from tracecore_labeling.exports.batch import LabeledFrame, Written
 from tracecore_labeling.kitti_file import IGNORED, NO_BOX, NO_CUBOID, upright
+from tracecore_schemas.refs import frame_ref
 
 __all__ = ["export_kitti"]
 
 _VEHICLE = "vehicle"
+_CAMERA = re.compile(r"image_[0-9]+")
+_CLOCK = 10**15  # a time before 1970-01-12 would be less: what is less is a number of a file
 _UNKNOWN = {"truncated": "-1", "occluded": "-1", "alpha": "-10"}
 
 Label = Mapping[str, Any]
@@ -31,9 +35,15 @@ def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> Written:
             continue
         folder = path / quote(frame.drive, safe="") / "label_2"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{frame.timestamp_ns:06d}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        (folder / f"{_name(frame)}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         written.files += 1
     return written
+
+
+def _name(frame: LabeledFrame) -> str:
+    """Return the number of a KITTI set's frame, the time of a log's, and of any other image file, whose name is not known here, the frame's ref."""
+    numbered = frame.timestamp_ns >= _CLOCK or _CAMERA.fullmatch(frame.sensor) is not None
+    return f"{frame.timestamp_ns:06d}" if numbered else quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe="")
 
 
 def _lines(frame: LabeledFrame, written: Written) -> Iterator[str]:
