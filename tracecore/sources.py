@@ -61,7 +61,10 @@ def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tupl
                 continue
             if tellable(str(path)) != str(path):
                 raise UsageProblem(f"The name of the {port.note} '{tellable(str(path))}' is not UTF-8, so it can't be recorded: rename it.")
-            found.setdefault(path.resolve(), (path, name if port.nested else path.name))
+            for ending in ("", *port.beside):
+                each = path.with_name(path.name + ending)
+                if not ending or each.is_file():
+                    found.setdefault(each.resolve(), (each, (name if port.nested else path.name) + ending))
     if not found and not port.optional:
         raise UsageProblem(f"The parameter '{port.param}' names no {port.note}: give files, folders or globs.")
     taken = {path.absolute() for path, _ in found.values()}

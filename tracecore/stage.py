@@ -91,6 +91,7 @@ class Files(Port):
         nested: whether files are called by their place in the folder they were found in, its own name first (`set/train/images/7.jpg`): for data
             to which folders mean something. The names are part of the staleness key.
         surveyed: whether the record names what the folders list besides: for data, of which nothing may be missed in silence.
+        beside: endings of names of files that belong to one found, and are taken with it: with `-wal`, `x.db3-wal` goes with `x.db3`.
         outputs: whether what a project wrote itself counts too: a training tool's `runs` folder, a workspace.
     """
 
@@ -103,6 +104,7 @@ class Files(Port):
         optional: bool = False,
         nested: bool = False,
         surveyed: bool = False,
+        beside: Sequence[str] = (),
         outputs: bool = False,
     ) -> None:
         self.param = param
@@ -111,6 +113,7 @@ class Files(Port):
         self.optional = optional
         self.nested = nested
         self.surveyed = surveyed
+        self.beside = tuple(beside)
         self.outputs = outputs
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracecore.errors import UsageProblem
-from tracecore.sources import find_files, read_sources
+from tracecore.sources import find_files, not_taken, read_sources
 from tracecore.stage import Files
 
 
@@ -45,6 +45,40 @@ def test_nested_files_are_called_by_their_place_in_the_folder_that_was_named(fol
     assert names("set/../set/train/.") == ["train/images/1.jpg"]
     assert names("*") == ["set/train/images/1.jpg", "set/valid/images/1.jpg"]
     assert names("set/train/images/1.jpg", "set/*/images/*.jpg") == ["1.jpg", "set/valid/images/1.jpg"]
+
+
+def test_what_belongs_to_a_file_is_taken_with_it_however_it_was_named(folder: Path) -> None:
+    (folder / "set" / "a.db3").write_text("a")
+    (folder / "set" / "a.db3-wal").write_text("b")
+    port = Files("paths", suffixes=[".db3"], note="file", beside=["-wal"])
+    for path in ("set", "set/a.db3", "set/*.db3"):
+        assert [source.name for source in read_sources(port, {"paths": [path]}, folder)] == ["a.db3", "a.db3-wal"]
+
+
+def test_what_a_folder_lists_besides_is_told_by_kind(folder: Path) -> None:
+    port = Files("paths", suffixes=[".jpg"], note="image", surveyed=True)
+    said = not_taken([port, Files("other", suffixes=[".txt"], note="text")], {"paths": ["set"], "other": ["set"]}, folder)
+    assert said == ["image: 2 .txt (set/calib/1.txt, set/label/1.txt), 1 .yaml (set/metadata.yaml)"]
+    assert not not_taken([port], {"paths": ["set/train/images/1.jpg", "set/train"]}, folder)
+
+
+def test_what_a_project_wrote_is_no_data_unless_it_is_named_outright_or_wanted(folder: Path) -> None:
+    for name in ("runs/detect/predict/1.jpg", "runs/monday/1.jpg", "record/store/1.jpg", "record/workspace.json"):
+        (folder / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "set" / name).write_text(name)
+    (folder / "set" / "linked").symlink_to(folder / "set" / "train")
+
+    def found(path: str, *, outputs: bool = False) -> list[str]:
+        port = Files("paths", suffixes=[".jpg"], note="image", outputs=outputs)
+        return sorted(each.relative_to(folder).as_posix() for each in find_files(port, {"paths": [path]}, folder))
+
+    sound = ["set/runs/monday/1.jpg", "set/train/images/1.jpg", "set/valid/images/1.jpg"]
+    written = ["set/record/store/1.jpg", "set/runs/detect/predict/1.jpg"]
+    assert found("set") == sound
+    assert found("set", outputs=True) == sorted([*sound, *written])
+    assert found("set/runs") == ["set/runs/detect/predict/1.jpg", "set/runs/monday/1.jpg"]
+    port = Files("paths", suffixes=[".jpg"], note="image", surveyed=True)
+    assert "3 folder (set/linked/, set/record/, set/runs/detect/)" in not_taken([port], {"paths": ["set"]}, folder)[0]
 
 
 def test_other_files_are_called_by_their_own_name(folder: Path) -> None:

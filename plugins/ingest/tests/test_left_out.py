@@ -275,6 +275,8 @@ def test_a_write_ahead_log_is_taken_in_and_one_alone_is_named(quick: StageWorld,
     outcome = _ingest(quick, tmp_path / "bag")
     assert outcome.outputs["signals"].rows == 5
     assert _unknowns(outcome)["drive file not ingested"] == "lost.db3-wal: is the write-ahead log of a file that is not beside it"
+    assert _ingest(quick, tmp_path / "bag" / "a.db3").outputs["signals"].rows == 5, "a file that is named outright brings its log with it"
+    assert _ingest(quick, tmp_path / "bag" / "a*.db3").outputs["signals"].rows == 5
     trace = quick.record.trace(outcome.outputs["signals"].ref)
     assert "file/a%2Fa.db3-wal" in {node["name"] for node in trace["nodes"]}
 

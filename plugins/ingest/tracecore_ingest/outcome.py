@@ -189,6 +189,10 @@ def describe_calibrations(
             "vehicle_frames": {drive.name: drive.tree.vehicle_frame(vehicle_frames) for drive in drives if drive.tree.edges},
         },
     )
+    turned = {(drive.name, column.topic) for drive in drives for column in drive.images.values() if any(each > 1 for each in column.orientations)}
+    for drive_name, sensor in sorted({(row["drive"], row["sensor"]) for row in rows if row.get("projection") is not None} & turned):
+        why = f"drive {drive_name}: images of {sensor} were turned upright by their EXIF orientation; its projection is that of the recorded ones"
+        context.unknown("projection", why, port=port)
     for what, why in (stated for each in calibrated.values() for stated in each.unknowns):
         context.unknown(what, why, port=port)
 

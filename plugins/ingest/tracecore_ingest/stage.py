@@ -16,7 +16,7 @@ from tracecore_ingest.frame_tree import VEHICLE_FRAMES
 from tracecore_ingest.outcome import Counted, describe_calibrations, describe_frames, describe_signals, describe_sweeps, tell_of_drives
 from tracecore_ingest.sound import Wanted, sound_drives
 from tracecore_ingest.tables import frame_batches, signal_batches, sweep_batches
-from tracecore_ingest.unpacking import SUFFIXES, is_drive_file
+from tracecore_ingest.unpacking import SUFFIXES, WAL, is_drive_file
 from tracecore_schemas.refs import artifact_ref
 from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS
@@ -28,7 +28,7 @@ class Mcap(tc.Stage):
     """Read drive logs (MCAP, ROS 2 bags) into camera frames, signals, LiDAR sweeps and calibrations; each file is judged whole before any goes in."""
 
     kind = tc.StageKind.INGEST
-    drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True)
+    drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True, beside=[WAL])
     logs = tc.Input("drive_log", optional=True, description="a directory of drive logs that an earlier stage wrote")
     frames = tc.Output(
         "dataset",
