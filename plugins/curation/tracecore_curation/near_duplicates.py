@@ -25,7 +25,7 @@ from tracecore_curation.pairs import Pairs
 
 __all__ = ["LIKENESS", "Thumbnails", "near_duplicates"]
 
-LIKENESS = 0.78
+LIKENESS = 0.8
 """Least correlation of two near-duplicates' marks by default; 1 is the same picture up to light and contrast."""
 
 _MINI_WIDTH, _MINI_HEIGHT = 80, 60
@@ -35,12 +35,14 @@ _STRONG = 2.0  # of the mean detail: a cell counts no more than this
 _FLAT = 2.0  # of 255 gray levels: a picture with less contrast shows nothing that could be recognized
 _BLACK = 12  # of 255 gray levels: rows and columns at the border that are darker, but for a few pixels, are a bar
 _SPECKS = 0.02
+_HOPEFUL = 0.65  # least correlation with a crop at which closer crops are tried, where it is not enough yet
 _LIKELY = 0.4  # least correlation of whole pictures that are worth a second look: of planted crops of a tenth, 99 of 100 have more
 _WHOLE = (1.0, 0.5, 0.5)
-_CROPS = (_WHOLE, (0.95, 0.5, 0.5), *((0.9, x, y) for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0)), (0.8, 0.5, 0.5))
+_CROPS = ((0.95, 0.5, 0.5), *((0.9, x, y) for x in (0.0, 0.5, 1.0) for y in (0.0, 0.5, 1.0)), (0.8, 0.5, 0.5))
 """Windows of a picture: share of its sides, and where it lies (0 left or top, 1 right or bottom)."""
+_CLOSER = tuple((share, x, y) for share in (0.95, 0.9) for x in np.linspace(0, 1, 5).tolist() for y in np.linspace(0, 1, 5).tolist())
 _BLOCK = 1024
-_GATHER = 2048
+_GATHER = 1024
 
 _Marks = NDArray[np.float32]
 
@@ -103,7 +105,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
                 if across_drives:
                     other &= a.drives[frames_a[i]] != b.drives[frames_b[j]]
                 i, j = i[other], j[other]
-                alike = _alike(minis_a, minis_b, i, j, mirrored=mirrored)
+                alike = _alike(minis_a, minis_b, i, j, mirrored=mirrored, likeness=likeness)
                 kept = alike >= likeness
                 found.append(Pairs(frames_a[i[kept]], frames_b[j[kept]], 1 - alike[kept], np.full(int(kept.sum()), float(mirrored))))
             if any(len(pairs) for pairs in found):
@@ -120,22 +122,34 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 def _alike(
-    minis_a: NDArray[np.uint8], minis_b: NDArray[np.uint8], i: NDArray[np.intp], j: NDArray[np.intp], *, mirrored: bool
+    minis_a: NDArray[np.uint8], minis_b: NDArray[np.uint8], i: NDArray[np.intp], j: NDArray[np.intp], *, mirrored: bool, likeness: float
 ) -> NDArray[np.float64]:
-    """Return the greatest correlation of each pair: the whole of one with the crops of the other, either way."""
-    alike = np.zeros(len(i))
-    if len(i):
-        (of_a, at_a), (of_b, at_b) = (np.unique(rows, return_inverse=True) for rows in (i, j))
-        crops_a, crops_b = _marks(minis_a[of_a], _CROPS), _marks(minis_b[of_b], _CROPS)
-        if mirrored:
-            crops_b = _mirror(crops_b)
-        for start in range(0, len(i), _GATHER):
-            part = slice(start, start + _GATHER)
-            first, second = crops_a[at_a[part]], crops_b[at_b[part]]
-            ways = np.concatenate([first @ second[:, 0, :, None], second @ first[:, 0, :, None]], axis=1)
-            alike[part] = ways[..., 0].max(axis=1)
+    """Return the greatest correlation of each pair: the whole of one with the crops of the other, either way; closer crops where that may decide."""
+    alike = _against_crops(minis_a, minis_b, i, j, _CROPS, mirrored=mirrored)
+    open_ = np.flatnonzero((alike >= _HOPEFUL) & (alike < likeness))
+    alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], _CLOSER, mirrored=mirrored))
     # Rounded, so that a limit is met or not on any machine, however its sums are ordered.
     return alike.round(4)
+
+
+def _against_crops(
+    minis_a: NDArray[np.uint8],
+    minis_b: NDArray[np.uint8],
+    i: NDArray[np.intp],
+    j: NDArray[np.intp],
+    windows: Sequence[tuple[float, float, float]],
+    *,
+    mirrored: bool,
+) -> NDArray[np.float64]:
+    alike = np.zeros(len(i))
+    for start in range(0, len(i), _GATHER):
+        part = slice(start, start + _GATHER)
+        (of_a, at_a), (of_b, at_b) = (np.unique(rows[part], return_inverse=True) for rows in (i, j))
+        marks_a, marks_b = _marks(minis_a[of_a], (_WHOLE, *windows)), _marks(minis_b[of_b], (_WHOLE, *windows))
+        first, second = marks_a[at_a], (_mirror(marks_b) if mirrored else marks_b)[at_b]
+        ways = np.concatenate([first @ second[:, 0, :, None], second @ first[:, 0, :, None]], axis=1)
+        alike[part] = ways[..., 0].max(axis=1)
+    return alike
 
 
 def _best(found: Sequence[Pairs]) -> Pairs:
@@ -179,8 +193,9 @@ def _cells(count: int, size: int, share: float, place: float) -> NDArray[np.floa
     edges = first + np.linspace(0, size * share, count + 1)
     pixels = np.arange(size)
     inside = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    weights = inside.clip(0)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    weights: NDArray[np.float32] = inside.clip(0).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 @cache
