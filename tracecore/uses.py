@@ -102,7 +102,7 @@ class _Walk:
             for edge in self._read.get(at, ()):
                 use = self._use(edge)
                 reaches = chosen or use in {Use.LEARN, Use.SELECT}
-                if use in {Use.LEARN, Use.SELECT} or (use is Use.MEASURE and chosen):
+                if use in {Use.LEARN, Use.SELECT} or (use is Use.MEASURE and chosen and self._evaluates(at)):
                     self._note(edge, found.learned if use is Use.LEARN else found.selected, found)
                 for maker in self._makers.get(edge["ref"], ()):
                     if (maker, reaches) not in seen:
@@ -124,9 +124,9 @@ class _Walk:
             makers = [maker for edge in edges for maker in self._makers.get(edge["ref"], ()) if maker not in seen]
             if frames:
                 yield from (self._reading(edge) for edge in frames)
-            elif any(self._measures(maker) for maker in makers):
-                seen.update(makers)
-                stack.extend(makers)
+            elif before := [maker for maker in makers if self._evaluates(maker)]:
+                seen.update(before)
+                stack.extend(before)
             else:
                 yield from (self._reading(edge) for edge in edges if self._kind(edge["ref"]) == ArtifactKind.DATASET)
 
@@ -180,12 +180,13 @@ class _Walk:
         stage = self._stage(edge["run"])
         return None if stage is None else default_use(stage, self._kind(edge["ref"]))
 
-    def _measures(self, run: str) -> bool:
-        return any(self._use(edge) is Use.MEASURE for edge in self._read.get(run, ()))
+    def _evaluates(self, run: str) -> bool:
+        """Whether a run's figures are of a model as a whole; an export that compares two graphs on frames measures too, and chooses nothing."""
+        return self._stage(run) == StageKind.EVALUATE
 
     def _is_frames(self, ref: str) -> bool:
         """Whether a table is one of frames, and not of what a model saw on frames."""
-        evaluated = any(self._stage(maker) == StageKind.EVALUATE for maker in self._makers.get(ref, ()))
+        evaluated = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
         return self._kind(ref) == ArtifactKind.DATASET and self._names_frames(ref) and not evaluated
 
     def _names_frames(self, ref: str) -> bool:

@@ -196,6 +196,18 @@ def test_an_evaluation_of_what_another_saw_is_measured_on_its_own_frames(world):
     assert "bare is measured on p.drives, and p.model learned from p.parts.train" in outcome.message
 
 
+def test_frames_on_which_two_graphs_were_compared_chose_nothing(world):
+    """An export measures how far it answers like its source; a model that goes on from it was not selected by those frames."""
+    parts(world)
+    world.run("onnx", StageKind.EXPORT, {"model": "model", "frames": ("parts.test", "measure")}, {"onnx": world.thing("model", "onnx")})
+    world.train("second", "parts.train", init="onnx")
+    world.evaluate("kpis", "parts.test", "second")
+    assert world.gate().passed
+    assert world.selection == []
+    world.run("bare", StageKind.EVALUATE, {"model": "onnx"}, {"report": report_of(world, "bare")})
+    assert unknowns(world.gate()) == {"measured frames"}
+
+
 def report_of(world, name):
     return world.thing("kpi_report", name, facets={"tracecore_kpis": {"summary": "x", "values": {"mota": 0.1}, "baseline": {}}})
 
