@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from tracecore_lineage.rendering.diagram import dot, mermaid
 from tracecore_lineage.rendering.sealed import sealed_of
 from tracecore_lineage.rendering.tree import draw
 from tracecore_lineage.rendering.words import short_ref
+from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.kinds import StageKind
-from tracecore_schemas.run import RunInput
+from tracecore_schemas.run import RunInput, Unknown
 
 
 def drawn(world: World, ref: str) -> list[str]:
@@ -175,3 +177,22 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
     assert "Examples:" in result.stdout
     assert "--json" in result.stdout
     assert "--workspace" in result.stdout
+
+
+def test_training_data_let_pass_by_name_and_reports_of_selection_stand_in_the_first_line(world: World) -> None:
+    world.all()
+    report = artifact("kpi_report", "demo.kpis", "figures", facets={"tracecore_kpis": {"summary": "x", "values": {"ap": 0.9}, "headline": ["ap"]}})
+    world.run("kpis", StageKind.EVALUATE, [("model", "model")], {"report": report})
+    model = world.made["model"].ref
+    unknown = Unknown("training data", f"What {model} learned from: no recorded run made it. The gate lets it pass by name.")
+    gate = GateOutcome("no_leak", passed=True, waived=False, measured="passed", required="passed", message="", unknowns=(unknown,))
+    request = world.request("demo", gates=(gate,))
+    artifacts = (*request.artifacts, ("kpis", report, world.runs["kpis"]))
+    world.record.seal(replace(request, artifacts=artifacts, selection=("kpis",)))
+    trace = world.record.trace("build/demo")
+    build = next(node for node in trace["nodes"] if node["kind"] == "build")
+    assert build["facets"]["tracecore_selection"]["reports"] == [{"role": "kpis", "ref": report.ref}]
+    assert {"at": build["ref"], "what": unknown.what, "why": unknown.why} in trace["unknowns"]
+    first = drawn(world, "build/demo")[0].rstrip()
+    assert first.endswith(f"unknown: what {short_ref(model)} learned from · kpis: selection, no headline")
+    assert "ap 0.90" not in first

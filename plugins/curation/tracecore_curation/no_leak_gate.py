@@ -135,9 +135,9 @@ class _Judge:
         except TracecoreError as error:
             self.unknowns[Unknown(f"leaks of {_named(a)}", f"Its pictures could not be compared with those of {_named(b)}: {error}")] = None
             leaks = find_leaks(*sides, None, self._limits)
-        # A frame in both names its drive: that the drive is in both is no news.
+        # A frame in both names its drive: that the drive is in both, and that its frames are alike, is no news.
         known = {drive for leak in leaks if leak.reason == "shared_frame" for drive in leak.drives}
-        return [leak for leak in leaks if leak.reason != "shared_drive" or not known.issuperset(leak.drives)]
+        return [leak for leak in leaks if leak.reason == "shared_frame" or not known.issuperset(leak.drives)]
 
     def _table(self, ref: str) -> _Table | None:
         if ref not in self._tables:
