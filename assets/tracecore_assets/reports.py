@@ -109,9 +109,11 @@ class _Frames:
         return a == b or not self._of(a).isdisjoint(self._of(b))
 
     def _of(self, ref: str) -> frozenset[str]:
+        import pyarrow as pa
+
         if ref not in self._known:
             try:
                 self._known[ref] = frozenset(self._read(ref).to_table(columns=["frame_id"])["frame_id"].to_pylist())
-            except TracecoreError:
+            except (TracecoreError, OSError, pa.ArrowException):  # the gate names what can't be read
                 self._known[ref] = frozenset()
         return self._known[ref]

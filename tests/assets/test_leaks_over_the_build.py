@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pyarrow as pa
 import pytest
 from drawn_frames import drive_of, frame
 from leak_world import LeakWorld, unknowns
+from PIL import Image, ImageOps
 
 from tracecore.host import PluginHost
 from tracecore_schemas.canonical import digest_bytes
@@ -130,6 +133,18 @@ def test_a_copy_of_a_frame_under_another_name_is_refused(world):
     assert not outcome.passed
     assert copy[0]["frame_id"] in outcome.message
     assert A[2]["frame_id"] in outcome.message
+
+
+def test_a_mirrored_copy_is_refused(world):
+    with Image.open(io.BytesIO(A[2]["image"])) as image:
+        mirrored = io.BytesIO()
+        ImageOps.mirror(image).save(mirrored, "PNG")
+    copy = [frame("z", 0, mirrored.getvalue())]
+    parts(world, test=[*C, *copy])
+    world.evaluate("kpis", "parts.test")
+    outcome = world.gate()
+    assert not outcome.passed
+    assert f"{copy[0]['frame_id']} and {A[2]['frame_id']}" in outcome.message
 
 
 def test_a_model_that_began_from_one_trained_on_the_measured_frames_is_refused(world):
@@ -313,6 +328,16 @@ def test_a_table_whose_bytes_are_gone_is_an_unknown_and_the_same_table_still_lea
     assert unknowns(outcome) == {"leaks of p.parts.train", "leaks of p.parts.test"}
     world.evaluate("kpis", "parts.train")
     assert "they are one table" in world.gate().message
+
+
+def test_a_table_some_of_whose_files_are_gone_is_an_unknown(world):
+    parts(world)
+    world.evaluate("kpis", "parts.test")
+    for file in (world.store.root / world.made["parts.train"][0].location).rglob("*.parquet"):
+        file.unlink()
+    outcome = world.gate()
+    assert outcome.passed
+    assert unknowns(outcome) == {"leaks of p.parts.train"}
 
 
 def test_no_report_at_all_and_no_split_leave_nothing_judged(world):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 
 import tracecore as tc
@@ -22,6 +23,8 @@ from tracecore_schemas.run import CheckRun, Unknown
 __all__ = ["NoLeakOverBuild"]
 
 _SAID = 3
+_UNREADABLE = (TracecoreError, OSError, pa.ArrowException)
+"""What reading a table may raise whose files are gone in part."""
 _NEEDED = {*FACT_COLUMNS, "image"}
 _DEFAULTS = {"seconds": SECONDS, "meters": METERS, "likeness": LIKENESS}
 
@@ -132,7 +135,7 @@ class _Judge:
         pictures = self._pictures if one.whole is not None and other.whole is not None else None
         try:
             leaks = find_leaks(*sides, pictures, self._limits)
-        except TracecoreError as error:
+        except _UNREADABLE as error:
             self.unknowns[Unknown(f"leaks of {_named(a)}", f"Its pictures could not be compared with those of {_named(b)}: {error}")] = None
             leaks = find_leaks(*sides, None, self._limits)
         # A frame in both names its drive: that the drive is in both, and that its frames are alike, is no news.
@@ -157,7 +160,7 @@ class _Judge:
                 return _Table(read_names(table), None)
             self._pictures.add(table)
             return _Table(read_facts(table), table)
-        except TracecoreError as error:
+        except _UNREADABLE as error:
             self.unknowns[Unknown(what, f"It can't be read, so it was not compared: {error}")] = None
             return None
 
