@@ -31,26 +31,26 @@ def case(world: StageWorld, name: str, program: str = "program.yaml", **params: 
 @pytest.mark.parametrize(
     ("name", "boxes"),
     [
-        ("coco_onebased", {f"pics/00000{number}.png": [(10 * number, 20, 30, 20)] for number in (1, 2, 3)}),
+        ("coco_onebased", {f"00000{number}.png": [(10 * number, 20, 30, 20)] for number in (1, 2, 3)}),
         (
             "coco_names",
             {
-                "pics/left.png": [(0, 20, 30, 20)],
-                "pics/right.png": [(10, 20, 30, 20)],
-                "pics/Straße ü 日本.png": [(20, 20, 30, 20)],
-                "pics/a b (1).png": [(30, 20, 30, 20)],
+                "left.png": [(0, 20, 30, 20)],
+                "right.png": [(10, 20, 30, 20)],
+                "Straße ü 日本.png": [(20, 20, 30, 20)],
+                "a b (1).png": [(30, 20, 30, 20)],
             },
         ),
         (
             "coco_subdirs",
-            {f"pics/cam_{camera}/{number}.png": [(place, 2, 30, 20)] for place, (camera, number) in enumerate(("a0", "a1", "b0", "b1"))},
+            {f"cam_{camera}/{number}.png": [(place, 2, 30, 20)] for place, (camera, number) in enumerate(("a0", "a1", "b0", "b1"))},
         ),
-        ("coco_dupname", {"pics/0.jpg": [(50, 2, 30, 20)], "pics/0.png": [(100, 2, 30, 20)]}),
-        ("coco_bom", {"pics/0.png": [(1, 2, 30, 20)]}),
-        ("cvat_rot", {"pics/0.png": [(140, 60, 20, 100)]}),
-        ("yolo_bom", {"set/images/a.jpg": [(128, 108, 64, 24)]}),
-        ("yolo_dups", {"set/images/a.jpg": [(128, 108, 64, 24)]}),
-        ("yolo_exif6", {"set/images/a.jpg": [(120, 32, 48, 32)]}),
+        ("coco_dupname", {"0.jpg": [(50, 2, 30, 20)], "0.png": [(100, 2, 30, 20)]}),
+        ("coco_bom", {"0.png": [(1, 2, 30, 20)]}),
+        ("cvat_rot", {"0.png": [(140, 60, 20, 100)]}),
+        ("yolo_bom", {"images/a.jpg": [(128, 108, 64, 24)]}),
+        ("yolo_dups", {"images/a.jpg": [(128, 108, 64, 24)]}),
+        ("yolo_exif6", {"images/a.jpg": [(120, 32, 48, 32)]}),
     ],
 )
 def test_each_box_is_on_its_own_image(ingesting: StageWorld, name: str, boxes: dict[str, list[tuple[float, ...]]]) -> None:
@@ -79,7 +79,7 @@ def test_a_box_over_the_edge_is_refused_or_cut_and_counted(ingesting: StageWorld
     with pytest.raises(UsageProblem, match=re.escape("a.txt can't be taken: line 1 has a box that reaches beyond its image (parameter 'clip'")):
         case(ingesting, "yolo_edge")
     taken = case(ingesting, "yolo_edge", clip=True)
-    assert (taken.boxes(), taken.facet["clipped"]) == ({"set/images/a.jpg": [(0, 108, 48, 24)]}, 1)
+    assert (taken.boxes(), taken.facet["clipped"]) == ({"images/a.jpg": [(0, 108, 48, 24)]}, 1)
 
 
 @pytest.mark.parametrize("program", ["cvat.yaml", "coco.yaml"])

@@ -70,7 +70,7 @@ def frames(images: Sequence[str]) -> FrameIndex:
             "index": place,
             "width": SIZE[0],
             "height": SIZE[1],
-            "file": f"pics/{name}",
+            "file": name,
         }
         for place, name in enumerate(sorted(images))
     ]

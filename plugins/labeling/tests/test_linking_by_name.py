@@ -14,12 +14,13 @@ from tracecore_schemas.refs import frame_ref
 
 
 def frames(*files: str | None) -> FrameIndex:
-    """Return the frames that ingest makes of files; None for one of a log."""
+    """Return the frames that ingest makes of files, each named with the folder that ingest was given; None for one of a log."""
     rows = []
-    for place, file in enumerate(files):
-        drive = "log" if file is None else file.rpartition("/")[0].replace("/", "-")
+    for place, name in enumerate(files):
+        folder, _, file = (name or "").partition("/")
+        drive = "log" if name is None else "-".join([folder, *file.split("/")[:-1]])
         row = {"drive": drive, "sensor": "camera", "timestamp_ns": place, "frame_id": frame_ref(drive, "camera", place), "index": place}
-        rows.append(row | {"width": 96, "height": 64, "file": file})
+        rows.append(row | {"width": 96, "height": 64, "file": file or None})
     return FrameIndex.of(pa.Table.from_pylist(rows))
 
 
@@ -51,6 +52,7 @@ COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "Straße ü 日本.png") for
         (["https://host/pics/left.png?"[:-1]], ["pics/left.png", "pics/right.png"], [0]),
         (["0.jpg", "0.png"], ["pics/0.png", "pics/0.jpg"], [1, 0]),
         (["north/1.png", "south/1.png"], ["north/1.png", "south/1.png"], [0, 1]),
+        (["/data/2026/south/1.png"], ["north/1.png", "south/1.png"], [1]),
     ],
 )
 def test_a_name_finds_its_file_in_silence(names: list[str], files: list[str], found: list[int]) -> None:

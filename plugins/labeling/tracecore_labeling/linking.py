@@ -119,7 +119,7 @@ class FrameIndex:
                 number = _last_number(PurePosixPath(files[frame.frame_id]).stem)
                 if number is not None:
                     index.by_index[frame.drive, number].append(frame)
-        index.names = FileNames({number: files[frame.frame_id] for number, frame in enumerate(index.of_files)})
+        index.names = FileNames({number: _from_its_folder(frame.drive, files[frame.frame_id]) for number, frame in enumerate(index.of_files)})
         # The longest name first: a drive may be named like the beginning of another.
         index.drives = sorted({drive for drive, _ in index.by_time}, key=lambda drive: (-len(drive), drive))
         return index
@@ -242,6 +242,12 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
     if not of_files and (drive, number) in frames.by_time:
         return list(frames.by_time[drive, number]), False
     return list(frames.by_index.get((drive, number), ())), True
+
+
+def _from_its_folder(drive: str, file: str) -> str:
+    """Return a file's name with the folder first that it was listed from, which its drive is named after, and after the folders below."""
+    below = "-".join(folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images")
+    return f"{drive.removesuffix(f'-{below}') if below else drive}/{file}"
 
 
 def _last_number(stem: str) -> int | None:

@@ -76,15 +76,15 @@ class Yolo(tc.Stage):
 def _is_label(source: tc.SourceFile) -> bool:
     """Tell label files from READMEs and lists of images, which are .txt files too."""
     folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
-    return source.path.suffix == ".txt" and not _is_about(source) and any(map(_FOLDER.fullmatch, folders))
+    return source.path.suffix.lower() == ".txt" and not _is_about(source) and any(map(_FOLDER.fullmatch, folders))
 
 
 def _is_about(source: tc.SourceFile) -> bool:
-    return source.path.suffix in _SETS or source.path.name == _CLASSES
+    return source.path.suffix.lower() in _SETS or source.path.name == _CLASSES
 
 
 def _is_list(source: tc.SourceFile) -> bool:
-    return source.path.suffix == ".txt" and not _is_label(source) and not _is_about(source)
+    return source.path.suffix.lower() == ".txt" and not _is_label(source) and not _is_about(source)
 
 
 def _fields(said: str) -> tuple[str, ...]:

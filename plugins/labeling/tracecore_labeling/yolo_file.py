@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -169,10 +169,11 @@ def read_set(path: Path, name: str) -> YoloSet:
     Raises:
         UsageProblem: it is no such file.
     """
-    if path.suffix in {".names", ".txt"}:
+    suffix = PurePosixPath(name).suffix.lower()  # where a file is kept has none
+    if suffix in {".names", ".txt"}:
         names = tuple(line.strip() for line in read_text(path, name) if line.strip())
         return YoloSet(_checked(names, name))
-    if path.suffix == ".data":
+    if suffix == ".data":
         pairs = [line.partition("=") for line in read_text(path, name) if "=" in line]
         return YoloSet(None, parts=_parts({key.strip(): value.strip() for key, _, value in pairs}))
     try:

@@ -80,7 +80,8 @@ class Splits:
 
 
 def _ends_alike(one: Parts, other: Parts) -> bool:
-    shared = min(len(one), len(other))
+    """Whether two names end alike but for the first folder of the shorter: the one that the set lay in where it was written."""
+    shared = max(min(len(one), len(other)) - 1, 1)
     return one[-shared:] == other[-shared:]
 
 

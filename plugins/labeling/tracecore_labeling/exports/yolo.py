@@ -44,8 +44,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
         lines: list[str] = []
         for label in boxes:
             outline = _outline(label)
-            sides = (frame.width, frame.height)
-            shares = [value / sides[place % 2] for place, value in enumerate(outline or _centered(label))]
+            shares = [value / (frame.height if place % 2 else frame.width) for place, value in enumerate(outline or _centered(label))]
             lines.append(" ".join([str(classes.index(label["category"])), *map(repr, shares)]))
             written.write(label, *(["polygon"] if outline else []))
         name = f"{quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe='')}.txt"
@@ -62,7 +61,7 @@ def _centered(label: Mapping[str, Any]) -> tuple[float, ...]:
 
 def _outline(label: Mapping[str, Any]) -> list[float] | None:
     """Return the outline of a box that lies around it: a polygon of one ring stands for both."""
-    rings = label.get("polygon") or ()
+    rings: Sequence[Any] = label.get("polygon") or []
     box = tuple(label[side] for side in ("x", "y", "width", "height"))
     if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(around(rings), box, strict=True)):
         return None
