@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tracecore_schemas.build import BUILD_PREDICATE
+from tracecore_schemas.campaign import CampaignFile
 from tracecore_schemas.coco import CocoFile
 from tracecore_schemas.data_request import DataRequest
 from tracecore_schemas.openlabel import OpenLabelFile
@@ -81,6 +82,11 @@ def openlabel_file() -> dict[str, Any]:
     return _foreign("openlabel", TypeAdapter(OpenLabelFile))
 
 
+def campaign_file() -> dict[str, Any]:
+    """Return the schema that the file of a closed campaign must keep to be taken."""
+    return _foreign("campaign", TypeAdapter(CampaignFile))
+
+
 def _foreign(name: str, shape: TypeAdapter[Any]) -> dict[str, Any]:
     found = shape.json_schema(ref_template="#/$defs/{model}")
     answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": f"urn:tracecore:{name}:1", **found})
@@ -117,6 +123,7 @@ SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
     "data_request": data_request,
     "coco": coco_file,
     "openlabel": openlabel_file,
+    "campaign": campaign_file,
 }
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 import tempfile
@@ -12,6 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from damaged_json import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_rows import rows_of, statement
@@ -286,38 +286,12 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     return document(frames, objects, streams=streams)
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(each for key, below in inside for each in places(below, (*path, key)))]
-
-
-ODD = st.sampled_from(
-    [None, True, "x", "", -1, 0, 1.5, 10**400, 1e308, [], {}, [[]], {"val": 3}, [None], ["x"], [1e308, -1e308, 1e308, 1e308], "frame_0"]
-)
-
-
 @st.composite
 def files(draw: st.DrawFn) -> tuple[dict[str, Any], bool]:
     """Draw a file, and whether it is as the standard has it; in one that may not be, something stands at a wrong place or is missing."""
     drawn = draw(documents())
-    if draw(st.sampled_from([True, True, False])):
-        return drawn, True
-    damaged = copy.deepcopy(drawn)
-    for _ in range(draw(st.integers(1, 3))):
-        *path, last = draw(st.sampled_from(places(damaged)[1:])) or ("openlabel",)
-        within = damaged
-        for key in path:
-            within = within[key]
-        change = draw(st.sampled_from(["odd", "gone", "renamed"]))
-        if change == "odd" or not isinstance(within, dict):
-            within[last] = draw(ODD)
-        else:
-            value = within.pop(last)
-            if change == "renamed":
-                within[draw(st.sampled_from(["frame_0", "extra", "7", ""]))] = value
-        if not isinstance(damaged, dict) or not places(damaged)[1:]:
-            break
-    return damaged, False
+    valid = draw(st.sampled_from([True, True, False]))
+    return (drawn, True) if valid else (draw(damaged(drawn)), False)
 
 
 def told(file: LabelFile) -> list[tuple[Any, ...]]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from tracecore.durable import write_durably
 from tracecore.errors import UsageProblem
 from tracecore_labeling.campaign.log import Action, Entry
 from tracecore_labeling.campaign.soundness import faults
 from tracecore_labeling.campaign.state import CampaignState, state_of
+from tracecore_schemas.campaign import CampaignFile
 from tracecore_schemas.canonical import jcs
+from tracecore_schemas.foreign_json import ShapeError, checked
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["FORMAT", "read_campaign", "write_campaign"]
@@ -41,22 +46,27 @@ def read_campaign(path: Path, name: str) -> CampaignState:
         UsageProblem: it is no campaign file, was not closed, or its log can't have happened (somebody edited it).
     """
     try:
-        document = loads_strict(path.read_bytes())
+        document = checked(_shape(), loads_strict(path.read_bytes()))
     except StrictJSONError as error:
         raise UsageProblem(f"The campaign file {name} is no strict JSON: {error}.") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise UsageProblem(f'{name} is no campaign file: expected "format": "{FORMAT}", as \'tracecore label close\' writes it.')
+    except ShapeError as error:
+        raise UsageProblem(f"{name} is no campaign file, as 'tracecore label close' writes it: {error}.") from error
+    entries = [_entry(each) for each in document["log"]]
+    wrong = faults(entries)
     try:
-        entries = [_entry(each) for each in document["log"]]
-        wrong = faults(entries)
         state = state_of(entries) if not wrong else None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageProblem(f"The log of the campaign file {name} can't be read: {type(error).__name__} {error}.") from error
+    except (TypeError, ValueError) as error:  # settings of another version
+        raise UsageProblem(f"The log of the campaign file {name} can't be read: {error}.") from error
     if state is None:
         raise UsageProblem(f"The log of the campaign file {name} can't have happened so: {wrong[0]}.")
     if not state.closed:
         raise UsageProblem(f"The campaign in {name} was not closed: close it with 'tracecore label close' and give the file that this writes.")
     return state
+
+
+@cache
+def _shape() -> TypeAdapter[Any]:
+    return TypeAdapter(CampaignFile)
 
 
 def _entry(written: Mapping[str, Any]) -> Entry:

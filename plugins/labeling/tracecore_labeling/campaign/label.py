@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -145,7 +145,7 @@ def _numbers(name: str, value: object, problem: Callable[[str], UsageProblem]) -
     if value is None:
         return
     listed = value if isinstance(value, list | tuple) else None
-    if listed is None or not all(isinstance(each, int | float) and not isinstance(each, bool) and math.isfinite(each) for each in listed):
+    if listed is None or not all(isinstance(each, int | float) and not isinstance(each, bool) and abs(each) <= sys.float_info.max for each in listed):
         raise problem(f"its '{name}' is no list of numbers: {value!r}.")
     expected = _NUMBERS.get(name)
     if expected is not None and len(listed) != expected:
