@@ -45,7 +45,7 @@ class Dvc(tc.Importer):
         """
         try:
             lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
-        except (YAMLError, UnicodeDecodeError) as error:
+        except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, and bytes that are no UTF-8, are a ValueError
             raise tc.UsageProblem(f"{source.name} is no YAML: {' '.join(str(error).split())[:200]}.") from error
         except OSError as error:
             raise tc.UsageProblem(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
@@ -65,8 +65,7 @@ def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
             raise tc.UsageProblem(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")
-        inputs = [_dataset(entry, f"{file}: stage '{name}'") for entry in stage.get("deps") or ()]
-        outputs = [_dataset(entry, f"{file}: stage '{name}'") for entry in stage.get("outs") or ()]
+        inputs, outputs = (_datasets(stage, key, f"{file}: stage '{name}'") for key in ("deps", "outs"))
         facets = {
             "dvc_stage": {
                 "_producer": _PRODUCER,
@@ -91,6 +90,13 @@ def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any
             "inputs": inputs,
             "outputs": outputs,
         }
+
+
+def _datasets(stage: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    listed = stage.get(key) or []
+    if not isinstance(listed, list):
+        raise tc.UsageProblem(f"{where}: expected a list as '{key}', found {listed!r:.80}.")
+    return [_dataset(entry, where) for entry in listed]
 
 
 def _dataset(entry: Any, where: str) -> dict[str, Any]:
