@@ -65,7 +65,7 @@ def unknowns(outcome: Outcome) -> dict[str, str]:
 
 
 def test_each_episode_is_one_mistake_per_hour_of_driving(world: StageWorld) -> None:
-    """In 0.9 s: a car unseen for frames 4 to 7, something on nothing for frames 2 to 4, a wrong light for 3 frames, a wrong way for 4."""
+    """In a second: a car unseen for frames 4 to 7, something on nothing for frames 2 to 4, a wrong light for 3 frames, a wrong way for 4."""
     rows = drive("a", time_of_day="night")
     detections = []
     for index, row in enumerate(rows):
@@ -73,7 +73,7 @@ def test_each_episode_is_one_mistake_per_hour_of_driving(world: StageWorld) -> N
         detections += saw(row, *boxes, state="green" if index in (1, 2, 3, 6) else "red", left=2.0 if index >= 6 else 0.0)
     outcome = judge(world, rows, labeled(rows), detections)
     found = values(outcome)
-    hour = 3600 / 0.9
+    hour = 3600
     assert found["mistakes_per_hour.total"] == pytest.approx(4 * hour)
     for kind in ("lost_track", "false_track", "wrong_state", "off_path"):
         assert found[f"mistakes_per_hour.{kind}"] == pytest.approx(hour), kind
@@ -114,13 +114,13 @@ def test_what_is_out_of_range_need_not_be_seen(world: StageWorld) -> None:
     assert values(low)["mistakes_per_hour.total"] == 0
     assert unknowns(low)["distance"] == "Of 10 of 10 objects nobody said how far away they are; their height decided."
     high = judge(world, rows, labeled(rows, distance=None), [row for each in rows for row in saw(each)], height=16)
-    assert values(high)["mistakes_per_hour.lost_track"] == pytest.approx(3600 / 0.9)
+    assert values(high)["mistakes_per_hour.lost_track"] == pytest.approx(3600)
 
 
 def test_labels_without_tracks_are_tracked_here_and_that_is_said(world: StageWorld) -> None:
     rows = drive("a")
     outcome = judge(world, rows, labeled(rows, track=None), [row for each in rows for row in saw(each)], height=10)
-    assert values(outcome)["mistakes_per_hour.lost_track"] == pytest.approx(3600 / 0.9)
+    assert values(outcome)["mistakes_per_hour.lost_track"] == pytest.approx(3600)
     said = unknowns(outcome)["tracks of labels"]
     assert said == "Labels of the drives a say nothing of tracks; their boxes were tracked here, so an object may count twice."
 
@@ -158,18 +158,16 @@ def test_three_drives_give_intervals_and_their_timeline(world: StageWorld) -> No
     detections = [row for each in rows for row in saw(each, *([HERE] if each["drive"] != "b" else []))]
     outcome = judge(world, rows, labeled(rows), detections)
     facet = outcome.outputs["report"].facets["tracecore_kpis"]
-    assert facet["values"]["mistakes_per_hour.total"] == pytest.approx(3600 / 2.7)
-    assert facet["intervals"]["mistakes_per_hour.total"] == [0.0, pytest.approx(5.5716 * 3600 / 2.7, rel=1e-4)], (
-        "no narrower than one event by Poisson"
-    )
+    assert facet["values"]["mistakes_per_hour.total"] == pytest.approx(1200)
+    assert facet["intervals"]["mistakes_per_hour.total"] == [0.0, pytest.approx(5.5716 * 1200, rel=1e-4)], "no narrower than one event by Poisson"
     assert facet["interval_by"] == "10 s blocks"
-    assert facet["baseline"]["mistakes_per_hour.lost_track"] == pytest.approx(3 * 3600 / 2.7), "who sees nothing loses every car"
+    assert facet["baseline"]["mistakes_per_hour.lost_track"] == pytest.approx(3 * 1200), "who sees nothing loses every car"
     assert facet["lower_is_better"] == ["mistakes_per_hour"]
     folder = world.read(outcome, "report")
     assert {each.name for each in folder.iterdir()} == {"report.json", "report.md", "timeline.png"}
     page = (folder / "report.md").read_text()
-    assert "| lost_track | 1 | 1333.3 | 0.0 to 7428.9 | 4000.0 |" in page
-    assert "30 frames of 3 drives, 2.7 s of driving" in page
+    assert "| lost_track | 1 | 1200.0 | 0.0 to 6686.0 | 3600.0 |" in page
+    assert "30 frames of 3 drives, 3.0 s of driving" in page
     assert check_of(outcome, "kpis_above_baseline").success
 
 
@@ -301,5 +299,5 @@ def test_what_detection_kpis_hands_on_is_judged_with_all_its_classes(world: Stag
     inputs = {"detections": given(seen, "detections"), "frames": frames, "labels": batch}
     found = values(world.run("evaluate", "mistakes-per-hour", inputs, asset="mistakes", height=16, confirm=0.1, episode=0.3))
     assert found["mistakes_per_hour.car"] == 0
-    assert found["mistakes_per_hour.pedestrian"] == pytest.approx(3600 / 0.9), "the model knows pedestrians and sees none"
+    assert found["mistakes_per_hour.pedestrian"] == pytest.approx(3600), "the model knows pedestrians and sees none"
     assert found["mistakes_per_hour.wrong_state"] == 0

@@ -10,15 +10,18 @@ TOLERANCE = 0.1
 
 
 def test_one_two_and_ten_frames_a_second_make_as_many_mistakes_an_hour() -> None:
-    """The same detections, looked at less often: each sort of mistake is within 10 % of what ten frames a second count, 15 % at one."""
-    frames, truth, seen = made_scene(1, 240)
+    """The same detections, looked at less often: within 10 % of what ten frames a second count, and each sort of mistake within 25 % at one a second.
+
+    What is on nothing for less than a second is seen once at most by such a camera, and seen once is not confirmed.
+    """
+    frames, truth, seen = made_scene(1, 300)
     found = {rate: rates_of(frames[:: RATE // rate], judged(frames[:: RATE // rate], truth, seen)) for rate in (1, 2, 10)}
     for name in ("total", "lost_track", "false_track"):
         expected = found[10][f"mistakes_per_hour.{name}"]
         assert expected is not None
         assert expected > 300, "there is something to count"
         assert found[2][f"mistakes_per_hour.{name}"] == pytest.approx(expected, rel=TOLERANCE), name
-        assert found[1][f"mistakes_per_hour.{name}"] == pytest.approx(expected, rel=1.5 * TOLERANCE), name
+        assert found[1][f"mistakes_per_hour.{name}"] == pytest.approx(expected, rel=TOLERANCE if name == "total" else 2.5 * TOLERANCE), name
     assert found[10]["mota"] == pytest.approx(found[2]["mota"], abs=0.05)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from tracecore_evaluation.scene import Frame
 
@@ -22,7 +22,7 @@ BY_INDEX = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """How long was driven: a drive's frames of one moment, whichever cameras they are of, last until its next frames.
+    """How long was driven: a drive's frames of one moment, by any camera, last until its next frames, the last ones as long as those before.
 
     Attributes:
         lasting: seconds by drive and timestamp, of drives with a clock.
@@ -62,14 +62,20 @@ def seconds_between(before: Frame, after: Frame) -> float:
 
 
 def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Time:
-    """Sum driving time up: the time from a frame to the next of its drive, by any camera, belongs to the slices of the first of them."""
+    """Sum driving time up: the time from a frame to the next of its drive, by any camera, belongs to the slices of the first of them.
+
+    The last frame before a break lasts as long as the one before it, so that a camera of any rate drives as long over the same time.
+    """
     moments = {name: sorted({(frame.drive, frame.timestamp_ns) for frame in members}) for name, members in slices.items()}
     return Time(dict(_lasting(frames)), moments)
 
 
 def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[Moment, float]]:
     moments = sorted({(frame.drive, frame.timestamp_ns) for frame in frames if frame.clock != "index"})
-    for before, after in pairwise(moments):
-        seconds = (after[1] - before[1]) / 1e9
-        if before[0] == after[0] and seconds <= MOST_SECONDS:
-            yield before, seconds
+    before = 0.0
+    for place, moment in enumerate(moments):
+        following = moments[place + 1] if place + 1 < len(moments) else ("", 0)
+        seconds = (following[1] - moment[1]) / 1e9
+        is_next = following[0] == moment[0] and seconds <= MOST_SECONDS
+        yield moment, seconds if is_next else before
+        before = seconds if is_next else 0.0

@@ -148,7 +148,7 @@ def level_2(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]],
     names = [kind for kind in KINDS if _judged(kind, config)] + list(config.classes)
     in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
     table = {f"{name}{end}": np.zeros(units.count, dtype=np.int64) for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
-    clocked = time.drives
+    clocked = {name for name, seconds in time.drives.items() if seconds > 0}
     for mistake in driving.episodes:
         if mistake.first.drive in clocked:
             for end in ("", *(f".{part}" for part, members in in_slice.items() if mistake.first.id in members)):
