@@ -26,7 +26,7 @@ def test_the_answer_is_one_json_object_and_progress_goes_to_stderr(project):
     done = project.run(*BUILD, "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert list(answer) == ["build", "made", "reused", "rejected", "gates"]
+    assert list(answer) == ["build", "made", "reused", "rejected", "gates", "selection"]
     assert answer["gates"][1] == {"name": "recall.car", "passed": True, "waived": False, "measured": 0.5, "required": {"min": 0.4}}
     assert "made     dataset/toy.drives.frames@" in done.stderr
     again = project.run(*BUILD)
