@@ -203,10 +203,11 @@ def _boxes(marked: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8], full: 
     """Box what is visible of each subject (their numbers begin with 1), and mark what a person could not label."""
     found = []
     light = linear_light(picture)
-    rows, columns = np.nonzero((marked > 0) & (marked <= len(subjects)))
-    order = np.argsort(marked[rows, columns], kind="stable")
-    rows, columns = rows[order], columns[order]
-    stops = np.cumsum(np.bincount(marked[rows, columns], minlength=len(subjects) + 1))
+    flat = marked.ravel()
+    pixels = np.flatnonzero((flat > 0) & (flat <= len(subjects)))
+    pixels = pixels[np.argsort(flat[pixels], kind="stable")]
+    rows, columns = np.divmod(pixels, marked.shape[1])
+    stops = np.cumsum(np.bincount(flat[pixels], minlength=len(subjects) + 1))
     for number, subject in enumerate(subjects, 1):
         own = slice(stops[number - 1], stops[number])
         area = own.stop - own.start
