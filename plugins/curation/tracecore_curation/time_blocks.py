@@ -71,6 +71,8 @@ def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) 
         start, end = (len(times) * edge // blocks for edge in (number, number + 1))
         length = due * (number + 1) // blocks - due * number // blocks
         held[max(start, end - length) : end] = True
+    # Where parts and blocks round differently, a block may not have fit into its part.
+    held[np.flatnonzero(~held)[: due - int(held.sum())]] = True
     places = np.flatnonzero(held)
     after = places[np.clip(np.searchsorted(places, np.arange(len(times))), 0, len(places) - 1)]
     before = places[np.clip(np.searchsorted(places, np.arange(len(times)), "right") - 1, 0, len(places) - 1)]
