@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -373,3 +374,20 @@ def test_other_tools_detection_files_are_read_and_other_sorts_are_refused(file: 
             read_coco(path, path.name, DIGEST)
     else:
         assert read_coco(path, path.name, DIGEST).found == boxes
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(10**400, "annotations/0/area"), (1e308, ""), (math.pi, ""), (2**60, "")], ids=["huge", "large", "pi", "long"]
+)
+def test_numbers_of_any_size_are_judged(tmp_path: Path, value: float, words: str) -> None:
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 96, "height": 64}],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "far": value, "area": value}],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    if words:
+        with pytest.raises(UsageProblem, match=words):
+            read_coco(tmp_path / "labels.json", "labels.json", DIGEST)
+    else:
+        assert read_coco(tmp_path / "labels.json", "labels.json", DIGEST).found == 1
