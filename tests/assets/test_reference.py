@@ -142,7 +142,8 @@ def test_a_withdrawn_drive_is_nowhere_under_the_workspace(fleet, first, tmp_path
     staged.mkdir(parents=True)
     shutil.copyfile(next(workspace.glob(f"store/trees/*/*/{name}.mcap")), staged / "0")
     (workspace / "looks").mkdir()
-    shutil.copyfile(next(workspace.glob("store/trees/*/*/samples.png")), workspace / "looks" / "frames.png")
+    for number, sheet in enumerate(workspace.glob("store/trees/*/*/samples.png")):  # of the reports on test and on validation frames
+        shutil.copyfile(sheet, workspace / "looks" / f"frames-{number}.png")
 
     before = {(file, what) for file, _, what in Scan(drive, once=True).folder(workspace)}
     places = ("store/blobs/", "store/trees/", "store/tables/dataset/reference.drives.frames/", "store/tables/label_batch/reference.labels/",

@@ -7,7 +7,7 @@ import pytest
 from tracecore.errors import UsageProblem
 from tracecore.expectations import validate
 from tracecore_schemas.suites import SUITES
-from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
+from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 
 UNIQUE = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}
 ROWS = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}
@@ -49,7 +49,7 @@ def test_an_expectation_that_does_not_exist_is_refused_with_the_suites_name() ->
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
 def test_every_built_in_suite_is_understood_over_a_table_it_is_meant_for(suite) -> None:
-    schemas = [FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS]
+    schemas = [FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS, TRACKS]
     columns = {
         name
         for expectation in suite.expectations

@@ -47,10 +47,11 @@ def _box(drive: int, index: int) -> tuple[int, int, int, int]:
 
 
 def _picture(drive: int, index: int, light: float) -> bytes:
-    """Draw a JPEG: grain over a slope, and one bright box where the labels say."""
+    """Draw a JPEG: grain over a slope and patches of its own, and one bright box where the labels say."""
     rng = np.random.default_rng(100 * drive + index)
     slope = np.linspace(40, 180, WIDTH)[None, :] + np.linspace(0, 40, HEIGHT)[:, None]
-    gray = (slope + rng.normal(0, 25, (HEIGHT, WIDTH))) * light
+    patches = np.kron(rng.uniform(-60, 60, (HEIGHT // 16, WIDTH // 16)), np.ones((16, 16)))
+    gray = (slope + patches + rng.normal(0, 25, (HEIGHT, WIDTH))) * light
     image = Image.fromarray(gray.clip(0, 255).astype(np.uint8)).convert("RGB")
     x, y, width, height = _box(drive, index)
     ImageDraw.Draw(image).rectangle((x, y, x + width - 1, y + height - 1), fill=(250, 240, 200))

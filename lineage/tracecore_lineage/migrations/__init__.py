@@ -4,5 +4,5 @@ from __future__ import annotations
 
 __all__ = ["HEAD"]
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this version of tracecore reads and writes; a test compares it with the newest file in `versions/`."""
