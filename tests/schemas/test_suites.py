@@ -3,9 +3,9 @@
 import pytest
 
 from tracecore_schemas.suites import SUITES
-from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
+from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 
-COLUMNS = {name for schema in (FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS) for name in schema.names}
+COLUMNS = {name for schema in (FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS, TRACKS) for name in schema.names}
 
 
 def test_every_suite_has_a_name_of_its_own() -> None:
