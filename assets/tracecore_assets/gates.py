@@ -124,11 +124,13 @@ def _above_baseline(kpi: Kpi, margin: float) -> tuple[bool, str]:
     if kpi.interval is None:
         return False, "its report has no interval for it, so nobody can tell whether it is better than the baseline by more than chance"
     low, high = kpi.interval
-    better = high <= kpi.baseline - margin + _SAME if kpi.less_is_better else low >= kpi.baseline + margin - _SAME
-    end, least, sign = ("upper", "at most", "less") if kpi.less_is_better else ("lower", "at least", "and")
+    above = kpi.baseline - high if kpi.less_is_better else low - kpi.baseline
+    better = above > 0 and above >= margin - _SAME  # as good as the baseline is not better, with a margin of 0 neither
+    end, least, beyond, sign = ("upper", "at most", "below", "less") if kpi.less_is_better else ("lower", "at least", "above", "and")
+    asked = f"{least} the baseline's {kpi.baseline:.4g} {sign} {margin:g}" if margin else f"{beyond} the baseline's {kpi.baseline:.4g}"
     behind = f"; not above their own baseline: {', '.join(kpi.behind)}" if kpi.behind else ""
     interval = f"between {low:.4g} and {high:.4g} ({kpi.interval_by})"
-    return better, f"{interval}; required: the {end} end {least} the baseline's {kpi.baseline:.4g} {sign} {margin:g}{behind}"
+    return better, f"{interval}; required: the {end} end {asked}{behind}"
 
 
 def _compared(subject: str, kpi: Kpi, most: float, earlier: EarlierBuild) -> tuple[bool, str]:

@@ -51,6 +51,17 @@ def test_the_nearer_end_of_the_interval_is_compared_with_the_baseline_and_the_ma
     assert outcome.required == {"above_baseline": margin, "baseline": FACET["baseline"][name]}
 
 
+@pytest.mark.parametrize(
+    ("kpi", "words"), [("mota", "the lower end above the baseline's 0"), ("path_error.mean", "the upper end below the baseline's 0.9")]
+)
+def test_as_good_as_the_baseline_is_not_better_though_the_margin_is_0(kpi, words):
+    """A perception that hands nothing on has the MOTA of seeing nothing, 0, and an interval of no width."""
+    baseline = FACET["baseline"][kpi]
+    outcome = judged({"kpi": kpi, "above_baseline": 0}, values={kpi: baseline}, intervals={kpi: [baseline, baseline]})
+    assert not outcome.passed
+    assert outcome.message.endswith(words)
+
+
 def test_the_message_says_value_interval_by_what_baseline_and_margin():
     assert judged({"kpi": "mota", "above_baseline": 0.05}).message == (
         "mota is 0.2; between -0.1 and 0.4 (95 % interval by 10 s blocks); required: the lower end at least the baseline's 0 and 0.05"

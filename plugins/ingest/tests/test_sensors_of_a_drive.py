@@ -104,7 +104,7 @@ def test_what_is_said_of_sweeps_and_calibrations_fits_their_contracts(quick: Sta
     for port in ("sweeps", "calibrations"):
         contract = json.loads((contracts / f"tracecore_{port}.json").read_text())
         facet = {"_producer": "urn:tracecore:test", "_schemaURL": contract["$id"]} | dict(outcome.outputs[port].facets[f"tracecore_{port}"])
-        jsonschema.Draft202012Validator(contract).validate(facet)
+        assert [*jsonschema.Draft202012Validator(contract).iter_errors(facet)] == []
 
 
 def test_drives_that_a_stage_wrote_are_ingested_and_traced_to_it(quick: StageWorld, drive_file: Any, picture: Any) -> None:

@@ -339,6 +339,6 @@ def test_what_the_test_draws_as_valid_is_valid_by_the_standard_s_own_schema() ->
     @settings(max_examples=30, deadline=None, derandomize=True, database=None)
     @given(documents())
     def each(content: dict[str, Any]) -> None:
-        jsonschema.Draft7Validator(schema).validate(content)
+        assert [*jsonschema.Draft7Validator(schema).iter_errors(content)] == []
 
     each()
