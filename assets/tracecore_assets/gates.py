@@ -118,19 +118,31 @@ def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, s
 
 
 def _above_baseline(kpi: Kpi, margin: float) -> tuple[bool, str]:
-    """Compare the end of a KPI's interval that is nearer to the baseline; what can't be compared is not met."""
+    """Compare by the interval of how much better it is on the same frames; without, by the end of its own interval that is nearer to the baseline.
+
+    What can't be compared is not met.
+    """
     if kpi.baseline is None:
         return False, "its report has no baseline for it, so nobody can tell whether it is better"
+    behind = f"; not above their own baseline: {', '.join(kpi.behind)}" if kpi.behind else ""
+    if kpi.gain is not None:
+        low, high = kpi.gain
+        asked = f"at least {margin:g}" if margin else "more than 0"
+        gained = f"better than the baseline's {kpi.baseline:.4g} by {low:.4g} to {high:.4g} ({kpi.interval_by}); required: {asked}"
+        return _beyond(low, margin), gained + behind
     if kpi.interval is None:
         return False, "its report has no interval for it, so nobody can tell whether it is better than the baseline by more than chance"
     low, high = kpi.interval
     above = kpi.baseline - high if kpi.less_is_better else low - kpi.baseline
-    better = above > 0 and above >= margin - _SAME  # as good as the baseline is not better, with a margin of 0 neither
     end, least, beyond, sign = ("upper", "at most", "below", "less") if kpi.less_is_better else ("lower", "at least", "above", "and")
     asked = f"{least} the baseline's {kpi.baseline:.4g} {sign} {margin:g}" if margin else f"{beyond} the baseline's {kpi.baseline:.4g}"
-    behind = f"; not above their own baseline: {', '.join(kpi.behind)}" if kpi.behind else ""
     interval = f"between {low:.4g} and {high:.4g} ({kpi.interval_by})"
-    return better, f"{interval}; required: the {end} end {asked}{behind}"
+    return _beyond(above, margin), f"{interval}; required: the {end} end {asked}{behind}"
+
+
+def _beyond(gain: float, margin: float) -> bool:
+    """Whether something is better by a margin; as good as the baseline is not better, with a margin of 0 neither."""
+    return gain > 0 and gain >= margin - _SAME
 
 
 def _compared(subject: str, kpi: Kpi, most: float, earlier: EarlierBuild) -> tuple[bool, str]:

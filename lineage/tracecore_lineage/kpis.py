@@ -20,7 +20,8 @@ class Kpi:
         value: what was measured.
         baseline: the trivial baseline's value; None where the report has none.
         interval: its confidence interval, low and high; None where the report has none.
-        interval_by: what the interval is, in words: its level, and whether it is by drive or by blocks of time.
+        gain: the same of how much better than the baseline it is on the same frames, above 0 where it is better; None where the report does not say.
+        interval_by: what both intervals are, in words: its level, and whether it is by drive or by blocks of time.
         less_is_better: whether it is an error or a rate.
         behind: the KPIs that it is the mean of and that are not above their own baseline, as `ap50.sign 0 (baseline 0.01)`.
         headline: whether it is one of those that stand for the rest of its report.
@@ -32,6 +33,7 @@ class Kpi:
     value: float
     baseline: float | None
     interval: tuple[float, float] | None
+    gain: tuple[float, float] | None
     interval_by: str
     less_is_better: bool
     behind: tuple[str, ...]
@@ -71,7 +73,7 @@ def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[
 def _of_report(asset: str, facet: JSON, *, selection: bool) -> list[Kpi]:
     if not isinstance(facet, Mapping):
         return []
-    values, baseline, intervals = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals"))
+    values, baseline, intervals, gains = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains"))
     by, level, parts = facet.get("interval_by"), _number(facet.get("interval_level")), _mapping(facet.get("parts"))
     interval_by = f"{100 * (0.95 if level is None else level):g} % interval by {by if isinstance(by, str) else 'drive'}"
     lower, headline = _names(facet.get("lower_is_better")), _names(facet.get("headline"))
@@ -88,6 +90,7 @@ def _of_report(asset: str, facet: JSON, *, selection: bool) -> list[Kpi]:
                 measured,
                 _number(baseline.get(name)),
                 _interval(intervals.get(name)),
+                _interval(gains.get(name)),
                 interval_by,
                 less,
                 _behind(_names(parts.get(name)), values, baseline, less_is_better=less),

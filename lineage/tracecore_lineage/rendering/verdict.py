@@ -58,7 +58,12 @@ def _with_gate(kpi: Kpi, gate: Mapping[str, Any]) -> Words:
     required = gate["required"] if isinstance(gate["required"], Mapping) else {}
     bounds = [f"{sign} {_figure(required[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if isinstance(required.get(key), int | float)]
     between = ""
-    if isinstance(margin := required.get("above_baseline"), int | float):
+    margin = required.get("above_baseline")
+    if isinstance(margin, int | float) and kpi.gain is not None and kpi.baseline is not None:
+        low, high = map(_figure, kpi.gain)
+        between = f" (baseline {_figure(kpi.baseline)}, better by {low} to {high})"
+        bounds.append(f"by {f'≥ {_figure(margin)}' if margin else '> 0'}")
+    elif isinstance(margin, int | float):
         between = "" if kpi.interval is None else f" ({_figure(kpi.interval[0])} to {_figure(kpi.interval[1])})"
         baseline = "its baseline" if kpi.baseline is None else _figure(kpi.baseline)
         bounds.append(f"≤ {baseline} − {_figure(margin)}" if kpi.less_is_better else f"≥ {baseline} + {_figure(margin)}")  # noqa: RUF001

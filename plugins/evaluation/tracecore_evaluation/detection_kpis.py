@@ -11,7 +11,7 @@ from tracecore_evaluation.detections import FLOOR, detections_table
 from tracecore_evaluation.detector import Detector, OnnxDetector, detect
 from tracecore_evaluation.engine import NotExecutable, compiled_network, engine_detector
 from tracecore_evaluation.events import events_table, frame_events
-from tracecore_evaluation.intervals import intervals, units_of
+from tracecore_evaluation.intervals import gains, intervals, units_of
 from tracecore_evaluation.judge import Limits, headline, judge, mean_path_answers, trivial_answers
 from tracecore_evaluation.kpis import Thresholds
 from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
@@ -72,12 +72,14 @@ class DetectionKpis(tc.Stage):
         judged = judge(frames, labels, answers, config, limits, slicing)
         # The baseline's scores are shares of frames, so all of its boxes count.
         for_baseline = Limits(Thresholds(0.0, params.iou), params.path_within, params.off_path)
-        baseline = judge(frames, labels, trivial_answers(frames, labels, config), config, for_baseline, slicing)
+        trivial = trivial_answers(frames, labels, config)
+        baseline = judge(frames, labels, trivial, config, for_baseline, slicing)
         mean_path = judge(frames, labels, mean_path_answers(frames, labels), config, for_baseline, slicing)
         drives = sorted({frame.drive for frame in frames})
         units = units_of(frames)
         review = review_of(every, {frame.id for frame in frames})
         measure = level_1(frames, labels, answers, judged, config, limits.thresholds, params.path_within, units)
+        of_baseline = level_1(frames, labels, trivial, baseline, config, for_baseline.thresholds, params.path_within, units)
         findings = Findings(
             1,
             detector.executed_with,
@@ -88,6 +90,7 @@ class DetectionKpis(tc.Stage):
             BASELINE.format(frames=labels.frames_elsewhere),
             headline(config),
             intervals(measure, units),
+            gains(measure, of_baseline, units),
             units.by,
             review,
             judged.slices,

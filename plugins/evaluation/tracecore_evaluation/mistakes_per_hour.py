@@ -13,7 +13,7 @@ from tracecore.errors import UsageProblem
 from tracecore_evaluation.detector import Answers
 from tracecore_evaluation.driving import BY_INDEX, driven
 from tracecore_evaluation.events import events_table
-from tracecore_evaluation.intervals import intervals, units_of
+from tracecore_evaluation.intervals import gains, intervals, units_of
 from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
 from tracecore_evaluation.level_2 import Driving, Rules, drive, hours_of, level_2, rates
 from tracecore_evaluation.level_2_page import details, operating_facet, page, plot_timeline
@@ -87,6 +87,7 @@ class MistakesPerHour(tc.Stage):
         without_looking = drive(frames, labels, _without_looking(frames, labels, config), config, settings, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
+        measure, of_baseline = (level_2(each, time, {}, config, units) for each in (found, without_looking))
         review = review_of(every, {frame.id for frame in frames})
         findings = Findings(
             2,
@@ -97,7 +98,8 @@ class MistakesPerHour(tc.Stage):
             rates(without_looking, time, slices, config, units),
             _BASELINE,
             [name for name in ("mistakes_per_hour.total", "mota", "idf1") if values.get(name) is not None],
-            intervals(level_2(found, time, {}, config, units), units, hours_of(list(values), time)),
+            intervals(measure, units, hours_of(list(values), time)),
+            gains(measure, of_baseline, units),
             units.by,
             review,
             {name: len(members) for name, members in slices.items()},

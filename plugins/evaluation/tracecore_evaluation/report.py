@@ -37,7 +37,8 @@ class Findings:
         baseline_is: what that is.
         headline: the KPIs that stand for the rest, each to be better than the baseline.
         intervals: 95 % intervals by KPI.
-        interval_by: what the units of the intervals are.
+        gains: the same of how much better than the baseline each is.
+        interval_by: what the units of both are.
         review: how far the labels were reviewed.
         slices: frames by slice; None for slices of objects.
         unknowns: what could not be said, and why.
@@ -52,6 +53,7 @@ class Findings:
     baseline_is: str
     headline: Sequence[str]
     intervals: Intervals
+    gains: Intervals
     interval_by: str
     review: Review
     slices: Mapping[str, int | None]
@@ -79,6 +81,7 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
         "values": findings.values,
         "lower_is_better": lower_is_better(findings.values),
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
+        "gains": {name: list(interval) for name, interval in findings.gains.items()},
         "interval_by": findings.interval_by,
         "interval_level": LEVEL,
         "label_review": _review(findings.review),
@@ -104,6 +107,7 @@ def facet(findings: Findings) -> dict[str, JSON]:
         "headline": list(findings.headline),
         "parts": {name: [*parts] for name, parts in parts_of(findings.values).items()},
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
+        "gains": {name: list(interval) for name, interval in findings.gains.items()},
         "interval_by": findings.interval_by,
         "interval_level": LEVEL,
         "label_review": _review(findings.review),
@@ -137,16 +141,18 @@ def _known(values: Values) -> dict[str, JSON]:
 
 def headline_table(findings: Findings) -> list[str]:
     """Give the table that a report begins with: each headline KPI, its interval and the baseline's value."""
-    lines = [f"| KPI | value | {interval_words(findings)} | baseline | better is |", "|---|---|---|---|---|"]
+    lines = [f"| KPI | value | {interval_words(findings)} | baseline | better by | better is |", "|---|---|---|---|---|---|"]
     for name in findings.headline:
         figure = figure_of(name)
         unit = "" if figure.unit == "share" else f" {figure.unit}"
-        interval = findings.intervals.get(name)
-        between = "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        between, gained = (
+            "-" if each is None else f"{each[0]:.3f} to {each[1]:.3f}" for each in (findings.intervals.get(name), findings.gains.get(name))
+        )
         way = "less" if figure.lower_is_better else "more"
         value, baseline = cell(findings.values.get(name)), cell(findings.baseline.get(name))
-        lines.append(f"| **{name}** | {value}{unit} | {between} | {baseline} | {way} |")
-    return [*lines, "", f"Baseline: {findings.baseline_is}", "", _review_words(findings.review), ""]
+        lines.append(f"| **{name}** | {value}{unit} | {between} | {baseline} | {gained} | {way} |")
+    better = "Better by: how much better than the baseline on the same drives or blocks, as an interval of the same kind; above 0 it is better."
+    return [*lines, "", f"Baseline: {findings.baseline_is}", better, "", _review_words(findings.review), ""]
 
 
 def interval_words(findings: Findings) -> str:
