@@ -52,6 +52,28 @@ def test_the_nearer_end_of_the_interval_is_compared_with_the_baseline_and_the_ma
 
 
 @pytest.mark.parametrize(
+    ("gain", "margin", "passed", "asked"),
+    [
+        ([0.1, 0.3], 0, True, "more than 0"),
+        ([0.1, 0.3], 0.1, True, "at least 0.1"),
+        ([0.1, 0.3], 0.11, False, "at least 0.11"),
+        ([0.0, 0.3], 0, False, "more than 0"),
+        ([-0.1, 0.3], 0, False, "more than 0"),
+    ],
+)
+@pytest.mark.parametrize("kpi", ["mota", "path_error.mean"])
+def test_how_much_better_it_is_on_the_same_frames_is_what_counts_where_the_report_says_it(kpi, gain, margin, passed, asked):
+    """Of errors too: a gain is how much less they are. The KPI's own interval no longer matters."""
+    outcome = judged({"kpi": kpi, "above_baseline": margin}, gains={kpi: gain})
+    assert outcome.passed is passed
+    value, baseline = (FACET[key][kpi] for key in ("values", "baseline"))
+    words = (
+        f"{kpi} is {value:g}; better than the baseline's {baseline:g} by {gain[0]:g} to {gain[1]:g} (95 % interval by 10 s blocks); required: {asked}"
+    )
+    assert outcome.message == words
+
+
+@pytest.mark.parametrize(
     ("kpi", "words"), [("mota", "the lower end above the baseline's 0"), ("path_error.mean", "the upper end below the baseline's 0.9")]
 )
 def test_as_good_as_the_baseline_is_not_better_though_the_margin_is_0(kpi, words):

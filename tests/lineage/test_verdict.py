@@ -42,6 +42,12 @@ def test_a_gate_above_the_baseline_shows_the_interval_that_it_judged() -> None:
     ]
 
 
+def test_a_gate_above_the_baseline_shows_how_much_better_it_is_where_the_report_says_it() -> None:
+    gains = {"map50": [0.3, 0.5], "mistakes_per_hour.total": [-12.0, 988.0]}
+    reports = {"kpis.report": {"tracecore_kpis": {**FACET, "gains": gains}}}
+    assert said([gate("map50", {"above_baseline": 0.05})], reports)[0] == "map50 0.41 (baseline 0.02, better by 0.30 to 0.50) by ≥ 0.05"
+
+
 def test_gates_that_did_not_pass_say_so_of_kpis_and_of_anything_else() -> None:
     gates = [
         gate("no_leak", "passed", passed=False, waived=True),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tracecore_evaluation.intervals import LEVEL, Measure, Units, intervals, units_of
+from tracecore_evaluation.intervals import LEVEL, Measure, Units, gains, intervals, units_of
 from tracecore_evaluation.scene import Frame
 
 DRAWS = 400
@@ -36,7 +36,7 @@ def mistakes(rng: np.random.Generator, drives: int) -> tuple[str, Measure, float
 def path(rng: np.random.Generator, drives: int) -> tuple[str, Measure, float, float | None]:
     """Paths 0.4 m off, on some drives several times as far."""
     sums = rng.lognormal(-1, 0.4, drives) * rng.gamma(2 * 30, 0.5 / 30, drives)
-    return "path_error.mean", lambda weights: {"path_error.mean": float(weights @ sums / weights.sum())}, math.exp(-1 + 0.08), None
+    return "path_error.mean", mean_of("path_error.mean", sums), math.exp(-1 + 0.08), None
 
 
 @pytest.mark.parametrize("drives", [3, 5, 10, 20])
@@ -49,6 +49,36 @@ def test_an_interval_by_drive_reaches_its_level(population: Population, drives: 
         low, high = intervals(measure, Units("drive", {}, drives), None if hours is None else {name: hours})[name]
         held += low <= true <= high
     assert held / DRAWS >= LEAST
+
+
+@pytest.mark.parametrize("drives", [3, 5, 10, 20])
+def test_how_much_better_is_seldom_said_too_high_and_seen_more_often_than_side_by_side(drives: int) -> None:
+    """Drives that are hard for the model are as hard for the baseline, which is half as far off again. It is the lower end that gates read."""
+    rng = np.random.default_rng(drives)
+    units, name, every = Units("drive", {}, drives), "path_error.mean", np.ones(drives, dtype=np.int64)
+    too_high, seen, side_by_side = 0, 0, 0
+    for _ in range(DRAWS):
+        hard = rng.lognormal(-1, 0.4, drives)
+        ours, trivial = (mean_of(name, hard * factor * rng.lognormal(-0.005, 0.1, drives)) for factor in (1.0, 1.5))
+        low, _ = gains(ours, trivial, units)[name]
+        too_high += low > 0.5 * math.exp(-1 + 0.08)
+        seen += low > 0
+        side_by_side += intervals(ours, units)[name][1] < (trivial(every)[name] or 0)
+    assert too_high / DRAWS <= (1 - LEAST) / 2
+    assert seen > 2 * side_by_side or seen == DRAWS
+
+
+def mean_of(name: str, values: np.ndarray) -> Measure:
+    return lambda weights: {name: float(weights @ values / weights.sum())}
+
+
+def test_fewer_mistakes_on_every_drive_are_no_gain_while_they_are_few() -> None:
+    """Five drives of an hour, each with one mistake less: five events could have been two to twelve (Garwood); a worse one is as measured."""
+    units, name = Units("drive", {}, 5), "mistakes_per_hour.total"
+    ours, trivial = (lambda _, rate=rate: {name: rate} for rate in (1.0, 2.0))
+    assert gains(ours, trivial, units, {name: 5.0})[name] == (pytest.approx(1.6235 / 5, abs=1e-4), pytest.approx(11.6683 / 5, abs=1e-4))
+    assert gains(trivial, ours, units, {name: 5.0})[name] == (-1.0, -1.0)
+    assert gains(ours, lambda _: {name: None}, units) == gains(ours, trivial, Units("drive", {}, 2)) == {}
 
 
 def test_an_interval_of_three_drives_by_blocks_reaches_its_level_for_these_drives() -> None:

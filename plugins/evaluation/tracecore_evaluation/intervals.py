@@ -100,11 +100,17 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
     return {name: _interval(figure_of(name), value, others, (hours or {}).get(name)) for name, value, others in _left_out(measure, units)}
 
 
-def gains(measure: Measure, baseline: Measure, units: Units) -> dict[str, tuple[float, float]]:
+def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
     """Return the 95 % interval of how much better than the baseline each KPI is, both on the same units: above 0 where it is better.
 
     Drives differ in how hard they are for both: a mean path error of 0.46 m (0.26 to 0.83) and a baseline's of 0.73 m say little side by side, and
     that it is the less on every drive says much.
+
+    Args:
+        measure: gives the KPIs of weighted units.
+        baseline: gives the baseline's.
+        units: what may be left out.
+        hours: as for `intervals`: by fewer mistakes than chance would leave out, nothing is better.
     """
 
     def gained(weights: Weights) -> dict[str, float | None]:
@@ -114,7 +120,8 @@ def gains(measure: Measure, baseline: Measure, units: Units) -> dict[str, tuple[
     if not units.known:
         return {}
     unbounded = Figure("", least=-np.inf, most=np.inf)
-    return {name: _interval(unbounded, value, others, None) for name, value, others in _left_out(gained, units)}
+    clocked = hours or {}
+    return {name: _interval(unbounded, value, others, clocked.get(name) if value > 0 else None) for name, value, others in _left_out(gained, units)}
 
 
 def _gained(name: str, value: float | None, trivial: float | None) -> float | None:

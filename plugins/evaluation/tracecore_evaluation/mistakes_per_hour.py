@@ -88,6 +88,7 @@ class MistakesPerHour(tc.Stage):
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
         measure, of_baseline = (level_2(each, time, {}, config, units) for each in (found, without_looking))
+        hours = hours_of(list(values), time)
         review = review_of(every, {frame.id for frame in frames})
         findings = Findings(
             2,
@@ -98,8 +99,8 @@ class MistakesPerHour(tc.Stage):
             rates(without_looking, time, slices, config, units),
             _BASELINE,
             [name for name in ("mistakes_per_hour.total", "mota", "idf1") if values.get(name) is not None],
-            intervals(measure, units, hours_of(list(values), time)),
-            gains(measure, of_baseline, units),
+            intervals(measure, units, hours),
+            gains(measure, of_baseline, units, hours),
             units.by,
             review,
             {name: len(members) for name, members in slices.items()},
