@@ -30,7 +30,7 @@ from tracecore.observe import RunSummary
 from tracecore.params import effective_params, validate_params
 from tracecore.progress import Progress
 from tracecore.recorder import Recorder
-from tracecore.sources import not_taken, read_sources
+from tracecore.sources import read_sources
 from tracecore.stage import SourceFile
 from tracecore.staleness import staleness_key
 from tracecore.store import Store, Stored
@@ -122,16 +122,18 @@ class Executor:
         withdrawn = self._recorder.withdrawn()
         found: dict[str, Sequence[SourceFile]] = {}
         left_out: list[tuple[SourceFile, str]] = []
+        not_taken: list[str] = []
         for name, port in ports.items():
-            found[name], gone = withdrawn.sift(read_sources(port, values, task.base))
+            sources, besides = read_sources(port, values, task.base)
+            found[name], gone = withdrawn.sift(sources)
+            not_taken += [besides] if besides else []
             if gone and not found[name] and not port.optional:
                 raise UsageProblem(f"The parameter '{port.param}' names no {port.note} that may be read. '{gone[0][0].name}': {gone[0][1]}")
             left_out.extend(gone)
         inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
-        besides = not_taken(ports.values(), values, task.base)
-        key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found, besides)
+        key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found, not_taken)
         names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
-        return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out, besides)
+        return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out, not_taken)
 
     def _refuse_erased(self, task: Task) -> None:
         """Refuse an input whose bytes were erased, even while they still lie there."""

@@ -14,7 +14,7 @@ from tracecore.stage import Files, SourceFile
 from tracecore.workspace import holds_workspace
 from tracecore_schemas.canonical import digest_file
 
-__all__ = ["find_files", "not_taken", "read_sources"]
+__all__ = ["find_files", "read_sources"]
 
 _GLOB = frozenset("*?[")
 _NAMED = 5  # files of one kind; the others are counted
@@ -71,39 +71,27 @@ def _find(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[tupl
     return list(found.values()), sorted(name for path, name in besides.items() if path not in taken)
 
 
-def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> list[SourceFile]:
+def read_sources(port: Files, params: Mapping[str, Any], base: Path) -> tuple[list[SourceFile], str]:
     """Find and hash the files of a file port.
 
     Returns:
-        Sorted by (name, digest): the same files give the same list wherever they lie.
+        The files, sorted by (name, digest): the same files give the same list wherever they lie. And what their folders list besides, by suffix
+        (`drive file: 2 .bag (d/a.bag, d/b.bag), 1 .mp4 (d/c.mp4)`); empty where that is nothing, or where the port is not `surveyed`.
 
     Raises:
         UsageProblem: as `find_files`, or a file that can't be read.
     """
-    return sorted((_source(path, name, port) for path, name in _find(port, params, base)[0]), key=lambda file: (file.name, file.digest))
+    found, besides = _find(port, params, base)
+    return sorted((_source(path, name, port) for path, name in found), key=lambda file: (file.name, file.digest)), _by_kind(port, besides)
 
 
-def not_taken(ports: Iterable[Files], params: Mapping[str, Any], base: Path) -> list[str]:
-    """Name what folders list besides the files of their ports, by suffix.
-
-    Args:
-        ports: of a stage; those that are not `surveyed` are passed over.
-        params: the stage's parameters.
-        base: where relative paths start.
-
-    Returns:
-        One sentence part a port that leaves anything: `drive file: 2 .bag (d/a.bag, d/b.bag), 1 .mp4 (d/c.mp4)`.
-    """
-    said: list[str] = []
-    for port in (each for each in ports if each.surveyed):
-        kinds: dict[str, list[str]] = {}
-        for name in _find(port, params, base)[1]:
-            kinds.setdefault("folder" if name.endswith("/") else PurePosixPath(name).suffix.lower() or "without a suffix", []).append(name)
-        counted = [
-            f"{len(names)} {kind} ({', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''})" for kind, names in sorted(kinds.items())
-        ]
-        said += [f"{port.note}: {', '.join(counted)}"] if counted else []
-    return said
+def _by_kind(port: Files, besides: Sequence[str]) -> str:
+    """Count what folders list besides the files of a port, by suffix, with the first names."""
+    kinds: dict[str, list[str]] = {}
+    for name in besides if port.surveyed else ():
+        kinds.setdefault("folder" if name.endswith("/") else PurePosixPath(name).suffix.lower() or "without a suffix", []).append(name)
+    counted = [f"{len(names)} {kind} ({', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''})" for kind, names in sorted(kinds.items())]
+    return f"{port.note}: {', '.join(counted)}" if counted else ""
 
 
 def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None, bool]]:

@@ -11,7 +11,7 @@ from tracecore.dependencies import Change, Code, code_patch
 from tracecore.errors import UsageProblem
 from tracecore.host import PluginHost
 from tracecore.params import effective_params, validate_params
-from tracecore.sources import not_taken, read_sources
+from tracecore.sources import read_sources
 from tracecore.store import open_store
 from tracecore.suggest import suggestion
 from tracecore.workspace import NamedWorkspace, Workspace
@@ -84,8 +84,8 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         read = [(edge["role"], edge["ref"]) for edge in trace["edges"] if edge["run"] == run and edge["direction"] == "input"]
         members = _members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
         facets: Mapping[str, Any] = record.facets(f"run:{run}")
-        changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read, members)]
-        changes += _besides(wired, found, facets.get("tracecore_quarantine") or {})
+        not_taken = (facets.get("tracecore_quarantine") or {}).get("not_taken", ())
+        changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read, members, not_taken)]
     code = Code()
     changes += code.changes(dependencies_from(facets["tracecore_dependencies"]))
     store = open_store(place)
@@ -143,17 +143,10 @@ def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
 
 
-def _besides(wired: WiredProgram, asset: WiredAsset, then: Mapping[str, Any]) -> Iterator[Change]:
-    """Compare what the folders list besides the files that are read."""
-    values = validate_params(asset.stage, asset.params, asset.name)
-    ports = asset.stage_class.file_ports().values()
-    now = not_taken(ports, {port.param: getattr(values, port.param) for port in ports}, wired.base)
-    if now != list(then.get("not_taken", ())):
-        yield Change("input", "files not taken", "; ".join(then.get("not_taken", ())) or None, "; ".join(now) or None)
-
-
-def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]], members: set[str]) -> Iterator[Change]:
-    """Compare what the run read with the newest recorded versions of its inputs, and with the files that are found now."""
+def _inputs(
+    record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
+) -> Iterator[Change]:
+    """Compare what the run read, and what its folders listed besides, with the newest recorded versions and the files that are found now."""
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
     for wire in asset.wires:
@@ -165,11 +158,8 @@ def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[t
     wired_ports = {wire.port for wire in asset.wires}
     yield from (Change("input", port, ref, None) for port, ref in sorted(then.items()) if port not in wired_ports)
     values = validate_params(asset.stage, asset.params, asset.name)
-    found = {
-        file.digest: file.name
-        for port in asset.stage_class.file_ports().values()
-        for file in read_sources(port, {port.param: getattr(values, port.param)}, wired.base)
-    }
+    listed = [read_sources(port, {port.param: getattr(values, port.param)}, wired.base) for port in asset.stage_class.file_ports().values()]
+    found = {file.digest: file.name for files, _ in listed for file in files}
     before = {
         digest: ref
         for role, ref in read
@@ -179,3 +169,5 @@ def _inputs(record: Record, wired: WiredProgram, asset: WiredAsset, read: list[t
     }
     yield from (Change("input", parse_ref(ref).segments[-1], ref, None) for digest, ref in sorted(before.items()) if digest not in found)
     yield from (Change("input", name, None, digest) for digest, name in sorted(found.items()) if digest not in before)
+    if (besides := [each for _, each in listed if each]) != [*not_taken]:
+        yield Change("input", "files not taken", "; ".join(not_taken) or None, "; ".join(besides) or None)

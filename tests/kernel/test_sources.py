@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tracecore.errors import UsageProblem
-from tracecore.sources import find_files, not_taken, read_sources
+from tracecore.sources import find_files, read_sources
 from tracecore.stage import Files
 
 
@@ -38,7 +38,7 @@ def test_files_are_meant_by_suffix_by_name_or_by_pattern(folder: Path, suffixes:
 def test_nested_files_are_called_by_their_place_in_the_folder_that_was_named(folder: Path) -> None:
     def names(*paths: str) -> list[str]:
         port = Files("paths", suffixes=[".jpg"], note="file", nested=True)
-        return [source.name for source in read_sources(port, {"paths": list(paths)}, folder)]
+        return [source.name for source in read_sources(port, {"paths": list(paths)}, folder)[0]]
 
     assert names("set") == ["set/train/images/1.jpg", "set/valid/images/1.jpg"]
     assert names("set/train") == ["train/images/1.jpg"]
@@ -52,14 +52,15 @@ def test_what_belongs_to_a_file_is_taken_with_it_however_it_was_named(folder: Pa
     (folder / "set" / "a.db3-wal").write_text("b")
     port = Files("paths", suffixes=[".db3"], note="file", beside=["-wal"])
     for path in ("set", "set/a.db3", "set/*.db3"):
-        assert [source.name for source in read_sources(port, {"paths": [path]}, folder)] == ["a.db3", "a.db3-wal"]
+        assert [source.name for source in read_sources(port, {"paths": [path]}, folder)[0]] == ["a.db3", "a.db3-wal"]
 
 
 def test_what_a_folder_lists_besides_is_told_by_kind(folder: Path) -> None:
     port = Files("paths", suffixes=[".jpg"], note="image", surveyed=True)
-    said = not_taken([port, Files("other", suffixes=[".txt"], note="text")], {"paths": ["set"], "other": ["set"]}, folder)
-    assert said == ["image: 2 .txt (set/calib/1.txt, set/label/1.txt), 1 .yaml (set/metadata.yaml)"]
-    assert not not_taken([port], {"paths": ["set/train/images/1.jpg", "set/train"]}, folder)
+    said = "image: 2 .txt (set/calib/1.txt, set/label/1.txt), 1 .yaml (set/metadata.yaml)"
+    assert read_sources(port, {"paths": ["set"]}, folder)[1] == said
+    assert not read_sources(port, {"paths": ["set/train/images/1.jpg", "set/train"]}, folder)[1]
+    assert not read_sources(Files("paths", suffixes=[".jpg"], note="image"), {"paths": ["set"]}, folder)[1]
 
 
 def test_what_a_project_wrote_is_no_data_unless_it_is_named_outright_or_wanted(folder: Path) -> None:
@@ -78,12 +79,12 @@ def test_what_a_project_wrote_is_no_data_unless_it_is_named_outright_or_wanted(f
     assert found("set", outputs=True) == sorted([*sound, *written])
     assert found("set/runs") == ["set/runs/detect/predict/1.jpg", "set/runs/monday/1.jpg"]
     port = Files("paths", suffixes=[".jpg"], note="image", surveyed=True)
-    assert "3 folder (set/linked/, set/record/, set/runs/detect/)" in not_taken([port], {"paths": ["set"]}, folder)[0]
+    assert "3 folder (set/linked/, set/record/, set/runs/detect/)" in read_sources(port, {"paths": ["set"]}, folder)[1]
 
 
 def test_other_files_are_called_by_their_own_name(folder: Path) -> None:
     port = Files("paths", suffixes=[".jpg"], note="file")
-    assert [source.name for source in read_sources(port, {"paths": ["set"]}, folder)] == ["1.jpg", "1.jpg"]
+    assert [source.name for source in read_sources(port, {"paths": ["set"]}, folder)[0]] == ["1.jpg", "1.jpg"]
 
 
 def test_where_no_path_need_be_given_one_that_holds_nothing_is_a_mistake_all_the_same(folder: Path) -> None:
