@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ArtifactKind", "Media", "RunState", "Severity", "StageKind", "Use", "default_use"]
+__all__ = ["DONT_CARE", "ArtifactKind", "Media", "RunState", "Severity", "StageKind", "Use", "default_use"]
 
 
 class ArtifactKind(StrEnum):
@@ -92,3 +92,7 @@ class Severity(StrEnum):
 
     WARN = "warn"
     BLOCKING = "blocking"
+
+
+DONT_CARE = "DontCare"
+"""Category of a crowd that is a region which nobody labeled: what is there may be of any class (KITTI, OpenLABEL)."""

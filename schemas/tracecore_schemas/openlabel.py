@@ -218,6 +218,7 @@ class _Root(TypedDict, total=False):
     actions: dict[str, Any]
     events: dict[str, Any]
     relations: dict[str, Any]
+    tags: dict[str, Any]
     streams: dict[str, _Stream]
     frames: dict[_FrameKey, _Frame]
     frame_intervals: list[_Interval]

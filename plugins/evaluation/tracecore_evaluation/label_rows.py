@@ -55,7 +55,8 @@ def true_rows(rows: Sequence[Row]) -> list[Row]:
     """Return the rows that count as truth.
 
     A rejected label is no truth; that its frame was looked at stays known, so a box becomes a row of geometry `none`. An object that a person could
-    not have labeled (`ignore`) counts as a crowd does: neither found nor missed; a path or tag of this sort judges nothing.
+    not have labeled (`ignore`), and one of which there is an outline alone, count as a crowd does: neither found nor missed; a path or tag of
+    this sort judges nothing.
     """
     return [_true(row) for row in rows if row["geometry"] == "box2d" or (row["qa"] != "rejected" and not (row["ignore"] and _of_frame(row)))]
 
@@ -63,7 +64,7 @@ def true_rows(rows: Sequence[Row]) -> list[Row]:
 def _true(row: Row) -> Row:
     if row["qa"] == "rejected":
         return {**row, "geometry": "none"}
-    return {**row, "crowd": bool(row["crowd"] or row["ignore"])}
+    return {**row, "crowd": bool(row["crowd"] or row["ignore"] or row["geometry"] == "polygon")}
 
 
 def _of_frame(row: Row) -> bool:

@@ -17,6 +17,7 @@ from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_shape import lateral
 from tracecore_evaluation.scene import Frame, Truth
 from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.kinds import DONT_CARE
 
 __all__ = ["LIGHT", "Labels", "MeanBox", "read_frames", "read_labels"]
 
@@ -97,11 +98,14 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
     by_frame: dict[str, list[Row]] = {row["frame_id"]: [] for row in rows if row["geometry"] in {"box2d", "none"}}
     foreign: Counter[str] = Counter()
     for row in rows:
-        if row["geometry"] != "box2d":
+        # Outlines alone say nothing of a frame's boxes; beside boxes they are crowds.
+        if row["geometry"] not in {"box2d", "polygon"} or row["frame_id"] not in by_frame:
             continue
-        if row["category"] in index:
+        if row["crowd"] and row["category"] == DONT_CARE:
+            by_frame[row["frame_id"]] += [{**row, "category": name, "label_id": f"{row['label_id']}/{name}"} for name in index]
+        elif row["category"] in index:
             by_frame[row["frame_id"]].append(row)
-        elif row["frame_id"] in evaluated:
+        elif row["geometry"] == "box2d" and row["frame_id"] in evaluated:
             foreign[row["category"]] += 1
     distances = distances_of(rows)
     truth = {id_: _truth(of_frame, index, distances) for id_, of_frame in by_frame.items() if id_ in evaluated} if config.classes else {}

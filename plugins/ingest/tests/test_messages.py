@@ -6,9 +6,12 @@ import math
 from typing import Any
 
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from mcap import records as layout
 
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.json_message import numeric_leaves, read_json
+from tracecore_ingest.messages import Role, role_of
 
 
 @pytest.mark.parametrize(
@@ -48,3 +51,11 @@ def test_numbers_that_json_does_not_know_read_as_null_and_are_noticed() -> None:
 def test_a_message_with_nan_is_no_looser_otherwise() -> None:
     with pytest.raises(Damaged, match="the key 'a' stands twice"):
         read_json(b'{"a": NaN, "a": 1}')
+
+
+def test_a_protobuf_schema_that_depends_on_itself_is_one_that_can_not_be_read() -> None:
+    file = FileDescriptorProto(name="a.proto", package="a", dependency=["a.proto"])
+    file.message_type.add(name="A")
+    schema = layout.Schema(id=1, name="a.A", encoding="protobuf", data=FileDescriptorSet(file=[file]).SerializeToString())
+    channel = layout.Channel(id=1, topic="/a", message_encoding="protobuf", metadata={}, schema_id=1)
+    assert role_of(channel, schema) is Role.UNDECODED

@@ -31,7 +31,9 @@ class FramesPresent(tc.Check):
         without: Mapping[str, Any] = facts.get("without_frames") or {}
         if without:
             named = "; ".join(f"{drive} ({', '.join(topics)})" for drive, topics in list(without.items())[:_NAMED])
-            return tc.CheckResult(success=False, message=f"{tc.count(len(without), 'drive')} with images yield no frame: {named}.")
+            why = "what became of the images is stated as 'messages not decoded' and 'messages left out'"
+            yields = "yields" if len(without) == 1 else "yield"
+            return tc.CheckResult(success=False, message=f"{tc.count(len(without), 'drive')} with images {yields} no frame: {named}; {why}.")
         if not frames and context.readers:
             read_by = ", ".join(context.readers)
             return tc.CheckResult(success=False, message=f"No file yields a frame, and frames are read by {read_by}.")

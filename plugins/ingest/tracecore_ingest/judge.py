@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from mcap import records as layout
 
 from tracecore.stage import SourceFile
@@ -17,7 +18,7 @@ from tracecore_ingest.frame_tree import FrameTree
 from tracecore_ingest.image_message import RecordedImage, image_reader
 from tracecore_ingest.images import DECODED, encoding_in, encoding_of, look_at
 from tracecore_ingest.left_out import gather
-from tracecore_ingest.log import LATEST, Log, OnMessage
+from tracecore_ingest.log import LATEST, NO_TIME, Log, OnMessage
 from tracecore_ingest.messages import Role, role_of, shows_images, signal_reader, why_undecoded
 from tracecore_ingest.places import Fixes
 from tracecore_ingest.reading import read_log
@@ -145,9 +146,11 @@ class _Judgement:
         left: list[tuple[str, int | None, str]] = [(topic, None, reason) for topic, reason in log.unplaced]
         for id_, index in log.used():
             odd = log.left_out.get(id_, {})
-            left += [(index.channel.topic, index.times[place], reason) for place, reason in odd.items()]
+            left += [(index.channel.topic, None if index.times[place] == NO_TIME else index.times[place], reason) for place, reason in odd.items()]
             self._undecoded.update((index.channel.topic, reason) for reason in log.undecoded.get(id_, {}).values())
-            times += [time for time in (min(index.times), max(index.times)) if time <= LATEST]
+            known = np.asarray(index.times)
+            known = known[known <= LATEST]
+            times += [int(known.min()), int(known.max())] if len(known) else []
             role = role_of(index.channel, index.schema)
             if role is Role.UNDECODED and len(index) > len(odd):
                 self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index) - len(odd)

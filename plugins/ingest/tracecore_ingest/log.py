@@ -12,10 +12,12 @@ from mcap import records as layout
 from tracecore_ingest.damage import Undecoded
 from tracecore_ingest.left_out import reason_of
 
-__all__ = ["LATEST", "UNCHUNKED", "AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log", "OnMessage", "Opener"]
+__all__ = ["LATEST", "NO_TIME", "UNCHUNKED", "AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log", "OnMessage", "Opener"]
 
 UNCHUNKED = -1
 LATEST = (1 << 63) - 1  # log times are kept as signed 64-bit integers: up to the year 2262
+NO_TIME = (1 << 64) - 1
+"""Of a message that has none."""
 OnMessage = Callable[[int, bytes], None]
 """Called with log time and data of a message; raises where the data are no such message."""
 Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]

@@ -15,7 +15,7 @@ from mcap import records as layout
 from rosbags.typesys import Stores, get_typestore
 
 from tracecore_ingest.damage import Damaged
-from tracecore_ingest.log import LATEST, UNCHUNKED, ChannelIndex, Log, OnMessage, Opener
+from tracecore_ingest.log import LATEST, NO_TIME, UNCHUNKED, ChannelIndex, Log, OnMessage, Opener
 from tracecore_ingest.ros_message import ros_name
 
 __all__ = ["MAGIC", "read_rows", "scan_sqlite"]
@@ -87,13 +87,15 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
         if index is None:
             log.unplaced.append((f"topic {topic!r}", "is of a topic that the table 'topics' does not hold"))
             continue
-        if not isinstance(row, int) or row < 0 or not isinstance(data, bytes) or not isinstance(time, int) or not 0 <= time <= LATEST:
-            log.unplaced.append((index.channel.topic, "has no bytes, no time from 1970 to 2262, or no id from 0 on"))
-            continue
-        index.times.append(time)
+        timed = isinstance(time, int) and 0 <= time <= LATEST
+        sound = timed and isinstance(row, int) and row >= 0 and isinstance(data, bytes)
+        index.times.append(time if timed else NO_TIME)
         index.chunks.append(UNCHUNKED)
-        index.offsets.append(row)
-        index.sizes.append(len(data))
+        index.offsets.append(row if sound else 0)
+        index.sizes.append(len(data) if sound else 0)
+        if not sound:
+            log.leave_out(topic, "has no bytes, no time from 1970 to 2262, or no id from 0 on")
+            continue
         if topic not in wanted:
             wanted[topic] = opener(index.channel, index.schema) if opener else None
         take = wanted[topic]

@@ -391,3 +391,39 @@ def test_numbers_of_any_size_are_judged(tmp_path: Path, value: float, words: str
             read_coco(tmp_path / "labels.json", "labels.json", DIGEST)
     else:
         assert read_coco(tmp_path / "labels.json", "labels.json", DIGEST).found == 1
+
+
+def test_a_turned_box_of_cvat_is_its_corners_and_the_box_around_them(world: StageWorld, take: Take) -> None:
+    content = document()
+    content["annotations"][0] |= {"bbox": [30, 20, 40, 10], "segmentation": [], "attributes": {"occluded": False, "rotation": 90.0}}
+    content["annotations"][2] |= {"bbox": [-4, 2, 12, 4], "attributes": {"rotation": 450}}
+    outcome = take(content)
+    car, edge = (row for row in world.read(outcome, "labels").to_pylist() if row["category"] == "car")
+    assert [car[side] for side in ("x", "y", "width", "height")] == [45, 5, 10, 40]
+    assert (car["polygon"], dict(car["attributes"])) == ([[55, 5, 55, 45, 45, 45, 45, 5]], {"occluded": "false"})
+    assert [edge[side] for side in ("x", "y", "width", "height")] == [0, 0, 4, 10], "the box around a turned one is cut"
+
+
+@pytest.mark.parametrize("other", [{"segmentation": [[1, 2, 4, 2, 4, 6]]}, {"attributes": {"rotation": "90"}}, {"attributes": {"rotation": 360}}])
+def test_a_box_that_is_not_turned_stays_as_it_is(world: StageWorld, take: Take, other: Document) -> None:
+    content = document()
+    content["annotations"][2] |= {"attributes": {"rotation": 90}} | other
+    rows = world.read(take(content), "labels").to_pylist()
+    (row,) = (row for row in rows if row["frame_id"].endswith(str(EPOCH_NS + 100_000_000)))
+    assert [row[side] for side in ("x", "y", "width", "height")] == [1, 2, 3, 4]
+    assert dict(row["attributes"]).keys() == {"rotation"}
+
+
+def test_two_categories_of_one_name_are_one_where_one_of_them_has_no_labels(world: StageWorld, take: Take) -> None:
+    content = document()
+    content["categories"].append({"id": 0, "name": "car", "supercategory": "none"})
+    assert {row["category"] for row in world.read(take(content), "labels").to_pylist()} == {"car", "pedestrian", None}
+
+
+def test_labels_that_say_the_same_as_another_are_kept_and_stated(world: StageWorld, take: Take) -> None:
+    content = document()
+    content["annotations"] += [content["annotations"][0] | {"id": 20}, content["annotations"][0] | {"id": 21, "category_id": 2}]
+    outcome = take(content)
+    assert sum(row["geometry"] == "box2d" for row in world.read(outcome, "labels").to_pylist()) == 5
+    unknown = next(unknown for unknown in outcome.outputs["labels"].unknowns if unknown.what == "repeated labels")
+    assert unknown.why.startswith("1 labels of labels.json are of the class and place of another of their frame")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
 from shared_data import shared_data
@@ -62,3 +64,19 @@ def test_what_is_no_cvat_file_is_refused(world: StageWorld, text: str, words: st
     with pytest.raises(UsageProblem, match=r"The label file labels\.xml") as raised:
         world.run("label", "cvat", {"frames": frames}, paths=["labels.xml"])
     assert words in str(raised.value)
+
+
+def test_a_file_with_tracks_states_no_image_empty(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        file_of().replace("</annotations>", '<track id="0" label="car"><box frame="0" outside="0"/></track></annotations>')
+    )
+    read = read_cvat(tmp_path / "a.xml", "a.xml", "sha256:" + "0" * 64)
+    assert ([each.what for each in read.left_out], read.unstated) == (["shapes of tracks"], {"0"})
+
+
+def test_what_cvat_says_of_a_shape_besides_is_kept_but_for_what_it_says_of_all(tmp_path: Path) -> None:
+    usual, other = BOX.replace("<box ", '<box source="manual" z_order="0" '), BOX.replace("<box ", '<box source="auto" z_order="2" group_id="7" ')
+    (tmp_path / "a.xml").write_text(file_of(usual, other))
+    first, second = read_cvat(tmp_path / "a.xml", "a.xml", "sha256:" + "0" * 64).labels["0"]
+    assert first.attributes == {"color": "red", "occluded": "true"}
+    assert second.attributes == {**first.attributes, "source": "auto", "z_order": "2", "group_id": "7"}

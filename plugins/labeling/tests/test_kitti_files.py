@@ -16,6 +16,7 @@ from label_rows import rows_of, statement
 from tracecore.errors import UsageProblem
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
+from tracecore_labeling.kitti import _image
 from tracecore_labeling.kitti_file import read_kitti
 from tracecore_labeling.label_file import LabelFile
 from tracecore_labeling.linking import LabeledImage
@@ -170,3 +171,8 @@ def test_any_file_is_taken_whole_and_comes_back_the_same_or_is_refused_by_line()
 def test_a_rotation_beyond_half_a_turn_comes_back(tmp_path: Path) -> None:
     (cuboid,) = (label.cuboid for label in labels(read(tmp_path, CAR.replace("-1.5", "4.0"))) if label.cuboid)
     assert 2 * math.atan2(cuboid[4], cuboid[6]) == pytest.approx(4.0)
+
+
+def test_a_folder_that_two_drives_end_in_is_of_neither() -> None:
+    assert _image("training/label_2/000001.txt", "image_2", ["kitti-training", "other"]).drive == "kitti-training"
+    assert _image("training/label_2/000001.txt", "image_2", ["a-training", "b-training"]).drive is None

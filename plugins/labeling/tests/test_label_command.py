@@ -17,6 +17,7 @@ from tracecore.errors import UsageProblem
 from tracecore.executor import Supplied
 
 ANN, BEN = "labeler-0a0a0a01", "labeler-0b0b0b02"
+TRACKED = '{"category": "car", "box": [1, 2, 3, 4], "track": "7"}'
 
 
 @pytest.fixture
@@ -148,6 +149,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence() -> None:
         ('[{"category": "car", "box": [90, 2, 30, 4]}]', "its box [90.0, 2.0, 30.0, 4.0] is empty or lies outside the image of 96x64 px"),
         ('[{"category": "car", "box": [1, 2, 3]}]', "its 'box' has 3 numbers, expected 4"),
         ('[{"category": "car"}]', "a box2d needs 'box'"),
+        (f"[{TRACKED}, {TRACKED}]", "its track '7' is that of label 0"),
         ('[{"geometry": "path", "path": [1, 2]}]', "its geometry is 'path', but the campaign asks for box2d"),
         ('[{"category": "car", "box": [1, 2, 3, 4], "colour": "red"}]', "it has 'colour'"),
         ('{"boxes": []}', "Expected a list of labels, or an object with the list 'labels'"),

@@ -141,3 +141,9 @@ def test_a_file_called_by_its_frame_s_ref_is_of_that_frame() -> None:
 def test_an_image_on_its_side_is_refused_and_says_why() -> None:
     with pytest.raises(UsageProblem, match=r"is 64x96 px, but the recorded frame .* is 96x64 px.*upright image"):
         link("labels.json", [LabeledImage("i", "0.png", width=64, height=96)], frames("pics/0.png"))
+
+
+def test_a_number_that_fits_two_files_is_of_neither() -> None:
+    index = frames("pics/a_1.png", "pics/b_1.png", "pics/c_2.png")
+    taken = link("l", [LabeledImage(f"i{number}", "x", frame=number) for number in (1, 2)], index)
+    assert (places(taken), taken.unmatched) == ({"i2": 2}, ("image i1 (x: its number fits 2 of them)",))

@@ -342,3 +342,9 @@ def test_what_the_test_draws_as_valid_is_valid_by_the_standard_s_own_schema() ->
         assert [*jsonschema.Draft7Validator(schema).iter_errors(content)] == []
 
     each()
+
+
+def test_tags_of_the_whole_file_are_counted(tmp_path: Path) -> None:
+    said = document(one(bbox=[{"name": "a", "val": [10, 10, 4, 4]}]))
+    said["openlabel"]["tags"] = {"0": {"type": "Motorway"}, "1": {"type": "Rain"}}
+    assert left_out(read(tmp_path, said)) == {"tags of the whole file": 2}

@@ -124,3 +124,15 @@ def test_a_line_that_nothing_says_the_fields_of_is_refused(tmp_path: object, lin
     with pytest.raises(UsageProblem, match=r"The label file a\.txt can't be taken") as raised:
         read_lines(path, "a.txt", ["car"])
     assert words in str(raised.value)
+
+
+def test_labels_may_lie_beside_their_images_and_other_yaml_beside_them(ingesting: StageWorld) -> None:
+    files: dict[str, bytes | str] = {"set/data.yaml": "names: [car]\n", "set/compose.yml": "services: {}\n", "set/list.yaml": "[1, 2]\n"}
+    write(ingesting.base, {**files, "set/a.png": picture(1), "set/a.txt": LINE, "set/README.txt": "a set"})
+    assert take(ingesting, "yolo", ["set"], ["set"]).boxes() == {"a.png": [BOX]}
+
+
+def test_a_list_of_images_that_the_set_names_and_lacks_is_stated(ingesting: StageWorld) -> None:
+    yaml = "names: [car]\ntrain: lists/train.txt\n"
+    write(ingesting.base, {"set/data.yaml": yaml, "set/images/a.png": picture(1), "set/labels/a.txt": LINE})
+    assert "lists/train.txt" in take(ingesting, "yolo", ["set"], ["set"]).unknowns["side of frames"]

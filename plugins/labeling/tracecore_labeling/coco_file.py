@@ -7,8 +7,9 @@ Source: the COCO data format, https://cocodataset.org/#format-data (object detec
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
-from tracecore_labeling.outlines import Box, Ring, around, cut
+from tracecore_labeling.outlines import Box, Ring, around, cut, turned_about_its_center
 from tracecore_labeling.provenance import is_pseudonym, provenance_of
 from tracecore_schemas.coco import CocoFile
 from tracecore_schemas.foreign_json import ShapeError, checked
@@ -35,6 +36,8 @@ _OWN_KEYS = _ANNOTATION_KEYS | _OTHER_GEOMETRY | _MAKING
 # Boxes are written by programs that round: this much beyond the edge is no box outside its image.
 _ROUNDING_PX = 1e-6
 _POINTS = 3
+_SIDES = 4
+_ROTATION = "rotation"
 _SHAPE: TypeAdapter[CocoFile] = TypeAdapter(CocoFile)
 
 
@@ -73,7 +76,7 @@ class _Reader:
         self.kept_behind: Counter[str] = Counter()
 
     def read(self, document: CocoFile, digest: str) -> LabelFile:
-        categories = self.categories(document["categories"])
+        categories = self.categories(document["categories"], {str(entry["category_id"]) for entry in document["annotations"]})
         if not categories:
             # An image without boxes says that it holds nothing of these classes: without classes it says nothing.
             raise self.problem("its list 'categories' is empty")
@@ -109,14 +112,14 @@ class _Reader:
             seen.add(id_)
             yield id_, entry
 
-    def categories(self, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """Return class name by category id."""
+    def categories(self, entries: Sequence[Mapping[str, Any]], used: Collection[str]) -> dict[str, str]:
+        """Return class name by category id; Roboflow lists the set's own name first, which may be that of a class."""
         found: dict[str, str] = {}
         for id_, entry in self.entries(entries, "category"):
             name = entry["name"]
             if not name.strip():
                 raise self.problem(f"category {id_} has no name")
-            if name in found.values():
+            if id_ in used and any(known == name for other, known in found.items() if other in used):
                 raise self.problem(f"two categories are named {name!r}")
             found[id_] = name
         return found
@@ -143,8 +146,12 @@ class _Reader:
         """Read one annotation; what has neither a box nor an outline, or lies outside its image, is left out."""
         what = f"annotation {id_}"
         category = self.category(entry, categories, what)
-        polygon = self.polygon(entry, what)
-        box = self.box(entry, image, polygon, what)
+        attributes = {key: value for key, value in (entry.get("attributes") or {}).items() if value is not None}
+        turned = self.turned(entry, attributes, what)
+        if turned is not None:
+            del attributes[_ROTATION]
+        polygon = self.polygon(entry, what) if turned is None else (turned,)
+        box = self.box(entry, image, polygon, what, turned=turned is not None)
         if isinstance(box, LeftOut):
             return box
         boxed = bool(entry.get("bbox"))
@@ -156,7 +163,7 @@ class _Reader:
             provenance = provenance_of(entry, info)
         except ValueError as error:
             raise self.problem(f"{what} {error}") from error
-        own = {key: value for key, value in entry.items() if key not in _OWN_KEYS}
+        attributes |= {key: value for key, value in entry.items() if key not in _OWN_KEYS and value is not None}
         track = entry.get("track", entry.get("track_id"))
         reviewer = entry.get("reviewer")
         return FoundLabel(
@@ -171,7 +178,7 @@ class _Reader:
             score=entry.get("score"),
             track=None if track is None else str(track),
             provenance=provenance,
-            attributes={key: as_text(value) for key, value in {**(entry.get("attributes") or {}), **own}.items() if value is not None},
+            attributes={key: as_text(value) for key, value in attributes.items()},
             task=entry.get("task"),
             reviewer=reviewer if reviewer is not None and is_pseudonym(reviewer) else None,
             reviewed_at=entry.get("reviewed_at"),
@@ -201,15 +208,28 @@ class _Reader:
                 raise self.problem(f"{what} has an outline of {len(ring)} numbers, expected x and y of {_POINTS} points or more")
         return tuple(tuple(ring) for ring in rings)
 
-    def box(self, entry: Mapping[str, Any], image: LabeledImage, polygon: tuple[Ring, ...] | None, what: str) -> Box | LeftOut:
+    def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
+        """Return the corners of a turned box, as CVAT writes it: upright, without an outline, and its degrees as an attribute."""
+        box, degrees = entry.get("bbox") or (), attributes.get(_ROTATION)
+        if type(degrees) not in (int, float) or not degrees % 360 or len(box) != _SIDES or min(box[2:]) <= 0 or entry.get("segmentation"):
+            return None
+        corners = turned_about_its_center(box, degrees % 360)
+        if not all(map(math.isfinite, corners)):
+            raise self.problem(f"{what} reaches beyond all numbers")
+        return corners
+
+    def box(
+        self, entry: Mapping[str, Any], image: LabeledImage, polygon: tuple[Ring, ...] | None, what: str, *, turned: bool = False
+    ) -> Box | LeftOut:
+        """Return the box within its image: the one around a turned box is always cut."""
         said = entry.get("bbox")
-        if not said:
+        if turned or not said:
             if polygon is None:
                 if isinstance(entry.get("segmentation"), dict):
                     return LeftOut("masks without a box", image.id)
                 raise self.problem(f"{what} lacks 'bbox'")
             box = around(polygon)
-        elif len(said) != 4:
+        elif len(said) != _SIDES:
             raise self.problem(f"{what} has a bbox that is not four numbers [x, y, width, height]: {said!r}")
         else:
             box = (said[0], said[1], said[2], said[3])
@@ -218,7 +238,7 @@ class _Reader:
         assert image.width is not None  # a COCO image says its size
         assert image.height is not None
         inside, beyond = cut(box, (image.width, image.height), _ROUNDING_PX)
-        if beyond and not self.clip:
+        if beyond and not (self.clip or turned):
             raise self.problem(
                 f"{what} has the box {_plain(box)}, which lies outside its image {image.id} of {image.width}x{image.height} px "
                 "(parameter 'clip' cuts such boxes)"

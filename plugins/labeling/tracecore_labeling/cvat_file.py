@@ -16,7 +16,7 @@ from xml.parsers import expat
 from tracecore.errors import UsageProblem
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
-from tracecore_labeling.outlines import Box, Ring, around, cut, turned_box
+from tracecore_labeling.outlines import Box, Ring, around, cut, turned_about_its_center
 
 __all__ = ["read_cvat"]
 
@@ -24,7 +24,8 @@ _ROUNDING_PX = 0.01  # CVAT writes hundredths
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _POINTS = 3
 _LONGEST = 9  # digits of a size in px that a table can hold
-_DIGITS = 6  # what a turn by a quarter leaves of rounding is less, px
+_OWN = {"label", "occluded", "points", "rotation", *_CORNERS}
+_USUAL = {"source": "manual", "z_order": "0"}  # what CVAT writes of every shape
 
 
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
@@ -60,8 +61,9 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
         clipped += shapes.clipped
     if not images:
         raise UsageProblem(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
-    left_out += [LeftOut("shapes of tracks") for track in root.iter("track") for _ in track]
-    return LabelFile(name, digest, images, labels, clipped, left_out)
+    tracked = [LeftOut("shapes of tracks") for track in root.iter("track") for _ in track]
+    unstated = frozenset(image.id for image in images if tracked)  # nothing says which of them a track is on
+    return LabelFile(name, digest, images, labels, clipped, [*left_out, *tracked], unstated=unstated)
 
 
 class _EntityFound(Exception):
@@ -151,8 +153,9 @@ class _Shapes:
             return None, self._inside(box, what, self.clip)
         if box[2] <= 0 or box[3] <= 0:
             raise _problem(self.name, f"{what} is empty: {left} {top} {right} {bottom}")
-        turned_corners = turned_box((left + right) / 2, (top + bottom) / 2, box[2], box[3], math.radians(turned))
-        outline = tuple(round(corner, _DIGITS) for corner in turned_corners)
+        outline = turned_about_its_center(box, turned)
+        if not all(map(math.isfinite, outline)):
+            raise _problem(self.name, f"{what} reaches beyond all numbers")
         return outline, self._inside(around([outline]), what, True)
 
     def _polygon(self, shape: Element, what: str) -> tuple[Ring, Box | None]:
@@ -181,6 +184,9 @@ class _Shapes:
             raise _problem(self.name, f"{what} gives an attribute twice")
         if shape.get("occluded") == "1":
             attributes.setdefault("occluded", "true")
+        for name, value in shape.items():
+            if name not in _OWN and value != _USUAL.get(name):
+                attributes.setdefault(name, value)
         return attributes
 
 

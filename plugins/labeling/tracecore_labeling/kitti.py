@@ -56,7 +56,8 @@ def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
     path = PurePosixPath(name)
     images = {_OBJECTS: sensor.strip("/"), TRACKING: "image_02"}
     joined = "-".join(part for part in path.parent.parts if part not in images)
-    drive = joined if joined in drives else next((each for each in drives if joined and each.endswith(f"-{joined}")), None)
+    ending = [each for each in drives if joined and each.endswith(f"-{joined}")]
+    drive = joined if joined in drives else ending[0] if len(ending) == 1 else None
     image = PurePosixPath(*(images.get(part, part) for part in path.parent.parts), path.stem)
     number = int(path.stem) if _NUMBER.fullmatch(path.stem) else None
     return LabeledImage(id=name, file_name=str(image), drive=drive, sensor=sensor, frame=number, any_suffix=True)

@@ -16,11 +16,9 @@ from pathlib import Path
 from tracecore_labeling.folders import read_text, wrong_line
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
+from tracecore_schemas.kinds import DONT_CARE
 
-__all__ = ["IGNORED", "NO_BOX", "NO_CUBOID", "TRACKING", "cuboid_of", "read_kitti", "upright"]
-
-IGNORED = "DontCare"
-"""Of a region that nobody labeled."""
+__all__ = ["NO_BOX", "NO_CUBOID", "TRACKING", "cuboid_of", "read_kitti", "upright"]
 
 NO_BOX = (-1.0, -1.0, -1.0, -1.0)
 """Left, top, right and bottom of an object without a box."""
@@ -107,7 +105,7 @@ class _Reader:
             self.whole(number, fields[1])
         category, *rest = fields[_TRACKING:] if self.tracking else fields
         values = self.numbers(number, rest)
-        ignored = category == IGNORED
+        ignored = category == DONT_CARE
         tracked = not ignored and track != _NO_TRACK
         label = FoundLabel(
             id=f"{self.name}/{number}",

@@ -173,25 +173,16 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
     named = frames.by_name([image for image in images if image.log_time_ns is None])
     by_index = 0
     for image in images:
-        if image.id in named.open:
-            unmatched.append(f"image {image.id} ({_name(image)}: its name fits {named.open[image.id]} of them)")
-            continue
-        called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
-        candidates, indexed = ([called], False) if called is not None else _candidates(image, frames)
-        if image.sensor is not None:
-            others = sorted({frame.sensor for frame in candidates if frame.sensor != image.sensor})
-            candidates = [frame for frame in candidates if frame.sensor == image.sensor]
-            if not candidates and others:
-                unmatched.append(f"image {image.id} ({_name(image)}: of {image.sensor}, recorded is {', '.join(others)})")
-                continue
-        if not candidates:
-            unmatched.append(f"image {image.id} ({_name(image)})")
-            continue
-        if len(candidates) > 1:
-            sensors = ", ".join(sorted({frame.sensor for frame in candidates}))
+        candidates, indexed, why = _fitting(image, frames, named)
+        sensors = sorted({frame.sensor for frame in candidates})
+        if len(sensors) > 1:
             raise UsageProblem(
-                f"Image {image.id} ({_name(image)}) of {name} could show frames of several sensors ({sensors}): give its 'sensor' in the label file."
+                f"Image {image.id} ({_name(image)}) of {name} could show frames of several sensors ({', '.join(sensors)}): "
+                "give its 'sensor' in the label file."
             )
+        if not candidates:
+            unmatched.append(f"image {image.id} ({_name(image)}{why})")
+            continue
         frame = candidates[0]
         if frame.frame_id in owner:
             raise UsageProblem(f"Images {owner[frame.frame_id]} and {image.id} of {name} both label the frame {frame.frame_id}; expected one.")
@@ -223,6 +214,22 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
     for how, count in sorted(Counter(how for _, how in linked.unlike).items()):
         shown = _listed([image for image, other in linked.unlike if other == how])
         yield "names of labeled images", f"{count} of {linked.images} images of {name} were linked to a file of that name {how}: {shown}."
+
+
+def _fitting(image: LabeledImage, frames: FrameIndex, named: Found) -> tuple[list[RecordedFrame], bool, str]:
+    """Return the frame that an image is of, or one of each sensor it could be of; whether it was found by its place; and why there is none."""
+    if image.id in named.open:
+        return [], False, f": its name fits {named.open[image.id]} of them"
+    called = frames.of_files[named.files[image.id]] if image.id in named.files else frames.by_id.get(unquote(PurePosixPath(image.file_name).name))
+    candidates, indexed = ([called], False) if called is not None else _candidates(image, frames)
+    if image.sensor is not None:
+        others = sorted({frame.sensor for frame in candidates if frame.sensor != image.sensor})
+        candidates = [frame for frame in candidates if frame.sensor == image.sensor]
+        if not candidates and others:
+            return [], False, f": of {image.sensor}, recorded is {', '.join(others)}"
+    if len(candidates) > 1 and len({frame.sensor for frame in candidates}) == 1:
+        return [], False, f": its number fits {len(candidates)} of them"
+    return candidates, indexed, ""
 
 
 def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedFrame], bool]:

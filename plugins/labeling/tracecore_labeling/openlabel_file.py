@@ -169,11 +169,12 @@ class _Reader:
         )
 
     def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
-        """Leave out what is of no frame: the recording vehicle's shape, objects, actions, events and relations that no frame lists."""
+        """Leave out what is of no frame: the recording vehicle's shape, tags, objects, actions, events and relations that no frame lists."""
         vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
         counts = {
             "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
             "objects of no frame": len(set(self.part("objects")) - vehicles - seen),
+            "tags of the whole file": len(self.part("tags")),
         }
         for kind in _OTHERS:
             listed = {uid for _, frame in frames.values() for uid in frame.get(kind) or ()}

@@ -11,6 +11,7 @@ from typing import Any
 from tracecore_labeling.coco_file import as_text
 from tracecore_labeling.label_file import FoundLabel
 from tracecore_labeling.provenance import is_pseudonym, provenance_of
+from tracecore_schemas.kinds import DONT_CARE
 from tracecore_schemas.refs import RefError, parse_ref
 
 __all__ = ["OUTLINE_OF", "SENSOR", "SIMPLE", "Data", "Known", "Shape", "label_of", "texts_of"]
@@ -24,8 +25,6 @@ SENSOR = "sensor"
 SIMPLE = ("num", "text", "boolean", "vec")
 """Kinds of data that are attributes, and no geometry."""
 
-# KITTI's regions that nobody labeled: what stands there is neither right nor wrong.
-_REGIONS = {"DontCare"}
 _ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")
 _WORK = ("task", "reviewer", "reviewed_at")
 _OURS = ("label_id", "revision", "refusals", OUTLINE_OF)
@@ -50,7 +49,7 @@ class Known:
     def of(cls, uid: str, entry: Data, data: Data) -> Known:
         """Read an object or context; its track is what it says itself, else its uid."""
         said, category = texts_of(data), entry["type"]
-        tracked = said.pop("tracked", "") != "false" and category not in _REGIONS
+        tracked = said.pop("tracked", "") != "false" and category != DONT_CARE
         track = said.pop("track", uid) if tracked else None
         return cls(category, entry.get("name", ""), track, said, {key: value for key, value in data.items() if key not in SIMPLE})
 
@@ -91,7 +90,7 @@ def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Da
         attributes.pop(key, None)
     if attributes.get(SENSOR) in streams:
         del attributes[SENSOR]
-    work["crowd"] = work.get("crowd", False) or known.category in _REGIONS
+    work["crowd"] = work.get("crowd", False) or known.category == DONT_CARE
     origin = provenance_of(info | given, {})
     label = FoundLabel(id=shape.id, provenance=origin, attributes=attributes, **{"category": known.category, "track": known.track} | work | fields)
     numbers = (*(label.box or ()), *(label.cuboid or ()), *(each for ring in label.polygon or () for each in ring))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-__all__ = ["Box", "Ring", "around", "cut", "turned_box"]
+__all__ = ["Box", "Ring", "around", "cut", "turned_about_its_center", "turned_box"]
 
 Box = tuple[float, float, float, float]
 Ring = tuple[float, ...]
+
+_DIGITS = 6  # what a turn by a quarter leaves of rounding is less, px
 
 
 def around(rings: Sequence[Ring]) -> Box:
@@ -22,6 +24,12 @@ def turned_box(x: float, y: float, width: float, height: float, angle: float) ->
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2)]
     return tuple(value for across, down in corners for value in (x + across * cosine - down * sine, y + across * sine + down * cosine))
+
+
+def turned_about_its_center(box: Box, degrees: float) -> Ring:
+    """Return the corners of a box that CVAT gives upright, with the degrees by which it is turned clockwise about its center."""
+    x, y, width, height = box
+    return tuple(round(value, _DIGITS) for value in turned_box(x + width / 2, y + height / 2, width, height, math.radians(degrees)))
 
 
 def cut(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, bool]:

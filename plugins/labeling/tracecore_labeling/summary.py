@@ -41,7 +41,7 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
 
 def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
     """Return the facet with its line for traces: how much was labeled, by which guideline, by how many, and how far it was reviewed."""
-    held = [tc.count(facet[kind], noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid")) if facet[kind]]
+    held = [tc.count(facet[kind], noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon")) if facet[kind]]
     shares = [f"{facet[name]:.0%} {done}" for name, done in _SHARES if facet.get(name) is not None]
     summary = tc.summarize(
         f"{', '.join(held) or 'no boxes'} on {tc.count(facet['frames'], 'frame')}",

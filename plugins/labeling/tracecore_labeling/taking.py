@@ -110,6 +110,17 @@ def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
     return {key for key, count in counted.items() if count > 1}
 
 
+def _repeated(file: LabelFile) -> int:
+    """Count labels that say the same of the same place as another of their frame."""
+    places = [
+        Counter(
+            (label.geometry, label.category, label.box, label.polygon, label.cuboid, label.cuboid_frame, label.path, label.value) for label in labels
+        )
+        for labels in file.labels.values()
+    ]
+    return sum(counted.total() - len(counted) for counted in places)
+
+
 def _rows(batch: _Batch) -> Iterator[Row]:
     """Give a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
 
@@ -171,6 +182,12 @@ def _unknowns(batches: Sequence[_Batch], rows: Sequence[Row], *, recorded: bool,
         yield (
             "labels left out",
             f"{sum(left_out.values())} of {found} labels of {sources} are left out, and no frame of theirs is stated empty: {listed}.",
+        )
+    repeated = sum(map(_repeated, files))
+    if repeated:
+        yield (
+            "repeated labels",
+            f"{repeated} labels of {sources} are of the class and place of another of their frame; each has an id of its own, so all are kept.",
         )
     tracks = ((labels, _shared_tracks(labels)) for file in files for labels in file.labels.values())
     untracked = sum((label.geometry, label.track) in shared for labels, shared in tracks for label in labels)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import tracecore as tc
@@ -12,7 +12,7 @@ from tracecore_labeling.folders import wrong_line
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, LabeledImage, RecordedFrame, link
 from tracecore_labeling.taking import write_labels
-from tracecore_labeling.yolo_file import FIELDS, YoloLine, YoloSet, read_lines, read_set
+from tracecore_labeling.yolo_file import FIELDS, NO_NAMES, YoloLine, YoloSet, read_lines, read_set
 from tracecore_labeling.yolo_split import Splits
 
 if TYPE_CHECKING:
@@ -46,16 +46,21 @@ class Yolo(tc.Stage):
     def run(self, context: tc.Context, params: Params) -> None:
         """Read, link, write."""
         sources = context.files(self.files)
-        texts = [source for source in sources if _is_label(source)]
+        pictures = {source.path.with_suffix("") for source in sources if source.path.suffix.lower() in _IMAGES}
+        texts = [source for source in sources if _is_label(source, pictures)]
+        meant = {source.path for source in texts}
         if not texts:
-            raise tc.UsageProblem("The parameter 'paths' names no label file: expected .txt files in folders named 'labels' or 'obj_train_data'.")
+            raise tc.UsageProblem(
+                "The parameter 'paths' names no label file: expected .txt files beside their images or in folders named 'labels' or 'obj_train_data'."
+            )
         fields = _fields(params.fields)
-        about = [read_set(context.adopt(each, kind="external", name=each.name), each.name) for each in sources if _is_about(each)]
-        classes = params.classes or _classes(about)
+        files_about = [(each.name, read_set(context.adopt(each, kind="external", name=each.name), each.name)) for each in sources if _is_about(each)]
+        classes = params.classes or _classes(files_about)
+        about = [each for _, each in files_about]
         keypoints = max((each.keypoints for each in about), default=0)
         table = context.read(self.frames).to_table(columns=[*LINK_COLUMNS, "image_sha256"])
         index = FrameIndex.of(table)
-        splits = Splits.of(about, {each.name: context.adopt(each, kind="external", name=each.name) for each in sources if _is_list(each)})
+        splits = Splits.of(about, {each.name: context.adopt(each, kind="external", name=each.name) for each in sources if _is_list(each, meant)})
         shown = _by_content(table, index, sources)
         images = [_image(source.name, shown, splits) for source in texts]
         linked = link("the label files", images, index).frames
@@ -73,18 +78,24 @@ class Yolo(tc.Stage):
         context.progress(len(texts), len(texts))
 
 
-def _is_label(source: tc.SourceFile) -> bool:
-    """Tell label files from READMEs and lists of images, which are .txt files too."""
+def _is_label(source: tc.SourceFile, pictures: Collection[Path]) -> bool:
+    """Tell label files from READMEs and lists of images, which are .txt files too: they are in a folder of labels, or an image has their stem.
+
+    Args:
+        source: the file.
+        pictures: where images lie, without their suffixes.
+    """
     folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
-    return source.path.suffix.lower() == ".txt" and not _is_about(source) and any(map(_FOLDER.fullmatch, folders))
+    meant = any(map(_FOLDER.fullmatch, folders)) or source.path.with_suffix("") in pictures
+    return source.path.suffix.lower() == ".txt" and not _is_about(source) and meant
 
 
 def _is_about(source: tc.SourceFile) -> bool:
     return source.path.suffix.lower() in _SETS or source.path.name == _CLASSES
 
 
-def _is_list(source: tc.SourceFile) -> bool:
-    return source.path.suffix.lower() == ".txt" and not _is_label(source) and not _is_about(source)
+def _is_list(source: tc.SourceFile, labels: Collection[Path]) -> bool:
+    return source.path.suffix.lower() == ".txt" and source.path not in labels and not _is_about(source)
 
 
 def _fields(said: str) -> tuple[str, ...]:
@@ -94,8 +105,11 @@ def _fields(said: str) -> tuple[str, ...]:
     return fields
 
 
-def _classes(about: Sequence[YoloSet]) -> tuple[str, ...]:
-    found = {each.names for each in about if each.names is not None}
+def _classes(about: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
+    found = {each.names for _, each in about if each.names is not None}
+    nameless = [name for name, _ in about if name.endswith((".yaml", ".yml"))]
+    if nameless and not found:
+        raise tc.UsageProblem(f"The file {nameless[0]} {NO_NAMES}")
     if not found:
         raise tc.UsageProblem("Nothing says what the class numbers mean: name a data.yaml or obj.names in 'paths', or give 'classes'.")
     if len(found) > 1:

@@ -23,10 +23,13 @@ from tracecore.errors import UsageProblem
 from tracecore_labeling.folders import read_text, wrong_line
 from tracecore_labeling.outlines import Box, Ring, around, cut
 
-__all__ = ["FIELDS", "SPLITS", "YoloLine", "YoloSet", "read_lines", "read_set"]
+__all__ = ["FIELDS", "NO_NAMES", "SPLITS", "YoloLine", "YoloSet", "read_lines", "read_set"]
 
 FIELDS = ("class", "x", "y", "width", "height", "score", "track")
 """What a line's fields may be called in the parameter `fields`."""
+
+NO_NAMES = "has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them."
+"""What is wrong with a data.yaml that names no classes."""
 
 _BOX = 5
 _TRACKED = 7
@@ -181,9 +184,9 @@ def read_set(path: Path, name: str) -> YoloSet:
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageProblem(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping):
-        raise UsageProblem(f"The file {name} has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them.")
-    names = _checked(_names(document.get("names"), name), name)
-    if isinstance(document.get("nc"), int) and document["nc"] != len(names):
+        return YoloSet(None)  # other tools keep YAML beside labels too
+    names = None if document.get("names") is None else _checked(_names(document["names"], name), name)
+    if names is not None and isinstance(document.get("nc"), int) and document["nc"] != len(names):
         raise UsageProblem(f"The file {name} says of its classes that there are {document['nc']} ('nc'), but it names {len(names)}.")
     return YoloSet(names, _keypoints(document.get("kpt_shape"), name), _parts(document))
 
@@ -195,7 +198,7 @@ def _names(names: Any, name: str) -> tuple[str, ...]:
             return tuple(by_number[str(number)] for number in range(len(names)))
     elif isinstance(names, list) and names:
         return tuple(map(str, names))
-    raise UsageProblem(f"The file {name} has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them.")
+    raise UsageProblem(f"The file {name} {NO_NAMES}")
 
 
 def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:

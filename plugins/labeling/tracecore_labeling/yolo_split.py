@@ -22,12 +22,14 @@ class Splits:
     Attributes:
         folders: (part, folder's parts) as `data.yaml` names them.
         listed: images of each list, as its lines name them: (part, name's parts without suffix).
+        absent: lists of images that the set names and that are not among its files.
         in_several: images that are in several parts.
         seen: how many images were asked about.
     """
 
     folders: list[tuple[str, Parts]] = field(default_factory=list)
     listed: dict[str, list[tuple[str, Parts]]] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
     in_several: int = 0
     seen: int = 0
 
@@ -47,12 +49,13 @@ class Splits:
             if not parts or not parts[-1].endswith(".txt"):
                 found.folders.append((part, parts))
                 continue
-            for name, path in lists.items():
-                if _ends_alike(parts_of(name), parts):
-                    for line in read_text(path, name):
-                        listed = without_suffix(parts_of(line.strip()))
-                        if listed:
-                            found.listed.setdefault(listed[-1], []).append((part, listed))
+            named = [name for name in lists if _ends_alike(parts_of(name), parts)]
+            found.absent += [] if named else ["/".join(parts)]
+            for name in named:
+                for line in read_text(lists[name], name):
+                    listed = without_suffix(parts_of(line.strip()))
+                    if listed:
+                        found.listed.setdefault(listed[-1], []).append((part, listed))
         return found
 
     def attributes(self, names: Sequence[str]) -> dict[str, str]:
@@ -74,7 +77,12 @@ class Splits:
         return {part for length, part in inside if length == max(inside)[0]}
 
     def unknowns(self) -> Iterator[tuple[str, str]]:
-        """Tell of images in several parts, unless all are: a set that names one folder for each of its parts is not split."""
+        """Tell of lists that are not there, and of images in several parts, unless all are: a set that names one folder for each is not split."""
+        if self.absent:
+            yield (
+                "side of frames",
+                f"The set names lists of images that are not among its files, so what they part is not known: {', '.join(self.absent)}.",
+            )
         if 0 < self.in_several < self.seen:
             yield "side of frames", f"{self.in_several} of {self.seen} images are in several parts of their set (train, val, test), so in none."
 

@@ -91,14 +91,17 @@ def test_a_crowd_is_kept_as_a_region_to_ignore(read: Callable[..., Examples], dr
     assert examples.objects == 1
 
 
-def test_what_a_person_could_not_label_is_neither_right_nor_wrong(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
+@pytest.mark.parametrize("other", [{"ignore": True}, {"geometry": "polygon"}])
+def test_what_has_no_box_that_counts_is_neither_right_nor_wrong(
+    read: Callable[..., Examples], drawn: Any, make_label: Any, other: dict[str, Any]
+) -> None:
     """As a crowd: no example, no class of its own, and nothing that is found there is wrong; of a class that is not learned it is nothing at all."""
     frames, _ = drawn(1)
     one = frames[0]["frame_id"]
     labels = [
         make_label(one, "a", "car", (10, 10, 20, 20)),
-        make_label(one, "b", "car", (60, 10, 80, 60), ignore=True),
-        make_label(one, "c", "tram", (60, 70, 80, 60), ignore=True),
+        make_label(one, "b", "car", (60, 10, 80, 60), **other),
+        make_label(one, "c", "tram", (60, 70, 80, 60), **other),
     ]
     examples = read(frames, labels)
     assert examples.classes == ("car",)
@@ -106,6 +109,13 @@ def test_what_a_person_could_not_label_is_neither_right_nor_wrong(read: Callable
     assert (examples.objects, examples.ignored["boxes_to_ignore"]) == (1, 1)
     with pytest.raises(UsageProblem, match="nothing to learn"):
         read(frames, labels[1:])
+
+
+def test_an_outline_alone_does_not_make_its_frame_a_labeled_one(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
+    frames, _ = drawn(2)
+    one, other = (frame["frame_id"] for frame in frames)
+    outline = make_label(other, "b", "car", (60, 10, 80, 60), geometry="polygon")
+    assert read(frames, [make_label(one, "a", "car", (10, 10, 20, 20)), outline]).ignored["frames_without_labels"] == 1
 
 
 def test_a_frame_of_which_a_box_was_left_out_says_of_no_place_that_it_is_empty(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:

@@ -23,7 +23,7 @@ LIGHT_STATE = "light_state"
 _COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
 ]  # fmt: skip
-_GEOMETRIES = {"boxes": ("box2d", "none"), "paths": ("path",), "states": ("tag",)}
+_GEOMETRIES = {"boxes": ("box2d", "none", "polygon"), "paths": ("path",), "states": ("tag",)}
 _BEYOND = 0.1  # share of a distance by which a path's last piece may be drawn on: in a curve 30 m of way end before 30 m ahead
 
 Row = Mapping[str, Any]
@@ -71,6 +71,7 @@ def read_labels(
 
     Returns:
         The labels by frame. A box of another category leaves its frame a labeled one; of an object to be ignored neither a path nor a state counts.
+        An outline alone is to be ignored beside boxes, and does not make its frame a labeled one.
 
     Raises:
         UsageProblem: a wanted class has no label, or something wanted isn't there at all.
@@ -106,7 +107,9 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
     indices: dict[str, list[int]] = {}
     partial: set[str] = set()
     unusable["labels_without_a_box"] = 0
-    for row in rows:
+    for row in sorted(rows, key=_is_outline):
+        if _is_outline(row) and row["frame_id"] not in boxes:
+            continue  # outlines alone say nothing of a frame's boxes
         of_frame, kinds = boxes.setdefault(row["frame_id"], []), indices.setdefault(row["frame_id"], [])
         if row["geometry"] == "none" or not (row["crowd"] or row["category"] in chosen):
             continue
@@ -118,7 +121,7 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
             partial.add(row["frame_id"])
             continue
         of_frame.append(tuple(corners))
-        kinds.append(IGNORED if row["crowd"] or row["ignore"] else chosen.index(row["category"]))
+        kinds.append(IGNORED if row["crowd"] or row["ignore"] or _is_outline(row) else chosen.index(row["category"]))
     return LabelTable(
         chosen,
         {frame: np.array(rows_, np.float32).reshape(-1, 4) for frame, rows_ in boxes.items()},
@@ -126,6 +129,11 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
         partial=partial,
         unusable=unusable,
     )
+
+
+def _is_outline(row: Row) -> bool:
+    """Whether a row is an outline without a box of its own: the object is there, but its box is not what the others of its frame are."""
+    return bool(row["geometry"] == "polygon")
 
 
 def _paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, int]) -> dict[str, NDArray[np.float32]]:

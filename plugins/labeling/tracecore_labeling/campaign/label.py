@@ -99,7 +99,13 @@ def read_labels(document: object, width: int, height: int, categories: Sequence[
     listed = document.get("labels") if isinstance(document, Mapping) else document
     if not isinstance(listed, list):
         raise UsageProblem("Expected a list of labels, or an object with the list 'labels'; an empty list says that the frame holds nothing.")
-    return [_judged(place, entry, (width, height), categories, geometries) for place, entry in enumerate(listed)]
+    labels = [_judged(place, entry, (width, height), categories, geometries) for place, entry in enumerate(listed)]
+    tracks: dict[tuple[str, str], int] = {}
+    for place, (_, label) in enumerate(labels):
+        first = place if label.track is None else tracks.setdefault((label.geometry, label.track), place)
+        if first != place:
+            raise UsageProblem(f"Label {place} can't be taken: its track '{label.track}' is that of label {first}, and a track is of one object.")
+    return labels
 
 
 def _judged(place: int, entry: object, size: tuple[int, int], categories: Sequence[str], geometries: Sequence[str]) -> tuple[str | None, Label]:

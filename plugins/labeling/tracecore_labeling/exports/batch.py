@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from tracecore.errors import UsageProblem
 from tracecore.suggest import suggestion
 
-__all__ = ["MAKING", "VALUES", "LabeledFrame", "Written", "labeled_frames"]
+__all__ = ["MAKING", "VALUES", "LabeledFrame", "Written", "classes_of", "labeled_frames"]
 
 MAKING = ("labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by")
 """Columns that say where a label comes from."""
@@ -88,6 +88,12 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
         if known is None or row["revision"] > known["revision"]:
             newest[row["label_id"]] = row
     return [_frame(rows) for _, rows in sorted(_by_frame(newest.values()).items())]
+
+
+def classes_of(frames: Iterable[LabeledFrame], geometries: Collection[str]) -> list[str]:
+    """Return the classes of labels; of a batch without any, `object`: that an image holds none says nothing without a class."""
+    found = {label["category"] for frame in frames for label in frame.labels if label["geometry"] in geometries}
+    return sorted(found) or ["object"]
 
 
 def _by_frame(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int, str], list[Mapping[str, Any]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.durable import write_durably
-from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written
+from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written, classes_of
 
 __all__ = ["export_coco"]
 
@@ -21,8 +21,7 @@ def export_coco(frames: Sequence[LabeledFrame], path: Path) -> Written:
     A frame that nothing is written of is listed only where the batch states that it holds no object.
     """
     written = Written(files=1)
-    classes = sorted({label["category"] for frame in frames for label in frame.labels if label["geometry"] in _OBJECTS})
-    numbers = {name: number for number, name in enumerate(classes, start=1)}
+    numbers = {name: number for number, name in enumerate(classes_of(frames, _OBJECTS), start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, frame in enumerate(frames, start=1):

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tracecore_labeling.exports.batch import LabeledFrame, Written
-from tracecore_labeling.kitti_file import IGNORED, NO_BOX, NO_CUBOID, upright
+from tracecore_labeling.kitti_file import NO_BOX, NO_CUBOID, upright
+from tracecore_schemas.kinds import DONT_CARE
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["export_kitti"]
@@ -92,7 +93,7 @@ def _state(label: Label) -> dict[str, str]:
 def _count(label: Label, written: Written, state: Mapping[str, str]) -> None:
     """Count a label as written: KITTI keeps its state and score, and of crowds alone the regions that nobody labeled."""
     others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
-    regions = ("crowd",) if label["category"] == IGNORED else ()
+    regions = ("crowd",) if label["category"] == DONT_CARE else ()
     # The track of an object set is that of box and cuboid of one line, which an import makes anew.
     written.write({**label, "attributes": others}, "score", *regions)
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from tracecore.durable import write_durably
 from tracecore.errors import UsageProblem
-from tracecore_labeling.exports.batch import LabeledFrame, Written
+from tracecore_labeling.exports.batch import LabeledFrame, Written, classes_of
 from tracecore_labeling.outlines import around
 from tracecore_schemas.refs import frame_ref
 
@@ -29,7 +29,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = Written(files=1)
-    classes = sorted({label["category"] for frame in frames for label in frame.labels if label["geometry"] == "box2d"})
+    classes = classes_of(frames, ["box2d"])
     for frame in frames:
         boxes = [label for label in frame.labels if label["geometry"] == "box2d"]
         for label in frame.labels:
