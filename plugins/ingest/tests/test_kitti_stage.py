@@ -231,10 +231,11 @@ def test_a_file_outside_the_layout_is_left_out_and_nothing_else_is_there(quick: 
 def test_a_second_image_of_one_frame_is_left_out(quick: StageWorld, tmp_path: Path, picture: Any) -> None:
     (tmp_path / "set" / "image_2").mkdir(parents=True)
     (tmp_path / "set" / "image_2" / "000001.png").write_bytes(picture(format_="PNG"))
+    (tmp_path / "set" / "image_2" / "000002.png").write_bytes(picture(2, format_="PNG"))
     (tmp_path / "set" / "image_2" / "1.jpg").write_bytes(picture())
     outcome = _ingest(quick, tmp_path / "set")
     assert _unknowns(outcome, "frames")["KITTI file not ingested"] == "set/image_2/1.jpg: is the second image of frame 1 in image_2"
-    assert len(_rows(quick, outcome, "frames")) == 1
+    assert len(_rows(quick, outcome, "frames")) == 2
 
 
 _GOOD = {"P2": "1 " * 12, "R0_rect": "1 0 0 0 1 0 0 0 1", "Tr_velo_to_cam": "1 0 0 0 0 1 0 0 0 0 1 0"}
@@ -268,6 +269,12 @@ def test_a_scan_with_numbers_that_are_none_says_so(tmp_path: Path) -> None:
     np.asarray([1, 2, 3, 200], "<f4").tofile(path)
     with pytest.raises(Damaged, match="expected reflectances from 0 to 1, found 200 to 200"):
         read_scan(path)
+
+
+def test_points_of_a_pcd_file_without_a_place_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "0000000001.pcd"
+    path.write_text("# .PCD v0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 2\nDATA ascii\nnan nan nan\n1 2 3\n")
+    assert read_scan(path).tolist() == [[1, 2, 3, 0]]
 
 
 def test_places_of_files_are_read_from_their_names() -> None:

@@ -135,6 +135,7 @@ class Kitti(tc.Stage):
 def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
     """Sort the files into sets; one that is none of KITTI's is quarantined by name."""
     sets: dict[str, _Set] = {}
+    images: set[KittiFile] = set()
     for file in files:
         try:
             place = KittiFile.of(file.name)
@@ -144,9 +145,10 @@ def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
         found = sets.setdefault(place.drive, _Set(place.drive))
         found.raw = found.raw or place.raw
         if place.is_image:
-            if any((sensor, number) == (place.folder, place.number) for _, sensor, number in found.images[-1:]):
+            if place in images:
                 _leave_out(context, file, Damaged(f"is the second image of frame {place.number} in {place.folder}"))
                 continue
+            images.add(place)
             found.images.append((file, place.folder, place.number))
         else:
             kept = found.calibrations if place.folder == CALIBRATION else found.scans

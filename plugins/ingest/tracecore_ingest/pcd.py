@@ -22,7 +22,7 @@ def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
     """Read a file.
 
     Returns:
-        (points, 4): x, y, z in m, and `intensity`; 0 where the file has none.
+        (points, 4): x, y, z in m, and `intensity`; 0 where the file has none. Points without a place (NaN) stand for no echo and are left out.
 
     Raises:
         Damaged: a header that is none, a layout that is not read, or fewer points than it says.
@@ -47,7 +47,8 @@ def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
     if not single or count < 0 or not {"x", "y", "z"} <= set(names):
         raise Damaged(f"is no PCD file that is read: expected single fields x, y, z, found {' '.join(names)}")
     columns = _ascii(data[at:], names, count) if how == "ascii" else _binary(data[at:], dtype, count, how)
-    return np.stack([*(columns[axis] for axis in "xyz"), columns.get("intensity", np.zeros(count))], axis=1).astype(np.float32)
+    points = np.stack([*(columns[axis] for axis in "xyz"), columns.get("intensity", np.zeros(count))], axis=1).astype(np.float32)
+    return points[np.isfinite(points[:, :3]).all(axis=1)]
 
 
 def _ascii(text: bytes, names: list[str], count: int) -> dict[str, npt.NDArray[np.float64]]:

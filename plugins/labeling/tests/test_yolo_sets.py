@@ -31,6 +31,7 @@ def test_a_cvat_export_with_obj_names_is_taken_by_its_layout(ingesting: StageWor
         ("train: ../train/images\nval: ../valid/images\ntest: ../test/images", {"train": "train/{}", "val": "valid/{}", "test": "test/{}"}),
         ("path: ../data\ntrain: images/a\nval: [images/b, images/c]", {"train": "{}/a", "val": "{}/c"}),
         ("train: images", {"train": "{}"}),
+        ("train: /content/data/set/train/images\nval: /content/data/set/valid/images", {"train": "train/{}", "val": "valid/{}"}),
         ("", {"train": "{}/train", "val": "{}/val"}),
         ("train: images\nval: images", {"": "{}"}),
     ],
@@ -132,7 +133,8 @@ def test_labels_may_lie_beside_their_images_and_other_yaml_beside_them(ingesting
     assert take(ingesting, "yolo", ["set"], ["set"]).boxes() == {"a.png": [BOX]}
 
 
-def test_a_list_of_images_that_the_set_names_and_lacks_is_stated(ingesting: StageWorld) -> None:
-    yaml = "names: [car]\ntrain: lists/train.txt\n"
-    write(ingesting.base, {"set/data.yaml": yaml, "set/images/a.png": picture(1), "set/labels/a.txt": LINE})
-    assert "lists/train.txt" in take(ingesting, "yolo", ["set"], ["set"]).unknowns["side of frames"]
+def test_a_part_of_the_set_that_is_not_there_is_stated(ingesting: StageWorld) -> None:
+    for value, words in (("lists/train.txt", "lists/train.txt"), ("images/a", "1 of 1 images are in none of the parts")):
+        yaml = f"names: [car]\ntrain: {value}\n"
+        write(ingesting.base, {"set/data.yaml": yaml, "set/images/a.png": picture(1), "set/labels/a.txt": LINE})
+        assert words in take(ingesting, "yolo", ["set"], ["set"]).unknowns["side of frames"]

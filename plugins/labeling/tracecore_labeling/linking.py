@@ -210,7 +210,8 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
         share = f"{len(linked.unmatched)} of {linked.images} images of {name}"
         yield "frames of labeled images", f"{share} match no recorded frame, so their labels are left out: {_listed(linked.unmatched)}."
     if linked.by_index:
-        yield "time of labeled images", f"{linked.by_index} images of {name} give no log_time_ns and were linked by their place in the drive."
+        how = "by their place in the drive, or by the number of their file"
+        yield "time of labeled images", f"{linked.by_index} images of {name} give no log_time_ns and were linked {how}."
     for how, count in sorted(Counter(how for _, how in linked.unlike).items()):
         shown = _listed([image for image, other in linked.unlike if other == how])
         yield "names of labeled images", f"{count} of {linked.images} images of {name} were linked to a file of that name {how}: {shown}."

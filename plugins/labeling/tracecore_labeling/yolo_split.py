@@ -24,6 +24,7 @@ class Splits:
         listed: images of each list, as its lines name them: (part, name's parts without suffix).
         absent: lists of images that the set names and that are not among its files.
         in_several: images that are in several parts.
+        in_none: images that are in none, though the set names some.
         seen: how many images were asked about.
     """
 
@@ -31,6 +32,7 @@ class Splits:
     listed: dict[str, list[tuple[str, Parts]]] = field(default_factory=dict)
     absent: list[str] = field(default_factory=list)
     in_several: int = 0
+    in_none: int = 0
     seen: int = 0
 
     @classmethod
@@ -62,8 +64,8 @@ class Splits:
         """Return the split as an attribute of an image that may have these names, without suffix; nothing where its part is open."""
         self.seen += 1
         parts = self._of(names)
-        if len(parts) > 1:
-            self.in_several += 1
+        self.in_several += len(parts) > 1
+        self.in_none += not parts and bool(self.folders or self.listed)
         return {_ATTRIBUTE: parts.pop()} if len(parts) == 1 else {}
 
     def _of(self, names: Sequence[str]) -> set[str]:
@@ -83,6 +85,8 @@ class Splits:
                 "side of frames",
                 f"The set names lists of images that are not among its files, so what they part is not known: {', '.join(self.absent)}.",
             )
+        if self.in_none:
+            yield "side of frames", f"{self.in_none} of {self.seen} images are in none of the parts that their set names (train, val, test)."
         if 0 < self.in_several < self.seen:
             yield "side of frames", f"{self.in_several} of {self.seen} images are in several parts of their set (train, val, test), so in none."
 
@@ -94,4 +98,6 @@ def _ends_alike(one: Parts, other: Parts) -> bool:
 
 
 def _holds(folders: Parts, inside: Parts) -> bool:
-    return any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
+    """Whether folders hold one, or end alike in two of them with one that is named from a disk's root, as notebooks write it."""
+    whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
+    return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))
