@@ -142,6 +142,14 @@ def test_every_value_that_a_format_has_no_place_for_is_counted(format_: str) -> 
     assert (written.labels, written.lost) == (1, dict.fromkeys(lost, 1))
 
 
+def test_an_attribute_of_a_frame_that_coco_has_a_member_for_is_counted(tmp_path: Path) -> None:
+    frame = RecordedFrame("d", "CAM_A", 1, frame_ref("d", "CAM_A", 1), 1, 90, 80)
+    table = label_table([empty_row(frame, "2" * 32, frame_attributes={"drive": "other", "weather": "rain"})])
+    assert FORMATS["coco"](labeled_frames(table), tmp_path / "l.json").lost == {"frame attributes of COCO's own names": 1}
+    (image,) = read_coco(tmp_path / "l.json", "l.json", DIGEST).images
+    assert (image.drive, image.attributes) == ("d", {"weather": "rain"})
+
+
 def test_a_yolo_folder_without_labels_names_a_class(tmp_path: Path) -> None:
     frame = RecordedFrame("d", "CAM_A", 1, frame_ref("d", "CAM_A", 1), 1, 90, 80)
     FORMATS["yolo"](labeled_frames(label_table([empty_row(frame, "2" * 32)])), tmp_path)

@@ -31,9 +31,11 @@ def export_coco(frames: Sequence[LabeledFrame], path: Path) -> Written:
                 written.leave_out(label["geometry"])
         if not objects and not frame.empty:
             continue
-        named = {"id": image_id, "file_name": f"{frame.drive}/{frame.timestamp_ns}", "width": frame.width, "height": frame.height}
-        own = {key: value for key, value in frame.attributes.items() if key not in named}
-        images.append(named | {"drive": frame.drive, "sensor": frame.sensor, "log_time_ns": str(frame.timestamp_ns)} | own)
+        named: dict[str, Any] = {"id": image_id, "file_name": f"{frame.drive}/{frame.timestamp_ns}", "width": frame.width, "height": frame.height}
+        named |= {"drive": frame.drive, "sensor": frame.sensor, "log_time_ns": str(frame.timestamp_ns)}
+        images.append(named | dict(frame.attributes) | named)
+        for _ in frame.attributes.keys() & named.keys():
+            written.lose("frame attributes of COCO's own names")
         for label in objects:
             annotations.append(_annotation(label, image_id, numbers))
             written.write(label, *VALUES)
