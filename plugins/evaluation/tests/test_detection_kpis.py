@@ -275,7 +275,7 @@ def test_slices_and_conditions_of_mistakes_are_plain_counts_under_every_conditio
 def test_what_has_no_box_that_counts_is_neither_hit_nor_missed_nor_false(world: StageWorld, tmp_path: Path, other: dict[str, object]) -> None:
     """What nobody could label, what has an outline alone, and regions that nobody labeled, of whatever class."""
     rows, labels = scenes()
-    hidden = [label(rows[4], 7, "car", BOX, **other), label(rows[0], 8, "pedestrian", (60, 30, 8, 20), **other)]
+    hidden = [label(rows[4], 7, "car", BOX) | other, label(rows[0], 8, "pedestrian", (60, 30, 8, 20)) | other]
     outcome = evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *hidden, *elsewhere()])
     found = outcome.outputs["report"].facets["tracecore_kpis"]["values"]
     assert (found["precision.car"], found["recall.car"], found["ap50.car"]) == (1.0, 1.0, pytest.approx(1.0))

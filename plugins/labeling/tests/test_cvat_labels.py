@@ -79,4 +79,4 @@ def test_what_cvat_says_of_a_shape_besides_is_kept_but_for_what_it_says_of_all(t
     (tmp_path / "a.xml").write_text(file_of(usual, other))
     first, second = read_cvat(tmp_path / "a.xml", "a.xml", "sha256:" + "0" * 64).labels["0"]
     assert first.attributes == {"color": "red", "occluded": "true"}
-    assert second.attributes == {**first.attributes, "source": "auto", "z_order": "2", "group_id": "7"}
+    assert second.attributes == {**first.attributes, "source": "auto", "group_id": "7"}

@@ -210,10 +210,12 @@ class _Reader:
 
     def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
         """Return the corners of a turned box, as CVAT writes it: upright, without an outline, and its degrees as an attribute."""
-        box, degrees = entry.get("bbox") or (), attributes.get(_ROTATION)
-        if type(degrees) not in (int, float) or not degrees % 360 or len(box) != _SIDES or min(box[2:]) <= 0 or entry.get("segmentation"):
+        box, degrees = entry.get("bbox") or [], attributes.get(_ROTATION)
+        if not isinstance(degrees, int | float) or isinstance(degrees, bool) or not degrees % 360:
             return None
-        corners = turned_about_its_center(box, degrees % 360)
+        if len(box) != _SIDES or min(box[2:]) <= 0 or entry.get("segmentation"):
+            return None
+        corners = turned_about_its_center((box[0], box[1], box[2], box[3]), degrees % 360)
         if not all(map(math.isfinite, corners)):
             raise self.problem(f"{what} reaches beyond all numbers")
         return corners

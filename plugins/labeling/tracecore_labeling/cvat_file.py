@@ -24,8 +24,9 @@ _ROUNDING_PX = 0.01  # CVAT writes hundredths
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _POINTS = 3
 _LONGEST = 9  # digits of a size in px that a table can hold
-_OWN = {"label", "occluded", "points", "rotation", *_CORNERS}
-_USUAL = {"source": "manual", "z_order": "0"}  # what CVAT writes of every shape
+# What is read elsewhere, and what is drawn over what, which says nothing of an object.
+_OWN = {"label", "occluded", "points", "rotation", "z_order", *_CORNERS}
+_USUAL = {"source": "manual"}
 
 
 def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:

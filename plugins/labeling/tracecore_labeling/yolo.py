@@ -51,7 +51,8 @@ class Yolo(tc.Stage):
         meant = {source.path for source in texts}
         if not texts:
             raise tc.UsageProblem(
-                "The parameter 'paths' names no label file: expected .txt files beside their images or in folders named 'labels' or 'obj_train_data'."
+                "The parameter 'paths' names no label file: expected .txt files in folders named 'labels' or 'obj_train_data', "
+                "or beside their images."
             )
         fields = _fields(params.fields)
         files_about = [(each.name, read_set(context.adopt(each, kind="external", name=each.name), each.name)) for each in sources if _is_about(each)]

@@ -174,8 +174,7 @@ def read_set(path: Path, name: str) -> YoloSet:
     """
     suffix = PurePosixPath(name).suffix.lower()  # where a file is kept has none
     if suffix in {".names", ".txt"}:
-        names = tuple(line.strip() for line in read_text(path, name) if line.strip())
-        return YoloSet(_checked(names, name))
+        return YoloSet(_checked(tuple(line.strip() for line in read_text(path, name) if line.strip()), name))
     if suffix == ".data":
         pairs = [line.partition("=") for line in read_text(path, name) if "=" in line]
         return YoloSet(None, parts=_parts({key.strip(): value.strip() for key, _, value in pairs}))
