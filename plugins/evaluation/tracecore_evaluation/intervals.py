@@ -101,10 +101,10 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
 
 
 def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of how much better than the baseline each KPI is, both on the same units: above 0 where it is better.
+    """Return the 95 % interval of how much less than the baseline's each error and rate is, both on the same units: above 0 where it is better.
 
-    Drives differ in how hard they are for both: a mean path error of 0.46 m (0.26 to 0.83) and a baseline's of 0.73 m say little side by side, and
-    that it is the less on every drive says much.
+    An error or a rate has the scale of its drives, and the baseline's has it too: how far a road bends, how much is on it. 5,000 to 9,000 mistakes an
+    hour and a baseline of 8,000 say little side by side, and that it is a quarter less on every drive says much. A share has a scale of its own.
 
     Args:
         measure: gives the KPIs of weighted units.
@@ -115,7 +115,7 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
 
     def gained(weights: Weights) -> dict[str, float | None]:
         trivial = baseline(weights)
-        return {name: _gained(name, value, trivial.get(name)) for name, value in measure(weights).items()}
+        return {name: _less(value, trivial.get(name)) for name, value in measure(weights).items() if figure_of(name).lower_is_better}
 
     if not units.known:
         return {}
@@ -124,10 +124,8 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
     return {name: _interval(unbounded, value, others, clocked.get(name) if value > 0 else None) for name, value, others in _left_out(gained, units)}
 
 
-def _gained(name: str, value: float | None, trivial: float | None) -> float | None:
-    if value is None or trivial is None:
-        return None
-    return trivial - value if figure_of(name).lower_is_better else value - trivial
+def _less(value: float | None, trivial: float | None) -> float | None:
+    return None if value is None or trivial is None else trivial - value
 
 
 def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDArray[np.float64]]]:

@@ -37,7 +37,7 @@ class Findings:
         baseline_is: what that is.
         headline: the KPIs that stand for the rest, each to be better than the baseline.
         intervals: 95 % intervals by KPI.
-        gains: the same of how much better than the baseline each is.
+        gains: the same of how much less than the baseline's errors and rates are.
         interval_by: what the units of both are.
         review: how far the labels were reviewed.
         slices: frames by slice; None for slices of objects.
@@ -151,7 +151,7 @@ def headline_table(findings: Findings) -> list[str]:
         way = "less" if figure.lower_is_better else "more"
         value, baseline = cell(findings.values.get(name)), cell(findings.baseline.get(name))
         lines.append(f"| **{name}** | {value}{unit} | {between} | {baseline} | {gained} | {way} |")
-    better = "Better by: how much better than the baseline on the same drives or blocks, as an interval of the same kind; above 0 it is better."
+    better = "Better by: how much less than the baseline's an error or a rate is on the same drives or blocks, as an interval of the same kind."
     return [*lines, "", f"Baseline: {findings.baseline_is}", better, "", _review_words(findings.review), ""]
 
 
