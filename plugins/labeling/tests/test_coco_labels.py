@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageProblem
 from tracecore.executor import Outcome
-from tracecore_labeling.coco_file import read_coco
 from tracecore_schemas.canonical import digest_file, digest_json
 from tracecore_schemas.tables import LABELS
 
@@ -352,72 +349,6 @@ def test_camvid_is_linked_box_by_box(world: StageWorld, tmp_path: Path) -> None:
     assert check_of(outcome, "labels_in_image").success
     split = {dict(row["frame_attributes"])["official_split"] for row in world.read(outcome, "labels").to_pylist()}
     assert split == {"train", "val"}
-
-
-@pytest.mark.parametrize(
-    ("file", "boxes", "words"),
-    [
-        ("coco_instances/annotations/instances_val.json", 2, ""),
-        ("coco_person_keypoints/annotations/person_keypoints_val.json", 2, ""),
-        ("coco_roboflow/train/_annotations.coco.json", 1, ""),
-        ("mmdet_coco/annotations/instances_val.json", 2, ""),
-        ("coco_captions/annotations/captions_val.json", 0, "its list 'categories' is empty"),
-        ("coco_image_info/annotations/image_info_val.json", 0, "its list 'categories' is empty"),
-        ("coco_labels/annotations/labels_val.json", 0, "annotation 1 lacks 'bbox'"),
-        ("coco_panoptic/annotations/panoptic_val.json", 0, "annotations/0 lacks 'id'"),
-    ],
-)
-def test_other_tools_detection_files_are_read_and_other_sorts_are_refused(file: str, boxes: int, words: str) -> None:
-    path = shared_data("label_formats", "coco", *file.split("/"))
-    if words:
-        with pytest.raises(UsageProblem, match=re.escape(words)):
-            read_coco(path, path.name, DIGEST)
-    else:
-        assert read_coco(path, path.name, DIGEST).found == boxes
-
-
-@pytest.mark.parametrize(
-    ("value", "words"), [(10**400, "annotations/0/area"), (1e308, ""), (math.pi, ""), (2**60, "")], ids=["huge", "large", "pi", "long"]
-)
-def test_numbers_of_any_size_are_judged(tmp_path: Path, value: float, words: str) -> None:
-    document = {
-        "images": [{"id": 1, "file_name": "a.png", "width": 96, "height": 64}],
-        "categories": [{"id": 1, "name": "car"}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "far": value, "area": value}],
-    }
-    (tmp_path / "labels.json").write_text(json.dumps(document))
-    if words:
-        with pytest.raises(UsageProblem, match=words):
-            read_coco(tmp_path / "labels.json", "labels.json", DIGEST)
-    else:
-        assert read_coco(tmp_path / "labels.json", "labels.json", DIGEST).found == 1
-
-
-def test_a_turned_box_of_cvat_is_its_corners_and_the_box_around_them(world: StageWorld, take: Take) -> None:
-    content = document()
-    content["annotations"][0] |= {"bbox": [30, 20, 40, 10], "segmentation": [], "attributes": {"occluded": False, "rotation": 90.0}}
-    content["annotations"][2] |= {"bbox": [-4, 2, 12, 4], "attributes": {"rotation": 450}}
-    outcome = take(content)
-    car, edge = (row for row in world.read(outcome, "labels").to_pylist() if row["category"] == "car")
-    assert [car[side] for side in ("x", "y", "width", "height")] == [45, 5, 10, 40]
-    assert (car["polygon"], dict(car["attributes"])) == ([[55, 5, 55, 45, 45, 45, 45, 5]], {"occluded": "false"})
-    assert [edge[side] for side in ("x", "y", "width", "height")] == [0, 0, 4, 10], "the box around a turned one is cut"
-
-
-@pytest.mark.parametrize("other", [{"segmentation": [[1, 2, 4, 2, 4, 6]]}, {"attributes": {"rotation": "90"}}, {"attributes": {"rotation": 360}}])
-def test_a_box_that_is_not_turned_stays_as_it_is(world: StageWorld, take: Take, other: Document) -> None:
-    content = document()
-    content["annotations"][2] |= {"attributes": {"rotation": 90}} | other
-    rows = world.read(take(content), "labels").to_pylist()
-    (row,) = (row for row in rows if row["frame_id"].endswith(str(EPOCH_NS + 100_000_000)))
-    assert [row[side] for side in ("x", "y", "width", "height")] == [1, 2, 3, 4]
-    assert dict(row["attributes"]).keys() == {"rotation"}
-
-
-def test_two_categories_of_one_name_are_one_where_one_of_them_has_no_labels(world: StageWorld, take: Take) -> None:
-    content = document()
-    content["categories"].append({"id": 0, "name": "car", "supercategory": "none"})
-    assert {row["category"] for row in world.read(take(content), "labels").to_pylist()} == {"car", "pedestrian", None}
 
 
 def test_labels_that_say_the_same_as_another_are_kept_and_stated(world: StageWorld, take: Take) -> None:
