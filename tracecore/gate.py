@@ -29,6 +29,7 @@ class Report:
         uses: the frames behind it.
         gated: whether a gate of the program reads it.
         selection: whether it was measured on frames that selected something: it is shown as such, no headline, and passes no gate.
+        why: it is of selection, in words that follow its name; empty where it is not.
     """
 
     role: str
@@ -36,6 +37,7 @@ class Report:
     uses: Uses
     gated: bool = False
     selection: bool = False
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
@@ -12,21 +12,34 @@ __all__ = ["Reading", "UnknownTraining", "Uses", "uses_behind"]
 
 _MODELS = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE})
 _DATA = frozenset({ArtifactKind.DATASET, ArtifactKind.LABEL_BATCH, ArtifactKind.EXTERNAL})
+_FINDINGS = frozenset({ArtifactKind.DATA_REQUEST, ArtifactKind.EVENT_SET, ArtifactKind.KPI_REPORT})
 _FRAME = "frame_id"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One table that a run read: its whole ref, the job of the run that read it, and the run that made it (empty where none is recorded)."""
+    """One table that a run read.
+
+    Attributes:
+        ref: whole.
+        job: of the run that read it.
+        through: the table that was read in its place: it names no frames and was made from this one.
+        drives: the drives that the record names of it.
+        split: the run of the split that it is a side of, or was made from a side of; empty where it is of none.
+        side: of that split.
+    """
 
     ref: str
     job: str
-    made_by: str = ""
+    through: str = ""
+    drives: tuple[str, ...] = ()
+    split: str = ""
+    side: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownTraining:
-    """A model of which the record does not know what it learned from, and why."""
+    """A model, or a report of none, of which the record does not know what it learned from, and why."""
 
     ref: str
     why: str
@@ -40,8 +53,9 @@ class Uses:
         measured: the frame tables it was measured on.
         learned: the frame tables that something in its trace learned from.
         selected: the frame tables that something in its trace was selected by.
-        uncompared: tables that were learned from, selected by or measured on and name no frames.
+        uncompared: what was learned from, selected by or measured on, and does not tell of which frames it is.
         unknown: models whose training data the record does not know.
+        models: the models and engines that were measured.
     """
 
     measured: tuple[Reading, ...] = ()
@@ -49,6 +63,7 @@ class Uses:
     selected: tuple[Reading, ...] = ()
     uncompared: tuple[Reading, ...] = ()
     unknown: tuple[UnknownTraining, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 def uses_behind(trace: Mapping[str, Any], run: str) -> Uses:
@@ -68,30 +83,37 @@ class _Found:
     selected: dict[Reading, None] = field(default_factory=dict)
     uncompared: dict[Reading, None] = field(default_factory=dict)
     unknown: dict[UnknownTraining, None] = field(default_factory=dict)
+    models: dict[str, None] = field(default_factory=dict)
 
 
 class _Walk:
     """The edges of a trace by run, and the walks over them; stacks instead of recursion, for a trace may be deep."""
 
     def __init__(self, trace: Mapping[str, Any]) -> None:
+        self._root = str(trace["root"])
         self._runs: dict[str, Mapping[str, Any]] = {run["id"]: run for run in trace["runs"]}
-        self._nodes: dict[str, Mapping[str, Any]] = {node["ref"]: node for node in trace["nodes"]}
+        self._facets: dict[str, Mapping[str, Any]] = {node["ref"]: node["facets"] for node in trace["nodes"]}
+        self._naming = {ref for ref, facets in self._facets.items() if _FRAME in _names(_of(facets, "schema").get("fields"))}
+        """What names frames."""
         self._read: dict[str, list[Mapping[str, Any]]] = {}
         self._makers: dict[str, list[str]] = {}
+        self._making: set[str] = set()
+        """Runs that made a model."""
         for edge in trace["edges"]:
             if edge["direction"] == "input":
                 self._read.setdefault(edge["run"], []).append(edge)
-            else:
-                self._makers.setdefault(edge["ref"], []).append(edge["run"])
+                continue
+            self._makers.setdefault(edge["ref"], []).append(edge["run"])
+            if self._kind(edge["ref"]) in _MODELS:
+                self._making.add(edge["run"])
 
     def uses(self, run: str) -> Uses:
         """Collect everything behind a run."""
         found = _Found()
-        for reading in self._measured(run):
-            (found.measured if self._names_frames(reading.ref) else found.uncompared)[reading] = None
+        self._measured(run, found)
         self._behind(run, found)
         self._training(run, found)
-        return Uses(tuple(found.measured), tuple(found.learned), tuple(found.selected), tuple(found.uncompared), tuple(found.unknown))
+        return Uses(*(tuple(getattr(found, each.name)) for each in fields(Uses)))
 
     def _behind(self, run: str, found: _Found) -> None:
         """Collect what was learned from and selected by; an evaluation that was learned from or selected by selected by the frames it measured."""
@@ -99,49 +121,84 @@ class _Walk:
         seen = set(stack)
         while stack:
             at, chosen = stack.pop()
-            for edge in self._read.get(at, ()):
-                use = self._use(edge)
-                reaches = chosen or use in {Use.LEARN, Use.SELECT}
-                if use in {Use.LEARN, Use.SELECT} or (use is Use.MEASURE and chosen and self._evaluates(at)):
-                    self._note(edge, found.learned if use is Use.LEARN else found.selected, found)
+            edges = self._read.get(at, ())
+            by_use = {use: [edge for edge in edges if self._use(edge) is use] for use in Use}
+            found.learned.update(dict.fromkeys(self._named(by_use[Use.LEARN], found)))
+            found.selected.update(dict.fromkeys(self._named(by_use[Use.SELECT], found)))
+            chose = chosen and self._evaluates(at)
+            if chose:
+                found.selected.update(dict.fromkeys(self._named(by_use[Use.MEASURE], found)))
+            own_frames = any(self._is_frames(edge["ref"]) for edge in by_use[Use.MEASURE])
+            for edge in edges:
+                used = self._use(edge) in {Use.LEARN, Use.SELECT}
+                # Of what a model saw on many frames, an evaluation with frames of its own chose by those alone.
+                reaches = used or (chosen and not (chose and own_frames and self._is_seen(edge["ref"])))
                 for maker in self._makers.get(edge["ref"], ()):
                     if (maker, reaches) not in seen:
                         seen.add((maker, reaches))
                         stack.append((maker, reaches))
 
-    def _note(self, edge: Mapping[str, Any], into: dict[Reading, None], found: _Found) -> None:
-        if self._is_frames(edge["ref"]):
-            into[self._reading(edge)] = None
-        elif self._kind(edge["ref"]) == ArtifactKind.DATASET and not self._names_frames(edge["ref"]):
-            found.uncompared[self._reading(edge)] = None
+    def _named(self, edges: Sequence[Mapping[str, Any]], found: _Found) -> list[Reading]:
+        """Return the frame tables behind inputs that a run used alike, and note the inputs that do not tell of which frames they are.
 
-    def _measured(self, run: str) -> Iterator[Reading]:
-        """Return the frame tables of an evaluation: its own, or those of the evaluations that it goes on from."""
+        A table that names no frames stands for the frame tables that it was made from; labels read without anything else, for the frames they name.
+        """
+        readings: list[Reading] = []
+        for edge in edges:
+            ref = edge["ref"]
+            kind = self._kind(ref)
+            nameless = kind == ArtifactKind.DATASET and ref not in self._naming
+            tables = [ref] if self._is_frames(ref) else self._origins(ref) if nameless else []
+            readings += [self._reading(edge, table) for table in tables]
+            if (nameless and not tables) or kind == ArtifactKind.DRIVE_LOG or (kind in _FINDINGS and ref not in self._makers):
+                found.uncompared[self._reading(edge, ref)] = None
+        if not any(self._kind(edge["ref"]) in {ArtifactKind.DATASET, *_FINDINGS} for edge in edges):
+            labels = [edge for edge in edges if self._kind(edge["ref"]) == ArtifactKind.LABEL_BATCH and edge["ref"] in self._naming]
+            readings += [self._reading(edge, edge["ref"]) for edge in labels]
+        return readings
+
+    def _origins(self, ref: str) -> list[str]:
+        """Return the nearest frame tables that a table was made from."""
+        stack, seen = [ref], {ref}
+        found = []
+        while stack:
+            read = {edge["ref"]: None for maker in self._makers.get(stack.pop(), ()) for edge in self._read.get(maker, ())}
+            for before in read.keys() - seen:
+                seen.add(before)
+                if self._is_frames(before):
+                    found.append(before)
+                elif self._kind(before) == ArtifactKind.DATASET:
+                    stack.append(before)
+        return sorted(found)
+
+    def _measured(self, run: str, found: _Found) -> None:
+        """Collect the frame tables of an evaluation: its own, or those of the evaluations that it goes on from."""
         stack, seen = [run], {run}
         while stack:
-            edges = [edge for edge in self._read.get(stack.pop(), ()) if self._use(edge) is Use.MEASURE]
-            frames = [edge for edge in edges if self._is_frames(edge["ref"])]
-            makers = [maker for edge in edges for maker in self._makers.get(edge["ref"], ()) if maker not in seen]
-            if frames:
-                yield from (self._reading(edge) for edge in frames)
-            elif before := [maker for maker in makers if self._evaluates(maker)]:
-                seen.update(before)
-                stack.extend(before)
+            read = self._read.get(stack.pop(), [])
+            # A stage of another kind may report too, a training on the frames that it learned from: it was measured on whatever it read.
+            edges = [edge for edge in read if self._use(edge) is Use.MEASURE] or read
+            makers = {maker: None for edge in edges for maker in self._makers.get(edge["ref"], ()) if maker not in seen and self._evaluates(maker)}
+            if makers and not any(self._is_frames(edge["ref"]) for edge in edges):
+                seen.update(makers)
+                stack.extend(makers)
             else:
-                yield from (self._reading(edge) for edge in edges if self._kind(edge["ref"]) == ArtifactKind.DATASET)
+                found.measured.update(dict.fromkeys(self._named(edges, found)))
 
     def _training(self, run: str, found: _Found) -> None:
-        """Follow each model that was measured to what it learned from; what a foreign run made a model of counts as learned from."""
+        """Follow each model that was measured to what it learned from."""
         measuring, seen = [run], {run}
-        models: list[str] = []
         while measuring:
             for edge in self._read.get(measuring.pop(), ()):
                 if self._kind(edge["ref"]) in _MODELS:
-                    models.append(edge["ref"])
+                    found.models[edge["ref"]] = None
                 elif self._use(edge) is Use.MEASURE:
                     measuring.extend(maker for maker in self._makers.get(edge["ref"], ()) if maker not in seen)
                     seen.update(self._makers.get(edge["ref"], ()))
+        if all(self._kind(edge["ref"]) in {ArtifactKind.EXTERNAL, ArtifactKind.PROGRAM} for edge in self._read.get(run, ())):
+            found.unknown[UnknownTraining(self._root, "of what model it is is not recorded, nor on which frames")] = None
         known: set[str] = set()
+        models = list(found.models)
         while models:
             model = models.pop()
             if model in known:
@@ -157,44 +214,52 @@ class _Walk:
         """Return the models that a run made a model from; note what it learned from where the record does not know it."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
         before = [edge["ref"] for edge in edges if self._kind(edge["ref"]) in _MODELS and edge["ref"] != model]
-        foreign = self._stage(run) is None
-        learned = [edge for edge in edges if self._kind(edge["ref"]) in _DATA and (foreign or self._use(edge) is Use.LEARN)]
-        if foreign:
-            for edge in learned:
-                self._note(edge, found.learned, found)
-        outside = [edge["ref"] for edge in edges if self._kind(edge["ref"]) == ArtifactKind.EXTERNAL]
-        if not any(self._kind(edge["ref"]) != ArtifactKind.EXTERNAL for edge in learned) and not before:
+        learned = {self._kind(edge["ref"]) for edge in edges if self._use(edge) is Use.LEARN} & _DATA
+        trains = self._stage(run) in {StageKind.TRAIN, None}  # others may make a model from a model alone
+        if not learned - {ArtifactKind.EXTERNAL} and (trains or not before):
             found.unknown[UnknownTraining(model, f"its run, of {self._job(run)}, recorded no frames or labels that it learned from")] = None
         else:
-            found.unknown.update(
-                dict.fromkeys(
-                    UnknownTraining(ref, f"{self._job(run)} read it from outside, and what it learned from is not recorded") for ref in outside
-                )
-            )
+            why = f"{self._job(run)} read it from outside, and what it learned from is not recorded"
+            outside = [edge["ref"] for edge in edges if self._kind(edge["ref"]) == ArtifactKind.EXTERNAL]
+            found.unknown.update(dict.fromkeys(UnknownTraining(ref, why) for ref in outside))
         return before
 
     def _use(self, edge: Mapping[str, Any]) -> Use | None:
-        """Return what is recorded, else what the stage's kind implies: a run recorded before uses were has none."""
+        """Return what is recorded, else what the stage's kind implies; a run that made a model learned from all else that it read."""
         if edge.get("use") is not None:
             return Use(edge["use"])
         stage = self._stage(edge["run"])
-        return None if stage is None else default_use(stage, self._kind(edge["ref"]))
+        implied = None if stage is None else default_use(stage, self._kind(edge["ref"]))
+        return Use.LEARN if implied is None and edge["run"] in self._making else implied
 
     def _evaluates(self, run: str) -> bool:
         """Whether a run's figures are of a model as a whole; an export that compares two graphs on frames measures too, and chooses nothing."""
         return self._stage(run) == StageKind.EVALUATE
 
+    def _is_seen(self, ref: str) -> bool:
+        """Whether a table is of what a model saw on frames."""
+        made_by_evaluation = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
+        return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and made_by_evaluation
+
     def _is_frames(self, ref: str) -> bool:
-        """Whether a table is one of frames, and not of what a model saw on frames."""
-        evaluated = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
-        return self._kind(ref) == ArtifactKind.DATASET and self._names_frames(ref) and not evaluated
+        """Whether a table is one of frames."""
+        return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_seen(ref)
 
-    def _names_frames(self, ref: str) -> bool:
-        fields = (self._nodes[ref]["facets"].get("schema") or {}).get("fields") or ()
-        return any(field.get("name") == _FRAME for field in fields)
+    def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
+        drives = _of(_of(self._facets.get(ref), "tracecore_frames"), "drives")
+        return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
-    def _reading(self, edge: Mapping[str, Any]) -> Reading:
-        return Reading(edge["ref"], self._job(edge["run"]), next(iter(self._makers.get(edge["ref"], ())), ""))
+    def _side(self, ref: str) -> tuple[str, str]:
+        """Return the run of the split and the side that a table is of, or that the one frame table is of which it was made from."""
+        seen: set[str] = set()
+        while ref not in seen:
+            seen.add(ref)
+            maker = next(iter(self._makers.get(ref, ())), "")
+            if isinstance(side := _of(self._facets.get(ref), "tracecore_split").get("side"), str):
+                return maker, side
+            before = {edge["ref"] for edge in self._read.get(maker, ()) if self._is_frames(edge["ref"])}
+            ref = before.pop() if len(before) == 1 else ref
+        return "", ""
 
     def _kind(self, ref: str) -> str:
         return ref.partition("/")[0]
@@ -204,4 +269,14 @@ class _Walk:
 
     def _stage(self, run: str) -> str | None:
         stage = self._runs[run]["stage"] if run in self._runs else None
-        return stage if stage in set(StageKind) else None
+        return stage if isinstance(stage, str) and stage in set(StageKind) else None
+
+
+def _of(value: Any, name: str) -> Mapping[str, Any]:
+    """Return a member that is a mapping; an empty one where it is anything else: another producer may have written it."""
+    found = value.get(name) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _names(listed: Any) -> list[Any]:
+    return [each.get("name") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []

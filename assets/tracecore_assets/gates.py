@@ -88,12 +88,12 @@ def _over_the_build(gate: GateSpec, checked: GateOutcome, evidence: GateEvidence
 
 
 def _kpi(gate: GateSpec, evidence: GateEvidence, earlier: Callable[[], EarlierBuild]) -> GateOutcome:
-    selection = {report.role for report in evidence.reports if report.selection}
+    selection = {report.role: report.why for report in evidence.reports if report.selection}
     known = read_kpis({role: artifact.facets for role, artifact in evidence.artifacts.items()}, selection)
     kpi = known.get(gate.subject)
     required: dict[str, JSON] = dict(gate.requirement)
     if kpi is not None and kpi.selection:
-        message = f"{gate.subject} is of {kpi.asset}, measured on frames that selected something: it is no figure to release by"
+        message = f"{gate.subject} is of {kpi.role}, which {selection[kpi.role]}: frames that select give no figure to release by"
         return GateOutcome(gate.name, passed=False, waived=False, measured=None, required=required, message=message)
     if kpi is None:
         offer = suggestion(gate.subject, known, none_known="There are no KPIs.")

@@ -13,10 +13,11 @@ from tracecore.failure import tellable
 from tracecore.observe import BuildSummary, GateSummary
 from tracecore_assets.earlier import earlier_build
 from tracecore_assets.gates import evaluate_gates, needs_unknowns
-from tracecore_assets.reports import evidence_of
+from tracecore_assets.reports import beside_the_engine, evidence_of
 from tracecore_assets.waivers import WaiverText, read_waivers, waive
 from tracecore_assets.wiring import WiredProgram
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
+from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Run
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
             waivers=waivers,
             approver=request.approver,
             selection=session.selection,
+            unknowns=beside_the_engine(evidence.reports, _engines(session)),
         )
     )
     summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
@@ -119,6 +121,16 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
         if rejected:
             raise AnswerIsNo(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
     return artifacts, checks
+
+
+def _engines(session: Session) -> dict[str, set[str]]:
+    """Return the engines of a build, each with the models that its run read."""
+    return {
+        artifact.ref: {read.ref for read in session.inputs_of(name) if read.kind == ArtifactKind.MODEL}
+        for name, outcome in session.outcomes.items()
+        for artifact in outcome.outputs.values()
+        if artifact.kind == ArtifactKind.ENGINE
+    }
 
 
 def _reasons(failed: Sequence[GateOutcome]) -> str:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import TracecoreError
 from tracecore.gate import GateEvidence, Report
-from tracecore.uses import Reading, Uses, uses_behind
+from tracecore.uses import Uses, uses_behind
 from tracecore_assets.gates import collect_kpis
 from tracecore_assets.program import Release
 from tracecore_lineage.kpis import kpi_values
-from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
+from tracecore_schemas.summary import count
 
 if TYPE_CHECKING:
     from tracecore.store import Store
     from tracecore_lineage import Record
 
-__all__ = ["evidence_of"]
+__all__ = ["beside_the_engine", "evidence_of"]
 
 Trace = Callable[[str], Mapping[str, Any]]
-Facets = Callable[[str], Mapping[str, JSON]]
 Read = Callable[[str], Any]
 
 
@@ -41,7 +40,7 @@ def evidence_of(
         checks: every check of theirs.
         unknowns: of the traces behind them.
         release: the gates.
-        record: asked for traces and facets.
+        record: asked for traces.
         store: asked for tables.
     """
 
@@ -49,13 +48,32 @@ def evidence_of(
         return store.open(record.artifact(ref))
 
     only = {role: artifact for role, (artifact, _) in artifacts.items()}
-    reports = _reports(artifacts, release, record.trace, record.facets, read)
+    reports = _reports(artifacts, release, record.trace, read)
     selection = {report.role for report in reports if report.selection}
     kpis = collect_kpis({role: artifact for role, artifact in only.items() if role not in selection})
     return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read)
 
 
-def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, trace: Trace, facets: Facets, read: Read) -> tuple[Report, ...]:
+def beside_the_engine(reports: Sequence[Report], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
+    """State each reported KPI report that is of another model than the engines of the build: what the vehicle answers was not measured by it.
+
+    Args:
+        reports: of the build.
+        engines: by ref, the models that each was compiled from.
+    """
+    known = {ref for engine, models in engines.items() for ref in (engine, *models)}
+    return tuple(
+        Unknown("KPIs of the engine", f"{report.role} is of {_models(report)}, no engine of the build and no model that one was compiled from.")
+        for report in reports
+        if engines and not report.selection and known.isdisjoint(report.uses.models)
+    )
+
+
+def _models(report: Report) -> str:
+    return " and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"
+
+
+def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, trace: Trace, read: Read) -> tuple[Report, ...]:
     """Collect the KPI reports that hold figures.
 
     A report is of selection where frames that it was measured on selected something in its own trace. So is one that no gate reads and that was
@@ -66,35 +84,23 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, tr
     }
     behind = {role: uses_behind(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
     frames = _Frames(read)
-    overlapping = {role for role, uses in behind.items() if any(frames.share(a.ref, b.ref) for a in uses.measured for b in uses.selected)}
-    sides = {role: _sides(uses, facets) for role, uses in behind.items()}
+    overlapping = {role: why for role, uses in behind.items() if (why := frames.overlap(uses))}
+    sides = {role: {(each.split, each.side) for each in uses.measured} for role, uses in behind.items()}
     tested = {run for found in sides.values() for run, side in found if side == "test"}
     validating = {role for role, found in sides.items() if found and all(side == "validation" and run in tested for run, side in found)}
     kpis = [gate.subject for gate in release.gates if gate.form == "kpi"]
-    gated = {role for kpi in kpis for role in _readers(kpi, values, overlapping, validating)}
-    return tuple(
-        Report(role, artifacts[role][0].ref, uses, role in gated, role in overlapping or (role in validating and role not in gated))
-        for role, uses in behind.items()
-    )
+    gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
+    apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
+    return tuple(Report(role, artifacts[role][0].ref, uses, role in gated, role in apart, apart.get(role, "")) for role, uses in behind.items())
 
 
 def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
     """Return the reports that a gate on a KPI reads: of those that have it, the ones least of selection."""
-    having = [role for role, known in values.items() if kpi in known]
+    having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
         if chosen := [role for role in having if role not in apart]:
             return chosen
     return having
-
-
-def _sides(uses: Uses, facets: Facets) -> set[tuple[str, str]]:
-    """Return of which sides of which splits a report's frames are: (run of the split, side)."""
-    return {(reading.made_by, _side(reading, facets)) for reading in uses.measured}
-
-
-def _side(reading: Reading, facets: Facets) -> str:
-    split = facets(reading.ref).get("tracecore_split")
-    return str(split.get("side", "")) if isinstance(split, Mapping) else ""
 
 
 class _Frames:
@@ -104,16 +110,31 @@ class _Frames:
         self._read = read
         self._known: dict[str, frozenset[str]] = {}
 
-    def share(self, a: str, b: str) -> bool:
-        """Whether two tables name a frame in common; of what can't be read the ref alone is compared."""
-        return a == b or not self._of(a).isdisjoint(self._of(b))
+    def overlap(self, uses: Uses) -> str:
+        """Return in words which frames were measured on and selected by; of what can't be read the ref alone is compared. Empty where none are."""
+        for measured in uses.measured:
+            for selected in uses.selected:
+                shared = self._of(measured.ref) & self._of(selected.ref)
+                if shared or measured.ref == selected.ref:
+                    frames = f" ({count(len(shared), 'frame')} in both, such as {min(shared)})" if shared else ""
+                    return f"is measured on {_name(measured.ref)}, and {selected.job} was selected by {_name(selected.ref)}{frames}"
+        return ""
 
     def _of(self, ref: str) -> frozenset[str]:
         import pyarrow as pa
+        import pyarrow.dataset as ds
 
         if ref not in self._known:
+            named: list[Any] = []
             try:
-                self._known[ref] = frozenset(self._read(ref).to_table(columns=["frame_id"])["frame_id"].to_pylist())
-            except (TracecoreError, OSError, pa.ArrowException):  # the gate names what can't be read
-                self._known[ref] = frozenset()
+                table = self._read(ref)
+                if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names:
+                    named = table.to_table(columns=["frame_id"])["frame_id"].to_pylist()
+            except (TracecoreError, OSError, pa.ArrowException):
+                pass  # the gate names what can't be read
+            self._known[ref] = frozenset(str(each) for each in named if each is not None)
         return self._known[ref]
+
+
+def _name(ref: str) -> str:
+    return ref.partition("@")[0].partition("/")[2]

@@ -237,7 +237,7 @@ def _validate_gates(program: VehicleProgram, assets: Iterable[WiredAsset], host:
 def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost, source: Source, where: KeyPath) -> None:
     if gate.form == "check":
         owner, _, bare = gate.subject.rpartition("/")
-        if bare == NO_LEAK and bare not in run and bare in host.gates:
+        if gate.subject == NO_LEAK and bare not in run and bare in host.gates:
             return  # it is judged over the build even where no split is checked
         owners = sorted(run.get(bare, ()))
         if not owners or owner not in {"", *owners}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ class Kpi:
 
     Attributes:
         name: as the report calls it, such as `recall.pedestrian.night`.
-        asset: of the report.
+        role: of the report in its build: `<asset>` or `<asset>.<port>`.
         value: what was measured.
         baseline: the trivial baseline's value; None where the report has none.
         interval: its confidence interval, low and high; None where the report has none.
@@ -29,7 +30,7 @@ class Kpi:
     """
 
     name: str
-    asset: str
+    role: str
     value: float
     baseline: float | None
     interval: tuple[float, float] | None
@@ -40,27 +41,33 @@ class Kpi:
     headline: bool
     selection: bool
 
+    @property
+    def asset(self) -> str:
+        """The asset that made the report."""
+        return self.role.partition(".")[0]
+
 
 def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[str] = ()) -> dict[str, Kpi]:
     """Read the KPIs of reports, by `<asset>.<name>`, and by their names alone.
 
-    A name to which two reports give different values stands only under the former: a gate must not pass by the wrong one. Reports on frames that
-    selected something are no rivals for a name.
+    A name to which two reports give different figures names none of them, for a gate must not pass by the wrong one; two reports of one asset have
+    `<asset>.<port>.<name>` too. Reports on frames that selected something are no rivals for a name.
 
     Args:
         reports: facets by role.
         selection: roles of the reports on frames that selected something.
     """
-    qualified: dict[str, Kpi] = {}
-    plain: dict[str, list[Kpi]] = {}
-    for role, facets in reports.items():
-        for kpi in _of_report(role.partition(".")[0], facets.get("tracecore_kpis"), selection=role in selection):
-            qualified[f"{kpi.asset}.{kpi.name}"] = kpi
-            plain.setdefault(kpi.name, []).append(kpi)
-    found = dict(qualified)
-    for name, kpis in plain.items():
+    known = [kpi for role, facets in reports.items() for kpi in _of_report(role, facets.get("tracecore_kpis"), selection=role in selection)]
+    reporting = Counter(role.partition(".")[0] for role in {kpi.role for kpi in known})
+    named: dict[str, list[Kpi]] = {}
+    for kpi in known:
+        owners = [kpi.asset] if reporting[kpi.asset] == 1 else [kpi.asset, kpi.role]
+        for name in [*(f"{owner}.{kpi.name}" for owner in owners), kpi.name]:
+            named.setdefault(name, []).append(kpi)
+    found = {}
+    for name, kpis in named.items():
         rivals = [kpi for kpi in kpis if not kpi.selection] or kpis
-        if len({kpi.value for kpi in rivals}) == 1:
+        if len({(kpi.value, kpi.baseline, kpi.interval, kpi.gain) for kpi in rivals}) == 1:
             found[name] = rivals[0]
     return found
 
@@ -70,7 +77,7 @@ def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[
     return {name: kpi.value for name, kpi in read_kpis(reports, selection).items()}
 
 
-def _of_report(asset: str, facet: JSON, *, selection: bool) -> list[Kpi]:
+def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
     if not isinstance(facet, Mapping):
         return []
     values, baseline, intervals, gains = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains"))
@@ -86,7 +93,7 @@ def _of_report(asset: str, facet: JSON, *, selection: bool) -> list[Kpi]:
         found.append(
             Kpi(
                 name,
-                asset,
+                role,
                 measured,
                 _number(baseline.get(name)),
                 _interval(intervals.get(name)),

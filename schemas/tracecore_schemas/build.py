@@ -53,6 +53,7 @@ class SealRequest:
         waivers: of the failed gates.
         approver: who approved, by the name given; the record keeps a pseudonym.
         selection: roles of the KPI reports that were measured on frames that selected something.
+        unknowns: of the build, beside those of its gates.
     """
 
     name: str
@@ -63,6 +64,7 @@ class SealRequest:
     waivers: tuple[Waiver, ...]
     approver: str | None
     selection: tuple[str, ...] = ()
+    unknowns: tuple[Unknown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ import io
 
 import pyarrow as pa
 import pytest
+from counting import calls
 from drawn_frames import drive_of, frame
 from leak_world import LeakWorld, unknowns
 from PIL import Image, ImageOps
 
 from tracecore.host import PluginHost
+from tracecore_assets.reports import beside_the_engine
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, StageKind, default_use
 from tracecore_schemas.run import Artifact, Origin
@@ -67,15 +69,130 @@ def test_two_ingests_that_share_a_drive_are_refused_by_the_names_of_both(world):
 
 
 def test_frames_that_chose_a_threshold_make_a_report_one_of_selection(world):
-    """Shown as selection; a gate on any of its KPIs is not met, and by itself it holds nothing back."""
+    """Shown as selection: a gate on any of its KPIs is not met, by name of frames and assets, and by itself it holds nothing back."""
+    parts(world)
+    world.evaluate("kpis", "parts.test", kpis={"recall": 0.5})
+    world.evaluate("tuned", "parts.test", score_frames=("parts.test", "select"))
+    leak, kpi = world.judge({"check": "no_leak"}, {"kpi": "ap", "min": 0.1})
+    assert world.selection == ["tuned.report"]
+    assert not kpi.passed
+    why = f"is measured on p.parts.test, and p.tuned was selected by p.parts.test (6 frames in both, such as {C[0]['frame_id']})"
+    assert f"ap is of tuned.report, which {why}" in kpi.message
+    assert leak.passed
+    assert f"tuned.report is no figure to release by: it {why}" in leak.message
+
+
+def test_where_every_report_is_on_frames_that_selected_there_is_nothing_to_release_by(world):
     parts(world)
     world.evaluate("kpis", "parts.test", score_frames=("parts.test", "select"))
-    leak, kpi = world.judge({"check": "no_leak"}, {"kpi": "kpis.ap", "min": 0.1})
-    assert world.selection == ["kpis.report"]
+    outcome = world.gate()
+    assert not outcome.passed
+    assert "p.kpis was selected by p.parts.test (6 frames in both" in outcome.message
+
+
+@pytest.mark.parametrize("stage", [StageKind.CURATE, StageKind.EXPORT, StageKind.COMPILE, None])
+def test_a_model_that_reports_chose_was_selected_by_their_frames(world, stage):
+    """However it was chosen: a snapshot of several, or a threshold that became a part of the graph."""
+    parts(world)
+    world.train("other", "parts.train")
+    for name in ("model", "other"):
+        world.evaluate(f"{name}_kpis", "parts.test", name)
+    world.run("best", stage, {"a": "model", "b": "other", "by": "model_kpis.report"}, {"best": world.thing("model", "best")})
+    world.evaluate("kpis", "parts.test", "best", kpis={"best": 0.6})
+    _, kpi = world.judge({"check": "no_leak"}, {"kpi": "best", "min": 0.1})
+    assert "kpis.report" in world.selection
     assert not kpi.passed
-    assert "kpis.ap is of kpis, measured on frames that selected something" in kpi.message
-    assert leak.passed
-    assert unknowns(leak) == {"leaks"}
+
+
+@pytest.mark.parametrize("stage", [StageKind.COMPILE, StageKind.EXPORT, StageKind.CURATE, None])
+def test_frames_that_a_model_was_made_with_were_learned_from_unless_its_stage_says_otherwise(world, stage):
+    """The calibration of an engine, by a stage that declares no use."""
+    parts(world)
+    world.run("engine", stage, {"model": "model", "calibration": "parts.test"}, {"engine": world.thing("engine", "engine")})
+    world.evaluate("kpis", "parts.test", engine="engine")
+    outcome = world.gate()
+    assert not outcome.passed
+    assert "p.engine learned from p.parts.test" in outcome.message
+
+
+def test_a_table_that_names_no_frames_stands_for_those_it_was_made_from(world):
+    parts(world)
+    crops = pa.table({"crop": [b"1", b"2"]})
+    world.run("crops", StageKind.CURATE, {"frames": "parts.test"}, {"crops": world.table("crops", crops)})
+    world.run("shuffled", StageKind.CURATE, {"crops": "crops"}, {"crops": world.table("shuffled", crops.slice(1))})
+    world.train("model", "parts.train", more="shuffled")
+    world.evaluate("kpis", "parts.test")
+    outcome = world.gate()
+    assert "p.model learned from p.shuffled, made from p.parts.test: 6 frames are in both" in outcome.message
+    assert outcome.unknowns == ()
+
+
+def test_labels_read_alone_stand_for_the_frames_that_they_name(world):
+    """A training that gets its pictures elsewhere, and an evaluation that does."""
+    parts(world)
+    of_a, of_c = (pa.table({"frame_id": [row["frame_id"] for row in rows]}) for rows in ([*A, C[0]], C))
+    for name, rows in (("first", of_a), ("second", of_c)):
+        world.run(name, StageKind.LABEL, {"frames": "drives"}, {"labels": world.table(name, rows, kind="label_batch")})
+    world.run("model", StageKind.TRAIN, {"labels": "first"}, {"model": world.thing("model", "model")}, outside={"image": outside("images.zip")})
+    world.run("kpis", StageKind.EVALUATE, {"model": "model", "labels": "second"}, {"report": report_of(world, "kpis")})
+    outcome = world.gate(unknown_training=["external/file/images.zip"])
+    assert not outcome.passed
+    assert f"1 frame is in both: {C[0]['frame_id']}" in outcome.message
+
+
+def test_a_training_that_reports_on_its_own_frames_is_measured_on_what_it_learned_from(world):
+    parts(world)
+    report = report_of(world, "model")
+    world.run("own", StageKind.TRAIN, {"frames": "parts.train"}, {"model": world.thing("model", "own"), "report": report})
+    outcome = world.gate()
+    assert not outcome.passed
+    assert "own.report is measured on p.parts.train, and p.own learned from p.parts.train" in outcome.message
+    snapshots = {"frames": "parts.train", "snapshots": ("parts.validation", "select"), "held": ("parts.validation", "measure")}
+    world.run("own", StageKind.TRAIN, snapshots, {"model": world.thing("model", "own"), "report": report_of(world, "again")})
+    assert not world.judge({"kpi": "mota", "min": 0})[0].passed
+    assert world.selection == ["own.report"]
+
+
+def test_a_report_that_a_file_from_outside_holds_is_refused_unless_the_program_names_it(world):
+    parts(world)
+    world.run("kpis", StageKind.EVALUATE, {}, {"report": report_of(world, "kpis")}, outside={"file": outside("report.json")})
+    outcome = world.gate()
+    assert not outcome.passed
+    assert "nobody knows what kpi_report/p.kpis@" in outcome.message
+    outcome = world.gate(unknown_training=["kpi_report/p.kpis"])
+    assert outcome.passed
+    assert unknowns(outcome) == {"measured frames", "training data"}
+
+
+def test_a_model_that_was_trained_on_from_another_without_recorded_data_is_of_unknown_training(world):
+    parts(world)
+    world.run("second", StageKind.TRAIN, {"init": "model"}, {"model": world.thing("model", "second")})
+    world.evaluate("kpis", "parts.test", "second")
+    assert "its run, of p.second, recorded no frames or labels that it learned from" in world.gate().message
+
+
+def test_a_request_that_no_recorded_run_made_is_an_unknown(world):
+    parts(world)
+    world.made["request"] = (world.thing("data_request", "request"), None)
+    world.run("wished", StageKind.CURATE, {"frames": "parts.train", "request": "request"}, {"frames": world.table("wished", A[:3])})
+    world.train("model", "wished")
+    world.evaluate("kpis", "parts.test")
+    outcome = world.gate()
+    assert outcome.passed
+    assert unknowns(outcome) == {"leaks of p.request"}
+
+
+def test_an_evaluation_that_chose_did_so_by_its_own_frames_and_not_by_all_that_the_model_saw(world):
+    parts(world)
+    rows = pa.table({"frame_id": [row["frame_id"] for row in [*A, *B, *C]], "score": [0.5] * 18})
+    world.run("seen", StageKind.EVALUATE, {"model": "model", "frames": "drives"}, {"detections": world.table("seen", rows)})
+    mistakes = {"events": world.thing("event_set", "mistakes")}
+    world.run("mistakes", StageKind.EVALUATE, {"detections": "seen", "frames": "parts.validation"}, mistakes)
+    world.run("hard", StageKind.CURATE, {"frames": "parts.train", "by": "mistakes"}, {"frames": world.table("hard", A[:2])})
+    world.train("second", "hard")
+    world.evaluate("kpis", "parts.test", "second")
+    assert world.gate().passed
+    assert world.selection == []
 
 
 def test_a_drive_that_chose_a_threshold_is_no_drive_to_measure_on(world):
@@ -108,6 +225,30 @@ def test_a_second_report_on_the_validation_side_is_of_selection_where_another_is
     leak, _ = world.judge({"check": "no_leak"}, {"kpi": "selection_kpis.ap", "min": 0.1})
     assert not leak.passed, "a gate reads it, so it is judged like any other"
     assert "drive a is in both" in leak.message
+
+
+def test_a_report_of_another_model_than_the_engines_is_an_unknown_of_the_build(world):
+    """The engine, or what it was compiled from: anything else is not what the vehicle answers."""
+    parts(world)
+    for name, of in (("half", "model"), ("engine", "half")):
+        world.run(name, StageKind.COMPILE, {"model": of}, {name: world.thing("engine" if name == "engine" else "model", name)})
+    engines = {world.made["engine"][0].ref: {world.made["half"][0].ref}}
+    for asset, model, more in (("other", "model", {}), ("source", "half", {}), ("kpis", "model", {"engine": "engine"})):
+        world.evaluate(asset, "parts.test", model, **more)
+    world.judge()
+    (unknown,) = beside_the_engine(world.evidence.reports, engines)
+    assert unknown.why == "other.report is of p.model, no engine of the build and no model that one was compiled from."
+    assert beside_the_engine(world.evidence.reports, {}) == ()
+
+
+def test_a_part_of_a_side_is_of_that_side(world):
+    parts(world, train=A[:3], validation=A[3:])
+    for name, side, rows in (("night", "test", C[:2]), ("night_validation", "validation", A[4:])):
+        world.run(name, StageKind.CURATE, {"frames": f"parts.{side}"}, {"kept": world.table(name, rows)})
+    world.evaluate("kpis", "night")
+    world.evaluate("selection_kpis", "night_validation")
+    assert world.gate().passed
+    assert world.selection == ["selection_kpis.report"]
 
 
 def test_a_report_on_the_validation_side_alone_is_judged_in_full(world):
@@ -256,6 +397,7 @@ def test_a_model_taken_over_from_outside_is_refused_unless_the_program_names_it(
         assert ref in outcome.unknowns[0].why
     assert not world.gate(unknown_training=["model/p.mod"]).passed, "no beginning of a name"
     assert "which no report's model is or was made from" in world.gate(unknown_training=[ref, "model/other"]).message
+    assert "which no report's" not in world.gate(unknown_training=[ref, "model/p.model"]).message
 
 
 def test_weights_that_a_training_read_from_a_path_are_refused_by_their_name(world):
@@ -326,6 +468,16 @@ def test_a_table_whose_bytes_are_gone_is_an_unknown_and_the_same_table_still_lea
     outcome = world.gate()
     assert outcome.passed
     assert unknowns(outcome) == {"leaks of p.parts.train", "leaks of p.parts.test"}
+    drives = {"tracecore_frames": {"summary": "x", "frames": 1, "drives": {"c": 1}}}
+    world.run("old", StageKind.INGEST, {}, {"frames": world.table("old", C[:1], **drives)})
+    (world.store.root / world.made["old"][0].location).rename(world.store.root / "gone-old")
+    world.train("model", "old")
+    world.evaluate("kpis", "parts.validation")
+    assert world.gate().passed
+    world.ingest("later", C[1:])
+    world.evaluate("kpis", "later")
+    assert "measured on p.later, and p.model learned from p.old: drive c is in both" in world.gate().message
+    world.train("model", "parts.train")
     world.evaluate("kpis", "parts.train")
     assert "they are one table" in world.gate().message
 
@@ -369,3 +521,21 @@ def test_every_kind_of_stage_implies_one_use(kind):
     wanted = {"train": "learn", "compress": "learn", "diagnose": "select", "evaluate": "measure"}.get(kind)
     assert default_use(kind, "dataset") == wanted
     assert default_use(kind, "data_request") == ("select" if kind == "curate" else wanted)
+
+
+def test_four_times_the_tables_learned_from_cost_four_times_the_calls_at_most(tmp_path, host):
+    """A chain of warm starts, each on frames of its own."""
+
+    def counted(number):
+        world = LeakWorld(tmp_path / str(number), host)
+        world.ingest("test", C)
+        for place in range(number):
+            world.ingest(f"t{place}", drive_of(f"drive {place}", 2))
+            world.train(f"m{place}", f"t{place}", **({"init": f"m{place - 1}"} if place else {}))
+        world.evaluate("kpis", "test", f"m{number - 1}")
+        assert world.gate().passed
+        counts = calls(world.gate)
+        world.record.close()
+        return counts
+
+    assert counted(12) <= counted(3) * 4 * 1.1

@@ -17,8 +17,9 @@ FACET: dict[str, Any] = {
 REPORTS: dict[str, Any] = {"kpis.report": {"tracecore_kpis": FACET}}
 
 
-def gate(name: str, required: Any, *, passed: bool = True, waived: bool = False) -> dict[str, Any]:
-    return {"name": name, "passed": passed, "waived": waived, "measured": 0.41, "required": required, "message": ""}
+def gate(name: str, required: Any, *, passed: bool = True, waived: bool = False, measured: Any = None) -> dict[str, Any]:
+    value = FACET["values"].get(name.removeprefix("kpis.")) if measured is None else measured
+    return {"name": name, "passed": passed, "waived": waived, "measured": value, "required": required, "message": ""}
 
 
 def said(gates: list[dict[str, Any]], reports: Any = None) -> list[str]:
@@ -48,6 +49,29 @@ def test_a_gate_above_the_baseline_shows_how_much_better_it_is_where_the_report_
     assert said([gate("map50", {"above_baseline": 0.05})], reports)[0] == "map50 0.41 (baseline 0.02, better by 0.30 to 0.50) by ≥ 0.05"
 
 
+def test_without_a_margin_a_gate_asks_for_more_than_the_baseline() -> None:
+    gates = [
+        gate("map50", {"above_baseline": 0, "baseline": 0.02}),
+        gate("mistakes_per_hour.total", {"above_baseline": 0, "baseline": 900.0}),
+        gate("recall.car", {"min": 0.1, "max_drop": 0.02}),
+    ]
+    assert said(gates)[:3] == [
+        "map50 0.41 (0.35 to 0.47) > 0.02",
+        "mistakes_per_hour.total 412 (300 to 501) < 900",
+        "recall.car 0.20 ≥ 0.10 at most 0.02 worse than before",
+    ]
+
+
+def test_a_gate_with_a_name_of_its_own_shows_what_it_measured_and_no_other_kpi_of_that_name() -> None:
+    assert said([gate("mota", {"min": 0.4}, measured=0.41)])[:2] == ["mota 0.41 ≥ 0.40", "map50 0.41 (baseline 0.02)"]
+    assert said([gate("better", {"above_baseline": 0.05, "baseline": 0.02}, measured=0.41)])[0] == "better 0.41 better than 0.02 by 0.05"
+
+
+def test_a_value_that_would_be_rounded_to_its_bound_is_written_out() -> None:
+    gates = [gate("a", {"min": 0.05}, passed=False, measured=0.0463), gate("b", {"min": 0.05}, measured=0.05)]
+    assert said(gates)[:2] == ["a 0.0463 ≥ 0.05 FAILED", "b 0.05 ≥ 0.05"]
+
+
 def test_gates_that_did_not_pass_say_so_of_kpis_and_of_anything_else() -> None:
     gates = [
         gate("no_leak", "passed", passed=False, waived=True),
@@ -63,6 +87,22 @@ def test_reports_of_one_name_are_told_apart_and_a_report_by_which_something_was_
     assert [words for words in said([], both) if "map50" in words] == ["kpis.map50 0.41 (baseline 0.02)", "others.map50 0.50 (baseline 0.02)"]
     kpis = read_kpis(both, selection=["others.report"])
     assert [words for words, _ in kpis_in_words([], kpis) if "map50" in words] == ["map50 0.41 (baseline 0.02)"]
+
+
+def test_reports_of_one_asset_are_told_apart_by_their_ports() -> None:
+    """A gate on a name that means both finds none of them: it must not pass by the wrong one."""
+    facets = [{"tracecore_kpis": {"values": {"map50": value}, "baseline": {}, "headline": ["map50"]}} for value in (0.4, 0.5)]
+    kpis = read_kpis({"kpis.day": facets[0], "kpis.night": facets[1], "kpis.events": {}})
+    assert {name: kpi.value for name, kpi in kpis.items()} == {"kpis.day.map50": 0.4, "kpis.night.map50": 0.5}
+    assert [words for words, _ in kpis_in_words([], kpis)] == ["kpis.day.map50 0.40", "kpis.night.map50 0.50"]
+
+
+def test_one_value_with_two_baselines_is_two_kpis() -> None:
+    facets = [{"tracecore_kpis": {"values": {"mota": 0.0}, "baseline": {"mota": baseline}}} for baseline in (0.0, -1.0)]
+    assert set(read_kpis({"a.report": facets[0], "b.report": facets[1]})) == {"a.mota", "b.mota"}
+    assert "recall.car" not in read_kpis(
+        {"recall": {"tracecore_kpis": {"values": {"car": 0.1}}}, "b": {"tracecore_kpis": {"values": {"recall.car": 1}}}}
+    )
 
 
 def test_failed_checks_are_counted_and_named() -> None:

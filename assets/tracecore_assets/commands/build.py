@@ -97,7 +97,7 @@ def _show(name: str, answer: BuildAnswer) -> None:
     from rich.text import Text
 
     from tracecore.options import console
-    from tracecore_lineage.rendering.verdict import BAD, checks_in_words, kpis_in_words
+    from tracecore_lineage.rendering.verdict import BAD, checks_in_words, kpis_in_words, training_in_words
     from tracecore_lineage.rendering.words import short_ref
 
     sealed = answer.sealed
@@ -105,6 +105,8 @@ def _show(name: str, answer: BuildAnswer) -> None:
     if sealed is not None:
         state = (f"{'sealed' if sealed.new else 'sealed before with this very content'} at ledger position {sealed.position}", "")
     verdict = [*checks_in_words([check.name for check in answer.failed]), *kpis_in_words([asdict(gate) for gate in answer.gates], answer.kpis)]
+    unknowns = ((unknown.what, unknown.why) for gate in answer.gates for unknown in gate.unknowns)
+    verdict += [(words, "") for words in training_in_words(unknowns)]
     head = Text.assemble((short_ref(sealed.ref) if sealed is not None else f"build/{name}", "bold"), "  ")
     for place, (words, style) in enumerate([state, *verdict]):
         head.append(" · " if place else "").append(words, style)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,14 +10,13 @@ from rich.tree import Tree
 
 from tracecore_lineage.rendering.graph import TraceGraph
 from tracecore_lineage.rendering.screen import screen
-from tracecore_lineage.rendering.verdict import BAD, Words
+from tracecore_lineage.rendering.verdict import BAD, Words, training_in_words
 from tracecore_lineage.rendering.words import claim_in_words, count, node_in_words, origin_in_words, short_ref, static_in_words, together_in_words
 from tracecore_schemas.trace import Trace
 
 __all__ = ["Sealed", "draw", "show"]
 
 _NAMED = 3
-_DIGEST = re.compile(r"(@[0-9a-f]{6})[0-9a-f]{58}")
 _GROUPED = 4
 """Drive logs of one run are drawn as one line from this number on."""
 
@@ -119,14 +117,10 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
 
 def _apart_in_words(trace: Trace) -> list[str]:
     """Say of a build which training data is unknown, let pass by name, and which KPI reports are of selection."""
-    unknown = [
-        _DIGEST.sub(r"\1", entry["why"].partition(":")[0])
-        for entry in trace["unknowns"]
-        if entry["at"] == trace["root"] and entry["what"] == "training data"
-    ]
+    unknown = training_in_words((entry["what"], entry["why"]) for entry in trace["unknowns"] if entry["at"] == trace["root"])
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
-    return [*(f"unknown: {words[0].lower()}{words[1:]}" for words in unknown), *(f"{report['role']}: selection, no headline" for report in reports)]
+    return [*unknown, *(f"{report['role']}: selection, no headline" for report in reports)]
 
 
 def _name(ref: str) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tracecore_lineage.kpis import Kpi
 from tracecore_schemas.summary import count
 
-__all__ = ["BAD", "Words", "checks_in_words", "kpis_in_words"]
+__all__ = ["BAD", "Words", "checks_in_words", "kpis_in_words", "training_in_words"]
 
 Words = tuple[str, str]
 """A few words and the style that a terminal draws them in."""
 
 BAD = "bold red"
 _NAMED = 3
+_DIGEST = re.compile(r"(@[0-9a-f]{6})[0-9a-f]{58}")
+_BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
 
 def checks_in_words(failed: Sequence[str]) -> list[Words]:
@@ -24,6 +27,12 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
     names = list(dict.fromkeys(failed))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return [(f"{count(len(failed), 'check')} failed: {', '.join(names[:_NAMED])}{more}", BAD)]
+
+
+def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
+    """Return of a build's unknowns (what, why) the training data that the gate `no_leak` let pass unknown, by the models' names."""
+    told = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
+    return [f"unknown: {words[:1].lower()}{words[1:]}" for words in told]
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
@@ -37,14 +46,21 @@ def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -
     told: set[Kpi] = set()
     for gate in gates:
         kpi = kpis.get(gate["name"])
-        if kpi is not None:
+        if kpi is not None and kpi.value == gate["measured"]:
             told.add(kpi)
-            words.append(_with_gate(kpi, gate))
+        else:  # the gate has a name of its own, or none that it may be judged by
+            kpi = None
+        required = gate["required"] if isinstance(gate["required"], Mapping) else {}
+        bounds = {key: required[key] for key in _BOUNDS if _number(required.get(key))}
+        if bounds and _number(gate["measured"]):
+            words.append(_with_gate(gate, bounds, required.get("baseline"), kpi))
         elif not gate["passed"]:
             words.append((f"{gate['name']} {_verdict(gate)}", BAD))
-    for kpi in dict.fromkeys(kpis.values()):
+    names: dict[Kpi, str] = {}
+    for name, kpi in kpis.items():
+        names[kpi] = min(names.get(kpi, name), name, key=len)
+    for kpi, name in names.items():
         if kpi.headline and not kpi.selection and kpi not in told:
-            name = kpi.name if kpis.get(kpi.name) == kpi else f"{kpi.asset}.{kpi.name}"
             baseline = "" if kpi.baseline is None else f" (baseline {_figure(kpi.baseline)})"
             words.append((f"{name} {_figure(kpi.value)}{baseline}", ""))
     return words
@@ -54,21 +70,37 @@ def _verdict(gate: Mapping[str, Any]) -> str:
     return "WAIVED" if gate["waived"] else "FAILED"
 
 
-def _with_gate(kpi: Kpi, gate: Mapping[str, Any]) -> Words:
-    required = gate["required"] if isinstance(gate["required"], Mapping) else {}
-    bounds = [f"{sign} {_figure(required[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if isinstance(required.get(key), int | float)]
-    between = ""
-    margin = required.get("above_baseline")
-    if isinstance(margin, int | float) and kpi.gain is not None and kpi.baseline is not None:
-        low, high = map(_figure, kpi.gain)
-        between = f" (baseline {_figure(kpi.baseline)}, better by {low} to {high})"
-        bounds.append(f"by {f'≥ {_figure(margin)}' if margin else '> 0'}")
-    elif isinstance(margin, int | float):
-        between = "" if kpi.interval is None else f" ({_figure(kpi.interval[0])} to {_figure(kpi.interval[1])})"
-        baseline = "its baseline" if kpi.baseline is None else _figure(kpi.baseline)
-        bounds.append(f"≤ {baseline} − {_figure(margin)}" if kpi.less_is_better else f"≥ {baseline} + {_figure(margin)}")  # noqa: RUF001
-    text = " ".join([f"{gate['name']} {_figure(kpi.value)}{between}", *bounds])
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: Any, kpi: Kpi | None) -> Words:
+    asked = [f"{sign} {_figure(bounds[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if key in bounds]
+    compared = ""
+    if "above_baseline" in bounds:
+        compared, above = _above(bounds["above_baseline"], baseline, kpi)
+        asked.append(above)
+    if "max_drop" in bounds:
+        asked.append(f"at most {_figure(bounds['max_drop'])} worse than before")
+    value = _figure(gate["measured"])
+    if any(value == _figure(bounds[key]) and gate["measured"] != bounds[key] for key in ("min", "max") if key in bounds):
+        value = f"{gate['measured']:.4g}"  # rounded, it would look as if it met the bound, or did not
+    text = " ".join([f"{gate['name']} {value}{compared}", *asked])
     return (text, "") if gate["passed"] else (f"{text} {_verdict(gate)}", BAD)
+
+
+def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
+    """Return what a gate above the baseline compares, and what it asks; as good as the baseline is not better, so that 0 is asked for strictly."""
+    than = _figure(baseline) if _number(baseline) else "its baseline"
+    if kpi is None:
+        return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"
+    if kpi.gain is not None and kpi.baseline is not None:
+        low, high = map(_figure, kpi.gain)
+        return f" (baseline {_figure(kpi.baseline)}, better by {low} to {high})", f"by {f'≥ {_figure(margin)}' if margin else '> 0'}"
+    between = "" if kpi.interval is None else f" ({_figure(kpi.interval[0])} to {_figure(kpi.interval[1])})"
+    if not margin:
+        return between, f"{'<' if kpi.less_is_better else '>'} {than}"
+    return between, f"≤ {than} − {_figure(margin)}" if kpi.less_is_better else f"≥ {than} + {_figure(margin)}"  # noqa: RUF001
 
 
 def _figure(value: float) -> str:

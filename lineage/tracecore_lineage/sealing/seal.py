@@ -191,10 +191,10 @@ def _producer() -> str:
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
-    """Return what a vehicle build is expected to hold and this one doesn't, and what its gates could not assess."""
+    """Return what a vehicle build is expected to hold and this one doesn't, what is unknown of it, and what its gates could not assess."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
     lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held]
-    return tuple(dict.fromkeys([*lacking, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
+    return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
 
 
 def _selection(request: SealRequest) -> dict[str, JSON]:

@@ -51,6 +51,13 @@ class FrameFacts:
         return sorted(set(self.drives.tolist()))
 
     @property
+    def by_drive(self) -> dict[str, NDArray[np.intp]]:
+        """Row numbers of each drive, ascending; drives sorted."""
+        names, codes = np.unique(self.drives.astype(str), return_inverse=True)
+        rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
+        return dict(zip(names.tolist(), rows, strict=True)) if len(names) else {}
+
+    @property
     def timed(self) -> NDArray[np.bool_]:
         """Whose clock is measured."""
         return np.asarray(self.clocks == MEASURED, dtype=bool)
@@ -79,7 +86,8 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
         frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
         filter_: which rows.
     """
-    table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=filter_)
+    named = pc.field("frame_id").is_valid()
+    table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=named if filter_ is None else named & filter_)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])
     latitude, longitude = (table[name].cast(pa.float64()).fill_null(float("nan")).to_numpy() for name in ("latitude", "longitude"))
     return FrameFacts(
@@ -99,7 +107,7 @@ def read_names(frames: Any) -> FrameFacts:
         frames: a `pyarrow.dataset.Dataset` with the column `frame_id`.
     """
     names = [name for name in ("frame_id", "drive") if name in frames.schema.names]
-    table: pa.Table = frames.to_table(columns=names)
+    table: pa.Table = frames.to_table(columns=names, filter=pc.field("frame_id").is_valid())
     unknown = np.full(len(table), UNKNOWN, dtype=object)
     zeros = np.zeros(len(table), dtype=np.int64)
     return FrameFacts(
@@ -113,6 +121,7 @@ def read_names(frames: Any) -> FrameFacts:
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return texts as they are, and for no text the empty one: an unknown drive."""
     values = np.empty(len(column), dtype=object)
-    values[:] = column.to_pylist()
+    values[:] = [UNKNOWN if each is None else str(each) for each in column.to_pylist()]
     return values

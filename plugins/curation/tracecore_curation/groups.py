@@ -59,10 +59,10 @@ def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> t
         first, second = sorted(root(drive) for drive in joint.drives)
         parent[second] = first
     members: dict[str, list[str]] = {}
-    for drive in facts.drive_names:
+    rows = facts.by_drive
+    for drive in rows:
         members.setdefault(root(drive), []).append(drive)
-    counts = {drive: int((facts.drives == drive).sum()) for drive in facts.drive_names}
-    return [Group(tuple(drives), sum(counts[drive] for drive in drives)) for drives in members.values()], joints
+    return [Group(tuple(drives), sum(len(rows[drive]) for drive in drives)) for drives in members.values()], joints
 
 
 def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:

@@ -11,7 +11,7 @@ from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
 from tracecore_curation.neighborhood import neighbors
 from tracecore_curation.pairs import FramePair, Tally, closest
 
-__all__ = ["KEPT", "Leak", "Limits", "Side", "counted", "find_leaks", "in_words"]
+__all__ = ["KEPT", "Leak", "Limits", "Side", "counted", "find_leaks", "in_words", "shared_frames"]
 
 KEPT = 20
 """How many pairs or names a finding keeps, the nearest first; how many there are is always said."""
@@ -64,7 +64,7 @@ def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) 
         thumbnails: of both; None where only ids and drives of their frames are known.
         limits: what counts as near.
     """
-    shared = [*_shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
+    shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
     return shared if thumbnails is None else [*shared, *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]
 
 
@@ -84,7 +84,8 @@ def in_words(reason: str, near: float, also: float) -> str:
     return f"likeness {1 - near:.3f}{', mirrored' if also else ''}"
 
 
-def _shared_frames(a: Side, b: Side) -> list[Leak]:
+def shared_frames(a: Side, b: Side) -> list[Leak]:
+    """Return the frames that two sides share as a leak; nothing where they share none."""
     shared = sorted(set(a.frames.ids.tolist()) & set(b.frames.ids.tolist()))
     if not shared:
         return []
@@ -95,8 +96,9 @@ def _shared_frames(a: Side, b: Side) -> list[Leak]:
 
 def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
     found = []
-    for drive in sorted(set(a.frames.drive_names) & set(b.frames.drive_names) - {UNKNOWN}):
-        of_a, of_b = (side.frames.take(side.frames.drives == drive) for side in (a, b))
+    rows_a, rows_b = a.frames.by_drive, b.frames.by_drive
+    for drive in sorted(rows_a.keys() & rows_b.keys() - {UNKNOWN}):
+        of_a, of_b = a.frames.take(rows_a[drive]), b.frames.take(rows_b[drive])
         pairs = _nearest_in_time(of_a, of_b) if timed else ()
         words = f"drive {drive} is in both ({len(of_a)} and {counted(len(of_b), 'frame')}"
         words += f", nearest {pairs[0].apart})" if pairs else ")"

@@ -13,8 +13,8 @@ import tracecore as tc
 from tracecore.errors import TracecoreError
 from tracecore.gate import Report
 from tracecore.uses import Reading
-from tracecore_curation.frame_facts import FACT_COLUMNS, FrameFacts, read_facts, read_names
-from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks
+from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, read_facts, read_names
+from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks, shared_frames
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
 from tracecore_curation.neighborhood import METERS, SECONDS
 from tracecore_schemas.canonical import JSON
@@ -51,7 +51,7 @@ class NoLeakOverBuild(tc.Gate):
         strange = {each.ref: each.why for report in reported for each in report.uses.unknown}
         excused = {ref: next((name for name in accepted if _means(name, ref)), None) for ref in strange}
         refused = [ref for ref, name in excused.items() if name is None]
-        needless = [name for name in accepted if name not in excused.values()]
+        needless = [name for name in accepted if not any(_means(name, ref) for ref in strange)]
         unknowns = [
             *judge.unknowns,
             *(
@@ -60,21 +60,21 @@ class NoLeakOverBuild(tc.Gate):
                 if excused[ref]
             ),
         ]
-        if evidence.reports and not reported:
-            unknowns.append(Unknown("leaks", "Every KPI report is of frames that selected something, so that none could be judged."))
+        if not evidence.reports:
+            unknowns.append(Unknown("leaks", "The build holds no KPI report with figures, so that none could be judged."))
         said = [
             *findings[:_SAID],
             *([f"{counted(len(findings) - _SAID, 'further leak')} of this build"] if len(findings) > _SAID else []),
             *(f"nobody knows what {ref} learned from: {strange[ref]} ('unknown_training: [{ref}]' lets it pass, as an unknown)" for ref in refused),
         ]
         said = said or [judge.clean(report) for report in reported if report.uses.measured] or ["no KPI report could be judged"]
-        said += [
-            f"{report.role} is of frames that selected something, and is no figure to release by" for report in evidence.reports if report.selection
-        ]
+        said += [f"{report.role} is no figure to release by: it {report.why}" for report in evidence.reports if report.selection]
         said += [f"unknown_training names {name}, which no report's model is or was made from" for name in needless]
         measured: dict[str, JSON] = {"reports": [report.role for report in reported], "leaks": len(findings), "unknown_training": [*strange]}
         required: dict[str, JSON] = {"leaks": 0, "unknown_training": [*accepted]}
-        return tc.GateResult(not findings and not refused, measured, required, ". ".join(said) + ".", tuple(dict.fromkeys(unknowns)))
+        # Where every figure there is was measured on what selected something, there is none that could be released by.
+        passed = not findings and not refused and bool(reported or not evidence.reports)
+        return tc.GateResult(passed, measured, required, ". ".join(said) + ".", tuple(dict.fromkeys(unknowns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +98,22 @@ class _Judge:
         self._limits = _limits(evidence.checks)
         self._tables: dict[str, _Table | None] = {}
         self._pictures = Thumbnails()
-        self._leaks: dict[tuple[str, str], list[Leak]] = {}
+        self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
     def findings(self, report: Report) -> Iterator[str]:
-        """Return each leak into a report, in words; of one that is of selection only frames that were learned from: the two may share drives."""
+        """Return each leak into a report, in words; of one of selection only frames that were learned from too, for the two may share drives."""
         uses = report.uses
         for reading in uses.uncompared:
-            why = f"{_named(reading.ref)} names no frames, so that {report.role} was not compared with it."
+            why = f"The record does not say of which frames {_named(reading.ref)} is, so that {report.role} was not compared with it."
             self.unknowns[Unknown(f"leaks of {_named(reading.ref)}", why)] = None
         if not uses.measured:
             self.unknowns[Unknown("measured frames", f"The record does not say which frames {report.role} was measured on.")] = None
+        used = [(each, "learned from") for each in uses.learned]
+        used += [] if report.selection else [(each, "was selected by") for each in uses.selected]
         for measured in uses.measured:
-            for used, verb in [*((each, "learned from") for each in uses.learned), *((each, "was selected by") for each in uses.selected)]:
-                if report.selection and verb != "learned from":
-                    continue
-                for leak in self._between(measured.ref, used.ref):
-                    if not report.selection or leak.reason == "shared_frame":
-                        yield f"{report.role} is measured on {_named(measured.ref)}, and {used.job} {verb} {_named(used.ref)}: {_in_words(leak)}"
+            for reading, verb in used:
+                for leak in self._between(measured, reading, frames_alone=report.selection):
+                    yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_in_words(leak)}"
 
     def clean(self, report: Report) -> str:
         """Say of a report that nothing leaks into it."""
@@ -122,21 +121,28 @@ class _Judge:
         others = ", ".join(sorted({_named(each.ref) for each in (*report.uses.learned, *report.uses.selected)})) or "no other table"
         return f"{report.role}: nothing is shared by {_names(report.uses.measured)} ({counted(frames, 'frame')}) and {others}"
 
-    def _between(self, a: str, b: str) -> list[Leak]:
-        if (a, b) not in self._leaks:
-            self._leaks[a, b] = self._compare(a, b)
-        return self._leaks[a, b]
+    def _between(self, a: Reading, b: Reading, *, frames_alone: bool) -> list[Leak]:
+        key = (a.ref, b.ref, frames_alone)
+        if key not in self._leaks:
+            self._leaks[key] = self._compare(a, b, frames_alone=frames_alone)
+        return self._leaks[key]
 
-    def _compare(self, a: str, b: str) -> list[Leak]:
-        one, other = self._table(a), self._table(b)
-        if one is None or other is None:  # what can't be read can still be the same
-            return [Leak("shared_frame", (a, b), (), "they are one table", 1, ())] if a == b else []
-        sides = (Side(_apart(a, b), one.facts), Side(_apart(b, a), other.facts))
+    def _compare(self, a: Reading, b: Reading, *, frames_alone: bool) -> list[Leak]:
+        one, other = self._table(a.ref), self._table(b.ref)
+        if one is None or other is None:  # what can't be read can still be the same, or of the same drives
+            if a.ref == b.ref:
+                return [Leak("shared_frame", (a.ref, b.ref), (), "they are one table", 1, ())]
+            shared = sorted(set(_drives(a, one)) & set(_drives(b, other)) - {UNKNOWN})
+            return [] if frames_alone else [Leak("shared_drive", (a.ref, b.ref), (drive,), f"drive {drive} is in both", 1, ()) for drive in shared]
+        sides = (Side(_apart(a.ref, b.ref), one.facts), Side(_apart(b.ref, a.ref), other.facts))
+        if frames_alone:
+            return shared_frames(*sides)
         pictures = self._pictures if one.whole is not None and other.whole is not None else None
         try:
             leaks = find_leaks(*sides, pictures, self._limits)
         except _UNREADABLE as error:
-            self.unknowns[Unknown(f"leaks of {_named(a)}", f"Its pictures could not be compared with those of {_named(b)}: {error}")] = None
+            why = f"Its pictures could not be compared with those of {_named(b.ref)}: {error}"
+            self.unknowns[Unknown(f"leaks of {_named(a.ref)}", why)] = None
             leaks = find_leaks(*sides, None, self._limits)
         # A frame in both names its drive: that the drive is in both, and that its frames are alike, is no news.
         known = {drive for leak in leaks if leak.reason == "shared_frame" for drive in leak.drives}
@@ -163,6 +169,16 @@ class _Judge:
         except _UNREADABLE as error:
             self.unknowns[Unknown(what, f"It can't be read, so it was not compared: {error}")] = None
             return None
+
+
+def _drives(reading: Reading, table: _Table | None) -> Sequence[str]:
+    """Return the drives of a table; of one that can't be read those that the record names."""
+    return reading.drives if table is None else table.facts.drive_names
+
+
+def _read(reading: Reading) -> str:
+    """Return what was read, in words: the name of a table, and what it was made from where it names no frames itself."""
+    return f"{_named(reading.through)}, made from {_named(reading.ref)}" if reading.through else _named(reading.ref)
 
 
 def _accepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
     Returns:
         The blocks, or None where all frames are of one moment.
     """
-    drives = [np.flatnonzero(facts.drives == drive) for drive in facts.drive_names]
+    drives = list(facts.by_drive.values())
     moments = [np.unique(facts.times[rows], return_inverse=True) for rows in drives]
     total = sum(len(times) for times, _ in moments)
     if total < 2:
