@@ -57,25 +57,21 @@ class Thumbnails:
     """
 
     def __init__(self, *tables: Any) -> None:
+        self._tables = list(tables)
         self._miniatures: dict[str, list[NDArray[np.uint8]]] = {}
-        self._homes: dict[str, Any] = {}
-        """The table that each frame is read from, so that no table is searched for frames of another."""
-        for table in tables:
-            self.add(table)
 
     def add(self, table: Any) -> None:
         """Take frames of one more table."""
-        for id_ in table.to_table(columns=["frame_id"])["frame_id"].to_pylist():
-            self._homes.setdefault(id_, table)
+        self._tables.append(table)
 
     def of(self, ids: NDArray[np.object_]) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
         """Return the miniatures of frames [n, 60, 80] and the place of each one's frame in `ids`, ascending."""
-        missing: dict[int, list[str]] = {}
-        for id_ in sorted(set(ids.tolist()) - self._miniatures.keys()):
-            missing.setdefault(id(self._homes[id_]), []).append(id_)
-        for of_table in missing.values():
-            table = self._homes[of_table[0]]
-            wanted = pc.field("frame_id").isin(pa.array(of_table, type=pa.string()))
+        # The table that was added last is asked about first: with each further one, those before it are not searched again.
+        for table in reversed(self._tables):
+            missing = sorted(set(ids.tolist()) - self._miniatures.keys())
+            if not missing:
+                break
+            wanted = pc.field("frame_id").isin(pa.array(missing, type=pa.string()))
             for batch in table.to_batches(columns=["frame_id", "image"], filter=wanted, batch_size=256):
                 for id_, image in zip(batch["frame_id"].to_pylist(), batch["image"], strict=True):
                     self._miniatures[id_] = _miniatures(image.as_py(), id_)
