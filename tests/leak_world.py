@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from drawn_frames import frame_table
+from drawn_frames import drive_of, frame_table
 from fresh_record import fresh_record
 
 from tracecore.host import PluginHost
@@ -20,9 +20,11 @@ from tracecore_assets.reports import evidence_of
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media, StageKind, Use, default_use
-from tracecore_schemas.run import Artifact, Plugin, Run, RunInput
+from tracecore_schemas.run import Artifact, Origin, Plugin, Run, RunInput
 
-__all__ = ["LeakWorld", "unknowns"]
+__all__ = ["A", "B", "C", "D", "LeakWorld", "outside", "unknowns"]
+
+A, B, C, D = (drive_of(name, 6) for name in "abcd")
 
 _SOURCE = digest_bytes(b"source")
 
@@ -80,6 +82,16 @@ class LeakWorld:
         """Something whose bytes nobody opens: a model, a report, a request."""
         return Artifact(kind, f"p.{name}", digest_bytes(f"{kind} {name} {content}".encode()), Media.NONE, **more)
 
+    def report(self, name: str) -> Artifact:
+        """A report with one figure."""
+        return self.thing("kpi_report", name, facets={"tracecore_kpis": {"summary": "x", "values": {"mota": 0.1}, "baseline": {}}})
+
+    def parts(self, train: Sequence[dict[str, Any]] = A, validation: Sequence[dict[str, Any]] = B, test: Sequence[dict[str, Any]] = C) -> None:
+        """Ingest, a split in three, and a model."""
+        self.ingest("drives", [*A, *B, *C, *D])
+        self.split("parts", "drives", train=train, validation=validation, test=test)
+        self.train("model", "parts.train")
+
     def ingest(self, asset: str, rows: Sequence[dict[str, Any]]) -> None:
         self.run(asset, StageKind.INGEST, {}, {"frames": self.table(asset, rows)})
 
@@ -118,6 +130,12 @@ class LeakWorld:
     def selection(self) -> list[str]:
         """Roles of the reports that were judged to be of selection."""
         return [report.role for report in self.evidence.reports if report.selection]
+
+
+def outside(name: str = "best.pt") -> Artifact:
+    """A file from outside the record."""
+    digest = digest_bytes(name.encode())
+    return Artifact("external", name, digest, Media.NONE, namespace="file", origin=Origin(name, digest, 1, "training run file"))
 
 
 def unknowns(outcome: GateOutcome) -> set[str]:
