@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import tracecore as tc
 from tracecore.answers import Answers
+from tracecore.errors import RunFailed
 from tracecore.images import decode_rgb, model_input
 
 __all__ = ["Parity", "ParityParams", "Pictures", "compare", "pictures", "run_onnx", "sample_images"]
@@ -23,6 +24,7 @@ _NARROW = {"boxes_px": 1.0, "scores": 0.02, "path_m": 0.05, "light": 0.02}
 _UNITS = {"boxes_px": "{:.2g} px", "scores": "score {:.2g}", "path_m": "path {:.2g} m", "light": "light {:.2g}"}
 _TIED = 1e-4  # scores of single precision nearer than this to the last place may fall in or out of it by rounding
 _NOISE = 0.02  # the same of any precision, at most: what differs by more is no rounding
+_DETECTED = 0.3  # score from which on a box is a detection, where a program says nothing else
 _FEW = 0.02  # share of boxes that may stand on one side alone, as the peak of two cells that are equal but for rounding; more of them is no chance
 
 
@@ -74,12 +76,12 @@ class Parity:
 
     Attributes:
         samples: images.
-        scores: greatest difference of the scores of a box that both found, but for the few that differ most.
-        boxes_px: greatest difference of its sides, but for the few that differ most.
+        scores: greatest difference of the scores of a box that both found.
+        boxes_px: greatest difference of its sides, but for those that are tied.
         boxes: the same as a share of the input's longer side.
         compared: boxes that were compared.
         unmatched: boxes of a class that the other side doesn't have at all.
-        tied: boxes left out as the few that differ most: rounding decides which of two neighboring cells of equal score is the peak.
+        tied: boxes left out as the few that lie farthest apart: rounding decides which of two neighboring cells of equal score is the peak.
         path_m: greatest difference of the path, m.
         path: the same as a share of the farthest distance at which the path is said.
         light: greatest difference of a light state's probability.
@@ -178,7 +180,7 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
     """Run an ONNX model with onnxruntime on the CPU, one image at a time, and the first two at once: a graph that has frozen its batch shows here.
 
     Raises:
-        RuntimeError: an image alone and in a batch differ.
+        RunFailed: an image alone and in a batch differ.
     """
     import onnxruntime
 
@@ -194,7 +196,7 @@ def run_onnx(model: bytes, images: NDArray[np.float32], *, threads: int) -> Answ
     for output in {"scores", "path", "light"}.intersection(outputs):
         apart = np.abs(alone[output][: len(images[:2])] - together[output]).max()
         if apart > _TIED * max(1.0, float(np.abs(alone[output]).max())):
-            raise RuntimeError(f"The exported graph gives an image another answer alone than in a batch (output {output}).")
+            raise RunFailed(f"The exported graph gives an image another answer alone than in a batch (output {output}).")
     return Answers.named(alone)
 
 
@@ -213,7 +215,12 @@ def compare(one: Answers, other: Answers, *, height: int, width: int, reach: flo
 
     Raises:
         ValueError: one answers what the other doesn't.
+        RunFailed: one answers with what is no finite number, as half precision does where it overflows.
     """
+    for answers in (one, other):
+        for output in answers.names:
+            if not np.isfinite(getattr(answers, output)).all():
+                raise RunFailed(f"The models can't be compared: the output '{output}' of one of them is not finite on some image.")
     if one.names != other.names:
         raise ValueError(f"one model answers {', '.join(one.names)}, the other {', '.join(other.names)}")
     samples = next(len(each) for each in (one.scores, one.path, one.light) if each is not None)
@@ -234,14 +241,13 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
     """Return the greatest difference of a box's side, px, and of a score, how many boxes were compared, had no partner, and were left out.
 
     A box is compared with the nearest of its class on the other side. Where two neighboring cells have the same score but for the noise of the
-    arithmetic, either may be the peak, and a box stands on one side alone: of both figures the few that differ most are left out. More than a few are
-    no chance, and count.
+    arithmetic, either may be the peak, both, or neither: a few boxes, those that lie farthest apart, are left out. More than a few are no chance, and
+    count, as does a detection that the other side does not have at its score, however few they are: it may be the only object of its class.
     """
     assert one.scores is not None
     assert other.scores is not None
     noise = min(max(_TIED, _apart(one.scores, other.scores)), _NOISE)
-    distances: list[float] = []
-    differences: list[float] = []
+    apart_by: list[tuple[float, float, float]] = []
     for (boxes, scores, classes), (others, scores_there, classes_there) in (
         *zip(_found(one), _found(other), strict=True),
         *zip(_found(other), _found(one), strict=True),
@@ -251,14 +257,14 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
             same = classes_there == category
             apart = np.abs(others[same] - box).max(axis=1, initial=0)
             nearest = int(apart.argmin()) if len(apart) else None
-            distances.append(math.inf if nearest is None else float(apart[nearest]))
-            differences.append(math.inf if nearest is None else abs(float(scores_there[same][nearest] - score)))
-    few = int(_FEW * len(distances))
-    kept = len(distances) - few
-    near, alike = sorted(distances)[:kept], sorted(differences)[:kept]
-    unmatched = near.count(math.inf)
-    known = kept - unmatched
-    return max(near[:known], default=0.0), max(alike[:known], default=0.0), kept, unmatched, few
+            far, differs = (math.inf, math.inf) if nearest is None else (float(apart[nearest]), abs(float(scores_there[same][nearest] - score)))
+            apart_by.append((far, differs, float(score)))
+    apart_by.sort(reverse=True)
+    few = int(_FEW * len(apart_by))
+    kept = [each for place, each in enumerate(apart_by) if place >= few or (each[1] > noise and each[2] >= _DETECTED)]
+    known = [each for each in kept if each[0] < math.inf]
+    boxes_px, alike = (max((each[figure] for each in known), default=0.0) for figure in (0, 1))
+    return boxes_px, alike, len(kept), len(kept) - len(known), len(apart_by) - len(kept)
 
 
 def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:

@@ -38,6 +38,8 @@ def judge(facet: Mapping[str, Any]) -> CheckResult:
     ]
     if unmatched := facet.get("unmatched", 0):
         outcomes.append(ExpectationOutcome("unmatched", success=False, expected="every box on both sides", actual=f"{unmatched} without a partner"))
+    if facet.get("compared") == 0:
+        outcomes.append(ExpectationOutcome("boxes", success=False, expected="some box to compare", actual="none with a score unlike the others"))
     success = all(outcome.success for outcome in outcomes)
     found = "; ".join(f"{_WORDS.get(each.assertion, each.assertion)} {each.actual}, {each.expected}" for each in outcomes)
     words = "answers as" if success else "does not answer as"

@@ -10,7 +10,7 @@ import pytest
 
 from tracecore.answers import Answers
 from tracecore.check import CheckResult
-from tracecore.errors import UsageProblem
+from tracecore.errors import RunFailed, UsageProblem
 from tracecore.parity import Parity, ParityParams, compare, sample_images
 from tracecore.parity_check import ParityCheck
 from tracecore_schemas.run import Artifact
@@ -92,6 +92,33 @@ def test_scores_that_are_all_lost_show() -> None:
     other = _row(100)
     other.scores[:] = 0.001
     assert compare(_row(100), other, height=50, width=2100).scores == pytest.approx(0.9, abs=0.02)
+
+
+@pytest.mark.parametrize("lost", [(0.9, 2), (0.4, 1)])
+def test_a_class_that_is_lost_shows_however_few_its_boxes_are_among_all(lost: tuple[float, int]) -> None:
+    """One pedestrian on an image of 100 boxes is 1 % of them: it is found as another class, or at another score, and no tie."""
+    one = answer((900, 0.9, 1), *((8.0 * place, 0.5 - place * 1e-3, 0) for place in range(100)), (0, 0.01, 1))
+    other = answer((900, *lost), *((8.0 * place, 0.5 - place * 1e-3, 0) for place in range(100)), (0, 0.01, 1))
+    for parity in (compare(one, other, height=50, width=1000), compare(other, one, height=50, width=1000)):
+        assert not check(facet_of(parity, boxes_px=2000)).success
+
+
+@pytest.mark.parametrize("output", ["boxes", "scores", "path", "light"])
+def test_answers_that_are_no_numbers_are_never_alike(output: str) -> None:
+    """Half precision overflows to infinity, and on to NaN, which is at no distance from anything."""
+    rows = {"path": np.zeros((1, 2), np.float32), "light": np.ones((1, 2), np.float32)}
+    broken = Answers(ONE.boxes.copy(), ONE.scores.copy(), ONE.classes, **{name: each.copy() for name, each in rows.items()})
+    getattr(broken, output)[0, 0] = np.nan
+    for pair in ((broken, broken), (Answers(ONE.boxes, ONE.scores, ONE.classes, **rows), broken)):
+        with pytest.raises(RunFailed, match=f"the output '{output}' of one of them is not finite"):
+            compare(*pair, height=50, width=100)
+
+
+def test_boxes_that_can_not_be_told_apart_by_their_scores_are_not_compared_and_do_not_pass() -> None:
+    flat = answer((0, 0.5, 0), (30, 0.5, 1), (60, 0.5, 0))
+    judged = check(facet_of(compare(flat, flat, height=50, width=100)))
+    assert not judged.success
+    assert "boxes none with a score unlike the others, some box to compare" in judged.message
 
 
 def facet_of(parity: Parity, **tolerances: float) -> dict[str, Any]:

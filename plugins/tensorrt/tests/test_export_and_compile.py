@@ -8,24 +8,31 @@ import logging
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx
+import pyarrow.dataset as ds
 import pytest
+from drawn_frames import drive_of, frame_table
 from handed_on import hand_on_folder
 from kernel_world import World, given
 
 import tracecore as tc
+from tracecore.answers import Answers
 from tracecore.executor import Outcome
 from tracecore.host import PluginHost
+from tracecore.parity import run_onnx
 from tracecore.task import Supplied
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import device
-from tracecore_tensorrt.builder import choose_builder
-from tracecore_tensorrt.compile import recipe_digest
+from tracecore_tensorrt.builder import Built, choose_builder
+from tracecore_tensorrt.compile import TensorRT, recipe_digest
 from tracecore_tensorrt.models import load_detector
 
 pytest.importorskip("tensorrt_rtx", reason="no builder of engines for this platform")
@@ -210,3 +217,37 @@ def test_why_an_engine_is_not_executed_names_the_gpu_that_is_here(monkeypatch: p
     assert device.why_not_executed(["SM89"], "SM90") == "There is no GPU of SM89 on this machine: its GPU is of SM90."
     monkeypatch.setattr(device, "accelerator", lambda: None)
     assert device.present_capability() is None
+
+
+@pytest.mark.parametrize("off", [0.0, 0.2])
+def test_an_engine_that_can_run_is_compared_with_its_network_on_recorded_frames(
+    onnx_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, off: float
+) -> None:
+    """All but the GPU: in its place onnxruntime answers for the engine, with its scores off by so much."""
+    network = (onnx_model / "model.onnx").read_bytes()
+
+    def answer(_: Any, __: bytes, images: Any, *, log: logging.Logger) -> Answers:
+        log.info("runs")
+        answers = run_onnx(network, images, threads=1)
+        return replace(answers, scores=answers.scores * np.float32(1 - off))
+
+    monkeypatch.setattr(device, "why_not_executed", lambda *_: None)
+    monkeypatch.setattr(device, "run_engine", answer)
+    monkeypatch.setattr(device, "inspect_engine", lambda *_, **__: "{}")
+    described: dict[str, Any] = {}
+    frames = ds.dataset(frame_table(drive_of("a", 3)))
+    context: Any = SimpleNamespace(
+        read=lambda _: frames, threads=1, seed=7, log=LOG, path=lambda _: tmp_path, describe=lambda _, name, facet: described.update({name: facet})
+    )
+    built = Built(b"an engine", {"output_types": {"float": 1}}, [], [], [], {})
+    config = json.loads((onnx_model / "config.json").read_text())
+    execute: Any = partial(TensorRT()._execute, context, TensorRT.Params(), None, built, network, config, "SM89")
+    if off:
+        with pytest.raises(tc.RunFailed, match=r"does not answer as ONNX by onnxruntime on 3 recorded frames.* Choose a higher precision"):
+            execute()
+        return
+    assert execute() == {"executed": True, "executed_on": "SM89"}
+    parity = described["tracecore_parity"]
+    assert (parity["samples"], parity["images"], parity["max_abs_difference"]) == (3, "recorded frames", 0)
+    assert parity["compared"] > 0
+    assert (tmp_path / "inspector.json").is_file()

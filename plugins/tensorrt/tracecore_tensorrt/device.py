@@ -57,11 +57,13 @@ def run_engine(builder: Builder, engine: bytes, images: NDArray[np.float32], *, 
     context = opened.create_execution_context()
     names = [opened.get_tensor_name(number) for number in range(opened.num_io_tensors)]
     source = next(name for name in names if opened.get_tensor_mode(name) == trt.TensorIOMode.INPUT)
-    types = {trt.DataType.FLOAT: torch.float32, trt.DataType.INT64: torch.int64, trt.DataType.INT32: torch.int32}
+    types = {
+        trt.DataType.FLOAT: torch.float32, trt.DataType.HALF: torch.float16, trt.DataType.INT64: torch.int64, trt.DataType.INT32: torch.int32
+    }  # fmt: skip
     answers: dict[str, list[NDArray[np.generic]]] = {name: [] for name in names if name != source}
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     for image in images:
-        given = torch.from_numpy(image[None].copy()).cuda()
+        given = torch.from_numpy(image[None].copy()).to(types[opened.get_tensor_dtype(source)]).cuda()
         context.set_input_shape(source, tuple(given.shape))
         context.set_tensor_address(source, given.data_ptr())
         results = {}
