@@ -157,8 +157,10 @@ def test_a_condition_that_no_frame_has_is_met_by_none(world: StageWorld, choose:
     assert not check_of(outcome, "request_met").success
 
 
-def test_what_labels_say_of_frames_is_a_condition_too(world: StageWorld, choose: Any) -> None:
-    rows = drive_of("osaka", 8)
+@pytest.mark.parametrize("of_drive", [[], [("weather", "clear")]])
+def test_what_labels_say_of_frames_is_a_condition_too(world: StageWorld, choose: Any, of_drive: list[tuple[str, str]]) -> None:
+    """Where the drive's metadata differ the labels decide, as in evaluation and diagnosis: they speak of the frame alone."""
+    rows = drive_of("osaka", 8, conditions=of_drive)
     labels = [label(row, 0, None, None, frame_attributes=[("weather", "rain" if row["index"] < 3 else "clear")]) for row in rows]
     outcome = choose(rows, want(8, conditions={"weather": ("rain",)}), labels=labels)
     assert sorted(world.read(outcome, "chosen")["index"].to_pylist()) == [0, 1, 2]
@@ -171,7 +173,14 @@ def test_frames_chosen_for_objects_of_unknown_size_do_not_count_as_found(world: 
     said = outcome.outputs["chosen"].facets["tracecore_requested"]["wants"][0]
     assert (said["found"], said["chosen"], said["untold"]) == (0, 6, ["size"])
     check = check_of(outcome, "request_met")
-    assert check.message == "1 of 1 wants got too few frames: missed-pedestrians (0 of 6; 6 frames chosen of unknown size)."
+    assert check.message == "All 1 wants got the frames they asked for. Whether they show objects of the wanted size is unknown."
+    assert check.success
+
+
+def test_where_objects_are_asked_for_too_few_frames_are_too_few_all_the_same(world: StageWorld, choose: Any) -> None:
+    check = check_of(choose(pool_drives(), want(40, conditions={**NIGHT_IN_JAPAN, "size": ("small",)})), "request_met")
+    assert check.message.startswith("1 of 1 wants got too few frames: missed-pedestrians (20 of 40). Whether they show objects of the wanted size")
+    assert not check.success
 
 
 def test_where_nothing_matches_the_table_is_empty_and_says_so(world: StageWorld, choose: Any) -> None:

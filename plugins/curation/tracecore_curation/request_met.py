@@ -15,10 +15,13 @@ _NAMED = 3
 
 
 class RequestMet(tc.Check):
-    """Every want of a data request got as many frames as it asked for that are known to meet its conditions."""
+    """Every want got as many frames as it asked for that are known to meet its conditions of frames.
+
+    Those of objects nobody knows before a frame is labeled, so they can't be met or missed: the check names them, and the table's unknowns do.
+    """
 
     name = "request_met"
-    description = "Every want of a data request got as many frames as it asked for that are known to meet its conditions."
+    description = "Every want of a data request got as many frames as it asked for, by what is known of frames before they are labeled."
     # Data that nobody has is what a request is for: it must be seen, and it stops nothing.
     severity = Severity.WARN
 
@@ -29,21 +32,24 @@ class RequestMet(tc.Check):
         if not facet:
             raise tc.UsageProblem(f"The check 'request_met' stands for frames chosen by a request; {context.target.ref} says nothing of one.")
         wants = facet["wants"]
-        short = [want for want in wants if want["found"] < want["asked"]]
+        short = [want for want in wants if _chosen(want) < want["asked"]]
         outcomes = tuple(
             ExpectationOutcome(
-                f"found_{want['cluster']}", success=want["found"] >= want["asked"], expected=str(want["asked"]), actual=str(want["found"])
+                f"found_{want['cluster']}", success=_chosen(want) >= want["asked"], expected=str(want["asked"]), actual=str(_chosen(want))
             )
             for want in wants
         )
+        untold = sorted({name for want in wants for name in want.get("untold", ())})
+        unknown = f" Whether they show objects of the wanted {' and '.join(untold)} is unknown." if untold else ""
         if not short:
-            return tc.CheckResult(success=True, message=f"All {len(wants)} wants got the frames they asked for.", outcomes=outcomes)
-        named = ", ".join(f"{want['cluster']} ({want['found']} of {want['asked']}{_unsure(want)})" for want in short[:_NAMED])
+            return tc.CheckResult(success=True, message=f"All {len(wants)} wants got the frames they asked for.{unknown}", outcomes=outcomes)
+        named = ", ".join(f"{want['cluster']} ({_chosen(want)} of {want['asked']})" for want in short[:_NAMED])
         more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
-        return tc.CheckResult(success=False, message=f"{len(short)} of {len(wants)} wants got too few frames: {named}{more}.", outcomes=outcomes)
+        message = f"{len(short)} of {len(wants)} wants got too few frames: {named}{more}.{unknown}"
+        return tc.CheckResult(success=False, message=message, outcomes=outcomes)
 
 
-def _unsure(want: Any) -> str:
-    """Return how many frames were chosen that are not known to meet the want, in words."""
-    more = want.get("chosen", want["found"]) - want["found"]
-    return f"; {tc.count(more, 'frame')} chosen of unknown {' and '.join(want['untold'])}" if more else ""
+def _chosen(want: Any) -> int:
+    """Return how many frames were chosen, all by the conditions of frames; older records have `found` alone."""
+    chosen: int = want.get("chosen", want["found"])
+    return chosen

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracecore_curation.conditions import CONDITION_COLUMNS, conditions_of
+from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.data_request import OBJECT_CONDITIONS, Want
 
 __all__ = ["Chosen", "Pool", "choose", "read_pool"]
@@ -84,13 +84,9 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
 
 
 def _all_conditions(table: pa.Table, labels: Any) -> list[dict[str, str]]:
-    of_labels: dict[str, dict[str, str]] = {}
-    if labels is not None:
-        attributes = labels.to_table(columns=["frame_id", "frame_attributes"])
-        for id_, pairs in zip(attributes["frame_id"].to_pylist(), attributes["frame_attributes"].to_pylist(), strict=True):
-            of_labels.setdefault(id_, {}).update(pairs or ())
-    own = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), conditions_of(table), strict=True)
-    return [of_labels.get(id_, {}) | conditions | {"drive": drive, "sensor": sensor} for id_, drive, sensor, conditions in own]
+    known = frame_conditions(table, () if labels is None else labels.to_table(columns=["frame_id", "frame_attributes"]).to_pylist())
+    rows = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), strict=True)
+    return [known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
