@@ -298,3 +298,13 @@ def test_a_request_that_can_not_be_chosen_by_fails_its_check(world: StageWorld) 
     said = json.loads((world.read(outcome, "request") / FILE).read_bytes())
     assert said["type"] == "tracecore.data_request"
     assert set(EVENTS.names) < set(CLUSTERS.names)
+
+
+def test_frames_that_nobody_labeled_are_no_chance_to_make_a_mistake(world: StageWorld) -> None:
+    """Half of the night was not labeled, so no false car could be found there: 6 of the 12 frames that were, 3 of 12 by day."""
+    unjudged = {row["frame_id"] for row in OF["tokyo"]}
+    labels = [label(row, 0, None, None) for row in FRAMES if row["frame_id"] not in unjudged]
+    more = {"labels": world.table("label_batch", "test.labels", label_table(labels))}
+    first = diagnose(world, FALSE_CARS, more, dimensions=["time_of_day"]).outputs["clusters"].facets["tracecore_clusters"]["clusters"][0]
+    assert (first["conditions"], first["of"], first["rate"]) == ({"time_of_day": "night"}, 12, 0.5)
+    assert first["lift"] == pytest.approx((6 / 12) / (9 / 24), abs=1e-6)

@@ -48,7 +48,7 @@ class Cluster:
         frame_conditions: those of them that are the frame's.
         members: the mistakes, the clearest first.
         frames: how many frames show one of them.
-        of: how many evaluated frames meet its conditions, as far as the frame table tells them.
+        of: how many frames that are labeled for such mistakes meet its conditions, as far as the frame table tells them.
         rate: `frames` as a share of `of`.
         objects: how many labeled objects of its class these hold, None where nobody counted or the mistake is about whole frames.
         lift: how many times as often such mistakes happen under these conditions of the frame as on all frames, by chance to make them.
@@ -114,7 +114,7 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Chances, looks: Looks, lim
 def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Chances, limits: Limits) -> Cluster:
     of_frame = {name: value for name, value in group.conditions.items() if name in chances.of_frames}
     of_object = {name: value for name, value in group.conditions.items() if name not in chances.of_frames}
-    exposed = {id_ for id_, frame in chances.frames.items() if of_frame.items() <= frame.conditions.items()}
+    exposed = {id_ for id_, frame in chances.judged(group.type).items() if of_frame.items() <= frame.conditions.items()}
     such = [
         mistake
         for mistake in mistakes

@@ -16,7 +16,7 @@ from tracecore_diagnosis.clusters import Cluster, Limits, clusters_of
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_of, join_events, mistakes_of
 from tracecore_diagnosis.page import Findings, page
 from tracecore_diagnosis.request import request_of
-from tracecore_diagnosis.scenes import labeled_objects, scenes_of
+from tracecore_diagnosis.scenes import frames_labeled_for, labeled_objects, scenes_of
 from tracecore_diagnosis.sheets import Gallery, draw_sheet, examples_of, sheet_name
 from tracecore_diagnosis.telling import Chances
 from tracecore_schemas.canonical import JSON, jcs
@@ -76,7 +76,7 @@ class EventClusters(tc.Stage):
         looks = look_at(table, mistakes, context.progress)
         least = max(params.least, round(params.share * len(mistakes)))
         limits = Limits(least, params.dimensions, params.appearance, params.weights, params.telling)
-        chances = Chances.of(frames, labeled_objects(labels, frames))
+        chances = Chances.of(frames, labeled_objects(labels, frames), frames_labeled_for(labels))
         clusters, left = clusters_of(mistakes, chances, looks, limits, context.seed)
         context.write(self.clusters, _with_clusters(events, clusters))
         asked, unasked = clusters[: params.most], clusters[params.most :]

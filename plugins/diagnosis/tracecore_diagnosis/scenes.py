@@ -12,8 +12,12 @@ import pyarrow.compute as pc
 
 from tracecore_schemas.rows import last_revisions
 
-__all__ = ["Box", "Scene", "labeled_objects", "scenes_of"]
+__all__ = ["Box", "Scene", "frames_labeled_for", "labeled_objects", "scenes_of"]
 
+LIGHT = "light_state"
+"""Category of the tags that say a light's state."""
+
+_JUDGED_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "qa", "ignore"]
 _SEEN_COLUMNS = ["frame_id", "number", "geometry", "category", "score", "x", "y", "width", "height", "path", "value"]
 _TRUE_COLUMNS = ["frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "path", "value", "qa", "ignore"]
 
@@ -69,6 +73,17 @@ def labeled_objects(labels: Any, frames: Collection[str]) -> dict[tuple[str, str
         if row["geometry"] == "box2d" and not row.get("crowd"):
             found[row["frame_id"], row["category"]] += 1
     return dict(found)
+
+
+def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
+    """Return the refs of the frames that have labels of a geometry, by geometry: box2d (or that there is no object), path, tag of the light."""
+    found: dict[str, set[str]] = {}
+    columns = [] if labels is None else [name for name in _JUDGED_COLUMNS if name in labels.schema.names]
+    for row in last_revisions(labels.to_table(columns=columns).to_pylist()) if columns else ():
+        boxes = row["geometry"] in {"box2d", "none"}  # a rejected box was looked at all the same
+        if boxes or (row.get("qa") != "rejected" and not row.get("ignore") and (row["geometry"] == "path" or row["category"] == LIGHT)):
+            found.setdefault("box2d" if boxes else row["geometry"], set()).add(row["frame_id"])
+    return found
 
 
 def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:

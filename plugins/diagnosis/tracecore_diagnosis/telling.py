@@ -7,14 +7,15 @@ with more pedestrians has more missed ones and says nothing of the perception. F
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake, condition_names
 
 __all__ = ["Chances", "lift_of", "telling_dimensions"]
 
 _CAN_BE_MISSED = frozenset({"miss", "wrong_class", "lost_track"})
+_JUDGED_BY = {"off_path": "path", "wrong_state": "tag"}  # labels of this geometry; everything else by boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,25 @@ class Chances:
         frames: the evaluated frames by ref.
         objects: labeled objects of evaluated frames by (frame ref, class); None without labels.
         of_frames: names of the conditions that are the frame's, not the object's.
+        labeled_for: refs of the frames that have labels of a geometry (box2d, path, tag); where there are none, all frames are taken to be judged.
     """
 
     frames: Mapping[str, FrameFacts]
     objects: Mapping[tuple[str, str], int] | None = None
     of_frames: frozenset[str] = frozenset()
+    labeled_for: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, frames: Mapping[str, FrameFacts], objects: Mapping[tuple[str, str], int] | None) -> Chances:
+    def of(
+        cls, frames: Mapping[str, FrameFacts], objects: Mapping[tuple[str, str], int] | None, labeled_for: Mapping[str, Collection[str]] | None = None
+    ) -> Chances:
         """Return the chances on evaluated frames."""
-        return cls(frames, objects, condition_names(frames))
+        return cls(frames, objects, condition_names(frames), labeled_for or {})
+
+    def judged(self, type_: str) -> Mapping[str, FrameFacts]:
+        """Return the frames on which a mistake of a type could be found: those that are labeled for it."""
+        labeled = self.labeled_for.get(_JUDGED_BY.get(type_, "box2d"))
+        return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
 
     def counts_objects(self, type_: str) -> bool:
         """Say whether mistakes of a type are counted against labeled objects."""
@@ -61,9 +71,10 @@ def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: 
         conditions: of the frame.
         chances: to make them.
     """
-    exposed = {id_ for id_, frame in chances.frames.items() if conditions.items() <= frame.conditions.items()}
-    all_chances, chances_here = chances.among(type_, category, chances.frames), chances.among(type_, category, exposed)
-    known = [mistake for mistake in mistakes if mistake.frame_id in chances.frames]
+    judged = chances.judged(type_)
+    exposed = {id_ for id_, frame in judged.items() if conditions.items() <= frame.conditions.items()}
+    all_chances, chances_here = chances.among(type_, category, judged), chances.among(type_, category, exposed)
+    known = [mistake for mistake in mistakes if mistake.frame_id in judged]
     if not known or not chances_here or not all_chances:
         return 1.0
     here = sum(mistake.frame_id in exposed for mistake in known)
