@@ -13,6 +13,7 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.executor import Outcome, Supplied
+from tracecore_evaluation.figures import parts_of
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.tables import EVENTS
 
@@ -280,3 +281,24 @@ def test_what_has_no_box_that_counts_is_neither_hit_nor_missed_nor_false(world: 
     found = outcome.outputs["report"].facets["tracecore_kpis"]["values"]
     assert (found["precision.car"], found["recall.car"], found["ap50.car"]) == (1.0, 1.0, pytest.approx(1.0))
     assert outcome.outputs["events"].facets["tracecore_events"]["counts"] == {"miss": 1}
+
+
+@pytest.mark.parametrize("row", [{"category": "DontCare", "crowd": True}, {"geometry": "polygon", "polygon": [[10.0, 20.0, 34.0, 20.0, 34.0, 36.0]]}])
+def test_regions_that_nobody_labeled_and_outlines_without_a_box_are_neither_right_nor_wrong(
+    world: StageWorld, tmp_path: Path, row: dict[str, Any]
+) -> None:
+    """What is found on them is no false positive, of whatever class a region is; an outline alone does not say that boxes were looked for."""
+    rows, labels = scenes()
+    beside = [label(rows[4], 7, "car", BOX) | row, label(rows[5], 8, "car", BOX, geometry="polygon")]
+    outcome = evaluate(world, detector(world, tmp_path / "model"), rows, [*labels, *beside, *elsewhere()])
+    facet = outcome.outputs["report"].facets["tracecore_kpis"]
+    found = facet["values"]
+    assert (found["precision.car"], found["recall.car"], found["ap50.car"], facet["frames"]) == (1.0, 1.0, pytest.approx(1.0), 5)
+    assert "KPIs of DontCare" not in [unknown.what for unknown in outcome.outputs["report"].unknowns]
+
+
+def test_a_class_whose_name_has_a_dot_is_one_of_the_classes_that_a_mean_is_over() -> None:
+    """As nuScenes names them: vehicle.car is no car of the slice vehicle."""
+    names = ["map50", "map", "ap50.vehicle.car", "ap50.vehicle.car.night", "ap.vehicle.car"]
+    assert parts_of(names, ["vehicle.car"]) == {"map50": ["ap50.vehicle.car"], "map": ["ap.vehicle.car"]}
+    assert parts_of(["mota"], ["vehicle.car"]) == {}

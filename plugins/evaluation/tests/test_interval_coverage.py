@@ -39,6 +39,24 @@ def path(rng: np.random.Generator, drives: int) -> tuple[str, Measure, float, fl
     return "path_error.mean", mean_of("path_error.mean", sums), math.exp(-1 + 0.08), None
 
 
+def sparse(rng: np.random.Generator, drives: int) -> tuple[str, Measure, float, float | None]:
+    """Of five drives three hold no such object, and on the others nearly all are found."""
+    objects = rng.integers(20, 120, drives) * (np.arange(drives) % 5 < 2)
+    found = rng.binomial(objects, rng.beta(57, 3, drives))
+    return "recall.car", lambda weights: {"recall.car": float(weights @ found / (weights @ objects)) if weights @ objects else None}, 0.95, None
+
+
+@pytest.mark.parametrize("drives", [10, 20, 40])
+def test_drives_without_an_object_make_no_interval_narrower(drives: int) -> None:
+    rng = np.random.default_rng(drives)
+    held = 0
+    for _ in range(DRAWS):
+        name, measure, true, _ = sparse(rng, drives)
+        low, high = intervals(measure, Units("drive", {}, drives)).get(name, (0.0, 1.0))
+        held += low <= true <= high
+    assert held / DRAWS >= LEAST
+
+
 @pytest.mark.parametrize("drives", [3, 5, 10, 20])
 @pytest.mark.parametrize("population", [recall, mistakes, path])
 def test_an_interval_by_drive_reaches_its_level(population: Population, drives: int) -> None:
@@ -111,6 +129,8 @@ def test_units_that_are_all_alike_leave_room_for_others() -> None:
     """Of ten drives none missed anything: up to 31 % of drives may be other (Clopper and Pearson); no mistake in an hour: up to 3.7 (Garwood)."""
     units = Units("drive", {}, 10)
     assert intervals(lambda _: {"recall.car": 1.0}, units)["recall.car"] == (pytest.approx(1 - 0.3085, abs=1e-4), 1.0)
+    assert intervals(lambda _: {"recall.car": 0.5}, units)["recall.car"] == pytest.approx((0.5 - 0.3085 / 2, 0.5 + 0.3085 / 2), abs=1e-4)
+    assert intervals(lambda _: {"mota": 0.0}, units)["mota"] == (0.0, pytest.approx(0.3085, abs=1e-4))
     name = "mistakes_per_hour.total"
     assert intervals(lambda _: {name: 0.0}, units, {name: 1.0})[name] == (0.0, pytest.approx(3.6889, abs=1e-4))
 

@@ -301,3 +301,19 @@ def test_what_detection_kpis_hands_on_is_judged_with_all_its_classes(world: Stag
     assert found["mistakes_per_hour.car"] == 0
     assert found["mistakes_per_hour.pedestrian"] == pytest.approx(3600), "the model knows pedestrians and sees none"
     assert found["mistakes_per_hour.wrong_state"] == 0
+
+
+def test_frames_too_far_apart_have_mistakes_but_no_rate_and_that_is_said(world: StageWorld) -> None:
+    rows = [scene("a", index, timestamp_ns=index * 3 * 10**9, clock="measured") for index in range(FRAMES)]
+    outcome = judge(world, rows, labeled(rows), [row for each in rows for row in saw(each, NOWHERE)], confirm=0)
+    assert not [name for name in values(outcome) if name.startswith("mistakes_per_hour")]
+    said = unknowns(outcome)["driving time of some drives"]
+    assert said == "No two frames of the drives a are within 2 s, so their mistakes are counted but are in no rate."
+
+
+@pytest.mark.parametrize("broken", [{"x": float("nan")}, {"width": float("inf")}, {"score": float("nan")}, {"height": None}])
+def test_a_detection_that_is_no_number_is_refused_by_its_frame(world: StageWorld, broken: dict[str, Any]) -> None:
+    rows = drive("a")
+    detections = [row | (broken if row["number"] == 0 else {}) for each in rows for row in saw(each, HERE)]
+    with pytest.raises(UsageProblem, match=r"Detection 0 on frame/a/.* has a box or a score that is no finite number"):
+        judge(world, rows, labeled(rows), detections)

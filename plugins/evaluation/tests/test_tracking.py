@@ -9,10 +9,12 @@ import pytest
 
 from tracecore_evaluation.driving import driven, stretches
 from tracecore_evaluation.episodes import lasting, runs
+from tracecore_evaluation.level_2 import true_stretches
 from tracecore_evaluation.scene import Frame, Seen, Truth
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
 from tracecore_evaluation.tracking import COUNTS, Moment, Scores, followed
-from tracecore_evaluation.true_tracks import Relevance, true_stretch
+from tracecore_evaluation.true_tracks import Relevance, true_stretch, untracked
+from tracecore_evaluation.truth import Labels
 
 SETTINGS = TrackerSettings(iou=0.3, motion=0.0, confirm=0.1, coast=0.35)
 NS = 1_000_000_000
@@ -139,3 +141,38 @@ def test_an_episode_is_some_time_without_a_break_and_what_is_not_known_breaks_it
     assert list(runs([True, None, True], tenths, 0.2)) == []
     assert list(runs([True], tenths, 0.1)) == [(0, 0)]
     assert lasting([a_frame("a", second) for second in (0, 0.5, 2.0)]) == [0.5, 1.5, 1.5]
+
+
+def test_cameras_of_other_rates_share_the_time_of_a_slice() -> None:
+    """Only the slow camera's frames say that there was glare: for as long as its frame lasts, not until the fast camera's next one."""
+    fast = [a_frame("a", second / 10, sensor="fast") for second in range(31)]
+    slow = [a_frame("a", second + 0.01, sensor="slow") for second in range(4)]
+    time = driven([*fast, *slow], {"glare": slow[1:2], "all": [*fast, *slow]})
+    assert sum(time.lasting[moment] for moment in time.slices["glare"]) == pytest.approx(1.0)
+    assert sum(time.lasting[moment] for moment in time.slices["all"]) == pytest.approx(time.drives["a"])
+
+
+def test_frames_without_boxes_between_two_with_boxes_are_a_break_where_they_last_long() -> None:
+    """Paths are labeled on every frame, boxes on the first and the last: these are 5 s apart, so nothing is followed from one to the other."""
+    frames = [a_frame("a", second / 2) for second in range(11)]
+    boxes = {frame.id: truth(HERE) for frame in (frames[0], frames[-1])}
+    labels = Labels(boxes, {frame.id: np.zeros(1) for frame in frames}, {}, {}, {}, (None,), None, None, 0)
+    assert [len(stretch.frames) for stretch in true_stretches(frames, labels, SETTINGS, Relevance(40, 0))] == [1, 1]
+
+
+def test_a_drive_with_regions_alone_is_not_said_to_lack_tracks() -> None:
+    frame = a_frame("a", 0)
+    assert untracked([frame], {frame.id: truth(HERE, crowd=[True])}) == set()
+    assert untracked([frame], {frame.id: truth(HERE)}) == {"a"}
+
+
+def test_thousands_of_objects_of_which_nobody_named_the_track_are_scored() -> None:
+    """Each counts on its frame alone; the table of all with all would take gigabytes."""
+    row = [(20.0 * place, 0.0, 10.0, 10.0) for place in range(8)]
+
+    def at(time: int) -> Moment:
+        numbers = tuple(8 * (time // 2) + place for place in range(8))
+        found = Tracked(numbers, tuple(range(8)), np.array(row), np.zeros(8, dtype=np.int64), np.ones(8))
+        return moment(truth(*row), [f"{time}-{place}" for place in range(8)], found)
+
+    assert total(followed([at(time) for time in range(2000)], 0.5), "objects", "boxes", "misses", "identical") == (16000, 16000, 0, 8000)

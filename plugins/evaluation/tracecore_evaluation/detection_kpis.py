@@ -110,7 +110,7 @@ class DetectionKpis(tc.Stage):
         mistakes = frame_events(frames, labels, answers, judged, config, limits, slicing)
         context.write(self.events, events_table(mistakes))
         context.write(self.detections, detections_table(frames, answers, config))
-        context.describe(self.report, "tracecore_kpis", facet(findings))
+        context.describe(self.report, "tracecore_kpis", facet(findings, config.classes))
         counts = Counter(row["type"] for row in mistakes)
         context.describe(self.events, "tracecore_events", events_facet(counts, params.score, params.iou))
         said: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()}

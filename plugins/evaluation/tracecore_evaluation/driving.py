@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from tracecore_evaluation.scene import Frame
 
@@ -26,7 +27,7 @@ class Time:
 
     Attributes:
         lasting: seconds by drive and timestamp, of drives with a clock.
-        slices: the moments of each slice.
+        slices: the moments of each slice: of each of its frames all until the next frame of the same camera.
     """
 
     lasting: Mapping[Moment, float]
@@ -62,12 +63,29 @@ def seconds_between(before: Frame, after: Frame) -> float:
 
 
 def driven(frames: Sequence[Frame], slices: Mapping[str, Sequence[Frame]]) -> Time:
-    """Sum driving time up: the time from a frame to the next of its drive, by any camera, belongs to the slices of the first of them.
+    """Sum driving time up: the time from a frame to the next of its camera belongs to the slices of the first of them.
 
     The last frame before a break lasts as long as the one before it, so that a camera of any rate drives as long over the same time.
     """
-    moments = {name: sorted({(frame.drive, frame.timestamp_ns) for frame in members}) for name, members in slices.items()}
-    return Time(dict(_lasting(frames)), moments)
+    ends = {frame.id: end for stretch in stretches(frames) for frame, end in zip(stretch, _ends(stretch), strict=True)}
+    times: dict[str, list[int]] = {}
+    for drive, time in sorted({(frame.drive, frame.timestamp_ns) for frame in frames}):
+        times.setdefault(drive, []).append(time)
+
+    def moments(frame: Frame) -> Iterator[Moment]:
+        of_drive = times[frame.drive]
+        for place in range(bisect_left(of_drive, frame.timestamp_ns), bisect_left(of_drive, ends[frame.id])):
+            yield frame.drive, of_drive[place]
+
+    of_slices = {name: sorted({moment for frame in members for moment in moments(frame)}) for name, members in slices.items()}
+    return Time(dict(_lasting(frames)), of_slices)
+
+
+def _ends(stretch: Sequence[Frame]) -> list[int]:
+    """Return when each frame of a camera ends, in the unit of its clock; a moment at least."""
+    times = [frame.timestamp_ns for frame in stretch]
+    ends = [max(after, before + 1) for before, after in pairwise(times)]
+    return [*ends, times[-1] + max(times[-1] - times[-2] if len(times) > 1 else 0, 1)]
 
 
 def _lasting(frames: Iterable[Frame]) -> Iterator[tuple[Moment, float]]:

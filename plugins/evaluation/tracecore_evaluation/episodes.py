@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.driving import MOST_SECONDS, seconds_between
+from tracecore_evaluation.driving import seconds_between
 from tracecore_evaluation.events import PATH, event_of, whole_frame
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame
@@ -50,7 +50,7 @@ class Episode:
 
 def lasting(frames: Sequence[Frame]) -> list[float]:
     """Return how long each frame of a stretch lasts, s: until the next one; the last one as long as the one before it."""
-    seconds = [min(seconds_between(before, after), MOST_SECONDS) for before, after in pairwise(frames)]
+    seconds = [seconds_between(before, after) for before, after in pairwise(frames)]
     return [*seconds, seconds[-1] if seconds else 0.0]
 
 

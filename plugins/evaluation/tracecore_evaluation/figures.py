@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Figure", "better", "figure_of", "lower_is_better", "parts_of"]
@@ -50,8 +50,6 @@ def lower_is_better(names: Iterable[str]) -> list[str]:
     return sorted({name.partition(".")[0] for name in names if figure_of(name).lower_is_better})
 
 
-def parts_of(names: Iterable[str]) -> dict[str, list[str]]:
+def parts_of(names: Collection[str], classes: Sequence[str]) -> dict[str, list[str]]:
     """Return, for each KPI over all frames that is the mean of one KPI a class, the names of those."""
-    known = list(names)
-    means = {"map50": "ap50.", "map": "ap."}
-    return {mean: [name for name in known if name.startswith(part) and name.count(".") == 1] for mean, part in means.items() if mean in known}
+    return {mean: [f"{part}.{name}" for name in classes] for mean, part in {"map50": "ap50", "map": "ap"}.items() if mean in names}

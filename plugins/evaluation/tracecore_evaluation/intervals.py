@@ -9,6 +9,7 @@ Percentiles of a bootstrap by unit, the usual way, cover 73 % at 3 units where 9
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,7 @@ def _in_frames() -> str:
 
 
 def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
-    """Return the 95 % interval of each KPI that a measure gives; none of a KPI that hangs on a single unit, or of fewer than `LEAST_UNITS` units.
+    """Return the 95 % interval of each KPI that a measure gives; none of a KPI of which fewer than `LEAST_UNITS` units have something to count.
 
     Args:
         measure: gives the KPIs of weighted units.
@@ -97,7 +98,8 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
     """
     if not units.known:
         return {}
-    return {name: _interval(figure_of(name), value, others, (hours or {}).get(name)) for name, value, others in _left_out(measure, units)}
+    clocked = hours or {}
+    return {name: _interval(figure_of(name), value, others, count, clocked.get(name)) for name, value, others, count in _left_out(measure, units)}
 
 
 def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
@@ -121,30 +123,45 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
         return {}
     unbounded = Figure("", least=-np.inf, most=np.inf)
     clocked = hours or {}
-    return {name: _interval(unbounded, value, others, clocked.get(name) if value > 0 else None) for name, value, others in _left_out(gained, units)}
+    return {
+        name: _interval(unbounded, value, others, count, clocked.get(name) if value > 0 else None)
+        for name, value, others, count in _left_out(gained, units)
+    }
 
 
 def _less(value: float | None, trivial: float | None) -> float | None:
     return None if value is None or trivial is None else trivial - value
 
 
-def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDArray[np.float64]]]:
-    """Return each KPI that has a value however one unit is left out: its name, its value, and those values."""
+def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDArray[np.float64], int]]:
+    """Return each KPI of which enough units have something to count: name, value, values without each unit, and how many units those are."""
+    every = np.ones(units.count, dtype=np.int64)
     without: dict[str, list[float]] = {}
-    for weights in 1 - np.eye(units.count, dtype=np.int64):
-        for name, value in measure(weights).items():
+    telling: Counter[str] = Counter()
+    for unit in range(units.count):
+        alone = np.zeros(units.count, dtype=np.int64)
+        alone[unit] = 1
+        telling.update(name for name, value in measure(alone).items() if value is not None)
+        for name, value in measure(every - alone).items():
             if value is not None:
                 without.setdefault(name, []).append(value)
-    for name, value in sorted(measure(np.ones(units.count, dtype=np.int64)).items()):
-        others = without.get(name, [])
-        if value is not None and len(others) == units.count:
-            yield name, value, np.array(others)
+    for name, value in sorted(measure(every).items()):
+        if value is not None and telling[name] >= LEAST_UNITS:
+            yield name, value, np.array(without[name]), telling[name]
 
 
-def _interval(figure: Figure, value: float, others: NDArray[np.float64], hours: float | None) -> tuple[float, float]:
+def _interval(figure: Figure, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
+    """Return the interval of a KPI.
+
+    Args:
+        figure: its sort.
+        value: of all units.
+        others: without each of them.
+        count: of units that have something to count: where there is nothing, leaving the unit out shows nothing of how units differ.
+        hours: as for `intervals`.
+    """
     from scipy import stats
 
-    count = len(others)
     to, back = _scale(figure, np.append(others, value))
     spread = to(others) - to(others).mean()
     reach = float(stats.t.ppf((1 + LEVEL) / 2, count - 1)) * float(np.sqrt((count - 1) / count * (spread**2).sum()))
@@ -153,12 +170,10 @@ def _interval(figure: Figure, value: float, others: NDArray[np.float64], hours: 
         events = round(value * hours)
         fewest = float(stats.chi2.ppf((1 - LEVEL) / 2, 2 * events)) / 2 if events else 0.0
         low, high = min(low, fewest / hours), max(high, float(stats.chi2.ppf((1 + LEVEL) / 2, 2 * events + 2)) / 2 / hours)
-    elif reach < _EQUAL and np.isfinite(figure.most) and value in {figure.least, figure.most}:
+    elif reach < _EQUAL and np.isfinite(figure.most):
         # Units that are all alike say no more than this: at most this share of all units is not (Clopper and Pearson 1934).
         unlike = 1 - ((1 - LEVEL) / 2) ** (1 / count)
-        low, high = (
-            (value, value + unlike * (figure.most - value)) if value == figure.least else (value - unlike * (value - max(figure.least, 0.0)), value)
-        )
+        low, high = value - unlike * max(value - max(figure.least, 0.0), 0.0), value + unlike * (figure.most - value)
     return max(low, figure.least), min(high, figure.most)
 
 

@@ -86,8 +86,8 @@ def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSet
     The boxes of a drive whose labels name no tracks, or name one twice on a frame, are tracked here.
     """
     here = untracked(frames, labels.truth) | repeated(frames, labels.truth)
-    boxed = [[frame for frame in stretch if frame.id in labels.truth] for stretch in stretches(frames)]
-    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in here) for stretch in boxed if stretch]
+    boxed = [frame for frame in frames if frame.id in labels.truth]
+    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in here) for stretch in stretches(boxed)]
 
 
 def drive(

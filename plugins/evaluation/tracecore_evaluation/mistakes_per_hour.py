@@ -11,7 +11,7 @@ import numpy as np
 import tracecore as tc
 from tracecore.errors import UsageProblem
 from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.driving import BY_INDEX, driven
+from tracecore_evaluation.driving import BY_INDEX, MOST_SECONDS, Time, driven
 from tracecore_evaluation.events import events_table
 from tracecore_evaluation.intervals import gains, intervals, units_of
 from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
@@ -105,7 +105,7 @@ class MistakesPerHour(tc.Stage):
             review,
             {name: len(members) for name, members in slices.items()},
             [
-                *_unknowns(known, frames, found, labels),
+                *_unknowns(known, frames, found, labels, time),
                 *_score_unknowns(operating, config),
                 *unsliced(frames, slicing.frames),
                 *interval_unknowns(set(drives), units),
@@ -167,7 +167,7 @@ def _score_unknowns(operating: OperatingScores, config: ModelConfig) -> Iterator
         yield "operating score of some classes", f"No selection frame holds an object of {names} to see: the parameter 'score' stands for them."
 
 
-def _unknowns(known: Sequence[Frame], frames: Sequence[Frame], found: Driving, labels: Labels) -> Iterator[tuple[str, str]]:
+def _unknowns(known: Sequence[Frame], frames: Sequence[Frame], found: Driving, labels: Labels, time: Time) -> Iterator[tuple[str, str]]:
     if len(frames) < len(known):
         yield "unlabeled frames", f"{len(known) - len(frames)} of {len(known)} frames have no labels or were not looked at."
     if found.untracked:
@@ -189,6 +189,10 @@ def _unknowns(known: Sequence[Frame], frames: Sequence[Frame], found: Driving, l
             "mistakes per hour",
             f"The drives {names} have no clock, so their mistakes are counted but are in no rate; each frame is taken to last {BY_INDEX:g} s.",
         )
+    still = sorted({frame.drive for frame in frames if frame.clock != "index" and not time.drives.get(frame.drive)})
+    if still:
+        why = f"No two frames of the drives {', '.join(still)} are within {MOST_SECONDS:g} s, so their mistakes are counted but are in no rate."
+        yield "driving time of some drives", why
     unmeasured = sorted({frame.clock for frame in frames} - {"measured", "index"})
     if unmeasured:
         yield "driving time", f"It is taken from clocks that are not measured ({', '.join(unmeasured)})."

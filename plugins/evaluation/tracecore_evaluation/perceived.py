@@ -32,7 +32,7 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
         What the perception speaks of, what it says by frame ref, and the refs of all frames it looked at.
 
     Raises:
-        UsageProblem: the table is empty.
+        UsageProblem: the table is empty, or holds a box or score that is no number.
     """
     rows = sorted(table.to_table(columns=_COLUMNS).to_pylist(), key=lambda row: (row["frame_id"], row["number"]))
     if not rows:
@@ -67,8 +67,10 @@ def _config(rows: Sequence[Row], facet: Mapping[str, Any], labels: Sequence[Row]
 
 def _seen(rows: Sequence[Row], index: Mapping[str, int]) -> Seen:
     ordered = sorted(rows, key=lambda row: (-(row["score"] if row["score"] is not None else 1.0), row["number"]))
-    return Seen(
-        np.array([[row["x"], row["y"], row["width"], row["height"]] for row in ordered], dtype=np.float64).reshape(-1, 4),
-        np.array([1.0 if row["score"] is None else row["score"] for row in ordered], dtype=np.float64),
-        np.array([index[row["category"]] for row in ordered], dtype=np.int64),
-    )
+    boxes = np.array([[row["x"], row["y"], row["width"], row["height"]] for row in ordered], dtype=np.float64).reshape(-1, 4)
+    scores = np.array([1.0 if row["score"] is None else row["score"] for row in ordered], dtype=np.float64)
+    broken = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
+    if broken.any():
+        row = ordered[int(broken.argmax())]
+        raise UsageProblem(f"Detection {row['number']} on {row['frame_id']} has a box or a score that is no finite number.")
+    return Seen(boxes, scores, np.array([index[row["category"]] for row in ordered], dtype=np.int64))

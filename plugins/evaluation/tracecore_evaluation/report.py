@@ -94,8 +94,13 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
     (folder / "report.md").write_text("\n".join(page) + "\n", encoding="utf-8")
 
 
-def facet(findings: Findings) -> dict[str, JSON]:
-    """Give the facet `tracecore_kpis`."""
+def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
+    """Return the facet `tracecore_kpis`.
+
+    Args:
+        findings: what every report says.
+        classes: that the means of level 1 are over.
+    """
     return {
         "summary": tc.summarize(*_figures(findings)) or "no figure that stands for the rest",
         "values": _known(findings.values),
@@ -105,7 +110,7 @@ def facet(findings: Findings) -> dict[str, JSON]:
         "level": findings.level,
         "lower_is_better": [*lower_is_better(findings.values)],
         "headline": list(findings.headline),
-        "parts": {name: [*parts] for name, parts in parts_of(findings.values).items()},
+        "parts": {name: [*parts] for name, parts in parts_of(findings.values, classes).items()},
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
         "gains": {name: list(interval) for name, interval in findings.gains.items()},
         "interval_by": findings.interval_by,

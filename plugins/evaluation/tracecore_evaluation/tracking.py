@@ -132,12 +132,27 @@ def _pairs(moment: Moment, allowed: NDArray[np.bool_], last: Mapping[str, int]) 
 
 
 def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]:
-    """Return the moments that each pair of the best pairing of objects with tracks explains."""
-    from scipy.optimize import linear_sum_assignment
+    """Return the moments that each pair of the best pairing of objects with tracks explains.
 
-    names, numbers = sorted({name for name, _ in explained}), sorted({number for _, number in explained})
-    table = np.zeros((len(names), len(numbers)), dtype=np.int64)
-    for (name, number), places in explained.items():
-        table[names.index(name), numbers.index(number)] = len(places)
-    for row, column in zip(*linear_sum_assignment(table, maximize=True), strict=True):
-        yield explained.get((names[row], numbers[column]), [])
+    Objects and tracks that are linked by no other are paired by themselves: over a long drive the table of all with all would not fit into memory.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not explained:
+        return
+    places = list(explained.values())
+    rows, columns = (np.unique(ends, return_inverse=True)[1] for ends in zip(*explained, strict=True))
+    count = int(rows.max()) + 1 + int(columns.max()) + 1
+    links = coo_array((np.ones(len(places)), (rows, rows.max() + 1 + columns)), shape=(count, count))
+    parts: dict[int, list[int]] = {}
+    for pair, part in enumerate(connected_components(links, directed=False)[1][rows].tolist()):
+        parts.setdefault(part, []).append(pair)
+    for pairs in parts.values():
+        row, column = (np.unique(ends[pairs], return_inverse=True)[1] for ends in (rows, columns))
+        pair_at = np.full((row.max() + 1, column.max() + 1), -1)
+        pair_at[row, column] = pairs
+        table = np.zeros(pair_at.shape, dtype=np.int64)
+        table[row, column] = [len(places[pair]) for pair in pairs]
+        yield from (places[pair] for pair in pair_at[linear_sum_assignment(table, maximize=True)].tolist() if pair >= 0)

@@ -43,12 +43,13 @@ class Stretch:
 
 
 def untracked(frames: Sequence[Frame], truth: Mapping[str, Truth]) -> set[str]:
-    """Return the drives with boxes of which none names its track."""
+    """Return the drives with objects of which none names its track."""
     named: dict[str, bool] = {}
     for frame in frames:
         of_frame = truth.get(frame.id)
-        if of_frame is not None and len(of_frame.ids):
-            named[frame.drive] = named.get(frame.drive, False) or any(of_frame.track(row) is not None for row in range(len(of_frame.ids)))
+        rows = [] if of_frame is None else np.flatnonzero(~of_frame.crowd).tolist()
+        if of_frame is not None and rows:
+            named[frame.drive] = named.get(frame.drive, False) or any(of_frame.track(row) is not None for row in rows)
     return {drive for drive, is_named in named.items() if not is_named}
 
 
