@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 from bright_box import THREE_HEADS, write_detector
 from drawn_frames import frame_table, label, label_table
@@ -14,6 +15,7 @@ from three_heads import cuboid, path, scene, tag
 
 from tracecore.errors import UsageProblem
 from tracecore.executor import Outcome
+from tracecore_evaluation.perceived import read_detections
 from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import DETECTIONS, TRACKS
 
@@ -312,8 +314,7 @@ def test_frames_too_far_apart_have_mistakes_but_no_rate_and_that_is_said(world: 
 
 
 @pytest.mark.parametrize("broken", [{"x": float("nan")}, {"width": float("inf")}, {"score": float("nan")}, {"height": None}])
-def test_a_detection_that_is_no_number_is_refused_by_its_frame(world: StageWorld, broken: dict[str, Any]) -> None:
-    rows = drive("a")
-    detections = [row | (broken if row["number"] == 0 else {}) for each in rows for row in saw(each, HERE)]
+def test_a_detection_that_is_no_number_is_refused_by_its_frame(broken: dict[str, Any]) -> None:
+    detections = [row | (broken if row["number"] == 0 else {}) for row in saw(scene("a", 0), HERE)]
     with pytest.raises(UsageProblem, match=r"Detection 0 on frame/a/.* has a box or a score that is no finite number"):
-        judge(world, rows, labeled(rows), detections)
+        read_detections(ds.dataset(table_of(DETECTIONS, detections)), {}, [])
