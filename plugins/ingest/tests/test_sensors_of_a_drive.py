@@ -296,6 +296,7 @@ def test_points_out_of_range_have_no_place(drive_file: Any, source: Any) -> None
 @pytest.mark.parametrize(
     ("name", "fields", "why"),
     [
+        ("foxglove.CameraCalibration", {"width": 1 << 31}, r"is no camera calibration: frame 'c?', width 2147483648, height 0"),
         ("foxglove.CameraCalibration", {"P": [1.0, 2.0]}, r"is no camera calibration: expected 12 finite numbers as 'P', found \[1.0, 2.0\]"),
         ("foxglove.FrameTransform", {"child_frame_id": "a"}, "is no transform: it names no parent or no child frame"),
         (

@@ -12,6 +12,9 @@ from tracecore_ingest.frame_tree import Chain, FrameTree, clean_frame
 __all__ = ["Calibrations", "CameraModel", "calibrate", "camera_model"]
 
 
+_LARGEST = (1 << 31) - 1  # px that a table holds
+
+
 @dataclass(frozen=True, slots=True)
 class CameraModel:
     """One camera calibration message.
@@ -57,7 +60,7 @@ def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
         raise Damaged("is no camera calibration: expected an object")
     frame = message.get("frame_id", (message.get("header") or {}).get("frame_id", ""))
     width, height = message.get("width"), message.get("height")
-    if not isinstance(frame, str) or type(width) is not int or type(height) is not int or width < 0 or height < 0:
+    if type(width) is not int or type(height) is not int or not 0 <= min(width, height) <= max(width, height) <= _LARGEST or type(frame) is not str:
         raise Damaged(f"is no camera calibration: frame {frame!r}, width {width!r}, height {height!r}")
     p, k, d = (message.get(name, message.get(name.lower())) or [] for name in "PKD")
     for name, values, sizes in (("P", p, (0, 12)), ("K", k, (0, 9))):
