@@ -94,19 +94,24 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
         Blocks of pairs, each pair once: `near` is 1 minus the likeness, `also` is 1 where one shows the other's mirror image.
     """
     (minis_a, frames_a), (minis_b, frames_b) = thumbnails.of(a.ids), thumbnails.of(b.ids)
-    whole_a, whole_b = (_marks(minis, [_WHOLE])[:, 0] for minis in (minis_a, minis_b))
     for rows_a in _blocks(frames_a):
+        marks_a = _marks(minis_a[rows_a], (_WHOLE, *_CROPS))
         for rows_b in _blocks(frames_b):
+            marks_b = _marks(minis_b[rows_b], (_WHOLE, *_CROPS))
             found: list[Pairs] = []
             for mirrored in (False, True):
-                marks_b = _mirror(whole_b[rows_b]) if mirrored else whole_b[rows_b]
-                i, j = np.nonzero(whole_a[rows_a] @ marks_b.T >= min(_LIKELY, likeness))
+                near = _alike(marks_a, _mirror(marks_b) if mirrored else marks_b, min(_LIKELY, likeness))
+                i, j = np.nonzero(near >= min(_HOPEFUL, likeness))
+                alike = near[i, j]
                 i, j = rows_a[i], rows_b[j]
                 other = a.ids[frames_a[i]] != b.ids[frames_b[j]]
                 if across_drives:
                     other &= a.drives[frames_a[i]] != b.drives[frames_b[j]]
-                i, j = i[other], j[other]
-                alike = _alike(minis_a, minis_b, i, j, mirrored=mirrored, likeness=likeness)
+                i, j, alike = i[other], j[other], alike[other]
+                open_ = np.flatnonzero(alike < likeness)
+                alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], _CLOSER, mirrored=mirrored))
+                # Rounded, so that a limit is met or not on any machine, however its sums are ordered.
+                alike = alike.round(4)
                 kept = alike >= likeness
                 found.append(Pairs(frames_a[i[kept]], frames_b[j[kept]], 1 - alike[kept], np.full(int(kept.sum()), float(mirrored))))
             if any(len(pairs) for pairs in found):
@@ -122,15 +127,19 @@ def _blocks(frames: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
         start = end
 
 
-def _alike(
-    minis_a: NDArray[np.uint8], minis_b: NDArray[np.uint8], i: NDArray[np.intp], j: NDArray[np.intp], *, mirrored: bool, likeness: float
-) -> NDArray[np.float64]:
-    """Return the greatest correlation of each pair: the whole of one with the crops of the other, either way; closer crops where that may decide."""
-    alike = _against_crops(minis_a, minis_b, i, j, _CROPS, mirrored=mirrored)
-    open_ = np.flatnonzero((alike >= _HOPEFUL) & (alike < likeness))
-    alike[open_] = np.maximum(alike[open_], _against_crops(minis_a, minis_b, i[open_], j[open_], _CLOSER, mirrored=mirrored))
-    # Rounded, so that a limit is met or not on any machine, however its sums are ordered.
-    return alike.round(4)
+def _alike(marks_a: _Marks, marks_b: _Marks, least: float) -> NDArray[np.float64]:
+    """Return the greatest correlation of each two pictures [n, m]: the whole of one with the crops of the other, either way.
+
+    0 where the wholes correlate less than `least`. Whole blocks are multiplied, which costs less than to pick pairs out first.
+    """
+    whole_a, whole_b = marks_a[:, 0], marks_b[:, 0]
+    alike = whole_a @ whole_b.T
+    likely = alike >= least
+    for window in range(1, marks_a.shape[1]) if likely.any() else ():
+        np.maximum(alike, whole_a @ marks_b[:, window].T, out=alike)
+        np.maximum(alike, marks_a[:, window] @ whole_b.T, out=alike)
+    nearest: NDArray[np.float64] = np.where(likely, alike, 0).astype(np.float64)
+    return nearest
 
 
 def _against_crops(
