@@ -318,3 +318,16 @@ def test_a_detection_that_is_no_number_is_refused_by_its_frame(broken: dict[str,
     detections = [row | (broken if row["number"] == 0 else {}) for row in saw(scene("a", 0), HERE)]
     with pytest.raises(UsageProblem, match=r"Detection 0 on frame/a/.* has a box or a score that is no finite number"):
         read_detections(ds.dataset(table_of(DETECTIONS, detections)), {}, [])
+
+
+def test_a_head_that_no_frame_is_labeled_for_makes_no_mistakes_and_has_no_kpi(world: StageWorld) -> None:
+    """Nobody said the light, and the way of half of the frames alone: 0 wrong states an hour would say that somebody had looked."""
+    rows = drive("a")
+    labels = [
+        row for row in labeled(rows) if row["geometry"] != "tag" and (row["geometry"] != "path" or row["timestamp_ns"] < rows[5]["timestamp_ns"])
+    ]
+    outcome = judge(world, rows, labels, [row for each in rows for row in saw(each, HERE, state="green")])
+    assert {"mistakes_per_hour.off_path", "mistakes_per_hour.lost_track"} <= values(outcome).keys()
+    assert "mistakes_per_hour.wrong_state" not in values(outcome)
+    assert unknowns(outcome)["light of some frames"] == "10 of 10 frames have no label for the head 'light'."
+    assert unknowns(outcome)["path of some frames"] == "5 of 10 frames have no label for the head 'path'."

@@ -27,7 +27,7 @@ from tracecore_evaluation.tracker import TrackerSettings
 from tracecore_evaluation.tracks import tracks_table
 from tracecore_evaluation.true_tracks import Relevance
 from tracecore_evaluation.truth import Labels, read_frames, read_labels
-from tracecore_evaluation.unknowns import interval_unknowns, review_unknowns, unsliced
+from tracecore_evaluation.unknowns import heads_unknowns, interval_unknowns, review_unknowns, unsliced
 from tracecore_schemas.conditions import OF_OBJECTS
 
 __all__ = ["MistakesPerHour"]
@@ -73,17 +73,20 @@ class MistakesPerHour(tc.Stage):
         slicing = read_slicing((*(name for name in params.slices if name not in OF_OBJECTS), "distance"), params.distances, known)
         known = sliced(known, slicing.frames)
         said = _said(context, self.detections)
-        config, seen, looked = read_detections(context.read(self.detections), said, rows)
-        labels = read_labels(rows, known, config)
+        spoken_of, seen, looked = read_detections(context.read(self.detections), said, rows)
+        labels = read_labels(rows, known, spoken_of)
         frames = [frame for frame in known if frame.id in looked and labels.speaks_of(frame.id)]
         if not frames:
             raise UsageProblem(f"The detections are of none of the {len(known)} frames. Wire 'detections' and 'frames' to the same frames.")
         settings = TrackerSettings(params.association, params.motion, params.confirm, params.coast)
         rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height))
-        operating = self._operating(context, config, settings, rules, params.score)
+        operating = self._operating(context, spoken_of, settings, rules, params.score)
+        # What no frame is labeled for has no mistakes that could be found: no KPI, not one of 0.
+        labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
+        config = spoken_of.only([head for head, of_frames in labeled.items() if any(frame.id in of_frames for frame in frames)])
         slices = slice_names(frames, ())
         time, units = driven(frames, slices), units_of(frames)
-        found = drive(frames, labels, above(seen, operating.by_class, config), config, settings, rules, slicing)
+        found = drive(frames, labels, above(seen, operating.by_class, spoken_of), config, settings, rules, slicing)
         without_looking = drive(frames, labels, _without_looking(frames, labels, config), config, settings, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
@@ -106,6 +109,7 @@ class MistakesPerHour(tc.Stage):
             {name: len(members) for name, members in slices.items()},
             [
                 *_unknowns(known, frames, found, labels, time),
+                *heads_unknowns(frames, labels, spoken_of),
                 *_score_unknowns(operating, config),
                 *unsliced(frames, slicing.frames),
                 *interval_unknowns(set(drives), units),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ class ModelConfig:
         """Names of the heads."""
         said = {"obstacles": self.classes, "path": self.ahead, "light": self.states}
         return tuple(head for head in _HEADS if said[head])
+
+    def only(self, heads: Collection[str]) -> ModelConfig:
+        """Return what is left with some of the heads alone."""
+        of_boxes, of_path, of_light = (head in heads for head in _HEADS)
+        return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
     def spoken_of(self) -> dict[str, JSON]:
         """Give what the heads speak of, for the record."""

@@ -12,7 +12,7 @@ from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.slices import Slicing
 from tracecore_evaluation.truth import Labels
 
-__all__ = ["interval_unknowns", "level_1_unknowns", "review_unknowns", "unsliced"]
+__all__ = ["heads_unknowns", "interval_unknowns", "level_1_unknowns", "review_unknowns", "unsliced"]
 
 Unknowns = Iterator[tuple[str, str]]
 
@@ -33,7 +33,7 @@ def level_1_unknowns(
     """
     if len(frames) < known:
         yield "unlabeled frames", f"{known - len(frames)} of {known} frames have no labels and were not evaluated on."
-    yield from _heads(frames, labels, config)
+    yield from heads_unknowns(frames, labels, config)
     yield from _obstacles(labels, judged, config, score)
     yield from _light(labels, judged, config)
     if not labels.frames_elsewhere:
@@ -73,12 +73,13 @@ def review_unknowns(review: Review) -> Unknowns:
         )
 
 
-def _heads(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Unknowns:
+def heads_unknowns(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Unknowns:
+    """Return the heads that nothing judges, and of how many frames nobody labeled what a head says."""
     for head in config.unjudged:
         yield f"KPIs of the head {head}", f"The model has a head '{head}', which this evaluation does not judge; it judges obstacles, path and light."
     labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
     for head in config.heads:
-        missing = len(frames) - len(labeled[head])
+        missing = sum(frame.id not in labeled[head] for frame in frames)
         if missing:
             yield f"{head} of some frames", f"{missing} of {len(frames)} frames have no label for the head '{head}'."
 
