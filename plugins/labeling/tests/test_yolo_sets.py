@@ -138,3 +138,12 @@ def test_a_part_of_the_set_that_is_not_there_is_stated(ingesting: StageWorld) ->
         yaml = f"names: [car]\ntrain: {value}\n"
         write(ingesting.base, {"set/data.yaml": yaml, "set/images/a.png": picture(1), "set/labels/a.txt": LINE})
         assert words in take(ingesting, "yolo", ["set"], ["set"]).unknowns["side of frames"]
+
+
+def test_a_turned_box_over_the_edge_is_cut_where_the_program_says_so(ingesting: StageWorld) -> None:
+    turned = "0 -0.125 0.5 0.25 0.25 0.5 0.5 0.25 0.75\n"
+    write(ingesting.base, {"set/data.yaml": "names: [car]\n", "set/images/a.png": picture(1), "set/labels/a.txt": turned})
+    with pytest.raises(UsageProblem, match=r"line 1 has a box that reaches beyond its image \(parameter 'clip' cuts such boxes\)"):
+        take(ingesting, "yolo", ["set"], ["set"])
+    taken = take(ingesting, "yolo", ["set"], ["set"], clip=True)
+    assert (taken.boxes(), taken.facet["clipped"]) == ({"images/a.png": [(0, 16, 48, 32)]}, 1)

@@ -6,6 +6,7 @@ Two names mean one file where one is the end of the other, part by part; the lon
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from urllib.parse import unquote
 __all__ = ["CalledImage", "FileNames", "Found", "Parts", "parts_of", "without_suffix"]
 
 Parts = tuple[str, ...]
+
+_QUERY = re.compile("[?#]")  # what an address asks of its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Found:
 
 
 def parts_of(name: str) -> Parts:
-    """Split a path of any system into its parts, in Unicode's composed form; `.` and `..` say nothing of a file's place in a data set."""
+    """Split a path of any system, or an address, into its parts, in Unicode's composed form; `.` and `..` say nothing of a file's place in a set."""
+    name = _QUERY.split(name, maxsplit=1)[0] if "://" in name else name
     pieces = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
     return tuple(piece for piece in pieces if piece not in {"", ".", ".."})
 

@@ -35,6 +35,7 @@ _BOX = 5
 _TRACKED = 7
 _NO_BOX = "is no class number and four numbers"
 _ROUNDING = 1e-6  # shares are written with six digits
+_TURNED = 1.5  # a side of the box around a turned one, of an image and more
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
 """Parts of a set by the words that name them."""
 
@@ -138,8 +139,9 @@ def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: S
             "('class x y width height score', 'class x y width height score track') or kpt_shape in data.yaml"
         )
     ring = numbers[1:]
-    box = around([ring])
-    if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in ring) or min(box[2:]) <= 0:
+    box = x, y, width, height = around([ring])
+    # A turned box reaches beyond its image where its center does not; numbers in px have theirs elsewhere.
+    if not (0 < width <= _TURNED and 0 < height <= _TURNED and 0 <= x + width / 2 <= 1 and 0 <= y + height / 2 <= 1):
         raise ValueError("has a polygon that is no part of its image")
     return YoloLine(line, number, box, polygon=ring)
 
