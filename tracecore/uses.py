@@ -112,7 +112,8 @@ class _Walk:
         found = _Found()
         self._measured(run, found)
         self._behind(run, found)
-        self._training(run, found)
+        self._models(run, found)
+        self._training(found)
         return Uses(*(tuple(getattr(found, each.name)) for each in fields(Uses)))
 
     def _behind(self, run: str, found: _Found) -> None:
@@ -185,18 +186,28 @@ class _Walk:
             else:
                 found.measured.update(dict.fromkeys(self._named(edges, found)))
 
-    def _training(self, run: str, found: _Found) -> None:
-        """Follow each model that was measured to what it learned from."""
+    def _models(self, run: str, found: _Found) -> None:
+        """Collect the models that were measured; where none is recorded, the files from outside that tell of one."""
         measuring, seen = [run], {run}
+        outside: dict[str, None] = {}
         while measuring:
-            for edge in self._read.get(measuring.pop(), ()):
+            at = measuring.pop()
+            for edge in self._read.get(at, ()):
                 if self._kind(edge["ref"]) in _MODELS:
                     found.models[edge["ref"]] = None
+                elif self._kind(edge["ref"]) == ArtifactKind.EXTERNAL and (at == run or self._evaluates(at)):
+                    outside[edge["ref"]] = None
                 elif self._use(edge) is Use.MEASURE:
                     measuring.extend(maker for maker in self._makers.get(edge["ref"], ()) if maker not in seen)
                     seen.update(self._makers.get(edge["ref"], ()))
-        if all(self._kind(edge["ref"]) in {ArtifactKind.EXTERNAL, ArtifactKind.PROGRAM} for edge in self._read.get(run, ())):
-            found.unknown[UnknownTraining(self._root, "of what model it is is not recorded, nor on which frames")] = None
+        if not found.models and outside:  # figures or detections that were taken over are of a model all the same
+            why = "what was measured was read from it, and of which model that is is not recorded"
+            found.unknown.update(dict.fromkeys(UnknownTraining(ref, why) for ref in outside))
+        elif all(self._kind(edge["ref"]) == ArtifactKind.PROGRAM for edge in self._read.get(run, ())):
+            found.unknown[UnknownTraining(self._root, "of which model it is is not recorded, nor on which frames")] = None
+
+    def _training(self, found: _Found) -> None:
+        """Follow each model that was measured to what it learned from."""
         known: set[str] = set()
         models = list(found.models)
         while models:

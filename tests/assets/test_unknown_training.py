@@ -47,15 +47,25 @@ def test_labels_read_alone_stand_for_the_frames_that_they_name(world):
     assert f"1 frame is in both: {C[0]['frame_id']}" in outcome.message
 
 
-def test_a_report_that_a_file_from_outside_holds_is_refused_unless_the_program_names_it(world):
+def test_what_was_measured_of_a_file_from_outside_is_refused_unless_the_program_names_it(world):
+    """A report, or detections, that another tool wrote; and a report of whose making nothing is recorded."""
     world.parts()
     world.run("kpis", StageKind.EVALUATE, {}, {"report": world.report("kpis")}, outside={"file": outside("report.json")})
     outcome = world.gate()
     assert not outcome.passed
-    assert "nobody knows what kpi_report/p.kpis@" in outcome.message
-    outcome = world.gate(unknown_training=["kpi_report/p.kpis"])
+    assert "nobody knows what external/file/report.json@" in outcome.message
+    outcome = world.gate(unknown_training=["external/file/report.json"])
     assert outcome.passed
     assert unknowns(outcome) == {"measured frames", "training data"}
+    seen = {"file": outside("detections.json")}
+    world.run("kpis", StageKind.EVALUATE, {"frames": "parts.test"}, {"report": world.report("kpis")}, outside=seen)
+    assert not world.gate().passed
+    assert unknowns(world.gate(unknown_training=["external/file/detections.json"])) == {"training data"}
+    world.run("kpis", StageKind.EVALUATE, {}, {"report": world.report("kpis")})
+    assert "nobody knows what kpi_report/p.kpis@" in world.gate().message
+    assert world.gate(unknown_training=["kpi_report/p.kpis"]).passed
+    world.run("kpis", StageKind.EVALUATE, {"frames": "parts.test"}, {"report": world.report("kpis")})
+    assert world.gate().passed, "what looks without a model has learned from nothing"
 
 
 def test_a_model_that_was_trained_on_from_another_without_recorded_data_is_of_unknown_training(world):
