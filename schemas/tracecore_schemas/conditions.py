@@ -7,7 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "conditions_of", "frame_conditions"]
+from tracecore_schemas.rows import last_revisions
+
+__all__ = ["ATTRIBUTE_COLUMNS", "CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "conditions_of", "frame_conditions"]
 
 OF_OBJECTS = ("distance", "size")
 """Conditions that are an object's, not its frame's."""
@@ -18,6 +20,10 @@ _TAKEN = {*OF_OBJECTS, "confusion", "drive"}
 
 CONDITION_COLUMNS = ("conditions", *_OLDER)
 """Columns of the frame table that hold conditions; tables of earlier versions have the last two alone."""
+
+
+ATTRIBUTE_COLUMNS = ("frame_id", "label_id", "revision", "frame_attributes")
+"""Columns of the label table that say what labels tell of frames."""
 
 
 def conditions_of(table: pa.Table) -> list[dict[str, str]]:
@@ -34,9 +40,9 @@ def conditions_of(table: pa.Table) -> list[dict[str, str]]:
 
 
 def attributes_of_frames(labels: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
-    """Return what rows of the label table say of frames (`frame_attributes`), by frame ref."""
+    """Return what rows of the label table, with `ATTRIBUTE_COLUMNS`, say of frames by frame ref: each label in its last revision."""
     found: dict[str, dict[str, str]] = {}
-    for row in labels:
+    for row in last_revisions(labels):
         if row.get("frame_attributes"):
             found.setdefault(row["frame_id"], {}).update(row["frame_attributes"])
     return found
@@ -47,7 +53,7 @@ def frame_conditions(frames: pa.Table, labels: Iterable[Mapping[str, Any]] = ())
 
     Args:
         frames: a frame table with `frame_id` and those of `CONDITION_COLUMNS` that it has.
-        labels: rows of the label table.
+        labels: rows of the label table, with `ATTRIBUTE_COLUMNS`.
     """
     said = attributes_of_frames(labels)
     known = zip(frames["frame_id"].to_pylist(), conditions_of(frames), strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.data_request import OBJECT_CONDITIONS, Want
 
 __all__ = ["Chosen", "Pool", "choose", "read_pool"]
@@ -84,7 +84,7 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
 
 
 def _all_conditions(table: pa.Table, labels: Any) -> list[dict[str, str]]:
-    known = frame_conditions(table, () if labels is None else labels.to_table(columns=["frame_id", "frame_attributes"]).to_pylist())
+    known = frame_conditions(table, () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist())
     rows = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), strict=True)
     return [known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 import tracecore as tc
-from tracecore_schemas.conditions import CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
 from tracecore_schemas.tables import EVENTS
 
 __all__ = ["FrameFacts", "Mistake", "condition_names", "frames_of", "join_events", "mistakes_of"]
@@ -104,7 +104,7 @@ def frames_of(frames: Any, labels: Any = None) -> dict[str, FrameFacts]:
     columns = [*_FRAME_COLUMNS, *(name for name in CONDITION_COLUMNS if name in frames.schema.names)]
     table = frames.to_table(columns=columns).sort_by("frame_id")
     has_attributes = labels is not None and "frame_attributes" in labels.schema.names
-    said = labels.to_table(columns=["frame_id", "frame_attributes"]).sort_by("frame_id").to_pylist() if has_attributes else []
+    said = labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist() if has_attributes else []
     conditions = frame_conditions(table, said)
     rows = table.select(_FRAME_COLUMNS).rename_columns(["id", *_FRAME_COLUMNS[1:]]).to_pylist()
     return {row["id"]: FrameFacts(conditions=conditions[row["id"]], **row) for row in rows}

@@ -160,3 +160,8 @@ def test_an_image_that_can_not_be_decoded_fails_by_name(read: Callable[..., Exam
     frames, labels = drawn(1)
     with pytest.raises(RunFailed, match="jpeg image of frame/drawn/camera/0 can't be decoded"):
         read([frames[0] | {"image": b"\xff\xd8 cut"}], labels)
+
+
+def test_a_label_table_of_an_earlier_version_is_read(drawn: Any, as_labels: Any) -> None:
+    labels = as_labels(drawn(1)[1])
+    assert read_labels(ds.dataset(labels.drop_columns(["ignore", "tier", "path", "value"]))).classes == read_labels(ds.dataset(labels)).classes

@@ -22,6 +22,7 @@ LIGHT_STATE = "light_state"
 
 _COLUMNS = [
     "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
+    "path", "value",
 ]  # fmt: skip
 _GEOMETRIES = {"boxes": ("box2d", "none", "polygon"), "paths": ("path",), "states": ("tag",)}
 _BEYOND = 0.1  # share of a distance by which a path's last piece may be drawn on: in a curve 30 m of way end before 30 m ahead
@@ -78,9 +79,9 @@ def read_labels(
     """
     wanted = [name for name, asked in (("boxes", obstacles), ("paths", ahead_m), ("states", states)) if asked]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
-    # tables of before there were paths and tags have no columns for them
-    columns = _COLUMNS + (["path"] if ahead_m else []) + (["value"] if states else [])
-    last = last_revisions(labels.to_table(columns=columns, filter=pc.field("geometry").isin(geometries)).to_pylist())
+    known = [name for name in _COLUMNS if name in labels.schema.names]  # a column that an earlier version lacks is null
+    table = labels.to_table(columns=known, filter=pc.field("geometry").isin(geometries))
+    last = last_revisions(dict.fromkeys(_COLUMNS) | row for row in table.to_pylist())
     rows = [row for row in last if row["qa"] != "rejected"]
     unusable = {"rejected_labels": len(last) - len(rows)}
     found = LabelTable((), {}, {}, unusable=unusable)
