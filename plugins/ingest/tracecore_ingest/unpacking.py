@@ -22,6 +22,7 @@ SUFFIXES = (".mcap", ".db3", f".db3{WAL}", "*.mcap.zstd", "*.db3.zstd", "*.mcap.
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PACKED = (".zstd", ".zst")
+_PIECE = 1 << 20
 
 
 def is_drive_file(path: Path) -> bool:
@@ -59,11 +60,19 @@ def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None
 
 
 def _decompress(source: Path, target: Path) -> None:
+    opener, ended = zstandard.ZstdDecompressor().decompressobj(), False
     try:
         with source.open("rb") as packed, target.open("wb") as unpacked:
-            zstandard.ZstdDecompressor().copy_stream(packed, unpacked)
+            while piece := packed.read(_PIECE):
+                while piece:
+                    if ended:  # another frame
+                        opener = zstandard.ZstdDecompressor().decompressobj()
+                    unpacked.write(opener.decompress(piece))
+                    ended, piece = opener.eof, opener.unused_data
     except zstandard.ZstdError as problem:
         raise Damaged(f"can't be decompressed (zstd): {' '.join(str(problem).split())}") from problem
+    if not ended:
+        raise Damaged("can't be decompressed (zstd): it was cut off")
 
 
 def _join(source: Path, log: Path, target: Path) -> None:
