@@ -33,12 +33,15 @@ def choose(world: StageWorld, tmp_path: Path) -> Any:
         rows: list[dict[str, Any]],
         *wants: Want,
         exclude: list[dict[str, Any]] | None = None,
+        examples: list[dict[str, Any]] | None = None,
         labels: list[dict[str, Any]] | None = None,
         **params: Any,
     ) -> Outcome:
         inputs = {"frames": world.table("dataset", "test.drives.frames", frame_table(rows)), "request": asking(world, tmp_path / "request", *wants)}
         if exclude is not None:
             inputs["exclude"] = world.table("dataset", "test.training_set.validation", frame_table(exclude))
+        if examples is not None:
+            inputs["examples"] = world.table("dataset", "test.training_set.selection", frame_table(examples))
         if labels is not None:
             inputs["labels"] = world.table("label_batch", "test.labels", label_table(labels))
         return world.run("curate", "requested-frames", inputs, asset="next_frames", **params)
@@ -107,11 +110,12 @@ def test_an_excluded_frame_bars_its_whole_drive_where_asked(world: StageWorld, c
     assert set(drives_of(world, outcome)) == {"kyoto"}
 
 
-def test_examples_are_looked_up_among_the_excluded_too(world: StageWorld, choose: Any) -> None:
+@pytest.mark.parametrize("port", ["exclude", "examples"])
+def test_examples_are_looked_up_among_the_excluded_and_those_that_were_judged(world: StageWorld, choose: Any, port: str) -> None:
     light = {"region": "JP", "time_of_day": "night"}
     shown = frame("tokyo", 0, picture(5), **light)
     alike = frame("osaka", 3, picture(5, noise=1), **light)
-    outcome = choose([*drive_of("kyoto", 6, **light), alike], want(1, like=(shown["frame_id"],)), exclude=[shown], exclude_by="drive")
+    outcome = choose([*drive_of("kyoto", 6, **light), alike], want(1, like=(shown["frame_id"],)), **{port: [shown]}, exclude_by="drive")
     assert world.read(outcome, "chosen")["frame_id"].to_pylist() == [alike["frame_id"]]
     assert outcome.outputs["chosen"].unknowns == ()
 
@@ -130,7 +134,7 @@ def test_what_a_frame_table_can_not_tell_is_unknown_not_assumed(world: StageWorl
     untold = "A frame table does not tell the {} of objects, so no chosen frame counts as found by it; asked for was {}."
     assert whys["size on requested frames"] == untold.format("size", "small")
     assert whys["distance on requested frames"] == untold.format("distance", "over-30m")
-    assert whys["likeness to mistakes"].startswith("The frames that show the mistake are in neither 'frames' nor 'exclude'")
+    assert whys["likeness to mistakes"].startswith("The frames that show the mistake are in none of 'frames', 'examples' and 'exclude'")
 
 
 def test_a_frame_counts_as_found_only_where_its_condition_is_known(world: StageWorld, choose: Any) -> None:

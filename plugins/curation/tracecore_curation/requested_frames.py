@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -24,6 +25,7 @@ class RequestedFrames(tc.Stage):
     frames = tc.Input("dataset", description="the frames to choose from")
     request = tc.Input("data_request", description="what is wanted, as event-clusters gives it")
     labels = tc.Input("label_batch", optional=True, description="labels of the frames to choose from, whose attributes of frames are conditions too")
+    examples = tc.Input("dataset", optional=True, description="the frames that the mistakes were made on, to see what they look like; none is chosen")
     exclude = tc.Input("dataset", optional=True, description="frames that are not to be chosen: those used already, those kept to judge by")
     chosen = tc.Output("dataset", checks=["unique_frame_ids", "request_met"], description="frames that meet what is asked for, whole rows")
 
@@ -38,12 +40,12 @@ class RequestedFrames(tc.Stage):
     def run(self, context: tc.Context, params: Params) -> None:
         """Choose, and say of each want what was asked and found."""
         request = read_request(context.read(self.request))
-        table, excluded = context.read(self.frames), context.read(self.exclude)
+        table, excluded, judged = (context.read(port) for port in (self.frames, self.exclude, self.examples))
         pool = read_pool(table, context.read(self.labels))
         ids, drives = _barred(excluded, by_drive=params.exclude_by == "drive")
         # What a mistake was seen on is there already.
         shown = {ref for want in request.wants for ref in want.like}
-        examples = _joined(pool, None if excluded is None else read_pool(excluded))
+        examples = _joined([pool, *(read_pool(each) for each in (excluded, judged) if each is not None)])
         found = choose(request.wants, pool, examples, ids | shown, drives, params.bits)
         chosen = [ref for each in found for ref in each.ids]
         context.write(self.chosen, selection(table, chosen))
@@ -78,20 +80,12 @@ def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
     return set(pc.unique(table["frame_id"]).to_pylist()), set(pc.unique(table["drive"]).to_pylist()) if by_drive else set()
 
 
-def _joined(pool: Pool, other: Pool | None) -> Pool:
-    """Return the frames that examples are looked up in: those to choose from, and those excluded, where a validation set often is."""
+def _joined(pools: Sequence[Pool]) -> Pool:
+    """Return the frames that examples are looked up in, each once: those to choose from, those excluded, and those that mistakes were made on."""
     import numpy as np
 
-    if other is None:
-        return pool
-    new = ~np.isin(other.ids.astype(str), pool.ids.astype(str))
-    return Pool(
-        np.concatenate([pool.ids, other.ids[new]]),
-        np.concatenate([pool.drives, other.drives[new]]),
-        np.concatenate([pool.hashes, other.hashes[new]]),
-        np.concatenate([pool.luma, other.luma[new]]),
-        np.concatenate([pool.conditions, other.conditions[new]]),
-    )
+    _, first = np.unique(np.concatenate([pool.ids for pool in pools]).astype(str), return_index=True)
+    return Pool(*(np.concatenate([getattr(pool, field.name) for pool in pools])[first] for field in fields(Pool)))
 
 
 def _said(each: Chosen) -> Mapping[str, JSON]:
@@ -121,7 +115,7 @@ def _unknowns(found: Sequence[Chosen], pool: int) -> list[tuple[str, str]]:
             why = f"Nobody said the {words} of {count} of {pool} frames, so they were not chosen by it; asked for was"
             said.setdefault((f"{words} of frames", why), []).extend(each.want.conditions[name])
         if each.unlike:
-            why = "The frames that show the mistake are in neither 'frames' nor 'exclude', so likeness to them decided nothing for"
+            why = "The frames that show the mistake are in none of 'frames', 'examples' and 'exclude', so likeness to them decided nothing for"
             said.setdefault(("likeness to mistakes", why), []).append(each.want.cluster)
         if not each.ids:
             said.setdefault(("requested frames", "No frame that is free to choose meets what is asked for by"), []).append(each.want.cluster)
