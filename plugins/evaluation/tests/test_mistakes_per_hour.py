@@ -173,9 +173,10 @@ def test_three_drives_give_intervals_and_their_timeline(world: StageWorld) -> No
     assert check_of(outcome, "kpis_above_baseline").success
 
 
-def test_tracks_are_handed_on_with_what_counts(world: StageWorld) -> None:
+@pytest.mark.parametrize("other", [{"track": "two", "ignore": True}, {"category": "DontCare", "crowd": True}])
+def test_tracks_are_handed_on_with_what_counts(world: StageWorld, other: dict[str, object]) -> None:
     rows = drive("a")
-    labels = [*labeled(rows), *(label(row, 9, "car", NOWHERE, track="two", ignore=True) for row in rows)]
+    labels = [*labeled(rows), *(label(row, 9, "car", NOWHERE) | other for row in rows)]
     outcome = judge(world, rows, labels, [row for each in rows for row in saw(each, HERE, NOWHERE)])
     table = world.read(outcome, "tracks")
     assert table.column_names == TRACKS.names
