@@ -209,6 +209,8 @@ def test_a_recorded_batch_is_exported(world: StageWorld, format_: str, output: s
     assert told["ref"].startswith("label_batch/test.asset@")
     assert told["labels"] > 0
     assert Path(world.base / output).exists()
+    if format_ != "coco":
+        assert f"The folder '{output}' is not empty" in problem("export", "label_batch/test.asset", "--format", format_, "-o", output)
 
 
 @pytest.mark.usefixtures("frames")

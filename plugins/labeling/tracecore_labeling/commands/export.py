@@ -47,6 +47,8 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
         raise UsageProblem(f"{opened.artifact.ref} is no table of labels: name a label_batch.")
     frames = labeled_frames(opened.value.to_table())
     try:
+        if output.is_dir() and any(output.iterdir()):
+            raise UsageProblem(f"The folder '{output}' is not empty, and label files of another export would stay among these: name a new folder.")
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
         written = FORMATS[format_](frames, output)
     except OSError as error:
