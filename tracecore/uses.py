@@ -176,9 +176,7 @@ class _Walk:
         """Collect the frame tables of an evaluation: its own, or those of the evaluations that it goes on from."""
         stack, seen = [run], {run}
         while stack:
-            read = self._read.get(stack.pop(), [])
-            # A stage of another kind may report too, a training on the frames that it learned from: it was measured on whatever it read.
-            edges = [edge for edge in read if self._use(edge) is Use.MEASURE] or read
+            edges = self._looked_at(stack.pop())
             makers = {maker: None for edge in edges for maker in self._makers.get(edge["ref"], ()) if maker not in seen and self._evaluates(maker)}
             if makers and not any(self._is_frames(edge["ref"]) for edge in edges):
                 seen.update(makers)
@@ -186,18 +184,24 @@ class _Walk:
             else:
                 found.measured.update(dict.fromkeys(self._named(edges, found)))
 
+    def _looked_at(self, run: str) -> list[Mapping[str, Any]]:
+        """Return what a run measured on; of a stage of another kind, a training that reports too, whatever it read."""
+        read = self._read.get(run, [])
+        return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
+
     def _models(self, run: str, found: _Found) -> None:
         """Collect the models that were measured; where none is recorded, the files from outside that tell of one."""
         measuring, seen = [run], {run}
         outside: dict[str, None] = {}
         while measuring:
             at = measuring.pop()
+            looked_at = self._looked_at(at) if at == run or self._evaluates(at) else []
             for edge in self._read.get(at, ()):
                 if self._kind(edge["ref"]) in _MODELS:
                     found.models[edge["ref"]] = None
-                elif self._kind(edge["ref"]) == ArtifactKind.EXTERNAL and (at == run or self._evaluates(at)):
+                elif self._kind(edge["ref"]) == ArtifactKind.EXTERNAL and edge in looked_at:
                     outside[edge["ref"]] = None
-                elif self._use(edge) is Use.MEASURE:
+                elif edge in looked_at:
                     measuring.extend(maker for maker in self._makers.get(edge["ref"], ()) if maker not in seen)
                     seen.update(self._makers.get(edge["ref"], ()))
         if not found.models and outside:  # figures or detections that were taken over are of a model all the same

@@ -7,6 +7,7 @@ import pytest
 from leak_world import A, C, LeakWorld, outside, unknowns
 
 from tracecore.host import PluginHost
+from tracecore.uses import uses_behind
 from tracecore_schemas.kinds import StageKind
 
 
@@ -66,6 +67,38 @@ def test_what_was_measured_of_a_file_from_outside_is_refused_unless_the_program_
     assert world.gate(unknown_training=["kpi_report/p.kpis"]).passed
     world.run("kpis", StageKind.EVALUATE, {"frames": "parts.test"}, {"report": world.report("kpis")})
     assert world.gate().passed, "what looks without a model has learned from nothing"
+
+
+def test_a_report_of_reports_is_of_their_models(world):
+    """Whatever kind of stage joins them."""
+    world.parts()
+    world.run("strange", StageKind.TRAIN, {}, {"model": world.thing("model", "strange")}, outside={"file": outside()})
+    for name, model in (("first", "model"), ("second", "strange")):
+        world.evaluate(name, "parts.test", model, kpis={name: 0.5})
+    for stage in (StageKind.EVALUATE, StageKind.CURATE):
+        world.run("joined", stage, {"a": "first.report", "b": "second.report"}, {"report": world.report("joined")})
+        (outcome,) = world.judge(roles=["joined"])
+        assert not outcome.passed
+        assert f"nobody knows what {world.made['strange'][0].ref} learned from" in outcome.message
+
+
+def test_what_other_producers_wrote_of_runs_and_tables_raises_nothing():
+    facets = (
+        {},
+        {"schema": 3},
+        {"schema": {"fields": {}}},
+        {"schema": {"fields": [3, {"name": []}]}},
+        {"tracecore_frames": {"drives": 3}},
+        {"tracecore_split": []},
+    )
+    for given in facets:
+        for stage in (None, [], {}, "spark", "evaluate", "train"):
+            refs = ["dataset/x@1", "model/y@1", "external/s/z@1", "label_batch/l@1"]
+            nodes = [{"ref": ref, "facets": given} for ref in [*refs, "kpi_report/k@1"]]
+            edges = [{"run": "r", "ref": ref, "direction": "input", "role": "x"} for ref in refs]
+            edges += [{"run": "r", "ref": "kpi_report/k@1", "direction": "output", "role": "x"}]
+            uses = uses_behind({"root": "kpi_report/k@1", "runs": [{"id": "r", "stage": stage, "job": "j"}], "nodes": nodes, "edges": edges}, "r")
+            assert uses.models == ("model/y@1",)
 
 
 def test_a_model_that_was_trained_on_from_another_without_recorded_data_is_of_unknown_training(world):
