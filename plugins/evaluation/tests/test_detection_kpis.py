@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 from bright_box import config, write_detector
 from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
@@ -14,6 +15,9 @@ from stage_world import StageWorld, check_of
 from tracecore.errors import RunFailed, UsageProblem
 from tracecore.executor import Outcome, Supplied
 from tracecore_evaluation.figures import parts_of
+from tracecore_evaluation.label_rows import read_rows, true_rows
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.truth import read_frames, read_labels
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.tables import EVENTS
 
@@ -302,3 +306,14 @@ def test_a_class_whose_name_has_a_dot_is_one_of_the_classes_that_a_mean_is_over(
     names = ["map50", "map", "ap50.vehicle.car", "ap50.vehicle.car.night", "ap.vehicle.car"]
     assert parts_of(names, ["vehicle.car"]) == {"map50": ["ap50.vehicle.car"], "map": ["ap.vehicle.car"]}
     assert parts_of(["mota"], ["vehicle.car"]) == {}
+
+
+@pytest.mark.parametrize("broken", [{"x": float("nan")}, {"height": None}, {"width": float("inf")}])
+def test_a_label_whose_box_is_no_number_is_refused_by_its_name(broken: dict[str, Any]) -> None:
+    rows, labels = scenes()
+    with pytest.raises(UsageProblem, match=rf"The box of label {labels[0]['label_id']} on frame/seen/.* is no finite number"):
+        read_labels(
+            true_rows(read_rows(ds.dataset(label_table([labels[0] | broken])))),
+            read_frames(ds.dataset(frame_table(rows))),
+            ModelConfig(32, 48, ("car",)),
+        )

@@ -91,7 +91,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         config: what the model speaks of.
 
     Raises:
-        UsageProblem: no evaluated frame is labeled.
+        UsageProblem: no evaluated frame is labeled, or a box is no finite number.
     """
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
@@ -101,6 +101,10 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         # Outlines alone say nothing of a frame's boxes; beside boxes they are crowds.
         if row["geometry"] not in {"box2d", "polygon"} or row["frame_id"] not in by_frame:
             continue
+        if not all(row[side] is not None and math.isfinite(row[side]) for side in ("x", "y", "width", "height")):
+            raise UsageProblem(
+                f"The box of label {row['label_id']} on {row['frame_id']} is no finite number: the labels should pass 'labels_in_image'."
+            )
         if row["crowd"] and row["category"] == DONT_CARE:
             by_frame[row["frame_id"]] += [{**row, "category": name, "label_id": f"{row['label_id']}/{name}"} for name in index]
         elif row["category"] in index:
