@@ -205,6 +205,7 @@ def test_a_table_whose_bytes_are_gone_is_an_unknown_and_the_same_table_still_lea
     outcome = world.gate()
     assert outcome.passed
     assert unknowns(outcome) == {"leaks of p.parts.train", "leaks of p.parts.test"}
+    assert "and p.parts.test and p.parts.train could not be read" in outcome.message
     drives = {"tracecore_frames": {"summary": "x", "frames": 1, "drives": {"c": 1}}}
     world.run("old", StageKind.INGEST, {}, {"frames": world.table("old", C[:1], **drives)})
     (world.store.root / world.made["old"][0].location).rename(world.store.root / "gone-old")

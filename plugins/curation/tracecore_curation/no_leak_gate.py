@@ -116,10 +116,13 @@ class _Judge:
                     yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_in_words(leak)}"
 
     def clean(self, report: Report) -> str:
-        """Say of a report that nothing leaks into it."""
-        frames = sum(len(table.facts) for each in report.uses.measured if (table := self._table(each.ref)) is not None)
-        others = ", ".join(sorted({_named(each.ref) for each in (*report.uses.learned, *report.uses.selected)})) or "no other table"
-        return f"{report.role}: nothing is shared by {_names(report.uses.measured)} ({counted(frames, 'frame')}) and {others}"
+        """Return in words that nothing leaks into a report, and which tables could not be read for it."""
+        uses = report.uses
+        unread = sorted({_named(each.ref) for each in (*uses.measured, *uses.learned, *uses.selected) if self._table(each.ref) is None})
+        frames = sum(len(table.facts) for each in uses.measured if (table := self._table(each.ref)) is not None)
+        others = ", ".join(sorted({_named(each.ref) for each in (*uses.learned, *uses.selected)} - {*unread})) or "no other table"
+        lacking = f", and {' and '.join(unread)} could not be read" if unread else ""
+        return f"{report.role}: nothing is shared by {_names(uses.measured)} ({counted(frames, 'frame')}) and {others}{lacking}"
 
     def _between(self, a: Reading, b: Reading, *, frames_alone: bool) -> list[Leak]:
         key = (a.ref, b.ref, frames_alone)
