@@ -119,7 +119,7 @@ def _show(name: str, answer: BuildAnswer) -> None:
     for gate in answer.gates:
         word = "passed" if gate.passed else "waived" if gate.waived else "FAILED"
         lines.append(Text(f"    {word:<7} {gate.name}: {gate.message}", "" if gate.passed else "red"))
-    lines += [Text(f"  selection: {role} is of frames that selected something, and no headline") for role in answer.selection]
+    lines += [Text(f"  selection: {role} is of selection frames, and no headline") for role in answer.selection]
     if sealed is not None:
         lines.append(Text(f"  trace it: tracecore trace build/{name}"))
     target = console()
