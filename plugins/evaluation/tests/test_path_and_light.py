@@ -31,6 +31,13 @@ def test_a_path_counts_as_far_as_it_leads_forward() -> None:
     assert np.isnan(turned[1]), "it turns back at 19.5 m: nothing is drawn on"
 
 
+@pytest.mark.parametrize("rest", [[float("nan"), 1.0], [15.0, float("inf")], [float("inf"), 0.0, 30.0, 0.0], [15.0]])
+def test_a_path_ends_where_a_point_is_no_number(rest: list[float]) -> None:
+    found = lateral([10.0, 1.0, *rest], [5, 10, 20])
+    assert found[:2].tolist() == [0.5, 1.0]
+    assert np.isnan(found[2])
+
+
 def test_path_errors_are_what_a_hand_computes() -> None:
     """Errors of 0.1 and 0.4 m by day, 2.0 m and unknown at night."""
     truth = {A.id: np.array([0.0, 1.0]), B.id: np.array([0.0, np.nan])}

@@ -13,10 +13,10 @@ _DRAWN_ON = 0.1  # share of a distance by which a path's last piece may be drawn
 
 
 def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64]:
-    """Give y of a path at distances x ahead, m.
+    """Return y of a path at distances x ahead, m.
 
-    The way begins at the vehicle's origin and counts as far as it leads forward; where it ends, its last piece is drawn on a little, for in a bend
-    30 m of way end short of 30 m ahead.
+    The way begins at the vehicle's origin and counts as far as it leads forward and its points are finite; where it ends, its last piece is drawn on
+    a little, for in a bend 30 m of way end short of 30 m ahead.
 
     Args:
         path: x ahead and y to the left by turns, m, in the vehicle's frame.
@@ -25,7 +25,9 @@ def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64
     Returns:
         y at each distance, NaN beyond the path's end.
     """
-    points = np.asarray(path, dtype=np.float64).reshape(-1, 2)
+    points = np.asarray(path[: len(path) // 2 * 2], dtype=np.float64).reshape(-1, 2)
+    broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    points = points[: broken[0]] if len(broken) else points
     if not (len(points) and (points[0] == 0).all()):
         points = np.concatenate([[[0.0, 0.0]], points])
     back = np.flatnonzero(np.diff(points[:, 0]) <= 0)
