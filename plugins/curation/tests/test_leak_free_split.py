@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow.dataset as ds
 import pytest
 from drawn_frames import EPOCH_NS, drive_of, frame, frame_table, label, label_table, picture
 from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageProblem
 from tracecore.executor import Outcome, Supplied
+from tracecore_curation.filters import FilterParams, filter_expression
 
 SIDES = ("train", "validation", "test")
 MEASURED = {"clock": "measured", "latitude": 48.0, "longitude": 9.0}
@@ -307,6 +309,13 @@ def test_a_frame_whose_condition_is_unknown_does_not_pass_a_filter_by_it(world: 
     assert kept(conditions={"weather": "rain"}) == {"wet"}
     assert kept(conditions={"weather": ["rain", "clear"]}) == {"wet", "dry"}
     assert kept(conditions={"weather": ["rain", "clear"], "road": "urban"}) == {"wet"}
+
+
+def test_filters_know_the_conditions_that_labels_say(world: StageWorld) -> None:
+    rows = [*drive_of("wet", 2), *drive_of("dry", 2, conditions=[("weather", "rain")])]
+    said = [label(row, 0, None, None, frame_attributes=[("weather", "rain" if row["drive"] == "wet" else "clear")]) for row in rows]
+    expression = filter_expression(ds.dataset(frame_table(rows)), FilterParams(conditions={"weather": "rain"}), ds.dataset(label_table(said)))
+    assert set(frame_table(rows).filter(expression)["drive"].to_pylist()) == {"wet"}
 
 
 def test_the_filter_stage_keeps_what_every_filter_lets_pass(world: StageWorld) -> None:

@@ -1,20 +1,20 @@
-"""Conditions of frames: all that the drive's metadata says of them (weather, region, time of day, ...). What nobody said is unknown."""
+"""Conditions of frames: all that the drive's metadata and labels say of them (weather, region, time of day, ...). What nobody said is unknown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from tracecore_schemas.conditions import CONDITION_COLUMNS, conditions_of
+from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
 
-__all__ = ["CONDITION_COLUMNS", "condition_names", "conditions_of", "read_conditions"]
+__all__ = ["condition_names", "read_conditions"]
 
 
-def read_conditions(frames: Any) -> dict[str, dict[str, str]]:
-    """Return the conditions of a dataset's frames, by ref."""
+def read_conditions(frames: Any, labels: Any = None) -> dict[str, dict[str, str]]:
+    """Return the conditions of a dataset's frames, by ref, with what a label table says of them where there is one."""
     columns = [name for name in CONDITION_COLUMNS if name in frames.schema.names]
-    table = frames.to_table(columns=["frame_id", *columns])
-    return dict(zip(table["frame_id"].to_pylist(), conditions_of(table), strict=True))
+    said = () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist()
+    return frame_conditions(frames.to_table(columns=["frame_id", *columns]), said)
 
 
 def condition_names(conditions: Mapping[str, Mapping[str, str]]) -> list[str]:

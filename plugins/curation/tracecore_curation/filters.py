@@ -55,7 +55,7 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
     Args:
         frames: the frame table.
         params: the filters.
-        labels: the label table, which `labeled` needs.
+        labels: the label table, which `labeled` needs, and which may say conditions of frames.
 
     Raises:
         UsageProblem: a drive, a sensor or a value of a condition that no frame has, a condition that no frame has, or `labeled` without labels.
@@ -70,7 +70,7 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
     asked |= {("conditions", name): values for name, values in params.conditions.items()}
     asked = {key: values for key, values in asked.items() if values}
     if asked:
-        parts.append(pc.field("frame_id").isin(pa.array(_meeting(read_conditions(frames), asked), type=pa.string())))
+        parts.append(pc.field("frame_id").isin(pa.array(_meeting(read_conditions(frames, labels), asked), type=pa.string())))
     if params.min_luma is not None:
         parts.append(pc.field("luma") >= params.min_luma)
     if params.max_luma is not None:

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
+from tracecore_curation.conditions import read_conditions
 from tracecore_schemas.data_request import OBJECT_CONDITIONS, Want
 
 __all__ = ["Chosen", "Pool", "choose", "read_pool"]
 
-_COLUMNS = ("frame_id", "drive", "sensor", "timestamp_ns", "dhash", "luma", *CONDITION_COLUMNS)
+_COLUMNS = ["frame_id", "drive", "sensor", "timestamp_ns", "dhash", "luma"]
 _BITS = 64
 
 
@@ -72,21 +72,17 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
         frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
         labels: a label table, whose attributes of frames are conditions too.
     """
-    table: pa.Table = frames.to_table(columns=[name for name in _COLUMNS if name in frames.schema.names])
+    table: pa.Table = frames.to_table(columns=_COLUMNS)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending"), ("frame_id", "ascending")])
+    known = read_conditions(frames, labels)
+    rows = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), strict=True)
     return Pool(
         _texts(table["frame_id"]),
         _texts(table["drive"]),
         np.array([int(text, 16) for text in table["dhash"].to_pylist()], dtype=np.uint64),
         table["luma"].to_numpy().astype(np.float64),
-        _objects(_all_conditions(table, labels)),
+        _objects([known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]),
     )
-
-
-def _all_conditions(table: pa.Table, labels: Any) -> list[dict[str, str]]:
-    known = frame_conditions(table, () if labels is None else labels.to_table(columns=[*ATTRIBUTE_COLUMNS]).to_pylist())
-    rows = zip(table["frame_id"].to_pylist(), table["drive"].to_pylist(), table["sensor"].to_pylist(), strict=True)
-    return [known[id_] | {"drive": drive, "sensor": sensor} for id_, drive, sensor in rows]
 
 
 def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection[str], barred_drives: Collection[str], bits: int) -> list[Chosen]:
