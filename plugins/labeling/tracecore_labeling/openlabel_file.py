@@ -29,7 +29,7 @@ __all__ = ["read_openlabel"]
 
 _NANOSECONDS = re.compile(r"[0-9]{16,19}")  # a time before 1970-01-12 would be shorter; a shorter number is some other clock's
 _BEYOND = 2**63  # of a time's 64 bits
-_MOST_FRAMES = 10_000_000
+_MOST_FRAMES = 1_000_000  # 9 h at 30 Hz; more is an end that was left open
 _INTRINSICS = ("intrinsics_custom", "intrinsics_fisheye", "intrinsics_pinhole")
 _OTHERS = ("actions", "events", "relations")
 
