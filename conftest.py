@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 
-from shared_servers import start
+import forked
 
 from tracecore.worker import workers
 
@@ -15,4 +15,4 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # As `tracecore` itself does: what Dagster, torch and Great Expectations bring stays, and is not looked through again and again.
 gc.set_threshold(50_000, 20, 50)
 
-workers._start = start
+workers._start = forked.server

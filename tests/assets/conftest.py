@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked
 import pytest
 from toy_plugin import PROGRAM, install, write_drives
 
@@ -40,9 +41,7 @@ class Project:
         return [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        return forked.run(list(arguments), cwd=self.folder, env=self.environment)
 
 
 @pytest.fixture(scope="session")
