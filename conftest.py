@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections.abc import Iterator
 
 import forked
+import pytest
 
 from tracecore.worker import workers
 
@@ -16,3 +18,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 gc.set_threshold(50_000, 20, 50)
 
 workers._start = forked.server
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _workers_that_learn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Workers of the plugins' stages find loaded what most of them load."""
+    forked.use(learning="plugins" in request.path.parts)
+    yield
+    forked.use(learning=False)

@@ -24,13 +24,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-__all__ = ["run", "server"]
+__all__ = ["run", "server", "use"]
+
+LEARNING = ("torch._dynamo", "torch.onnx", "scipy.stats", "scipy.optimize", "matplotlib.figure")
+"""What the workers of stages that learn and judge load, each anew; most of their time in tests that do so little."""
 
 _MOST_BYTES = 1 << 17  # of a request: import path, arguments, environment
+_SERVERS = ("servers", "learning_servers")
 _begun: dict[tuple[int, str], tuple[socket.socket, Any]] = {}
+_used = {"servers": "servers"}
 
 
-def run(arguments: list[str], *, cwd: Path, env: dict[str, str], timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def use(*, learning: bool) -> None:
+    """Say from which process servers of workers are forked from now on: one that has loaded `LEARNING` too, or the kernel alone."""
+    _used["servers"] = "learning_servers" if learning else "servers"
+
+
+def run(arguments: list[str], *, cwd: Path, env: dict[str, str], timeout: float = 120, learning: bool = False) -> subprocess.CompletedProcess[str]:
     """Run `tracecore` with arguments, as `subprocess.run` does: nothing to read, outputs captured as text, nothing checked.
 
     Args:
@@ -38,13 +48,14 @@ def run(arguments: list[str], *, cwd: Path, env: dict[str, str], timeout: float 
         cwd: where.
         env: its whole environment.
         timeout: seconds after which it is killed.
+        learning: whether its workers find `LEARNING` loaded.
 
     Raises:
         subprocess.TimeoutExpired: it was killed.
     """
     pipes = [os.pipe() for _ in range(3)]
     path = ["", *filter(None, env.get("PYTHONPATH", "").split(os.pathsep))]
-    _ask("commands", {"path": path, "cwd": str(cwd), "env": env, "arguments": arguments}, [write for _, write in pipes])
+    _ask("commands", {"path": path, "cwd": str(cwd), "env": env, "arguments": arguments, "learning": learning}, [write for _, write in pipes])
     for _, write in pipes:
         os.close(write)
     texts, pid, until = {read: io.BytesIO() for read, _ in pipes}, 0, time.monotonic() + timeout
@@ -75,7 +86,7 @@ def server() -> tuple[socket.socket, Any]:
     ended, lives = os.pipe()
     with theirs:
         request = {"path": sys.path, "cwd": str(Path.cwd()), "env": server_environment(os.environ)}
-        _ask("servers", request, [theirs.fileno(), workers._stderr(), lives])
+        _ask(_used["servers"], request, [theirs.fileno(), workers._stderr(), lives])
     os.close(lives)
     assert ours.recv(len(workers.FORK)), "its server of workers ended at once"
 
@@ -95,7 +106,7 @@ def _forking(what: str) -> socket.socket:
     key = os.getpid(), what
     if key not in _begun:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        passed = [theirs.fileno(), *([_forking("servers").fileno()] if what == "commands" else [])]
+        passed = [each.fileno() for each in (theirs, *([_forking(servers) for servers in _SERVERS] if what == "commands" else []))]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment["OPENBLAS_NUM_THREADS"] = "1"  # its threads would not be there after a fork
         line = [sys.executable, __file__, what, *map(str, passed)]
@@ -131,7 +142,7 @@ def _fork_for_each(control: socket.socket, become: Callable[[dict[str, Any], lis
             os.close(each)
 
 
-def _commands(control: socket.socket, servers: socket.socket) -> NoReturn:
+def _commands(control: socket.socket, *servers: socket.socket) -> NoReturn:
     names = ["alembic.command", "dagster", "deltalake", "pandas", "pyarrow.dataset", *_modules("tracecore_lineage"), *_modules("tracecore_assets")]
     for name in names:
         importlib.import_module(name)
@@ -149,7 +160,8 @@ def _commands(control: socket.socket, servers: socket.socket) -> NoReturn:
             os.write(status, str(os.waitpid(pid, 0)[1]).encode())
             os._exit(0)
         os.close(status)
-        _begun[os.getpid(), "servers"] = servers, None
+        _begun.update(((os.getpid(), name), (each, None)) for name, each in zip(_SERVERS, servers, strict=True))
+        use(learning=request["learning"])
         for standard, descriptor in ((1, out), (2, err)):
             os.dup2(descriptor, standard)
             os.close(descriptor)
@@ -169,7 +181,8 @@ def _modules(package: str) -> list[str]:
     return [each.name for each in pkgutil.walk_packages(path, f"{package}.") if "migrations" not in each.name]
 
 
-def _servers(control: socket.socket) -> NoReturn:
+def _serve(control: socket.socket, *preloaded: str) -> NoReturn:
+    select.select([control], [], [])
     # As `tracecore.worker.workers` begins a server: this one module by its path, before the package that it lies in.
     spec = importlib.util.find_spec("tracecore")
     assert spec is not None
@@ -184,6 +197,9 @@ def _servers(control: socket.socket) -> NoReturn:
     observer.put_up()
     from tracecore.worker import child  # noqa: F401  # what a server preloads
     from tracecore.worker.server import serve
+
+    for each in preloaded:
+        importlib.import_module(each)
 
     def become(request: dict[str, Any], descriptors: list[int]) -> NoReturn:
         os.setsid()
@@ -200,4 +216,7 @@ if __name__ == "__main__":
     import importlib.util
 
     sys.path[:] = [each for each in sys.path if each != str(Path(__file__).parent)]
-    {"commands": _commands, "servers": _servers}[sys.argv[1]](*(socket.socket(fileno=int(each)) for each in sys.argv[2:]))
+    sockets = [socket.socket(fileno=int(each)) for each in sys.argv[2:]]
+    if sys.argv[1] == "commands":
+        _commands(*sockets)
+    _serve(*sockets, *(LEARNING if sys.argv[1] == "learning_servers" else ()))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
+import forked
 import pyarrow.parquet as pq
 import pytest
 from drive_scanner import Drive, Scan
@@ -34,9 +33,8 @@ class Fleet:
         self.program = folder / "vehicle.yaml"
 
     def run(self, *arguments, code=0):
-        command = [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
         environment = {key: value for key, value in os.environ.items() if key not in ("TRACECORE_HOME", "TRACECORE_PLUGINS")}
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400, check=False)
+        done = forked.run(list(arguments), cwd=self.folder, env=environment, timeout=400, learning=True)
         assert done.returncode == code, done.stderr
         return done.stdout
 
