@@ -77,7 +77,7 @@ TOPICS: dict[str, tuple[str, tuple[str, str, bytes] | None, list[bytes], list[by
     "/camera": (
         "protobuf", _IMAGE.mcap,
         [_image(_JPEG), _image(_PNG, "jpeg"), _image(_WEBP, ""), _image(_JPEG, "png")],
-        [_image(b""), _image(_JPEG[:40]), _image(b"no picture"), _image(_PNG[:-20], "png"), b"\xff\xff", b""],
+        [_image(b""), _image(_JPEG[:40]), _image(b"no picture"), _image(_PNG[:-26], "png"), b"\xff\xff", b""],
     ),
     "/lidar": (
         "protobuf", _CLOUD.mcap,
