@@ -44,9 +44,10 @@ def test_a_gate_above_the_baseline_shows_the_interval_that_it_judged() -> None:
 
 
 def test_a_gate_above_the_baseline_shows_how_much_better_it_is_where_the_report_says_it() -> None:
-    gains = {"map50": [0.3, 0.5], "mistakes_per_hour.total": [-12.0, 988.0]}
+    gains = {"map50": [0.3, 0.5], "mistakes_per_hour.total": [12.0, 988.0]}
     reports = {"kpis.report": {"tracecore_kpis": {**FACET, "gains": gains}}}
-    assert said([gate("map50", {"above_baseline": 0.05})], reports)[0] == "map50 0.41 (baseline 0.02, better by 0.30 to 0.50) by ≥ 0.05"
+    gates = [gate("map50", {"above_baseline": 0.05, "baseline": 0.02}), gate("mistakes_per_hour.total", {"above_baseline": 0, "baseline": 900.0})]
+    assert said(gates, reports)[:2] == ["map50 0.41 (more by 0.30 to 0.50) ≥ 0.02 + 0.05", "mistakes_per_hour.total 412 (less by 12.0 to 988) < 900"]
 
 
 def test_without_a_margin_a_gate_asks_for_more_than_the_baseline() -> None:

@@ -94,10 +94,8 @@ def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
     than = _figure(baseline) if _number(baseline) else "its baseline"
     if kpi is None:
         return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"
-    if kpi.gain is not None and kpi.baseline is not None:
-        low, high = map(_figure, kpi.gain)
-        return f" (baseline {_figure(kpi.baseline)}, better by {low} to {high})", f"by {f'≥ {_figure(margin)}' if margin else '> 0'}"
-    between = "" if kpi.interval is None else f" ({_figure(kpi.interval[0])} to {_figure(kpi.interval[1])})"
+    compared, words = (kpi.interval, "") if kpi.gain is None else (kpi.gain, "less by " if kpi.less_is_better else "more by ")
+    between = "" if compared is None else f" ({words}{_figure(compared[0])} to {_figure(compared[1])})"
     if not margin:
         return between, f"{'<' if kpi.less_is_better else '>'} {than}"
     return between, f"≤ {than} − {_figure(margin)}" if kpi.less_is_better else f"≥ {than} + {_figure(margin)}"  # noqa: RUF001
