@@ -21,6 +21,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ _STARTS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR")  # base64 of how a JPEG, PNG an
 _WIDTH, _HEIGHT = 40, 22
 _TILES = (64, 120, 160, 240, 320, 480, 640)
 _LIKE = 0.52
+_BEGINNING = 8  # bytes; every byte string is longer
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,26 @@ class Drive:
             needles += [data[at : at + 40] for at in range(step, len(data) - 40, step)]
         told = tuple(dict.fromkeys(needle for needle in needles if len(set(needle)) > 8))
         return cls(name, told, tuple(_edges(Image.open(io.BytesIO(each)), _WIDTH, _HEIGHT) for each in images))
+
+    def held_in(self, data: bytes) -> bool:
+        """Whether any of the byte strings is in the data; each place is looked at once, however many they are."""
+        octets = np.frombuffer(data, np.uint8)
+        pairs = octets[:-1].astype(np.uint16) << 8 | octets[1:]
+        return any(data.startswith(self._by_beginning.get(data[at : at + _BEGINNING], ()), at) for at in np.flatnonzero(self._pairs[pairs]).tolist())
+
+    @cached_property
+    def _by_beginning(self) -> dict[bytes, tuple[bytes, ...]]:
+        found: dict[bytes, tuple[bytes, ...]] = {}
+        for needle in self.needles:
+            found[needle[:_BEGINNING]] = (*found.get(needle[:_BEGINNING], ()), needle)
+        return found
+
+    @cached_property
+    def _pairs(self) -> np.ndarray:
+        """[65536] bool: which two bytes any of them begins with."""
+        first = np.zeros(1 << 16, dtype=bool)
+        first[[int.from_bytes(needle[:2]) for needle in self.needles]] = True
+        return first
 
 
 class _EnoughError(Exception):
@@ -94,7 +116,7 @@ class Scan:
 
     def examine(self, data: bytes, where: str, depth: int, path: Path | None = None) -> None:
         """Look at bytes as they are, and at whatever they are a packing of."""
-        if any(needle in data for needle in self.drive.needles):
+        if self.drive.held_in(data):
             self.note(where, "bytes")
         packed = (self._file, hash(data))
         if depth > 6 or packed in self._seen:
