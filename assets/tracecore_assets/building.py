@@ -56,6 +56,13 @@ class BuildAnswer:
     kpis: Mapping[str, Kpi]
     selection: tuple[str, ...] = ()
 
+    @property
+    def judged(self) -> list[str]:
+        """Whole refs of the KPI reports that failed gates on KPIs read."""
+        failed = {gate.name for gate in self.gates if not gate.passed}
+        ends = {f".{kpi.role}" for name, kpi in self.kpis.items() if name in failed}
+        return [ref for ref in (*self.made, *self.reused) if ref.startswith("kpi_report/") and ref.partition("@")[0].endswith(tuple(ends))]
+
     def document(self) -> dict[str, Any]:
         """Return the answer in the shape of `build --json` (public contract, version 2)."""
         return {

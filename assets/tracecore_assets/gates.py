@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tracecore.errors import RunFailed, UsageProblem
@@ -103,7 +103,7 @@ def _kpi(gate: GateSpec, evidence: GateEvidence, earlier: Callable[[], EarlierBu
     judged = [_bounded(kpi, gate.requirement.get("min"), gate.requirement.get("max"))]
     if (margin := gate.requirement.get("above_baseline")) is not None:
         required["baseline"] = kpi.baseline
-        judged.append(_above_baseline(kpi, margin))
+        judged.append(_above_baseline(kpi, margin, evidence.artifacts[kpi.role].unknowns))
     if (most := gate.requirement.get("max_drop")) is not None:
         judged.append(_compared(gate.subject, kpi, most, earlier()))
     words = "; ".join(text for _, text in judged if text)
@@ -117,7 +117,7 @@ def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, s
     return passed, f"required: {bounds}" if bounds else ""
 
 
-def _above_baseline(kpi: Kpi, margin: float) -> tuple[bool, str]:
+def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tuple[bool, str]:
     """Compare by the interval of how much better it is on the same frames; without, by the end of its own interval that is nearer to the baseline.
 
     What can't be compared is not met.
@@ -131,7 +131,8 @@ def _above_baseline(kpi: Kpi, margin: float) -> tuple[bool, str]:
         gained = f"better than the baseline's {kpi.baseline:.4g} by {low:.4g} to {high:.4g} ({kpi.interval_by}); required: {asked}"
         return _beyond(low, margin), gained + behind
     if kpi.interval is None:
-        return False, "its report has no interval for it, so nobody can tell whether it is better than the baseline by more than chance"
+        why = "".join(f" ({unknown.why.rstrip('.')})" for unknown in unknowns if unknown.what == "confidence interval")
+        return False, f"its report has no interval for it{why}, so nobody can tell whether it is better than the baseline by more than chance"
     low, high = kpi.interval
     above = kpi.baseline - high if kpi.less_is_better else low - kpi.baseline
     end, least, beyond, sign = ("upper", "at most", "below", "less") if kpi.less_is_better else ("lower", "at least", "above", "and")

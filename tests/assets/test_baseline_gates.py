@@ -11,7 +11,7 @@ from tracecore.host import PluginHost
 from tracecore_assets import build
 from tracecore_assets.gates import collect_kpis, evaluate_gates
 from tracecore_assets.program import GateSpec, Release
-from tracecore_schemas.run import Artifact
+from tracecore_schemas.run import Artifact, Unknown
 
 FACET = {
     "values": {"map50": 0.41, "mota": 0.2, "path_error.mean": 0.4, "ap50.car": 0.8, "ap50.sign": 0.02, "bare": 0.5},
@@ -113,6 +113,15 @@ def test_what_can_not_be_compared_is_not_met_by_that_reason(kpi, changes, reason
     outcome = judged({"kpi": kpi, "above_baseline": 0}, **changes)
     assert not outcome.passed
     assert reason in outcome.message
+
+
+def test_the_message_says_why_the_report_has_no_interval():
+    unknowns = (Unknown("labeler", "nobody said."), Unknown("confidence interval", "Too few drives."))
+    report = Artifact("kpi_report", "p.kpis.report", "sha256:" + 64 * "0", unknowns=unknowns, facets={"tracecore_kpis": {**FACET, "intervals": {}}})
+    artifacts = {"kpis.report": report}
+    release = Release(gates=(GateSpec.model_validate({"kpi": "map50", "above_baseline": 0}),))
+    (outcome,) = evaluate_gates(release, GateEvidence(artifacts, (), collect_kpis(artifacts), ()), PluginHost([]))
+    assert outcome.message.startswith("map50 is 0.41; its report has no interval for it (Too few drives), so nobody can tell")
 
 
 def test_every_bound_of_a_gate_has_to_be_met():

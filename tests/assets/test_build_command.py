@@ -70,7 +70,8 @@ def test_a_refused_build_says_first_which_checks_failed_and_then_what_its_gates_
     lines = done.stdout.splitlines()
     assert lines[0] == "build/one  not released · 1 check failed: toy_no_leak · toy_no_leak FAILED · recall.car 0.30 ≥ 0.40 FAILED"
     assert re.fullmatch(r"  check toy_no_leak failed \(warn\) on dataset/toy\.training_set\.train@\w{6}: drive b is on both sides", lines[1])
-    assert lines[3:] == [
+    assert re.fullmatch(r"  what it measured: tracecore show kpi_report/toy\.kpis@\w{6}", lines[-1])
+    assert lines[3:-1] == [
         "  gates: 0 passed, 0 waived, 2 failed",
         "    FAILED  toy_no_leak: drive b is on both sides",
         "    FAILED  recall.car: recall.car is 0.3; required: at least 0.4",

@@ -5,9 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 from night_plugin_source import GOOD
+from pydantic import BeforeValidator
+
+from tracecore.commands.plugins import _type_name
 
 PROJECT = """
 [build-system]
@@ -61,8 +65,23 @@ def test_plugins_show_describes_one_plugin(site: Path) -> None:
     shown = json.loads(tracecore(site, "plugins", "show", "night", "--json").stdout)
     [stage] = shown["stages"]
     assert stage["qualified_name"] == "night/night-frames"
-    assert stage["inputs"] == [{"name": "frames", "kind": "dataset", "description": "", "optional": False}]
+    assert stage["inputs"] == [{"name": "frames", "kind": "dataset", "description": "", "optional": False, "use": None}]
     assert "Keep dark frames." in tracecore(site, "plugins", "show", "night").stdout
+
+
+@pytest.mark.parametrize(
+    ("annotation", "name"),
+    [
+        (int, "int"),
+        (float | None, "float | None"),
+        (tuple[str, ...], "tuple[str, ...]"),
+        (Literal["a", "b"], "Literal['a', 'b']"),
+        (dict[str, Annotated[tuple[str, ...], BeforeValidator(str)]], "dict[str, tuple[str, ...]]"),
+        (Annotated[list[Any], BeforeValidator(str)] | None, "list[Any] | None"),
+    ],
+)
+def test_a_parameters_type_is_written_without_what_validates_it(annotation: Any, name: str) -> None:
+    assert _type_name(annotation) == name
 
 
 def test_plugins_show_says_why_a_plugin_can_not_be_shown(site: Path) -> None:

@@ -179,6 +179,27 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
     assert "--workspace" in result.stdout
 
 
+def test_a_reports_kpis_and_unknowns_are_shown_in_whole(world: World) -> None:
+    world.all()
+    facet = {
+        "values": {"ap": 0.91234, "ap.car": 0.8, "ap.car.night": 0.1},
+        "baseline": {"ap": 0.5},
+        "intervals": {"ap": [0.7, 0.95]},
+        "interval_by": "drive",
+    }
+    unknown = Unknown("label review", "Nobody recorded it. " * 20)
+    report = replace(artifact("kpi_report", "demo.kpis", "figures", facets={"tracecore_kpis": facet}), unknowns=(unknown,))
+    world.run("kpis", StageKind.EVALUATE, [("model", "model")], {"report": report})
+    shown = run(world, "show", "kpi_report/demo.kpis").stdout.splitlines()
+    place = shown.index("  KPIs:")
+    assert shown[place + 1 : place + 4] == [
+        "    ap 0.912 (baseline 0.5), 0.7 to 0.95: 95 % interval by drive",
+        "    ap.car 0.8",
+        "    … and 1 KPI of slices (--json shows all)",
+    ]
+    assert f"    {unknown.what}: {unknown.why}" in shown
+
+
 def test_training_data_let_pass_by_name_and_reports_of_selection_stand_in_the_first_line(world: World) -> None:
     world.all()
     report = artifact("kpi_report", "demo.kpis", "figures", facets={"tracecore_kpis": {"summary": "x", "values": {"ap": 0.9}, "headline": ["ap"]}})

@@ -196,7 +196,10 @@ def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
     world.train("other weights", epochs=2)
     world.seal()
     assert world.record.trace("model/demo.model", as_of=moment)["root"] == old
-    with pytest.raises(UsageProblem, match="build/demo is not in this part of the record"):
+    with pytest.raises(
+        UsageProblem,
+        match="build/demo is not in this part of the record: no build is sealed in it, and a refused one is none\\. It knows dataset/demo",
+    ):
         world.record.trace("build/demo", as_of=moment)
     with pytest.raises(UsageProblem, match="'yesterday' is no time"):
         world.record.trace("model/demo.model", as_of="yesterday")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -124,7 +127,7 @@ def _stage(stage: type[Stage]) -> dict[str, Any]:
         "kind": stage.kind.value,
         "name": stage.name,
         "description": stage.description(),
-        "inputs": [_port(port) | {"optional": port.optional} for port in stage.inputs().values()],
+        "inputs": [_port(port) | {"optional": port.optional, "use": stage.use_of(name)} for name, port in stage.inputs().items()],
         "files": [{"param": port.param, "suffixes": list(port.suffixes), "note": port.note} for port in stage.file_ports().values()],
         "outputs": [_port(port) | {"checks": list(port.checks)} for port in stage.outputs().values()],
         "checks": list(stage.checks),
@@ -147,14 +150,24 @@ def _param(name: str, field: FieldInfo) -> dict[str, Any]:
 
 
 def _type_name(annotation: Any) -> str:
-    return annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation).replace("typing.", "")
+    """Return a parameter's type as Python writes it, without what validates it."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_name(parts[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_type_name, parts))
+    if not parts or origin in (Literal, Callable):
+        plain = isinstance(annotation, type) and annotation is not NoneType and not parts
+        return annotation.__name__ if plain else "None" if annotation is NoneType else str(annotation).replace("typing.", "")
+    return f"{origin.__name__}[{', '.join('...' if part is ... else _type_name(part) for part in parts)}]"
 
 
 def _default(field: FieldInfo) -> Any:
     if field.is_required():
         return None
-    value = field.get_default(call_default_factory=True)
-    return value if isinstance(value, str | int | float | bool | None) else str(value)
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(field.get_default(call_default_factory=True), fallback=str)
 
 
 def _print(host: PluginHost) -> None:
@@ -176,6 +189,10 @@ def _print(host: PluginHost) -> None:
         out.print(each.error, markup=False)
 
 
+def _sentence(described: dict[str, Any]) -> str:
+    return f". {described['description']}" if described["description"] else ""
+
+
 def _print_one(whole: dict[str, Any]) -> None:
     out = console()
     out.print(f"[bold]{whole['name']}[/]  {whole['distribution']} {whole['version']}  [dim]{whole['module']}")
@@ -185,7 +202,9 @@ def _print_one(whole: dict[str, Any]) -> None:
         out.print(f"\n[bold]{stage['kind']} {stage['name']}[/]  [dim]{stage['qualified_name']}")
         out.print(f"  {stage['description']}", markup=False)
         for port in stage["inputs"]:
-            out.print(f"  input   {port['name']}: {port['kind']}{' (optional)' if port['optional'] else ''}", markup=False)
+            words = [port["use"] and f"to {port['use']}", "optional" if port["optional"] else ""]
+            said = ", ".join(word for word in words if word)
+            out.print(f"  input   {port['name']}: {port['kind']}{f' ({said})' if said else ''}{_sentence(port)}", markup=False)
         for port in stage["files"]:
             out.print(f"  files   {port['param']}: {port['note']} ({', '.join(port['suffixes'])})", markup=False)
         for port in stage["outputs"]:
@@ -193,10 +212,8 @@ def _print_one(whole: dict[str, Any]) -> None:
         if stage["checks"]:
             out.print(f"  checks  {', '.join(stage['checks'])}", markup=False)
         for param in stage["params"]:
-            default = "required" if param["required"] else f"default {param['default']!r}"
-            out.print(
-                f"  param   {param['name']}: {param['type']}, {default}{'. ' + param['description'] if param['description'] else ''}", markup=False
-            )
+            default = "required" if param["required"] else f"default {json.dumps(param['default'], ensure_ascii=False)}"
+            out.print(f"  param   {param['name']}: {param['type']}, {default}{_sentence(param)}", markup=False)
     for title in ("checks", "gates"):
         for each in whole[title]:
             out.print(f"\n[bold]{title[:-1]} {each['name']}[/]  {each['description']}")

@@ -120,7 +120,9 @@ def _show(name: str, answer: BuildAnswer) -> None:
         word = "passed" if gate.passed else "waived" if gate.waived else "FAILED"
         lines.append(Text(f"    {word:<7} {gate.name}: {gate.message}", "" if gate.passed else "red"))
     lines += [Text(f"  selection: {role} is of selection frames, and no headline") for role in answer.selection]
-    if sealed is not None:
+    if sealed is None:
+        lines += [Text(f"  what it measured: tracecore show {short_ref(ref)}") for ref in answer.judged]
+    else:
         lines.append(Text(f"  trace it: tracecore trace build/{name}"))
     target = console()
     for line in lines:

@@ -155,14 +155,17 @@ def _versions(reader: Reader, ref: Ref) -> list[Link]:
 def _unknown(reader: Reader, ref: Ref) -> str:
     known = known_refs(reader)
     same_kind = [text for text in known if text.startswith(f"{ref.kind}/")]
+    absent = f"{ref} is not in this part of the record"
+    if ref.kind == "build" and known and not same_kind:
+        return f"{absent}: no build is sealed in it, and a refused one is none. It knows {_cut(known)}."
     offer = (
         nearest(ref.unversioned, same_kind)
         or nearest(ref.unversioned, known)
         or next((text for text in known if text.endswith(f"/{ref.name}")), None)
     )
     if offer is not None:
-        return f"{ref} is not in this part of the record. Did you mean {offer!r}?"
-    return f"{ref} is not in this part of the record, which knows {_cut(known) if known else 'nothing yet'}."
+        return f"{absent}. Did you mean {offer!r}?"
+    return f"{absent}, which knows {_cut(same_kind or known) if known else 'nothing yet'}."
 
 
 def _cut(refs: list[str]) -> str:

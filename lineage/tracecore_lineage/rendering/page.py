@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from tracecore_lineage.kpis import Kpi, read_kpis
 from tracecore_lineage.rendering.words import claim_in_words, count, origin_in_words, static_in_words
 
 __all__ = ["page"]
@@ -151,11 +152,24 @@ def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
+    """Write each facet on a line of limited width; a report's KPIs and what is unknown, which people look for, in whole."""
+    unknowns = facets.get("tracecore_unknowns", {}).get("unknowns", ())
+    yield from _listed("unknown", (f"{unknown['what']}: {unknown['why']}" for unknown in unknowns), whole=True)
+    kpis = read_kpis({"": {"tracecore_kpis": facets.get("tracecore_kpis")}})
+    yield from _listed("KPIs", (_kpi(name, kpi) for name, kpi in kpis.items() if name == kpi.name and name.count(".") < 2), whole=True)
+    if sliced := sum(name == kpi.name and name.count(".") > 1 for name, kpi in kpis.items()):
+        yield f"    … and {count(sliced, 'KPI')} of slices (--json shows all)"
     for name, value in facets.items():
         summary = value.get("summary") if isinstance(value, Mapping) else None
         text = f"{summary}   " if isinstance(summary, str) else ""
         text += json.dumps({key: each for key, each in value.items() if key != "summary"} if text else value, ensure_ascii=False)
         yield f"  {name}: {text if len(text) <= _WIDTH else text[:_WIDTH] + f' … ({len(text)} characters; --json shows all)'}"
+
+
+def _kpi(name: str, kpi: Kpi) -> str:
+    baseline = "" if kpi.baseline is None else f" (baseline {kpi.baseline:.3g})"
+    interval = "" if kpi.interval is None else f", {kpi.interval[0]:.3g} to {kpi.interval[1]:.3g}: {kpi.interval_by}"
+    return f"{name} {kpi.value:.3g}{baseline}{interval}"
 
 
 def _listed(title: str, lines: Iterable[str], *, whole: bool = False) -> Iterator[str]:

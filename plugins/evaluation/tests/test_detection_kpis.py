@@ -108,7 +108,7 @@ def test_what_could_not_be_evaluated_is_stated(outcome: Outcome) -> None:
         "precision.pedestrian": "The detector gives no pedestrian of score 0.3 or more.",
         "KPIs of bus": "The model has no class 'bus'; 1 of its boxes on the evaluated frames were left out.",
         "slices by distance": "Of 5 of 5 objects no cuboid says how far away they are.",
-        "confidence interval": "The frames are of fewer than 5 drives (seen), of fewer than 3 10 s blocks in all: there are no intervals.",
+        "confidence interval": "The frames are of fewer than 5 drives (seen), of fewer than 3 10 s blocks: longer drives, or more, give intervals.",
         "label review": "The labels of 5 of 5 evaluated frames have no tier: nobody recorded how far they were reviewed.",
     }
 
@@ -231,6 +231,14 @@ def test_a_broken_model_is_named(world: StageWorld, tmp_path: Path, file: str, c
     (folder / file).write_text(content)
     with pytest.raises(UsageProblem, match=words):
         evaluate(world, world.folder("model", "test.onnx", folder), rows, labels)
+
+
+def test_a_model_that_was_not_exported_is_refused_with_what_to_do(world: StageWorld, tmp_path: Path) -> None:
+    rows, labels = scenes()
+    folder = write_detector(tmp_path / "model")
+    (folder / "model.onnx").unlink()
+    with pytest.raises(UsageProblem, match=r"has no ONNX graph 'model\.onnx' .* export it first"):
+        evaluate(world, world.folder("model", "test.model", folder), rows, labels)
 
 
 def test_a_detector_without_mistakes_leaves_no_event(world: StageWorld, tmp_path: Path) -> None:

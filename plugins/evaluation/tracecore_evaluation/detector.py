@@ -70,6 +70,8 @@ class OnnxDetector:
         options.inter_op_num_threads = 1
         options.use_deterministic_compute = True
         options.log_severity_level = 3
+        if not (model / "model.onnx").is_file():
+            raise UsageProblem("The model has no ONNX graph 'model.onnx' to be run by: export it first (stage: export, plugin: onnx), and wire that.")
         try:
             self._session = onnxruntime.InferenceSession((model / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base of their own

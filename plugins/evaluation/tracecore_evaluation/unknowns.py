@@ -61,7 +61,10 @@ def interval_unknowns(drives: set[str], units: Units) -> Unknowns:
     if units.known:
         yield "confidence interval", f"{few}: intervals are by {units.by} and say what these drives could have shown, not what others would."
     else:
-        yield "confidence interval", f"{few}, of fewer than {LEAST_UNITS} {units.by} in all: there are no intervals."
+        yield (
+            "confidence interval",
+            f"{few}, of fewer than {LEAST_UNITS} {units.by}: longer drives, or more, give intervals.",
+        )
 
 
 def review_unknowns(review: Review) -> Unknowns:

@@ -45,6 +45,7 @@ def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
     shares = [f"{facet[name]:.0%} {done}" for name, done in _SHARES if facet.get(name) is not None]
     summary = tc.summarize(
         f"{', '.join(held) or 'no boxes'} on {tc.count(facet['frames'], 'frame')}",
+        f"{sum(facet['left_out'].values())} of {facet['found']} labels left out" if facet.get("left_out") else "",
         f"guideline {', '.join(facet['guidelines'])}" if facet["guidelines"] else "",
         tc.count(len(facet["labelers"]), "labeler") if facet["labelers"] else "",
         ", ".join(shares),

@@ -25,7 +25,7 @@ Example:
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--seed", default=7, show_default=True, help="The same seed gives the same bytes.")
 @click.option("--drives", default=5, show_default=True, type=click.IntRange(1, 500), help="How many drives.")
-@click.option("--frames", default=40, show_default=True, type=click.IntRange(1, 100_000), help="Camera frames of each drive, two a second.")
+@click.option("--frames", default=80, show_default=True, type=click.IntRange(1, 100_000), help="Camera frames of each drive, two a second.")
 @click.option("--size", default="480x270", show_default=True, metavar="WIDTHxHEIGHT", help="Size of the pictures in pixels.")
 @json_option
 def command(folder: Path, seed: int, drives: int, frames: int, size: str, as_json: bool) -> None:

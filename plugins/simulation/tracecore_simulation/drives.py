@@ -37,7 +37,7 @@ def draw_drives(
     *,
     seed: int = 7,
     drives: int = 5,
-    frames: int = 40,
+    frames: int = 80,
     size: tuple[int, int] = (480, 270),
     progress: Callable[[int, int], None] | None = None,
 ) -> DrawnDrives:
