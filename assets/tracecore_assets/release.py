@@ -87,7 +87,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     session.gates = gates
     failed = [gate for gate in gates if not gate.passed and not gate.waived]
     if failed:
-        refusal = f"build/{request.name} is not released: {_reasons(failed)}."
+        refusal = f"build/{request.name} is not released: {_reasons(failed)}"
         # What was refused is as much a part of the history as what was released.
         session.record.start(run)
         session.record.fail(run, refusal)
@@ -134,7 +134,8 @@ def _engines(session: Session) -> dict[str, set[str]]:
 
 
 def _reasons(failed: Sequence[GateOutcome]) -> str:
-    return "; ".join(f"gate {gate.name} failed: {gate.message.rstrip('.')}" for gate in failed)
+    reasons = "; ".join(f"gate {gate.name} failed: {gate.message.rstrip('.')}" for gate in failed)
+    return reasons if reasons.endswith("?") else f"{reasons}."
 
 
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:

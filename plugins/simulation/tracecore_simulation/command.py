@@ -17,7 +17,7 @@ _EXAMPLE = """
 Example:
   tracecore draw-drives drawn
   tracecore build first --program recorded --drives drawn \\
-      --labels drawn/labels.coco.json --approver me
+      --labels drawn/labels.coco.json --set model.steps=600 --approver me
 """
 
 

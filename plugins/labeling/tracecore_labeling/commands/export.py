@@ -41,6 +41,7 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
     from tracecore.opening import open_artifact
     from tracecore_labeling.exports.batch import labeled_frames
     from tracecore_labeling.exports.formats import FORMATS
+    from tracecore_schemas.summary import count
 
     opened = open_artifact(ref, workspace)
     if isinstance(opened.value, Path):
@@ -66,6 +67,7 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
             }
         )
         return
-    values = {f"values of {what}": count for what, count in written.lost.items()}
-    left = ", ".join(f"{count} {what}" for what, count in sorted((written.left_out | values).items()))
-    click.echo(f"{output}: {written.labels} labels of {len(frames)} frames in {written.files} files" + (f"; no place for {left}" if left else ""))
+    values = {f"values of {what}": number for what, number in written.lost.items()}
+    left = ", ".join(f"{number} {what}" for what, number in sorted((written.left_out | values).items()))
+    held = f"{count(written.labels, 'label')} of {count(len(frames), 'frame')} in {count(written.files, 'file')}"
+    click.echo(f"{output}: {held}" + (f"; no place for {left}" if left else ""))
