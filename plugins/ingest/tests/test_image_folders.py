@@ -6,6 +6,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow.compute as pc
@@ -104,6 +105,14 @@ def test_plain_folders_and_single_files_are_taken_too(quick: StageWorld, tmp_pat
     assert [(frame["drive"], frame["sensor"], frame["encoding"]) for frame in _rows(quick, outcome)] == [
         ("images", "phone", "jpeg"), ("shots", "phone", "png"), ("shots-night", "phone", "webp"),
     ]  # fmt: skip
+
+
+def test_a_folder_is_of_one_drive_whatever_system_it_was_unpacked_on(quick: StageWorld, tmp_path: Path, picture: Callable[..., bytes]) -> None:
+    """macOS hands names out in Unicode's decomposed form."""
+    folder = tmp_path / normalize("NFD", "Straße ü")
+    folder.mkdir()
+    (folder / "0.jpg").write_bytes(picture())
+    assert [frame["drive"] for frame in _rows(quick, _ingest(quick, folder))] == [normalize("NFC", "Straße ü")]
 
 
 def test_a_name_that_lies_about_its_encoding_is_not_believed(quick: StageWorld, tmp_path: Path, picture: Callable[..., bytes]) -> None:

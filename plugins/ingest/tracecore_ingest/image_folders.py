@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 import pyarrow as pa
 
@@ -55,7 +56,8 @@ def _drive_of(name: str, dataset: str | None) -> str:
     """Name the drive that a file stands in: the data set's folder and the folders below it; `images` says nothing and is left out.
 
     `set/train/images/7.jpg` and `set/images/train/7.jpg` are of `set-train`: what is split apart must not share a drive.
+    The name is in Unicode's composed form, so that a folder that was unpacked on another system is of the same drive.
     """
-    folders: Sequence[str] = PurePosixPath(name).parent.parts
+    folders: Sequence[str] = PurePosixPath(normalize("NFC", name)).parent.parts
     first = dataset or (folders[0] if folders else "images")
     return "-".join([first, *(folder for folder in folders[1:] if folder.lower() != "images")])

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.kitti import _image
 from tracecore_labeling.kitti_file import read_kitti
 from tracecore_labeling.label_file import LabelFile
-from tracecore_labeling.linking import LabeledImage
+from tracecore_labeling.linking import FrameIndex, LabeledImage, link
 
 DIGEST = "sha256:" + "0" * 64
 IMAGE = LabeledImage("7", "set/image_2/000007.png", drive="set", sensor="image_2", frame=7)
@@ -176,3 +177,18 @@ def test_a_rotation_beyond_half_a_turn_comes_back(tmp_path: Path) -> None:
 def test_a_folder_that_two_drives_end_in_is_of_neither() -> None:
     assert _image("training/label_2/000001.txt", "image_2", ["kitti-training", "other"]).drive == "kitti-training"
     assert _image("training/label_2/000001.txt", "image_2", ["a-training", "b-training"]).drive is None
+
+
+@pytest.mark.parametrize("folder", ["kitti", "kitti/training"])
+def test_an_object_file_finds_its_image_in_silence_from_whichever_folder_was_listed(folder: str) -> None:
+    """Ingest calls the drive by the folders from the listed one on, without the camera's."""
+    whole = "kitti/training/image_2/000007.png"
+    file = whole.removeprefix(f"{folder}/")
+    listed = f"{folder.rpartition('/')[2]}/{file}"
+    drive = "-".join(listed.split("/")[:-2])
+    row = {"drive": drive, "sensor": "image_2", "timestamp_ns": 7, "frame_id": f"frame/{drive}/image_2/7", "index": 0, "width": 96, "height": 64}
+    index = FrameIndex.of(pa.Table.from_pylist([row | {"file": file}]))
+    name = listed.replace("image_2/000007.png", "label_2/000007.txt")
+    found = link(name, [_image(name, "image_2", index.drives)], index)
+    assert len(found.frames) == 1
+    assert found.unlike == ()

@@ -253,9 +253,13 @@ def _candidates(image: LabeledImage, frames: FrameIndex) -> tuple[list[RecordedF
 
 
 def _from_its_folder(drive: str, file: str) -> str:
-    """Return a file's name with the folder first that it was listed from, which its drive is named after, and after the folders below."""
-    below = "-".join(folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images")
-    return f"{drive.removesuffix(f'-{below}') if below else drive}/{file}"
+    """Return a file's name with the folder first that it was listed from, which its drive is named after, and after the folders below.
+
+    Of the folders below, `images` and the last ones of KITTI (`image_2`) are not in the drive's name.
+    """
+    below = [folder for folder in PurePosixPath(file).parent.parts if folder.lower() != "images"]
+    ends = ["".join(f"-{folder}" for folder in below[:count]) for count in range(len(below), 0, -1)]
+    return f"{drive.removesuffix(next(filter(drive.endswith, ends), ''))}/{file}"
 
 
 def _last_number(stem: str) -> int | None:
