@@ -142,6 +142,14 @@ def test_a_name_never_enters_the_record(world: StageWorld, take: Take) -> None:
     assert set(world.read(outcome, "labels")["labeler"].to_pylist()) == {None}
 
 
+@pytest.mark.parametrize(("said", "track"), [({"track": 7}, "7"), ({"track_id": "a"}, "a"), ({"attributes": {"track_id": 0}}, "0")])
+def test_a_track_is_read_where_tools_write_it(world: StageWorld, take: Take, said: Document, track: str) -> None:
+    content = document()
+    content["annotations"][0] |= said
+    rows = world.read(take(content), "labels").to_pylist()
+    assert [row["track"] for row in rows if row["track"] is not None] == [track]
+
+
 def test_attributes_of_a_box_are_kept_as_text(world: StageWorld, take: Take) -> None:
     content = document()
     content["annotations"][0] |= {"attributes": {"occluded": True, "track": 7}, "note": "far"}

@@ -164,7 +164,7 @@ class _Reader:
         except ValueError as error:
             raise self.problem(f"{what} {error}") from error
         attributes |= {key: value for key, value in entry.items() if key not in _OWN_KEYS and value is not None}
-        track = entry.get("track", entry.get("track_id"))
+        tracks = (entry.get("track"), entry.get("track_id"), attributes.get("track_id"))  # the last is where CVAT writes it
         reviewer = entry.get("reviewer")
         return FoundLabel(
             id=id_,
@@ -176,7 +176,7 @@ class _Reader:
             crowd=bool(entry.get("iscrowd")),
             ignore=bool(entry.get("ignore")),
             score=entry.get("score"),
-            track=None if track is None else str(track),
+            track=next((str(track) for track in tracks if isinstance(track, int | str) and not isinstance(track, bool) and track != ""), None),
             provenance=provenance,
             attributes={key: as_text(value) for key, value in attributes.items()},
             task=entry.get("task"),

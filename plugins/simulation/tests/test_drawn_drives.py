@@ -139,7 +139,7 @@ def test_one_object_keeps_its_track_and_moves_smoothly(labels: dict[str, Any]) -
     for annotation in labels["annotations"]:
         image = images[annotation["image_id"]]
         x, _, width, _ = annotation["bbox"]
-        tracks[image["drive"], annotation["attributes"]["track"]].append((image["frame"], x + width / 2, annotation["category_id"]))
+        tracks[image["drive"], annotation["track"]].append((image["frame"], x + width / 2, annotation["category_id"]))
     assert all(len({category for _, _, category in seen}) == 1 for seen in tracks.values())
     assert all(len({frame for frame, _, _ in seen}) == len(seen) for seen in tracks.values()), "once a frame"
     long = [seen for seen in tracks.values() if len(seen) >= 4]

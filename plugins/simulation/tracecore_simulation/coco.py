@@ -62,7 +62,8 @@ def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
                     "iscrowd": 0,
                     "labeler": labeler,
                     "labeled_at": labeled_at,
-                    "attributes": {"track": str(box.track), "visible": f"{box.visible:.2f}"},
+                    "track": str(box.track),
+                    "attributes": {"visible": f"{box.visible:.2f}"},
                 }
                 annotations.append(annotation | ({"ignore": 1} if box.ignore else {}) | ({"qa": "accepted"} if reviewed else {}))
     return {
