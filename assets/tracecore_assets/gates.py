@@ -62,7 +62,7 @@ def _check(gate: GateSpec, evidence: GateEvidence, host: PluginHost) -> GateOutc
     failed = [check for check in runs if not check.success]
     passed = bool(runs) and not failed
     if not runs:
-        message = f"the check {gate.subject} was not run"
+        message = f"the check {gate.subject} was not run: no asset of the program has it"
     elif failed:
         message = " ".join(check.message for check in failed)
     else:

@@ -198,7 +198,7 @@ def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
     assert world.record.trace("model/demo.model", as_of=moment)["root"] == old
     with pytest.raises(
         UsageProblem,
-        match="build/demo is not in this part of the record: no build is sealed in it, and a refused one is none\\. It knows dataset/demo",
+        match="build/demo is not in this part of the record: no build of that name is sealed, and a refused one is none",
     ):
         world.record.trace("build/demo", as_of=moment)
     with pytest.raises(UsageProblem, match="'yesterday' is no time"):

@@ -153,19 +153,18 @@ def _versions(reader: Reader, ref: Ref) -> list[Link]:
 
 
 def _unknown(reader: Reader, ref: Ref) -> str:
-    known = known_refs(reader)
-    same_kind = [text for text in known if text.startswith(f"{ref.kind}/")]
-    absent = f"{ref} is not in this part of the record"
-    if ref.kind == "build" and known and not same_kind:
-        return f"{absent}: no build is sealed in it, and a refused one is none. It knows {_cut(known)}."
-    offer = (
-        nearest(ref.unversioned, same_kind)
-        or nearest(ref.unversioned, known)
-        or next((text for text in known if text.endswith(f"/{ref.name}")), None)
-    )
+    # Kinds are left out of the comparison: every two builds would be near for their kind's sake.
+    known = [(text.partition("/")[2], text) for text in known_refs(reader)]
+    every, same_kind = dict(known), {name: text for name, text in known if text.startswith(f"{ref.kind}/")}
+    absent, name = f"{ref} is not in this part of the record", ref.unversioned.partition("/")[2]
+    shown = _cut([*(same_kind or every).values()])
+    offer = same_kind.get(nearest(name, same_kind) or "")
+    if ref.kind == "build" and every and offer is None:
+        return f"{absent}: no build of that name is sealed, and a refused one is none. It knows {shown}."
+    offer = offer or every.get(nearest(name, every) or "")
     if offer is not None:
         return f"{absent}. Did you mean {offer!r}?"
-    return f"{absent}, which knows {_cut(same_kind or known) if known else 'nothing yet'}."
+    return f"{absent}, which knows {shown or 'nothing yet'}."
 
 
 def _cut(refs: list[str]) -> str:
