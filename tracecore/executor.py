@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -22,7 +23,7 @@ from tracecore.disk import clear_disk_errors, disk_problem
 from tracecore.engines import ENGINE_FACET, alone, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
-from tracecore.failure import failure_trace, reason_of, tellable, without_places
+from tracecore.failure import absent_column, failure_trace, reason_of, tellable, without_places
 from tracecore.host import PluginHost
 from tracecore.kept_sources import KeptSources
 from tracecore.locks import hold_key, hold_run, share_store
@@ -343,8 +344,11 @@ class Executor:
         elif problem is not None:
             message, raised = str(problem), problem
         else:
-            message = f"{_who(task)} failed: {reason_of(error) if stage is None else stage.reason}."
+            reason = reason_of(error) if stage is None else stage.reason
+            message = f"{_who(task)} failed: {reason}."
             raised = RunFailed(message.replace("..", "."))
+            if told := self._lacking_column(task, reason, inputs):
+                message, raised = told, UsageProblem(told)
         # Before anything is recorded: where the disk is full, what was staged makes room for the FAIL.
         self._store.discard(run.id)
         shown = without_places(message, self._workspace.root, task.base)
@@ -357,6 +361,16 @@ class Executor:
         self._host.notify("run_finished", _summary(task, run, RunState.ABORT if aborted else RunState.FAIL, error=shown))
         return raised
 
+    def _lacking_column(self, task: Task, reason: str, inputs: Sequence[RunInput]) -> str | None:
+        """Return in words which input has no column that the stage asked it for; None where a run failed by anything else."""
+        column = absent_column(reason)
+        tables = [each for each in inputs if column and each.artifact.media is Media.DELTA]
+        lacking = [each for each in tables if column not in _columns(self._store.open(each.artifact))]
+        if not lacking:
+            return None
+        named = " and ".join(f"'{each.role}' ({each.artifact.kind}/{each.artifact.name})" for each in lacking)
+        return f"{_who(task)} needs the column '{column}', which its input {named} does not have: wire it to a table that does."
+
     def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
         with clear_disk_errors(self._workspace.root):
             return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
@@ -364,6 +378,11 @@ class Executor:
 
 def _who(task: Task) -> str:
     return f"Stage '{task.stage.name}' of asset '{task.asset}'"
+
+
+def _columns(table: Any) -> Sequence[str]:
+    names: Sequence[str] = table.schema.names
+    return names
 
 
 def _holds(known: CompletedRun, code: Code) -> bool:

@@ -8,12 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-__all__ = ["failure_trace", "inside_package", "reason_of", "recordable", "tellable", "without_places"]
+__all__ = ["absent_column", "failure_trace", "inside_package", "reason_of", "recordable", "tellable", "without_places"]
 
 _MOST_FRAMES = 30
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]{4,16}(?=[>,])|(?: at)? ?\b0x(?:0000)?(?:7[ef]|5[56])[0-9a-fA-F]{10}\b")
 """As in `<_io.BytesIO object at 0x7f…>` and, of native code, `invalid pointer 0x00007f…`: another in each process, so that two runs of one failure
 would give two reasons. Other hexadecimal numbers (`CAN frame 0x18FF50E5`) are facts."""
+
+
+_ABSENT = re.compile(r"No match for FieldRef\.Name\((.+?)\) in |Field \"(.+?)\" does not exist in schema|Column '(.+?)' does not exist")
+"""How pyarrow says that a table has no such column."""
+
+
+def absent_column(reason: str) -> str | None:
+    """Return the column that a table was asked for and does not have, if that is what a reason says."""
+    found = _ABSENT.search(reason)
+    return next(filter(None, found.groups())) if found else None
 
 
 def reason_of(error: BaseException) -> str:

@@ -110,6 +110,18 @@ def test_an_excluded_frame_bars_its_whole_drive_where_asked(world: StageWorld, c
     assert set(drives_of(world, outcome)) == {"kyoto"}
 
 
+def test_a_table_that_lacks_a_column_of_frames_is_named_with_its_port(world: StageWorld, tmp_path: Path) -> None:
+    rows = frame_table(drive_of("kyoto", 2))
+    inputs = {
+        "frames": world.table("dataset", "test.drives.frames", rows),
+        "request": asking(world, tmp_path / "request", want(1)),
+        "exclude": world.table("dataset", "test.kpis.detections", rows.select(["frame_id", "drive", "sensor", "timestamp_ns"])),
+    }
+    words = r"needs the column 'dhash', which its input 'exclude' \(dataset/test.kpis.detections\) does not have: wire it to a table that does\."
+    with pytest.raises(UsageProblem, match=words):
+        world.run("curate", "requested-frames", inputs, asset="next_frames")
+
+
 @pytest.mark.parametrize("port", ["exclude", "examples"])
 def test_examples_are_looked_up_among_the_excluded_and_those_that_were_judged(world: StageWorld, choose: Any, port: str) -> None:
     light = {"region": "JP", "time_of_day": "night"}

@@ -119,6 +119,15 @@ def test_what_is_out_of_range_need_not_be_seen(world: StageWorld) -> None:
     assert values(high)["mistakes_per_hour.lost_track"] == pytest.approx(3600)
 
 
+def test_where_nothing_can_be_measured_the_check_says_so(world: StageWorld) -> None:
+    """No clock, and every object too small to have to be seen."""
+    rows = [{**row, "clock": "index"} for row in drive("a")]
+    outcome = judge(world, rows, labeled(rows, distance=None), [row for each in rows for row in saw(each)])
+    check = check_of(outcome, "kpis_finite")
+    assert not check.success
+    assert check.message == "The report has no KPI: there was nothing to measure, and its unknowns say why."
+
+
 def test_labels_without_tracks_are_tracked_here_and_that_is_said(world: StageWorld) -> None:
     rows = drive("a")
     outcome = judge(world, rows, labeled(rows, track=None), [row for each in rows for row in saw(each)], height=10)

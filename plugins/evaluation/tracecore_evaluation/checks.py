@@ -29,6 +29,8 @@ class KpisFinite(tc.Check):
         known = {name: value for name, value in values.items() if value is not None}
         bad = sorted(name for name, value in known.items() if not _possible(name, value))
         found = f"{len(known)} KPIs, {len(bad)} of them not what they can be" + (f": {', '.join(bad[:5])}" if bad else "")
+        if not known:
+            found = "no KPI: there was nothing to measure, and its unknowns say why"
         good = bool(known) and not bad
         expected = "at least one KPI, shares from 0 to 1, errors and rates from 0 on"
         outcome = ExpectationOutcome("kpis_are_possible", good, expected=expected, actual=found)
