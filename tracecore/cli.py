@@ -73,6 +73,10 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+_WHOLE = 1000
+"""Characters of a sentence that is never cut."""
+
+
 class TracecoreGroup(click.Group):
     """A click group whose commands are loaded when asked for, and whose errors are one sentence and an exit code.
 
@@ -131,6 +135,14 @@ class TracecoreGroup(click.Group):
         if not isinstance(command, click.Command):
             return _BrokenCommand(cmd_name, module, f"{attribute!r} being no click command")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List each command with the whole first sentence of its help, wrapped; click itself would cut it off."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command is not None and not command.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that is meant, or offer the nearest right one."""
