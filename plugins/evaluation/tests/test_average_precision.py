@@ -133,6 +133,14 @@ def test_a_value_of_two_dimensions_is_told_apart() -> None:
     assert set(slice_names(frames)) == {"drive-night", "time_of_day-night", "drive-small"}
 
 
+def test_a_slice_takes_no_kpi_of_a_class_whose_name_ends_like_it() -> None:
+    frames = [a_frame(0, time_of_day="night"), a_frame(1, time_of_day="day")]
+    true = {frames[0].id: truth((0, HUNDRED)), frames[1].id: truth((1, HUNDRED))}
+    found = {frames[0].id: seen(), frames[1].id: seen((0.9, 1, HUNDRED))}
+    values = kpis(frames, true, found, ["car", "car.night"], Thresholds(0.5, 0.5)).values
+    assert (values["recall.car.night"], values["recall.car.time_of_day-night"]) == (1.0, 0.0)
+
+
 def test_sizes_are_cocos() -> None:
     assert [size_of(area) for area in (0, 1023, 1024, 9215, 9216, 1e12)] == ["small", "small", "medium", "medium", "large", "large"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from tracecore_evaluation.average_precision import Curve, average_precision
 from tracecore_evaluation.matching import Match, match
 from tracecore_evaluation.scene import SIZES, Frame, Seen, Truth, size_of
-from tracecore_evaluation.slices import Slicing, slice_names
+from tracecore_evaluation.slices import Slicing, endings, slice_names
 
 __all__ = ["Counts", "Kpis", "Thresholds", "kpis"]
 
@@ -87,7 +87,7 @@ def kpis(
     slicing = slicing or Slicing()
     sizes = tuple(SIZES) if slicing.sizes else ()
     found = Kpis(matches={frame.id: match(seen[frame.id].above(thresholds.score), truth[frame.id], thresholds.iou) for frame in frames})
-    parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames, (*sizes, *slicing.distances))}
+    parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames, (*sizes, *slicing.distances, *endings(classes)))}
     for name, members in parts.items():
         suffix = f".{name}" if name else ""
         precision = average_precision(members, truth, seen, len(classes))

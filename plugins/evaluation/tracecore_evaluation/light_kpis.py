@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.scene import Frame
-from tracecore_evaluation.slices import slice_names
+from tracecore_evaluation.scene import SIZES, Frame
+from tracecore_evaluation.slices import endings, slice_names
 
 __all__ = ["LightKpis", "light_kpis"]
 
@@ -42,7 +42,7 @@ def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[
         states: names by index.
     """
     found = LightKpis(confusion=_confusion(frames, truth, said, len(states)))
-    for name, members in {"": frames, **slice_names(frames)}.items():
+    for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():
         suffix = f".{name}" if name else ""
         table = _confusion(members, truth, said, len(states))
         right, true, given = np.diag(table), table.sum(axis=1), table.sum(axis=0)

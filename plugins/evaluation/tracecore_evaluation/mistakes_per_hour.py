@@ -22,7 +22,7 @@ from tracecore_evaluation.operating_score import OperatingScores, above, choose_
 from tracecore_evaluation.perceived import read_detections
 from tracecore_evaluation.report import Findings, events_facet, facet, write_report
 from tracecore_evaluation.scene import Frame
-from tracecore_evaluation.slices import read_slicing, slice_names, sliced
+from tracecore_evaluation.slices import endings, read_slicing, slice_names, sliced
 from tracecore_evaluation.tracker import TrackerSettings
 from tracecore_evaluation.tracks import tracks_table
 from tracecore_evaluation.true_tracks import Relevance
@@ -84,7 +84,7 @@ class MistakesPerHour(tc.Stage):
         # What no frame is labeled for has no mistakes that could be found: no KPI, not one of 0.
         labeled = {"obstacles": labels.truth, "path": labels.paths, "light": labels.lights}
         config = spoken_of.only([head for head, of_frames in labeled.items() if any(frame.id in of_frames for frame in frames)])
-        slices = slice_names(frames, ())
+        slices = slice_names(frames, endings(config.classes))
         time, units = driven(frames, slices), units_of(frames)
         found = drive(frames, labels, above(seen, operating.by_class, spoken_of), config, settings, rules, slicing)
         without_looking = drive(frames, labels, _without_looking(frames, labels, config), config, settings, rules, slicing)

@@ -7,7 +7,7 @@ are what the drive's metadata and the labels say of them (`time_of_day`, `region
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from tracecore.suggest import suggestion
 from tracecore_evaluation.scene import SIZES, Frame, size_of
 from tracecore_schemas.conditions import OF_OBJECTS
 
-__all__ = ["Slicing", "read_slicing", "slice_names", "sliced"]
+__all__ = ["Slicing", "endings", "read_slicing", "slice_names", "sliced"]
 
 _OF_FRAMES = ("time_of_day", "region", "drive")  # dimensions that may be asked for though no frame has one; it is then stated
 
@@ -91,7 +91,7 @@ def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dic
 
     Args:
         frames: the frames.
-        reserved: names of the slices by object.
+        reserved: names of the slices by object, and whatever else a slice must not be called.
     """
     found: dict[tuple[str, str], list[Frame]] = {}
     for frame in frames:
@@ -99,3 +99,8 @@ def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dic
             found.setdefault((dimension, value), []).append(frame)
     values = [value for _, value in found] + list(reserved)
     return {value if values.count(value) == 1 else f"{dimension}-{value}": members for (dimension, value), members in sorted(found.items())}
+
+
+def endings(names: Collection[str]) -> set[str]:
+    """Return what some names add to others (`night` where there are a class `car` and a class `car.night`): no slice may be called so."""
+    return {longer.removeprefix(f"{name}.") for name in names for longer in names if longer.startswith(f"{name}.")}
