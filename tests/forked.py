@@ -7,6 +7,7 @@ Python reads of its environment when it starts is not read again: a test of that
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import io
@@ -30,6 +31,9 @@ LEARNING = ("torch._dynamo", "torch.onnx", "scipy.stats", "scipy.optimize", "mat
 """What the workers of stages that learn and judge load, each anew; most of their time in tests that do so little."""
 
 _MOST_BYTES = 1 << 17  # of a request: import path, arguments, environment
+_BOOT = "import sys; exec(compile(open(sys.argv[1]).read(), sys.argv[1], 'exec'))"
+"""Not as a script: as one it would be the main module of all that is forked, and something that each run depends on."""
+
 _SERVERS = ("servers", "learning_servers")
 _begun: dict[tuple[int, str], tuple[socket.socket, Any]] = {}
 _used = {"servers": "servers"}
@@ -109,13 +113,23 @@ def _forking(what: str) -> socket.socket:
         passed = [each.fileno() for each in (theirs, *([_forking(servers) for servers in _SERVERS] if what == "commands" else []))]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         environment["OPENBLAS_NUM_THREADS"] = "1"  # its threads would not be there after a fork
-        line = [sys.executable, __file__, what, *map(str, passed)]
+        line = [sys.executable, "-c", _BOOT, __file__, what, *map(str, passed)]
         process = subprocess.Popen(
             line, pass_fds=passed, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
         theirs.close()
         _begun[key] = ours, process
     return _begun[key][0]
+
+
+@atexit.register
+def _end() -> None:
+    own = [each for (pid, _), each in _begun.items() if pid == os.getpid()]
+    for control, _ in own:
+        control.close()
+    for _, process in own:
+        if process is not None:
+            process.wait()
 
 
 def _fork_for_each(control: socket.socket, become: Callable[[dict[str, Any], list[int]], NoReturn]) -> NoReturn:
@@ -215,8 +229,9 @@ def _serve(control: socket.socket, *preloaded: str) -> NoReturn:
 if __name__ == "__main__":
     import importlib.util
 
-    sys.path[:] = [each for each in sys.path if each != str(Path(__file__).parent)]
-    sockets = [socket.socket(fileno=int(each)) for each in sys.argv[2:]]
-    if sys.argv[1] == "commands":
+    sys.path.remove("")
+    _, _, kind, *numbers = sys.argv
+    sockets = [socket.socket(fileno=int(each)) for each in numbers]
+    if kind == "commands":
         _commands(*sockets)
-    _serve(*sockets, *(LEARNING if sys.argv[1] == "learning_servers" else ()))
+    _serve(*sockets, *(LEARNING if kind == "learning_servers" else ()))
