@@ -22,7 +22,7 @@ from tracecore.dependencies import Code, facet
 from tracecore.disk import clear_disk_errors, disk_problem
 from tracecore.engines import ENGINE_FACET, alone, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
-from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
+from tracecore.errors import RunFailed, TracecoreError, UsageProblem
 from tracecore.failure import absent_column, failure_trace, reason_of, tellable, without_places
 from tracecore.host import PluginHost
 from tracecore.kept_sources import KeptSources
@@ -36,7 +36,6 @@ from tracecore.stage import SourceFile
 from tracecore.staleness import staleness_key
 from tracecore.store import Store, Stored
 from tracecore.store.files import remove_tree
-from tracecore.suggest import suggestion
 from tracecore.task import DEFAULT_THREADS, Outcome, Supplied, Task
 from tracecore.undeclared import FACET as UNDECLARED
 from tracecore.undeclared import UNKNOWN, Undeclared
@@ -115,7 +114,7 @@ class Executor:
         """Check everything that can be wrong before anything is made."""
         params = validate_params(task.stage, task.params, task.asset)
         recorded = effective_params(task.stage, params, task.asset)
-        _check_inputs(task)
+        task.check_inputs()
         self._refuse_erased(task)
         checks = plan_checks(task, self._host)
         ports = task.stage.stage_class.file_ports()
@@ -141,7 +140,7 @@ class Executor:
         for name, supplied in task.inputs.items():
             reason = self._recorder.erased(supplied.artifact)
             if reason is not None:
-                raise UsageProblem(f"{_who(task)} can't read its input '{name}': {reason}")
+                raise UsageProblem(f"{task.in_words} can't read its input '{name}': {reason}")
 
     def _wait(self, task: Task) -> None:
         _log.info("Another process makes the same as '%s': waiting for it.", task.job)
@@ -246,8 +245,8 @@ class Executor:
         if not found:
             return {}
         if self._host.settings.strict_io:
-            raise RunFailed(found.sentence(_who(task)))
-        _log.warning("%s", found.sentence(_who(task)))
+            raise RunFailed(found.sentence(task.in_words))
+        _log.warning("%s", found.sentence(task.in_words))
         unknown = found.unknown()
         if unknown is not None:
             unknowns.append((None, unknown))
@@ -267,7 +266,7 @@ class Executor:
             found, changed = self._sources.keep(found, places, run.id, withdrawn.files)
         if changed:
             more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            raise RunFailed(f"{_who(task)} was changed while it ran: {changed[0]}{more}. Run it again.")
+            raise RunFailed(f"{task.in_words} was changed while it ran: {changed[0]}{more}. Run it again.")
         return found
 
     def _put_outputs(self, task: Task, run: Run, prepared: _Prepared, made: Made, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, Artifact]:
@@ -275,7 +274,7 @@ class Executor:
         declared = task.stage.stage_class.outputs()
         missing = [name for name in declared if name not in made.tables and name not in made.folders]
         if missing:
-            raise RunFailed(f"{_who(task)} ended without writing its output '{missing[0]}'.")
+            raise RunFailed(f"{task.in_words} ended without writing its output '{missing[0]}'.")
         outputs: dict[str, Artifact] = {}
         for name, port in declared.items():
             stored = self._put(task, run, prepared, made, name, port.file, unknowns)
@@ -300,19 +299,19 @@ class Executor:
         port = task.stage.stage_class.outputs()[name]
         if name in made.tables:
             if file is not None:
-                raise RunFailed(f"{_who(task)} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
+                raise RunFailed(f"{task.in_words} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
             kind, called = port.kind.value, task.output_name(name)
             after = self._recorder.newest_table(kind, called)
             return self._store.put_table(made.tables[name], kind=kind, name=called, run_id=run.id, after=after)
         folder = made.folders[name]
         link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
         if link is not None:
-            raise RunFailed(f"{_who(task)} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
+            raise RunFailed(f"{task.in_words} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
         unknowns.extend((name, Unknown("file withdrawn", told)) for told in prepared.withdrawn.drop_files(folder))
         if file is None and not any(folder.iterdir()):
-            raise RunFailed(f"{_who(task)} ended without writing anything to its output '{name}'.")
+            raise RunFailed(f"{task.in_words} ended without writing anything to its output '{name}'.")
         if file is not None and not (folder / file).is_file():
-            raise RunFailed(f"{_who(task)} ended without writing the file '{file}' of its output '{name}'.")
+            raise RunFailed(f"{task.in_words} ended without writing the file '{file}' of its output '{name}'.")
         if port.kind is ArtifactKind.ENGINE:
             folder = folder if file is None else alone(folder, file)
             facets = made.facets.setdefault(name, {})
@@ -334,7 +333,7 @@ class Executor:
         raised: BaseException
         if aborted:
             raised = error if stage is None else KeyboardInterrupt()
-            message = f"{_who(task)} was stopped: {type(raised).__name__}."
+            message = f"{task.in_words} was stopped: {type(raised).__name__}."
         elif stage is not None and stage.known:
             message, raised = stage.reason, errors.again(stage.known, stage.reason)
         elif stage is not None and stage.disk:
@@ -345,7 +344,7 @@ class Executor:
             message, raised = str(problem), problem
         else:
             reason = reason_of(error) if stage is None else stage.reason
-            message = f"{_who(task)} failed: {reason}."
+            message = f"{task.in_words} failed: {reason}."
             raised = RunFailed(message.replace("..", "."))
             if told := self._lacking_column(task, reason, inputs):
                 message, raised = told, UsageProblem(told)
@@ -369,15 +368,11 @@ class Executor:
         if not lacking:
             return None
         named = " and ".join(f"'{each.role}' ({each.artifact.kind}/{each.artifact.name})" for each in lacking)
-        return f"{_who(task)} needs the column '{column}', which its input {named} does not have: wire it to a table that does."
+        return f"{task.in_words} needs the column '{column}', which its input {named} does not have: wire it to a table that does."
 
     def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
         with clear_disk_errors(self._workspace.root):
             return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
-
-
-def _who(task: Task) -> str:
-    return f"Stage '{task.stage.name}' of asset '{task.asset}'"
 
 
 def _columns(table: Any) -> Sequence[str]:
@@ -392,27 +387,3 @@ def _holds(known: CompletedRun, code: Code) -> bool:
 
 def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:
     return RunSummary(run.id, run.job, task.stage.kind.value, task.stage.name, state, outputs, error)
-
-
-def _check_inputs(task: Task) -> None:
-    """Refuse a missing, unknown, wrong or rejected input.
-
-    Raises:
-        UsageProblem: the program wires an input wrongly.
-        AnswerIsNo: an input failed a blocking check.
-    """
-    declared = task.stage.stage_class.inputs()
-    for name in task.inputs:
-        if name not in declared:
-            offer = suggestion(name, declared, none_known="It has no inputs.")
-            raise UsageProblem(f"{_who(task)} has no input '{name}'. {offer}")
-    for name, port in declared.items():
-        supplied = task.inputs.get(name)
-        if supplied is None:
-            if not port.optional:
-                raise UsageProblem(f"{_who(task)} needs a {port.kind} '{name}', which nothing supplies.")
-            continue
-        if supplied.artifact.kind != port.kind:
-            raise UsageProblem(f"{_who(task)} needs a {port.kind} as '{name}', found {supplied.artifact.ref}.")
-        if supplied.rejected:
-            raise AnswerIsNo(f"{_who(task)} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracecore.errors import AnswerIsNo, UsageProblem
 from tracecore.host import RegisteredStage
+from tracecore.suggest import suggestion
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, Parent
 
@@ -72,6 +74,34 @@ class Task:
     def output_name(self, port: str) -> str:
         """Give the artifact name of an output: `<program>.<asset>`, with `.<port>` where the stage has several."""
         return self.job if len(self.stage.stage_class.outputs()) == 1 else f"{self.job}.{port}"
+
+    @property
+    def in_words(self) -> str:
+        """The stage and the asset, as messages name them."""
+        return f"Stage '{self.stage.name}' of asset '{self.asset}'"
+
+    def check_inputs(self) -> None:
+        """Refuse a missing, unknown, wrong or rejected input.
+
+        Raises:
+            UsageProblem: the program wires an input wrongly.
+            AnswerIsNo: an input failed a blocking check.
+        """
+        declared = self.stage.stage_class.inputs()
+        for name in self.inputs:
+            if name not in declared:
+                offer = suggestion(name, declared, none_known="It has no inputs.")
+                raise UsageProblem(f"{self.in_words} has no input '{name}'. {offer}")
+        for name, port in declared.items():
+            supplied = self.inputs.get(name)
+            if supplied is None:
+                if not port.optional:
+                    raise UsageProblem(f"{self.in_words} needs a {port.kind} '{name}', which nothing supplies.")
+                continue
+            if supplied.artifact.kind != port.kind:
+                raise UsageProblem(f"{self.in_words} needs a {port.kind} as '{name}', found {supplied.artifact.ref}.")
+            if supplied.rejected:
+                raise AnswerIsNo(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
 
 
 @dataclass(frozen=True, slots=True)

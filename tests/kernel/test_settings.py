@@ -154,7 +154,7 @@ def test_a_worker_gets_no_setting_and_its_own_threads() -> None:
     environment = {"TRACECORE_CATALOG_URL": "postgresql+psycopg://who:hush@host/x", "TRACECORE_JOURNAL": "x", "HOME": "/h"}
     assert server_environment(environment) == {"HOME": "/h", "OPENBLAS_NUM_THREADS": "1"}
     made = worker_environment(environment, 3)
-    assert made == {"HOME": "/h", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "3", "GOMP_SPINCOUNT": "1000"}
+    assert made == {"HOME": "/h", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "3", "GOMP_SPINCOUNT": "2500"}
     assert worker_environment({"OMP_NUM_THREADS": "7", "OMP_WAIT_POLICY": "passive"}, 3)["OMP_NUM_THREADS"] == "3", "as the run records it"
 
 
