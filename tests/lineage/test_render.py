@@ -114,14 +114,6 @@ def test_of_many_drive_logs_the_values_at_each_place_are_listed_or_the_first_and
     assert "├── 9 × drive_log   2026-10-01 … 2026-10-09 · FR-Lyon, JP-Yokohama" in lines  # noqa: RUF001  # a multiplication sign is what is meant
 
 
-def test_many_pictures_of_a_folder_are_one_line(world: World) -> None:
-    pictures = [RunInput("images", artifact("external", f"pics/{number}.png", f"{number}")) for number in range(9)]
-    world.run("pictures", StageKind.INGEST, outputs={"frames": artifact("dataset", "demo.pictures", "f")}, more_inputs=pictures)
-    lines = [line.rstrip() for line in drawn(world, "dataset/demo.pictures")]
-    assert "├── 9 × external   pics/0.png … pics/8.png" in lines  # noqa: RUF001  # a multiplication sign is what is meant
-    assert not any("external/" in line for line in lines if "gap" not in line)
-
-
 def test_json_is_the_contracts_shape_and_the_only_thing_on_stdout(sealed: World) -> None:
     for arguments in (("trace", "build/demo", "--json"), ("trace", "build/demo", "--format", "json")):
         result = run(sealed, *arguments)

@@ -18,8 +18,7 @@ __all__ = ["Sealed", "draw", "show"]
 
 _NAMED = 3
 _GROUPED = 4
-"""Files of one kind in `_TAKEN_OVER` that one run read are drawn as one line from this number on."""
-_TAKEN_OVER = ("drive_log", "external")  # drives or pictures: a folder holds hundreds
+"""Drive logs of one run are drawn as one line from this number on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,18 +158,17 @@ class _Drawing:
 
     def _open(self, branch: Tree, ref: str, *, programs: bool = False) -> list[tuple[Tree, str]]:
         shown = [child for child in self.behind.get(ref, ()) if not child.startswith("program/")]
+        drives = [child for child in shown if child.startswith("drive_log/")]
         behind: list[tuple[Tree, str]] = []
-        for kind in _TAKEN_OVER:
-            files = [child for child in shown if child.startswith(f"{kind}/")]
-            above = len(files) > 1 and self.drawn.issuperset(files)
-            if above or len(files) >= _GROUPED:
-                words = ["(above)"] if above else together_in_words([self.graph.nodes[file] for file in files])
-                group = branch.add(_line(f"{len(files)} × {kind}", words))  # noqa: RUF001  # a multiplication sign is what is meant
-                self.drawn.update(files)
-                shown = [child for child in shown if child not in files]
-                # What they were taken out of, once for all of them: a simulated world, a bag.
-                sources = [] if above else dict.fromkeys(source for file in files for source in self.behind.get(file, ()))
-                behind += [(group, source) for source in sources if not source.startswith("program/")]
+        above = len(drives) > 1 and self.drawn.issuperset(drives)
+        if above or len(drives) >= _GROUPED:
+            words = ["(above)"] if above else together_in_words([self.graph.nodes[drive] for drive in drives])
+            group = branch.add(_line(f"{len(drives)} × drive_log", words))  # noqa: RUF001  # a multiplication sign is what is meant
+            self.drawn.update(drives)
+            shown = [child for child in shown if not child.startswith("drive_log/")]
+            # What they were taken out of, once for all of them: a simulated world, a bag.
+            sources = [] if above else dict.fromkeys(source for drive in drives for source in self.behind.get(drive, ()))
+            behind = [(group, source) for source in sources if not source.startswith("program/")]
         if programs:
             shown += sorted({other for other in self.graph.behind.get(ref, ()) if other.startswith("program/")})
         return [*behind, *((branch, child) for child in shown)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.summary import count, size, summarize
 from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
 
@@ -43,15 +42,10 @@ def node_in_words(node: Node, run: RunNode | None) -> list[str]:
 
 
 def together_in_words(nodes: Sequence[Node]) -> list[str]:
-    """Return the summaries of several versions of one kind as one: the values at each place, or the first and the last of many.
-
-    Files of which nothing is said are told by their names.
-    """
+    """Return the summaries of several versions of one kind as one: the values at each place, or the first and the last of many."""
     said = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
     if len({len(parts) for parts in said}) != 1:
         return []
-    if not any(map(any, said)):
-        return [_listed(sorted({parse_ref(node["ref"]).segments[-1] for node in nodes}))]
     return [_listed(sorted(set(values))) for values in zip(*said, strict=True) if any(values)]
 
 
