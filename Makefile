@@ -25,7 +25,7 @@ demo: setup
 	$(BIN)/python -m tracecore_assets.demo
 
 # Where memory can hold what tests write, nothing of it goes to a disk: they sync all the time, and nobody needs what they wrote.
-IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'END { if ($$4 > 8000000) print "TMPDIR=/dev/shm" }')
+IN_MEMORY = $(shell df -Pk /dev/shm 2>/dev/null | awk 'END { if ($$4 > 8000000) print "TMPDIR=/dev/shm" }')
 
 # A file at a time for each worker, so that what its tests share is made once; in the order of the folders, which puts the longest first.
 test: setup

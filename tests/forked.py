@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -67,7 +68,8 @@ def run(arguments: list[str], *, cwd: Path, env: dict[str, str], timeout: float 
     while unread:
         ready, _, _ = select.select(unread, [], [], max(0.0, until - time.monotonic()))
         if not ready:
-            os.kill(pid, signal.SIGKILL)
+            if pid:  # 0 would be this process's own group
+                os.kill(pid, signal.SIGKILL)
             raise subprocess.TimeoutExpired(arguments, timeout)
         for each in ready:
             texts[each].write(data := os.read(each, 1 << 16))
@@ -227,8 +229,6 @@ def _serve(control: socket.socket, *preloaded: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    import importlib.util
-
     sys.path.remove("")
     _, _, kind, *numbers = sys.argv
     sockets = [socket.socket(fileno=int(each)) for each in numbers]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from drawn_frames import drive_of, frame_table
 from fresh_record import fresh_record
 
@@ -140,3 +141,17 @@ def outside(name: str = "best.pt") -> Artifact:
 
 def unknowns(outcome: GateOutcome) -> set[str]:
     return {unknown.what for unknown in outcome.unknowns}
+
+
+@pytest.fixture(scope="module", name="host")
+def every_plugin() -> PluginHost:
+    """All installed plugins."""
+    return PluginHost.load()
+
+
+@pytest.fixture(name="world")
+def leak_world(tmp_path: Path, host: PluginHost) -> Iterator[LeakWorld]:
+    """An empty world of all plugins; a test module imports both fixtures."""
+    world = LeakWorld(tmp_path / "ws", host)
+    yield world
+    world.record.close()

@@ -24,7 +24,7 @@ _SAME = 1e-12  # 0.60 - 0.58 is a little more than 0.02 in binary figures
 
 
 def needs_unknowns(release: Release) -> bool:
-    """Say whether a release has a gate that looks at unknowns; collecting them costs a trace."""
+    """Whether a gate of the release reads the unknowns; collecting them takes a trace of each artifact."""
     return any(gate.form in ("unknowns", "gate") for gate in release.gates)
 
 

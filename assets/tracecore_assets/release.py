@@ -30,7 +30,7 @@ _BUILD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
-    """What is asked to be released: the build's name, who approves it, and the gates let pass."""
+    """A request to release a build: its name, its approver, and the waived gates."""
 
     name: str
     approver: str | None
@@ -88,7 +88,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     failed = [gate for gate in gates if not gate.passed and not gate.waived]
     if failed:
         refusal = f"build/{request.name} is not released: {_reasons(failed)}"
-        # What was refused is as much a part of the history as what was released.
+        # A refused release is recorded too, as a failed run.
         session.record.start(run)
         session.record.fail(run, refusal)
         raise AnswerIsNo(refusal)

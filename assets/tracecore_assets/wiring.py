@@ -65,7 +65,7 @@ class WiredAsset:
 
     @property
     def stage_class(self) -> type[Stage]:
-        """What is run."""
+        """The class of the registered stage."""
         return self.stage.stage_class
 
     @property
@@ -100,7 +100,7 @@ class WiredProgram:
         return self.program.name
 
     def asset(self, name: str) -> WiredAsset:
-        """Give one asset by its name."""
+        """Return the asset of a name."""
         return next(asset for asset in self.assets if asset.name == name)
 
 

@@ -8,24 +8,12 @@ import pyarrow as pa
 import pytest
 from counting import calls
 from drawn_frames import drive_of, frame
-from leak_world import A, B, C, D, LeakWorld, unknowns
+from leak_world import A, B, C, D, LeakWorld, every_plugin, leak_world, unknowns  # noqa: F401  # two are fixtures
 from PIL import Image, ImageOps
 
 from tracecore.host import PluginHost
 from tracecore_assets.reports import beside_the_engine
 from tracecore_schemas.kinds import StageKind, default_use
-
-
-@pytest.fixture(scope="module")
-def host():
-    return PluginHost.load()
-
-
-@pytest.fixture
-def world(tmp_path, host):
-    world = LeakWorld(tmp_path / "ws", host)
-    yield world
-    world.record.close()
 
 
 def test_a_report_on_frames_that_nothing_behind_it_used_passes(world):

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
-import pytest
-from leak_world import A, C, LeakWorld, outside, unknowns
+from leak_world import A, C, every_plugin, leak_world, outside, unknowns  # noqa: F401  # two are fixtures
 
-from tracecore.host import PluginHost
 from tracecore.uses import uses_behind
 from tracecore_schemas.kinds import StageKind
-
-
-@pytest.fixture(scope="module")
-def host():
-    return PluginHost.load()
-
-
-@pytest.fixture
-def world(tmp_path, host):
-    world = LeakWorld(tmp_path / "ws", host)
-    yield world
-    world.record.close()
 
 
 def test_a_table_that_names_no_frames_stands_for_those_it_was_made_from(world):

@@ -27,6 +27,7 @@ def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str
     GNU's OpenMP, which torch brings, spins about 300,000 rounds at each barrier. Alone on a machine that costs nothing; where something else wants a
     core, each of the thousand barriers of a training step waits for a thread that is not running, and training was measured to be two to five times
     slower. What is computed does not change.
+    2,500 rounds cost neither: a step took 68 ms alone (100 ms with 1,000, 69 with all) and 190 ms beside another training (188 and far more).
 
     Args:
         environment: of the build; what it says of waiting stays, and how many threads there are is as the run records it.

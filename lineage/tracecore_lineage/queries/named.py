@@ -54,7 +54,7 @@ def read_ref(reader: Reader, text: str) -> Ref:
 
 
 def known_refs(reader: Reader) -> list[str]:
-    """Give every ref that people may ask for, without versions, sorted."""
+    """Return every ref that a question may name, without versions, sorted."""
     rows = reader.connection.execute(select(EDGES.c.kind, EDGES.c.name).where(EDGES.c.seq < reader.prefix.bound).distinct())
     return sorted(
         {f"{row.kind}/{row.name}" for row in rows} | {f"build/{quote(build.name, safe='')}" for build in _builds(reader.connection, reader.prefix)}

@@ -106,7 +106,7 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 
 def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
-    """Say how many of a policy's keys signed; each key's validity was judged before."""
+    """Return how many of a policy's keys signed, in words; signatures by keys that were not valid are already left out."""
     if found["required"] is not None:
         missing = "" if found["enough"] else " (NOT ENOUGH: 'tracecore key cosign')"
         yield f"  signatures: {found['required']} of {len(found['of'])} required, {found['counted']} found{missing}"

@@ -1,4 +1,4 @@
-"""What an input was used for (`learn`, `select`, `measure`): edges recorded before say nothing of it, and their stage's kind tells."""
+"""Add the column `use` (`learn`, `select` or `measure`) to edges. Edges recorded earlier have none; their stage's kind implies it."""
 
 from __future__ import annotations
 
