@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import forked
 import pytest
 
-from tracecore.worker import workers
+from tracecore.running.worker import workers
 
 # A shell starts what runs in its background with Ctrl-C ignored, and child processes inherit that: what they do on it could not be tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)

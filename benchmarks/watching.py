@@ -11,10 +11,10 @@ from unittest.mock import patch
 from measure import Comparison, compare
 
 import tracecore as tc
-from tracecore.executor import Executor, Supplied, Task
-from tracecore.host import PluginHost, RegisteredStage
+from tracecore.plugins.host import PluginHost, RegisteredStage
+from tracecore.running.audit_hook import Watch
+from tracecore.running.executor import Executor, ResolvedInput, Task
 from tracecore.store import LocalStore
-from tracecore.watch import Watch
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.run import Artifact
@@ -45,7 +45,7 @@ def watched_run(folder: Path, times: int) -> Comparison:
     for number in range(FILES):
         (source / f"{number}.bin").write_bytes(b"0123456789")
     stored = store.put_directory(source, run_id="source")
-    given = Supplied(Artifact("model", "bench.files", stored.digest, stored.media, stored.location, stored.size_bytes), None)
+    given = ResolvedInput(Artifact("model", "bench.files", stored.digest, stored.media, stored.location, stored.size_bytes), None)
     host = PluginHost(())
     host.settings = host.settings.model_copy(update={"strict_io": True})
     executor = Executor(workspace, store, record, host)

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tracecore.kept_sources import KIND as SOURCE
+from tracecore.running.dependencies import KIND as SOURCE
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record

@@ -18,7 +18,7 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import func, select
 from trials import Trial, Try
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore.errors import TracecoreError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record

@@ -22,7 +22,7 @@ __all__ = ["be", "warm"]
 
 _NEEDED = (
     "deltalake", "filelock", "openlineage.client.uuid", "pyarrow.dataset", "pyarrow.parquet", "securesystemslib.dsse",
-    "securesystemslib.signer", "tracecore.executor", "tracecore.store.parquet", "tracecore_assets.loading", "tracecore_assets.release",
+    "securesystemslib.signer", "tracecore.running.executor", "tracecore.store.parquet", "tracecore_assets.loading", "tracecore_assets.release",
     "tracecore_assets.session", "tracecore_lineage.doctor", "tracecore_lineage.events", "tracecore_lineage.facets",
     "tracecore_lineage.migrations.upgrade", "tracecore_lineage.verification.verify",
 )  # fmt: skip
@@ -31,7 +31,7 @@ _WITH_DAGSTER = ("dagster", "tracecore_assets.building", "tracecore_assets.defin
 
 @cache
 def _host() -> Any:
-    from tracecore.host import PluginHost
+    from tracecore.plugins.host import PluginHost
 
     return PluginHost.load()
 
@@ -74,7 +74,7 @@ def _as_command(job: Callable[[], dict[str, Any]]) -> tuple[int, dict[str, Any]]
     """Run a job as the CLI shell runs a command: errors are one sentence on stderr and an exit code."""
     import click
 
-    from tracecore.cli import TracecoreGroup
+    from tracecore.commands.shell import TracecoreGroup
 
     result: dict[str, Any] = {}
 
@@ -121,7 +121,7 @@ def _build(witness: Witness, plan: BuildPlan) -> dict[str, Any]:
 
 def _command(witness: Witness, plan: BuildPlan) -> dict[str, Any]:
     """Build by the command `tracecore build`, Dagster and all."""
-    from tracecore.cli import cli
+    from tracecore.commands.shell import cli
 
     _workspace(witness, plan.workspace)
     settings = [part for asset in ("drives", "model") for part in ("--set", f"{asset}.salt={plan.salt}")]

@@ -120,7 +120,7 @@ class Witness:
         if self._watching:
             return
         self._watching = True
-        from tracecore.store import committing, open_store
+        from tracecore.store import delta_log, open_store
         from tracecore_lineage import Record
         from tracecore_lineage.events import EventMaker
 
@@ -133,7 +133,7 @@ class Witness:
         store = type(open_store(workspace))
         for name in _PUTS:
             self._wrap(store, name, functools.partial(self._put, name))
-        self._wrap(committing, "_commit", lambda call, *_: self._during("Delta commit", call))
+        self._wrap(delta_log, "_commit", lambda call, *_: self._during("Delta commit", call))
 
     def _wrap(self, owner: Any, name: str, around: Callable[..., Any]) -> None:
         original = getattr(owner, name)

@@ -23,7 +23,7 @@ LocalStore.put_file = put_file
 IN_TWO_WRITES = '''
 """A store that writes a file where it will be read, in two writes."""
 import os
-from tracecore.store.base import Stored
+from tracecore.store.protocol import Stored
 from tracecore.store.local import LocalStore
 from tracecore_schemas.canonical import digest_file, hex_of
 from tracecore_schemas.kinds import Media
@@ -61,7 +61,7 @@ local.LocalStore.put_directory = manifest_last
 PROMISED_BEFORE_STORED = '''
 """A store that answers at once and means to write later: COMPLETE names what is not there. Killed before the end."""
 import os, signal
-from tracecore.store.base import Stored
+from tracecore.store.protocol import Stored
 from tracecore.store.local import LocalStore
 from tracecore_lineage import Record
 

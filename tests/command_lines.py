@@ -13,13 +13,13 @@ from pathlib import Path
 
 import click
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 
 __all__ = ["Ran", "helps", "mere_owner", "run_all", "with_odd_values"]
 
 _LOOP = """
 import json, os, sys
-from tracecore.cli import main
+from tracecore.commands.shell import main
 codes = []
 for arguments in json.loads(sys.argv[-1]):
     if arguments[0] == "chmod":

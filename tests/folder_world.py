@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from stage_world import StageWorld, given
 
-from tracecore.executor import Outcome
+from tracecore.running.executor import Outcome
 
 __all__ = ["Taken", "coco", "picture", "take", "write"]
 

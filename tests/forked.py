@@ -83,9 +83,9 @@ def run(arguments: list[str], *, cwd: Path, env: dict[str, str], timeout: float 
 
 
 def server() -> tuple[socket.socket, Any]:
-    """Return what `tracecore.worker.workers._start` returns: a socket to a server of workers, and its process."""
-    from tracecore.worker import workers
-    from tracecore.worker.environment import server_environment
+    """Return what `tracecore.running.worker.workers._start` returns: a socket to a server of workers, and its process."""
+    from tracecore.running.worker import workers
+    from tracecore.running.worker.process import server_environment
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     workers._OURS.add(ours)
@@ -162,8 +162,8 @@ def _commands(control: socket.socket, *servers: socket.socket) -> NoReturn:
     names = ["alembic.command", "dagster", "deltalake", "pandas", "pyarrow.dataset", *_modules("tracecore_lineage"), *_modules("tracecore_assets")]
     for name in names:
         importlib.import_module(name)
-    from tracecore.cli import main
-    from tracecore.worker import workers
+    from tracecore.commands.shell import main
+    from tracecore.running.worker import workers
 
     workers._start = server
 
@@ -199,11 +199,11 @@ def _modules(package: str) -> list[str]:
 
 def _serve(control: socket.socket, *preloaded: str) -> NoReturn:
     select.select([control], [], [])
-    # As `tracecore.worker.workers` begins a server: this one module by its path, before the package that it lies in.
+    # As `tracecore.running.worker.workers` begins a server: this one module by its path, before the package that it lies in.
     spec = importlib.util.find_spec("tracecore")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    name, file = "tracecore.worker.observing", Path(spec.submodule_search_locations[0]) / "worker" / "observing.py"
+    name, file = "tracecore.running.worker.load_observer", Path(spec.submodule_search_locations[0]) / "running" / "worker" / "load_observer.py"
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -211,8 +211,8 @@ def _serve(control: socket.socket, *preloaded: str) -> NoReturn:
     spec.loader.exec_module(observing)
     began, observer = time.time_ns(), observing.Observer()
     observer.put_up()
-    from tracecore.worker import child  # noqa: F401  # what a server preloads
-    from tracecore.worker.server import serve
+    from tracecore.running.worker import child  # noqa: F401  # what a server preloads
+    from tracecore.running.worker.server import serve
 
     for each in preloaded:
         importlib.import_module(each)

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 import tracecore as tc
-from tracecore.executor import Executor, Outcome
-from tracecore.host import RegisteredStage
-from tracecore.task import Task
+from tracecore.plugins.host import RegisteredStage
+from tracecore.running.executor import Executor, Outcome
+from tracecore.running.task import Task
 
 __all__ = ["hand_on_folder", "hand_on_tables"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from fresh_record import fresh_record
 
-from tracecore.executor import Executor, Outcome, Supplied, Task
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Executor, Outcome, ResolvedInput, Task
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact
@@ -103,7 +103,7 @@ class Model(tc.Stage):
         if params.mode == "slow":
             time.sleep(1.5)
         if params.mode == "usage":
-            raise tc.UsageProblem("Class 'tram' is outside the list.")
+            raise tc.UsageError("Class 'tram' is outside the list.")
         if params.mode == "nan":
             context.describe(self.model, "numbers_facet", {"summary": "a loss", "loss": float("nan")})
         summaries = {"mute": {}, "number": {"summary": 7}, "blank": {"summary": " "}, "long": {"summary": 121 * "x"}, "lines": {"summary": "a\\nb"}}
@@ -202,7 +202,15 @@ class World:
         return path
 
     def task(
-        self, asset: str, kind: str, stage: str, inputs: Mapping[str, Supplied] | None = None, *, seed: int = 7, checks: Any = None, **params: Any
+        self,
+        asset: str,
+        kind: str,
+        stage: str,
+        inputs: Mapping[str, ResolvedInput] | None = None,
+        *,
+        seed: int = 7,
+        checks: Any = None,
+        **params: Any,
     ) -> Task:
         """Put a task together."""
         return Task(
@@ -234,7 +242,7 @@ class World:
         return self.run("model", "train", "model", {"numbers": given(of, "low")}, **params)
 
 
-def given(outcome: Outcome, port: str) -> Supplied:
+def given(outcome: Outcome, port: str) -> ResolvedInput:
     """Supply one output to the next task."""
     artifact: Artifact = outcome.outputs[port]
-    return Supplied(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)
+    return ResolvedInput(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)

@@ -12,7 +12,7 @@ import pytest
 from drawn_frames import drive_of, frame_table
 from fresh_record import fresh_record
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_assets.gates import evaluate_gates

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 from fresh_record import fresh_record
 
-from tracecore.executor import Executor, Outcome, Supplied, Task
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Executor, Outcome, ResolvedInput, Task
 from tracecore.store import LocalStore, Stored
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact, CheckRun
@@ -31,13 +31,13 @@ class StageWorld:
         self.executor = Executor(workspace, self.store, self.record, host)
         self.base = workspace.root.parent
 
-    def table(self, kind: str, name: str, table: pa.Table) -> Supplied:
+    def table(self, kind: str, name: str, table: pa.Table) -> ResolvedInput:
         """Put a table into the store, as an earlier run would have."""
         run_id = self.record.new_run_id()
         staged = self.store.stage_table(table, run_id=run_id, port="given")
         return self._supply(kind, name, self.store.put_table(staged, kind=kind, name=name, run_id=run_id))
 
-    def folder(self, kind: str, name: str, folder: Path, **facets: Any) -> Supplied:
+    def folder(self, kind: str, name: str, folder: Path, **facets: Any) -> ResolvedInput:
         """Put a copy of a folder into the store, as an earlier run would have."""
         import shutil
 
@@ -46,7 +46,7 @@ class StageWorld:
         shutil.copytree(folder, staged)
         return self._supply(kind, name, self.store.put_directory(staged, run_id=run_id), facets)
 
-    def file(self, kind: str, name: str, file: Path, **facets: Any) -> Supplied:
+    def file(self, kind: str, name: str, file: Path, **facets: Any) -> ResolvedInput:
         """Put a file into the store, as an earlier run would have."""
         return self._supply(kind, name, self.store.put_file(file, run_id=self.record.new_run_id()), facets)
 
@@ -54,7 +54,7 @@ class StageWorld:
         self,
         kind: str,
         stage: str,
-        inputs: Mapping[str, Supplied],
+        inputs: Mapping[str, ResolvedInput],
         *,
         asset: str = "asset",
         seed: int = 7,
@@ -83,11 +83,11 @@ class StageWorld:
         opened = self.store.open(outcome.outputs[port])
         return opened if isinstance(opened, Path) else opened.to_table()
 
-    def _supply(self, kind: str, name: str, stored: Stored, facets: Mapping[str, Any] | None = None) -> Supplied:
+    def _supply(self, kind: str, name: str, stored: Stored, facets: Mapping[str, Any] | None = None) -> ResolvedInput:
         artifact = Artifact(
             kind, name, stored.digest, stored.media, stored.location, stored.size_bytes, stored.rows, stored.schema, stored.delta, facets=facets or {}
         )
-        return Supplied(artifact, None)
+        return ResolvedInput(artifact, None)
 
 
 def check_of(outcome: Outcome, name: str) -> CheckRun:
@@ -97,6 +97,6 @@ def check_of(outcome: Outcome, name: str) -> CheckRun:
     return found[0]
 
 
-def given(outcome: Outcome, port: str) -> Supplied:
+def given(outcome: Outcome, port: str) -> ResolvedInput:
     """Supply one output to the next stage."""
-    return Supplied(outcome.outputs[port], outcome.run_id)
+    return ResolvedInput(outcome.outputs[port], outcome.run_id)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from s3_server import S3Server
 
 from tracecore.store import LocalStore, Stored
-from tracecore.store.bucket_settings import BucketSettings
+from tracecore.store.bucket_access import BucketSettings
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
 from tracecore_schemas.run import Artifact, DeltaVersion

@@ -4,17 +4,14 @@ import tracecore as tc
 """
 
 from tracecore.check import Check, CheckContext, CheckResult, SuiteCheck
-from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
-from tracecore.exchange import Exporter, Importer
+from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageError
 from tracecore.gate import Gate, GateEvidence, GateResult
-from tracecore.hookspecs import hookimpl
-from tracecore.observe import BuildSummary, RunSummary
+from tracecore.hookspecs import BuildSummary, Exporter, Importer, RunSummary, hookimpl
 from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.summary import count, summarize
 
 __all__ = [
-    "AnswerIsNo",
     "BuildSummary",
     "Check",
     "CheckContext",
@@ -29,6 +26,7 @@ __all__ = [
     "Importer",
     "Input",
     "Lineage",
+    "NegativeVerdict",
     "Output",
     "Params",
     "RunFailed",
@@ -38,7 +36,7 @@ __all__ = [
     "StageKind",
     "SuiteCheck",
     "TracecoreError",
-    "UsageProblem",
+    "UsageError",
     "count",
     "hookimpl",
     "summarize",

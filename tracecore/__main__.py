@@ -1,6 +1,6 @@
 """`python -m tracecore`: the CLI, where the script is not on the path."""
 
-from tracecore.cli import main
+from tracecore.commands.shell import main
 
 if __name__ == "__main__":
     main()

@@ -97,6 +97,6 @@ class SuiteCheck(Check):
 
     def run(self, context: CheckContext) -> CheckResult:
         """Validate the target table; imports Great Expectations only now (3 s, 250 MB)."""
-        from tracecore.expectations import validate
+        from tracecore.plugins.check_suites import validate
 
         return validate(self.name, self.expectations, context.read())

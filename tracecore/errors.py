@@ -1,8 +1,11 @@
-"""The errors a user can cause, each with the exit code that the CLI answers with."""
+"""The errors a user can cause, each with its exit code, and the nearest right name for a mistyped one."""
 
 from __future__ import annotations
 
-__all__ = ["AnswerIsNo", "RunFailed", "TracecoreError", "UsageProblem", "again", "class_name"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["NegativeVerdict", "RunFailed", "TracecoreError", "UsageError", "again", "class_name", "nearest", "suggestion"]
 
 
 class TracecoreError(Exception):
@@ -11,11 +14,11 @@ class TracecoreError(Exception):
     exit_code = 2
 
 
-class UsageProblem(TracecoreError):
+class UsageError(TracecoreError):
     """Bad input or usage: a missing file, an unknown name, a program that can't be (exit 2)."""
 
 
-class AnswerIsNo(TracecoreError):
+class NegativeVerdict(TracecoreError):
     """The answer to what was asked is no: a gate failed, a check failed, a verification failed (exit 1)."""
 
     exit_code = 1
@@ -27,7 +30,7 @@ class RunFailed(TracecoreError):
     exit_code = 3
 
 
-_BY_NAME = {each.__name__: each for each in (TracecoreError, UsageProblem, AnswerIsNo, RunFailed)}
+_BY_NAME = {each.__name__: each for each in (TracecoreError, UsageError, NegativeVerdict, RunFailed)}
 
 
 def class_name(error: BaseException) -> str:
@@ -41,3 +44,24 @@ def class_name(error: BaseException) -> str:
 def again(name: str, message: str) -> TracecoreError:
     """Make the error that another process told by its `class_name` and message."""
     return _BY_NAME[name](message)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name that is most like a mistyped one, or None where none is near."""
+    options = list(known)
+    lowered = {option.lower(): option for option in options}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
+    if found:
+        return lowered[found[0]]
+    return next((option for option in options if name and (name.lower() in option.lower())), None)
+
+
+def suggestion(name: str, known: Iterable[str], *, none_known: str = "There are none.") -> str:
+    """Give the second half of an error sentence: the nearest right name, else every right name."""
+    options = sorted(set(known))
+    found = nearest(name, options)
+    if found is not None:
+        return f"Did you mean '{found}'?"
+    if not options:
+        return none_known
+    return f"Known: {', '.join(options)}."

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tracecore.errors import UsageProblem
-from tracecore.uses import Uses
+from tracecore.errors import UsageError
+from tracecore.kpi_provenance import KpiProvenance
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
 
@@ -16,7 +16,7 @@ __all__ = ["Gate", "GateEvidence", "GateResult", "Report"]
 
 
 def _nothing_kept(ref: str) -> Any:
-    raise UsageProblem(f"The bytes of {ref} are not at hand.")
+    raise UsageError(f"The bytes of {ref} are not at hand.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Report:
 
     role: str
     ref: str
-    uses: Uses
+    uses: KpiProvenance
     gated: bool = False
     selection: bool = False
     why: str = ""
@@ -51,7 +51,7 @@ class GateEvidence:
         unknowns: (ref, unknown) of the whole trace behind them.
         reports: the KPI reports that hold figures.
         trace: gives the backward trace of a ref, as `tracecore trace --json` does.
-        read: gives a recorded version by its ref, as a stage would read it; raises UsageProblem where its bytes are not kept or were erased.
+        read: gives a recorded version by its ref, as a stage would read it; raises UsageError where its bytes are not kept or were erased.
     """
 
     artifacts: Mapping[str, Artifact]

@@ -1,23 +1,28 @@
-"""Every hook that tracecore calls, in one place. Each is documented here, tested in tests/kernel and used by a plugin in plugins/."""
+"""Every hook that tracecore calls, in one place, with the exporters, importers and run summaries that they take.
+
+Each hook is documented here, tested in tests/kernel and used by a plugin in plugins/.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pluggy
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from tracecore_schemas.kinds import RunState
 
+if TYPE_CHECKING:
     import click
 
     from tracecore.check import Check
-    from tracecore.exchange import Exporter, Importer
     from tracecore.gate import Gate
-    from tracecore.observe import BuildSummary, RunSummary
     from tracecore.stage import Stage
 
-__all__ = ["PROJECT", "hookimpl", "hookspec"]
+__all__ = ["PROJECT", "BuildSummary", "Exporter", "GateSummary", "Importer", "RunSummary", "hookimpl", "hookspec"]
 
 PROJECT = "tracecore"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -106,3 +111,57 @@ def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> 
         build: its name, ref, position and gates.
         settings: as above.
     """
+
+
+class Exporter(ABC):
+    """Writes the trace of a build in one format (`tracecore export BUILD --format NAME`)."""
+
+    name: ClassVar[str]
+    description: ClassVar[str] = ""
+
+    @abstractmethod
+    def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
+        """Write a build's trace and manifest to a file."""
+
+
+class Importer(ABC):
+    """Reads one file format as OpenLineage events (`tracecore import FILE`)."""
+
+    name: ClassVar[str]
+    description: ClassVar[str] = ""
+
+    @abstractmethod
+    def events(self, source: Path) -> list[Mapping[str, Any]]:
+        """Give the OpenLineage events that a file stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run as observers see it; `outputs` are whole refs, empty until it completed; `error` is set when it failed."""
+
+    id: str
+    job: str
+    stage: str
+    plugin: str
+    state: RunState
+    outputs: tuple[str, ...] = ()
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GateSummary:
+    """One gate of a sealed build."""
+
+    name: str
+    passed: bool
+    waived: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSummary:
+    """A sealed build: `ref` is whole, `position` the ledger position it names."""
+
+    name: str
+    ref: str
+    position: int
+    gates: tuple[GateSummary, ...]

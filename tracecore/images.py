@@ -1,12 +1,13 @@
-"""Recorded images as people and models are to see them: decoded, and turned upright as their EXIF orientation says.
-
-All geometry of the record is in pixels of the upright image, so whatever decodes a frame's image goes through here.
-"""
+"""Recorded images: decoding, EXIF orientation, and drawing with boxes, lines and points on single frames and contact sheets."""
 
 from __future__ import annotations
 
 import io
 import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,8 +17,22 @@ from tracecore.errors import RunFailed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
 
-__all__ = ["decode_rgb", "model_input", "orientation_of", "turn_pixels", "upright"]
+__all__ = [
+    "AnnotatedImage",
+    "Line",
+    "Mark",
+    "color_of",
+    "contact_sheet",
+    "decode_rgb",
+    "draw_tile",
+    "model_input",
+    "orientation_of",
+    "save_png",
+    "turn_pixels",
+    "upright",
+]
 
 _TAG = 0x0112  # EXIF 2.32, 4.6.4: Orientation
 
@@ -95,3 +110,132 @@ def model_input(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray
 
     stretched = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32)
     return np.ascontiguousarray(stretched.transpose(2, 0, 1)) / np.float32(255)
+
+
+_PALETTE = ("#e6194b", "#3cb44b", "#ffe119", "#4363d8", "#f58231", "#46f0f0", "#f032e6", "#bcf60c")
+_GAP, _CAPTION = 4, 16
+_ENLARGED = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A box in px of the upright image, with what it is of; dashed boxes are what is true beside what was seen."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    color: str
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Straight lines through points (u, v) in px of the upright image: a path, an edge of a cuboid. `dots` draws the points alone."""
+
+    points: tuple[tuple[float, float], ...]
+    color: str
+    dots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImage:
+    """One frame and what is to be drawn on it.
+
+    Attributes:
+        image: encoded bytes (JPEG, PNG, WebP).
+        caption: one line below it.
+        marks: boxes.
+        lines: lines and points.
+        notes: short texts in its upper left corner, (text, color).
+    """
+
+    image: bytes
+    caption: str = ""
+    marks: Sequence[Mark] = ()
+    lines: Sequence[Line] = ()
+    notes: Sequence[tuple[str, str]] = field(default=())
+
+
+def color_of(category: str) -> str:
+    """Give the color of a class, the same in every process and picture."""
+    return _PALETTE[zlib.crc32(category.encode()) % len(_PALETTE)]
+
+
+def draw_tile(drawn: AnnotatedImage, width: int = 320) -> Image | None:
+    """Draw one frame, scaled to a width in px; None where its image can't be decoded."""
+    from PIL import Image, UnidentifiedImageError
+    from PIL.ImageDraw import Draw
+
+    try:
+        with Image.open(io.BytesIO(drawn.image)) as opened:
+            image = upright(opened).convert("RGB")
+    except (UnidentifiedImageError, OSError):
+        return None
+    scale = width / image.width
+    height = max(1, round(image.height * scale))
+    picture = image.resize((width, height))
+    pen = Draw(picture)
+    _draw_lines(pen, drawn.lines, scale)
+    _draw_marks(pen, drawn.marks, scale)
+    for row, (text, color) in enumerate(drawn.notes):
+        pen.text((4, 3 + 12 * row), text, fill=color, stroke_width=1, stroke_fill="black")
+    if not drawn.caption:
+        return picture
+    # Pasted when all is drawn: what reaches beyond the picture must not cover the caption.
+    tile = Image.new("RGB", (width, height + _CAPTION), "white")
+    tile.paste(picture, (0, 0))
+    Draw(tile).text((2, height + 2), drawn.caption, fill="black")
+    return tile
+
+
+def contact_sheet(tiles: Sequence[Image], columns: int = 3) -> Image:
+    """Lay tiles out on one sheet, row by row."""
+    from PIL import Image
+
+    columns = max(1, min(columns, len(tiles)))
+    width, height = max(tile.width for tile in tiles), max(tile.height for tile in tiles)
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * (width + _GAP) - _GAP, rows * (height + _GAP) - _GAP), "white")
+    for place, tile in enumerate(tiles):
+        sheet.paste(tile, ((place % columns) * (width + _GAP), (place // columns) * (height + _GAP)))
+    return sheet
+
+
+def save_png(image: Image, path: Path) -> None:
+    """Write a picture as PNG: no time, no place, so the same picture gives the same bytes."""
+    image.save(path, format="PNG", optimize=False)
+
+
+def _draw_lines(pen: ImageDraw, lines: Sequence[Line], scale: float) -> None:
+    for line in lines:
+        points = [(u * scale, v * scale) for u, v in line.points]
+        if line.dots:
+            # In an enlarged picture a single pixel is too small to be seen.
+            half = 1 if scale >= _ENLARGED else 0
+            for u, v in points:
+                pen.rectangle((u - half, v - half, u + half, v + half), fill=line.color)
+        elif len(points) > 1:
+            pen.line(points, fill=line.color, width=2)
+
+
+def _draw_marks(pen: ImageDraw, marks: Sequence[Mark], scale: float) -> None:
+    for mark in marks:
+        left, top, right, bottom = (value * scale for value in (mark.x, mark.y, mark.x + mark.width, mark.y + mark.height))
+        if mark.dashed:
+            corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+            for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
+                _dash(pen, start, end, mark.color)
+        else:
+            pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=mark.color, width=2)
+        if mark.label and right - left > 18:
+            pen.text((left + 2, max(0.0, top - 11)), mark.label, fill=mark.color, stroke_width=1, stroke_fill="black")
+
+
+def _dash(pen: ImageDraw, start: tuple[float, float], end: tuple[float, float], color: str) -> None:
+    length = max(abs(end[0] - start[0]), abs(end[1] - start[1]))
+    steps = max(1, int(length / 4))
+    for step in range(0, steps, 2):
+        at = [(start[0] + (end[0] - start[0]) * part / steps, start[1] + (end[1] - start[1]) * part / steps) for part in (step, min(step + 1, steps))]
+        pen.line(at, fill=color, width=2)

@@ -186,7 +186,7 @@ class Context(Protocol):
         A `drive_log` is recorded by a child run and becomes an input of this one (role `drive_log`); an `external` becomes an input with an origin.
 
         Raises:
-            UsageProblem: two different files claim one name, or a member of an input is to become an `external`.
+            UsageError: two different files claim one name, or a member of an input is to become an `external`.
         """
 
     def quarantine(self, file: SourceFile, reason: str) -> None:

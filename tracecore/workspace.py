@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecore.durable import fsync_folder, make_folder, write_durably
-from tracecore.errors import UsageProblem
-from tracecore.failure import tellable
+from tracecore.errors import UsageError
+from tracecore.files import fsync_folder, make_folder, write_durably
+from tracecore.system.failures import tellable
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 
 if TYPE_CHECKING:
-    from tracecore.settings import Settings
+    from tracecore.system.settings import Settings
 
 __all__ = ["NamedWorkspace", "Workspace", "holds_workspace", "slugify", "written"]
 
@@ -73,7 +73,7 @@ class NamedWorkspace:
         """Return what is named; a program of one's own, which names a folder alone, enters here, so that the settings are read."""
         if isinstance(where, NamedWorkspace):
             return where
-        from tracecore.settings import Settings
+        from tracecore.system.settings import Settings
 
         return cls(Settings.read(), Path(where) if where else None)
 
@@ -166,7 +166,7 @@ class Workspace:
         meant = NamedWorkspace.of(where)
         named = (meant.directory or meant.settings.home or Path(DEFAULT)).absolute()
         if tellable(str(named)) != str(named):
-            raise UsageProblem(f"A workspace can't lie at '{tellable(str(named))}': the path is not UTF-8, as names in databases and tables must be.")
+            raise UsageError(f"A workspace can't lie at '{tellable(str(named))}': the path is not UTF-8, as names in databases and tables must be.")
         within = named / DEFAULT
         return within if holds_workspace(within) and not holds_workspace(named) else named
 
@@ -186,27 +186,27 @@ class Workspace:
         """Open an existing workspace.
 
         Raises:
-            UsageProblem: there is none, or it was written by a newer tracecore.
+            UsageError: there is none, or it was written by a newer tracecore.
         """
         meant = NamedWorkspace.of(where)
         root = cls.locate(meant)
         try:
             config = json.loads((root / _CONFIG).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UsageProblem(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or TRACECORE_HOME.") from None
+            raise UsageError(f"No workspace at {root}: make one with 'tracecore init', or name one with --workspace or TRACECORE_HOME.") from None
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise UsageProblem(f"The workspace file {root / _CONFIG} can't be read: {reason.lower()}.") from error
+            raise UsageError(f"The workspace file {root / _CONFIG} can't be read: {reason.lower()}.") from error
         found, slug, ledger_id = (config.get(name) for name in ("format", "slug", "ledger_id")) if isinstance(config, dict) else (None, None, None)
         if found != _FORMAT:
-            raise UsageProblem(f"The workspace file {root / _CONFIG} says format {found!r}; this tracecore reads format {_FORMAT}.")
+            raise UsageError(f"The workspace file {root / _CONFIG} says format {found!r}; this tracecore reads format {_FORMAT}.")
         if not isinstance(slug, str) or not slug:
-            raise UsageProblem(f"The workspace file {root / _CONFIG} names no slug: expected the name that 'tracecore init' gave the workspace.")
+            raise UsageError(f"The workspace file {root / _CONFIG} names no slug: expected the name that 'tracecore init' gave the workspace.")
         if not isinstance(ledger_id, str) or not _LEDGER_ID.fullmatch(ledger_id):
-            raise UsageProblem(f"The workspace file {root / _CONFIG} names no ledger: expected 'ledger_id', 32 hex, as 'tracecore init' drew it.")
+            raise UsageError(f"The workspace file {root / _CONFIG} names no ledger: expected 'ledger_id', 32 hex, as 'tracecore init' drew it.")
         places = [config.get(name) for name in _PLACES]
         if places != [None, None] and not all(isinstance(place, str) for place in places):
-            raise UsageProblem(
+            raise UsageError(
                 f"The workspace file {root / _CONFIG} does not name both catalog and store, as the first command that opened it wrote them."
             )
         # Who made it may have been killed before its own fsync: nothing that is promised in a workspace may stand on a file that a power cut takes.
@@ -224,7 +224,7 @@ class Workspace:
             ledger_id: of the ledger that it joins; a new one where None.
 
         Raises:
-            UsageProblem: the folder can't be written.
+            UsageError: the folder can't be written.
         """
         meant = NamedWorkspace.of(where)
         root = cls.locate(meant)
@@ -247,5 +247,5 @@ class Workspace:
                     drawn = ledger_id or secrets.token_hex(16)
                     write_durably(root / _CONFIG, written({"format": _FORMAT, "slug": chosen, "ledger_id": drawn}))
         except OSError as error:
-            raise UsageProblem(f"A workspace can't be written at {root}: {error.strerror or error}.") from error
+            raise UsageError(f"A workspace can't be written at {root}: {error.strerror or error}.") from error
         return cls.open(meant)

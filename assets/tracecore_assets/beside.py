@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_assets.loading import load_program
 from tracecore_assets.overrides import Overrides
 
@@ -23,7 +23,7 @@ def program_definitions(program: str | Path, overrides: Overrides | None = None)
         overrides: what is changed in it.
 
     Raises:
-        UsageProblem: what is wrong with the program.
+        UsageError: what is wrong with the program.
     """
     from tracecore_assets.definitions import definitions
     from tracecore_assets.run_sessions import run_sessions

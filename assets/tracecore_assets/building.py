@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.errors import AnswerIsNo, RunFailed
-from tracecore.host import PluginHost
+from tracecore.errors import NegativeVerdict, RunFailed
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import NamedWorkspace
 from tracecore_assets.document import program_document
 from tracecore_assets.loading import load_program
@@ -78,7 +78,7 @@ class BuildAnswer:
         }
 
 
-class BuildRefused(AnswerIsNo):
+class BuildRefused(NegativeVerdict):
     """A check or a gate said no; `answer` holds how far it came."""
 
     def __init__(self, message: str, answer: BuildAnswer) -> None:
@@ -108,7 +108,7 @@ def build(
         console: shown the progress.
 
     Raises:
-        UsageProblem: bad input.
+        UsageError: bad input.
         RunFailed: a stage failed.
         BuildRefused: a blocking check or a gate failed; no build is made.
         KeyboardInterrupt: somebody stopped it; the running stage is recorded as aborted.
@@ -156,7 +156,7 @@ def _run(session: Session, wired: WiredProgram, request: ReleaseRequest, run_id:
             raise KeyboardInterrupt
         reason = " ".join(error.message.split()) if error is not None else "no reason was given"
         raise RunFailed(f"Dagster could not run the build: {reason}.")
-    if isinstance(failure, AnswerIsNo):
+    if isinstance(failure, NegativeVerdict):
         raise BuildRefused(str(failure), _answer(session)) from failure
     raise failure
 

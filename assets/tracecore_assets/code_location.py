@@ -11,8 +11,8 @@ import logging
 import dagster as dg
 
 from tracecore.errors import TracecoreError
-from tracecore.host import PluginHost
-from tracecore.settings import Settings
+from tracecore.plugins.host import PluginHost
+from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.definitions import definitions
 from tracecore_assets.loading import load_program

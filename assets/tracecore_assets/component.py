@@ -8,7 +8,7 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_assets import program as programs
 from tracecore_assets.definitions import definitions
 from tracecore_assets.run_sessions import run_sessions

@@ -91,7 +91,7 @@ def request_of_run(program: WiredProgram, config: Mapping[str, Any]) -> ReleaseR
         The request, or None where the run has no release (some assets made from the page).
 
     Raises:
-        UsageProblem: no build could be sealed by it.
+        UsageError: no build could be sealed by it.
     """
     asked = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
     return request_of(program, ReleaseConfig.model_validate(asked)) if isinstance(asked, Mapping) else None

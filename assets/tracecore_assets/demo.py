@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 
 __all__ = ["main"]

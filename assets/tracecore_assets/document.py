@@ -14,7 +14,7 @@ def program_document(wired: WiredProgram) -> dict[str, Any]:
     """Give a program as JSON, overrides in place, its file parameters replaced by the sorted names of the files found.
 
     Raises:
-        UsageProblem: a file that the program names is not there.
+        UsageError: a file that the program names is not there.
     """
     document = wired.program.document()
     for asset in wired.assets:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from tracecore.task import Outcome
+from tracecore.running.task import Outcome
 from tracecore_assets.metadata import artifact_metadata
 from tracecore_assets.wiring import WiredAsset
 from tracecore_schemas.kinds import Severity

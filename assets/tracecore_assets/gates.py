@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.failure import reason_of, recordable, tellable
+from tracecore.errors import RunFailed, UsageError, suggestion
 from tracecore.gate import GateEvidence
-from tracecore.host import PluginHost
-from tracecore.suggest import suggestion
+from tracecore.plugins.host import PluginHost
+from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_assets.earlier import EarlierBuild
 from tracecore_assets.program import NO_LEAK, GateSpec, Release
 from tracecore_lineage.kpis import Kpi, kpi_values, read_kpis
@@ -169,7 +168,7 @@ def _plugin(gate: GateSpec, evidence: GateEvidence, host: PluginHost) -> GateOut
     found = host.gate(gate.subject)
     try:
         result = found.item.evaluate(evidence, gate.requirement)
-    except (KeyboardInterrupt, UsageProblem):
+    except (KeyboardInterrupt, UsageError):
         raise
     except BaseException as error:  # a plugin may raise anything, SystemExit too; it must not break the build's record
         raise RunFailed(f"The gate '{gate.subject}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_assets.overrides import Overrides
 from tracecore_assets.parse import parse_program, program_file, program_source
@@ -37,14 +37,14 @@ class Beginning:
         """Write the file where it is new; the workspace remembers the program for its page.
 
         Raises:
-            UsageProblem: the file can't be written.
+            UsageError: the file can't be written.
         """
         if self.text is not None:
             try:
                 self.file.parent.mkdir(parents=True, exist_ok=True)
                 self.file.write_bytes(self.text)
             except OSError as error:
-                raise UsageProblem(f"A program can't be written at {self.file}: {error.strerror or error}.") from error
+                raise UsageError(f"A program can't be written at {self.file}: {error.strerror or error}.") from error
         remember(workspace, self.name, self.file, Overrides())
 
 
@@ -56,7 +56,7 @@ def read_beginning(target: Path, source: str) -> Beginning:
         source: a shipped program's name, or a path.
 
     Raises:
-        UsageProblem: the source, or what stands at the target, is no program.
+        UsageError: the source, or what stands at the target, is no program.
     """
     program = parse_program(program_source(source))
     if target.exists():

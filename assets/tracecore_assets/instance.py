@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from tracecore.durable import write_durably
+from tracecore.files import write_durably
 from tracecore.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_assets.files import replace_files
 from tracecore_assets.overrides import Overrides, apply_settings
 from tracecore_assets.parse import parse_program, program_source
@@ -22,7 +22,7 @@ def load_program(name_or_path: str | Path, overrides: Overrides | None = None, *
         host: the installed plugins; loaded where None.
 
     Raises:
-        UsageProblem: what is wrong with it, with file, line and the nearest right name.
+        UsageError: what is wrong with it, with file, line and the nearest right name.
     """
     changes = (overrides or Overrides()).absolute()
     source = apply_settings(program_source(name_or_path), changes.settings)

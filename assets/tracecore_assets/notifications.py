@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 __all__ = ["FailedCheck", "failed_checks", "failed_checks_sensor", "notify"]
 
@@ -59,19 +59,19 @@ def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> No
         failed: what failed; not empty.
 
     Raises:
-        UsageProblem: Apprise is not installed, a URL is none of its own, or a place could not be reached.
+        UsageError: Apprise is not installed, a URL is none of its own, or a place could not be reached.
     """
     try:
         import apprise
     except ImportError:
-        raise UsageProblem('TRACECORE_NOTIFY is set, but notifications need Apprise: pip install "tracecore[notify]".') from None
+        raise UsageError('TRACECORE_NOTIFY is set, but notifications need Apprise: pip install "tracecore[notify]".') from None
     messenger = apprise.Apprise()
     # Without the URL's own text: it holds a password as a rule.
     if wrong := [place for place, url in enumerate(urls, start=1) if not messenger.add(url)]:
-        raise UsageProblem(f"Entry {wrong[0]} of TRACECORE_NOTIFY is no URL that Apprise knows: expected one such as json://host/path or mailto://….")
+        raise UsageError(f"Entry {wrong[0]} of TRACECORE_NOTIFY is no URL that Apprise knows: expected one such as json://host/path or mailto://….")
     title = f"tracecore: {len(failed)} check{'s' if len(failed) > 1 else ''} failed in {build}"
     if not messenger.notify(title=title, body="\n".join(_lines(failed)), notify_type=apprise.NotifyType.WARNING):
-        raise UsageProblem(f"A place that TRACECORE_NOTIFY names could not be told of {build}: see the log above; it is tried again.")
+        raise UsageError(f"A place that TRACECORE_NOTIFY names could not be told of {build}: see the log above; it is tried again.")
 
 
 def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_assets.source import KeyPath, Source, parse_value
 
 __all__ = ["Overrides", "apply_settings"]
@@ -40,7 +39,7 @@ def apply_settings(source: Source, settings: tuple[str, ...]) -> Source:
     """Give a program's YAML with `--set` applied; errors about a value so set name the option instead of a line.
 
     Raises:
-        UsageProblem: a setting that is no `asset.param=value`, or of an asset that the program does not have.
+        UsageError: a setting that is no `asset.param=value`, or of an asset that the program does not have.
     """
     if not settings:
         return source
@@ -53,13 +52,13 @@ def apply_settings(source: Source, settings: tuple[str, ...]) -> Source:
         target, equals, text = setting.partition("=")
         called = f"--set {target.strip()}"
         if not equals or not target.strip():
-            raise UsageProblem(f"--set {setting}: expected asset.param=value, for example --set model.epochs=20.")
+            raise UsageError(f"--set {setting}: expected asset.param=value, for example --set model.epochs=20.")
         path = _place(attributes, target.strip(), called)
         node = attributes
         for key in path[:-1]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                raise UsageProblem(f"{called}: '{key}' holds a single value, nothing can be set below it.")
+                raise UsageError(f"{called}: '{key}' holds a single value, nothing can be set below it.")
         node[path[-1]] = parse_value(text, called)
         origins["attributes", *path] = called
     return replace(source, data=data, origins=origins)
@@ -73,11 +72,11 @@ def _place(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
     known = list(assets)
     asset, _, param = target.partition(".")
     if asset not in known:
-        raise UsageProblem(f"{called}: the program has no asset '{asset}'. {suggestion(asset, [*known, *_PROGRAM_KEYS])}")
+        raise UsageError(f"{called}: the program has no asset '{asset}'. {suggestion(asset, [*known, *_PROGRAM_KEYS])}")
     if not param:
-        raise UsageProblem(f"{called}: say which parameter of '{asset}', as in --set {asset}.param=value.")
+        raise UsageError(f"{called}: say which parameter of '{asset}', as in --set {asset}.param=value.")
     if assets[asset] is None or not isinstance(assets[asset], dict):
-        raise UsageProblem(f"{called}: asset '{asset}' is no mapping in the program.")
+        raise UsageError(f"{called}: asset '{asset}' is no mapping in the program.")
     if assets[asset].get("params") is None:
         assets[asset]["params"] = {}
     return ("assets", asset, "params", *param.split("."))

@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_assets.program import TYPE, AssetSpec, Release, VehicleProgram
 from tracecore_assets.source import KeyPath, Source, read_source
 
@@ -31,14 +30,14 @@ def program_file(name_or_path: str | Path) -> Path:
     """Give the file of a program: a shipped one by its name (a file of that name goes first), any other by its path.
 
     Raises:
-        UsageProblem: there is neither.
+        UsageError: there is neither.
     """
     text = str(name_or_path)
     shipped = shipped_programs()
     if text in shipped and not Path(text).is_file():
         return shipped[text]
     if not Path(text).exists() and Path(text).suffix not in (".yaml", ".yml"):
-        raise UsageProblem(f"There is no program '{text}': neither a file nor a shipped program. {suggestion(text, shipped)}")
+        raise UsageError(f"There is no program '{text}': neither a file nor a shipped program. {suggestion(text, shipped)}")
     return Path(text)
 
 
@@ -46,7 +45,7 @@ def program_source(name_or_path: str | Path) -> Source:
     """Read the YAML of a program: a shipped one by its name, any other by its path.
 
     Raises:
-        UsageProblem: there is no such program, or its file is no YAML.
+        UsageError: there is no such program, or its file is no YAML.
     """
     file = program_file(name_or_path)
     return read_source(file, f"program '{name_or_path}'" if file in shipped_programs().values() else None)
@@ -56,7 +55,7 @@ def parse_program(source: Source) -> VehicleProgram:
     """Turn a program's YAML into the program.
 
     Raises:
-        UsageProblem: naming the file, the line and the nearest right key.
+        UsageError: naming the file, the line and the nearest right key.
     """
     document = source.data
     if not isinstance(document, dict) or not {"type", "attributes"} & document.keys():
@@ -88,7 +87,7 @@ def validate(model: type[M], value: Any, source: Source, path: KeyPath, known: A
         known: gives, for the location of an unknown key, what it is a key of and the right keys.
 
     Raises:
-        UsageProblem: the value is not what the model asks for.
+        UsageError: the value is not what the model asks for.
     """
     try:
         return model.model_validate(value)

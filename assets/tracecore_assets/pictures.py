@@ -10,7 +10,7 @@ from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.drawing import Drawn, Mark, color_of, contact_sheet, draw_tile
+from tracecore.images import AnnotatedImage, Mark, color_of, contact_sheet, draw_tile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,7 +97,7 @@ def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[
 
 def _tile(row: Mapping[str, Any], boxes: Sequence[Mark]) -> Image | None:
     # None for an image that can't be decoded: the table's checks say what is wrong with it; a picture of it can't.
-    return draw_tile(Drawn(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=boxes), _TILE_WIDTH)
+    return draw_tile(AnnotatedImage(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=boxes), _TILE_WIDTH)
 
 
 def _markdown(image: Image, name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from tracecore.task import Outcome
+from tracecore.running.task import Outcome
 from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore.failure import tellable
-from tracecore.observe import BuildSummary, GateSummary
+from tracecore.errors import NegativeVerdict, UsageError
+from tracecore.hookspecs import BuildSummary, GateSummary
+from tracecore.system.failures import tellable
 from tracecore_assets.earlier import earlier_build
 from tracecore_assets.gates import evaluate_gates, needs_unknowns
 from tracecore_assets.reports import beside_the_engine, evidence_of
@@ -41,22 +41,22 @@ def read_request(wired: WiredProgram, name: str, approver: str | None, waivers: 
     """Read a request before any work is done.
 
     Raises:
-        UsageProblem: no build could be sealed by it: a program without release, no approver where one is required, a bad name or waiver.
+        UsageError: no build could be sealed by it: a program without release, no approver where one is required, a bad name or waiver.
     """
     program = wired.program
     if not _BUILD_NAME.fullmatch(name):
-        raise UsageProblem(f"{name!r} is no name for a build: expected letters, digits, '.', '_', '+' and '-', at most 100, a letter or digit first.")
+        raise UsageError(f"{name!r} is no name for a build: expected letters, digits, '.', '_', '+' and '-', at most 100, a letter or digit first.")
     if program.release is None:
-        raise UsageProblem(
+        raise UsageError(
             f"The program '{program.name}' has no release section, so nothing can be sealed as build/{name}:"
             " add 'release: {approver: required, gates: []}'."
         )
     approver = (approver or "").strip() or None
     for option, text in [("--approver", approver or ""), *(("--reason", waiver.reason) for waiver in waivers)]:
         if tellable(text) != text:
-            raise UsageProblem(f"{option} '{tellable(text)}' is not UTF-8, so it can't be recorded.")
+            raise UsageError(f"{option} '{tellable(text)}' is not UTF-8, so it can't be recorded.")
     if approver is None and program.release.approver == "required":
-        raise UsageProblem(f"The program '{program.name}' requires an approver: say who approves build/{name} with --approver.")
+        raise UsageError(f"The program '{program.name}' requires an approver: say who approves build/{name} with --approver.")
     today = datetime.now(UTC).date()
     return ReleaseRequest(name, approver, read_waivers(waivers, release=program.release, approver=approver, today=today))
 
@@ -65,8 +65,8 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     """Judge every gate over all of a program's outputs, and seal the build if they let it pass.
 
     Raises:
-        AnswerIsNo: a gate failed that nobody waived; no build is made.
-        UsageProblem: the name stands for other content already.
+        NegativeVerdict: a gate failed that nobody waived; no build is made.
+        UsageError: the name stands for other content already.
     """
     release_section = session.wired.program.release
     assert release_section is not None, "read_request refuses programs without a release"
@@ -91,7 +91,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
         # A refused release is recorded too, as a failed run.
         session.record.start(run)
         session.record.fail(run, refusal)
-        raise AnswerIsNo(refusal)
+        raise NegativeVerdict(refusal)
     sealed = session.record.seal(
         SealRequest(
             name=request.name,
@@ -119,7 +119,7 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
         artifacts |= {asset.role(port): (artifact, outcome.run_id) for port, artifact in outcome.outputs.items()}
         rejected = sorted(outcome.rejected)
         if rejected:
-            raise AnswerIsNo(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
+            raise NegativeVerdict(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
     return artifacts, checks
 
 
@@ -142,12 +142,12 @@ def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
     """Refuse a build's name early where it stands for another program already: nothing that is made now could be sealed under it.
 
     Raises:
-        UsageProblem: the name is taken.
+        UsageError: the name is taken.
     """
     known = session.record.build(request.name)
     if known is None:
         return
     if known.statement["predicate"]["program"] != session.program_artifact.ref:
-        raise UsageProblem(
+        raise UsageError(
             f"build/{request.name} is sealed already, from another program or other parameters; a build's name is written once: choose another name."
         )

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
 from tracecore.workspace import Workspace
 from tracecore_assets.overrides import Overrides
 from tracecore_assets.parse import shipped_programs
@@ -47,7 +47,7 @@ def remembered(workspace: Workspace) -> list[Remembered]:
     """Give all programs of a workspace, by name.
 
     Raises:
-        UsageProblem: an entry can't be read.
+        UsageError: an entry can't be read.
     """
     return [_read(file) for file in sorted((workspace.root / _FOLDER).glob("*.json"))]
 
@@ -57,4 +57,4 @@ def _read(file: Path) -> Remembered:
         entry = json.loads(file.read_text(encoding="utf-8"))
         return Remembered(file.stem, entry["program"], Overrides(tuple(entry["set"]), tuple(entry["drives"]), tuple(entry["labels"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageProblem(f"{file} is no program entry of a workspace ({error!r}); remove it, the next build writes it anew.") from error
+        raise UsageError(f"{file} is no program entry of a workspace ({error!r}); remove it, the next build writes it anew.") from error

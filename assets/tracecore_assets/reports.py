@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import TracecoreError
 from tracecore.gate import GateEvidence, Report
-from tracecore.uses import Uses, uses_behind
+from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
 from tracecore_assets.gates import collect_kpis
 from tracecore_assets.program import Release
 from tracecore_lineage.kpis import kpi_values
@@ -82,7 +82,7 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, tr
     values = {
         role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT.value
     }
-    behind = {role: uses_behind(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
+    behind = {role: read_kpi_provenance(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
     frames = _Frames(read)
     overlapping = {role: why for role, uses in behind.items() if (why := frames.overlap(uses))}
     sides = {role: {(each.split, each.side) for each in uses.measured} for role, uses in behind.items()}
@@ -110,7 +110,7 @@ class _Frames:
         self._read = read
         self._known: dict[str, frozenset[str]] = {}
 
-    def overlap(self, uses: Uses) -> str:
+    def overlap(self, uses: KpiProvenance) -> str:
         """Return in words which frames were measured on and selected by; of what can't be read the ref alone is compared. Empty where none are."""
         for measured in uses.measured:
             for selected in uses.selected:

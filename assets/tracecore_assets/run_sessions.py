@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.definitions import SessionFactory, request_of_run
 from tracecore_assets.progress import Lines

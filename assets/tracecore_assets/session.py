@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from tracecore.disk import clear_disk_errors
-from tracecore.errors import AnswerIsNo, TracecoreError
-from tracecore.executor import Executor
-from tracecore.host import PluginHost
-from tracecore.locks import hold_run, share_store
+from tracecore.errors import NegativeVerdict, TracecoreError
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Executor
+from tracecore.running.task import Outcome, ResolvedInput, Task
 from tracecore.store import open_store
-from tracecore.task import Outcome, Supplied, Task
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import hold_run, share_store
 from tracecore.workspace import Workspace
 from tracecore_assets.document import program_document
 from tracecore_assets.names import job_name
@@ -93,8 +93,8 @@ class Session:
         """Give an asset's outcome: from this session, from the record, or made now.
 
         Raises:
-            AnswerIsNo: an input was rejected by a blocking check.
-            UsageProblem: bad input.
+            NegativeVerdict: an input was rejected by a blocking check.
+            UsageError: bad input.
             RunFailed: the stage failed.
         """
         if name not in self.outcomes:
@@ -135,23 +135,25 @@ class Session:
     def _readers(self, asset: str, port: str) -> list[str]:
         return [each.name for each in self.wired.assets if any((wire.asset, wire.output) == (asset, port) for wire in each.wires)]
 
-    def _supply(self, asset: WiredAsset, supplier: str, port: str) -> Supplied:
+    def _supply(self, asset: WiredAsset, supplier: str, port: str) -> ResolvedInput:
         outcome = self.ensure(supplier)
         artifact = outcome.outputs[port]
         if artifact.ref in outcome.rejected:
-            raise AnswerIsNo(f"Asset '{asset.name}' can't be made from '{self.wired.asset(supplier).role(port)}': {rejection(outcome, artifact)}")
-        return Supplied(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)
+            raise NegativeVerdict(
+                f"Asset '{asset.name}' can't be made from '{self.wired.asset(supplier).role(port)}': {rejection(outcome, artifact)}"
+            )
+        return ResolvedInput(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)
 
     def refuse_rejected(self, name: str) -> None:
         """Stop a build at an output that a blocking check rejected: nothing may read it, so nothing can be sealed with it.
 
         Raises:
-            AnswerIsNo: naming the check and what it found.
+            NegativeVerdict: naming the check and what it found.
         """
         outcome = self.outcomes[name]
         for port, artifact in outcome.outputs.items():
             if artifact.ref in outcome.rejected:
-                raise AnswerIsNo(f"'{self.wired.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
+                raise NegativeVerdict(f"'{self.wired.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
 
     def inputs_of(self, name: str) -> list[Artifact]:
         """Give what an ensured asset was made from."""

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["KeyPath", "Source", "parse_value", "read_source"]
@@ -54,9 +54,9 @@ class Source:
                 return f"{self.name}, line {self.lines[path[:end]]}"
         return self.name
 
-    def problem(self, path: KeyPath, sentence: str) -> UsageProblem:
+    def problem(self, path: KeyPath, sentence: str) -> UsageError:
         """Give the error of a value, with where it stands."""
-        return UsageProblem(f"{self.where(path)}: {sentence}")
+        return UsageError(f"{self.where(path)}: {sentence}")
 
 
 def read_source(path: Path, name: str | None = None) -> Source:
@@ -67,21 +67,21 @@ def read_source(path: Path, name: str | None = None) -> Source:
         name: how errors call it; the path as given where None.
 
     Raises:
-        UsageProblem: the file can't be read, or is no YAML that a program could be.
+        UsageError: the file can't be read, or is no YAML that a program could be.
     """
     called = name or str(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UsageProblem(f"There is no program file {called}.") from None
+        raise UsageError(f"There is no program file {called}.") from None
     except OSError as error:
-        raise UsageProblem(f"The program file {called} can't be read: {error.strerror or error}.") from error
+        raise UsageError(f"The program file {called} can't be read: {error.strerror or error}.") from error
     if len(data) > _MAX_BYTES:
-        raise UsageProblem(f"The program file {called} has {len(data):,} bytes; a program has at most {_MAX_BYTES:,}.")
+        raise UsageError(f"The program file {called} has {len(data):,} bytes; a program has at most {_MAX_BYTES:,}.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageProblem(f"The program file {called} is no UTF-8 text (byte {error.start}).") from error
+        raise UsageError(f"The program file {called} is no UTF-8 text (byte {error.start}).") from error
     reader = _Reader(called)
     value = reader.read(text)
     return Source(called, path.absolute().parent, value, reader.lines)
@@ -91,7 +91,7 @@ def parse_value(text: str, called: str) -> JSON:
     """Read one YAML value, as `--set` takes it: `7`, `0001TP`, `[a, b]`; an empty text is an empty text.
 
     Raises:
-        UsageProblem: it is no YAML value.
+        UsageError: it is no YAML value.
     """
     return _Reader(called).read(text) if text.strip() else ""
 
@@ -113,9 +113,9 @@ class _Reader:
             unended = "end of stream" in str(error.problem)
             mark = error.context_mark if unended and error.context_mark else error.problem_mark or error.context_mark
             line = f", line {mark.line + 1}" if mark else ""
-            raise UsageProblem(f"{self.called}{line}: this is no YAML: {' '.join(str(error.problem or error.context).split())}.") from error
+            raise UsageError(f"{self.called}{line}: this is no YAML: {' '.join(str(error.problem or error.context).split())}.") from error
         except (YAMLError, ValueError) as error:
-            raise UsageProblem(f"{self.called}: this is no YAML: {' '.join(str(error).split())}.") from error
+            raise UsageError(f"{self.called}: this is no YAML: {' '.join(str(error).split())}.") from error
         if node is None:
             return None
         return self.value(node, ())
@@ -172,5 +172,5 @@ class _Reader:
             raise self.problem(node, f"{node.value} is beyond 2^53, which JSON can't keep exactly; write it in quotes.")
         return bool(value) if node.tag == _BOOL else value
 
-    def problem(self, node: Node, sentence: str) -> UsageProblem:
-        return UsageProblem(f"{self.called}, line {node.start_mark.line + 1}: {sentence}")
+    def problem(self, node: Node, sentence: str) -> UsageError:
+        return UsageError(f"{self.called}, line {node.start_mark.line + 1}: {sentence}")

@@ -12,7 +12,7 @@ import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
 from tracecore.errors import RunFailed, TracecoreError
-from tracecore.failure import reason_of
+from tracecore.system.failures import reason_of
 
 if TYPE_CHECKING:
     from tracecore_assets.session import Session

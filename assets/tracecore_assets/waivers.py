@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_assets.program import Release
 from tracecore_schemas.build import GateOutcome, Waiver
 
@@ -33,19 +32,19 @@ def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str
         today: in UTC.
 
     Raises:
-        UsageProblem: an unknown gate, an empty reason, a day that has passed, or nobody to sign it.
+        UsageError: an unknown gate, an empty reason, a day that has passed, or nobody to sign it.
     """
     if texts and not approver:
-        raise UsageProblem("A waiver is signed by who approves the build: say who with --approver.")
+        raise UsageError("A waiver is signed by who approves the build: say who with --approver.")
     known = [gate.name for gate in release.gates]
     found: dict[str, Waiver] = {}
     for text in texts:
         if text.gate not in known:
-            raise UsageProblem(f"--waive {text.gate}: the program has no such gate. {suggestion(text.gate, known, none_known='It has no gates.')}")
+            raise UsageError(f"--waive {text.gate}: the program has no such gate. {suggestion(text.gate, known, none_known='It has no gates.')}")
         if not text.reason.strip():
-            raise UsageProblem(f"--waive {text.gate}: a waiver needs a reason; --reason is empty.")
+            raise UsageError(f"--waive {text.gate}: a waiver needs a reason; --reason is empty.")
         if text.gate in found:
-            raise UsageProblem(f"--waive {text.gate}: the gate is waived twice.")
+            raise UsageError(f"--waive {text.gate}: the gate is waived twice.")
         found[text.gate] = Waiver(text.gate, text.reason.strip(), _day(text, today), str(approver))
     return tuple(found.values())
 
@@ -54,9 +53,9 @@ def _day(text: WaiverText, today: date) -> date:
     try:
         day = date.fromisoformat(text.until)
     except ValueError:
-        raise UsageProblem(f"--waive {text.gate}: --until takes a day such as {today.isoformat()}, found {text.until!r}.") from None
+        raise UsageError(f"--waive {text.gate}: --until takes a day such as {today.isoformat()}, found {text.until!r}.") from None
     if day < today:
-        raise UsageProblem(f"--waive {text.gate}: the waiver expired on {day.isoformat()}; today is {today.isoformat()} (UTC).")
+        raise UsageError(f"--waive {text.gate}: the waiver expired on {day.isoformat()}; today is {today.isoformat()} (UTC).")
     return day
 
 

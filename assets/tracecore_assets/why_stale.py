@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.dependencies import Change, Code, code_patch
-from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost
-from tracecore.params import effective_params, validate_params
-from tracecore.sources import read_sources
+from tracecore.errors import UsageError, suggestion
+from tracecore.plugins.host import PluginHost
+from tracecore.plugins.params import effective_params, validate_params
+from tracecore.running.dependencies import Change, Code, code_patch
+from tracecore.running.file_discovery import read_sources
 from tracecore.store import open_store
-from tracecore.suggest import suggestion
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.loading import load_program
 from tracecore_assets.remembered import remembered
@@ -68,7 +67,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         program: a shipped program's name, or a path; by default the program that was built here and has the asset.
 
     Raises:
-        UsageProblem: no such program or asset.
+        UsageError: no such program or asset.
     """
     from tracecore_lineage import Record
 
@@ -106,7 +105,7 @@ def _find(workspace: Workspace, asset: str, program: str | Path | None, host: Pl
             if asset in {each.name, f"{wired.name}.{each.name}"}:
                 return wired, each
     known = [each.name for wired in programs for each in wired.assets]
-    raise UsageProblem(f"No program that is built here has an asset '{asset}'. {suggestion(asset, known)}")
+    raise UsageError(f"No program that is built here has an asset '{asset}'. {suggestion(asset, known)}")
 
 
 def _output_name(wired: WiredProgram, asset: WiredAsset, port: str) -> str:

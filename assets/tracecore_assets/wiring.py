@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.check import Check
-from tracecore.checks import choose_checks
-from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost, Registered, RegisteredStage
+from tracecore.errors import UsageError, suggestion
+from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
+from tracecore.running.checks import choose_checks
 from tracecore.stage import Input, Output, Stage
-from tracecore.suggest import suggestion
 from tracecore_assets.names import RELEASE
 from tracecore_assets.parse import validate
 from tracecore_assets.program import NO_LEAK, AssetSpec, GateSpec, VehicleProgram
@@ -108,7 +107,7 @@ def wire(program: VehicleProgram, source: Source, host: PluginHost) -> WiredProg
     """Join a program to the installed stages.
 
     Raises:
-        UsageProblem: an unknown stage, parameter, port or check, a missing input, a kind that does not fit, a circle; each with its line.
+        UsageError: an unknown stage, parameter, port or check, a missing input, a kind that does not fit, a circle; each with its line.
     """
     if RELEASE in program.assets:
         raise source.problem(_at(RELEASE), f"'{RELEASE}' stands for the sealed build; give the asset another name.")
@@ -128,7 +127,7 @@ def wire(program: VehicleProgram, source: Source, host: PluginHost) -> WiredProg
 def _stage(name: str, spec: AssetSpec, source: Source, host: PluginHost) -> RegisteredStage:
     try:
         return host.stage(spec.stage, spec.plugin)
-    except UsageProblem as problem:
+    except UsageError as problem:
         raise source.problem(_at(name, "plugin"), f"asset '{name}': {problem}") from problem
 
 
@@ -209,7 +208,7 @@ def _checks(name: str, spec: AssetSpec, stage: RegisteredStage, host: PluginHost
             raise source.problem(_at(name, "checks", setting), f"asset '{name}' names an unknown check '{setting}'. {offer}")
     try:
         chosen = choose_checks(stage, spec.checks, name, host)
-    except UsageProblem as problem:
+    except UsageError as problem:
         raise source.problem(_at(name, *(("checks",) if spec.checks else ())), str(problem)) from problem
     return tuple(_plan(check, port, spec.checks.get(key, {}) if key is not None else {}) for check, port, key in chosen)
 
@@ -248,5 +247,5 @@ def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost
     if gate.form == "gate":
         try:
             host.gate(gate.subject)
-        except UsageProblem as problem:
+        except UsageError as problem:
             raise source.problem(where, str(problem)) from problem

@@ -16,8 +16,8 @@ from enum import StrEnum
 
 from filelock import FileLock
 
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
 from tracecore.workspace import Workspace
 
 __all__ = ["LIFETIME", "Role", "Token", "TokenStore"]
@@ -88,12 +88,12 @@ class TokenStore:
             expires: when it ends; 90 days from now where not given.
 
         Raises:
-            UsageProblem: it would have expired already, or the workspace can't be written.
+            UsageError: it would have expired already, or the workspace can't be written.
         """
         now = self._clock()
         expires = expires or now + LIFETIME
         if expires <= now:
-            raise UsageProblem(f"A token that expires at {expires.isoformat()} would never be valid: it is {now.isoformat(timespec='seconds')} now.")
+            raise UsageError(f"A token that expires at {expires.isoformat()} would never be valid: it is {now.isoformat(timespec='seconds')} now.")
         text = _PREFIX + secrets.token_urlsafe(32)
         token = Token(secrets.token_hex(4), role, _hash(text), now.isoformat(), expires.astimezone(UTC).isoformat())
         self._change(lambda tokens: (*tokens, token))
@@ -103,11 +103,11 @@ class TokenStore:
         """Refuse a token from now on.
 
         Raises:
-            UsageProblem: there is no token of that id.
+            UsageError: there is no token of that id.
         """
         known = {token.id: token for token in self.all()}
         if token_id not in known:
-            raise UsageProblem(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
+            raise UsageError(f"There is no token {token_id!r}. 'tracecore token list' shows the ids.")
         now = self._clock().isoformat()
         self._change(lambda tokens: tuple(replace(t, revoked_at=t.revoked_at or now) if t.id == token_id else t for t in tokens))
         return known[token_id]
@@ -116,7 +116,7 @@ class TokenStore:
         """Every token ever made, oldest first.
 
         Raises:
-            UsageProblem: the file is damaged.
+            UsageError: the file is damaged.
         """
         return tuple(self._known().values())
 
@@ -142,7 +142,7 @@ class TokenStore:
             kept = json.loads(self._file.read_text(encoding="utf-8"))
             return tuple(Token(**{**item, "role": Role(item["role"])}) for item in kept["tokens"])
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UsageProblem(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
+            raise UsageError(f"The token file {self._file} can't be read ({error}). Delete it and make new tokens.") from error
 
     def _change(self, change: Callable[[tuple[Token, ...]], tuple[Token, ...]]) -> None:
         try:
@@ -152,7 +152,7 @@ class TokenStore:
                 body = json.dumps({"format": _FORMAT, "tokens": [asdict(token) for token in tokens]}, indent=1)
                 write_durably(self._file, body.encode() + b"\n", mode=0o600)
         except OSError as error:
-            raise UsageProblem(f"The token file {self._file} can't be written: {error.strerror or error}.") from error
+            raise UsageError(f"The token file {self._file} can't be written: {error.strerror or error}.") from error
 
 
 def _hash(text: str) -> str:

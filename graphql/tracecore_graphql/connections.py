@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from strawberry.relay import PageInfo
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_graphql.described import output_type
 from tracecore_graphql.limits import DEFAULT_LIMITS, DEFAULT_PAGE
 
@@ -46,11 +46,11 @@ def paginate(items: Sequence[T], key: Callable[[T], str], *, first: int | None, 
         after: the cursor of the item before the page.
 
     Raises:
-        UsageProblem: `first` is below 0 or over 500, or `after` is no cursor of this list.
+        UsageError: `first` is below 0 or over 500, or `after` is no cursor of this list.
     """
     count = DEFAULT_PAGE if first is None else first
     if not 0 <= count <= DEFAULT_LIMITS.page:
-        raise UsageProblem(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")
+        raise UsageError(f"'first' is {count}; expected 0 to {DEFAULT_LIMITS.page}.")
     start = 0 if after is None else _index(items, key, after) + 1
     page = items[start : start + count]
     edges = [Edge(cursor=_cursor(key(item)), node=item) for item in page]
@@ -76,4 +76,4 @@ def _index(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
     for index, item in enumerate(items):
         if text.startswith(_MARK) and key(item) == wanted:
             return index
-    raise UsageProblem("'after' is no cursor of this list: take 'endCursor' of the page before.")
+    raise UsageError("'after' is no cursor of this list: take 'endCursor' of the page before.")

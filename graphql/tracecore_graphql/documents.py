@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 __all__ = ["document", "names"]
 
@@ -21,8 +21,8 @@ def document(name: str) -> str:
     """Give the GraphQL text of a named document.
 
     Raises:
-        UsageProblem: there is none of that name.
+        UsageError: there is none of that name.
     """
     if name not in names():
-        raise UsageProblem(f"There is no document {name!r}; there are {', '.join(names())}.")
+        raise UsageError(f"There is no document {name!r}; there are {', '.join(names())}.")
     return (_FOLDER / f"{name}{_SUFFIX}").read_text(encoding="utf-8")

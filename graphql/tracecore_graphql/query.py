@@ -10,7 +10,7 @@ from typing import Annotated
 import strawberry
 from strawberry.types import Info
 
-from tracecore.errors import TracecoreError, UsageProblem
+from tracecore.errors import TracecoreError, UsageError
 from tracecore_graphql.bug_types import Bug, bug_of
 from tracecore_graphql.build_types import Build, Plugin, build_of
 from tracecore_graphql.connections import Connection, paginate
@@ -72,7 +72,7 @@ class Query:
         """One artifact version; of `kind/name` the newest."""
         parsed = parse_ref(ref)
         if not parsed.is_artifact and parsed.kind != ArtifactKind.EXTERNAL:
-            raise UsageProblem(f"{ref!r} names no artifact: expected 'kind/name' or 'kind/name@<digest prefix>', as of a dataset or a model.")
+            raise UsageError(f"{ref!r} names no artifact: expected 'kind/name' or 'kind/name@<digest prefix>', as of a dataset or a model.")
         answer = trace_answer(info.context.in_time().trace(ref, depth=0))
         return next((node for node in answer.nodes if node.ref == answer.root), None)
 

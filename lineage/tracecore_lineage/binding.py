@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
 
-from tracecore.store_owner import JOIN, WrongLedger, check_store, compare_store, store_ledger, unset
+from tracecore.store.ledger_binding import JOIN, WrongLedger, check_store, compare_store, store_ledger, unset
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.database import Database, NoLedger
 from tracecore_lineage.ledger_name import LedgerName
@@ -39,7 +39,7 @@ def open_catalog(workspace: Workspace) -> Database:
 
     Raises:
         WrongLedger: there is none although the workspace's ledger has begun.
-        UsageProblem: it can't be opened.
+        UsageError: it can't be opened.
     """
     bound = workspace.binding()
     try:
@@ -81,7 +81,7 @@ def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspa
 
     Raises:
         WrongLedger: the catalog or store that it would have holds a ledger; nothing is made.
-        UsageProblem: the folder can't be written.
+        UsageError: the folder can't be written.
     """
     future = Workspace.at(named)
     root = future.root
@@ -105,7 +105,7 @@ def move(workspace: Workspace, *, catalog: str | None = None, store: str | None 
 
     Raises:
         WrongLedger: the catalog or store there holds another ledger, or none; the binding stays.
-        UsageProblem: it can't be opened.
+        UsageError: it can't be opened.
     """
     bound = workspace.binding()
     place, found = catalog_ledger(catalog or workspace.catalog_url)
@@ -121,7 +121,7 @@ def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
     """Return the place of a database, and the ledger that it holds; None where it holds none. Nothing is made there.
 
     Raises:
-        UsageProblem: it can't be opened.
+        UsageError: it can't be opened.
     """
     with tempfile.TemporaryDirectory() as locks:
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import people
 from tracecore_lineage.queries.bugs import find
 from tracecore_lineage.queries.facts import Link
@@ -72,11 +72,11 @@ def report(
         reporter: who reports it; the ledger gets a pseudonym.
 
     Raises:
-        UsageProblem: no text, an unknown severity, or a build or frame that the record does not know, with the nearest right one.
+        UsageError: no text, an unknown severity, or a build or frame that the record does not know, with the nearest right one.
     """
     said = text.strip()
     if not said:
-        raise UsageProblem("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
+        raise UsageError("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
     judged = _severity(severity)
     with record.database.read() as connection, readable_catalog():
         seen_in = _build(connection, build)
@@ -96,7 +96,7 @@ def report(
         record.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
         made = find(connection, identity)
     if made is None:
-        raise UsageProblem(f"bug/{identity} was recorded and can't be read back: run 'tracecore replay --check'.")
+        raise UsageError(f"bug/{identity} was recorded and can't be read back: run 'tracecore replay --check'.")
     return Reported(made, new=True)
 
 
@@ -104,7 +104,7 @@ def _severity(text: str | None) -> BugSeverity | None:
     try:
         return None if text is None else BugSeverity(text)
     except ValueError:
-        raise UsageProblem(f"{text!r} is no severity: expected {', '.join(BugSeverity)}.") from None
+        raise UsageError(f"{text!r} is no severity: expected {', '.join(BugSeverity)}.") from None
 
 
 def _build(connection: Connection, name: str | None) -> Link | None:
@@ -134,7 +134,7 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
     for text in frames:
         ref = read_ref(reader, text)
         if ref.kind != "frame":
-            raise UsageProblem(f"{text!r} is no frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
+            raise UsageError(f"{text!r} is no frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
         reading = frame_reading(reader, ref, logs.get(ref.segments[0]))
         check_frame(reader, store, record.ledger, ref, reading)
         shown[str(ref)] = None

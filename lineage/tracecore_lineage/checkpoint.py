@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 
 __all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "parse", "read", "sign"]
@@ -96,14 +96,14 @@ def read(path: Path) -> Checkpoint:
     """Read a checkpoint that was kept in a file.
 
     Raises:
-        UsageProblem: no such file, or no checkpoint.
+        UsageError: no such file, or no checkpoint.
     """
     try:
         return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageProblem(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+        raise UsageError(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
     except (CheckpointError, UnicodeDecodeError) as error:
-        raise UsageProblem(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
+        raise UsageError(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
 
 
 def canonical_base64(text: str) -> bytes:

@@ -20,9 +20,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from tracecore.disk import clear_disk_errors, disk_problem
-from tracecore.durable import fsync_file, fsync_folder
-from tracecore.errors import RunFailed, TracecoreError, UsageProblem
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.files import fsync_file, fsync_folder
+from tracecore.system.failures import clear_disk_errors, disk_problem
 from tracecore_lineage.migrations import HEAD
 
 __all__ = ["ConnectionLost", "Database", "NoLedger", "lost"]
@@ -46,7 +46,7 @@ class ConnectionLost(RunFailed):
         self.durable = durable
 
 
-class NoLedger(UsageProblem):
+class NoLedger(UsageError):
     """A database that holds no ledger where one is expected.
 
     Args:
@@ -67,7 +67,7 @@ class Database:
         new: whether the tables of an empty ledger may be made there.
 
     Raises:
-        UsageProblem: no such database, one without a ledger where none may be made, one of a newer tracecore, or one that can't be read.
+        UsageError: no such database, one without a ledger where none may be made, one of a newer tracecore, or one that can't be read.
     """
 
     def __init__(self, url: str, locks: Path, *, new: bool = True) -> None:
@@ -251,18 +251,18 @@ def _explained(error: Exception, reason: str, place: object, doing: str) -> Trac
     what = f"The record {place} can't be {doing}"
     if "unable to open" in reason:
         if os.path.exists(str(place)) and not os.access(str(place), os.R_OK | os.W_OK):  # noqa: PTH110  # a text: a URL has no such file
-            return UsageProblem(f"{what}: the permission is missing. Look at who owns it.")
-        return UsageProblem(f"{what}: {reason}. Expected a folder that exists and can be written.")
+            return UsageError(f"{what}: the permission is missing. Look at who owns it.")
+        return UsageError(f"{what}: {reason}. Expected a folder that exists and can be written.")
     if "locked" in reason or "busy" in reason:
         return RunFailed(f"{what}: another process has held its write lock for {_BUSY_SECONDS} s. Try again when it is done.")
-    return UsageProblem(f"{what}: {' '.join(reason.split()).rstrip('.?')}.")
+    return UsageError(f"{what}: {' '.join(reason.split()).rstrip('.?')}.")
 
 
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
     except (ArgumentError, ValueError):  # its text may hold a password
-        raise UsageProblem("TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None
+        raise UsageError("TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from tracecore.errors import TracecoreError
-from tracecore.settings import Settings
 from tracecore.store import open_store
+from tracecore.system.settings import Settings
 from tracecore_lineage import ledger, people
 from tracecore_lineage.recover import OpenRun, forgotten, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import named_files
@@ -160,7 +160,7 @@ def _unrecorded(record: RecordWriter) -> Iterator[str]:
 
 
 def _plugins(settings: Settings | None) -> Iterator[str]:
-    from tracecore.host import PluginHost
+    from tracecore.plugins.host import PluginHost
 
     for broken in PluginHost.load(settings).broken:
         yield f"The plugin '{broken.entry_point}' ({broken.distribution} {broken.version}) can't be used: {broken.error}."

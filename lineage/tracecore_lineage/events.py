@@ -28,7 +28,7 @@ from openlineage.client.facet_v2 import (
     tags_run,
 )
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import datasets, facets, times
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.retention.tombstones import Erasure
@@ -53,12 +53,12 @@ def event_bytes(event: RunEvent) -> bytes:
     """Give the canonical bytes of an event.
 
     Raises:
-        UsageProblem: a value in it has no canonical JSON (NaN, an infinity, an integer beyond 2^53 - 1, a broken text).
+        UsageError: a value in it has no canonical JSON (NaN, an infinity, an integer beyond 2^53 - 1, a broken text).
     """
     try:
         return jcs(plain(event))
     except (rfc8785.CanonicalizationError, TypeError) as error:
-        raise UsageProblem(
+        raise UsageError(
             f"An event of job '{event.job.name}' can't be recorded: {error}. Expected JSON without NaN; integers beyond 2^53 - 1 travel as texts."
         ) from error
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, cast
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
+from tracecore.errors import NegativeVerdict, RunFailed, UsageError
 from tracecore_lineage.database import ConnectionLost, Database
 
 __all__ = ["GroupCommit"]
@@ -158,8 +158,8 @@ def _told(error: BaseException) -> BaseException:
     told: BaseException
     if isinstance(error, ConnectionLost):
         told = ConnectionLost(str(error), durable=error.durable)
-    elif isinstance(error, UsageProblem | AnswerIsNo | RunFailed):
-        told = next(kind for kind in (UsageProblem, AnswerIsNo, RunFailed) if isinstance(error, kind))(str(error))
+    elif isinstance(error, UsageError | NegativeVerdict | RunFailed):
+        told = next(kind for kind in (UsageError, NegativeVerdict, RunFailed) if isinstance(error, kind))(str(error))
     elif isinstance(error, Exception):
         told = RunFailed(f"What was to be recorded could not be, as the transaction that it shared failed ({type(error).__name__}: {error}).")
     else:

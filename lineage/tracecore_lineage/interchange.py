@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import selection
 from tracecore_lineage.ingest import Ingested
@@ -74,15 +74,15 @@ def read_events(source: Path) -> list[EventLine]:
     A `.json` file holds one event or a list of them, any other one event a line.
 
     Raises:
-        UsageProblem: it can't be read, or holds no event.
+        UsageError: it can't be read, or holds no event.
     """
     try:
         files = sorted(path for path in source.iterdir() if path.suffix in {".json", ".ndjson", ".jsonl"}) if source.is_dir() else [source]
         found = [line for file in files for line in _lines(file)]
     except OSError as error:
-        raise UsageProblem(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
+        raise UsageError(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
     if not found:
-        raise UsageProblem(f"{source} holds no event: expected OpenLineage events, one a line.")
+        raise UsageError(f"{source} holds no event: expected OpenLineage events, one a line.")
     return found
 
 
@@ -133,11 +133,11 @@ def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bo
         What became of them, and why each that was left out was.
 
     Raises:
-        UsageProblem: an event is none, or one that only this workspace records; its line and what is wrong with it. Nothing is recorded then.
+        UsageError: an event is none, or one that only this workspace records; its line and what is wrong with it. Nothing is recorded then.
     """
     done = record.ingest([event.body for event in events], whole=not skip_invalid)
     if done.refused and not skip_invalid:
         first = done.refused[0]
         more = f" ({len(done.refused) - 1} more are bad too)" if len(done.refused) > 1 else ""
-        raise UsageProblem(f"{events[first.index].where}: {first.reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
+        raise UsageError(f"{events[first.index].where}: {first.reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
     return done, [f"{events[refused.index].where}: {refused.reason}" for refused in done.refused]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracecore.errors import UsageProblem
-from tracecore.store_owner import compare_store, store_ledger
+from tracecore.errors import UsageError
+from tracecore.store.ledger_binding import compare_store, store_ledger
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.binding import catalog_ledger
 from tracecore_lineage.sealing.keys import KeyRing, PublicKey
@@ -24,23 +24,23 @@ def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
 
     Raises:
         WrongLedger: the store belongs to another ledger, or to none; nothing is made.
-        UsageProblem: no catalog is named, it holds no ledger, or the folder is another workspace.
+        UsageError: no catalog is named, it holds no ledger, or the folder is another workspace.
     """
     if named.settings.catalog_url is None:
-        raise UsageProblem("Which ledger is joined? Name its catalog with --catalog URL or TRACECORE_CATALOG_URL.")
+        raise UsageError("Which ledger is joined? Name its catalog with --catalog URL or TRACECORE_CATALOG_URL.")
     place, found = catalog_ledger(named.settings.catalog_url)
     if found is None:
-        raise UsageProblem(f"The catalog {place} holds no ledger, so that there is nothing to join: 'tracecore init' begins one.")
+        raise UsageError(f"The catalog {place} holds no ledger, so that there is nothing to join: 'tracecore init' begins one.")
     root = Workspace.locate(named)
     future = Workspace.open(named) if Workspace.exists(root) else Workspace.at(named, found.slug, found.ledger_id)
     if future.ledger_id != found.ledger_id:
-        raise UsageProblem(
+        raise UsageError(
             f"There is a workspace at {root} already, of ledger {future.ledger_id} ('{future.slug}'), and the catalog {place} holds ledger {found}: "
             "name another folder."
         )
     where, owner = store_ledger(future, future.store_url)
     if owner is None and future.store_url is None:
-        raise UsageProblem(
+        raise UsageError(
             f"The artifacts of ledger {found} do not lie in {where}: name their bucket with --store URL or TRACECORE_STORE_URL. A ledger whose store "
             "is a workspace's own folder can be joined once that is copied to a bucket ('tracecore workspace move --store URL')."
         )

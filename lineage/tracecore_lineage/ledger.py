@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, LargeBinary, Row, cast, func, insert, select, update
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import blocks, merkle, times
 from tracecore_lineage.tables import EVENTS, HEAD
 from tracecore_schemas.canonical import jcs
@@ -119,11 +119,11 @@ def _head(connection: Connection, *, lock: bool) -> Head:
     query = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier, HEAD.c.checkpoint).where(HEAD.c.id == 1)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
-        raise UsageProblem("The ledger's head is damaged (its row is gone): 'tracecore verify' says what else is.")
+        raise UsageError("The ledger's head is damaged (its row is gone): 'tracecore verify' says what else is.")
     try:
         return Head(row.size, bytes.fromhex(row.root), tuple(bytes.fromhex(subtree) for subtree in json.loads(row.frontier)), row.checkpoint)
     except (ValueError, TypeError) as error:
-        raise UsageProblem(f"The ledger's head is damaged ({error}): 'tracecore verify' says what else is.") from None
+        raise UsageError(f"The ledger's head is damaged ({error}): 'tracecore verify' says what else is.") from None
 
 
 def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -> list[Appended]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, case, select
 
-from tracecore.errors import AnswerIsNo
+from tracecore.errors import NegativeVerdict
 from tracecore_lineage import ledger
 from tracecore_lineage.datasets import artifact_from, bare
 from tracecore_lineage.ledger_name import LedgerName
@@ -171,9 +171,9 @@ def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]
 def _event(connection: Connection, identity: str) -> dict[str, Any]:
     leaf = ledger.read_event(connection, identity)
     if leaf is None:
-        raise AnswerIsNo(f"The catalog names the event {identity[:12]}, which the ledger doesn't hold: run 'tracecore verify'.")
+        raise NegativeVerdict(f"The catalog names the event {identity[:12]}, which the ledger doesn't hold: run 'tracecore verify'.")
     if ledger.event_id(leaf.body) != identity:
-        raise AnswerIsNo(f"Event {leaf.seq} of the ledger is not what was recorded, so nothing is built on it: run 'tracecore verify'.")
+        raise NegativeVerdict(f"Event {leaf.seq} of the ledger is not what was recorded, so nothing is built on it: run 'tracecore verify'.")
     event: dict[str, Any] = json.loads(leaf.body)
     return event
 

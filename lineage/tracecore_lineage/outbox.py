@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import ledger, times
 from tracecore_lineage.database import Database
 from tracecore_lineage.tables import OUTBOX
@@ -63,7 +63,7 @@ def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Re
         limit: events at most.
 
     Raises:
-        UsageProblem: the configured transport can't say whether it delivered.
+        UsageError: the configured transport can't say whether it delivered.
     """
     chosen = transport if transport is not None else _configured_transport()
     delivered, error = 0, None
@@ -93,10 +93,10 @@ def _configured_transport() -> Any:
     from openlineage.client import OpenLineageClient
 
     if not configured():
-        raise UsageProblem("No OpenLineage transport is configured: set OPENLINEAGE_URL, or name a configuration file with OPENLINEAGE_CONFIG.")
+        raise UsageError("No OpenLineage transport is configured: set OPENLINEAGE_URL, or name a configuration file with OPENLINEAGE_CONFIG.")
     transport = OpenLineageClient().transport
     if transport.kind in _UNSURE:
-        raise UsageProblem(
+        raise UsageError(
             f"The OpenLineage transport {transport.kind!r} can't be relied on, as {_UNSURE[transport.kind]}: configure 'http', 'kafka' or 'file'."
         )
     return transport

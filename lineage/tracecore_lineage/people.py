@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import rfc8785
 from sqlalchemy import Connection, delete, insert, select
 
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage.tables import PERSONS
 from tracecore_schemas.canonical import digest_json, hex_of
 
@@ -35,17 +35,17 @@ def pseudonym_of(connection: Connection, name: str) -> str:
     """Return a person's pseudonym, a new one where the name has none. Needs a writing transaction.
 
     Raises:
-        AnswerIsNo: the table has the name beside another person's pseudonym.
-        UsageProblem: the name is not text that can be recorded.
+        NegativeVerdict: the table has the name beside another person's pseudonym.
+        UsageError: the name is not text that can be recorded.
     """
     salt = secrets.token_hex(16)
     try:
         made = commitment(salt, name)
     except rfc8785.CanonicalizationError as error:
-        raise UsageProblem(f"A name can't be recorded: {error}.") from None
+        raise UsageError(f"A name can't be recorded: {error}.") from None
     for found in connection.execute(select(PERSONS).where(PERSONS.c.name == name)).all():  # several where somebody dropped the constraints
         if not _true(found.pseudonym, found.salt, found.name):
-            raise AnswerIsNo(
+            raise NegativeVerdict(
                 f"The name kept for {found.pseudonym} is not the one it stands for, so {name!r} gets no pseudonym: run 'tracecore verify'."
             )
         return str(found.pseudonym)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage import checkpoint, ledger, merkle
 from tracecore_lineage.checkpoint import Checkpoint, CheckpointError, canonical_base64
 from tracecore_lineage.sealing.keys import PublicKey
@@ -89,8 +89,8 @@ def inclusion(connection: Connection, event: str | int) -> InclusionProof:
         event: its id (64 hex) or its position.
 
     Raises:
-        UsageProblem: there is no such event.
-        AnswerIsNo: the ledger is not what its signed head says.
+        UsageError: there is no such event.
+        NegativeVerdict: the ledger is not what its signed head says.
     """
     head = ledger.head(connection)
     index = _index(connection, event, head.size)
@@ -104,12 +104,12 @@ def consistency(connection: Connection, old_size: int) -> ConsistencyProof:
     """Prove that the ledger only grew since it had a size.
 
     Raises:
-        UsageProblem: it never had that size.
-        AnswerIsNo: the ledger is not what its signed head says.
+        UsageError: it never had that size.
+        NegativeVerdict: the ledger is not what its signed head says.
     """
     head = ledger.head(connection)
     if not 0 <= old_size <= head.size:
-        raise UsageProblem(f"The ledger holds {head.size} events: expected an earlier size of at most that, found {old_size}.")
+        raise UsageError(f"The ledger holds {head.size} events: expected an earlier size of at most that, found {old_size}.")
     leaves = _leaves(connection, head)
     return ConsistencyProof(old_size, merkle.root_of(leaves[:old_size]), tuple(merkle.consistency_proof(leaves, old_size)), head.checkpoint)
 
@@ -138,14 +138,14 @@ def _index(connection: Connection, event: str | int, size: int) -> int:
     if isinstance(event, int) or _INDEX.fullmatch(event):
         index = int(event)
         if not 0 <= index < size:
-            raise UsageProblem(f"There is no event at position {index}: the ledger holds {size} events, from 0 on.")
+            raise UsageError(f"There is no event at position {index}: the ledger holds {size} events, from 0 on.")
         return index
     identity = event.lower().removeprefix("sha256:")
     if not _ID.fullmatch(identity):
-        raise UsageProblem(f"{event!r} names no event: expected its id, 64 hexadecimal digits (the SHA-256 of its bytes), or its position.")
+        raise UsageError(f"{event!r} names no event: expected its id, 64 hexadecimal digits (the SHA-256 of its bytes), or its position.")
     found = ledger.places(connection, [identity]).get(identity)
     if found is None:
-        raise UsageProblem(f"The ledger holds no event {identity[:12]}… ('tracecore events export' gives all of them).")
+        raise UsageError(f"The ledger holds no event {identity[:12]}… ('tracecore events export' gives all of them).")
     return found
 
 
@@ -155,9 +155,11 @@ def _leaves(connection: Connection, head: ledger.Head) -> list[bytes]:
         leaves = ledger.leaves(connection, head.size)
         signed = checkpoint.parse(head.checkpoint)
     except ValueError as error:  # CheckpointError is one
-        raise AnswerIsNo(f"The ledger is not what its signed head says ({error}), so nothing can be proven of it: run 'tracecore verify'.") from None
+        raise NegativeVerdict(
+            f"The ledger is not what its signed head says ({error}), so nothing can be proven of it: run 'tracecore verify'."
+        ) from None
     if (merkle.root_of(leaves), head.size) != (signed.root, signed.size):
-        raise AnswerIsNo("The ledger's events don't give the root that its head signs, so nothing can be proven of it: run 'tracecore verify'.")
+        raise NegativeVerdict("The ledger's events don't give the root that its head signs, so nothing can be proven of it: run 'tracecore verify'.")
     return leaves
 
 

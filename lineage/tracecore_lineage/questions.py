@@ -13,7 +13,7 @@ from tracecore_schemas.trace import Trace
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tracecore.settings import Settings
+    from tracecore.system.settings import Settings
     from tracecore_lineage.bugs import Reported
     from tracecore_lineage.bundle.writing import Exported
     from tracecore_lineage.proofs import ConsistencyProof, InclusionProof
@@ -37,7 +37,7 @@ class RecordQuestions(RecordWriter):
             as_of: recorded time: the record as it stood then.
 
         Raises:
-            UsageProblem: an unknown or ambiguous ref, with the nearest right ones.
+            UsageError: an unknown or ambiguous ref, with the nearest right ones.
         """
         from tracecore_lineage.queries.question import trace
         from tracecore_lineage.queries.store_paths import store_places
@@ -76,7 +76,7 @@ class RecordQuestions(RecordWriter):
             as_of: recorded time: the record as it stood then.
 
         Raises:
-            UsageProblem: no such report or KPI, with the nearest right one.
+            UsageError: no such report or KPI, with the nearest right one.
         """
         from tracecore_lineage.queries.history import kpi_history
 
@@ -87,7 +87,7 @@ class RecordQuestions(RecordWriter):
         """Give one stored version by its ref (the newest of its name where the ref names none), as the store opens it.
 
         Raises:
-            UsageProblem: it is not in the record, or its bytes are not kept in this workspace.
+            UsageError: it is not in the record, or its bytes are not kept in this workspace.
         """
         from tracecore_lineage.queries.stored import stored_version
 
@@ -98,7 +98,7 @@ class RecordQuestions(RecordWriter):
         """Seal a build, durably; the same content under the same name gives the build that is there.
 
         Raises:
-            UsageProblem: the name holds other content.
+            UsageError: the name holds other content.
         """
         from tracecore_lineage.sealing.seal import seal
 
@@ -131,7 +131,7 @@ class RecordQuestions(RecordWriter):
             reporter: who reports it; the ledger gets a pseudonym.
 
         Raises:
-            UsageProblem: no text, or a build or frame that the record does not know, with the nearest right one.
+            UsageError: no text, or a build or frame that the record does not know, with the nearest right one.
         """
         from tracecore_lineage.bugs import report
 
@@ -191,8 +191,8 @@ class RecordQuestions(RecordWriter):
             progress: told how many bytes are written, of how many, and which entry is being written.
 
         Raises:
-            UsageProblem: no such build, or the file can't be written.
-            AnswerIsNo: something that the build stands on is not here as it was recorded; it is named.
+            UsageError: no such build, or the file can't be written.
+            NegativeVerdict: something that the build stands on is not here as it was recorded; it is named.
         """
         from tracecore_lineage.bundle.writing import export_bundle
 
@@ -202,8 +202,8 @@ class RecordQuestions(RecordWriter):
         """Prove that the ledger holds an event, given by its id or its position, for who has no ledger.
 
         Raises:
-            UsageProblem: there is no such event.
-            AnswerIsNo: the ledger is not what its signed head says.
+            UsageError: there is no such event.
+            NegativeVerdict: the ledger is not what its signed head says.
         """
         from tracecore_lineage.proofs import inclusion
 
@@ -214,8 +214,8 @@ class RecordQuestions(RecordWriter):
         """Prove that the ledger only grew since it held so many events.
 
         Raises:
-            UsageProblem: it never held so many.
-            AnswerIsNo: the ledger is not what its signed head says.
+            UsageError: it never held so many.
+            NegativeVerdict: the ledger is not what its signed head says.
         """
         from tracecore_lineage.proofs import consistency
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import times
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
@@ -24,7 +24,7 @@ _LONGEST = 400
 _TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 
 
-class BadEvent(UsageProblem):
+class BadEvent(UsageError):
     """Bytes that are no OpenLineage event; the message says what was expected and what was found, in one line that can be shown.
 
     Args:

@@ -34,7 +34,7 @@ class Record(RecordQuestions):
             workspace: the workspace or its folder; `TRACECORE_HOME`, else `./.tracecore` where None.
 
         Raises:
-            UsageProblem: there is no such workspace, a newer tracecore has written it, or its catalog holds another ledger or none.
+            UsageError: there is no such workspace, a newer tracecore has written it, or its catalog holds another ledger or none.
         """
         found = workspace if isinstance(workspace, Workspace) else Workspace.open(workspace)
         record = cls(found, binding.open_catalog(found))
@@ -104,7 +104,7 @@ class Record(RecordQuestions):
 
         Raises:
             ImportRefused: it fails verification; its `verdict` names what.
-            UsageProblem: the file can't be read, or the build's name stands for another build here.
+            UsageError: the file can't be read, or the build's name stands for another build here.
         """
         from tracecore_lineage.bundle.taking import import_bundle
 
@@ -137,7 +137,7 @@ class Record(RecordQuestions):
             dry_run: only say what would go.
 
         Raises:
-            AnswerIsNo: a build holds one of them, or a run is live.
+            NegativeVerdict: a build holds one of them, or a run is live.
         """
         from tracecore_lineage.retention.prune import prune
 
@@ -152,8 +152,8 @@ class Record(RecordQuestions):
             dry_run: only say what would go.
 
         Raises:
-            UsageProblem: nothing of that name, with the nearest right one; no reason.
-            AnswerIsNo: a run is live.
+            UsageError: nothing of that name, with the nearest right one; no reason.
+            NegativeVerdict: a run is live.
         """
         from tracecore_lineage.retention.consent import withdraw
 

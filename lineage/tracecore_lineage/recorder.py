@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.withdrawn import Withdrawn
+from tracecore.errors import RunFailed, UsageError
+from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.workspace import Workspace
 from tracecore_lineage import catalog, checkpoint, ledger, lookup, outbox
 from tracecore_lineage.database import Database
@@ -125,7 +125,7 @@ class RecordWriter:
             False where the run had ended before.
 
         Raises:
-            UsageProblem: no such run was started here.
+            UsageError: no such run was started here.
         """
 
         def work(connection: Connection) -> bool:
@@ -133,7 +133,7 @@ class RecordWriter:
                 return False
             started = lookup.start_event(connection, run_id)
             if started is None:
-                raise UsageProblem(f"No run {run_id} was started in this record, so there is nothing to close.")
+                raise UsageError(f"No run {run_id} was started in this record, so there is nothing to close.")
             self._append(connection, [self.events.abort(started, why, datetime.now(UTC))])
             return True
 
@@ -227,7 +227,7 @@ class RecordWriter:
         with self.database.read() as connection:
             return tombstones.tombstones(connection, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
-    def withdrawn(self) -> Withdrawn:
+    def withdrawn(self) -> ErasureFilter:
         """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
         with self.database.read() as connection:
             return tombstones.withdrawn(connection, self.ledger)

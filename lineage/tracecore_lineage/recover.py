@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from tracecore.disk import clear_disk_errors
 from tracecore.environment import host_name
-from tracecore.locks import own_store, try_run
 from tracecore.store import open_store
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import own_store, try_run
 from tracecore_lineage import lookup
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.retention.tombstones import JOBS
@@ -106,7 +106,7 @@ def recover(record: RecordWriter) -> Recovered:
     """Close every run of a process that is gone and remove what crashed runs left in staging.
 
     Raises:
-        UsageProblem: the workspace can't be written.
+        UsageError: the workspace can't be written.
     """
     with clear_disk_errors(record.workspace.root):
         return _recover(record)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from tracecore.errors import AnswerIsNo
+from tracecore.errors import NegativeVerdict
 from tracecore_lineage import catalog, ledger
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import Row, project
@@ -52,7 +52,7 @@ def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
         The number of events replayed.
 
     Raises:
-        AnswerIsNo: an event is not what the ledger recorded, so that no catalog can be made of it.
+        NegativeVerdict: an event is not what the ledger recorded, so that no catalog can be made of it.
     """
     voices = voices_of(imports_in(connection), ledger_name)
     catalog.clear(connection)
@@ -61,11 +61,13 @@ def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
         rows: list[Row] = []
         for leaf in leaves:
             if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
-                raise AnswerIsNo(f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'.")
+                raise NegativeVerdict(
+                    f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'."
+                )
             try:
                 rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
             except BadEvent as error:
-                raise AnswerIsNo(
+                raise NegativeVerdict(
                     f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
                 ) from None
             events += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.kept_sources import source_artifacts
+from tracecore.running.dependencies import source_artifacts
 from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.tables import FACETS

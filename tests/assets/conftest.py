@@ -38,7 +38,7 @@ class Project:
         return {**os.environ, "PYTHONPATH": str(self.site), "TRACECORE_PLUGINS": "toy", "TRACECORE_HOME": str(self.workspace)}
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
+        return [sys.executable, "-c", "from tracecore.commands.shell import main; main()", *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return forked.run(list(arguments), cwd=self.folder, env=self.environment)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from toy_plugin import PROGRAM
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.gate import GateEvidence
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_assets import build
 from tracecore_assets.gates import collect_kpis, evaluate_gates
 from tracecore_assets.program import GateSpec, Release
@@ -133,5 +133,5 @@ def test_every_bound_of_a_gate_has_to_be_met():
 
 def test_a_margin_below_zero_is_refused(project):
     project.write(PROGRAM.replace("{kpi: recall.car, min: 0.4}", "{kpi: recall.car, above_baseline: -0.1}"))
-    with pytest.raises(UsageProblem, match=r"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found -0\.1"):
+    with pytest.raises(UsageError, match=r"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found -0\.1"):
         build(project.workspace, "one", project.program, approver="board")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from toy_plugin import PROGRAM, write_drives
 
-from tracecore.errors import RunFailed, UsageProblem
+from tracecore.errors import RunFailed, UsageError
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.waivers import WaiverText
 from tracecore_lineage import Record
@@ -157,7 +157,7 @@ def test_a_waived_gate_lets_the_build_pass_and_is_told(project):
 )
 def test_a_bad_waiver_is_refused_before_any_work(project, waiver, sentence):
     """Expired, unreasoned and misnamed waivers cost no training."""
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         make(project, waivers=[waiver])
     assert sentence in str(caught.value)
     assert not project.workspace.exists()
@@ -165,13 +165,13 @@ def test_a_bad_waiver_is_refused_before_any_work(project, waiver, sentence):
 
 def test_what_a_release_needs_is_asked_for_before_any_work(project):
     """An approver, a good name, a release section."""
-    with pytest.raises(UsageProblem, match=r"The program 'toy' requires an approver: say who approves build/one with --approver\."):
+    with pytest.raises(UsageError, match=r"The program 'toy' requires an approver: say who approves build/one with --approver\."):
         make(project, approver=None)
-    with pytest.raises(UsageProblem, match="'a/b' is no name for a build"):
+    with pytest.raises(UsageError, match="'a/b' is no name for a build"):
         make(project, "a/b")
     text = project.program.read_text()
     project.write(text[: text.index("  release:")])
-    with pytest.raises(UsageProblem, match="has no release section, so nothing can be sealed as build/one"):
+    with pytest.raises(UsageError, match="has no release section, so nothing can be sealed as build/one"):
         make(project)
     assert not project.workspace.exists()
 
@@ -184,9 +184,9 @@ def test_an_optional_approver_may_be_left_out(project):
 def test_a_name_stands_for_one_content_for_ever(project):
     """Other parameters, other approvers: another name."""
     make(project)
-    with pytest.raises(UsageProblem, match="build/one is sealed already, from another program or other parameters"):
+    with pytest.raises(UsageError, match="build/one is sealed already, from another program or other parameters"):
         make(project, "one", "model.epochs=2")
-    with pytest.raises(UsageProblem, match=r"build/one is sealed already .* the approver"):
+    with pytest.raises(UsageError, match=r"build/one is sealed already .* the approver"):
         make(project, approver="somebody else")
 
 
@@ -205,7 +205,7 @@ def test_a_stage_that_raises_ends_the_build_in_one_sentence(project):
 def test_bad_input_is_the_users_error_and_not_a_failed_run(project):
     """A drive file that can't be is named."""
     write_drives(project.folder / "drives", a="1 bad 3")
-    with pytest.raises(UsageProblem, match=r"The drive file a\.txt has a bad line 2"):
+    with pytest.raises(UsageError, match=r"The drive file a\.txt has a bad line 2"):
         make(project)
 
 

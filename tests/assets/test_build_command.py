@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from toy_plugin import PROGRAM, write_drives
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore_assets.commands.variadic import VariadicCommand
 from tracecore_lineage import Record
 

@@ -16,8 +16,8 @@ from postgres_server import PostgresServer
 from s3_server import S3Server, free_ports
 from toy_plugin import write_drives
 
-from tracecore.cli import cli
-from tracecore.opening import open_artifact
+from tracecore.artifacts import open_artifact
+from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage.database import Database
 from tracecore_lineage.sealing.keys import KeyRing

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from toy_plugin import PROGRAM, write_drives
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets import Overrides, build, load_program
 from tracecore_assets.code_location import program_definitions

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from toy_plugin import PROGRAM
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.gate import GateEvidence
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.earlier import EarlierBuild
 from tracecore_assets.gates import collect_kpis, evaluate_gates
@@ -99,5 +99,5 @@ def test_a_kpi_that_the_build_before_had_not_is_said_to_be_new():
 
 def test_a_drop_below_zero_is_refused(compared):
     compared.write(compared.program.read_text().replace("max_drop: 0.02", "max_drop: -0.02"))
-    with pytest.raises(UsageProblem, match=r"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found -0\.02"):
+    with pytest.raises(UsageError, match=r"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found -0\.02"):
         make(compared, "one", 0.5)

@@ -13,7 +13,7 @@ import pytest
 from dagster._core.definitions.observe import observe
 from record_world import World, artifact
 
-from tracecore.errors import AnswerIsNo
+from tracecore.errors import NegativeVerdict
 from tracecore.workspace import Workspace
 from tracecore_assets import read
 from tracecore_assets.foreign import arrears
@@ -155,7 +155,7 @@ def test_a_version_that_a_blocking_check_rejected_is_not_read(workspace: Workspa
     @dg.asset(deps=[dg.AssetKey(["demo", "model"])])
     def card(context):  # Dagster takes no annotation that is a string
         with pytest.raises(
-            AnswerIsNo, match=f"^{rejected} can't be read: it was rejected by a blocking check. 'tracecore show {rejected}' says by which.$"
+            NegativeVerdict, match=f"^{rejected} can't be read: it was rejected by a blocking check. 'tracecore show {rejected}' says by which.$"
         ):
             read(context, "demo/model")
 

@@ -11,7 +11,7 @@ import pytest
 from counting import calls
 from toy_plugin import write_drives
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_assets.loading import load_program
 from tracecore_assets.session import Session

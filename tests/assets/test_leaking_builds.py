@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from toy_plugin import PROGRAM
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_lineage import Record
 
@@ -46,6 +46,6 @@ def test_a_build_is_judged_whole_whatever_its_own_checks_look_at(project, monkey
     ],
 )
 def test_a_wrong_gate_is_told_before_anything_runs(project, gate, words):
-    with pytest.raises(UsageProblem) as problem:
+    with pytest.raises(UsageError) as problem:
         build(project.workspace, "one", project.write(PROGRAM.replace("{check: toy_no_leak}", gate)), approver="board")
     assert words in str(problem.value)

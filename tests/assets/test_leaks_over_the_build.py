@@ -11,7 +11,7 @@ from drawn_frames import drive_of, frame
 from leak_world import A, B, C, D, LeakWorld, every_plugin, leak_world, unknowns  # noqa: F401  # two are fixtures
 from PIL import Image, ImageOps
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_assets.reports import beside_the_engine
 from tracecore_schemas.kinds import StageKind, default_use
 

@@ -13,8 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_assets import program_definitions
 from tracecore_lineage import Record
@@ -129,5 +129,5 @@ def test_a_workspace_around_the_files_is_the_one_whatever_the_settings_name(tmp_
     assert workspace_of(workspace.dagster / "history" / "runs") == workspace
     assert workspace_of(tmp_path / "dagster") == other
     monkeypatch.delenv("TRACECORE_HOME")
-    with pytest.raises(UsageProblem, match="lie in no workspace, and TRACECORE_HOME names none"):
+    with pytest.raises(UsageError, match="lie in no workspace, and TRACECORE_HOME names none"):
         workspace_of(tmp_path / "dagster")

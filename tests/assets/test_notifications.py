@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from toy_plugin import write_drives
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_assets.instance import dagster_instance
 from tracecore_assets.notifications import failed_checks, failed_checks_sensor, notify
@@ -73,7 +73,7 @@ def test_what_failed_before_anybody_listened_is_no_news(refused, hook):
 def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook):
     received, urls = hook
     with dagster_instance(refused) as instance:
-        with pytest.raises(UsageProblem, match="could not be told"):
+        with pytest.raises(UsageError, match="could not be told"):
             tick(instance, "[0, []]", ["json://127.0.0.1:9/nobody"])
         assert tick(instance, "[0, []]", urls)[0] == "Runs with failed checks that were told: 1."
     assert len(received) == 1
@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook):
 def test_a_url_that_is_none_is_named_by_its_place_and_not_shown(refused):
     with dagster_instance(refused) as instance:
         failed = failed_checks(instance, instance.get_runs()[0].run_id)
-    with pytest.raises(UsageProblem, match=r"Entry 2 of TRACECORE_NOTIFY is no URL that Apprise knows") as problem:
+    with pytest.raises(UsageError, match=r"Entry 2 of TRACECORE_NOTIFY is no URL that Apprise knows") as problem:
         notify(["json://127.0.0.1:9/x", "nonsense-with-a-password"], "build/one", failed)
     assert "password" not in str(problem.value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from toy_plugin import PROGRAM
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_assets import Overrides, load_program
 
 
@@ -56,7 +56,7 @@ def test_an_error_names_its_line_and_the_nearest_right_name(project, old, new, l
     """Each mistake is told with the file and the line it stands in."""
     assert old in PROGRAM
     path = project.write(PROGRAM.replace(old, new, 1))
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         _load_whole(path)
     assert f"{path}, line {line}: " in str(caught.value)
     assert sentence in str(caught.value)
@@ -72,7 +72,7 @@ def test_a_circle_is_written_out(project):
     """A program whose assets wait for each other names the way round."""
     text = PROGRAM.replace("inputs: {frames: drives.frames}", "inputs: {frames: again.train}")
     text = text.replace("  release:", "    again: {stage: curate, plugin: toy-split, inputs: {frames: training_set.train}}\n  release:")
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         load_program(project.write(text))
     assert "again -> training_set -> again" in str(caught.value) or "training_set -> again -> training_set" in str(caught.value)
 
@@ -91,7 +91,7 @@ def test_a_circle_is_written_out(project):
 )
 def test_a_bad_setting_names_the_option(project, setting, sentence):
     """What the command line set is called by its option, not by a line."""
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         load_program(project.program, Overrides(settings=(setting,)))
     assert sentence in str(caught.value)
 
@@ -121,19 +121,19 @@ def test_the_program_document_holds_names_and_no_places(project, tmp_path):
 
 def test_missing_drives_name_the_option(project):
     """A path of --drives that is not there is called by its option."""
-    with pytest.raises(UsageProblem, match=r"--drives: The drive file '.*nowhere.txt' does not exist"):
+    with pytest.raises(UsageError, match=r"--drives: The drive file '.*nowhere.txt' does not exist"):
         _load_whole(project.program, Overrides(drives=("nowhere.txt",)))
 
 
 def test_labels_for_a_program_without_label_assets_are_refused(project):
     """An option that nothing would read is no silent no-op."""
-    with pytest.raises(UsageProblem, match="--labels: the program 'toy' has no label asset that takes files"):
+    with pytest.raises(UsageError, match="--labels: the program 'toy' has no label asset that takes files"):
         load_program(project.program, Overrides(labels=("labels.json",)))
 
 
 def test_a_program_that_is_not_there_offers_the_nearest_shipped_one(project):
     """Programs are named by file or by shipped name."""
-    with pytest.raises(UsageProblem, match="Did you mean 'recorded'"):
+    with pytest.raises(UsageError, match="Did you mean 'recorded'"):
         load_program("recordd")
-    with pytest.raises(UsageProblem, match=r"There is no program file .*nix\.yaml"):
+    with pytest.raises(UsageError, match=r"There is no program file .*nix\.yaml"):
         load_program(project.folder / "nix.yaml")

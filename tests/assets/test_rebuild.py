@@ -15,7 +15,7 @@ import pytest
 from shared_data import shared_data
 from toy_plugin import install
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_assets import Overrides, build
@@ -60,19 +60,19 @@ def test_a_folder_is_gone_on_in_and_belongs_to_one_build(built, tmp_path):
     with Record.open(scratch) as record:
         assert record.position() == runs  # nothing was made twice
     for folder, why in ((built.workspace, "is a workspace of its own"), (built.folder, "is not empty")):
-        with pytest.raises(UsageProblem, match=f"{folder} {why}: a rebuild needs an empty folder"):
+        with pytest.raises(UsageError, match=f"{folder} {why}: a rebuild needs an empty folder"):
             rebuild(built.workspace, "one", folder=folder)
     (scratch / "rebuild.json").write_text(json.dumps({"v": 1, "build": "build/two@00"}))
-    with pytest.raises(UsageProblem, match=r"holds the rebuild of build/two@00, not of build/one@\w+: name another folder with --in, or remove it\."):
+    with pytest.raises(UsageError, match=r"holds the rebuild of build/two@00, not of build/one@\w+: name another folder with --in, or remove it\."):
         rebuild(built.workspace, "one", folder=scratch)
-    with pytest.raises(UsageProblem, match=r"There is no build/on in this workspace\. Did you mean 'one'\?"):
+    with pytest.raises(UsageError, match=r"There is no build/on in this workspace\. Did you mean 'one'\?"):
         rebuild(built.workspace, "on")
 
 
 def test_a_missing_plugin_is_named_and_nothing_is_made(built, tmp_path, monkeypatch):
     monkeypatch.setenv("TRACECORE_PLUGINS", "ingest")
     scratch = tmp_path / "again"
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         rebuild(built.workspace, "one", folder=scratch)
     said = str(caught.value)
     assert said.startswith(
@@ -315,7 +315,7 @@ def test_a_tolerance_is_measured_on_weights_and_on_rows(tmp_path):
 def test_files_of_one_name_and_files_in_folders_are_called_what_they_were_called(tmp_path):
     """Two files of one name are kept apart, nested ones in their folders, and nothing is written outside the scratch folder."""
     import tracecore as tc
-    from tracecore.sources import read_sources
+    from tracecore.running.file_discovery import read_sources
     from tracecore_assets.rebuild.inputs import KeptFile, lay_out
     from tracecore_schemas.run import Artifact
 

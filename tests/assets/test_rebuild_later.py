@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_assets.rebuild import Verdict, rebuild
 from tracecore_lineage import Record
@@ -76,6 +76,6 @@ def test_a_build_that_came_in_a_bundle_comes_out_the_same(built_once, project):
 def test_the_scratch_does_not_lie_inside_the_workspace(built):
     """What is copied there would escape a withdrawal."""
     inside = built.workspace / "again"
-    with pytest.raises(UsageProblem, match=f"{inside} lies inside the workspace that holds the build"):
+    with pytest.raises(UsageError, match=f"{inside} lies inside the workspace that holds the build"):
         rebuild(built.workspace, "one", folder=inside)
     assert not inside.exists()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from tracecore.cli import cli
-from tracecore.settings import PREFIX, Settings
+from tracecore.commands.shell import cli
+from tracecore.system.settings import PREFIX, Settings
 
 COMMANDS = (
     "init fleet --from toy.yaml",
@@ -56,9 +56,9 @@ def test_after_its_entry_nothing_of_a_command_asks_the_environment(project, monk
 
 @pytest.mark.parametrize("name", ["STRICT_IO", "CATALOG_URL", "STORE_URL", "NOTIFY"])
 def test_a_code_location_refuses_a_wrong_value(project, monkeypatch, name):
-    from tracecore.errors import UsageProblem
+    from tracecore.errors import UsageError
     from tracecore_assets import program_definitions
 
     monkeypatch.setenv(PREFIX + name, "nonsense")
-    with pytest.raises(UsageProblem, match=f"^TRACECORE_{name} "):
+    with pytest.raises(UsageError, match=f"^TRACECORE_{name} "):
         program_definitions(project.program)

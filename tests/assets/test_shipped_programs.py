@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_assets import load_program
 from tracecore_assets.document import program_document
 from tracecore_assets.parse import shipped_programs
@@ -57,7 +57,7 @@ def test_shipped_gates_ask_for_more_than_the_baseline_in_each_heads_headline():
 
 def test_a_shipped_program_without_drives_says_how_to_name_them():
     """Not where this installation lies."""
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         program_document(load_program("recorded"))
     assert str(caught.value) == (
         "The shipped program 'recorded' brings no drive file: name yours with --drives PATH ('tracecore draw-drives DIR' draws some)."

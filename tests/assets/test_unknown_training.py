@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 from leak_world import A, C, every_plugin, leak_world, outside, unknowns  # noqa: F401  # two are fixtures
 
-from tracecore.uses import uses_behind
+from tracecore.kpi_provenance import read_kpi_provenance
 from tracecore_schemas.kinds import StageKind
 
 
@@ -83,7 +83,9 @@ def test_what_other_producers_wrote_of_runs_and_tables_raises_nothing():
             nodes = [{"ref": ref, "facets": given} for ref in [*refs, "kpi_report/k@1"]]
             edges = [{"run": "r", "ref": ref, "direction": "input", "role": "x"} for ref in refs]
             edges += [{"run": "r", "ref": "kpi_report/k@1", "direction": "output", "role": "x"}]
-            uses = uses_behind({"root": "kpi_report/k@1", "runs": [{"id": "r", "stage": stage, "job": "j"}], "nodes": nodes, "edges": edges}, "r")
+            uses = read_kpi_provenance(
+                {"root": "kpi_report/k@1", "runs": [{"id": "r", "stage": stage, "job": "j"}], "nodes": nodes, "edges": edges}, "r"
+            )
             assert uses.models == ("model/y@1",)
 
 

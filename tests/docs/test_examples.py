@@ -15,8 +15,8 @@ from markdown_pages import ROOT, blocks
 from record_world import World, artifact
 
 import tracecore as tc
-from tracecore.cli import cli
-from tracecore.host import PluginHost
+from tracecore.commands.shell import cli
+from tracecore.plugins.host import PluginHost
 from tracecore_assets.parse import parse_program
 from tracecore_assets.source import read_source
 from tracecore_assets.wiring import wire

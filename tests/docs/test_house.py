@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ["schemas", "lineage", "assets", "graphql", "plugins", "tests", "benchmarks", "soaks", "docs"]

@@ -19,8 +19,8 @@ import json, sys
 from pathlib import Path
 
 import pyarrow as pa
-from tracecore.executor import Executor, Supplied, Task
-from tracecore.host import PluginHost
+from tracecore.running.executor import Executor, Supplied, Task
+from tracecore.plugins.host import PluginHost
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
@@ -96,7 +96,7 @@ def test_the_shortest_plugin_runs_is_checked_reused_and_recorded(installed: Path
 def test_the_cli_lists_and_shows_the_installed_plugin(installed: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     for arguments in (["plugins", "list"], ["plugins", "show", "night"]):
-        command = [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
+        command = [sys.executable, "-c", "from tracecore.commands.shell import main; main()", *arguments]
         shown = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         assert shown.returncode == 0, shown.stderr
         assert "night-frames" in shown.stdout

@@ -17,7 +17,7 @@ from tracecore.workspace import Workspace
 from tracecore_graphql.access import Role, TokenStore
 from tracecore_lineage import Record
 
-SERVE = [sys.executable, "-c", "from tracecore.cli import main; main()", "serve"]
+SERVE = [sys.executable, "-c", "from tracecore.commands.shell import main; main()", "serve"]
 
 
 def test_the_server_answers_on_loopback_with_the_token_that_was_made(record: Record, workspace: Workspace) -> None:

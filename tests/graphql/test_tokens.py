@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_graphql.access import LIFETIME, Role, TokenStore
 
@@ -61,7 +61,7 @@ def test_two_stores_writing_in_turn_lose_no_token(workspace: Workspace) -> None:
 
 
 def test_a_token_that_has_expired_already_is_refused(workspace: Workspace) -> None:
-    with pytest.raises(UsageProblem, match="would never be valid"):
+    with pytest.raises(UsageError, match="would never be valid"):
         TokenStore(workspace).create(Role.AUDITOR, datetime(2020, 1, 1, tzinfo=UTC))
 
 
@@ -71,7 +71,7 @@ def test_a_damaged_token_file_is_named_and_not_overwritten(workspace: Workspace)
     file = workspace.root / "access" / "tokens.json"
     file.write_text("{", encoding="utf-8")
     for question in (store.all, lambda: store.create(Role.AUDITOR)):
-        with pytest.raises(UsageProblem, match=r"tokens\.json can't be read"):
+        with pytest.raises(UsageError, match=r"tokens\.json can't be read"):
             question()
     assert file.read_text(encoding="utf-8") == "{"
 

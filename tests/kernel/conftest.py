@@ -12,7 +12,7 @@ from kernel_world import SOURCE, World
 from plugin_folder import entry_points_of, write_distribution
 from store_bytes import AnyStore, object_store
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 

@@ -3,7 +3,7 @@
 import pytest
 from kernel_world import World, given
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_schemas.kinds import Severity
 
 
@@ -60,11 +60,11 @@ def test_other_settings_of_a_check_run_it_again_without_making_the_output_again(
 def test_a_program_can_add_a_check_and_an_unknown_one_or_one_named_twice_is_refused(world: World) -> None:
     halves = world.split(world.logs(), checks={"not_empty": {}})
     assert [check.name for check in halves.checks] == ["small", "not_empty"]
-    with pytest.raises(UsageProblem, match=r"There is no check 'smal'\. Did you mean 'small'\?"):
+    with pytest.raises(UsageError, match=r"There is no check 'smal'\. Did you mean 'small'\?"):
         world.split(world.logs(), checks={"smal": {}})
-    with pytest.raises(UsageProblem, match="names one check twice, as 'small' and as 'kernelworld/small': leave one"):
+    with pytest.raises(UsageError, match="names one check twice, as 'small' and as 'kernelworld/small': leave one"):
         world.split(world.logs(), checks={"small": {"most": 1}, "kernelworld/small": {"most": 50}})
-    with pytest.raises(UsageProblem, match="The setting 'blocking' of check 'small' of asset 'training_set' expects true or false, found 'no'"):
+    with pytest.raises(UsageError, match="The setting 'blocking' of check 'small' of asset 'training_set' expects true or false, found 'no'"):
         world.split(world.logs(), checks={"small": {"blocking": "no"}})
 
 

@@ -13,14 +13,14 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from tracecore.cli import TracecoreGroup, cli
-from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.commands.shell import TracecoreGroup, cli
+from tracecore.errors import NegativeVerdict, RunFailed, UsageError
 from tracecore.workspace import NamedWorkspace
 
 
 def group(**commands: click.Command) -> TracecoreGroup:
-    core = {"broken": "tracecore_no_such_module:command", "odd": "tracecore.errors:UsageProblem"}
+    core = {"broken": "tracecore_no_such_module:command", "odd": "tracecore.errors:UsageError"}
     return TracecoreGroup(name="tracecore", core=core, plugin_commands=lambda _settings: commands)
 
 
@@ -35,8 +35,8 @@ def raising(error: BaseException) -> Result:
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (UsageProblem("No such drive."), 2, "Error: No such drive.\n"),
-        (AnswerIsNo("The release is blocked."), 1, "Error: The release is blocked.\n"),
+        (UsageError("No such drive."), 2, "Error: No such drive.\n"),
+        (NegativeVerdict("The release is blocked."), 1, "Error: The release is blocked.\n"),
         (RunFailed("Stage 'train' failed."), 3, "Error: Stage 'train' failed.\n"),
         (KeyboardInterrupt(), 130, "Interrupted.\n"),
         (click.BadParameter("not a date"), 2, "Invalid value: not a date"),
@@ -82,7 +82,7 @@ def test_a_broken_command_is_named_in_the_help_and_stops_nothing() -> None:
     called = CliRunner().invoke(group(), ["broken", "--json", "x"])
     assert called.exit_code == 2
     assert "importing tracecore_no_such_module failed with ModuleNotFoundError" in called.stderr
-    assert "'UsageProblem' being no click command" in CliRunner().invoke(group(), ["odd"]).stderr
+    assert "'UsageError' being no click command" in CliRunner().invoke(group(), ["odd"]).stderr
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest_right_one() -> None:
@@ -132,7 +132,7 @@ def test_the_version_is_told() -> None:
 
 def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "much.py").write_text(
-        "import click\nfrom tracecore.cli import TracecoreGroup\n"
+        "import click\nfrom tracecore.commands.shell import TracecoreGroup\n"
         "much = click.Command('much', callback=lambda: click.echo('x\\n' * 10**6))\n"
         "TracecoreGroup(core={}, plugin_commands=lambda _settings: {'much': much}).main(['much'])\n"
     )
@@ -147,9 +147,9 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path: Path) -> None:
 def test_the_exit_code_is_the_answer_whether_or_not_anybody_reads_it(tmp_path: Path, shell: str) -> None:
     """`set -o pipefail; tracecore verify | head -1 && deploy` must not deploy."""
     (tmp_path / "no.py").write_text(
-        "import click\nfrom tracecore.cli import TracecoreGroup\nfrom tracecore.errors import AnswerIsNo\n"
-        "from tracecore.streams import open_standard_streams\n"
-        "def no():\n    click.echo('wrong\\n' * 10**5)\n    raise AnswerIsNo('It is not as recorded.')\n"
+        "import click\nfrom tracecore.commands.shell import TracecoreGroup\nfrom tracecore.errors import NegativeVerdict\n"
+        "from tracecore.commands.streams import open_standard_streams\n"
+        "def no():\n    click.echo('wrong\\n' * 10**5)\n    raise NegativeVerdict('It is not as recorded.')\n"
         "open_standard_streams()\n"
         "TracecoreGroup(core={}, plugin_commands=lambda _settings: {'no': click.Command('no', callback=no)}).main(['no'])\n"
     )
@@ -198,7 +198,7 @@ def test_plugins_that_are_allowed_later_bring_their_commands(monkeypatch: pytest
 def test_the_help_imports_nothing_heavy() -> None:
     heavy = ("torch", "dagster", "great_expectations", "tensorrt_rtx", "deltalake", "pyarrow", "sqlalchemy", "strawberry", "matplotlib")
     script = (
-        "import sys\nfrom click.testing import CliRunner\nfrom tracecore.cli import cli\n"
+        "import sys\nfrom click.testing import CliRunner\nfrom tracecore.commands.shell import cli\n"
         "assert CliRunner().invoke(cli, ['--help']).exit_code == 0\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )

@@ -16,9 +16,9 @@ import pytest
 from kernel_world import World
 from plugin_folder import entry_points_of, write_distribution
 
-from tracecore import dependencies
 from tracecore.errors import RunFailed
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running import dependencies
 from tracecore.workspace import Workspace
 
 PLUGIN = '''

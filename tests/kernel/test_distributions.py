@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from plugin_folder import write_distribution
 
-from tracecore import distributions
 from tracecore.environment import accelerator, current_environment, host_name
+from tracecore.system import distributions
 from tracecore_schemas.canonical import is_digest
 
 SOURCE = "VALUE = 1\n"
@@ -79,7 +79,7 @@ def clone(folder: Path, name: str = "beta") -> Path:
 
 ASK = (
     "import sys, json; sys.path.insert(0, sys.argv[1]); import site; site.addsitedir(sys.argv[1])\n"
-    "from tracecore.distributions import installed, source_digest\n"
+    "from tracecore.system.distributions import installed, source_digest\n"
     "print(json.dumps([source_digest('beta'), installed()['beta'].digest, [p.name for p in installed()['beta'].folders]]))"
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 from tracecore import hookspecs
 from tracecore.hookspecs import PROJECT
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 
 ROOT = Path(__file__).parents[2]
 HOOKS = {name: member for name, member in vars(hookspecs).items() if hasattr(member, f"{PROJECT}_spec")}

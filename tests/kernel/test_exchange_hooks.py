@@ -6,8 +6,8 @@ from pathlib import Path
 from click.testing import CliRunner
 from plugin_folder import entry_points_of, write_distribution
 
-from tracecore.cli import TracecoreGroup
-from tracecore.host import PluginHost
+from tracecore.commands.shell import TracecoreGroup
+from tracecore.plugins.host import PluginHost
 
 SOURCE = """
 import click

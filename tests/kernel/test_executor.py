@@ -8,7 +8,7 @@ import pytest
 from fresh_record import BEGUN
 from kernel_world import World, given
 
-from tracecore.errors import AnswerIsNo, RunFailed, UsageProblem
+from tracecore.errors import NegativeVerdict, RunFailed, UsageError
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.kinds import Media
 
@@ -142,7 +142,7 @@ def test_files_may_be_left_out_where_the_stage_says_so(world: World) -> None:
 
 def test_two_different_files_that_claim_one_drive_name_are_refused(world: World) -> None:
     world.drive("c.txt", "alpha: 5")
-    with pytest.raises(UsageProblem, match=r"Two different files claim the name 'alpha': '.*a\.txt' and '.*c\.txt'"):
+    with pytest.raises(UsageError, match=r"Two different files claim the name 'alpha': '.*a\.txt' and '.*c\.txt'"):
         world.logs()
     assert states(world, "test.drives") == ["FAIL"]
     assert world.store.staged_runs() == []
@@ -159,7 +159,7 @@ def test_the_same_file_twice_is_one_drive(world: World) -> None:
     [
         ("raise", RunFailed, "Stage 'model' of asset 'model' failed: FloatingPointError: loss is nan at step 3."),
         ("exit", RunFailed, "Stage 'model' of asset 'model' failed: SystemExit: 7."),
-        ("usage", UsageProblem, "Class 'tram' is outside the list."),
+        ("usage", UsageError, "Class 'tram' is outside the list."),
         ("nan", RunFailed, "the facet 'numbers_facet' can't be recorded"),
         ("mute", RunFailed, "the facet 'numbers_facet' can't be recorded: its summary is missing; expected one line of at most 120 characters"),
         ("number", RunFailed, "its summary is of type int"),
@@ -217,19 +217,19 @@ def test_an_output_that_was_not_written_fails_the_run_by_name(world: World) -> N
 
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_right_one(world: World) -> None:
-    with pytest.raises(UsageProblem, match=r"Unknown parameter 'factr' of asset 'drives' \(stage 'logs'\)\. Did you mean 'factor'\?"):
+    with pytest.raises(UsageError, match=r"Unknown parameter 'factr' of asset 'drives' \(stage 'logs'\)\. Did you mean 'factor'\?"):
         world.logs(factr=2)
 
 
 def test_an_unfit_or_missing_parameter_is_named_with_what_was_found(world: World) -> None:
-    with pytest.raises(UsageProblem, match=r"Parameter 'at' of asset 'training_set' \(stage 'split'\): input should be .*, found -1\."):
+    with pytest.raises(UsageError, match=r"Parameter 'at' of asset 'training_set' \(stage 'split'\): input should be .*, found -1\."):
         world.split(world.logs(), at=-1)
-    with pytest.raises(UsageProblem, match=r"The parameter 'paths' of asset 'drives' \(stage 'logs'\) is missing\."):
+    with pytest.raises(UsageError, match=r"The parameter 'paths' of asset 'drives' \(stage 'logs'\) is missing\."):
         world.run("drives", "ingest", "logs")
 
 
 def test_a_parameter_that_canonical_json_can_not_hold_is_refused(world: World) -> None:
-    with pytest.raises(UsageProblem, match="Parameter 'factor' of asset 'drives' can't be recorded"):
+    with pytest.raises(UsageError, match="Parameter 'factor' of asset 'drives' can't be recorded"):
         world.logs(factor=2**60)
 
 
@@ -238,13 +238,13 @@ def test_missing_wrong_unknown_and_rejected_inputs_are_refused_before_anything_r
     halves = world.split(drives)
     model = world.model(halves)
     before = len(seen(world))
-    with pytest.raises(UsageProblem, match="Stage 'split' of asset 'training_set' needs a dataset 'numbers', which nothing supplies"):
+    with pytest.raises(UsageError, match="Stage 'split' of asset 'training_set' needs a dataset 'numbers', which nothing supplies"):
         world.run("training_set", "curate", "split")
-    with pytest.raises(UsageProblem, match=r"needs a dataset as 'numbers', found model/test\.model@"):
+    with pytest.raises(UsageError, match=r"needs a dataset as 'numbers', found model/test\.model@"):
         world.run("training_set", "curate", "split", {"numbers": given(model, "model")})
-    with pytest.raises(UsageProblem, match=r"has no input 'number'\. Did you mean 'numbers'\?"):
+    with pytest.raises(UsageError, match=r"has no input 'number'\. Did you mean 'numbers'\?"):
         world.run("training_set", "curate", "split", {"number": given(drives, "numbers")})
-    with pytest.raises(AnswerIsNo, match="was rejected by a blocking check"):
+    with pytest.raises(NegativeVerdict, match="was rejected by a blocking check"):
         world.run("model", "train", "model", {"numbers": replace(given(halves, "low"), rejected=True)})
     assert len(seen(world)) == before
 
@@ -260,7 +260,7 @@ def test_missing_wrong_unknown_and_rejected_inputs_are_refused_before_anything_r
 )
 def test_a_drive_file_that_is_not_there_is_named(world: World, paths: list[str], sentence: str) -> None:
     (world.base / "empty").mkdir()
-    with pytest.raises(UsageProblem, match=sentence):
+    with pytest.raises(UsageError, match=sentence):
         world.run("drives", "ingest", "logs", paths=paths)
     assert world.record.position() == BEGUN
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tracecore.git import UNPUBLISHED, code_location
+from tracecore.environment import UNPUBLISHED, code_location
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git makes the checkouts of these tests")
 

@@ -14,10 +14,10 @@ from plugin_folder import entry_points_of, write_distribution
 
 from tracecore import hookspecs
 from tracecore.check import Check
-from tracecore.cli import TracecoreGroup
-from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost, Registered
-from tracecore.observe import BuildSummary, RunSummary
+from tracecore.commands.shell import TracecoreGroup
+from tracecore.errors import UsageError
+from tracecore.hookspecs import BuildSummary, RunSummary
+from tracecore.plugins.host import PluginHost, Registered
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.suites import SUITES
 
@@ -94,34 +94,32 @@ def test_ctrl_c_while_a_plugin_loads_is_no_broken_plugin(plugin_site: Path) -> N
 def test_an_unknown_stage_is_refused_with_the_nearest_right_one(plugin_site: Path) -> None:
     loaded = host(plugin_site, night=GOOD, bad="raise SystemExit")
     with pytest.raises(
-        UsageProblem, match=r"No installed plugin offers the curate stage 'nigt-frames'\. Did you mean 'night-frames'\?.*Broken plugins .*: bad\."
+        UsageError, match=r"No installed plugin offers the curate stage 'nigt-frames'\. Did you mean 'night-frames'\?.*Broken plugins .*: bad\."
     ):
         loaded.stage("curate", "nigt-frames")
-    with pytest.raises(UsageProblem, match=r"There is no stage kind 'curat'\. Did you mean 'curate'\?"):
+    with pytest.raises(UsageError, match=r"There is no stage kind 'curat'\. Did you mean 'curate'\?"):
         loaded.stage("curat", "night-frames")
-    with pytest.raises(UsageProblem, match="The stage 'night-frames' is a curate stage, not a train stage"):
+    with pytest.raises(UsageError, match="The stage 'night-frames' is a curate stage, not a train stage"):
         loaded.stage("train", "night-frames")
-    with pytest.raises(UsageProblem, match="No train stage is installed"):
+    with pytest.raises(UsageError, match="No train stage is installed"):
         loaded.stage("train", "torch")
 
 
 def test_an_unknown_check_or_gate_is_refused_with_the_nearest_right_one(plugin_site: Path) -> None:
     loaded = host(plugin_site, night=GOOD)
-    with pytest.raises(UsageProblem, match=r"There is no check 'not_emty'\. Did you mean 'not_empty'\?"):
+    with pytest.raises(UsageError, match=r"There is no check 'not_emty'\. Did you mean 'not_empty'\?"):
         loaded.check("not_emty")
-    with pytest.raises(UsageProblem, match=r"There is no gate 'aproved'\. Did you mean 'approved'\?"):
+    with pytest.raises(UsageError, match=r"There is no gate 'aproved'\. Did you mean 'approved'\?"):
         loaded.gate("aproved")
 
 
 def test_two_plugins_that_offer_one_stage_are_told_apart_by_their_entry_points(plugin_site: Path) -> None:
     stage_alone = GOOD.partition("@tc.hookimpl\ndef tracecore_register_checks")[0]
     loaded = host(plugin_site, night=GOOD, other=stage_alone)
-    with pytest.raises(
-        UsageProblem, match="Several plugins offer the curate stage 'night-frames': write 'night/night-frames' or 'other/night-frames'"
-    ):
+    with pytest.raises(UsageError, match="Several plugins offer the curate stage 'night-frames': write 'night/night-frames' or 'other/night-frames'"):
         loaded.stage("curate", "night-frames")
     assert loaded.stage("curate", "other/night-frames").entry_point == "other"
-    with pytest.raises(UsageProblem, match=r"Did you mean 'other/night-frames'\?"):
+    with pytest.raises(UsageError, match=r"Did you mean 'other/night-frames'\?"):
         loaded.stage("curate", "othr/night-frames")
 
 
@@ -163,7 +161,7 @@ def test_a_bare_name_that_two_plugins_offer_is_refused_and_their_entry_points_ch
 ) -> None:
     loaded = host(plugin_site, night=WHOLE, aaa=WHOLE)
     assert loaded.broken == []
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         find(loaded, name)
     sentence = f"Several plugins offer the {what} '{name}': write 'aaa/{name}' or 'night/{name}'."
     assert str(caught.value) == sentence

@@ -15,8 +15,8 @@ from kernel_world import World
 from plugin_folder import entry_points_of, write_distribution
 
 from tracecore.errors import RunFailed, TracecoreError
-from tracecore.executor import Outcome
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Outcome
 from tracecore.store import StoreFailure
 from tracecore.workspace import Workspace
 from tracecore_lineage import ledger

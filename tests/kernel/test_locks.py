@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tracecore.locks import hold_key, hold_run, hold_table, own_store, share_store, try_run
+from tracecore.system.locks import hold_key, hold_run, hold_table, own_store, share_store, try_run
 
 KEY = "sha256:" + "a" * 64
 

@@ -10,8 +10,8 @@ from plugin_folder import entry_points_of, write_distribution
 from stage_world import StageWorld, given
 
 import tracecore as tc
-from tracecore.host import PluginHost
-from tracecore.opening import open_artifact
+from tracecore.artifacts import open_artifact
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 
 SOURCE = """
@@ -98,7 +98,7 @@ def test_members_come_by_path_and_are_none_without_the_input(world: StageWorld) 
 
 def test_a_member_of_an_input_is_not_from_outside(world: StageWorld) -> None:
     written = world.run("simulate", "recorder", {}, asset="world")
-    with pytest.raises(tc.UsageProblem, match="is part of the input 'logs', so it is not from outside"):
+    with pytest.raises(tc.UsageError, match="is part of the input 'logs', so it is not from outside"):
         world.run("ingest", "reader", {"logs": given(written, "drives")}, as_kind="external")
 
 
@@ -115,5 +115,5 @@ def test_a_recorded_artifact_is_opened_by_its_ref(world: StageWorld) -> None:
     opened = open_artifact("drive_log/test.world", world.store.root.parent)
     assert opened.artifact.digest == made.outputs["drives"].digest
     assert (opened.value / "first.log").read_bytes() == b"one"
-    with pytest.raises(tc.UsageProblem, match=r"dataset/test\.word"):
+    with pytest.raises(tc.UsageError, match=r"dataset/test\.word"):
         open_artifact("dataset/test.word", world.store.root.parent)

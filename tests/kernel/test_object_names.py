@@ -13,7 +13,7 @@ from obstore.exceptions import AlreadyExistsError
 from s3_server import S3Server
 from store_bytes import AnyStore, artifact, object_store, put
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 
 NAMES = [
@@ -45,9 +45,7 @@ def test_a_name_that_no_key_can_have_is_refused_before_anything_is_put(s3_server
     folder.mkdir()
     for name in ("first", wrong):
         (folder / name).write_bytes(b"1")
-    with pytest.raises(
-        UsageProblem, match=re.escape(f"The file {wrong!r} can't be kept in a bucket: its name has a control character or a backslash")
-    ):
+    with pytest.raises(UsageError, match=re.escape(f"The file {wrong!r} can't be kept in a bucket: its name has a control character or a backslash")):
         store.put_directory(folder, run_id="r")
     assert list(store.inventory()) == []
 

@@ -13,8 +13,8 @@ from kernel_world import World, given
 from s3_server import S3Server, free_ports, settings_of
 from store_bytes import artifact, drop, object_store, poke, put, signals, staged_directory, staged_file
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Executor
+from tracecore.errors import UsageError
+from tracecore.running.executor import Executor
 from tracecore.store import LocalStore, open_store
 from tracecore.store.bucket import Bucket
 from tracecore.store.object_store import ObjectStore, _BucketTables
@@ -157,7 +157,7 @@ def test_a_directory_without_its_manifest_does_not_exist_until_it_is_put_again(s
     drop(store, f"{kept.location}.manifest.json")
     assert not store.exists(kept)
     assert store.verify(kept)[0].found == "missing"
-    with pytest.raises(UsageProblem, match="is missing from the store"):
+    with pytest.raises(UsageError, match="is missing from the store"):
         store.open(kept)
     elsewhere.put_directory(staged_directory(elsewhere, a_txt=b"1"), run_id="r")
     assert store.exists(kept)
@@ -197,7 +197,7 @@ def test_bytes_that_are_not_those_recorded_are_never_handed_out(store: ObjectSto
     else:
         kept = artifact(store.put_directory(staged_directory(store, a_txt=b"1"), run_id="r"))
         poke(store, f"{kept.location}/a.txt", b"2")
-    with pytest.raises(UsageProblem, match="its bytes in the store are not those recorded"):
+    with pytest.raises(UsageError, match="its bytes in the store are not those recorded"):
         elsewhere.open(kept)
     cache = elsewhere._workspace / "cache"
     assert not [path for path in cache.rglob("*") if path.is_file()]
@@ -213,13 +213,13 @@ def test_what_is_erased_is_in_no_cache_and_is_read_from_no_other_copy(store: Obj
     assert store.erase([str(kept.location)]) == 0
     assert not (store._workspace / "cache").exists()
     for each in (kept, tree):
-        with pytest.raises(UsageProblem, match="is missing from the store"):
+        with pytest.raises(UsageError, match="is missing from the store"):
             elsewhere.open(each)
     assert not [path for path in (elsewhere._workspace / "cache").rglob("*") if path.is_file()]
     assert store.read(str(kept.location)) is None
     store.rewrite(f"{tree.location}/a.txt", b"x")
     assert store.read(f"{tree.location}/a.txt") == b"x"
-    with pytest.raises(UsageProblem, match="leads out of the store"):
+    with pytest.raises(UsageError, match="leads out of the store"):
         store.erase(["../other/blobs/x"])
 
 
@@ -269,7 +269,7 @@ def test_a_run_whose_store_is_not_there_fails_with_the_sentence_before_its_stage
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
     executor = Executor(world.workspace, open_store(world.workspace), world.record, world.host)
-    with pytest.raises(UsageProblem, match="can't be reached: start its server") as raised:
+    with pytest.raises(UsageError, match="can't be reached: start its server") as raised:
         executor.execute(world.task("drives", "ingest", "logs", paths=["drives"]))
     assert raised.value.exit_code == 2
     assert world.record.open_runs() == []

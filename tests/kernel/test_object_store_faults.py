@@ -12,7 +12,7 @@ import pytest
 from s3_server import S3Server
 from store_bytes import artifact, object_store, put, signals, staged_directory, staged_file
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.store.delta_log import LOG, read_snapshot
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
@@ -46,7 +46,7 @@ class Writer(threading.Thread):
             run_id = f"r{number}"
             try:
                 self.acknowledged.append(self._put(number, run_id))
-            except UsageProblem as problem:
+            except UsageError as problem:
                 self.refused.append(str(problem))
             except BaseException as error:  # noqa: BLE001  # shown by the test: whatever it is, it should have been a sentence
                 self.surprises.append(error)
@@ -126,7 +126,7 @@ def test_a_run_whose_server_went_away_leaves_a_note_and_is_cleaned_up_later(
 
     with monkeypatch.context() as patched:
         patched.setattr("tracecore.store.object_store._BucketTables.commit", lose_the_server)
-        with pytest.raises(UsageProblem, match=r"The store s3://tracecore/gone at .* can't be reached"):
+        with pytest.raises(UsageError, match=r"The store s3://tracecore/gone at .* can't be reached"):
             put(store, signals({"a": 2}), "r2")
     store.discard("r2")
     assert store.staged_runs() == ["r2"]

@@ -15,24 +15,23 @@ from command_lines import mere_owner
 from kernel_world import World
 from plugin_folder import entry_points_of, write_distribution
 
-from tracecore.disk import disk_problem
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.failure import reason_of, tellable
-from tracecore.host import PluginHost
+from tracecore.errors import RunFailed, UsageError
+from tracecore.plugins.host import PluginHost
 from tracecore.store.manifest import scan_directory
+from tracecore.system.failures import disk_problem, reason_of, tellable
 from tracecore.workspace import Workspace
 from tracecore_lineage import ledger
 from tracecore_schemas.strict_json import loads_strict
 
 
 def command(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    line = [sys.executable, "-c", "from tracecore.cli import main; main()", *arguments]
+    line = [sys.executable, "-c", "from tracecore.commands.shell import main; main()", *arguments]
     return subprocess.run(line, capture_output=True, env={**os.environ, **environment}, check=False)
 
 
 def test_a_file_whose_name_is_not_utf_8_is_named(world: World) -> None:
     (Path(os.fsdecode(os.fsencode(world.base / "drives") + b"/bad\xff.txt"))).write_text("bad: 1")
-    with pytest.raises(UsageProblem, match=r"The name of the .* '.*bad\\udcff\.txt' is not UTF-8, so it can't be recorded: rename it"):
+    with pytest.raises(UsageError, match=r"The name of the .* '.*bad\\udcff\.txt' is not UTF-8, so it can't be recorded: rename it"):
         world.logs()
 
 
@@ -144,7 +143,7 @@ def test_a_stage_may_meet_file_names_that_are_not_utf_8(world: World) -> None:
     folder = world.workspace.root / "folder"
     folder.mkdir()
     (folder / os.fsdecode(b"bad\xff.bin")).write_bytes(b"1")
-    with pytest.raises(UsageProblem, match=r"The name of the file 'bad\\udcff\.bin' is no UTF-8"):
+    with pytest.raises(UsageError, match=r"The name of the file 'bad\\udcff\.bin' is no UTF-8"):
         scan_directory(folder)
 
 
@@ -154,7 +153,8 @@ def test_a_folder_that_may_not_be_read_is_no_empty_folder(tmp_path: Path) -> Non
     (tmp_path / "drives" / "closed" / "b.txt").write_text("b")
     files = "find_files(tc.Files('paths', suffixes=['.txt'], note='drive file'), {'paths': ['drives']}, Path('.'))"
     for call in (files, "scan_directory(Path('drives'))"):
-        code = f"from pathlib import Path; import tracecore as tc; from tracecore.sources import *; from tracecore.store.manifest import *; {call}"
+        names = "from tracecore.running.file_discovery import *; from tracecore.store.manifest import *"
+        code = f"from pathlib import Path; import tracecore as tc; {names}; {call}"
         (tmp_path / "drives" / "closed").chmod(0)
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=mere_owner)
         (tmp_path / "drives" / "closed").chmod(0o755)
@@ -171,6 +171,6 @@ def test_a_reason_names_no_address_in_memory() -> None:
 
 
 def test_a_terminal_of_ascii_gets_plain_letters_for_our_own_signs_and_numbers_for_what_others_wrote() -> None:
-    code = "from tracecore.streams import open_standard_streams; open_standard_streams(); print('4 boxes · 2 frames … ünïcode')"
+    code = "from tracecore.commands.streams import open_standard_streams; open_standard_streams(); print('4 boxes · 2 frames … ünïcode')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True)
     assert done.stdout.decode("ascii").strip() == r"4 boxes | 2 frames ... \xfcn\xefcode"

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracecore.answers import Answers
 from tracecore.check import CheckResult
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.parity import Parity, ParityParams, compare, sample_images
-from tracecore.parity_check import ParityCheck
+from tracecore.errors import RunFailed, UsageError
+from tracecore.parity import Answers, Parity, ParityParams, compare, sample_images
+from tracecore.plugins.parity_check import ParityCheck
 from tracecore_schemas.run import Artifact
 
 
@@ -149,7 +148,7 @@ def test_a_box_without_a_partner_fails_the_check_whatever_the_tolerance() -> Non
 
 def test_what_was_not_compared_fails_the_check_and_a_setting_of_it_is_refused() -> None:
     assert "no facet tracecore_parity" in check(None).message
-    with pytest.raises(UsageProblem, match="tolerances are parameters of the stage, such as tolerance_px"):
+    with pytest.raises(UsageError, match="tolerances are parameters of the stage, such as tolerance_px"):
         check(facet_of(compare(ONE, ONE, height=50, width=100)), tolerance=1e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from plugin_folder import write_distribution
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 
 SOURCE = '''
 """A plugin with one stage."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tracecore.rig import Rig
+from tracecore.geometry import Rig
 
 AHEAD = [0, 0, 1, 1.5, -1, 0, 0, 0, 0, -1, 0, 1.4, 0, 0, 0, 1]  # looks ahead from 1.5 m before the rear axle, 1.4 m above the road
 PROJECTION = [100, 0, 50, 0, 0, 100, 40, 0, 0, 0, 1, 0]

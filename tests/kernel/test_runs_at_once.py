@@ -8,7 +8,7 @@ import time
 
 from kernel_world import World
 
-from tracecore.locks import try_run
+from tracecore.system.locks import try_run
 
 
 def test_two_threads_that_want_the_same_make_it_once(world: World) -> None:
@@ -29,7 +29,7 @@ def test_two_processes_that_build_the_same_make_nothing_twice(world: World) -> N
 import sys
 from pathlib import Path
 from kernel_world import World
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 
 world = World(Workspace.open(Path(sys.argv[1])), PluginHost.load())

@@ -13,26 +13,26 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tracecore.cli import TracecoreGroup, cli
-from tracecore.options import plugin_setting, workspace_option
-from tracecore.settings import PREFIX, Settings
-from tracecore.worker.environment import server_environment, worker_environment
+from tracecore.cli import plugin_setting, workspace_option
+from tracecore.commands.shell import TracecoreGroup, cli
+from tracecore.running.worker.process import server_environment, worker_environment
+from tracecore.system.settings import PREFIX, Settings
 from tracecore.workspace import NamedWorkspace, Workspace
 
 ROOT = Path(__file__).parents[2]
 
 NOTHING_OF_OURS = {
-    "tracecore/settings.py": "the settings themselves",
+    "tracecore/system/settings.py": "the settings themselves",
     "tracecore/environment.py": "CUDA_VISIBLE_DEVICES",
-    "tracecore/expectations.py": "GX_ANALYTICS_ENABLED",
-    "tracecore/places.py": "TMPDIR, XDG_*, MPLCONFIGDIR",
-    "tracecore/store/bucket_settings.py": "AWS_*",
-    "tracecore/streams.py": "PYTHONUTF8, PYTHONIOENCODING",
-    "tracecore/testing/state.py": "what a stage left in it",
+    "tracecore/plugins/check_suites.py": "GX_ANALYTICS_ENABLED",
+    "tracecore/running/allowed_paths.py": "TMPDIR, XDG_*, MPLCONFIGDIR",
+    "tracecore/store/bucket_access.py": "AWS_*",
+    "tracecore/commands/streams.py": "PYTHONUTF8, PYTHONIOENCODING",
+    "tracecore/testing/attempt.py": "what a stage left in it",
     "tracecore/testing/trials.py": "the environment of a trial's process, without ours",
-    "tracecore/worker/child.py": "put in place of the server's",
-    "tracecore/worker/handing.py": "handed on, without ours",
-    "tracecore/worker/workers.py": "handed on, without ours",
+    "tracecore/running/worker/child.py": "put in place of the server's",
+    "tracecore/running/worker/handover.py": "handed on, without ours",
+    "tracecore/running/worker/workers.py": "handed on, without ours",
     "lineage/tracecore_lineage/outbox.py": "OPENLINEAGE_*",
     "assets/tracecore_assets/commands/ui.py": "handed on to Dagster's page",
 }
@@ -59,7 +59,7 @@ def looks(tree: ast.AST) -> bool:
 def test_nothing_but_the_settings_reads_a_variable_of_ours() -> None:
     found = {str(path.relative_to(ROOT)) for path in sources() if looks(ast.parse(path.read_text(encoding="utf-8")))}
     assert found == set(NOTHING_OF_OURS)
-    for name in found - {"tracecore/settings.py", "assets/tracecore_assets/commands/ui.py"}:
+    for name in found - {"tracecore/system/settings.py", "assets/tracecore_assets/commands/ui.py"}:
         texts = (node.value for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))) if isinstance(node, ast.Constant))
         named = {each for each in texts if isinstance(each, str) and each.startswith(PREFIX)}
         assert named <= ({PREFIX, "TRACECORE_PLUGINS"} if name == "tracecore/testing/trials.py" else set()), name
@@ -160,7 +160,6 @@ def test_a_worker_gets_no_setting_and_its_own_threads() -> None:
 
 def test_what_a_worker_preloads_has_no_settings_in_it() -> None:
     """What it loads is what its run depends on: an upgrade of python-dotenv would remake everything."""
-    script = (
-        "import sys, tracecore.worker.child; print([name for name in ('pydantic_settings', 'dotenv', 'tracecore.settings') if name in sys.modules])"
-    )
+    unwanted = ("pydantic_settings", "dotenv", "tracecore.system.settings")
+    script = f"import sys, tracecore.running.worker.child; print([name for name in {unwanted} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -59,14 +59,14 @@ import sys
 from pathlib import Path
 from kernel_world import World
 from plugin_folder import entry_points_of
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 
 site, folder, told = map(Path, sys.argv[1:4])
 world = World(Workspace.open(folder), PluginHost(entry_points_of(site)))
 world.run("made", "train", "endless", told=str(told), deaf=sys.argv[4] == "deaf")
 """
-CHECK = "from tracecore.cli import main; main()"
+CHECK = "from tracecore.commands.shell import main; main()"
 
 
 def gone(pid: int) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from store_bytes import AnyStore, artifact, drop, peek, poke, staged_directory
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.store import LocalStore
 from tracecore.store.manifest import directory_manifest
 from tracecore.workspace import Workspace
@@ -48,7 +48,7 @@ def test_a_flipped_byte_in_a_file_is_named_and_putting_it_again_heals_it(store: 
     drop(store, str(kept.location))
     assert not store.exists(kept)
     assert store.verify(kept)[0].found == "missing"
-    with pytest.raises(UsageProblem, match=f"can't be read: '{kept.location}' is missing from the store"):
+    with pytest.raises(UsageError, match=f"can't be read: '{kept.location}' is missing from the store"):
         store.open(kept)
 
 
@@ -98,7 +98,7 @@ def test_a_changed_manifest_beside_a_directory_is_named_and_hides_nothing(store:
 def test_a_link_in_a_directory_is_refused(store: AnyStore) -> None:
     folder = staged_directory(store, a_txt=b"1")
     (folder / "link").symlink_to("/etc/hostname")
-    with pytest.raises(UsageProblem, match="'link' is no ordinary file"):
+    with pytest.raises(UsageError, match="'link' is no ordinary file"):
         store.put_directory(folder, run_id="r")
 
 
@@ -112,13 +112,13 @@ def test_a_damaged_directory_is_replaced_when_the_same_is_put_again(store: AnySt
 def test_a_location_that_leads_out_of_the_store_is_refused(store: AnyStore, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     odd = Artifact("model", "m", digest_bytes(b"x"), Media.FILE, "../../secret", 1)
-    with pytest.raises(UsageProblem, match="leads out of the store"):
+    with pytest.raises(UsageError, match="leads out of the store"):
         store.open(odd)
     assert not store.exists(odd)
 
 
 def test_bytes_that_are_not_kept_are_said_to_be_known_by_digest_alone(store: AnyStore) -> None:
-    with pytest.raises(UsageProblem, match="not kept in this store: only its digest is recorded"):
+    with pytest.raises(UsageError, match="not kept in this store: only its digest is recorded"):
         store.open(Artifact("external", "x", digest_bytes(b"x"), Media.NONE, namespace="file"))
 
 

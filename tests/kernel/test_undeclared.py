@@ -15,10 +15,10 @@ from openlineage_data import FACETS
 from plugin_folder import entry_points_of, write_distribution
 
 from tracecore.errors import RunFailed
-from tracecore.executor import Outcome
-from tracecore.host import PluginHost
-from tracecore.undeclared import Undeclared
-from tracecore.watch import Access
+from tracecore.plugins.host import PluginHost
+from tracecore.running.audit_hook import Access
+from tracecore.running.executor import Outcome
+from tracecore.running.undeclared import UndeclaredAccess
 from tracecore.workspace import Workspace
 
 SOURCE = '''
@@ -215,7 +215,7 @@ def test_a_stage_that_reads_another_artifact_of_the_workspace_reads_what_was_not
 
 def test_more_than_fifty_are_counted(tmp_path: Path) -> None:
     many = [Access("read", f"/data/{number}", "a.py:1") for number in range(60)]
-    found = Undeclared.of([*many, Access("connect", "192.0.2.1:80", "")], 7, tmp_path / "w", tmp_path)
+    found = UndeclaredAccess.of([*many, Access("connect", "192.0.2.1:80", "")], 7, tmp_path / "w", tmp_path)
     made: Any = found.facet()
     assert (len(made["reads"]), made["connects"], made["more"]) == (50, [{"target": "192.0.2.1:80", "where": None}], 17)
     assert "talked to" not in found.sentence("It")
@@ -224,5 +224,5 @@ def test_more_than_fifty_are_counted(tmp_path: Path) -> None:
 
 def test_places_of_this_machine_stay_out_of_the_record(tmp_path: Path) -> None:
     seen = [Access("read", str(path), "") for path in (tmp_path / "w" / "store" / "x", tmp_path / "base" / "y", Path.home() / "z", Path("/data/z"))]
-    found = Undeclared.of(seen, 0, tmp_path / "w", tmp_path / "base")
+    found = UndeclaredAccess.of(seen, 0, tmp_path / "w", tmp_path / "base")
     assert [each.target for each in found.accesses] == ["store/x", "y", "~/z", "/data/z"]

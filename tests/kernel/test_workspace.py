@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
 from tracecore.workspace import Workspace, slugify
 
 
@@ -38,14 +38,14 @@ def test_making_it_twice_keeps_its_slug(tmp_path: Path) -> None:
 
 
 def test_a_missing_damaged_or_newer_workspace_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="make one with 'tracecore init'"):
+    with pytest.raises(UsageError, match="make one with 'tracecore init'"):
         Workspace.open(tmp_path / "none")
     workspace = Workspace.create(tmp_path / "w")
     (workspace.root / "workspace.json").write_text("{")
-    with pytest.raises(UsageProblem, match="can't be read"):
+    with pytest.raises(UsageError, match="can't be read"):
         Workspace.open(workspace.root)
     (workspace.root / "workspace.json").write_text(json.dumps({"format": 99, "slug": "w"}))
-    with pytest.raises(UsageProblem, match="says format 99; this tracecore reads format 1"):
+    with pytest.raises(UsageError, match="says format 99; this tracecore reads format 1"):
         Workspace.open(workspace.root)
 
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from record_world import World
 from shared_data import shared_data
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.commands.export import command as export
 from tracecore_lineage.commands.verify import command as verify
 from tracecore_lineage.sealing.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
@@ -163,15 +163,15 @@ def test_the_commands_write_them_a_line_each_and_verify_them_against_the_record(
 @pytest.mark.parametrize(("text", "told"), [("[]", "is no envelope: expected what"), ("{", "is no JSON"), ('{"a": NaN}', "is no JSON")])
 def test_a_file_that_holds_no_attestations_is_refused(sealed: World, tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
-    with pytest.raises(UsageProblem, match=told):
+    with pytest.raises(UsageError, match=told):
         sealed.record.verify("build/demo", attestations=tmp_path / "a.jsonl")
 
 
 def test_attestations_are_about_a_build(sealed: World, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("", encoding="utf-8")
-    with pytest.raises(UsageProblem, match="Attestations are about one build: name it"):
+    with pytest.raises(UsageError, match="Attestations are about one build: name it"):
         sealed.record.verify(attestations=tmp_path / "a.jsonl")
-    with pytest.raises(UsageProblem, match="is no build: attestations are about builds"):
+    with pytest.raises(UsageError, match="is no build: attestations are about builds"):
         sealed.record.verify(sealed.made["model"].ref, attestations=tmp_path / "a.jsonl")
-    with pytest.raises(UsageProblem, match="can't be read: no such file"):
+    with pytest.raises(UsageError, match="can't be read: no such file"):
         sealed.record.verify("build/demo", attestations=tmp_path / "gone.jsonl")

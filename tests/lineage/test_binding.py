@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from record_world import World
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 
@@ -27,7 +27,7 @@ def workspace(world: World) -> Workspace:
 
 
 def refused(workspace: Workspace, *said: str) -> None:
-    with pytest.raises(UsageProblem) as told:
+    with pytest.raises(UsageError) as told:
         Record.open(workspace.root)  # as a process does that starts now
     for part in (workspace.ledger_id, *said):
         assert part in str(told.value)

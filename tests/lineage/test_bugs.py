@@ -17,8 +17,8 @@ from openlineage_data import FACETS, FORMATS, problems
 from record_world import World, artifact
 from stored_world import StoredWorld, kept
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore_lineage import ledger, times
 from tracecore_lineage.rendering.diagram import dot, mermaid
 from tracecore_schemas.kinds import StageKind
@@ -183,7 +183,7 @@ def test_a_bug_seen_in_a_build_is_about_the_drive_that_the_build_was_made_of(bui
 )
 def test_a_report_that_cannot_be_is_one_sentence_and_leaves_nothing(sealed: World, text: str, more: dict[str, Any], sentence: str) -> None:
     size = sealed.record.position()
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         sealed.record.report_bug(text, **more)
     assert sentence in str(caught.value)
     assert sealed.record.position() == size
@@ -198,7 +198,7 @@ def test_a_frame_that_no_table_holds_is_refused_and_the_nearest_in_time_offered(
     frames = kept("dataset", "demo.drives.frames", world.table("demo.drives.frames", pa.table(columns)))
     world.run("drives", StageKind.INGEST, outputs={"frames": frames}, more_inputs=[drive])
     assert world.record.report_bug("x", frames=[frame_ref("north", sensor, 1400)]).new
-    with pytest.raises(UsageProblem) as caught:
+    with pytest.raises(UsageError) as caught:
         world.record.report_bug("x", frames=[frame_ref("north", sensor, 1650)])
     assert str(caught.value).endswith(f"no table holds it. Did you mean '{frame_ref('north', sensor, 1400)}', the nearest in time?")
     world.record.close()
@@ -232,9 +232,9 @@ def test_bugs_are_listed_newest_first_and_by_build(built: World) -> None:
     assert [bug.id for bug in built.record.bugs()] == [second.id, first.id]
     assert [bug.id for bug in built.record.bugs(build="build/demo")] == [first.id]
     assert (built.record.bug(first.ref), built.record.bug(first.id), built.record.bug("ffffffffffff")) == (first, first, None)
-    with pytest.raises(UsageProblem, match="Did you mean 'build/demo'"):
+    with pytest.raises(UsageError, match="Did you mean 'build/demo'"):
         built.record.bugs(build="demoo")
-    with pytest.raises(UsageProblem, match="No bug was reported yet"):
+    with pytest.raises(UsageError, match="No bug was reported yet"):
         built.record.show(first.ref, as_of=before)
 
 

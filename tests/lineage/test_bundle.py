@@ -12,8 +12,8 @@ from bundle_world import entries, forged, packed, sealed, without_later
 from click.testing import CliRunner
 from stored_world import StoredWorld
 
-from tracecore.cli import cli
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import folder_store
 from tracecore_lineage import ledger, merkle
 from tracecore_lineage.bundle import tree
@@ -196,12 +196,12 @@ def test_whoever_signs_a_changed_bundle_with_another_key_is_named(bundle: Path, 
 def test_a_build_whose_bytes_are_gone_is_not_exported(tmp_path: Path) -> None:
     found = sealed(tmp_path / "w")
     found.path("engine").unlink()
-    with pytest.raises(AnswerIsNo, match=r"can't be exported: 'blobs/.*' of engine/demo.engine@.* is missing from the store"):
+    with pytest.raises(NegativeVerdict, match=r"can't be exported: 'blobs/.*' of engine/demo.engine@.* is missing from the store"):
         found.record.export_bundle("demo", tmp_path / "demo.bundle")
     assert list(tmp_path.glob("*bundle*")) == []
-    with pytest.raises(UsageProblem, match="Did you mean 'build/demo'"):
+    with pytest.raises(UsageError, match="Did you mean 'build/demo'"):
         found.record.export_bundle("demp", tmp_path / "demo.bundle")
-    with pytest.raises(UsageProblem, match="can't be written"):
+    with pytest.raises(UsageError, match="can't be written"):
         found.record.export_bundle("demo", tmp_path / "nowhere" / "demo.bundle")
     found.record.close()
 

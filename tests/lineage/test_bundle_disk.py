@@ -19,7 +19,7 @@ IMPORT = """
 import sys
 from pathlib import Path
 from click.testing import CliRunner
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record

@@ -15,9 +15,9 @@ from record_world import artifact
 from sqlalchemy import text
 from stored_world import StoredWorld, frames, kept
 
-from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore.locks import hold_run, own_store, share_store
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore, open_store
+from tracecore.system.locks import hold_run, own_store, share_store
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.commands.consent import command
@@ -75,7 +75,7 @@ def test_whoever_asks_for_it_is_told_in_a_sentence(built: StoredWorld) -> None:
     built.record.withdraw("north", REASON)
     said = rf"was erased on \d{{4}}-\d\d-\d\d: consent withdrawn: {REASON}\."
     for asset in ("drives", "labels"):
-        with pytest.raises(UsageProblem, match=said):
+        with pytest.raises(UsageError, match=said):
             built.record.artifact(built.made[asset].ref)
     assert REASON in str(built.record.erased(built.made["drives"]))
     assert built.record.erased(built.made["engine"]) is None
@@ -273,7 +273,7 @@ def test_a_subject_is_found_by_what_drives_say_of_it(tmp_path: Path) -> None:
         part = {"tracecore_drive": {"drive": "west.1", "part_of": "drive_log/west", "metadata": {}}}
         run = world.start("drives.drive_log", StageKind.INGEST)
         record.complete(run, [], {"drive_log": kept("drive_log", "west.1", world.file(b"second part"), facets=part)})
-        with pytest.raises(UsageProblem, match=r"'Grace Hoper' is no recorded drive, .* Did you mean 'grace hopper'"):
+        with pytest.raises(UsageError, match=r"'Grace Hoper' is no recorded drive, .* Did you mean 'grace hopper'"):
             record.withdraw("Grace Hoper", REASON)
         assert record.withdraw("VINsouth", REASON, dry_run=True).subject.drives == ("south",)
         done = record.withdraw("grace hopper", REASON)
@@ -299,9 +299,9 @@ def test_it_waits_for_nobody_and_leaves_live_runs_alone(built: StoredWorld, monk
     monkeypatch.setattr(erasures, "own_store", lambda locks: own_store(locks, 0.05))
     locks = built.record.workspace.locks
     run = built.start("model", StageKind.TRAIN)
-    with hold_run(locks, run.id), pytest.raises(AnswerIsNo, match=f"run/{run.id} .* left alone"):
+    with hold_run(locks, run.id), pytest.raises(NegativeVerdict, match=f"run/{run.id} .* left alone"):
         built.record.withdraw("north", REASON)
-    with share_store(locks), pytest.raises(AnswerIsNo, match="a build is going on"):
+    with share_store(locks), pytest.raises(NegativeVerdict, match="a build is going on"):
         built.record.withdraw("north", REASON)
     assert not built.record.withdrawn()
 
@@ -309,10 +309,10 @@ def test_it_waits_for_nobody_and_leaves_live_runs_alone(built: StoredWorld, monk
 def test_the_command_tells_what_went_what_it_reached_and_what_stays(built: StoredWorld) -> None:
     where = ["--workspace", str(built.record.workspace.root)]
     unknown = CliRunner().invoke(command, ["withdraw", "noth", "--reason", "x", *where])
-    assert isinstance(unknown.exception, UsageProblem)
+    assert isinstance(unknown.exception, UsageError)
     assert "Did you mean 'north'?" in str(unknown.exception)
     assert CliRunner().invoke(command, ["withdraw", "north", *where]).exit_code == 2
-    with pytest.raises(UsageProblem, match="needs its reason"):
+    with pytest.raises(UsageError, match="needs its reason"):
         built.record.withdraw("north", "  ")
     planned = json.loads(CliRunner().invoke(command, ["withdraw", "north", "--reason", REASON, "--dry-run", "--json", *where]).output)
     assert planned["dry_run"]

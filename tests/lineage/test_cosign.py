@@ -12,7 +12,7 @@ import pytest
 from cosigners import ADA, BO, CY, STRANGER, files, found, pinned, policy, signatures
 from record_world import World
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import Record
 from tracecore_lineage.facets import TracecoreCosignRunFacet
 from tracecore_lineage.sealing.cosign import add_signature, cosign
@@ -71,7 +71,7 @@ def test_the_seals_own_signature_counts_where_its_key_is_a_signer(world: World) 
 
 
 def test_a_key_that_is_no_signer_is_refused_and_where_it_was_recorded_all_the_same_it_is_named(asked: Record) -> None:
-    with pytest.raises(UsageProblem, match=rf"The key {short_id(STRANGER.public.id)} is no signer of the policy: expected one of \("):
+    with pytest.raises(UsageError, match=rf"The key {short_id(STRANGER.public.id)} is no signer of the policy: expected one of \("):
         cosign(asked, "demo", [STRANGER])
     ref = asked.build("demo").ref  # type: ignore[union-attr]
     payload = base64.b64decode(asked.build("demo").envelope["payload"])  # type: ignore[union-attr]
@@ -111,7 +111,7 @@ def test_another_base64_of_the_same_signature_is_named(asked: Record, tmp_path: 
     forged(asked, asked.build("demo").ref, signature=other)  # type: ignore[union-attr]
     assert any("canonical base64" in given for what, _, given in found(asked) if what.startswith("cosignature"))
     envelope = {**asked.build("demo").envelope, "signatures": [{"keyid": ADA.public.id, "sig": other}]}  # type: ignore[union-attr]
-    with pytest.raises(UsageProblem, match="no DSSE envelope with payload, payloadType and signatures in canonical base64"):
+    with pytest.raises(UsageError, match="no DSSE envelope with payload, payloadType and signatures in canonical base64"):
         cosign(asked, "demo", envelopes=[envelope])
 
 
@@ -130,9 +130,9 @@ def test_a_build_that_somebody_signed_elsewhere_is_taken_and_what_they_signed_ha
     assert cosign(asked, "demo", envelopes=[signed, nameless]).new == (BO.public.id, ADA.public.id)
     assert found(asked) == []
     other = seal_payload(b"{}", BO)
-    with pytest.raises(UsageProblem, match="The signed file holds something else than build/demo"):
+    with pytest.raises(UsageError, match="The signed file holds something else than build/demo"):
         cosign(asked, "demo", envelopes=[other])
-    with pytest.raises(UsageProblem, match="a signature that no signer of the policy made"):
+    with pytest.raises(UsageError, match="a signature that no signer of the policy made"):
         cosign(asked, "demo", envelopes=[add_signature(envelope, [STRANGER])])
 
 
@@ -184,5 +184,5 @@ def test_an_earlier_build_that_nobody_cosigned_says_nothing_against_a_later_one(
 )
 def test_pins_that_make_no_sense_are_refused(asked: Record, tmp_path: Path, names: tuple[str, ...], threshold: int | None, told: str) -> None:
     files(tmp_path, ada=ADA)
-    with pytest.raises(UsageProblem, match=told):
+    with pytest.raises(UsageError, match=told):
         asked.verify("build/demo", key=pinned(tmp_path, *names) or None, threshold=threshold)

@@ -12,7 +12,7 @@ from cosigners import ADA, BO, CY, STRANGER, files
 from record_world import World
 from rich.console import Console
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import Record
 from tracecore_lineage.commands.export import command as export
 from tracecore_lineage.commands.key import command as key
@@ -36,7 +36,7 @@ def test_the_commands_do_it_from_key_pair_to_verified_build(world: World, tmp_pa
     for name in ("ada", "bo", "cy"):
         assert run(key, "new", "-o", tmp_path / f"{name}.pem").exit_code == 0
     assert (tmp_path / "ada.pem").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(UsageProblem, match="is there already, and a key that is overwritten is lost"):
+    with pytest.raises(UsageError, match="is there already, and a key that is overwritten is lost"):
         run(key, "new", "-o", tmp_path / "ada.pem")
     signers = [each for name in ("ada", "bo", "cy") for each in ("--signer", tmp_path / f"{name}.pub")]
     assert run(key, "policy", *where).stderr == "No policy: a build is sealed by the active key alone.\n"
@@ -92,7 +92,7 @@ def test_what_the_commands_can_not_do_is_said(
     files(tmp_path, ada=ADA)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRACECORE_HOME", str(asked.workspace.root))
-    with pytest.raises(UsageProblem, match=told):
+    with pytest.raises(UsageError, match=told):
         run(key, *arguments)
 
 
@@ -102,10 +102,10 @@ def test_a_private_key_behind_a_pass_phrase_is_named() -> None:
     from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
 
     locked = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
-    with pytest.raises(UsageProblem, match=r"ada\.pem is protected by a pass phrase"):
+    with pytest.raises(UsageError, match=r"ada\.pem is protected by a pass phrase"):
         PrivateKey.from_pem(locked, "ada.pem")
     other = X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    with pytest.raises(UsageProblem, match=r"holds a X25519PrivateKey, expected an Ed25519 private key"):
+    with pytest.raises(UsageError, match=r"holds a X25519PrivateKey, expected an Ed25519 private key"):
         PrivateKey.from_pem(other, "ada.pem")
 
 

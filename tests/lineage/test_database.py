@@ -16,7 +16,7 @@ import pytest
 from fresh_record import BEGUN
 from sqlalchemy import text
 
-from tracecore.errors import TracecoreError, UsageProblem
+from tracecore.errors import TracecoreError, UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record, ledger
 from tracecore_lineage.database import Database
@@ -163,7 +163,7 @@ def test_a_closed_database_leaves_one_file(tmp_path: Path) -> None:
 def test_a_url_that_is_no_catalog_is_refused(tmp_path: Path, url: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     workspace = Workspace.create(tmp_path / "workspace")
     monkeypatch.setenv("TRACECORE_CATALOG_URL", url)
-    with pytest.raises(UsageProblem, match=why):
+    with pytest.raises(UsageError, match=why):
         Record.open(workspace.root)
 
 

@@ -10,7 +10,7 @@ from record_world import World
 from sqlalchemy import text
 from stored_world import StoredWorld
 
-from tracecore.locks import hold_run
+from tracecore.system.locks import hold_run
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
 

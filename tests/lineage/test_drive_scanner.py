@@ -19,7 +19,7 @@ import zstandard
 from drive_scanner import Drive, Scan
 from PIL import Image, ImageDraw
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.retention.scrubbing import scrub_pictures
 
 
@@ -149,7 +149,7 @@ def test_a_database_that_somebody_reads_is_said_to_be_in_the_way(tmp_path: Path,
         connection.execute("INSERT INTO event_logs (event) VALUES (?)", [event(THUMBNAIL)])
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM event_logs").fetchone()
-        with pytest.raises(UsageProblem, match="do the same again"):
+        with pytest.raises(UsageError, match="do the same again"):
             scrub_pictures(path, "erased")
         connection.execute("COMMIT")
     scrub_pictures(path, "erased")

@@ -12,7 +12,7 @@ from fresh_record import BEGUN
 from openlineage_data import CORE, facets_of, problems, schemas
 from record_world import World, artifact
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import ledger
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Environment, Parent, Plugin
@@ -126,7 +126,7 @@ def test_an_input_that_a_recorded_run_made_is_named_by_version_alone_and_any_oth
 def test_what_json_cannot_hold_is_refused_and_leaves_the_run_open(world: World, value: Any, why: str) -> None:
     run = world.start("model", StageKind.TRAIN)
     before = world.record.position()
-    with pytest.raises(UsageProblem, match=why) as caught:
+    with pytest.raises(UsageError, match=why) as caught:
         world.record.complete(run, [], {"model": artifact("model", "demo.model", "m", facets={"mine": {"x": value}})})
     assert "demo.model" in str(caught.value)
     assert world.record.position() == before

@@ -13,8 +13,8 @@ from openlineage_data import airflow_events
 from record_world import World
 from shared_data import shared_data
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record, ledger
 from tracecore_lineage.sealing.envelope import open_envelope
@@ -59,7 +59,7 @@ def test_events_that_left_are_known_at_home_and_claims_in_another_workspace_of_t
             assert (code, json.loads(said)) == (0, {"recorded": number, "known": 0, "refused": []})
             assert bodies(other)[BEGUN:] == bodies(world.record)
             assert other.builds() == []
-            with pytest.raises(UsageProblem, match="is not in this part of the record"):
+            with pytest.raises(UsageError, match="is not in this part of the record"):
                 other.trace("build/demo")
             assert other.verify()["ok"]
             assert other.replay(check=True) == []

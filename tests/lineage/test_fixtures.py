@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.verification.bundle import verify_bundle

@@ -18,7 +18,7 @@ from fresh_record import BEGUN
 from record_world import World
 from sqlalchemy import Connection, event
 
-from tracecore.errors import RunFailed, UsageProblem
+from tracecore.errors import RunFailed, UsageError
 from tracecore_lineage import checkpoint, ledger
 from tracecore_lineage.group_commit import GroupCommit
 from tracecore_lineage.recorder import Position
@@ -171,7 +171,7 @@ def test_a_disk_that_fills_up_for_one_keeps_nothing_of_anybody(world: World) -> 
             lambda: world.record.together(appending(world, b"small too")),
         )
     joined(threads)
-    full = [answer for answer in answers if isinstance(answer, UsageProblem) and "The disk is full" in str(answer)]
+    full = [answer for answer in answers if isinstance(answer, UsageError) and "The disk is full" in str(answer)]
     kept = [answer for answer in answers if isinstance(answer, int)]
     assert len(full) + len(kept) == 3, answers
     assert answers[1] in full
@@ -197,7 +197,7 @@ def test_one_callers_hostile_event_is_that_callers_alone(world: World) -> None:
             lambda: world.record.together(hostile),
         )
     joined(threads)
-    assert isinstance(answers[3], UsageProblem)
+    assert isinstance(answers[3], UsageError)
     assert "INSERT" not in str(answers[3]), "one sentence, not the statement"
     assert sorted(answers[:3]) == [BEGUN, BEGUN + 1, BEGUN + 2]
     assert world.record.position() == BEGUN + 3
@@ -211,7 +211,7 @@ def test_a_signing_key_that_is_gone_is_said_to_every_caller_in_its_own_sentence(
     with held(world, 2):
         threads, answers = started(*(lambda number=number: world.record.ingest([foreign(number)]) for number in range(1, 4)))
     joined(threads)
-    assert [type(answer) for answer in answers] == [UsageProblem] * 3
+    assert [type(answer) for answer in answers] == [UsageError] * 3
     assert all("is missing, so that nothing can be signed" in str(answer) for answer in answers)
     assert world.record.position() == BEGUN + 1
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from fresh_record import BEGUN
 from stored_world import StoredWorld, kept
 
-from tracecore.cli import cli
-from tracecore.errors import AnswerIsNo
+from tracecore.commands.shell import cli
+from tracecore.errors import NegativeVerdict
 from tracecore_lineage.bundle.asking import trace_bundle
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.taking import ImportRefused
@@ -191,7 +191,9 @@ def test_a_bundle_of_a_third_says_nothing_more_of_runs_that_were_imported_before
     assert verify_bundle(tmp_path / "own.bundle")["failures"] == []
     auditor.record.import_bundle(bundle)
     before = auditor.record.trace(model["ref"])
-    with pytest.raises(AnswerIsNo, match=r"says of run/\S+ that it ran in ledger  \('vendor'\), but here it is known as one of \w{32} \('vendor'\)"):
+    with pytest.raises(
+        NegativeVerdict, match=r"says of run/\S+ that it ran in ledger  \('vendor'\), but here it is known as one of \w{32} \('vendor'\)"
+    ):
         auditor.record.import_bundle(tmp_path / "own.bundle")
     assert auditor.record.trace(model["ref"]) == before
     assert auditor.record.doctor()["orphans"] == []

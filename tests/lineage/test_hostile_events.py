@@ -9,7 +9,7 @@ import pytest
 from fresh_record import BEGUN
 from record_world import World
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.reading import BadEvent
 
 GOOD = {
@@ -75,7 +75,7 @@ def test_a_strangers_facet_of_ours_that_makes_no_sense_stops_no_trace(world: Wor
     assert world.record.impact("external/theirs/table@1")["nodes"]
     assert world.record.show("external/theirs/table@1")
     assert world.record.show(f"run/{GOOD['run']['runId']}")  # type: ignore[index]
-    with pytest.raises(UsageProblem, match="no recorded run ran it"):
+    with pytest.raises(UsageError, match="no recorded run ran it"):
         world.record.trace("plugin/none")
 
 

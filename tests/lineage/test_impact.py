@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 from record_world import World
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore_graphql.documents import document
 from tracecore_graphql.schema import ask
 from tracecore_schemas.kinds import StageKind
@@ -80,7 +80,7 @@ def test_a_plugin_version_reaches_what_its_runs_made(sealed: World) -> None:
     answer = sealed.record.impact("plugin/train@0.1.0")
     assert answer["root"] == "plugin/train@0.1.0"
     assert refs(answer) == ["build/demo", "model/demo.model", "engine/demo.engine"]
-    with pytest.raises(UsageProblem, match="no recorded run ran it"):
+    with pytest.raises(UsageError, match="no recorded run ran it"):
         sealed.record.impact("plugin/train@9.9.9")
 
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from fresh_record import BEGUN
 from stored_world import StoredWorld, kept
 
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore
 from tracecore_lineage import Record
 from tracecore_lineage.bundle.taking import ImportRefused
@@ -236,7 +236,7 @@ def test_a_pinned_key_must_have_sealed_it(vendor: StoredWorld, auditor: StoredWo
 def test_a_name_that_stands_for_another_build_is_refused(auditor: StoredWorld, bundle: Path) -> None:
     auditor.all()
     auditor.seal("demo")
-    with pytest.raises(UsageProblem, match=r"build/demo stands for another build here .* import it into another workspace"):
+    with pytest.raises(UsageError, match=r"build/demo stands for another build here .* import it into another workspace"):
         auditor.record.import_bundle(bundle)
 
 
@@ -250,7 +250,7 @@ def test_what_was_withdrawn_here_does_not_come_back_by_an_import(auditor: Stored
     third = sealed(tmp_path / "third", "third")
     third.seal("renamed")
     third.record.export_bundle("renamed", tmp_path / "renamed.bundle")
-    with pytest.raises(AnswerIsNo, match="holds what was withdrawn from this workspace"):
+    with pytest.raises(NegativeVerdict, match="holds what was withdrawn from this workspace"):
         auditor.record.import_bundle(tmp_path / "renamed.bundle")
     third.record.close()
 
@@ -305,7 +305,7 @@ def test_an_event_of_this_very_ledger_that_was_never_recorded_here_is_refused(tm
     build_upon(other)
     other.record.export_bundle("own", tmp_path / "own.bundle")
     with Record.open(tmp_path / "second") as second:
-        with pytest.raises(AnswerIsNo, match=r"of a job of this workspace \('vendor'\), which this workspace never recorded"):
+        with pytest.raises(NegativeVerdict, match=r"of a job of this workspace \('vendor'\), which this workspace never recorded"):
             second.import_bundle(tmp_path / "own.bundle")
         assert second.position() == BEGUN
         checkpoint = tmp_path / "first.checkpoint"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from record_world import World
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import Record
 from tracecore_lineage.sealing.keys import PublicKey
 
@@ -110,7 +110,7 @@ def test_an_active_key_that_is_not_the_last_of_the_ledger_is_named(rotated: Rota
 
 def test_an_active_file_that_is_no_text_is_said_when_something_is_to_be_signed(rotated: Rotated) -> None:
     (rotated.record.workspace.keys / "active").write_bytes(b"\x80\n")
-    with pytest.raises(UsageProblem, match=r"active is damaged: expected the id of the key that signs; restore it, or"):
+    with pytest.raises(UsageError, match=r"active is damaged: expected the id of the key that signs; restore it, or"):
         rotated.record.keys.active_id()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from record_world import World
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record, checkpoint, ledger
 from tracecore_lineage.sealing import rotation
@@ -99,7 +99,7 @@ def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world
     old = record.keys.ensure()
     (record.workspace.keys / f"{old.file_name}.pem").unlink()
     with Record.open(record.workspace) as again:
-        with pytest.raises(UsageProblem, match=r"is missing, so that nothing can be signed: restore it, or .*tracecore key rotate"):
+        with pytest.raises(UsageError, match=r"is missing, so that nothing can be signed: restore it, or .*tracecore key rotate"):
             World(again).ingest("south")
         new = again.rotate_key()
         World(again).ingest("south")
@@ -119,23 +119,23 @@ def test_a_damaged_private_key_is_named(tmp_path: Path) -> None:
     ring = KeyRing(Workspace.create(tmp_path / "workspace"))
     path = tmp_path / "workspace" / "keys" / f"{ring.ensure().file_name}.pem"
     path.write_bytes(b"-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----\n")
-    with pytest.raises(UsageProblem, match="is damaged"):
+    with pytest.raises(UsageError, match="is damaged"):
         KeyRing(Workspace.open(tmp_path / "workspace")).private()
     path.write_bytes(PrivateKey.generate().pem())
-    with pytest.raises(UsageProblem, match="is another key than its name says"):
+    with pytest.raises(UsageError, match="is another key than its name says"):
         KeyRing(Workspace.open(tmp_path / "workspace")).private()
 
 
 @pytest.mark.parametrize("data", [b"", b"no key", PrivateKey.generate().pem()])
 def test_what_is_no_public_key_is_refused(data: bytes) -> None:
-    with pytest.raises(UsageProblem, match=r"build\.pub holds no public key in PEM form"):
+    with pytest.raises(UsageError, match=r"build\.pub holds no public key in PEM form"):
         PublicKey.from_pem(data, "build.pub")
 
 
 def test_where_the_keys_are_lost_nothing_is_signed_until_a_new_one_is_recorded(world: World) -> None:
     record = world.record
     shutil.rmtree(record.workspace.keys)
-    with pytest.raises(UsageProblem, match="No signing key is active"):
+    with pytest.raises(UsageError, match="No signing key is active"):
         world.ingest("north")
     assert not record.workspace.keys.exists()
     key = record.rotate_key()

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from record_world import World, artifact
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore_lineage import times
 from tracecore_schemas.kinds import StageKind
 
@@ -73,7 +73,7 @@ def test_kpis_are_chosen_by_name_and_summaries_come_first(world: World) -> None:
     answer = world.record.kpi_history(REPORT, kpis=["recall.car", "map50"])
     assert answer["kpis"] == ["recall.car", "map50"]
     assert answer["history"][1]["values"] == {"map50": 0.40}
-    with pytest.raises(UsageProblem, match=r"has no KPI 'recall.cars'. Did you mean 'recall.car'\?"):
+    with pytest.raises(UsageError, match=r"has no KPI 'recall.cars'. Did you mean 'recall.car'\?"):
         world.record.kpi_history(REPORT, kpis=["recall.cars"])
 
 
@@ -83,9 +83,9 @@ def test_as_of_a_time_later_versions_and_builds_are_not_there(world: World) -> N
 
 
 def test_what_has_no_history_of_kpis_says_so(world: World) -> None:
-    with pytest.raises(UsageProblem, match=r"Did you mean 'kpi_report/demo\.kpis'"):
+    with pytest.raises(UsageError, match=r"Did you mean 'kpi_report/demo\.kpis'"):
         world.record.kpi_history("kpi_report/demo.kpi")
-    with pytest.raises(UsageProblem, match=r"expected kpi_report/NAME. There are kpi_report/demo.kpis\."):
+    with pytest.raises(UsageError, match=r"expected kpi_report/NAME. There are kpi_report/demo.kpis\."):
         world.record.kpi_history("dataset/demo.drives.frames")
     result = run(world, REPORT, "--kpi", "map")
     assert (result.exit_code, result.stderr) == (2, "Error: --kpi chooses what --history shows: add --history.\n")

@@ -13,8 +13,8 @@ from rich.console import Console
 from sqlalchemy import text
 from stored_world import StoredWorld, kept
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore_lineage import times
 from tracecore_lineage.rendering.diagram import dot, mermaid
 from tracecore_lineage.rendering.tree import draw
@@ -78,23 +78,23 @@ def test_a_pseudonym_is_matched_whole_whatever_letters_it_has(world: World) -> N
     for name in ("w10", "W1", "w_1", "o%221", "50%25"):
         assert world.record.impact(f"labeler/{name}")["nodes"][0]["ref"] == f"labeler/{name}"
     for name in ("w1", "w", "wx1", "50"):
-        with pytest.raises(UsageProblem, match="is not in this part of the record"):
+        with pytest.raises(UsageError, match="is not in this part of the record"):
             world.record.impact(f"labeler/{name}")
 
 
 def test_an_unknown_labeler_is_one_sentence_with_the_nearest_right_one(labeled: World) -> None:
     for question in (labeled.record.impact, labeled.record.trace, labeled.record.show):
-        with pytest.raises(UsageProblem) as caught:
+        with pytest.raises(UsageError) as caught:
             question("labeler/w22")
         assert str(caught.value) == "labeler/w22 is not in this part of the record. Did you mean 'labeler/w2'?"
-    with pytest.raises(UsageProblem, match=r"Did you mean 'labeler/w2'\?"):
+    with pytest.raises(UsageError, match=r"Did you mean 'labeler/w2'\?"):
         labeled.record.impact("labler/w2")
-    with pytest.raises(UsageProblem, match=r"Its label batches name w1, w2\.$"):
+    with pytest.raises(UsageError, match=r"Its label batches name w1, w2\.$"):
         labeled.record.impact("labeler/somebody-else")
 
 
 def test_a_record_whose_labels_name_nobody_says_so(sealed: World) -> None:
-    with pytest.raises(UsageProblem, match="no label batch in it names who labeled"):
+    with pytest.raises(UsageError, match="no label batch in it names who labeled"):
         sealed.record.impact("labeler/w1")
 
 
@@ -103,7 +103,7 @@ def test_as_of_a_time_before_the_campaign_the_labeler_is_unknown(world: World) -
     before = times.now()
     world.campaign("w1")
     assert world.record.impact("labeler/w1")["nodes"]
-    with pytest.raises(UsageProblem, match="names who labeled"):
+    with pytest.raises(UsageError, match="names who labeled"):
         world.record.impact("labeler/w1", as_of=before)
 
 
@@ -180,7 +180,7 @@ def test_nobody_else_says_who_labeled_a_batch_of_ours(world: World) -> None:
     said = {"namespace": labeled.record.namespace, "name": "label_batch/demo.labels", "facets": {"version": version, "tracecore_labels": facet}}
     event = {"eventTime": times.now(), "producer": "urn:other", "schemaURL": "urn:other:event", "dataset": said}
     assert labeled.record.ingest([event]).recorded == 1
-    with pytest.raises(UsageProblem):
+    with pytest.raises(UsageError):
         labeled.record.impact("labeler/mallory")
     assert labeled.record.impact("labeler/w1")["nodes"]
 

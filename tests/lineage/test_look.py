@@ -19,7 +19,7 @@ from PIL import Image
 from record_world import origin
 from stored_world import StoredWorld, kept
 
-from tracecore.drawing import color_of
+from tracecore.images import color_of
 from tracecore_lineage.commands.look import command
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.rows import table_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import migrations
 from tracecore_lineage.database import Database
@@ -57,7 +57,7 @@ def test_a_record_of_a_newer_tracecore_is_refused_and_left_alone(tmp_path: Path,
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
     workspace = Workspace.open(tmp_path / "workspace")
-    with pytest.raises(UsageProblem, match="written by a newer tracecore: its tables are at revision '9999'"):
+    with pytest.raises(UsageError, match="written by a newer tracecore: its tables are at revision '9999'"):
         Database(workspace.catalog_url, workspace.locks)
 
 
@@ -67,7 +67,7 @@ def test_a_record_that_is_refused_leaves_no_connection_open(tmp_path: Path, data
     engines: list[Engine] = []
     monkeypatch.setattr(Database, "_connect", lambda self, real=Database._connect: engines.append(real(self)) or engines[-1])
     workspace = Workspace.open(tmp_path / "workspace")
-    with pytest.raises(UsageProblem, match="written by a newer tracecore"):
+    with pytest.raises(UsageError, match="written by a newer tracecore"):
         Database(workspace.catalog_url, workspace.locks)
     [refused] = engines
     assert refused.pool.checkedin() == refused.pool.checkedout() == 0  # type: ignore[attr-defined]  # a QueuePool's

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import StaticPool, create_engine, insert, text
 from stored_world import StoredWorld
 
-from tracecore.cli import cli
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage import people, tables
 
 FALSE = {
@@ -177,7 +177,7 @@ def test_whatever_is_edited_in_the_table_of_persons_a_name_is_shown_for_its_own_
         assert set(people.known(connection)) <= {(pseudonym, name) for pseudonym, _, name in PERSONS}
         for name in NAMES:
             pseudonyms = {row[0] for row in rows if row[2] == name}
-            with suppress(AnswerIsNo):
+            with suppress(NegativeVerdict):
                 assert people.pseudonym_of(connection, name) in pseudonyms or not pseudonyms
 
 
@@ -202,16 +202,16 @@ def test_an_erased_person_is_shown_as_unresolvable_and_everything_verifies(seale
 def test_a_false_name_gets_no_pseudonym_and_withdraws_nobody(sealed: StoredWorld) -> None:
     pseudonym = approver(sealed)
     change(sealed, FALSE["another name"])
-    with pytest.raises(AnswerIsNo, match=f"The name kept for {pseudonym} is not the one it stands for"):
+    with pytest.raises(NegativeVerdict, match=f"The name kept for {pseudonym} is not the one it stands for"):
         sealed.record.pseudonym("mallory")
-    with pytest.raises(UsageProblem, match="nobody known here"):
+    with pytest.raises(UsageError, match="nobody known here"):
         sealed.record.withdraw("mallory", "asked for it")
     sealed.record.withdraw(pseudonym, "its name is false")
     assert sealed.record.verify()["ok"]
 
 
 def test_a_name_that_is_no_text_is_one_sentence(sealed: StoredWorld) -> None:
-    with pytest.raises(UsageProblem, match="A name can't be recorded"):
+    with pytest.raises(UsageError, match="A name can't be recorded"):
         sealed.record.pseudonym("Ada \udcff")
 
 

@@ -13,7 +13,7 @@ import pytest
 from fresh_record import BEGUN
 from record_world import World
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import ledger, outbox, people
 
 
@@ -83,7 +83,7 @@ def test_without_a_transport_nothing_waits_and_nothing_is_printed(world: World, 
     world.ingest("north")
     with world.record.database.read() as connection:
         assert outbox.pending(connection) == 0
-    with pytest.raises(UsageProblem, match="No OpenLineage transport is configured: set OPENLINEAGE_URL"):
+    with pytest.raises(UsageError, match="No OpenLineage transport is configured: set OPENLINEAGE_URL"):
         outbox.relay(world.record.database)
     assert capfd.readouterr() == ("", "")
 
@@ -130,5 +130,5 @@ def test_a_transport_that_cannot_say_whether_it_delivered_is_refused(world: Worl
     inner = {"type": "http", "url": "http://127.0.0.1:9"}
     settings = {"type": "composite", "transports": [inner]} if kind == "composite" else {"type": kind, "url": "http://127.0.0.1:9"}
     Path("openlineage.yml").write_text(json.dumps({"transport": settings}), encoding="utf-8")
-    with pytest.raises(UsageProblem, match=f"'{kind}' can't be relied on"):
+    with pytest.raises(UsageError, match=f"'{kind}' can't be relied on"):
         outbox.relay(world.record.database)

@@ -12,7 +12,7 @@ from fresh_record import BEGUN
 from record_world import World, artifact
 from sqlalchemy import update
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import Record, ledger, outbox, times
 from tracecore_lineage.migrations.upgrade import differences, downgrade, upgrade
 from tracecore_lineage.tables import FACETS
@@ -71,7 +71,7 @@ def test_bugs_labelers_and_histories_are_answered_as_on_sqlite(world: World) -> 
     assert record.bugs(build="demo") == [reported.bug]
     for name in ("labeler/w_1", "labeler/w%252"):
         assert [node["ref"] for node in record.impact(name)["nodes"]][:3] == [build.ref, name, world.made["labels"].ref]
-    with pytest.raises(UsageProblem, match="Did you mean 'labeler/w_1'"):
+    with pytest.raises(UsageError, match="Did you mean 'labeler/w_1'"):
         record.impact("labeler/wx1")
     assert [entry["name"] for entry in record.trace("build/demo")["later"]] == [reported.bug.ref]
     assert record.kpi_history("kpi_report/demo.kpis")["history"][0]["build"] == "demo"

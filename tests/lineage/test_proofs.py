@@ -16,8 +16,8 @@ from fresh_record import BEGUN
 from record_world import World
 from sqlalchemy import text
 
-from tracecore.cli import cli
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore_lineage import ledger, merkle, proofs
 from tracecore_lineage.checkpoint import CheckpointError
 
@@ -112,7 +112,7 @@ def test_the_ledger_at_every_size_is_proven_to_be_the_beginning_of_itself(world:
         assert proof.old_root == tree(leaves[:size])
         assert list(proof.hashes) == (subproof(size, leaves, whole=True) if size else [])
         assert merkle.verify_consistency(size, BEGUN + 21, proof.hashes, proof.old_root, proof.head.root)
-    with pytest.raises(UsageProblem, match="holds 23 events: expected an earlier size of at most that, found 24"):
+    with pytest.raises(UsageError, match="holds 23 events: expected an earlier size of at most that, found 24"):
         world.record.consistency(BEGUN + 22)
 
 
@@ -162,11 +162,11 @@ def test_nothing_is_proven_of_a_ledger_that_was_changed(world: World) -> None:
     world.record.ingest([foreign(number) for number in range(9)])
     with world.record.database.write() as connection:
         connection.execute(text("UPDATE ledger_event SET recorded_at = '2031-01-01T00:00:00.000000Z' WHERE seq = 3"))
-    with pytest.raises(AnswerIsNo, match="nothing can be proven of it: run 'tracecore verify'"):
+    with pytest.raises(NegativeVerdict, match="nothing can be proven of it: run 'tracecore verify'"):
         world.record.inclusion(5)
     with world.record.database.write() as connection:
         connection.execute(text("DELETE FROM ledger_event WHERE seq = 3"))
-    with pytest.raises(AnswerIsNo, match="found 3 without a hole"):
+    with pytest.raises(NegativeVerdict, match="found 3 without a hole"):
         world.record.consistency(2)
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from stored_world import StoredWorld, frames, kept
 from tampering import sql
 
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore
 from tracecore_lineage.commands.prune import command
 from tracecore_schemas.kinds import StageKind
@@ -44,19 +44,19 @@ def test_what_no_build_stands_on_goes_and_what_one_holds_stays(built: StoredWorl
     assert built.record.verify("build/demo")["ok"]
     assert built.record.doctor()["ok"]
     assert pruned(built) == set()
-    with pytest.raises(UsageProblem, match=r"was erased on .*: pruned: no sealed build stands on it\."):
+    with pytest.raises(UsageError, match=r"was erased on .*: pruned: no sealed build stands on it\."):
         built.record.artifact(model.ref)
 
 
 def test_a_version_that_a_build_holds_is_refused_and_the_build_named(built: StoredWorld) -> None:
     ref = built.made["model"].ref
-    with pytest.raises(AnswerIsNo, match=rf"{ref} stays: build/demo stands on it"):
+    with pytest.raises(NegativeVerdict, match=rf"{ref} stays: build/demo stands on it"):
         built.record.prune([ref])
-    with pytest.raises(UsageProblem, match=r"Did you mean 'model/demo\.model'"):
+    with pytest.raises(UsageError, match=r"Did you mean 'model/demo\.model'"):
         built.record.prune(["model/demo.modle"])
-    with pytest.raises(UsageProblem, match="no bytes to prune"):
+    with pytest.raises(UsageError, match="no bytes to prune"):
         built.record.prune(["build/demo"])
-    with pytest.raises(UsageProblem, match="0 or more"):
+    with pytest.raises(UsageError, match="0 or more"):
         built.record.prune(older_than=-1)
 
 
@@ -151,9 +151,9 @@ def test_nothing_goes_while_the_catalog_is_not_what_the_ledger_says(built: Store
         sql(built, statement)
     erasures: tuple[Callable[[], object], ...] = (built.record.prune, lambda: built.record.prune(dry_run=True))
     for erase in erasures:
-        with pytest.raises(AnswerIsNo, match=why):
+        with pytest.raises(NegativeVerdict, match=why):
             erase()
-    with pytest.raises((AnswerIsNo, UsageProblem)):
+    with pytest.raises((NegativeVerdict, UsageError)):
         built.record.withdraw("north", "asked")
     assert sorted(built.store.inventory()) == before
     assert not built.record.verify()["ok"]

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from stored_world import StoredWorld, kept
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore_lineage import times
 from tracecore_schemas.kinds import StageKind
 

@@ -15,7 +15,7 @@ from fresh_record import BEGUN
 from record_world import World
 from sqlalchemy import text
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore_lineage import checkpoint
 from tracecore_lineage.sealing.keys import PublicKey
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from s3_server import S3Server
 from stored_world import StoredWorld
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore.store import Store
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace

@@ -10,8 +10,8 @@ from fresh_record import BEGUN
 from record_world import PROGRAM, World, artifact, origin, plugin
 from sqlalchemy import event
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.recorder import Recorder
+from tracecore.errors import RunFailed, UsageError
+from tracecore.running.recorder import Recorder
 from tracecore_lineage import checkpoint, lookup
 from tracecore_lineage.recorder import Position
 from tracecore_schemas.kinds import Media, Severity, StageKind
@@ -159,7 +159,7 @@ def test_a_run_that_ended_is_never_reopened(world: World) -> None:
 
 
 def test_a_run_that_never_started_cannot_be_closed(world: World) -> None:
-    with pytest.raises(UsageProblem, match=r"No run .* was started in this record"):
+    with pytest.raises(UsageError, match=r"No run .* was started in this record"):
         world.record.abort(world.record.new_run_id(), "gone")
 
 
@@ -184,9 +184,9 @@ def test_an_event_can_speak_of_the_position_it_is_appended_at(world: World) -> N
 
 def test_what_build_raises_leaves_nothing(world: World) -> None:
     def build(_position: Position) -> bytes:
-        raise UsageProblem("The name is taken.")
+        raise UsageError("The name is taken.")
 
-    with pytest.raises(UsageProblem, match="The name is taken"):
+    with pytest.raises(UsageError, match="The name is taken"):
         world.record.append_with(build)
     assert world.record.position() == BEGUN + 0
     world.ingest("north")

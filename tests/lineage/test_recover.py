@@ -12,8 +12,8 @@ from pathlib import Path
 
 from record_world import World
 
-from tracecore.locks import hold_run
 from tracecore.store import LocalStore
+from tracecore.system.locks import hold_run
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import StageKind
 
@@ -21,7 +21,7 @@ DATABASES = ("sqlite", "postgresql")
 STAGE = textwrap.dedent("""
     import sys
     from datetime import UTC, datetime
-    from tracecore.locks import hold_run
+    from tracecore.system.locks import hold_run
     from tracecore.store import LocalStore
     from tracecore_lineage import Record
     from tracecore_schemas.run import Run

@@ -13,7 +13,7 @@ from record_world import World, artifact
 from rich.console import Console
 from stored_world import StoredWorld
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore_lineage.rendering.diagram import dot, mermaid
 from tracecore_lineage.rendering.sealed import sealed_of
 from tracecore_lineage.rendering.tree import draw

@@ -16,7 +16,7 @@ from record_world import World
 from sqlalchemy import create_engine, event, select, text
 from sqlmodel import SQLModel
 
-from tracecore.errors import AnswerIsNo
+from tracecore.errors import NegativeVerdict
 from tracecore_lineage import catalog, ledger
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.projection import project
@@ -108,7 +108,9 @@ def test_an_edited_event_is_noticed_by_the_comparison_and_refused_by_the_replay(
         connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 0"), {"body": json.dumps(body).encode()})
     assert {difference.what for difference in world.record.replay(check=True)} == {"missing", "extra"}
     before = world.record.position()
-    with pytest.raises(AnswerIsNo, match=r"Event 0 of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'"):
+    with pytest.raises(
+        NegativeVerdict, match=r"Event 0 of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'"
+    ):
         world.record.replay()
     assert world.record.position() == before
     with world.record.database.read() as connection:
@@ -121,7 +123,7 @@ def test_an_event_that_is_no_event_any_more_is_named(world: World) -> None:
         connection.execute(text("UPDATE ledger_event SET body = :body WHERE seq = 1"), {"body": b"\xff"})
     differences = world.record.replay(check=True)
     assert ("ledger_event 1", "unreadable") in {(difference.row, difference.what) for difference in differences}
-    with pytest.raises(AnswerIsNo):
+    with pytest.raises(NegativeVerdict):
         world.record.replay()
 
 

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from record_world import PROGRAM, World
 
-from tracecore.errors import RunFailed, UsageProblem
+from tracecore.errors import RunFailed, UsageError
 from tracecore_lineage import Record, checkpoint
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 from tracecore_schemas.build import GateOutcome, SealedBuild, Waiver
@@ -97,7 +97,7 @@ def test_other_wording_of_a_gates_outcome_is_no_other_content(world: World) -> N
 )
 def test_other_content_under_the_same_name_is_refused_and_says_what_differs(world: World, change: dict[str, object], words: str) -> None:
     world.all().seal()
-    with pytest.raises(UsageProblem, match=f"build/demo is sealed already .*{words}"):
+    with pytest.raises(UsageError, match=f"build/demo is sealed already .*{words}"):
         world.seal(**change)
     assert world.record.open_runs() == []
 
@@ -110,22 +110,22 @@ def test_the_same_versions_made_again_by_other_runs_are_no_other_content(world: 
 def test_other_artifacts_under_the_same_name_are_named_by_their_roles(world: World) -> None:
     world.all().seal()
     world.train("other weights", epochs=2)
-    with pytest.raises(UsageProblem, match="the artifact model differs"):
+    with pytest.raises(UsageError, match="the artifact model differs"):
         world.seal()
 
 
 def test_a_failed_gate_without_waiver_and_a_waiver_without_gate_are_refused(world: World) -> None:
     world.all()
-    with pytest.raises(UsageProblem, match="the gate 'kpi' failed and was not waived"):
+    with pytest.raises(UsageError, match="the gate 'kpi' failed and was not waived"):
         world.seal(gates=[replace(FAILED, waived=False)])
-    with pytest.raises(UsageProblem, match="expected one waiver for each waived gate"):
+    with pytest.raises(UsageError, match="expected one waiver for each waived gate"):
         world.seal(gates=[FAILED])
     assert world.record.builds() == []
 
 
 def test_what_json_has_no_number_for_is_refused_in_one_sentence(world: World) -> None:
     world.all()
-    with pytest.raises(UsageProblem, match="what JSON has no number for"):
+    with pytest.raises(UsageError, match="what JSON has no number for"):
         world.seal(gates=[GateOutcome("kpi", True, False, float("nan"), 0.5, "")])
 
 
@@ -172,14 +172,14 @@ def test_of_two_processes_that_seal_other_content_one_wins_and_the_other_is_refu
     root = world.record.workspace.root
     script = textwrap.dedent("""
         import pickle, sys
-        from tracecore.errors import UsageProblem
+        from tracecore.errors import UsageError
         from tracecore_lineage import Record
         request = pickle.loads(open(sys.argv[2], "rb").read())
         record = Record.open(sys.argv[1])
         sys.stdin.readline()
         try:
             print(record.seal(request).new)
-        except UsageProblem:
+        except UsageError:
             print("refused")
     """)
     import pickle

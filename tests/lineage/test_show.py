@@ -9,7 +9,7 @@ import pytest
 from record_world import World
 from stored_world import StoredWorld, kept
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.refs import frame_ref
 
@@ -55,9 +55,9 @@ def test_a_build_shows_its_statement_and_position(world: World) -> None:
 
 def test_what_has_no_page_says_so(world: World) -> None:
     world.all()
-    with pytest.raises(UsageProblem, match="takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug"):
+    with pytest.raises(UsageError, match="takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug"):
         world.record.show("plugin/train@0.1.0")
-    with pytest.raises(UsageProblem, match="no recorded table holds it"):
+    with pytest.raises(UsageError, match="no recorded table holds it"):
         world.record.show("frame/north/front/1500")
 
 
@@ -78,6 +78,6 @@ def test_a_frame_and_a_label_show_the_rows_of_the_tables_that_hold_them_without_
     assert (held["ref"], [{name: found[name] for name in row} for found in held["rows"]]) == (world.made["frames"].ref, [row])
     assert "image" not in held["rows"][0]
     assert world.record.show("label/00ff")["held_by"] == [held]
-    with pytest.raises(UsageProblem, match="no recorded table holds it"):
+    with pytest.raises(UsageError, match="no recorded table holds it"):
         world.record.show("label/22")
     world.record.close()

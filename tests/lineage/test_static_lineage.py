@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from record_world import World, artifact
 from stated_events import FACET, RUN, dataset, edges, event, job, lake, refs, run, take
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore_graphql.documents import document
 from tracecore_graphql.schema import ask
 from tracecore_lineage.bundle.asking import trace_bundle

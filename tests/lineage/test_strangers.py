@@ -12,7 +12,7 @@ import pytest
 from bundle_world import retrained, sealed, without_later, world
 from stored_world import StoredWorld, kept
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.ledger_name import LedgerName
@@ -139,7 +139,7 @@ def test_a_copy_of_a_workspace_that_was_written_to_apart_sends_nothing_home(ours
         apart = StoredWorld(copy).all()
         apart.seal("apart")
         copy.export_bundle("apart", tmp_path / "apart.bundle")
-    with Record.open(ours.record.workspace) as home, pytest.raises(UsageProblem, match="a copy of the workspace that was written to apart"):
+    with Record.open(ours.record.workspace) as home, pytest.raises(UsageError, match="a copy of the workspace that was written to apart"):
         home.import_bundle(tmp_path / "apart.bundle")
 
 
@@ -165,7 +165,7 @@ def test_what_nobody_made_and_nobody_keeps_never_answers_for_a_name(ours: Stored
     assert ours.record.ingest([event(inputs=[read, other]), event("e", inputs=[read], run={"runId": RUN.replace("f", "e")})]).recorded == 2
     assert answers(ours.record) == before
     assert ours.record.trace(f"model/demo.model@{prefix}")["root"] == ours.made["model"].ref
-    with pytest.raises(UsageProblem, match="not in this part of the record"):
+    with pytest.raises(UsageError, match="not in this part of the record"):
         ours.record.trace("model/other")
     assert ours.record.trace(f"model/other@{'f' * 64}")["gaps"] != []
 

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 from record_world import World
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace, written
 from tracecore_lineage import Record
 
@@ -69,7 +69,7 @@ def test_an_active_key_that_is_not_there_is_named(record: Record) -> None:
 def test_another_name_for_the_workspace_is_refused_naming_both(record: Record) -> None:
     path = record.workspace.root / "workspace.json"
     path.write_text(path.read_text().replace('"world"', '"worle"'))
-    with pytest.raises(UsageProblem, match=r"holds ledger \w{32} \('world'\), and the workspace .* is ledger \w{32} \('worle'\)"):
+    with pytest.raises(UsageError, match=r"holds ledger \w{32} \('world'\), and the workspace .* is ledger \w{32} \('worle'\)"):
         Record.open(record.workspace.root)
 
 
@@ -89,7 +89,7 @@ def test_every_bit_of_the_workspace_file_is_refused_or_named(record: Record) -> 
         path.write_bytes(flipped)
         try:
             Workspace.open(record.workspace.root).binding()
-        except UsageProblem:
+        except UsageError:
             continue
         named += 1
         assert written(json.loads(flipped)) != flipped, place  # verify compares these
@@ -109,7 +109,7 @@ def test_every_bit_of_the_workspace_file_is_refused_or_named(record: Record) -> 
 )
 def test_a_workspace_file_that_says_nothing_is_refused_by_its_name(record: Record, text: str, said: str) -> None:
     (record.workspace.root / "workspace.json").write_text(text)
-    with pytest.raises(UsageProblem, match=rf"workspace\.json {said}"):
+    with pytest.raises(UsageError, match=rf"workspace\.json {said}"):
         Workspace.open(record.workspace.root)
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 from record_world import PROGRAM, World, artifact
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import times
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import RunInput
@@ -184,7 +184,7 @@ def test_a_depth_cuts_after_levels_of_runs_and_says_so(sealed: World) -> None:
     assert [run["job"] for run in trace["runs"]] == ["demo.release"]
     assert "Cut after 1 level of runs" in trace["note"]
     assert not sealed.record.trace("build/demo", depth=50)["truncated"]
-    with pytest.raises(UsageProblem, match="expected 0 or more, found -1"):
+    with pytest.raises(UsageError, match="expected 0 or more, found -1"):
         sealed.record.trace("build/demo", depth=-1)
 
 
@@ -197,11 +197,11 @@ def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
     world.seal()
     assert world.record.trace("model/demo.model", as_of=moment)["root"] == old
     with pytest.raises(
-        UsageProblem,
+        UsageError,
         match="build/demo is not in this part of the record: no build of that name is sealed, and a refused one is none",
     ):
         world.record.trace("build/demo", as_of=moment)
-    with pytest.raises(UsageProblem, match="'yesterday' is no time"):
+    with pytest.raises(UsageError, match="'yesterday' is no time"):
         world.record.trace("model/demo.model", as_of="yesterday")
 
 
@@ -238,7 +238,7 @@ def test_a_frame_is_traced_through_its_drive(sealed: World) -> None:
     ],
 )
 def test_an_unknown_ref_is_answered_with_the_nearest_right_one(sealed: World, ref: str, sentence: str) -> None:
-    with pytest.raises(UsageProblem, match=sentence):
+    with pytest.raises(UsageError, match=sentence):
         sealed.record.trace(ref)
 
 
@@ -248,7 +248,7 @@ def test_digits_that_mean_several_versions_are_refused_with_all_of_them(world: W
         made = artifact("model", "demo.model", "x")
         twin = type(made)("model", "demo.model", digest)
         world.run("model", StageKind.TRAIN, outputs={"model": twin})
-    with pytest.raises(UsageProblem, match=r"ambiguous: it may be any of model/demo.model@abcdef0.*, model/demo.model@abcdef1"):
+    with pytest.raises(UsageError, match=r"ambiguous: it may be any of model/demo.model@abcdef0.*, model/demo.model@abcdef1"):
         world.record.trace("model/demo.model@abcdef")
 
 
@@ -269,7 +269,7 @@ def test_a_trace_of_two_thousand_nodes_is_quick(world: World) -> None:
 
 def test_a_question_imports_nothing_heavy(sealed: World) -> None:
     code = (
-        "import sys; from click.testing import CliRunner; from tracecore.cli import cli;"
+        "import sys; from click.testing import CliRunner; from tracecore.commands.shell import cli;"
         "answer = CliRunner().invoke(cli, ['trace', 'build/demo', '-w', sys.argv[1]]); assert answer.exit_code == 0, answer.output;"
         "print(sorted({'pyarrow', 'pandas', 'dagster', 'torch', 'openlineage', 'great_expectations', 'deltalake', 'numpy'} & sys.modules.keys()))"
     )

@@ -9,7 +9,7 @@ import pytest
 from stored_world import StoredWorld, frames, kept
 from tampering import edit_log, failures, flip, select, sql
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.migrations.upgrade import metadata
 from tracecore_schemas.catalog import CATALOG_TABLES
 from tracecore_schemas.kinds import StageKind
@@ -138,7 +138,7 @@ def test_a_catalog_that_makes_no_sense_any_more_is_named_and_the_trace_taken_fro
     copied.record.replay()
     sql(copied, "UPDATE catalog_facet SET value = 'forged'")
     assert ("engine/demo.engine", str(copied.made["engine"].location)) in failures(copied)
-    with pytest.raises(UsageProblem, match="The catalog holds what no event says"):
+    with pytest.raises(UsageError, match="The catalog holds what no event says"):
         copied.record.trace("build/demo")
     assert any("The catalog can't be read" in problem for problem in copied.record.doctor()["problems"])
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from stored_world import StoredWorld
 from tampering import failures, refit_head, rehash, select, sql
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.sealing.keys import PrivateKey
 from tracecore_schemas.catalog import CATALOG_TABLES
 
@@ -92,9 +92,9 @@ def test_a_checkpoint_of_another_history_or_signed_by_nobody_known_is_named(
     assert any(ref == "checkpoint" and what.startswith("Merkle root over the first 4 events (") and "fork" in what for ref, what in found)
     text = copied.record.checkpoint()
     note.write_text(text[:-3] + ("B" if text[-3] != "B" else "C") + text[-2:], encoding="utf-8")
-    with pytest.raises(UsageProblem, match=r"is no checkpoint.*canonical base64"):
+    with pytest.raises(UsageError, match=r"is no checkpoint.*canonical base64"):
         copied.record.verify(checkpoint=note)
-    with pytest.raises(UsageProblem, match="can't be read: no such file"):
+    with pytest.raises(UsageError, match="can't be read: no such file"):
         copied.record.verify(checkpoint=tmp_path / "none")
 
 
@@ -114,7 +114,7 @@ def test_a_pinned_key_is_said_to_be_pinned_and_another_key_signs_for_nobody(
     other.record.close()
     found = failures(copied, key=stranger)
     assert set(found) == {("build/demo", "signature"), ("build/demo", "signature of the checkpoint"), ("ledger/head", "signature of the checkpoint")}
-    with pytest.raises(UsageProblem, match="holds no public key in PEM form"):
+    with pytest.raises(UsageError, match="holds no public key in PEM form"):
         copied.record.verify(key=copied.record.workspace.root / "workspace.json")
 
 
@@ -122,7 +122,7 @@ def test_a_record_signed_anew_by_a_forger_fails_against_the_pinned_key(copied: S
     pinned = pin(copied, tmp_path / "own.pub")
     shutil.rmtree(copied.record.workspace.keys)
     copied.record.keys._loaded = None
-    with pytest.raises(UsageProblem, match="No signing key is active"):
+    with pytest.raises(UsageError, match="No signing key is active"):
         copied.start("unsigned")
     forged = PrivateKey.generate()
     copied.record.keys.add(forged)

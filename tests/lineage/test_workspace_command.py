@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 from record_world import World
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 
@@ -213,7 +213,7 @@ def test_both_hosts_verify_whoever_signed_last_and_a_pinned_first_key_leads_to_a
                 for key in (None, first):
                     failures = record.verify(key=key)["failures"]
                     assert [each for each in failures if not each["ref"].startswith("drive_log/")] == []
-    with pytest.raises(UsageProblem, match="holds no public key"):
+    with pytest.raises(UsageError, match="holds no public key"):
         Record.open(made).verify(key=made.root / "workspace.json")
     (joined.keys / "active").write_text((made.keys / "active").read_text())
     with Record.open(joined) as record:

@@ -19,7 +19,7 @@ from postgres_server import PostgresServer
 from record_world import World
 from s3_server import S3Server
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_lineage.sealing.keys import PrivateKey

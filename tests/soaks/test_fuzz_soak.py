@@ -103,10 +103,10 @@ def test_an_import_that_leaves_something_of_a_refused_file_is_found_out(record: 
     assert judge_import(record.workspace.root, bodies, tmp_path / "events.ndjson", Counter()) == []
 
     def half(record: Record, events: list[Any], **_: Any) -> Any:
-        from tracecore.errors import UsageProblem
+        from tracecore.errors import UsageError
 
         record.ingest([strangers_events(4)[3]])
-        raise UsageProblem("events.ndjson:2: it is no event.")
+        raise UsageError("events.ndjson:2: it is no event.")
 
     monkeypatch.setattr("tracecore_lineage.interchange.take_events", half)
     [first, *_] = judge_import(record.workspace.root, bodies, tmp_path / "events.ndjson", Counter())

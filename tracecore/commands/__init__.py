@@ -1,1 +1,1 @@
-"""The kernel's own commands: `plugins`, `completion`."""
+"""The command line: the shell that finds commands, and the kernel's own ones. Internal."""

@@ -4,22 +4,129 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
-from tracecore.commands.plugins_check import check
-from tracecore.commands.plugins_new import new
-from tracecore.options import console, emit_json, json_option, no_workspace_option, settings_of
+from tracecore.cli import console, emit_json, json_option, no_workspace_option, say, settings_of
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from tracecore.host import BrokenPlugin, LoadedPlugin, PluginHost, RegisteredStage
+    from tracecore.plugins.host import BrokenPlugin, LoadedPlugin, PluginHost, RegisteredStage
     from tracecore.stage import Input, Output, Stage
+    from tracecore.testing import Report
 
-__all__ = ["command"]
+__all__ = ["check", "command", "new"]
+
+_CHECK_EXAMPLES = """
+\b
+Examples:
+  tracecore plugins check night
+  tracecore plugins check night --stage night-frames --json
+  tracecore plugins check night --samples night/tests/conformance.py    # installed as a wheel
+"""
+_MARKS = {"passed": "✓", "failed": "✗", "not run": "?"}
+_STYLES = {"passed": "green", "failed": "red", "not run": "yellow"}
+
+
+@click.command("check", short_help="Check that a plugin keeps the contract.", epilog=_CHECK_EXAMPLES)
+@click.argument("name")
+@click.option("--stage", "stages", multiple=True, metavar="STAGE", help="Look at this stage alone; may be given several times.")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Python file with tracecore_samples(stage, folder); tests/conformance.py of the plugin's project where it is installed from one.",
+)
+@no_workspace_option
+@json_option
+def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: bool) -> None:
+    """Look at an installed plugin by every rule of the contract: run its stages on samples, twice, and name what is wrong.
+
+    Exit code 1 where a rule failed. What can't be run on this machine is said and counts as neither.
+    """
+    from tracecore.errors import NegativeVerdict
+    from tracecore.testing import conformance, read_samples
+
+    report = conformance(name, None if samples is None else read_samples(samples), stages=stages or None, settings=settings_of())
+    if as_json:
+        emit_json(report.document())
+    else:
+        _print_report(report)
+    if not report.ok:
+        count = len(report.failures)
+        raise NegativeVerdict(f"The plugin '{name}' does not keep the contract: {count} finding{'s' if count > 1 else ''}.")
+
+
+def _print_report(report: Report) -> None:
+    from rich.table import Table
+
+    from tracecore.testing import RULES
+
+    out = console()
+    out.print(f"{report.plugin}  {report.distribution} {report.version}", markup=False)
+    # Rules down, subjects across: a plugin has few stages, and there are many rules.
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rule")
+    for subject in report.subjects:
+        table.add_column(subject, justify="center")
+    for rule in RULES:
+        cells = [_cell(report, rule, subject) for subject in report.subjects]
+        if any(cells):
+            table.add_row(rule, *cells)
+    out.print(table)
+    for finding in report.failures:
+        out.print(f"[red]✗[/] {finding.subject}, {finding.rule}: ", end="")
+        out.print(finding.message, markup=False)
+    seen: set[tuple[str, str]] = set()
+    for finding in report.not_run:
+        if (finding.subject, finding.message) not in seen:
+            seen.add((finding.subject, finding.message))
+            rules = ", ".join(each.rule for each in report.not_run if (each.subject, each.message) == (finding.subject, finding.message))
+            out.print(f"[yellow]?[/] {finding.subject}, not run ({rules}): ", end="")
+            out.print(finding.message, markup=False)
+
+
+def _cell(report: Report, rule: str, subject: str) -> str:
+    results = {each.result.value for each in report.findings if each.rule == rule and each.subject == subject}
+    worst = next((each for each in ("failed", "not run", "passed") if each in results), None)
+    return "" if worst is None else f"[{_STYLES[worst]}]{_MARKS[worst]}[/]"
+
+
+_NEW_EXAMPLES = """
+\b
+Examples:
+  tracecore plugins new night
+  tracecore plugins new sharper-boxes --kind train -o ../plugins
+"""
+
+
+@click.command("new", short_help="Make a new plugin from the template.", epilog=_NEW_EXAMPLES)
+@click.argument("name")
+@click.option("--kind", default="curate", show_default=True, metavar="KIND", help="What its stage is: ingest, curate, label, train, evaluate, …")
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default=Path(), metavar="DIR", help="Where to make its folder.")
+@no_workspace_option
+@json_option
+def new(name: str, kind: str, output: Path, *, as_json: bool) -> None:
+    """Make a folder NAME with a whole plugin in it: one stage that runs, its test, its README.
+
+    It keeps the contract as it is; change the stage from there. Nothing that is there already is written over.
+    """
+    from tracecore.plugins.template import make_plugin
+
+    made = make_plugin(name, output, kind)
+    steps = [f"pip install -e {made.folder}", f"tracecore plugins check {made.name}", f"pytest {made.folder}"]
+    if as_json:
+        emit_json({"folder": str(made.folder), "name": made.name, "distribution": made.distribution, "files": list(made.files), "next": steps})
+        return
+    for file in made.files:
+        click.echo(made.folder / file)
+    say("Next:")
+    for step in steps:
+        say(f"  {step}")
 
 
 _EXAMPLES = """
@@ -46,7 +153,7 @@ command.add_command(new)
 @json_option
 def list_plugins(*, as_json: bool) -> None:
     """List every installed plugin with its stages, checks and gates; a broken one with its error."""
-    from tracecore.host import PluginHost
+    from tracecore.plugins.host import PluginHost
 
     host = PluginHost.load(settings_of())
     if as_json:
@@ -68,18 +175,17 @@ def list_plugins(*, as_json: bool) -> None:
 @json_option
 def show(name: str, *, as_json: bool) -> None:
     """Show one plugin by its entry-point name: each stage with its parameters, inputs, outputs and checks."""
-    from tracecore.errors import AnswerIsNo, UsageProblem
-    from tracecore.host import PluginHost
-    from tracecore.suggest import suggestion
+    from tracecore.errors import NegativeVerdict, UsageError, suggestion
+    from tracecore.plugins.host import PluginHost
 
     host = PluginHost.load(settings_of())
     broken = next((each for each in host.broken if each.entry_point == name), None)
     found = next((plugin for plugin in host.plugins if plugin.entry_point == name), None)
     if found is None and broken is not None:
-        raise AnswerIsNo(f"The plugin '{name}' of {broken.distribution or 'no distribution'} can't be used: {broken.error}.")
+        raise NegativeVerdict(f"The plugin '{name}' of {broken.distribution or 'no distribution'} can't be used: {broken.error}.")
     if found is None:
         names = [plugin.entry_point for plugin in host.plugins] + [each.entry_point for each in host.broken]
-        raise UsageProblem(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
+        raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
     whole = _described(found) | {"stages": _stages(host, found), "checks": _named(found.brings.checks), "gates": _named(found.brings.gates)}
     if as_json:
         emit_json(whole)

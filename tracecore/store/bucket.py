@@ -14,12 +14,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tracecore.errors import UsageProblem
-from tracecore.store.bucket_errors import clear_bucket_errors
-from tracecore.store.bucket_settings import BucketSettings
-from tracecore.store.directories import manifest_beside
+from tracecore.errors import UsageError
+from tracecore.store.base_store import manifest_beside
+from tracecore.store.bucket_access import BucketSettings, clear_bucket_errors
+from tracecore.store.ledger_binding import MARKER, another_ledger, ledger_mark, marked_ledger
 from tracecore.store.place import leads_out
-from tracecore.store_owner import MARKER, another_ledger, ledger_mark, marked_ledger
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -190,7 +189,7 @@ class Bucket:
         """Make sure once, before anything is changed, that this is the workspace's own store, can be written and refuses a second put-if-absent.
 
         Raises:
-            UsageProblem: it can't be reached or written; it is another's, which would take these bytes for orphans; or it takes both, so that nothing
+            UsageError: it can't be reached or written; it is another's, which would take these bytes for orphans; or it takes both, so that nothing
                 could be acknowledged here.
         """
         with self._lock:
@@ -199,7 +198,7 @@ class Bucket:
             mark = ledger_mark(self._owner)
             if self.create(MARKER, mark):
                 if self.create(MARKER, mark):
-                    raise UsageProblem(
+                    raise UsageError(
                         f"The store {self.settings.where} ignores 'If-None-Match: *': it took the same put-if-absent twice, so that it could "
                         "acknowledge nothing. Use an S3 server with conditional writes."
                     )
@@ -215,7 +214,7 @@ class Bucket:
         """Put an object if there is none; say whether this call did. The answer is the acknowledgement.
 
         Raises:
-            UsageProblem: the server says again and again that there is one, and there is none.
+            UsageError: the server says again and again that there is one, and there is none.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError
@@ -228,7 +227,7 @@ class Bucket:
                 return False
             # S3 answers 409, which reads like 412, while somebody else's put of this name is under way; that one may yet come to nothing.
             time.sleep(_PAUSE)
-        raise UsageProblem(f"The store {self.settings.where} says that '{path}' is being put by somebody else, but does not come: try again later.")
+        raise UsageError(f"The store {self.settings.where} says that '{path}' is being put by somebody else, but does not come: try again later.")
 
     def replace(self, path: str, data: bytes | Path) -> None:
         """Put an object in place of what is there; a large one in parts, which become visible together."""
@@ -243,7 +242,7 @@ class Bucket:
         """Keep a file under a path that promises its digest; one that is there already, whole, is kept as it is, a damaged one is replaced.
 
         Raises:
-            UsageProblem: what lies there afterwards is not what was sent.
+            UsageError: what lies there afterwards is not what was sent.
         """
         made = False
         if size <= _IN_ONE:
@@ -253,7 +252,7 @@ class Bucket:
                 return
             self.replace(path, source)
         if self.size(path) != size:
-            raise UsageProblem(f"The store {self.settings.where} acknowledged '{path}' but keeps another number of bytes than the {size} sent.")
+            raise UsageError(f"The store {self.settings.where} acknowledged '{path}' but keeps another number of bytes than the {size} sent.")
 
     def upload_all(self, files: Sequence[tuple[Path, str, str, int]]) -> None:
         """Upload several files side by side: (source, path, digest, size)."""

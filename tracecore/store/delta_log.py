@@ -1,24 +1,41 @@
-"""The Delta transaction log by itself: what one version holds, and the chain of links that seals every commit up to it.
-
-Our tables never have checkpoints, and commits are never cleaned away, so a version is the plain replay of its commits
-(https://github.com/delta-io/delta/blob/master/PROTOCOL.md). Kept apart from deltalake so that verification depends on bytes, not on a reader's cache.
-
-Each commit that a run of ours writes repeats protocol and schema and replaces every file before it, so it describes its version alone: reading one
-costs the same however many there are. Whether it really does is for `verify` to find out, which replays the log from the first commit.
-"""
+"""The Delta transaction log: the files of a version, the chain of links that seals its commits, and the commit of staged rows."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
+from uuid import uuid4
 
+from tracecore.errors import UsageError
+from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.place import Place
+from tracecore.store.protocol import StagedTable, Stored
 from tracecore_schemas.canonical import digest_bytes, hex_of, jcs
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import DeltaVersion, FieldSpec
+from tracecore_schemas.tables import describe
 
-__all__ = ["LOG", "RUN", "LogEntry", "LogState", "Snapshot", "commit_name", "commits_from", "link", "read_snapshot", "runs_of", "whole", "writer_of"]
+__all__ = [
+    "CONFIGURATION",
+    "LOG",
+    "RUN",
+    "LogEntry",
+    "LogState",
+    "Snapshot",
+    "TableWriter",
+    "commit_name",
+    "commit_table",
+    "commits_from",
+    "link",
+    "read_snapshot",
+    "runs_of",
+    "whole",
+    "writer_of",
+]
 
 LOG = "_delta_log"
 RUN = "tracecore.run"
@@ -175,3 +192,173 @@ def _actions(commit: bytes) -> Sequence[Mapping[str, Any]]:
     if not all(isinstance(action, dict) for action in actions):
         raise ValueError("a line of the commit is not an action")
     return actions
+
+
+CONFIGURATION = {
+    # A version that a COMPLETE names stays readable for ever: neither the log nor the files of old versions may be cleaned away.
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+
+_PLAIN = {"minReaderVersion": 1, "minWriterVersion": 2}
+_WITHOUT_ZONE = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["timestampNtz"], "writerFeatures": ["timestampNtz"]}
+_TRIES = 30
+
+
+class TableWriter(Protocol):
+    """What a place does its own way when a table is written there."""
+
+    @property
+    def place(self) -> Place:
+        """Where tables lie."""
+
+    def bring(self, staged: StagedTable, folder: str) -> None:
+        """Put staged data files into a folder of the place, durably."""
+
+    def withdraw(self, folder: str) -> None:
+        """Take brought data back: no commit names it."""
+
+    def commit(self, path: str, data: bytes) -> bool:
+        """Put a commit file if there is none, whole and durably, with all before it; return whether this call did."""
+
+
+def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
+    """Make a staged table the next version of a Delta table.
+
+    A writer on another machine may commit to the same table at the same time: the commit is a put-if-absent, and whoever comes second takes the next
+    version.
+
+    Args:
+        staged: what `write_table` wrote.
+        writer: brings it to its place.
+        location: the table's folder there, which need not exist.
+        run_id: goes into the commit, and is the folder of the data files.
+        after: the newest version that the record knows: only what was committed since is read. Without it the whole log is.
+
+    Raises:
+        UsageError: others commit to this table without a pause, or its log is damaged.
+    """
+    # Before they are moved: on an object store the moment of writing is the staged file's.
+    times = {file.name: int((staged.folder / file.name).stat().st_mtime * 1000) for file in staged.files}
+    folder = f"{location}/{run_id}"
+    writer.bring(staged, folder)
+    try:
+        version, commit = _commit(staged, writer, location, run_id, times, after)
+    except BaseException:
+        writer.withdraw(folder)
+        raise
+    state = LogState()
+    state.apply(commit)
+    snapshot = state.snapshot()
+    manifest = delta_manifest(
+        snapshot.schema,
+        snapshot.partition_columns,
+        snapshot.protocol,
+        snapshot.configuration,
+        [DeltaFile(hex_of(file.digest), file.size_bytes, file.rows, file.partition) for file in staged.files],
+    )
+    return Stored(
+        digest=digest_bytes(manifest),
+        media=Media.DELTA,
+        location=location,
+        size_bytes=sum(file.size_bytes for file in staged.files),
+        rows=staged.rows,
+        schema=tuple(FieldSpec(*each) for each in describe(staged.schema)),
+        delta=version,
+    )
+
+
+def _commit(
+    staged: StagedTable, writer: TableWriter, location: str, run_id: str, times: Mapping[str, int], after: DeltaVersion | None
+) -> tuple[DeltaVersion, bytes]:
+    """Commit the files of a run on top of whatever is there; return the version that they became, and its commit."""
+    standing: Snapshot | None = None
+    if after is not None:
+        try:
+            standing = read_snapshot(writer.place, location, after.version)
+        except FileNotFoundError as error:
+            raise UsageError(
+                f"Nothing can be added to {location}: the Delta log file of its version {after.version} is missing. Run 'tracecore verify'."
+            ) from error
+    at = after
+    for _ in range(_TRIES):
+        for number, commit in _since(writer.place, location, 0 if at is None else at.version + 1):
+            at = DeltaVersion(number, link(None if at is None else at.log, number, digest_bytes(commit)))
+            if writer_of(commit) == run_id:
+                return at, commit  # it is there: only the answer was lost on its way
+            standing = whole(commit) or read_snapshot(writer.place, location, number)
+        version = 0 if at is None else at.version + 1
+        commit = b"".join(
+            json.dumps(action, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+            for action in _staged_actions(staged, standing, run_id, times)
+        )
+        if writer.commit(f"{location}/{LOG}/{commit_name(version)}", commit):
+            return DeltaVersion(version, link(None if at is None else at.log, version, digest_bytes(commit))), commit
+    raise UsageError(f"{location} was committed to by others {_TRIES} times in a row while this run tried: run it again when they have ended.")
+
+
+def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, bytes]]:
+    """Read the commits from a version on, up to the newest."""
+    while True:
+        try:
+            commit = place.read(f"{location}/{LOG}/{commit_name(version)}")
+        except FileNotFoundError:
+            return
+        yield version, commit
+        version += 1
+
+
+def _staged_actions(staged: StagedTable, standing: Snapshot | None, run_id: str, times: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """Write the actions of a commit that describes its version alone: protocol and schema again, every file before it removed."""
+    from deltalake import Schema
+
+    now = int(time.time() * 1000)
+    schema = Schema.from_arrow(staged.schema).to_json()
+    columns = list(staged.partition_columns)
+    yield {
+        "commitInfo": {
+            "timestamp": now,
+            "operation": "WRITE",
+            "operationParameters": {"mode": "Overwrite", "partitionBy": json.dumps(columns)},
+            "engineInfo": "tracecore",
+            RUN: run_id,
+        }
+    }
+    yield {"protocol": _WITHOUT_ZONE if '"timestamp_ntz"' in schema else _PLAIN}
+    yield {
+        "metaData": {
+            "id": str(uuid4()) if standing is None else standing.identity,
+            "format": {"provider": "parquet", "options": {}},
+            "schemaString": schema,
+            "partitionColumns": columns,
+            "createdTime": now,
+            "configuration": CONFIGURATION,
+        }
+    }
+    for entry in () if standing is None else standing.files:
+        yield {"remove": _removed(entry, now)}
+    for file in staged.files:
+        yield {
+            "add": {
+                "path": f"{run_id}/{file.name}",
+                "partitionValues": dict(file.partition),
+                "size": file.size_bytes,
+                "modificationTime": times[file.name],
+                "dataChange": True,
+                "stats": file.stats,
+            }
+        }
+
+
+def _removed(entry: LogEntry, now: int) -> dict[str, Any]:
+    from urllib.parse import quote
+
+    return {
+        "path": quote(entry.path),
+        "deletionTimestamp": now,
+        "dataChange": True,
+        "extendedFileMetadata": True,
+        "partitionValues": dict(entry.partition),
+        "size": entry.size,
+    }

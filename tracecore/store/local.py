@@ -6,21 +6,17 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import fsync_file, fsync_upward, make_folder, write_durably
-from tracecore.locks import hold_table
-from tracecore.store.base import StagedTable, Stored
-from tracecore.store.committing import commit_table
-from tracecore.store.common import KeptStore
-from tracecore.store.delta_log import LOG
-from tracecore.store.directories import manifest_beside
-from tracecore.store.erasing import erase_files, inside, inventory, rewrite_file
-from tracecore.store.files import fsync_tree, remove_tree, rename_durably
+from tracecore.files import fsync_file, fsync_tree, fsync_upward, make_folder, remove_tree, rename_durably, write_durably
+from tracecore.store.base_store import BaseStore, described_directory, described_file, manifest_beside, staged_copy, staged_table
+from tracecore.store.delta_log import LOG, commit_table
+from tracecore.store.delta_tables import is_committed, uncommitted
+from tracecore.store.erasure import erase_files, inside, inventory, rewrite_file
+from tracecore.store.ledger_binding import MARKER
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import LocalPlace
-from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
-from tracecore.store.tables import is_committed, uncommitted
-from tracecore.store_owner import MARKER
+from tracecore.store.protocol import StagedTable, Stored
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import hold_table
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes, digest_file
 from tracecore_schemas.kinds import Media
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalStore"]
 
 
-class LocalStore(KeptStore):
+class LocalStore(BaseStore):
     """A `Store` in the workspace's own folder.
 
     Args:
@@ -155,7 +151,7 @@ class LocalStore(KeptStore):
         """Give a path, or a dataset at the recorded version.
 
         Raises:
-            UsageProblem: the bytes are not kept here, or are missing; the file is named.
+            UsageError: the bytes are not kept here, or are missing; the file is named.
         """
         place = self.root / self._location(artifact)
         if artifact.media is Media.DELTA:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracecore.disk import unless_missing
-from tracecore.errors import UsageProblem
-from tracecore.failure import tellable
+from tracecore.errors import UsageError
+from tracecore.system.failures import tellable, unless_missing
 from tracecore_schemas.canonical import JSON, digest_file, hex_of, jcs
 
 __all__ = ["DeltaFile", "delta_manifest", "directory_manifest", "scan_directory"]
@@ -34,7 +33,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
         (POSIX path relative to the folder, size in bytes, SHA-256 hex), sorted by path.
 
     Raises:
-        UsageProblem: a symbolic link or special file, whose meaning depends on where it lies, or a name that is no text.
+        UsageError: a symbolic link or special file, whose meaning depends on where it lies, or a name that is no text.
     """
     found: list[tuple[str, int, str]] = []
     for place, folders, files in os.walk(folder, onerror=unless_missing):
@@ -43,9 +42,9 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
             relative = path.relative_to(folder).as_posix()
             shown = tellable(relative)
             if path.is_symlink() or not path.is_file():
-                raise UsageProblem(f"'{shown}' is no ordinary file: a stored directory holds ordinary files only; write its content instead.")
+                raise UsageError(f"'{shown}' is no ordinary file: a stored directory holds ordinary files only; write its content instead.")
             if shown != relative:
-                raise UsageProblem(f"The name of the file '{shown}' is no UTF-8, so that no manifest can name it: give it another name.")
+                raise UsageError(f"The name of the file '{shown}' is no UTF-8, so that no manifest can name it: give it another name.")
             found.append((relative, path.stat().st_size, hex_of(digest_file(path))))
     return sorted(found)
 

@@ -10,23 +10,19 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import make_folder, write_durably
-from tracecore.errors import UsageProblem
-from tracecore.locks import hold_table
-from tracecore.store.base import StagedTable, Stored
+from tracecore.errors import UsageError
+from tracecore.files import make_folder, remove_tree, write_durably
+from tracecore.store.base_store import BaseStore, described_directory, described_file, directory_members, manifest_beside, staged_copy, staged_table
 from tracecore.store.bucket import Bucket
-from tracecore.store.bucket_errors import clear_bucket_errors
-from tracecore.store.bucket_settings import BucketSettings
-from tracecore.store.cache import Cache
-from tracecore.store.committing import commit_table
-from tracecore.store.common import KeptStore
-from tracecore.store.directories import directory_members, manifest_beside
-from tracecore.store.files import remove_tree
+from tracecore.store.bucket_access import BucketSettings, clear_bucket_errors
+from tracecore.store.bucket_cache import Cache
+from tracecore.store.delta_log import commit_table
+from tracecore.store.delta_tables import is_committed
 from tracecore.store.manifest import scan_directory
 from tracecore.store.place import leads_out
-from tracecore.store.staging import described_directory, described_file, staged_copy, staged_table
-from tracecore.store.tables import is_committed
+from tracecore.store.protocol import StagedTable, Stored
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import hold_table
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import Media
@@ -44,7 +40,7 @@ _NO_KEY = re.compile(r"[\x00-\x1f\x7f\\]")
 _log = logging.getLogger(__name__)
 
 
-class ObjectStore(KeptStore):
+class ObjectStore(BaseStore):
     """A `Store` below a prefix of a bucket, which the workspaces of one ledger share.
 
     Args:
@@ -67,7 +63,7 @@ class ObjectStore(KeptStore):
         """Make and give a run's staging folder, on this machine.
 
         Raises:
-            UsageProblem: the bucket can't be written, or is another's: better known now than after the stage has run.
+            UsageError: the bucket can't be written, or is another's: better known now than after the stage has run.
         """
         self._bucket.claim()
         folder = self._staging / run_id
@@ -86,7 +82,7 @@ class ObjectStore(KeptStore):
                 table = brought.rpartition("/")[0]
                 if not is_committed(self.place, table, run_id):
                     self._bucket.remove([path for path, _ in self._bucket.listed(brought)])
-        except (UsageProblem, OSError) as problem:
+        except (UsageError, OSError) as problem:
             _log.warning("What run %s left in %s could not be removed: %s", run_id, self._settings.url, problem)
             for path in folder.iterdir():
                 if path.name != _BROUGHT:
@@ -166,7 +162,7 @@ class ObjectStore(KeptStore):
         """Give a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket as they are asked for.
 
         Raises:
-            UsageProblem: the bytes are not kept here, are missing, or are not those recorded; the file is named.
+            UsageError: the bytes are not kept here, are missing, or are not those recorded; the file is named.
         """
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
@@ -250,7 +246,7 @@ class _BucketTables:
         """Put the commit if there is none; the answer is the acknowledgement, and where it is lost what lies there says whose commit it is."""
         try:
             return self.place.create(path, data)
-        except (UsageProblem, OSError):
+        except (UsageError, OSError):
             if self.place.size(path) is None:
                 raise
             return False
@@ -267,14 +263,14 @@ def _check_names(paths: Iterable[str]) -> None:
     """Refuse names that no key in a bucket can have, before anything is put.
 
     Raises:
-        UsageProblem: one has a control character or a backslash; it is named.
+        UsageError: one has a control character or a backslash; it is named.
     """
     for path in paths:
         if _NO_KEY.search(path):
-            raise UsageProblem(f"The file {path!r} can't be kept in a bucket: its name has a control character or a backslash; give it another name.")
+            raise UsageError(f"The file {path!r} can't be kept in a bucket: its name has a control character or a backslash; give it another name.")
 
 
 def _inside(path: str) -> str:
     if leads_out(path):
-        raise UsageProblem(f"The path '{path}' leads out of the store.")
+        raise UsageError(f"The path '{path}' leads out of the store.")
     return path

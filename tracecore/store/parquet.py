@@ -1,8 +1,4 @@
-"""Writing a table's rows to Parquet so that the same rows give the same bytes, whatever batches they came in.
-
-Rows are sorted by their primary columns, one file a drive, row groups cut by the rows alone. deltalake's own writer hands batches to parallel tasks
-and now and then swaps them (seen with 1.6.6: same rows, other bytes), so the files are written here and committed to the log by deltalake.
-"""
+"""Writing a table's rows to Parquet: types that Delta has, and the same bytes for the same rows whatever batches they came in."""
 
 from __future__ import annotations
 
@@ -19,14 +15,82 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pat
 
-from tracecore.durable import fsync_file, fsync_folder
-from tracecore.errors import UsageProblem
-from tracecore.store.arrow_types import conform, delta_schema
-from tracecore.store.base import StagedTable, TableFile
+from tracecore.errors import UsageError
+from tracecore.files import fsync_file, fsync_folder
+from tracecore.store.protocol import StagedTable, TableFile
 from tracecore_schemas.canonical import digest_file, hex_of
 from tracecore_schemas.tables import PARTITION
 
-__all__ = ["PRIMARY", "write_table"]
+__all__ = ["PRIMARY", "conform", "delta_schema", "write_table"]
+
+_WIDENED: dict[pa.DataType, pa.DataType] = {
+    pa.uint8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.int64(),
+    pa.float16(): pa.float32(),
+    pa.date64(): pa.date32(),
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+}
+
+
+def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # one answer a family of types
+    """Give the Delta-representable type that holds an Arrow type's values."""
+    if type_ in _WIDENED:
+        return _WIDENED[type_]
+    if pat.is_dictionary(type_):
+        return _type(type_.value_type, column)
+    if pat.is_fixed_size_binary(type_):
+        return pa.binary()
+    if pat.is_timestamp(type_):
+        return pa.timestamp("us", tz=type_.tz and "UTC")
+    if pat.is_map(type_):
+        return pa.map_(_type(type_.key_type, column), _type(type_.item_type, column))
+    if pat.is_struct(type_):
+        return pa.struct([_field(type_.field(index)) for index in range(type_.num_fields)])
+    if pat.is_list(type_) or pat.is_large_list(type_) or pat.is_fixed_size_list(type_):
+        return pa.list_(_type(type_.value_type, column))
+    if pat.is_null(type_) or pat.is_time(type_) or pat.is_duration(type_) or pat.is_union(type_) or pat.is_interval(type_):
+        raise UsageError(f"The column '{column}' has the type {type_}, which a Delta table can't hold: cast it to a number, text, date or timestamp.")
+    return type_
+
+
+def _field(field: pa.Field) -> pa.Field:
+    # Parquet's own field ids come along when a table was read from a file; they say nothing of the rows.
+    metadata = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(b"PARQUET:")}
+    return pa.field(field.name, _type(field.type, field.name), field.nullable, metadata or None)
+
+
+def delta_schema(schema: pa.Schema) -> pa.Schema:
+    """Give the schema of the table that a stage's rows are written to; pandas' and Parquet's metadata are left out.
+
+    Raises:
+        UsageError: a column that a Delta table can't hold, or two columns of one name.
+    """
+    names = [name.lower() for name in schema.names]
+    doubled = next((name for name in schema.names if names.count(name.lower()) > 1), None)
+    if doubled is not None:
+        raise UsageError(f"The column name '{doubled}' stands twice in the table; names that differ by case alone count as one.")
+    return pa.schema([_field(field) for field in schema])
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Cast a table to its Delta schema.
+
+    Raises:
+        UsageError: values that do not fit, or nulls where the schema allows none.
+    """
+    for field in schema:
+        if not field.nullable and table.column(field.name).null_count:
+            raise UsageError(f"The column '{field.name}' holds {table.column(field.name).null_count} nulls, but its schema allows none.")
+    try:
+        return table.cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise UsageError(f"The table does not fit its schema: {error}.") from error
+
 
 PRIMARY = ("sensor", "topic", "timestamp_ns", "sequence", "index", "frame_id", "label_id", "revision", "event_id")
 """Columns that rows are sorted by inside a drive, in this order, those that a table has; rows that agree in all keep the order they came in."""
@@ -44,14 +108,14 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
         folder: empty or absent.
 
     Raises:
-        UsageProblem: rows that a Delta table can't hold, or rows without a drive where the schema has drives.
+        UsageError: rows that a Delta table can't hold, or rows without a drive where the schema has drives.
     """
     folder.mkdir(parents=True, exist_ok=True)
     reader = data.to_reader() if isinstance(data, pa.Table) else data
     if isinstance(data, pa.RecordBatch):
         reader = pa.RecordBatchReader.from_batches(data.schema, [data])
     if not isinstance(reader, pa.RecordBatchReader):
-        raise UsageProblem(f"A table output takes a pyarrow.Table or RecordBatchReader, found {type(data).__name__}.")
+        raise UsageError(f"A table output takes a pyarrow.Table or RecordBatchReader, found {type(data).__name__}.")
     schema = delta_schema(reader.schema)
     partitioned = PARTITION in schema.names and pat.is_string(schema.field(PARTITION).type)
     files: list[TableFile] = []
@@ -70,7 +134,7 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
 def _require_drives(table: pa.Table) -> None:
     empty = table.column(PARTITION).null_count or pc.any(pc.equal(table.column(PARTITION), "")).as_py()
     if empty:
-        raise UsageProblem("The table has rows without a drive: a table with a column 'drive' is kept by drive, so every row needs one.")
+        raise UsageError("The table has rows without a drive: a table with a column 'drive' is kept by drive, so every row needs one.")
 
 
 def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:  # private

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tracecore.disk import unless_missing
 from tracecore.store.manifest import scan_directory
+from tracecore.system.failures import unless_missing
 from tracecore_schemas.canonical import digest_file
 
 if TYPE_CHECKING:

@@ -15,9 +15,8 @@ from __future__ import annotations
 from typing import Any
 
 from tracecore.testing import samples
-from tracecore.testing.conformance import PLUGIN, conformance
-from tracecore.testing.report import RULES, Finding, Report, Result
-from tracecore.testing.sample import Sample, SampleSource, read_samples
+from tracecore.testing.conformance import PLUGIN, RULES, Finding, Report, Result, conformance
+from tracecore.testing.stage_samples import Sample, SampleSource, read_samples
 
 __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "Sample", "SampleSource", "conformance", "pytest_configure", "read_samples", "samples"]
 

@@ -1,24 +1,165 @@
-"""One trial of a stage inside its worker: what it touched, and the global state that it left."""
+"""One trial of a stage inside its worker: what it touched, and the global state of the process before and after it."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
+import locale
+import logging
 import os
 import pkgutil
+import random
 import shutil
 import sys
 import tempfile
+import threading
+import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tracecore.running.audit_hook import Access
+from tracecore.running.context import WatchedContext
 from tracecore.stage import Stage
-from tracecore.testing.state import changed, put_back, snapshot
-from tracecore.watch import Access
-from tracecore.watched_context import WatchedContext
 
-__all__ = ["attempt"]
+__all__ = ["Snapshot", "attempt", "changed", "put_back", "snapshot"]
+
+_PLAIN = (str, bytes, int, float, complex, bool, type(None), tuple, frozenset, list, dict, set)
+_MOST_BYTES = 1 << 24
+_CODE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """State at one moment, each part as a fingerprint under its name for people.
+
+    Attributes:
+        process: of the whole process; importing a library for the first time may change it rightly.
+        plugin: globals of the plugin's own modules and attributes of its classes.
+        restore: puts the process's state back.
+    """
+
+    process: Mapping[str, str]
+    plugin: Mapping[str, str]
+    restore: tuple[Callable[[], object], ...]
+
+
+def snapshot(package: str) -> Snapshot:
+    """Take a snapshot.
+
+    Args:
+        package: top-level package of the plugin.
+    """
+    return Snapshot(_process(), _plugin(package), _restores())
+
+
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Name what differs."""
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def put_back(before: Snapshot) -> None:
+    """Put the process's state back, so that the next stage finds it as it was."""
+    for restore in before.restore:
+        restore()
+
+
+def _process() -> dict[str, str]:
+    found = {f"os.environ[{name!r}]": value for name, value in os.environ.items()}
+    found["the working directory"] = os.getcwd()  # noqa: PTH109  # compared as text
+    found["the random module's global state"] = _digest(random.getstate())
+    found["warnings.filters"] = _digest([str(each) for each in warnings.filters])
+    found["the locale"] = str(locale.setlocale(locale.LC_ALL))
+    found["sys.path"] = _digest(sys.path)
+    found["the root logger"] = _digest((logging.root.level, len(logging.root.handlers)))
+    for thread in threading.enumerate():
+        found[f"the thread {_thread(thread)!r} that it left running"] = str(thread.ident)
+    if (numpy := sys.modules.get("numpy")) is not None:
+        found["numpy's global random state"] = _digest([str(part) for part in numpy.random.get_state(legacy=True)[1:]] + _keys(numpy))
+        found["numpy's error handling (np.seterr)"] = str(sorted(numpy.geterr().items()))
+    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
+        found["torch's global random state"] = hashlib.sha256(torch.get_rng_state().numpy().tobytes()).hexdigest()
+        found["torch's number of threads"] = str(torch.get_num_threads())
+        found["torch's default dtype"] = str(torch.get_default_dtype())
+        found["torch's deterministic algorithms"] = str(torch.are_deterministic_algorithms_enabled())
+        found["torch's gradient mode"] = str(torch.is_grad_enabled())
+    return found
+
+
+def _keys(numpy: Any) -> list[str]:
+    return [hashlib.sha256(numpy.random.get_state(legacy=True)[1].tobytes()).hexdigest()]
+
+
+def _thread(thread: threading.Thread) -> str:
+    # A number in a default name tells nothing and would make each left thread another one.
+    return thread.name.partition("-")[0] if thread.name.startswith("Thread-") else thread.name
+
+
+def _restores() -> tuple[Callable[[], object], ...]:
+    environment, folder, filters = dict(os.environ), os.getcwd(), list(warnings.filters)  # noqa: PTH109  # as above
+    generator, where, path = random.getstate(), locale.setlocale(locale.LC_ALL), list(sys.path)
+    restores: list[Callable[[], object]] = [
+        lambda: _environment(environment),
+        lambda: os.chdir(folder),
+        lambda: random.setstate(generator),
+        lambda: locale.setlocale(locale.LC_ALL, where),
+        lambda: _filters(filters),
+        lambda: sys.path.__setitem__(slice(None), path),
+    ]
+    if (numpy := sys.modules.get("numpy")) is not None:
+        state, handling = numpy.random.get_state(), numpy.geterr()
+        restores += [lambda: numpy.random.set_state(state), lambda: numpy.seterr(**handling)]
+    if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "get_rng_state"):
+        tensor, threads, dtype = torch.get_rng_state(), torch.get_num_threads(), torch.get_default_dtype()
+        restores += [lambda: torch.set_rng_state(tensor), lambda: torch.set_num_threads(threads), lambda: torch.set_default_dtype(dtype)]
+    return tuple(restores)
+
+
+def _environment(values: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def _filters(before: list[Any]) -> None:
+    warnings.filters[:] = before  # type: ignore[index]  # typeshed has it read-only; the library changes it in place as well
+
+
+def _plugin(package: str) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, module in list(sys.modules.items()):
+        if module is None or name.partition(".")[0] != package:
+            continue
+        for attribute, value in list(vars(module).items()):
+            if attribute.startswith("__") or isinstance(value, types.ModuleType):
+                continue
+            found[f"{name}.{attribute}"] = _fingerprint(value)
+            if isinstance(value, type) and value.__module__ == name:
+                found.update(_class(f"{name}.{attribute}", value))
+    return found
+
+
+def _class(where: str, klass: type) -> dict[str, str]:
+    # What starts with an underscore is abc's and pydantic's bookkeeping, filled in on first use.
+    return {f"{where}.{name}": _fingerprint(value) for name, value in list(vars(klass).items()) if not name.startswith("_")}
+
+
+def _fingerprint(value: Any) -> str:
+    """Give a text that is another when a plain value changed in place, or any value was replaced."""
+    if isinstance(value, _CODE):
+        return str(id(value))
+    if isinstance(value, _PLAIN):
+        return _digest(value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.nbytes < _MOST_BYTES:
+        return hashlib.sha256(value.tobytes()).hexdigest()
+    return f"{type(value).__name__}@{id(value)}"
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(repr(value).encode("utf-8", "replace")).hexdigest()
 
 
 def attempt(

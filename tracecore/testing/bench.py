@@ -10,18 +10,18 @@ from typing import Any
 
 import pyarrow as pa
 
+from tracecore.artifacts import RECORD_GROUP
 from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import TracecoreError
-from tracecore.executor import Executor
-from tracecore.failure import reason_of
-from tracecore.host import PluginHost, Registered, RegisteredStage
-from tracecore.opening import RECORD_GROUP
-from tracecore.settings import Settings
+from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
+from tracecore.running.executor import Executor
+from tracecore.running.task import ResolvedInput, Task
+from tracecore.running.worker import Job, StageRaised, StageResult, Workers
+from tracecore.running.worker.workers import Answer
 from tracecore.store import open_store
-from tracecore.task import Supplied, Task
-from tracecore.testing.imports import package_of
-from tracecore.worker import Job, Made, StageRaised, Workers
-from tracecore.worker.workers import Answer
+from tracecore.system.failures import reason_of
+from tracecore.system.settings import Settings
+from tracecore.testing.rules import package_of
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, Origin
@@ -58,7 +58,7 @@ class _Workers(Workers):
         self._asked = asked
         self.trial: Mapping[str, Any] = {}
 
-    def run(self, job: Job, answers: Mapping[str, Answer]) -> Made:
+    def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
         """Run a stage under the trial's eyes."""
         try:
             made = super().run(replace(job, around=ATTEMPT, asked=self._asked), answers)
@@ -118,7 +118,7 @@ class Bench:
             answer["outputs"] = {port: _described(artifact) for port, artifact in outcome.outputs.items()}
         return {**answer, **{name: self._workers.trial.get(name, []) for name in ("reads", "writes", "connects", "starts", "extra", "state")}}
 
-    def _supply(self, port: str, registered: RegisteredStage, path: Path, facets: Mapping[str, Any]) -> Supplied:
+    def _supply(self, port: str, registered: RegisteredStage, path: Path, facets: Mapping[str, Any]) -> ResolvedInput:
         """Put a sample into the store, with its declared origin."""
         kind, name = registered.stage_class.inputs()[port].kind.value, f"sample.{registered.name}.{port}"
         run_id = self.record.new_run_id()
@@ -148,7 +148,7 @@ class Bench:
             origin,
             facets=facets,
         )
-        return Supplied(artifact, None)
+        return ResolvedInput(artifact, None)
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:

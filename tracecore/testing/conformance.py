@@ -1,27 +1,194 @@
-"""The conformance suite: every rule looked at on every stage of one installed plugin."""
+"""The conformance suite: every rule, on every stage of one installed plugin, and the report of its findings."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from tracecore.discovery import GROUP, BrokenPlugin, LoadedPlugin
-from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost
-from tracecore.settings import Settings
+import pyarrow as pa
+
+from tracecore.artifacts import open_artifact
+from tracecore.errors import UsageError, suggestion
+from tracecore.plugins.discovery import GROUP, BrokenPlugin, LoadedPlugin
+from tracecore.plugins.host import PluginHost
 from tracecore.stage import Stage
-from tracecore.suggest import suggestion
-from tracecore.testing.comparing import first_difference
-from tracecore.testing.declared import doc_problems, kind_problem, name_problems, plugin_doc_problems, plugin_name_problems
-from tracecore.testing.imports import import_problems, other_plugins, package_of
-from tracecore.testing.parameters import param_problems
-from tracecore.testing.report import RULES, Finding, Report, Result, findings
-from tracecore.testing.sample import NoSample, Sample, SampleSource, find_samples, sample_of
+from tracecore.system.settings import Settings
+from tracecore.testing.rules import (
+    doc_problems,
+    import_problems,
+    kind_problem,
+    name_problems,
+    other_plugins,
+    package_of,
+    param_problems,
+    plugin_doc_problems,
+    plugin_name_problems,
+)
+from tracecore.testing.stage_samples import NoSample, Sample, SampleSource, find_samples, sample_of
 from tracecore.testing.trials import Trials, Tried, try_stages
+from tracecore_schemas.canonical import digest_file
 
-__all__ = ["PLUGIN", "conformance", "subject_of"]
+__all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "conformance", "findings", "first_difference", "subject_of"]
+
+RULES = {
+    "loads": "it is installed and brings what its hooks promise",
+    "alone": "it can be imported in a fresh interpreter, without any other plugin",
+    "imports": "none of its sources imports another plugin or the record",
+    "names": "stages, exporters and importers are named in kebab-case, checks and gates in kebab-case or snake_case, ports in snake_case",
+    "kind": "a stage makes what its kind makes",
+    "docs": "every stage, parameter, port, check and gate has a description, the distribution a README",
+    "params": "Params are frozen, refuse unknown keys, have valid defaults, and survive pickle and JSON",
+    "runs": "it runs on sample inputs in the real executor",
+    "inputs": "it reads nothing but its declared inputs",
+    "outputs": "it writes nothing but its declared outputs",
+    "written": "it writes every output it declares",
+    "seed": "the same seed gives the same outputs in another process and workspace",
+    "state": "it leaves no global state changed",
+}
+"""Every rule and what it asks, in the order they are looked at."""
+
+
+class Result(StrEnum):
+    """What came of one rule: `not run` says that nothing was found out, and why."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_RUN = "not run"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule looked at on one subject.
+
+    Attributes:
+        rule: a name of `RULES`.
+        subject: a stage by `kind name`, or `plugin` for what concerns all of it.
+        result: passed, failed or not run.
+        message: one sentence that says what is wrong, or why it was not run; empty where it passed.
+    """
+
+    rule: str
+    subject: str
+    result: Result
+    message: str = ""
+
+
+def findings(rule: str, subject: str, problems: Iterable[str]) -> list[Finding]:
+    """Give one finding a problem, or the one that says there is none."""
+    listed = list(dict.fromkeys(problems))
+    return [Finding(rule, subject, Result.FAILED, problem) for problem in listed] or [Finding(rule, subject, Result.PASSED)]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that was found about one plugin.
+
+    Attributes:
+        plugin: its entry point.
+        distribution: what brings it; empty where it is not installed.
+        version: of the distribution.
+        findings: in the order of the rules.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether no rule failed; what was not run counts as neither."""
+        return not self.failures
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """What is wrong."""
+        return tuple(each for each in self.findings if each.result is Result.FAILED)
+
+    @property
+    def not_run(self) -> tuple[Finding, ...]:
+        """What could not be found out."""
+        return tuple(each for each in self.findings if each.result is Result.NOT_RUN)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """The plugin itself and its stages."""
+        return tuple(dict.fromkeys(each.subject for each in self.findings))
+
+    def of(self, subject: str) -> Report:
+        """Give the part of the report about one subject."""
+        return Report(self.plugin, self.distribution, self.version, tuple(each for each in self.findings if each.subject == subject))
+
+    def document(self) -> dict[str, Any]:
+        """Give the report as JSON: what `tracecore plugins check --json` prints."""
+        return {
+            "plugin": self.plugin,
+            "distribution": self.distribution,
+            "version": self.version,
+            "ok": self.ok,
+            "findings": [
+                {"rule": each.rule, "subject": each.subject, "result": each.result.value, "message": each.message} for each in self.findings
+            ],
+        }
+
+    def __str__(self) -> str:
+        """Say in lines what is wrong: what a failed test shows."""
+        if self.ok:
+            return f"The plugin '{self.plugin}' conforms."
+        lines = [f"  {each.subject}: {each.rule}: {each.message}" for each in self.failures]
+        return "\n".join([f"The plugin '{self.plugin}' does not conform:", *lines])
+
+
+def first_difference(refs: tuple[str, str], workspaces: tuple[Path, Path]) -> str:
+    """Name the first file, column or row in which two outputs differ.
+
+    Args:
+        refs: whole refs of the two versions.
+        workspaces: in which each is kept.
+    """
+    one, other = (open_artifact(ref, workspace).value for ref, workspace in zip(refs, workspaces, strict=True))
+    if isinstance(one, Path) and isinstance(other, Path):
+        return _files(one, other)
+    return _tables(one.to_table(), other.to_table())
+
+
+def _files(one: Path, other: Path) -> str:
+    if one.is_file():
+        return f"{one.stat().st_size} and {other.stat().st_size} bytes" if one.stat().st_size != other.stat().st_size else "its bytes differ"
+    for name in sorted({*_names(one), *_names(other)}):
+        if not (one / name).is_file() or not (other / name).is_file():
+            return f"the file '{name}' is there only once"
+        if digest_file(one / name) != digest_file(other / name):
+            return f"the file '{name}' differs"
+    return "nothing in its files"
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+
+
+def _tables(one: pa.Table, other: pa.Table) -> str:
+    if one.schema != other.schema:
+        return "the columns differ"
+    if one.num_rows != other.num_rows:
+        return f"{one.num_rows} and {other.num_rows} rows"
+    for name in one.schema.names:
+        left, right = one.column(name).to_pylist(), other.column(name).to_pylist()
+        row = next((index for index, pair in enumerate(zip(left, right, strict=True)) if pair[0] != pair[1]), None)
+        if row is not None:
+            return f"the column '{name}' differs in row {row}: {_shown(left[row])} and {_shown(right[row])}"
+    return "the rows are the same, their order in files is not"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
 
 PLUGIN = "plugin"
 """Subject of what concerns a plugin as a whole."""
@@ -53,7 +220,7 @@ def conformance(
         settings: of the process; read here where None.
 
     Raises:
-        UsageProblem: no such plugin or stage is installed; the nearest right name is offered.
+        UsageError: no such plugin or stage is installed; the nearest right name is offered.
     """
     entry = _entry(entry_point)
     distribution = entry.dist
@@ -85,7 +252,7 @@ def conformance(
 def _entry(name: str) -> metadata.EntryPoint:
     known = {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
     if name not in known:
-        raise UsageProblem(f"No plugin '{name}' is installed. {suggestion(name, known, none_known='No plugin is installed.')}")
+        raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, known, none_known='No plugin is installed.')}")
     return known[name]
 
 
@@ -93,7 +260,7 @@ def _chosen(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[type[Stag
     known = [stage.name for stage in plugin.brings.stages]
     for name in names or ():
         if name not in known:
-            raise UsageProblem(f"The plugin '{plugin.entry_point}' has no stage '{name}'. {suggestion(name, known)}")
+            raise UsageError(f"The plugin '{plugin.entry_point}' has no stage '{name}'. {suggestion(name, known)}")
     return [stage for stage in plugin.brings.stages if names is None or stage.name in names]
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tracecore.discovery import GROUP
-from tracecore.host import PluginHost
-from tracecore.testing.conformance import PLUGIN, conformance, subject_of
-from tracecore.testing.report import Report
+from tracecore.plugins.discovery import GROUP
+from tracecore.plugins.host import PluginHost
+from tracecore.testing.conformance import PLUGIN, Report, conformance, subject_of
 
 __all__ = ["conformance_case", "conformance_reports", "pytest_generate_tests"]
 

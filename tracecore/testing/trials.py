@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from tracecore.stage import Stage
-from tracecore.testing.sample import Sample
+from tracecore.testing.stage_samples import Sample
 
 __all__ = ["Trials", "Tried", "try_stages"]
 
@@ -162,7 +162,7 @@ class _Process:
         specification.write_text(json.dumps(whole), encoding="utf-8")
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603  # this interpreter, on a file of ours
-                [sys.executable, "-m", "tracecore.testing.trial", str(specification), str(os.getpid())],
+                [sys.executable, "-m", "tracecore.testing.trial_process", str(specification), str(os.getpid())],
                 cwd=self.folder / "here",
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.workspace import NamedWorkspace
 from tracecore_assets.commands.variadic import VariadicCommand
 
@@ -61,7 +61,7 @@ def command(
     """
     from dataclasses import replace
 
-    from tracecore.errors import UsageProblem
+    from tracecore.errors import UsageError
     from tracecore_assets.building import BuildRefused, build
     from tracecore_assets.overrides import Overrides
     from tracecore_assets.progress import Console
@@ -70,7 +70,7 @@ def command(
     if strict_io:
         workspace = replace(workspace, settings=workspace.settings.model_copy(update={"strict_io": True}))
     if not len(waive) == len(reason) == len(until):
-        raise UsageProblem(
+        raise UsageError(
             f"Each --waive needs its own --reason and --until; found {len(waive)} --waive, {len(reason)} --reason and {len(until)} --until."
         )
     waivers = [WaiverText(*each) for each in zip(waive, reason, until, strict=True)]
@@ -96,7 +96,7 @@ def _show(name: str, answer: BuildAnswer) -> None:
 
     from rich.text import Text
 
-    from tracecore.options import console
+    from tracecore.cli import console
     from tracecore_lineage.rendering.verdict import BAD, checks_in_words, kpis_in_words, training_in_words
     from tracecore_lineage.rendering.words import short_ref
 

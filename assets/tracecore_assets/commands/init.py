@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace, Workspace
 
 __all__ = ["command"]

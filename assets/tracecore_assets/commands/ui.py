@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tracecore.options import say, workspace_option
+from tracecore.cli import say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
@@ -61,11 +61,11 @@ def _refuse_taken(host: str, port: int) -> None:
     """Refuse a port that can't be used: Dagster reports it only after seconds, in a traceback."""
     import socket
 
-    from tracecore.errors import UsageProblem
+    from tracecore.errors import UsageError
 
     try:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        raise UsageProblem(f"The page can't listen on {host}:{port} ({error.strerror or error}): name another with --host and --port.") from error
+        raise UsageError(f"The page can't listen on {host}:{port} ({error.strerror or error}): name another with --host and --port.") from error

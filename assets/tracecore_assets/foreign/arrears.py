@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecore.durable import fsync_folder, write_durably
+from tracecore.files import fsync_folder, write_durably
 from tracecore.workspace import Workspace
 from tracecore_assets.foreign.recording import finish
 from tracecore_assets.foreign.told import ToldStep

@@ -24,7 +24,7 @@ from dagster import (
 )
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
-from tracecore.failure import tellable
+from tracecore.system.failures import tellable
 from tracecore_assets.foreign.told import ToldCheck, ToldInput, ToldOutput, ToldStep, check_id, foreign_namespace, partition_name
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.refs import RefError, external_ref, parse_ref

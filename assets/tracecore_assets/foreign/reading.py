@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import open_store
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.run import Artifact
@@ -45,8 +45,8 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
         workspace: that holds it; where None, the one that the instance records into, else the one that the settings name.
 
     Raises:
-        UsageProblem: the asset was never made, or by no program.
-        AnswerIsNo: a blocking check rejected its newest version.
+        UsageError: the asset was never made, or by no program.
+        NegativeVerdict: a blocking check rejected its newest version.
     """
     import dagster as dg
 
@@ -59,13 +59,13 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
     ref = materialization.metadata.get("ref") if materialization is not None else None
     if materialization is None or ref is None:
         word = "was never made" if materialization is None else "is not made by a program, so its bytes are not in the store"
-        raise UsageProblem(f"'{asset.to_user_string()}' {word}: read() takes the asset key of a program's output, such as 'reference/model'.")
+        raise UsageError(f"'{asset.to_user_string()}' {word}: read() takes the asset key of a program's output, such as 'reference/model'.")
     storage = context.instance.event_log_storage
     place = storage.workspace if workspace is None and isinstance(storage, RecordingEventLogStorage) else Workspace.open(workspace)
     with Record.open(place) as record:
         whole = str(ref.value)
         if any(node["ref"] == whole and node["rejected"] for node in record.trace(whole)["nodes"]):
-            raise AnswerIsNo(f"{whole} can't be read: it was rejected by a blocking check. 'tracecore show {whole}' says by which.")
+            raise NegativeVerdict(f"{whole} can't be read: it was rejected by a blocking check. 'tracecore show {whole}' says by which.")
         artifact = record.artifact(whole)
         data = open_store(place).open(artifact)
     said = {"dagster/data_version": artifact.digest}

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetKey, AssetMaterialization, AssetObservation, DagsterEventType
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.failure import tellable
-from tracecore.locks import hold_run
-from tracecore.settings import Settings
+from tracecore.errors import RunFailed, UsageError
+from tracecore.system.failures import tellable
+from tracecore.system.locks import hold_run
+from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.foreign import arrears
 from tracecore_assets.foreign.events import Inputs, check_of, instant, is_ours, output_of, raised_checks
@@ -45,14 +45,14 @@ def workspace_of(base: Path) -> Workspace:
     The settings are read here: for this process's part in the record, opening the instance is its entry.
 
     Raises:
-        UsageProblem: there is neither; none is made, wherever the process happened to be started.
+        UsageError: there is neither; none is made, wherever the process happened to be started.
     """
     settings = Settings.read()
     around = next((folder for folder in (base, *base.parents) if (folder / "workspace.json").is_file()), None)
     named = NamedWorkspace(settings, around)
     if around is None and (settings.home is None or not (Workspace.locate(named) / "workspace.json").is_file()):
         names = "TRACECORE_HOME names none" if settings.home is None else f"TRACECORE_HOME ({settings.home}) is none"
-        raise UsageProblem(
+        raise UsageError(
             f"Dagster's files in {base} lie in no workspace, and {names}: nothing could be recorded. "
             "Set DAGSTER_HOME to <workspace>/dagster of one that 'tracecore init' made, or TRACECORE_HOME to the workspace."
         )

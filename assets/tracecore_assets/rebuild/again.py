@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.errors import TracecoreError, UsageProblem
-from tracecore.host import PluginHost, RegisteredStage
-from tracecore.locks import hold_run
+from tracecore.errors import TracecoreError, UsageError
+from tracecore.files import clone_or_copy
+from tracecore.plugins.host import PluginHost, RegisteredStage
+from tracecore.running.task import Outcome, Task
 from tracecore.store import Store
-from tracecore.store.files import clone_or_copy
-from tracecore.task import Outcome, Task
+from tracecore.system.locks import hold_run
 from tracecore.workspace import Workspace
 from tracecore_assets.parse import parse_program
 from tracecore_assets.rebuild.inputs import PlannedInputs, lay_out
@@ -44,7 +44,7 @@ def wire_again(sealed: Sealed, stages: Mapping[str, RegisteredStage], host: Plug
         folder: where its files will lie.
 
     Raises:
-        UsageProblem: the program does not fit what is installed any more (a check that is gone, another parameter), with what does not.
+        UsageError: the program does not fit what is installed any more (a check that is gone, another parameter), with what does not.
     """
     attributes: dict[str, Any] = dict(sealed.document["attributes"])
     attributes["assets"] = {name: {**spec, "plugin": stages[name].qualified_name} for name, spec in attributes["assets"].items()}
@@ -181,7 +181,7 @@ class Again(Session):
         """Make an asset; what hinders it is given, not raised, unless it is the disk's fault and so says nothing of the build."""
         try:
             return self.ensure(asset.name)
-        except UsageProblem as error:
+        except UsageError as error:
             if isinstance(error.__cause__, OSError):
                 raise
             return error

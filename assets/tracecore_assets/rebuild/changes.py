@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 
-from tracecore.dependencies import Code, code_patch
 from tracecore.environment import accelerator, current_environment
-from tracecore.errors import UsageProblem
-from tracecore.host import PluginHost, RegisteredStage
+from tracecore.errors import UsageError
+from tracecore.plugins.host import PluginHost, RegisteredStage
+from tracecore.running.dependencies import Code, code_patch
 from tracecore.store import Store, open_store
 from tracecore_assets.rebuild.answer import Change
 from tracecore_assets.rebuild.sealed import Sealed
@@ -30,7 +30,7 @@ def find_stages(sealed: Sealed, host: PluginHost) -> dict[str, RegisteredStage]:
     """Find the stage of every asset among those installed: of the same plugin, whatever its version.
 
     Raises:
-        UsageProblem: plugins are missing; each is named with its version and distribution, and nothing was made yet.
+        UsageError: plugins are missing; each is named with its version and distribution, and nothing was made yet.
     """
     found: dict[str, RegisteredStage] = {}
     missing: dict[tuple[str, str, str, str], list[str]] = {}
@@ -42,7 +42,7 @@ def find_stages(sealed: Sealed, host: PluginHost) -> dict[str, RegisteredStage]:
         else:
             found[asset] = stage
     if missing:
-        raise UsageProblem(f"build/{sealed.build.name} can't be made again here: {'; '.join(_missing(missing, host))}. Nothing was made.")
+        raise UsageError(f"build/{sealed.build.name} can't be made again here: {'; '.join(_missing(missing, host))}. Nothing was made.")
     return found
 
 

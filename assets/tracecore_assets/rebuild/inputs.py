@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from tracecore.host import RegisteredStage
+from tracecore.plugins.host import RegisteredStage
 from tracecore.stage import Files
 from tracecore.store import Store
 from tracecore_assets.rebuild.answer import Lack

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracecore.errors import TracecoreError
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running.task import Outcome
 from tracecore.store import open_store
-from tracecore.task import Outcome
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.rebuild.again import Again, wire_again
 from tracecore_assets.rebuild.answer import Change, Lack, RebuildAnswer
@@ -52,8 +52,8 @@ def rebuild(
         before: told what is lacking and what has changed, before anything is made.
 
     Raises:
-        UsageProblem: no such build, a plugin that made it is missing, or a folder that is no scratch.
-        AnswerIsNo: its program's bytes are gone.
+        UsageError: no such build, a plugin that made it is missing, or a folder that is no scratch.
+        NegativeVerdict: its program's bytes are gone.
     """
     named = NamedWorkspace.of(workspace)
     place = Workspace.open(named)

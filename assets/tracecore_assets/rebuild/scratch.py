@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
-from tracecore.settings import Settings
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
 
 __all__ = ["scratch_workspace"]
@@ -34,7 +34,7 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
         keep: whether a temporary folder stays.
 
     Raises:
-        UsageProblem: the folder is a workspace of its own or inside the original, or holds the rebuild of another build.
+        UsageError: the folder is a workspace of its own or inside the original, or holds the rebuild of another build.
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
@@ -50,17 +50,17 @@ def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, k
 def _begin(root: Path, original: Workspace, build: str) -> None:
     mark = root / _MARK
     if original.root.resolve() in root.resolve().parents:
-        raise UsageProblem(f"{root} lies inside the workspace that holds the build, which is only read: name a folder outside of it with --in.")
+        raise UsageError(f"{root} lies inside the workspace that holds the build, which is only read: name a folder outside of it with --in.")
     if root.resolve() == original.root.resolve() or ((root / "workspace.json").exists() and not mark.exists()):
-        raise UsageProblem(
+        raise UsageError(
             f"{root} is a workspace of its own: a rebuild needs an empty folder, or one that it began in before; name another with --in."
         )
     if mark.exists():
         begun = json.loads(mark.read_text(encoding="utf-8"))["build"]
         if begun != build:
-            raise UsageProblem(f"{root} holds the rebuild of {begun}, not of {build}: name another folder with --in, or remove it.")
+            raise UsageError(f"{root} holds the rebuild of {begun}, not of {build}: name another folder with --in, or remove it.")
         return
     if root.is_dir() and any(root.iterdir()):
-        raise UsageProblem(f"{root} is not empty: a rebuild needs an empty folder, or one that it began in before; name another with --in.")
+        raise UsageError(f"{root} is not empty: a rebuild needs an empty folder, or one that it began in before; name another with --in.")
     root.mkdir(parents=True, exist_ok=True)
     write_durably(mark, json.dumps({"v": 1, "build": build}).encode() + b"\n")

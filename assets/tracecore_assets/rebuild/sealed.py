@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import AnswerIsNo, UsageProblem
+from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.store import Store
-from tracecore.suggest import suggestion
 from tracecore_lineage import Record
 from tracecore_lineage.lookup import dependencies_from
 from tracecore_lineage.stored import stored_artifacts
@@ -138,8 +137,8 @@ def read_sealed(record: Record, store: Store, name: str) -> Sealed:
         name: of the build, or its ref.
 
     Raises:
-        UsageProblem: no such build.
-        AnswerIsNo: its program's bytes are gone or not what was recorded.
+        UsageError: no such build.
+        NegativeVerdict: its program's bytes are gone or not what was recorded.
     """
     build = _build(record, name)
     predicate = build.statement["predicate"]
@@ -189,25 +188,25 @@ def _build(record: Record, name: str) -> SealedBuild:
         try:
             ref = parse_ref(name)
         except RefError as error:
-            raise UsageProblem(str(error)) from None
+            raise UsageError(str(error)) from None
         wanted, digest = ref.segments[0], ref.version
     found = record.build(wanted)
     if found is None:
         names = [each.name for each in record.builds()]
-        raise UsageProblem(f"There is no build/{wanted} in this workspace. {suggestion(wanted, names, none_known='No build was sealed here yet.')}")
+        raise UsageError(f"There is no build/{wanted} in this workspace. {suggestion(wanted, names, none_known='No build was sealed here yet.')}")
     if digest is not None and not found.ref.rpartition("@")[2].startswith(digest):
-        raise UsageProblem(f"build/{wanted} is {found.ref}, not @{digest}: a build's name is written once.")
+        raise UsageError(f"build/{wanted} is {found.ref}, not @{digest}: a build's name is written once.")
     return found
 
 
 def _program_bytes(store: Store, artifact: Artifact | None, ref: str, build: str) -> bytes:
     if artifact is None or not store.exists(artifact):
-        raise AnswerIsNo(f"build/{build} can't be made again: the bytes of its program, {ref}, are not in the store.")
+        raise NegativeVerdict(f"build/{build} can't be made again: the bytes of its program, {ref}, are not in the store.")
     opened = store.open(artifact)
     assert isinstance(opened, Path)  # a program is one file
     data = opened.read_bytes()
     if digest_bytes(data) != artifact.digest:
-        raise AnswerIsNo(f"build/{build} can't be made again: its program, {ref}, is not what was recorded ('tracecore verify' says more).")
+        raise NegativeVerdict(f"build/{build} can't be made again: its program, {ref}, is not what was recorded ('tracecore verify' says more).")
     return data
 
 

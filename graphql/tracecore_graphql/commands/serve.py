@@ -7,8 +7,8 @@ import socket
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import say, workspace_option
+from tracecore.cli import say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
@@ -29,7 +29,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
         from tracecore_graphql.access import TokenStore
         from tracecore_graphql.server import application
     except ImportError as error:
-        raise UsageProblem(f'The audit server needs packages that are not installed ({error.name}): pip install "tracecore[graphql]".') from error
+        raise UsageError(f'The audit server needs packages that are not installed ({error.name}): pip install "tracecore[graphql]".') from error
     from tracecore_lineage import Record
 
     record = Record.open(workspace)
@@ -61,20 +61,20 @@ def _listen(host: str, port: int) -> socket.socket:
     """Open the listening socket ourselves: a port in use is then one clear sentence, and port 0 can be told.
 
     Raises:
-        UsageProblem: the address is none of this machine, or the port is taken.
+        UsageError: the address is none of this machine, or the port is taken.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise UsageProblem(f"Can't listen on {host}:{port}: {error.strerror or error}.") from error
+        raise UsageError(f"Can't listen on {host}:{port}: {error.strerror or error}.") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
         listener.close()
-        raise UsageProblem(f"Can't listen on {host}:{port}: {error.strerror or error}. Choose another with --host and --port.") from error
+        raise UsageError(f"Can't listen on {host}:{port}: {error.strerror or error}. Choose another with --host and --port.") from error
     return listener
 
 

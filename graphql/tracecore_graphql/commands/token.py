@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_graphql.access import Role, TokenStore
 

@@ -25,7 +25,7 @@ def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None 
 
     Raises:
         NotABundle: the file can't be read as one, or is damaged.
-        UsageProblem: the ref is not in it.
+        UsageError: the ref is not in it.
     """
 
     def refuse(name: str, expected: str, found: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 __all__ = ["Container", "ContainerWriter", "Entry", "NotABundle"]
 
@@ -36,7 +36,7 @@ _LONGEST_NAME = 4096
 _MOST_DIRECTORY = 1 << 30  # bytes: some ten million entries
 
 
-class NotABundle(UsageProblem):
+class NotABundle(UsageError):
     """A file that can't be read as a bundle; the message says what was expected (exit 2)."""
 
 

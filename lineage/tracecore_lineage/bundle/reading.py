@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import fsync_file
+from tracecore.files import fsync_file
 from tracecore.store.place import leads_out
+from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import Container, Entry, NotABundle
@@ -78,7 +78,7 @@ class Bundle:
 
         Raises:
             NotABundle: a name that leads elsewhere, or two that exclude each other.
-            UsageProblem: the disk is full.
+            UsageError: the disk is full.
         """
         files = [entry for entry in self.manifest.entries if entry.name.startswith(STORE)]
         total, done = sum(entry.size for entry in files), 0

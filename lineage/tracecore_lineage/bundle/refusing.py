@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import AnswerIsNo
-from tracecore.withdrawn import Withdrawn
+from tracecore.errors import NegativeVerdict
+from tracecore.running.erasure_filter import ErasureFilter
 from tracecore_lineage import ledger
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["refuse_strangers", "refuse_withdrawn", "speaker"]
 
 
-def refuse_withdrawn(withdrawn: Withdrawn, checked: Checked) -> None:
+def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
     """Let nothing back in that was withdrawn from this workspace.
 
     Raises:
-        AnswerIsNo: a version in the bundle holds it.
+        NegativeVerdict: a version in the bundle holds it.
     """
     if not withdrawn:
         return
@@ -38,7 +38,9 @@ def refuse_withdrawn(withdrawn: Withdrawn, checked: Checked) -> None:
         why = next((withdrawn.drives[drive] for drive in drives if drive is not None and drive in withdrawn.drives), None)
         why = why or next((withdrawn.files[part.digest] for part in parts if part.digest in withdrawn.files), None)
         if why is not None:
-            raise AnswerIsNo(f"{checked.proof.manifest.build} is not imported: {artifact.ref} holds what was withdrawn from this workspace ({why}).")
+            raise NegativeVerdict(
+                f"{checked.proof.manifest.build} is not imported: {artifact.ref} holds what was withdrawn from this workspace ({why})."
+            )
 
 
 def speaker(leaf: ledger.Leaf) -> LedgerName | None:
@@ -57,12 +59,12 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
         plan: what the import would do.
 
     Raises:
-        AnswerIsNo: the first event that does.
+        NegativeVerdict: the first event that does.
     """
     build = checked.proof.manifest.build
     strange = sorted(identity for identity in plan.own if identity not in plan.places)
     if strange:
-        raise AnswerIsNo(
+        raise NegativeVerdict(
             f"{build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{own.slug}'), which this"
             " workspace never recorded."
         )
@@ -75,12 +77,12 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
             known = LedgerName(row.job_namespace, row.speaker)
             for claimed, leaf in said[row.run_id]:
                 if claimed != known:
-                    raise AnswerIsNo(
+                    raise NegativeVerdict(
                         f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in ledger {claimed}, but here it is known as"
                         f" one of {known}."
                     )
                 if claimed != own and not _speaks(plan.after, leaf.event_id, claimed):
-                    raise AnswerIsNo(
+                    raise NegativeVerdict(
                         f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
                         f" {claimed} before, and nothing shows that the event is from there."
                     )

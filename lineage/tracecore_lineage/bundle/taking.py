@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, delete
 
-from tracecore.errors import AnswerIsNo, RunFailed, TracecoreError, UsageProblem
-from tracecore.locks import hold_key, hold_run, share_store
+from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageError
 from tracecore.store import LocalStore, Store, open_store
+from tracecore.system.locks import hold_key, hold_run, share_store
 from tracecore_lineage import catalog, ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.manifest import Manifest
@@ -47,7 +47,7 @@ __all__ = ["ImportRefused", "Taken", "import_bundle"]
 _ATTEMPTS = 5
 
 
-class ImportRefused(AnswerIsNo):
+class ImportRefused(NegativeVerdict):
     """A bundle that fails verification; `verdict` names what fails."""
 
     def __init__(self, message: str, verdict: Verdict) -> None:
@@ -96,7 +96,7 @@ def import_bundle(
     Raises:
         NotABundle: the file can't be read as one.
         ImportRefused: it fails verification, or says what only this workspace may.
-        UsageProblem: the build's name stands for another build, or its workspace has this one's name.
+        UsageError: the build's name stands for another build, or its workspace has this one's name.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     store = open_store(record.workspace)
@@ -126,7 +126,7 @@ def _is_here(record: Record, manifest: Manifest) -> bool:
     """Whether a build is here already, sealed here or imported.
 
     Raises:
-        UsageProblem: another is, under its name; or it claims to come from here.
+        UsageError: another is, under its name; or it claims to come from here.
     """
     name = parse_ref(manifest.build).segments[0]
     with record.database.read() as connection:
@@ -134,12 +134,12 @@ def _is_here(record: Record, manifest: Manifest) -> bool:
     if standing is not None and standing.ref == manifest.build:
         return True
     if standing is not None:
-        raise UsageProblem(
+        raise UsageError(
             f"build/{name} stands for another build here ({standing.ref}) than in the bundle ({manifest.build}). A build's name is written once:"
             " import it into another workspace."
         )
     if manifest.ledger_name.ledger_id == record.ledger.ledger_id:
-        raise UsageProblem(
+        raise UsageError(
             f"The bundle comes from this workspace's own ledger, {record.ledger}, but {manifest.build} was never sealed here: it comes from a copy of"
             " the workspace that was written to apart. Import it into another workspace ('tracecore init')."
         )
@@ -226,7 +226,7 @@ def _plan(connection: Connection, own: LedgerName, checked: Checked) -> ImportPl
     """Find out what an import adds to the record as it stands, and whether it may.
 
     Raises:
-        AnswerIsNo: it holds events in this workspace's name that this workspace never recorded, or of its runs.
+        NegativeVerdict: it holds events in this workspace's name that this workspace never recorded, or of its runs.
     """
     manifest, leaves = checked.proof.manifest, checked.proof.leaves
     here = import_ids(connection)
@@ -256,7 +256,7 @@ def _stands(connection: Connection, own: LedgerName, checked: Checked, plan: Imp
     """Say, under the write lock, whether the record still stands as it did when the plan was made."""
     manifest = checked.proof.manifest
     if seal.find(connection, parse_ref(manifest.build).segments[0]) is not None:
-        raise UsageProblem(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
+        raise UsageError(f"A build of the name of {manifest.build} was sealed here in the same moment: import it into another workspace.")
     if import_ids(connection) != plan.imports or ledger.places(connection, [leaf.event_id for leaf in checked.proof.leaves]) != plan.places:
         return False
     refuse_strangers(connection, own, checked, plan)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import fsync_folder
-from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore.locks import share_store
+from tracecore.errors import NegativeVerdict, UsageError
+from tracecore.files import fsync_folder
 from tracecore.store import Store, open_store
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import share_store
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import selection, tree
 from tracecore_lineage.bundle.container import ContainerWriter, Entry
@@ -85,8 +85,8 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | 
         told: told how far it is.
 
     Raises:
-        UsageProblem: no such build, or the file can't be written.
-        AnswerIsNo: something that the build stands on is not in this workspace as it was recorded; it is named.
+        UsageError: no such build, or the file can't be written.
+        NegativeVerdict: something that the build stands on is not in this workspace as it was recorded; it is named.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
     with share_store(record.workspace.locks):  # nothing is erased while it is copied
@@ -99,7 +99,7 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | 
             temporary.replace(path)
             fsync_folder(path.parent)
         except OSError as error:
-            raise UsageProblem(f"The bundle can't be written in {path.parent}: {error.strerror or error}.") from error
+            raise UsageError(f"The bundle can't be written in {path.parent}: {error.strerror or error}.") from error
         finally:
             with suppress(OSError):  # what stands in its way was said
                 temporary.unlink(missing_ok=True)
@@ -116,11 +116,13 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
     at = ledger.head(connection)
     parts = tuple(tree.prune(ledger.read(connection), chosen, {found.position, found.position + 1}))
     if tree.fold(parts, ())[0].root() != at.root:
-        raise AnswerIsNo(f"{found.ref} can't be exported: the ledger is not what was recorded. 'tracecore verify' says what differs.")
+        raise NegativeVerdict(f"{found.ref} can't be exported: the ledger is not what was recorded. 'tracecore verify' says what differs.")
     leaves = list(ledger.read_at(connection, sorted(chosen.values())))
     with replica(leaves, record.ledger, at.size) as made:
         if {**trace(made, found.ref), "later": []} != {**told, "later": []}:
-            raise AnswerIsNo(f"{found.ref} can't be exported: the catalog says of it what its events don't. 'tracecore verify' names what differs.")
+            raise NegativeVerdict(
+                f"{found.ref} can't be exported: the catalog says of it what its events don't. 'tracecore verify' names what differs."
+            )
         erased = tombstones(made, record.ledger)
         kept = stored_artifacts(made, refs=[node["ref"] for node in told["nodes"]])
         # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
@@ -156,7 +158,7 @@ def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
         for artifact in stored_artifacts(made, refs=manifest.stored):
             here = local.get((artifact.ref, artifact.media, artifact.delta))
             if here is None:
-                raise AnswerIsNo(f"{brought.build} can't be exported: the bytes of {artifact.ref} are not in this workspace any more.")
+                raise NegativeVerdict(f"{brought.build} can't be exported: the bytes of {artifact.ref} are not in this workspace any more.")
             there[here.ref, here.media, here.location, here.delta] = (here, str(artifact.location))
     for name, here in names_once(store, [here for here, _ in there.values()]):
         at = f"{there[here.ref, here.media, here.location, here.delta][1]}{name.removeprefix(str(here.location))}"
@@ -184,7 +186,7 @@ def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: St
             with store.fetched(artifact, here).open("rb") as file:
                 entries.append(writer.add(STORE + name, file, count(name)))
         except FileNotFoundError:
-            raise AnswerIsNo(f"{plan.manifest.build} can't be exported: '{here}' of {artifact.ref} is missing from the store.") from None
+            raise NegativeVerdict(f"{plan.manifest.build} can't be exported: '{here}' of {artifact.ref} is missing from the store.") from None
     if plan.signatures is None:
         manifest = replace(plan.manifest, entries=tuple(replace(entry, offset=0) for entry in entries))
         signatures = sign(manifest.data, record.keys.private())
@@ -192,7 +194,7 @@ def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: St
         manifest, signatures = plan.manifest, plan.signatures
         for expected, found in zip(manifest.entries, entries, strict=True):
             if expected != replace(found, offset=0):
-                raise AnswerIsNo(f"{manifest.build} can't be exported: {expected.name} is not what came in its bundle. Run 'tracecore verify'.")
+                raise NegativeVerdict(f"{manifest.build} can't be exported: {expected.name} is not what came in its bundle. Run 'tracecore verify'.")
     writer.add(MANIFEST, [manifest.data])
     writer.add(SIGNATURES, [signatures])
     writer.close()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def command(output: Path | None, prove: str | None, old: Path | None, workspace:
     from tracecore_lineage import Record
 
     if prove is not None and old is not None:
-        raise UsageProblem("Expected one of --prove and --consistent-with, found both.")
+        raise UsageError("Expected one of --prove and --consistent-with, found both.")
     with Record.open(workspace) as record:
         if prove is not None:
             _prove(record, prove, output, as_json=as_json)
@@ -95,7 +95,7 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     from tracecore_lineage.checkpoint import read
 
     if output is not None:
-        raise UsageProblem("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
+        raise UsageError("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
     old = read(path)
     size = record.position()
     told: dict[str, Any] = {"consistent": False, "old": {"size": old.size, "root": old.root.hex()}, "new": {"size": size}, "hashes": [], "why": None}
@@ -120,7 +120,7 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
     elif told["consistent"]:
         say(f"The ledger only grew since: its first {old.size} events of {told['new']['size']} are those of {path}.")
     if not told["consistent"]:
-        raise AnswerIsNo(f"The ledger is not what {path} says: {told['why']}.")
+        raise NegativeVerdict(f"The ledger is not what {path} says: {told['why']}.")
 
 
 def _write(output: Path | None, text: str, what: str) -> None:
@@ -128,7 +128,7 @@ def _write(output: Path | None, text: str, what: str) -> None:
         try:
             output.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise UsageProblem(f"The {what} can't be written to {output}: {error.strerror or error}.") from error
+            raise UsageError(f"The {what} can't be written to {output}: {error.strerror or error}.") from error
 
 
 def _named(output: Path | None) -> str | None:

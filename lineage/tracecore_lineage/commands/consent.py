@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:

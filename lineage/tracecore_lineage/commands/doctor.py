@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.errors import TracecoreError
-from tracecore.options import emit_json, json_option, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
-    from tracecore.settings import Settings
+    from tracecore.system.settings import Settings
     from tracecore.workspace import Workspace
 
 __all__ = ["command"]

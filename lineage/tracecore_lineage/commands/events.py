@@ -8,8 +8,8 @@ from typing import BinaryIO
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
@@ -69,7 +69,7 @@ def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
             with output.open("wb") as stream:
                 count = _write(record, stream, exact=exact)
         except OSError as error:
-            raise UsageProblem(f"The events can't be written to {output}: {error.strerror or error}.") from error
+            raise UsageError(f"The events can't be written to {output}: {error.strerror or error}.") from error
     say(f"Wrote {count} events to {output}.")
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.errors import RunFailed, TracecoreError, UsageProblem
-from tracecore.options import emit_json, json_option, progress_bar, say, workspace_option
-from tracecore.settings import Settings
+from tracecore.cli import emit_json, json_option, progress_bar, say, workspace_option
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ def command(build: str, format_: str, output: Path, workspace: NamedWorkspace, a
         kind, _, name = trace["root"].partition("@")[0].partition("/")
         sealed = record.build(_decoded(name)) if kind == "build" else None
         if sealed is None:
-            raise UsageProblem(f"{trace['root']} is no build: a build's evidence is exported, of anything else 'tracecore trace --json' tells.")
+            raise UsageError(f"{trace['root']} is no build: a build's evidence is exported, of anything else 'tracecore trace --json' tells.")
         temporary = output.with_name(f".{output.name}.{os.getpid()}.part")  # of its own: another process may write the same file
         try:
             write(record, sealed, trace, temporary)
             temporary.replace(output)
         except OSError as error:
-            raise UsageProblem(f"The export can't be written to {output}: {error.strerror or error}.") from error
+            raise UsageError(f"The export can't be written to {output}: {error.strerror or error}.") from error
         finally:
             with suppress(OSError):  # what stands in its way was said
                 temporary.unlink(missing_ok=True)
@@ -117,16 +117,16 @@ def _writer(format_: str, settings: Settings) -> Writer:
     """Find what writes a format: the core's own, else a plugin's."""
     if format_ in _CORE:
         return _CORE[format_]
-    from tracecore.host import PluginHost
-    from tracecore.suggest import suggestion
+    from tracecore.errors import suggestion
+    from tracecore.plugins.host import PluginHost
 
     host = PluginHost.load(settings)
     found = host.exporter(format_)
     if found is None:
-        raise UsageProblem(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")
+        raise UsageError(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")
 
     def write(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
-        from tracecore.failure import reason_of
+        from tracecore.system.failures import reason_of
 
         del record
         try:

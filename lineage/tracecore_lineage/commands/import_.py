@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from tracecore.errors import RunFailed, TracecoreError, UsageProblem
-from tracecore.options import emit_json, json_option, progress_bar, say, workspace_option
-from tracecore.settings import Settings
+from tracecore.cli import emit_json, json_option, progress_bar, say, workspace_option
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands.pinning import key_option, threshold_option
 
@@ -41,14 +41,14 @@ def command(
     and a second time changes nothing: the file of a build that is here already is not looked into.
     """
     if not source.exists():
-        raise UsageProblem(f"There is no file {source} to import.")
+        raise UsageError(f"There is no file {source} to import.")
     if format_ is None and not _looks_like_bundle(source):
-        raise UsageProblem(f"{source} is no bundle. Say what the file is with --format. {_offer('', workspace.settings)}")
+        raise UsageError(f"{source} is no bundle. Say what the file is with --format. {_offer('', workspace.settings)}")
     if format_ in {None, _BUNDLE}:
         _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
         return
     if keys or threshold is not None:
-        raise UsageProblem("--key and --threshold say who must have signed a bundle; other files are not signed.")
+        raise UsageError("--key and --threshold say who must have signed a bundle; other files are not signed.")
     _take_file(source, str(format_), workspace, as_json=as_json)
 
 
@@ -61,8 +61,8 @@ def _looks_like_bundle(source: Path) -> bool:
 
 
 def _offer(format_: str, settings: Settings) -> str:
-    from tracecore.host import PluginHost
-    from tracecore.suggest import suggestion
+    from tracecore.errors import suggestion
+    from tracecore.plugins.host import PluginHost
 
     return suggestion(format_, [_BUNDLE, *PluginHost.load(settings).importers]) + " OpenLineage events are taken by 'tracecore events import'."
 
@@ -100,14 +100,14 @@ def _take_bundle(
 
 
 def _take_file(source: Path, format_: str, workspace: NamedWorkspace, *, as_json: bool) -> None:
-    from tracecore.failure import reason_of
-    from tracecore.host import PluginHost
+    from tracecore.plugins.host import PluginHost
+    from tracecore.system.failures import reason_of
     from tracecore_lineage import Record
     from tracecore_lineage.ingest import checked
 
     found = PluginHost.load(workspace.settings).importer(format_)
     if found is None:
-        raise UsageProblem(f"There is no import format '{format_}'. {_offer(format_, workspace.settings)}")
+        raise UsageError(f"There is no import format '{format_}'. {_offer(format_, workspace.settings)}")
     try:
         events = list(found.item.events(source))
     except (KeyboardInterrupt, TracecoreError):
@@ -122,7 +122,7 @@ def _take_file(source: Path, format_: str, workspace: NamedWorkspace, *, as_json
             )
         done = record.ingest(events, whole=True)
     if done.refused:
-        raise UsageProblem(f"{source.name}: event {done.refused[0].index}: {done.refused[0].reason}. Nothing was recorded.")
+        raise UsageError(f"{source.name}: event {done.refused[0].index}: {done.refused[0].reason}. Nothing was recorded.")
     if as_json:
         emit_json({"recorded": done.recorded, "known": done.known, "refused": []})
         return

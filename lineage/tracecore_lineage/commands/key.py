@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands import key_signers
 
@@ -130,7 +130,7 @@ def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> Non
         try:
             output.write_text(key.pem, encoding="ascii")
         except OSError as error:
-            raise UsageProblem(f"The key can't be written to {output}: {error.strerror or error}.") from error
+            raise UsageError(f"The key can't be written to {output}: {error.strerror or error}.") from error
     if as_json:
         emit_json({"id": key.id, "public_key": key.pem, "file": None if output is None else str(output)})
     elif output is None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, no_workspace_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, no_workspace_option, say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def new(output: Path, as_json: bool) -> None:
 
     public = output.with_suffix(".pub")
     if public == output:
-        raise UsageProblem(f"{output} is the name of a public key: name the private key's file, such as {output.with_suffix('.pem')}.")
+        raise UsageError(f"{output} is the name of a public key: name the private key's file, such as {output.with_suffix('.pem')}.")
     key = PrivateKey.generate()
     _write_new(output, key.pem(), 0o600)
     _write_new(public, key.public.pem.encode(), 0o644)
@@ -84,13 +84,13 @@ def policy(
     with Record.open(workspace) as record:
         if threshold is None and not signers:
             if private or signed or draft:
-                raise UsageProblem("A policy needs --threshold M and --signer PUB for each of its keys.")
+                raise UsageError("A policy needs --threshold M and --signer PUB for each of its keys.")
             with record.database.read() as connection:
                 standing = policies(connection, record.ledger, record.public_keys(connection)).now
             _tell(None if standing is None else (standing.threshold, standing.signers, standing.digest), as_json=as_json)
             return
         if threshold is None or not signers:
-            raise UsageProblem("A policy needs both --threshold M and --signer PUB for each of its keys.")
+            raise UsageError("A policy needs both --threshold M and --signer PUB for each of its keys.")
         wanted = draft_policy(record, threshold, [_public(path) for path in signers])
         if draft is not None:
             _write(draft, _text(seal_payload(wanted.payload(), record.keys.private(), payload_type=POLICY_PAYLOAD)))
@@ -112,13 +112,13 @@ def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None
     from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
 
     if not private:
-        raise UsageProblem("Nothing to sign with: add --sign PRIVATE.")
+        raise UsageError("Nothing to sign with: add --sign PRIVATE.")
     given = _envelope(envelope)
     try:
         say(_said(open_envelope(given).payload))
         made = add_signature(given, [_private(path) for path in private])
     except EnvelopeError as error:
-        raise UsageProblem(f"{envelope} can't be signed: {error}") from None
+        raise UsageError(f"{envelope} can't be signed: {error}") from None
     if output is None:
         click.echo(_text(made), nl=False)
     else:
@@ -144,7 +144,7 @@ def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], work
     from tracecore_lineage.sealing.cosign import cosign as add
 
     if not private and not signed:
-        raise UsageProblem("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
+        raise UsageError("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
     name = unquote(build.removeprefix("build/").partition("@")[0])
     with Record.open(workspace) as record:
         done = add(record, name, [_private(path) for path in private], [_envelope(path) for path in signed])
@@ -210,7 +210,7 @@ def _envelope(path: Path) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise UsageProblem(f"{path} is no DSSE envelope: give what 'tracecore export --format in-toto' wrote and somebody signed.")
+        raise UsageError(f"{path} is no DSSE envelope: give what 'tracecore export --format in-toto' wrote and somebody signed.")
     return found
 
 
@@ -218,7 +218,7 @@ def _bytes(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageProblem(f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+        raise UsageError(f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
 
 
 def _text(envelope: Mapping[str, Any]) -> str:
@@ -229,7 +229,7 @@ def _write(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageProblem(f"{path} can't be written: {(error.strerror or str(error)).lower()}.") from None
+        raise UsageError(f"{path} can't be written: {(error.strerror or str(error)).lower()}.") from None
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
@@ -241,6 +241,6 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except FileExistsError:
-        raise UsageProblem(f"{path} is there already, and a key that is overwritten is lost: choose another name.") from None
+        raise UsageError(f"{path} is there already, and a key that is overwritten is lost: choose another name.") from None
     except OSError as error:
-        raise UsageProblem(f"The key can't be written to {path}: {(error.strerror or str(error)).lower()}.") from None
+        raise UsageError(f"The key can't be written to {path}: {(error.strerror or str(error)).lower()}.") from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def command(
 
     What was seen is drawn solid, and what is true dashed beside it. Labels and detections are those of the very versions that the record leads to.
     """
-    from tracecore.drawing import save_png
+    from tracecore.images import save_png
     from tracecore_lineage import Record
     from tracecore_lineage.looking.scene import find_scene
     from tracecore_lineage.looking.sheet import picture_of
@@ -75,22 +75,22 @@ def _said(scene: Scene) -> list[str]:
 
 
 def _write_rerun(scene: Scene, path: Path) -> None:
-    from tracecore.errors import UsageProblem
+    from tracecore.errors import UsageError
     from tracecore_lineage.looking.rerun_file import write_rerun
 
     if not scene.views:
-        raise UsageProblem(f"{scene.ref} has no frames to write for Rerun: it holds pictures alone.")
+        raise UsageError(f"{scene.ref} has no frames to write for Rerun: it holds pictures alone.")
     _require_folder(path, made=False)
     write_rerun(scene.views, path, scene.ref)
 
 
 def _require_folder(path: Path, *, made: bool) -> None:
-    from tracecore.errors import UsageProblem
+    from tracecore.errors import UsageError
 
     if made:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.parent.is_dir():
-        raise UsageProblem(f"The file {path} can't be written: there is no folder {path.parent}.")
+        raise UsageError(f"The file {path} can't be written: there is no folder {path.parent}.")
 
 
 def _file_name(ref: str) -> str:

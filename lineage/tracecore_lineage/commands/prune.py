@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]

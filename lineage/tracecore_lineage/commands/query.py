@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ def command(
     Images and other bytes are shown as their size; Parquet holds them.
     """
     if listing == (sql is not None):
-        raise UsageProblem('Expected a query, such as "SELECT count(*) FROM drives_frames", or --tables, which lists what it can name.')
+        raise UsageError('Expected a query, such as "SELECT count(*) FROM drives_frames", or --tables, which lists what it can name.')
     form = "json" if as_json else form
     if form == "parquet" and output is None:
-        raise UsageProblem("Parquet is no text: say where to write it by -o FILE.")
+        raise UsageError("Parquet is no text: say where to write it by -o FILE.")
     from tracecore_lineage import Record
     from tracecore_lineage.sql.session import ask
     from tracecore_lineage.sql.tables import tables
@@ -72,7 +72,7 @@ def command(
         def opened(artifact: Artifact) -> Any:
             erased = record.erased(artifact)
             if erased is not None:
-                raise UsageProblem(erased)
+                raise UsageError(erased)
             return store.open(artifact)
 
         with ask(sql, known, opened) as answer:
@@ -138,4 +138,4 @@ def _write(answer: Answer, form: str, output: Path | None) -> None:
 
                 forms.write_table(answer, Console(file=target, width=WHOLE, highlight=False))
     except OSError as error:
-        raise UsageProblem(f"The answer can't be written to {output}: {error.strerror or error}.") from error
+        raise UsageError(f"The answer can't be written to {output}: {error.strerror or error}.") from error

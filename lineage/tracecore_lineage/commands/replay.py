@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["command"]
@@ -43,9 +43,9 @@ def command(ref: str, history: bool, kpis: tuple[str, ...], source: str | None, 
     from tracecore_lineage.rendering.page import page
 
     if kpis and not history:
-        raise UsageProblem("--kpi chooses what --history shows: add --history.")
+        raise UsageError("--kpi chooses what --history shows: add --history.")
     if source is not None and (history or as_of is not None):
-        raise UsageProblem("--source prints what one run loaded: leave --history and --as-of out.")
+        raise UsageError("--source prints what one run loaded: leave --history and --as-of out.")
     with Record.open(workspace) as record:
         if source is not None:
             data = record.source(ref, source)

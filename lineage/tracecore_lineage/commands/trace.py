@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ def command(
         from tracecore_lineage.bundle.asking import trace_bundle
 
         if as_of is not None:
-            raise UsageProblem("--as-of asks how a record stood at a time, and a bundle holds one build's part of it: leave it out.")
+            raise UsageError("--as-of asks how a record stood at a time, and a bundle holds one build's part of it: leave it out.")
         answer = trace_bundle(bundle, ref, depth=depth)
         say(f"{bundle} was asked, not verified: 'tracecore verify {bundle}' does that.")
         _print(answer, form, None)
     elif ref is None:
-        raise UsageProblem("Say what is to be traced: a ref, such as build/NAME, or --bundle FILE.")
+        raise UsageError("Say what is to be traced: a ref, such as build/NAME, or --bundle FILE.")
     else:
         from tracecore_lineage import Record
 

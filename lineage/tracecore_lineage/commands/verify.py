@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, progress_bar, workspace_option
+from tracecore.cli import emit_json, json_option, progress_bar, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 from tracecore_lineage.commands.pinning import key_option, threshold_option
 
@@ -91,10 +91,10 @@ def _verdict(
     """Verify a bundle where the argument is a file, else the record."""
     if ref is None or not Path(ref).is_file():
         if ref is not None and ref.endswith(_SUFFIX):
-            raise UsageProblem(
+            raise UsageError(
                 f"There is no file {ref}: expected a build of the workspace, or the file of a bundle ('tracecore export --format bundle')."
             )
-        from tracecore.store_owner import WrongLedger
+        from tracecore.store.ledger_binding import WrongLedger
         from tracecore_lineage import Record
         from tracecore_lineage.verification.findings import Findings
 
@@ -110,5 +110,5 @@ def _verdict(
 
     for option, given in (("--checkpoint", checkpoint), ("--attestations", attestations)):
         if given is not None:
-            raise UsageProblem(f"{option} is compared with a workspace's record, and {ref} is a bundle: leave it out, or import the bundle first.")
+            raise UsageError(f"{option} is compared with a workspace's record, and {ref} is a bundle: leave it out, or import the bundle first.")
     return verify_bundle(ref, key=keys or None, threshold=threshold, progress=show)

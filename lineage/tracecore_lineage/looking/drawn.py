@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tracecore.drawing import Drawn, Line, Mark, color_of
 from tracecore.geometry import CUBOID_EDGES, cuboid_corners
+from tracecore.images import AnnotatedImage, Line, Mark, color_of
 from tracecore_lineage.looking.views import View
 
 __all__ = ["cuboid_in_vehicle", "drawn"]
@@ -21,7 +21,7 @@ _STEP_M = 10.0  # of distance from one color of the points to the next
 _OUTSIDE = 3.0  # times the image: lines to points farther out than that are noise
 
 
-def drawn(view: View, *, whole: bool) -> Drawn:
+def drawn(view: View, *, whole: bool) -> AnnotatedImage:
     """Give what to draw of a view.
 
     Args:
@@ -34,7 +34,7 @@ def drawn(view: View, *, whole: bool) -> Drawn:
         lines = [*(_cuboids(view)), *lines]
     if whole:
         lines = [*_points(view), *lines]
-    return Drawn(view.row["image"], _caption(view), list(_marks(view)), lines, list(_notes(view)))
+    return AnnotatedImage(view.row["image"], _caption(view), list(_marks(view)), lines, list(_notes(view)))
 
 
 def cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tracecore.drawing import color_of
-from tracecore.errors import UsageProblem
-from tracecore.images import decode_rgb
+from tracecore.errors import UsageError
+from tracecore.images import color_of, decode_rgb
 from tracecore_lineage.looking.drawn import cuboid_in_vehicle
 from tracecore_lineage.looking.views import View
 
@@ -30,12 +29,12 @@ def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
         name: what the viewer calls it.
 
     Raises:
-        UsageProblem: Rerun is not installed.
+        UsageError: Rerun is not installed.
     """
     try:
         import rerun as rr
     except ImportError as error:
-        raise UsageProblem('--rerun needs the Rerun SDK: pip install "tracecore[rerun]"') from error
+        raise UsageError('--rerun needs the Rerun SDK: pip install "tracecore[rerun]"') from error
     recording = rr.RecordingStream("tracecore look", recording_id=name)
     recording.save(path)
     for view in views:

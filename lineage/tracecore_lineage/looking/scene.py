@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracecore.errors import UsageProblem
-from tracecore.rig import Rig
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
+from tracecore.geometry import Rig
 from tracecore_lineage.looking.surroundings import Surroundings, Table
 from tracecore_lineage.looking.tables import TableKind
 from tracecore_lineage.looking.views import Layers, View, read_views, spread
@@ -53,17 +52,17 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
         labels: ref of the label batch to draw, instead of the one that the record leads to.
 
     Raises:
-        UsageProblem: an unknown ref, a drive that no frame is of, labels that are none, or nothing to look at.
+        UsageError: an unknown ref, a drive that no frame is of, labels that are none, or nothing to look at.
     """
     try:
         kind = parse_ref(text).kind
     except RefError as error:
-        raise UsageProblem(str(error)) from error
+        raise UsageError(str(error)) from error
     around = Surroundings(record)
     if kind == "frame":
         return _frame(record, around, text, labels)
     if kind in {"build", "run", "label", "labeler", "bug", "plugin", "vehicle", "program", "external"}:
-        raise UsageProblem(
+        raise UsageError(
             f"{text} has nothing to look at: 'tracecore look' takes a dataset, a label batch, an event set, a drive log, a frame, or a report, "
             f"request or model that holds pictures; 'tracecore trace {text}' names what there is."
         )
@@ -79,7 +78,7 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
         return Scene(artifact.ref, pictures=_pictures(artifact.ref, opened))
     table = around.table(artifact.ref)
     if table is None or table.kind is None:
-        raise UsageProblem(f"{artifact.ref} has nothing to look at: its columns are {', '.join(opened.schema.names)}, and no picture is among them.")
+        raise UsageError(f"{artifact.ref} has nothing to look at: its columns are {', '.join(opened.schema.names)}, and no picture is among them.")
     if table.kind is TableKind.FRAMES:
         return _scene(around, artifact.ref, table, count, drive, labels)
     return _scene(around, artifact.ref, _frames_for(around, table), count, drive, labels, of=table)
@@ -93,14 +92,14 @@ def _scene(around: Surroundings, ref: str, frames: Table, count: int, drive: str
         spoken_of = set(pc.unique(of.data.to_table(columns=["frame_id"])["frame_id"]).to_pylist())
         index = [row for row in index if row["frame_id"] in spoken_of]
         if not index:
-            raise UsageProblem(f"{ref} has nothing to look at: it speaks of no frame.")
+            raise UsageError(f"{ref} has nothing to look at: it speaks of no frame.")
     if drive is not None:
         known = {row["drive"] for row in index}
         if drive not in known:
-            raise UsageProblem(f"No frame of {ref} is of the drive '{drive}'. {suggestion(drive, known)}")
+            raise UsageError(f"No frame of {ref} is of the drive '{drive}'. {suggestion(drive, known)}")
         index = [row for row in index if row["drive"] == drive]
     if not index:
-        raise UsageProblem(f"{ref} has nothing to look at: it holds no frame.")
+        raise UsageError(f"{ref} has nothing to look at: it holds no frame.")
     ids = [row["frame_id"] for row in spread(index, count)]
     return _looked_at(around, ref, frames, ids, labels, of)
 
@@ -140,7 +139,7 @@ def _frame(record: RecordQuestions, around: Surroundings, text: str, labels: str
     held = [table for each in answer["held_by"] if (table := around.table(each["ref"])) is not None]
     holding = [table for table in held if table.kind is TableKind.FRAMES]
     if not holding:
-        raise UsageProblem(f"{text} has nothing to look at: the tables that name it hold no picture of it.")
+        raise UsageError(f"{text} has nothing to look at: the tables that name it hold no picture of it.")
     # The one that was judged says most of it: its detections are of that very table.
     best = next((table for table in holding if _speaking_of([answer["ref"]], around.detections_of(table))), holding[0])
     return _looked_at(around, answer["ref"], best, [answer["ref"]], labels)
@@ -156,7 +155,7 @@ def _given_labels(around: Surroundings, ref: str) -> Table:
     artifact = around.artifact(ref)
     table = around.table(artifact.ref)
     if table is None or table.kind is not TableKind.LABELS:
-        raise UsageProblem(f"--labels expects a label batch; {artifact.ref} is none.")
+        raise UsageError(f"--labels expects a label batch; {artifact.ref} is none.")
     return table
 
 
@@ -170,7 +169,7 @@ def _frames_for(around: Surroundings, table: Table) -> Table:
         counts = {each.ref: (each.data.count_rows(filter=wanted), each) for each in around.frames_of(table)}
         found = max(counts.values(), key=lambda pair: pair[0])[1] if counts and max(pair[0] for pair in counts.values()) else None
     if found is None:
-        raise UsageProblem(f"{table.ref} has nothing to look at: no run that is recorded tells the frames that it is about.")
+        raise UsageError(f"{table.ref} has nothing to look at: no run that is recorded tells the frames that it is about.")
     return found
 
 
@@ -178,7 +177,7 @@ def _of_drive(around: Surroundings, ref: str) -> Table:
     for run in around.readers(ref):
         for table in around.outputs(run, TableKind.FRAMES):
             return table
-    raise UsageProblem(f"{ref} has nothing to look at: no recorded run made frames of it.")
+    raise UsageError(f"{ref} has nothing to look at: no recorded run made frames of it.")
 
 
 def _drives(frames: Table) -> list[str]:
@@ -189,5 +188,5 @@ def _pictures(ref: str, opened: Any) -> list[Path]:
     path = Path(opened)
     found = sorted(path.rglob("*.png")) if path.is_dir() else []
     if not found:
-        raise UsageProblem(f"{ref} has nothing to look at: it holds no picture.")
+        raise UsageError(f"{ref} has nothing to look at: it holds no picture.")
     return found

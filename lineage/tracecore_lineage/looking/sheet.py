@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tracecore.drawing import Drawn, contact_sheet, draw_tile
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.images import AnnotatedImage, contact_sheet, draw_tile
 from tracecore_lineage.looking.drawn import drawn
 from tracecore_lineage.looking.scene import Scene
 
@@ -24,11 +24,11 @@ def picture_of(scene: Scene) -> Image:
     """Draw a scene.
 
     Raises:
-        UsageProblem: none of its images can be decoded.
+        UsageError: none of its images can be decoded.
     """
     tiles = _files(scene.pictures) if scene.pictures else _frames(scene)
     if not tiles:
-        raise UsageProblem(f"{scene.ref} has nothing to look at: none of its images can be decoded.")
+        raise UsageError(f"{scene.ref} has nothing to look at: none of its images can be decoded.")
     if scene.pictures:
         return contact_sheet(tiles, 1 if len(tiles) == 1 else 2)
     return contact_sheet(tiles, 1 if len(tiles) == 1 else 2 if len(tiles) <= 4 else 3 if len(tiles) <= 12 else 4)
@@ -42,5 +42,5 @@ def _frames(scene: Scene) -> list[Image]:
 
 
 def _files(pictures: Sequence[Path]) -> list[Image]:
-    tiles = (draw_tile(Drawn(path.read_bytes(), path.name), _FILE_WIDTH) for path in pictures)
+    tiles = (draw_tile(AnnotatedImage(path.read_bytes(), path.name), _FILE_WIDTH) for path in pictures)
     return [tile for tile in tiles if tile is not None]

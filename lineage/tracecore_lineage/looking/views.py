@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tracecore.rig import Camera, Rig
+from tracecore.geometry import Camera, Rig
 from tracecore_schemas.rows import last_revisions
 from tracecore_schemas.tables import POINTS_DTYPE
 

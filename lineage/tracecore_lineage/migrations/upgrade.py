@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, text
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import tables
 
 __all__ = ["differences", "downgrade", "metadata", "new_revision", "revisions", "upgrade"]
@@ -40,11 +40,11 @@ def upgrade(engine: Engine, found: str | None) -> None:
         found: the revision it stands at now, or None for a new one.
 
     Raises:
-        UsageProblem: the database was written by a newer tracecore.
+        UsageError: the database was written by a newer tracecore.
     """
     known = revisions()
     if found is not None and found not in known:
-        raise UsageProblem(
+        raise UsageError(
             f"The record was written by a newer tracecore: its tables are at revision {found!r}, this version knows {known[0]!r} and before. "
             "Upgrade tracecore to open it."
         )

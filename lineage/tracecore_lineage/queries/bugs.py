@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_lineage.queries.facts import Facet, Link
 from tracecore_lineage.queries.named import build_named
 from tracecore_lineage.queries.prefix import head, readable_catalog
@@ -31,7 +30,7 @@ def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
         build: name or ref of a build: only bugs that were seen in it.
 
     Raises:
-        UsageProblem: no such build, with the nearest right one.
+        UsageError: no such build, with the nearest right one.
     """
     with readable_catalog():
         reader = Reader(connection, head(connection))
@@ -57,12 +56,12 @@ def the_bug(reader: Reader, ref: Ref) -> Bug:
         ref: `bug/<id>`.
 
     Raises:
-        UsageProblem: no such bug was reported; the nearest right id is offered.
+        UsageError: no such bug was reported; the nearest right id is offered.
     """
     found = _find(reader, ref)
     if found is None:
         known = (bug.id for bug in _all(reader))
-        raise UsageProblem(f"{ref} is not in the record. {suggestion(ref.name, known, none_known='No bug was reported yet.')}")
+        raise UsageError(f"{ref} is not in the record. {suggestion(ref.name, known, none_known='No bug was reported yet.')}")
     return found
 
 

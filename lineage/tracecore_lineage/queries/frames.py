@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tracecore.errors import TracecoreError, UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import TracecoreError, UsageError, suggestion
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.named import whole
@@ -32,7 +31,7 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
         log: the version of the drive's log; the newest where None.
 
     Raises:
-        UsageProblem: no such drive, sensor or time, with the nearest right one.
+        UsageError: no such drive, sensor or time, with the nearest right one.
     """
     drive, sensor, time = ref.segments
     log = log or whole(reader, Ref("drive_log", (drive,)))
@@ -40,16 +39,16 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
     said: dict[str, Any] = facet.value if facet is not None else {}
     sensors = [str(name) for name in said.get("sensors") or ()]
     if sensors and sensor not in sensors:
-        raise UsageProblem(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} has no sensor {sensor!r}. {suggestion(sensor, sensors)}")
+        raise UsageError(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} has no sensor {sensor!r}. {suggestion(sensor, sensors)}")
     start, end = said.get("start_ns"), said.get("end_ns")
     if start is not None and end is not None and not int(start) <= int(time) <= int(end):
-        raise UsageProblem(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} goes from {start} to {end} ns.")
+        raise UsageError(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} goes from {start} to {end} ns.")
     links = reader.inputs_like([log])
     checks = reader.check_runs({link.run for link in links})
     runs = reader.runs({link.run for link in links})
     readings = [link for link in links if link.run not in checks and runs[link.run].ended_at is not None and not runs[link.run].is_fact]
     if not readings:
-        raise UsageProblem(f"{ref} is not in the record: no completed run has read {log}.")
+        raise UsageError(f"{ref} is not in the record: no completed run has read {log}.")
     return readings[-1]
 
 
@@ -64,7 +63,7 @@ def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading
         reading: what `frame_reading` found of it.
 
     Raises:
-        UsageProblem: they don't; the frame of that sensor nearest in time is offered.
+        UsageError: they don't; the frame of that sensor nearest in time is offered.
     """
     import pyarrow.dataset as ds
 
@@ -87,6 +86,6 @@ def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading
     if not looked or int(time) in times:
         return
     if not times:
-        raise UsageProblem(f"{ref} is not in the record: no table that {artifact_ref('drive_log', drive)} was read into holds a frame of {sensor!r}.")
+        raise UsageError(f"{ref} is not in the record: no table that {artifact_ref('drive_log', drive)} was read into holds a frame of {sensor!r}.")
     offer = frame_ref(drive, sensor, min(times, key=lambda one: (abs(one - int(time)), one)))
-    raise UsageProblem(f"{ref} is not in the record: no table holds it. Did you mean '{offer}', the nearest in time?")
+    raise UsageError(f"{ref} is not in the record: no table holds it. Did you mean '{offer}', the nearest in time?")

@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog
@@ -38,13 +37,13 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
         before by KPI: `difference`, and `overlap`: whether the two intervals do, None where one of them is not known.
 
     Raises:
-        UsageProblem: no report of that name, or no such KPI in it, with the nearest right one.
+        UsageError: no report of that name, or no such KPI in it, with the nearest right one.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
         ref = read_ref(reader, text)
         if ref.kind != ArtifactKind.KPI_REPORT:
-            raise UsageProblem(f"{ref} has no history of KPIs: expected kpi_report/NAME. {_reports(reader)}")
+            raise UsageError(f"{ref} has no history of KPIs: expected kpi_report/NAME. {_reports(reader)}")
         whole(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
         made: dict[str, Link] = {}
         for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
@@ -83,7 +82,7 @@ def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) 
     known = {name for facet in facets for name in facet.get("values") or ()}
     for name in kpis:
         if name not in known:
-            raise UsageProblem(f"{ref.unversioned} has no KPI {name!r}. {suggestion(name, known, none_known='It says nothing of KPIs.')}")
+            raise UsageError(f"{ref.unversioned} has no KPI {name!r}. {suggestion(name, known, none_known='It says nothing of KPIs.')}")
     return list(dict.fromkeys(kpis)) or sorted(known, key=lambda name: (name.count("."), not name.startswith("map"), name))
 
 

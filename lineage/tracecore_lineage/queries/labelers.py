@@ -12,8 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import nearest
+from tracecore.errors import UsageError, nearest
 from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.reader import Reader
 from tracecore_lineage.tables import FACETS
@@ -53,7 +52,7 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
         Sorted by the first time each was made, then by ref.
 
     Raises:
-        UsageProblem: no recorded batch names that pseudonym; the nearest that one names is offered.
+        UsageError: no recorded batch names that pseudonym; the nearest that one names is offered.
     """
     pseudonym = ref.segments[0]
     # As the facet's text spells it: a quick look into the text of each batch's facet, of which only those that may match are read.
@@ -65,7 +64,7 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
     facets = {subject: found[_FACET].value for subject, found in reader.facets(subjects).items() if _FACET in found}
     named = {subject: facet for subject, facet in facets.items() if pseudonym in _labelers(facet)}
     if not named:
-        raise UsageProblem(_unknown(reader, ref))
+        raise UsageError(_unknown(reader, ref))
     made: dict[str, list[Link]] = {}
     for link in reader.outputs_like(named):
         made.setdefault(link.ref, []).append(link)

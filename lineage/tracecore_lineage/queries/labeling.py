@@ -34,7 +34,7 @@ def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[
         labelers), `guidelines`, `labelers` (how many).
 
     Raises:
-        UsageProblem: no recorded batch names that pseudonym.
+        UsageError: no recorded batch names that pseudonym.
     """
     batches = batches_of(reader, ref)
     times = recorded_at(reader.connection, [batch.made[0].seq for batch in batches if batch.made])

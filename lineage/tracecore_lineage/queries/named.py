@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 from sqlalchemy import Connection, or_, select
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import nearest
+from tracecore.errors import UsageError, nearest
 from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.labelers import known_labelers
 from tracecore_lineage.queries.prefix import Prefix
@@ -44,13 +43,13 @@ def read_ref(reader: Reader, text: str) -> Ref:
     """Read a ref as typed.
 
     Raises:
-        UsageProblem: no ref; the nearest recorded one is offered.
+        UsageError: no ref; the nearest recorded one is offered.
     """
     try:
         return parse_ref(text)
     except RefError as error:
         offer = nearest(text, [*known_refs(reader), *(str(Ref("labeler", (name,))) for name in known_labelers(reader))])
-        raise UsageProblem(f"{error}{f' Did you mean {offer!r}?' if offer else ''}") from None
+        raise UsageError(f"{error}{f' Did you mean {offer!r}?' if offer else ''}") from None
 
 
 def known_refs(reader: Reader) -> list[str]:
@@ -65,22 +64,22 @@ def find_build(reader: Reader, ref: Ref) -> Build:
     """Find a sealed build by name.
 
     Raises:
-        UsageProblem: no such build in this part of the record, or one of another digest.
+        UsageError: no such build in this part of the record, or one of another digest.
     """
     builds = _builds(reader.connection, reader.prefix, ref.segments[0])
     if not builds:
-        raise UsageProblem(_unknown(reader, ref))
+        raise UsageError(_unknown(reader, ref))
     for build in builds:
         if ref.version is None or (parse_ref(build.ref).version or "").startswith(ref.version):
             return build
-    raise UsageProblem(f"{ref} is not in the record; what is sealed under that name is {builds[0].ref}.")
+    raise UsageError(f"{ref} is not in the record; what is sealed under that name is {builds[0].ref}.")
 
 
 def build_named(reader: Reader, text: str) -> Build:
     """Find a sealed build by its name alone, or by its ref.
 
     Raises:
-        UsageProblem: no such build, with the nearest right one.
+        UsageError: no such build, with the nearest right one.
     """
     return find_build(reader, read_ref(reader, text) if text.startswith("build/") else Ref("build", (text,)))
 
@@ -95,17 +94,17 @@ def whole(reader: Reader, ref: Ref) -> str:
     """Find the one version that a ref means: as it stands, by digest prefix, or the newest.
 
     Raises:
-        UsageProblem: unknown, with the nearest right one; or ambiguous, with the versions that are meant.
+        UsageError: unknown, with the nearest right one; or ambiguous, with the versions that are meant.
     """
     if ref.is_whole and _is_recorded(reader, str(ref)):
         return str(ref)
     versions = _versions(reader, ref)
     if not versions:
-        raise UsageProblem(_unknown(reader, ref))
+        raise UsageError(_unknown(reader, ref))
     if ref.version is None:
         known = next(filter(None, _preferred(reader, versions)), None)
         if known is None:
-            raise UsageProblem(_unknown(reader, ref))
+            raise UsageError(_unknown(reader, ref))
         return newest(reader, known)
     of_version = [link for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)]
     meant = sorted({link.ref for link in next(filter(None, _preferred(reader, of_version)), of_version)})
@@ -115,8 +114,8 @@ def whole(reader: Reader, ref: Ref) -> str:
         return meant[0]
     if not meant:
         recorded = sorted({link.ref for link in versions})
-        raise UsageProblem(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(recorded)}.")
-    raise UsageProblem(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
+        raise UsageError(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(recorded)}.")
+    raise UsageError(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
 
 
 def newest(reader: Reader, links: list[Link]) -> str:

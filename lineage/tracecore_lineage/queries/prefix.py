@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import ledger
 from tracecore_lineage.tables import EVENTS
 from tracecore_schemas.refs import RefError
@@ -48,7 +48,7 @@ def readable_catalog() -> Iterator[None]:
     try:
         yield
     except (RefError, json.JSONDecodeError) as error:
-        raise UsageProblem(f"The catalog holds what no event says ({error}): run 'tracecore verify'; 'tracecore replay' makes it again.") from error
+        raise UsageError(f"The catalog holds what no event says ({error}): run 'tracecore verify'; 'tracecore replay' makes it again.") from error
 
 
 def head(connection: Connection) -> Prefix:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage import times
 from tracecore_lineage.queries.answer import assemble
 from tracecore_lineage.queries.backward import walk_backward
@@ -29,7 +29,7 @@ def horizon(connection: Connection, as_of: str | None) -> Prefix:
     """Give what a question may look at: all of the ledger, or what was recorded up to a time.
 
     Raises:
-        UsageProblem: the time can't be read.
+        UsageError: the time can't be read.
     """
     return head(connection) if as_of is None else prefix_at(connection, _instant(as_of))
 
@@ -38,7 +38,7 @@ def _instant(text: str) -> str:
     try:
         return times.instant(datetime.fromisoformat(text).astimezone(UTC)) if _has_offset(text) else times.instant(datetime.fromisoformat(text))
     except (ValueError, OverflowError):  # the year 10000 in UTC is no time either
-        raise UsageProblem(f"{text!r} is no time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
+        raise UsageError(f"{text!r} is no time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
 
 
 def _has_offset(text: str) -> bool:
@@ -56,7 +56,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
         places: how others call what lies in the workspace's store.
 
     Raises:
-        UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+        UsageError: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
     with readable_catalog():
         with as_it_stood(connection, horizon(connection, as_of)) as now:
@@ -84,7 +84,7 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
         places: how others call what lies in the workspace's store.
 
     Raises:
-        UsageProblem: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+        UsageError: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
     """
     with readable_catalog(), as_it_stood(connection, horizon(connection, as_of)) as now:
         now.places = places
@@ -98,7 +98,7 @@ def impact(connection: Connection, text: str, *, depth: int | None = None, as_of
 
 def _checked(depth: int | None) -> int | None:
     if depth is not None and depth < 0:
-        raise UsageProblem(f"A depth counts levels of runs: expected 0 or more, found {depth}.")
+        raise UsageError(f"A depth counts levels of runs: expected 0 or more, found {depth}.")
     return depth
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from tracecore.errors import TracecoreError, UsageProblem
+from tracecore.errors import TracecoreError, UsageError
 from tracecore_lineage.cells import json_cell
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import Prefix
@@ -40,7 +40,7 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
         `ref`, `kind` and `held_by`: each version that holds it, with its rows, images left out.
 
     Raises:
-        UsageProblem: no recorded table holds it.
+        UsageError: no recorded table holds it.
     """
     column = _COLUMN[ref.kind]
     value = str(ref) if ref.kind == "frame" else ref.segments[0]
@@ -52,8 +52,8 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
     if not held:
         why = withdrawn(connection, own).drives.get(ref.segments[0]) if ref.kind == "frame" else None
         if why is not None:
-            raise UsageProblem(f"{ref} was erased: {why}")
-        raise UsageProblem(f"{ref} is not in the record: no recorded table holds it.")
+            raise UsageError(f"{ref} was erased: {why}")
+        raise UsageError(f"{ref} is not in the record: no recorded table holds it.")
     return {"ref": str(ref), "kind": ref.kind, "held_by": held}
 
 

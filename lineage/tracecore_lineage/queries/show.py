@@ -8,9 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore.kept_sources import kept_text, source_artifacts
-from tracecore.suggest import suggestion
+from tracecore.errors import NegativeVerdict, UsageError, suggestion
+from tracecore.running.dependencies import kept_text, source_artifacts
 from tracecore.workspace import Workspace
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.lookup import dependencies_from
@@ -52,7 +51,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
 
     Raises:
-        UsageProblem: an unknown ref, with the nearest right one, or one that has no page of its own.
+        UsageError: an unknown ref, with the nearest right one, or one that has no page of its own.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
@@ -73,7 +72,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
         if ref.kind == "labeler":
             return show_labeler(reader, ref, workspace)
         if not (ref.is_artifact or ref.kind == "external"):
-            raise UsageProblem(
+            raise UsageError(
                 f"{ref} has nothing to show: 'tracecore show' takes an artifact, a run, a job, a build, a frame, a label, a labeler or a bug;"
                 f" try 'tracecore trace {ref}'."
             )
@@ -103,8 +102,8 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
         workspace: whose store holds it.
 
     Raises:
-        UsageProblem: no such run or file.
-        AnswerIsNo: its text is not kept, is missing from the store, or is not what was recorded.
+        UsageError: no such run or file.
+        NegativeVerdict: its text is not kept, is missing from the store, or is not what was recorded.
     """
     from tracecore.store import open_store  # as above
 
@@ -113,7 +112,7 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
     fitting = [name for name in listed if name == file] or [name for name in listed if name.endswith(f"/{file}")]
     if len(fitting) != 1:
         which = f" It fits {' and '.join(sorted(fitting))}." if fitting else f" {suggestion(file, listed, none_known='It loaded none of plugins.')}"
-        raise UsageProblem(f"{answer['ref']} loaded no source file '{file}'.{which}")
+        raise UsageError(f"{answer['ref']} loaded no source file '{file}'.{which}")
     found = listed[fitting[0]]
     data = None if found["text"] == "not kept" else kept_text(open_store(workspace), found["sha256"])
     if data is None:
@@ -122,7 +121,7 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
             "missing": "is missing from the store",
             "kept": "is not what was recorded: 'tracecore verify' says more",
         }
-        raise AnswerIsNo(f"The text of {fitting[0]} {why[found['text']]}.")
+        raise NegativeVerdict(f"The text of {fitting[0]} {why[found['text']]}.")
     return data
 
 
@@ -193,7 +192,7 @@ def _check(check: CheckVerdict) -> dict[str, Any]:
 def _run(reader: Reader, ref: Ref) -> dict[str, Any]:
     found = reader.runs([ref.segments[0].lower()])
     if not found:
-        raise UsageProblem(f"{ref} is not in this part of the record: no event of that run was recorded.")
+        raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
     run = next(iter(found.values()))
     links = reader.links_of([run.id])
     facets = reader.facets([f"run:{run.id}", f"job:{run.namespace}/{run.job}"])
@@ -230,7 +229,7 @@ def _job(reader: Reader, ref: Ref) -> dict[str, Any]:
     facets = reader.facets([subject], deleted=True).get(subject, {})
     static = as_edges(reader.static_by([subject]))
     if not (runs or facets or static):
-        raise UsageProblem(f"{ref} is not in this part of the record: no event says anything of that job.")
+        raise UsageError(f"{ref} is not in this part of the record: no event says anything of that job.")
     return {
         "ref": str(ref),
         "kind": "job",
@@ -272,7 +271,7 @@ def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, A
     try:
         statement = json.loads(open_envelope(envelope).payload)
     except (EnvelopeError, ValueError) as error:
-        raise UsageProblem(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+        raise UsageError(f"The seal of build/{build.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
     keys = keys_of(reader.connection, build.ref, [] if workspace is None else _keys(reader, workspace))
     signatures = seal_signatures(reader.connection, build.ref, keys).document()
     return {

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
 from tracecore_lineage.datasets import bare
 from tracecore_lineage.ledger_name import LedgerName
@@ -54,7 +54,7 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
     )
     found: dict[str, PublicKey] = {}
     for value in connection.execute(query).scalars():
-        with suppress(UsageProblem, ValueError, KeyError, TypeError, AttributeError):  # a damaged row is named by `verify`
+        with suppress(UsageError, ValueError, KeyError, TypeError, AttributeError):  # a damaged row is named by `verify`
             key = PublicKey.from_pem(json.loads(value)["public_key"].encode(), "a key in the ledger")
             found.setdefault(key.id, key)
     return list(found.values())
@@ -104,7 +104,7 @@ def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, An
             try:
                 key = PublicKey.from_pem(str(event.facet.get("public_key")).encode(), "the event")
                 signature = canonical_base64(str(event.facet.get("signature")))
-            except (UsageProblem, CheckpointError):
+            except (UsageError, CheckpointError):
                 continue  # named by verify
             if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is not None:
                 signatures.setdefault(key.id, {"keyid": key.id, "sig": str(event.facet["signature"])})

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from tracecore.errors import AnswerIsNo
+from tracecore.errors import NegativeVerdict
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.queries.prefix import Prefix
@@ -69,12 +69,14 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
     """Give the events that an import names, with the places and times that the ledger they came from gave them.
 
     Raises:
-        AnswerIsNo: one of them is not in the ledger.
+        NegativeVerdict: one of them is not in the ledger.
     """
     places = ledger.places(connection, sorted(brought.members))
     bodies = ledger.read_at(connection, sorted(places.values()))
     here = {leaf.event_id: leaf.body for leaf in bodies}
     for place, part in tree.kept(tree.read_parts(brought.facet["tree"])):
         if part.event_id not in here:
-            raise AnswerIsNo(f"Event {part.event_id[:12]}, which the import of {brought.build} names, is not in the ledger: run 'tracecore verify'.")
+            raise NegativeVerdict(
+                f"Event {part.event_id[:12]}, which the import of {brought.build} names, is not in the ledger: run 'tracecore verify'."
+            )
         yield ledger.Leaf(place, part.event_id, part.recorded_at, "", here[part.event_id])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import readable_catalog
@@ -26,18 +26,18 @@ def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifa
         own: the workspace's own ledger.
 
     Raises:
-        UsageProblem: it is not in the record, its bytes are not kept here, or they were erased: then why.
+        UsageError: it is not in the record, its bytes are not kept here, or they were erased: then why.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, None))
         ref = read_ref(reader, text)
         if not (ref.is_artifact or ref.kind == "external"):
-            raise UsageProblem(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
+            raise UsageError(f"{ref} has no bytes to open: expected an artifact, such as dataset/NAME or label_batch/NAME.")
         found = stored_artifacts(connection, refs=[whole(reader, ref)])
         known = tombstones(connection, own, refs=[artifact.ref for artifact in found])
     if not found:
-        raise UsageProblem(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")
+        raise UsageError(f"The bytes of {ref} are not kept in this workspace: only what was recorded of it.")
     readable = [artifact for artifact in found if known.unreadable(artifact) is None]
     if not readable:
-        raise UsageProblem(str(known.sentence(found[-1])))
+        raise UsageError(str(known.sentence(found[-1])))
     return readable[-1]

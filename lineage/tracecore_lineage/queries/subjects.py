@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_lineage.queries.facts import Link
 from tracecore_lineage.queries.found import Found
 from tracecore_lineage.queries.frames import frame_reading
@@ -80,7 +79,7 @@ def locate(reader: Reader, ref: Ref) -> Start:
     """Find what a ref stands for.
 
     Raises:
-        UsageProblem: nothing in the record, with the nearest right ref; or a kind that can't be followed.
+        UsageError: nothing in the record, with the nearest right ref; or a kind that can't be followed.
     """
     if ref.kind == "build":
         build = find_build(reader, ref)
@@ -93,18 +92,18 @@ def locate(reader: Reader, ref: Ref) -> Start:
     if ref.kind == "plugin":
         return _plugin(reader, ref)
     if ref.kind == "label":
-        raise UsageProblem(
+        raise UsageError(
             f"{ref} can't be followed by itself: labels are recorded in batches. 'tracecore show {ref}' names the batch that holds it; ask for that."
         )
     if ref.kind == "labeler":
         batches = batches_of(reader, ref)
         return Start(str(ref), reader.prefix, tuple((batch.ref, None) for batch in batches), batches=tuple(batches))
     if ref.kind == "job":
-        raise UsageProblem(
+        raise UsageError(
             f"{ref} can't be followed: a job is no version. 'tracecore show {ref}' gives its runs and its static lineage; ask for those."
         )
     if ref.kind == "vehicle":
-        raise UsageProblem(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
+        raise UsageError(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
     version = whole(reader, ref)
     return Start(version, reader.prefix, ((version, None),))
 
@@ -113,7 +112,7 @@ def _run(reader: Reader, ref: Ref) -> Start:
     run = ref.segments[0]
     found = reader.runs([run, run.lower()])
     if not found:
-        raise UsageProblem(f"{ref} is not in this part of the record: no event of that run was recorded.")
+        raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
     known = next(iter(found))
     return Start(f"run/{known}", reader.prefix, runs=(known,))
 
@@ -134,5 +133,5 @@ def _plugin(reader: Reader, ref: Ref) -> Start:
         }:
             runs.add(row.subject.removeprefix("run:"))
     if not runs:
-        raise UsageProblem(f"{ref} is not in the record: no recorded run ran it. {suggestion(str(ref), known)}")
+        raise UsageError(f"{ref} is not in the record: no recorded run ran it. {suggestion(str(ref), known)}")
     return Start(str(ref), reader.prefix, runs=tuple(sorted(runs)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tracecore.options import console
+from tracecore.cli import console
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, text
 
-from tracecore.disk import clear_disk_errors
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.store import open_store
+from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage import people, times
 from tracecore_lineage.queries.forward import walk_forward
 from tracecore_lineage.queries.found import Found
@@ -96,12 +96,12 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
         dry_run: only say what would go.
 
     Raises:
-        UsageProblem: nothing of that name, with the nearest right one; or no reason.
-        AnswerIsNo: a run is live.
+        UsageError: nothing of that name, with the nearest right one; or no reason.
+        NegativeVerdict: a run is live.
     """
     said = " ".join(reason.split()).rstrip(".")
     if not said:
-        raise UsageProblem("A withdrawal needs its reason, which stays in the record: give --reason TEXT.")
+        raise UsageError("A withdrawal needs its reason, which stays in the record: give --reason TEXT.")
     with clear_disk_errors(record.workspace.root), alone(record, "withdrawn"):
         finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
         planned = _plan(record, target, said)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from tracecore.disk import unless_missing
-from tracecore.durable import fsync_folder
+from tracecore.files import fsync_folder
+from tracecore.system.failures import unless_missing
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import TREE
 from tracecore_lineage.bundle.reading import open_bundle

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from tracecore.errors import AnswerIsNo
-from tracecore.gone import Gone
-from tracecore.locks import hold_run, own_store
+from tracecore.errors import NegativeVerdict
 from tracecore.store import Store, open_store
-from tracecore.store.erasing import without_statistics
+from tracecore.store.erasure import without_statistics
+from tracecore.store.protocol import ErasedFile
+from tracecore.system.locks import hold_run, own_store
 from tracecore_lineage import ledger, lookup, replay, times
 from tracecore_lineage.recover import OpenRun, open_runs, try_gone
 from tracecore_lineage.retention.sweeping import lies_in, sweep
@@ -43,18 +43,20 @@ def alone(record: RecordWriter, doing: str) -> Iterator[None]:
         doing: what is to be done, for the error.
 
     Raises:
-        AnswerIsNo: a run is live, it is named and left alone; or catalog and ledger differ.
+        NegativeVerdict: a run is live, it is named and left alone; or catalog and ledger differ.
     """
     with own_store(record.workspace.locks) as held:
         _refuse_untrue(record, doing)
         live = _live(record)
         if live:
-            raise AnswerIsNo(
+            raise NegativeVerdict(
                 f"Nothing is {doing} while a run is live: run/{live[0].id} ({live[0].job}) and what it reads and writes are left alone. "
                 "Do the same again when it has ended."
             )
         if not held:
-            raise AnswerIsNo(f"Nothing is {doing} while somebody stands on the stored bytes: a build is going on. Do the same again when it is done.")
+            raise NegativeVerdict(
+                f"Nothing is {doing} while somebody stands on the stored bytes: a build is going on. Do the same again when it is done."
+            )
         yield
 
 
@@ -66,7 +68,7 @@ def _refuse_untrue(record: RecordWriter, doing: str) -> None:
     if differs is not None:
         wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
     if wrong:
-        raise AnswerIsNo(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
+        raise NegativeVerdict(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
 
 
 def _live(record: RecordWriter) -> list[OpenRun]:
@@ -185,7 +187,7 @@ def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
         store.rewrite(path, bare)
 
 
-def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[Gone]:
+def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
     """Find the commits that say values of rows that go: they are to be rewritten without. Each table's log is read once.
 
     Args:
@@ -200,7 +202,7 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
             commit = store.read(path)
             bare = commit if commit is None else _bare(commit, names.get(str(artifact.location), set()), drives)
             if commit is not None and bare is not None and bare != commit:
-                yield Gone(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
+                yield ErasedFile(path, digest_bytes(commit), len(commit), None, digest_bytes(bare))
 
 
 def _as_done(store: Store, erasure: Erasure) -> Erasure:
@@ -209,7 +211,7 @@ def _as_done(store: Store, erasure: Erasure) -> Erasure:
     return replace(erasure, versions=tuple(versions), commits=tuple(_now(store, gone) for gone in erasure.commits))
 
 
-def _now(store: Store, gone: Gone) -> Gone:
+def _now(store: Store, gone: ErasedFile) -> ErasedFile:
     """Give what lies in the place of a file that was to be rewritten."""
     if gone.left is None:
         return gone

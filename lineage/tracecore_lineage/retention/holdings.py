@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tracecore.errors import TracecoreError
-from tracecore.gone import Gone
 from tracecore.store import Part, Store
+from tracecore.store.protocol import ErasedFile
 from tracecore_lineage.retention.erasures import rewritten_commits
 from tracecore_lineage.retention.mixed_rows import without_drives
 from tracecore_lineage.retention.subjects import Subject
@@ -82,12 +82,12 @@ class Holdings:
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
         """Give what holds the drives' own files or rows: by digest, by partition, by what rows name."""
         found: list[Erased] = []
-        mixed: dict[str, Gone | None] = {}
+        mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
-            gone: list[Gone] = []
+            gone: list[ErasedFile] = []
             for part in each.parts:
                 if part.digest in digests or _drive(part) in subject.drives:
-                    gone.append(Gone(part.path, part.digest, part.size_bytes, part.rows))
+                    gone.append(ErasedFile(part.path, part.digest, part.size_bytes, part.rows))
                 elif each.artifact.media is Media.DELTA and not part.partition:
                     if part.path not in mixed:
                         mixed[part.path] = self._mixed(part, subject.drives)
@@ -96,13 +96,13 @@ class Holdings:
                 found.append(Erased(*each.place, files=tuple(gone)))
         return found
 
-    def _mixed(self, part: Part, drives: Collection[str]) -> Gone | None:
+    def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
         """Give a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
-        return None if bare is None else Gone(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
+        return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
-    def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[Gone, ...]:
+    def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[ErasedFile, ...]:
         """Return the commits whose statistics say values of what goes, or of rows that went before."""
         data = (gone.path for version in versions for gone in version.files)
         return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
@@ -133,7 +133,7 @@ class Holdings:
             pictures = reached is not None and each.artifact.kind != ArtifactKind.DRIVE_LOG
             parts = [part for part in each.parts if part.path not in taken and self._shows(part, named, pictures=pictures)]
             if parts:
-                found.append(Erased(*each.place, files=tuple(Gone(part.path, part.digest, part.size_bytes) for part in parts)))
+                found.append(Erased(*each.place, files=tuple(ErasedFile(part.path, part.digest, part.size_bytes) for part in parts)))
         return found
 
     @cached_property

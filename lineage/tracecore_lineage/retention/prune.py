@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.disk import clear_disk_errors
-from tracecore.errors import AnswerIsNo, TracecoreError, UsageProblem
-from tracecore.gone import Gone
+from tracecore.errors import NegativeVerdict, TracecoreError, UsageError
 from tracecore.store import Store, open_store
+from tracecore.store.protocol import ErasedFile
+from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage import times
 from tracecore_lineage.queries.named import read_ref, whole
 from tracecore_lineage.queries.prefix import chunks, head, readable_catalog, recorded_at
@@ -94,11 +94,11 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
         dry_run: only say what would go.
 
     Raises:
-        UsageProblem: an unknown ref, with the nearest right one.
-        AnswerIsNo: a ref that a build holds, which is named; a run is live; or the ledger is not whole, or the catalog not what it says.
+        UsageError: an unknown ref, with the nearest right one.
+        NegativeVerdict: a ref that a build holds, which is named; a run is live; or the ledger is not whole, or the catalog not what it says.
     """
     if older_than is not None and not older_than >= 0:
-        raise UsageProblem(f"A number of days was expected, 0 or more, found {older_than}.")
+        raise UsageError(f"A number of days was expected, 0 or more, found {older_than}.")
     with clear_disk_errors(record.workspace.root), alone(record, "pruned"):
         finished = () if dry_run else tuple(erasure.run for erasure in finish_promised(record))
         planned = _plan(record, refs, older_than)
@@ -160,11 +160,11 @@ def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str
     for text in refs:
         ref = read_ref(reader, text)
         if ref.kind == "build" or not (ref.is_artifact or ref.kind == "external"):
-            raise UsageProblem(f"{ref} has no bytes to prune: expected an artifact, such as dataset/NAME or model/NAME@DIGEST.")
+            raise UsageError(f"{ref} has no bytes to prune: expected an artifact, such as dataset/NAME or model/NAME@DIGEST.")
         version = whole(reader, ref)
         if version in held:
             stand = "stands" if len(held[version]) == 1 else "stand"
-            raise AnswerIsNo(f"{version} stays: {_listed(held[version])} {stand} on it, and a sealed build holds what is in its trace.")
+            raise NegativeVerdict(f"{version} stays: {_listed(held[version])} {stand} on it, and a sealed build holds what is in its trace.")
         chosen.add(version)
     return chosen
 
@@ -215,7 +215,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
             skipped.append((artifact.ref, "a data file of it is missing or damaged: 'tracecore verify' names it"))
             continue
         if parts:
-            files = tuple(Gone(part.path, part.digest, part.size_bytes, part.rows) for part in parts)
+            files = tuple(ErasedFile(part.path, part.digest, part.size_bytes, part.rows) for part in parts)
             version = None if artifact.delta is None else artifact.delta.version
             versions.append(Erased(artifact.ref, str(artifact.location), version, files))
     return versions, skipped

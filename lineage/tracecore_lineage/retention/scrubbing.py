@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 __all__ = ["empty_wal", "is_sqlite", "scrub_pictures"]
 
@@ -40,7 +40,7 @@ def scrub_pictures(path: Path, sentence: str) -> int:
         How many values were rewritten.
 
     Raises:
-        UsageProblem: somebody else has the file open and keeps it from being cleaned.
+        UsageError: somebody else has the file open and keeps it from being cleaned.
     """
     connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     try:
@@ -53,7 +53,7 @@ def scrub_pictures(path: Path, sentence: str) -> int:
         connection.execute("VACUUM")
         _checkpoint(connection, path)
     except sqlite3.OperationalError as error:
-        raise UsageProblem(
+        raise UsageError(
             f"{path} can't be cleaned of pictures ({error}): close Dagster's page ('tracecore ui') and do the same again, which goes on from here."
         ) from error
     finally:
@@ -97,4 +97,4 @@ def empty_wal(path: Path) -> None:
 def _checkpoint(connection: sqlite3.Connection, path: Path) -> None:
     busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        raise UsageProblem(f"The write-ahead log of {path} can't be emptied, for somebody reads it: do the same again when nobody does.")
+        raise UsageError(f"The write-ahead log of {path} can't be emptied, for somebody reads it: do the same again when nobody does.")

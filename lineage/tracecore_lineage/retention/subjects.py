@@ -10,8 +10,7 @@ from urllib.parse import unquote
 
 from sqlalchemy import Connection, select
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import nearest
+from tracecore.errors import UsageError, nearest
 from tracecore_lineage import people
 from tracecore_lineage.queries.labelers import known_labelers
 from tracecore_lineage.queries.prefix import head
@@ -64,11 +63,11 @@ def find_subject(
         tabled: drives that tables have rows of; folders of images become such without a log.
 
     Raises:
-        UsageProblem: nothing of that name; the nearest right one is offered.
+        UsageError: nothing of that name; the nearest right one is offered.
     """
     text = target.strip()
     if not text:
-        raise UsageProblem("Whose consent was withdrawn? Expected a drive, such as drive_log/NAME, or whom or what drives name in their metadata.")
+        raise UsageError("Whose consent was withdrawn? Expected a drive, such as drive_log/NAME, or whom or what drives name in their metadata.")
     logs = list(_logs(connection))
     name = _bare(text)
     chosen = [log for log in logs if name in {log.name, log.drive}] or _inside(logs, name, stored, members)
@@ -80,7 +79,7 @@ def find_subject(
         drives = {name}
     persons = _people(connection, text)
     if not drives and not persons:
-        raise UsageProblem(_unknown(connection, text, logs, tabled))
+        raise UsageError(_unknown(connection, text, logs, tabled))
     of_drives = {log.name for log in logs if log.drive in drives} | drives
     return Subject(tuple(sorted(drives)), tuple(sorted(of_drives)), tuple(persons))
 

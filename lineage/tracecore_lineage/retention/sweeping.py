@@ -12,11 +12,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import fsync_folder
 from tracecore.errors import TracecoreError
-from tracecore.locks import try_run
+from tracecore.files import fsync_folder
 from tracecore.store import Store
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import try_run
 from tracecore_lineage.retention.copies import files_below, remove_copies
 from tracecore_lineage.retention.mixed_rows import names_of
 from tracecore_lineage.retention.scrubbing import empty_wal, is_sqlite, scrub_pictures

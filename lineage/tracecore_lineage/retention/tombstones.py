@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from tracecore.gone import Gone
-from tracecore.withdrawn import Withdrawn
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.store.protocol import ErasedFile
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.prefix import chunks
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
@@ -62,7 +62,7 @@ class Erased:
     ref: str
     location: str
     version: int | None
-    files: tuple[Gone, ...]
+    files: tuple[ErasedFile, ...]
 
     @property
     def size_bytes(self) -> int:
@@ -117,7 +117,7 @@ class Erasure:
     people: tuple[str, ...] = ()
     builds: tuple[str, ...] = ()
     versions: tuple[Erased, ...] = ()
-    commits: tuple[Gone, ...] = ()
+    commits: tuple[ErasedFile, ...] = ()
     envelope: Mapping[str, Any] | None = None
 
     @property
@@ -184,13 +184,13 @@ def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
         people=tuple(map(str, said["people"])),
         builds=tuple(map(str, said["builds"])),
         versions=tuple(_version(each) for each in said["versions"]),
-        commits=tuple(Gone(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, each["left"]) for each in said["commits"]),
+        commits=tuple(ErasedFile(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, each["left"]) for each in said["commits"]),
         envelope=envelope,
     )
 
 
 def _version(said: Mapping[str, Any]) -> Erased:
-    files = tuple(Gone(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in said["files"])
+    files = tuple(ErasedFile(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in said["files"])
     return Erased(str(said["ref"]), str(said["location"]), said["version"], files)
 
 
@@ -206,7 +206,7 @@ class Tombstones:
 
     erasures: tuple[Erasure, ...] = ()
     remade: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    brought: tuple[Gone, ...] = ()
+    brought: tuple[ErasedFile, ...] = ()
 
     @cached_property
     def _by_place(self) -> Mapping[tuple[str, str, int | None], list[tuple[Erasure, Erased]]]:
@@ -217,8 +217,8 @@ class Tombstones:
         return found
 
     @cached_property
-    def _by_table(self) -> Mapping[str, list[Gone]]:
-        found: dict[str, list[Gone]] = {}
+    def _by_table(self) -> Mapping[str, list[ErasedFile]]:
+        found: dict[str, list[ErasedFile]] = {}
         for gone in (*self.brought, *(gone for erasure in self.erasures if erasure.done for gone in erasure.commits)):
             found.setdefault(gone.table, []).append(gone)
         return found
@@ -233,11 +233,11 @@ class Tombstones:
         """Say whether the bytes came back since; a table's version never does, it gets another number."""
         return artifact.media is not Media.DELTA and self.remade.get((artifact.ref, str(artifact.location)), -1) > erasure.seq
 
-    def gone(self, artifact: Artifact) -> tuple[Gone, ...]:
+    def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
         """Give the files of a version that erasures which were carried out excuse."""
         return tuple(gone for erasure, erased in self.of(artifact) if erasure.done for gone in erased.files)
 
-    def commits(self, table: str) -> Sequence[Gone]:
+    def commits(self, table: str) -> Sequence[ErasedFile]:
         """Return the commits of a table that erasures which were carried out rewrote, oldest first."""
         return self._by_table.get(table, ())
 
@@ -255,7 +255,7 @@ class Tombstones:
         """Give the erasures that were promised and not carried out to their end."""
         return [erasure for erasure in self.erasures if not erasure.done]
 
-    def withdrawn(self) -> Withdrawn:
+    def withdrawn(self) -> ErasureFilter:
         """Give what may not come back."""
         files: dict[str, str] = {}
         drives: dict[str, str] = {}
@@ -263,7 +263,7 @@ class Tombstones:
             if erasure.what == WITHDRAWAL:
                 files |= dict.fromkeys(erasure.withdrawn, f"consent was withdrawn on {erasure.day}: {erasure.reason}.")
                 drives |= dict.fromkeys(erasure.drives, f"consent was withdrawn on {erasure.day}: {erasure.reason}.")
-        return Withdrawn(files, drives)
+        return ErasureFilter(files, drives)
 
 
 def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] | None = None) -> Tombstones:
@@ -279,7 +279,7 @@ def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] |
     return Tombstones(listed, remade(connection, own, listed, wanted))
 
 
-def withdrawn(connection: Connection, own: LedgerName) -> Withdrawn:
+def withdrawn(connection: Connection, own: LedgerName) -> ErasureFilter:
     """Return what may not come back; what was pruned may, and is not read."""
     return Tombstones(_erasures(connection, own, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
 

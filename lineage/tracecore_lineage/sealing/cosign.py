@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
 from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.queries.signing import COSIGN, POLICY, home, policies, seal_signatures
@@ -47,16 +46,14 @@ def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicK
     """Write the policy that would take the place of the one in force.
 
     Raises:
-        UsageProblem: a signer is given twice, or the threshold can't be reached.
+        UsageError: a signer is given twice, or the threshold can't be reached.
     """
     keys = sorted(signers, key=lambda key: key.id)
     twice = [key.id for key, other in pairwise(keys) if key.id == other.id]
     if twice:
-        raise UsageProblem(f"The signer {short_id(twice[0])} is given twice: each key counts once.")
+        raise UsageError(f"The signer {short_id(twice[0])} is given twice: each key counts once.")
     if not 1 <= threshold <= len(keys):
-        raise UsageProblem(
-            f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}."
-        )
+        raise UsageError(f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}.")
     with record.database.read() as connection:
         before = policies(connection, record.ledger, record.public_keys(connection)).now
     return KeyPolicy(record.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
@@ -75,7 +72,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
         Whether anything was recorded.
 
     Raises:
-        UsageProblem: too few keys of the policy in force signed, or another policy came into force in the meantime.
+        UsageError: too few keys of the policy in force signed, or another policy came into force in the meantime.
     """
     from tracecore_lineage.facets import TracecoreKeyPolicyRunFacet
 
@@ -93,7 +90,7 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
                 _join(envelope, key, signature)
         wrong = refusal(policy, open_envelope(envelope), before, [active.public])
         if wrong is not None:
-            raise UsageProblem(f"The policy can't be changed: expected {wrong[0]}, found {wrong[1]}. Add --sign PRIVATE.pem for each of its keys.")
+            raise UsageError(f"The policy can't be changed: expected {wrong[0]}, found {wrong[1]}. Add --sign PRIVATE.pem for each of its keys.")
         facet = TracecoreKeyPolicyRunFacet(
             policy.threshold, [{"id": key.id, "public_key": key.pem} for key in policy.signers], policy.previous, envelope, producer=_producer()
         )
@@ -113,7 +110,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
         envelopes: the build's envelope as others signed it elsewhere.
 
     Raises:
-        UsageProblem: no such build, no policy, a key that is no signer of it, or an envelope around something else.
+        UsageError: no such build, no policy, a key that is no signer of it, or an envelope around something else.
     """
 
     def work(connection: Connection) -> Cosigned:
@@ -123,7 +120,7 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
         now = policies(connection, record.ledger, believed).now
         allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}
         if not allowed:
-            raise UsageProblem(f"build/{name} can't be cosigned: no key policy is in force, so that nobody is asked to; {_NO_POLICY}.")
+            raise UsageError(f"build/{name} can't be cosigned: no key policy is in force, so that nobody is asked to; {_NO_POLICY}.")
         _refuse_strangers(signing, allowed.values(), "the policy")
         opened = open_envelope(build.envelope)
         own = {(key, signature) for key, signature in opened.signatures}
@@ -165,10 +162,10 @@ def _build(connection: Connection, name: str, ledger_name: LedgerName) -> Sealed
     found = seal.find(connection, name)
     if found is None:
         known = [build.name for build in seal.builds(connection)]
-        raise UsageProblem(f"build/{name} is not in the record. {suggestion(name, known, none_known='No build was sealed yet.')}")
+        raise UsageError(f"build/{name} is not in the record. {suggestion(name, known, none_known='No build was sealed yet.')}")
     sealed_in = home(connection, found.ref)
     if sealed_in != ledger_name:
-        raise UsageProblem(f"build/{name} was sealed in the workspace '{sealed_in.slug}': cosign it there, and import it again.")
+        raise UsageError(f"build/{name} was sealed in the workspace '{sealed_in.slug}': cosign it there, and import it again.")
     return found
 
 
@@ -177,7 +174,7 @@ def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey],
     for key in signing:
         if key.public.id not in {each.id for each in keys}:
             names = short(keys)
-            raise UsageProblem(
+            raise UsageError(
                 f"The key {short_id(key.public.id)} is no signer of {whose}: " + (f"expected one of{names}." if names else "none is in force.")
             )
 
@@ -202,16 +199,16 @@ def _foreign(
     """Give the signatures in an envelope that was signed elsewhere, by other tools perhaps, which name keys in their own way or not at all.
 
     Raises:
-        UsageProblem: it holds something else, or a signature that is no signer's.
+        UsageError: it holds something else, or a signature that is no signer's.
     """
     try:
         found = canonical_base64(envelope["payload"])
         signatures = [canonical_base64(each["sig"]) for each in envelope["signatures"]]
         kind = envelope["payloadType"]
     except (CheckpointError, KeyError, TypeError) as error:
-        raise UsageProblem(f"The signed file is no DSSE envelope with payload, payloadType and signatures in canonical base64: {error}") from None
+        raise UsageError(f"The signed file is no DSSE envelope with payload, payloadType and signatures in canonical base64: {error}") from None
     if found != payload or kind != payload_type:
-        raise UsageProblem(f"The signed file holds something else than {what}: sign what this workspace exports.")
+        raise UsageError(f"The signed file holds something else than {what}: sign what this workspace exports.")
     known = {signature for _, signature in own}
     taken: list[tuple[PublicKey, bytes]] = []
     for signature in signatures:
@@ -219,7 +216,7 @@ def _foreign(
             continue
         key = next((each for each in allowed if Opened(payload, payload_type, ((each.id, signature),)).signed_by([each]) is not None), None)
         if key is None:
-            raise UsageProblem(f"The signed file holds a signature that no signer of the policy made: expected one of{short(allowed)}.")
+            raise UsageError(f"The signed file holds a signature that no signer of the policy made: expected one of{short(allowed)}.")
         taken.append((key, signature))
     return taken
 

@@ -26,9 +26,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from tracecore.disk import clear_disk_errors
-from tracecore.durable import fsync_folder, write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import fsync_folder, write_durably
+from tracecore.system.failures import clear_disk_errors
 from tracecore.workspace import Workspace
 
 __all__ = ["KeyRing", "PrivateKey", "PublicKey", "short_id"]
@@ -91,16 +91,14 @@ class PublicKey:
             source: where it came from, for the error.
 
         Raises:
-            UsageProblem: it is no Ed25519 public key.
+            UsageError: it is no Ed25519 public key.
         """
         try:
             key = load_pem_public_key(data.removeprefix(codecs.BOM_UTF8))
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise UsageProblem(f"{source} holds no public key in PEM form ({error}): give a file written by 'tracecore key export'.") from None
+            raise UsageError(f"{source} holds no public key in PEM form ({error}): give a file written by 'tracecore key export'.") from None
         if not isinstance(key, Ed25519PublicKey):
-            raise UsageProblem(
-                f"{source} holds a {type(key).__name__}, expected an Ed25519 public key: give a file written by 'tracecore key export'."
-            )
+            raise UsageError(f"{source} holds a {type(key).__name__}, expected an Ed25519 public key: give a file written by 'tracecore key export'.")
         return cls(key.public_bytes_raw())
 
 
@@ -136,17 +134,17 @@ class PrivateKey:
             source: where it came from, for the error.
 
         Raises:
-            UsageProblem: it is no Ed25519 private key, or a pass phrase protects it.
+            UsageError: it is no Ed25519 private key, or a pass phrase protects it.
         """
         advice = "give a file written by 'tracecore key new'"
         try:
             key = load_pem_private_key(data.removeprefix(codecs.BOM_UTF8), password=None)
         except TypeError:
-            raise UsageProblem(f"{source} is protected by a pass phrase, which can't be asked for here: {advice}.") from None
+            raise UsageError(f"{source} is protected by a pass phrase, which can't be asked for here: {advice}.") from None
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise UsageProblem(f"{source} holds no private key in PEM form ({str(error).partition('(')[0].strip()}): {advice}.") from None
+            raise UsageError(f"{source} holds no private key in PEM form ({str(error).partition('(')[0].strip()}): {advice}.") from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise UsageProblem(f"{source} holds a {type(key).__name__}, expected an Ed25519 private key: {advice}.")
+            raise UsageError(f"{source} holds a {type(key).__name__}, expected an Ed25519 private key: {advice}.")
         return cls(key)
 
     @classmethod
@@ -185,11 +183,11 @@ class KeyRing:
         try:
             return (self._folder / file).read_text(encoding="ascii").strip()
         except UnicodeDecodeError:
-            raise UsageProblem(f"{self._folder / file} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
+            raise UsageError(f"{self._folder / file} is damaged: expected the id of the key that signs; {_REMEDY}.") from None
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise UsageProblem(f"The signing keys in {self._folder} can't be read: {error.strerror or error}.") from error
+            raise UsageError(f"The signing keys in {self._folder} can't be read: {error.strerror or error}.") from error
 
     def public_keys(self) -> list[PublicKey]:
         """Give every key ever used here, the active one first."""
@@ -205,7 +203,7 @@ class KeyRing:
         """Give the key that signs now; another process may have changed it a moment ago.
 
         Raises:
-            UsageProblem: no key signs here although the ledger has begun, or the private key's file is missing or can't be read.
+            UsageError: no key signs here although the ledger has begun, or the private key's file is missing or can't be read.
         """
         active = self.active_id() or self._first()
         if self._loaded is None or self._loaded.public.id != active:
@@ -240,11 +238,11 @@ class KeyRing:
         """Raise where this host's key is not yet named by the ledger.
 
         Raises:
-            UsageProblem: it is not.
+            UsageError: it is not.
         """
         waiting = self.joining()
         if waiting is not None:
-            raise UsageProblem(
+            raise UsageError(
                 f"This host's key {short_id(waiting.id)} is not recorded in the ledger yet, so that nothing can be signed here: run "
                 f"'tracecore key add {self._folder / waiting.file_name}.pub' on a host that signs."
             )
@@ -272,7 +270,7 @@ class KeyRing:
 
         self.refuse_joining()
         if self._workspace.binding() is not None:
-            raise UsageProblem(f"No signing key is active in {self._folder}, although the ledger has begun: {_REMEDY}.")
+            raise UsageError(f"No signing key is active in {self._folder}, although the ledger has begun: {_REMEDY}.")
         with clear_disk_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._folder.chmod(0o700)
@@ -291,15 +289,13 @@ class KeyRing:
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
         except FileNotFoundError:
-            raise UsageProblem(f"The private key {path} is missing, so that nothing can be signed: {_REMEDY}.") from None
+            raise UsageError(f"The private key {path} is missing, so that nothing can be signed: {_REMEDY}.") from None
         except OSError as error:
-            raise UsageProblem(f"The private key {path} can't be read: {error.strerror or error}.") from error
+            raise UsageError(f"The private key {path} can't be read: {error.strerror or error}.") from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise UsageProblem(
-                f"The private key {path} is damaged ({error}): restore it, or sign with a new one ('tracecore key rotate')."
-            ) from error
+            raise UsageError(f"The private key {path} is damaged ({error}): restore it, or sign with a new one ('tracecore key rotate').") from error
         if not isinstance(key, Ed25519PrivateKey) or PrivateKey(key).public.id != key_id:
-            raise UsageProblem(
+            raise UsageError(
                 f"The private key {path} is another key than its name says: restore it, or sign with a new one ('tracecore key rotate')."
             )
         with clear_disk_errors(self._folder):

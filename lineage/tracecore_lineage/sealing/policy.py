@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.sealing.envelope import EnvelopeError, Opened, open_envelope
 from tracecore_lineage.sealing.keys import PublicKey, short_id
 from tracecore_schemas.canonical import digest_bytes, jcs
@@ -98,7 +98,7 @@ class Policies:
         for event in events:
             try:
                 policy, opened = _read(event.facet)
-            except (EnvelopeError, UsageProblem, AttributeError, KeyError, TypeError, ValueError) as error:
+            except (EnvelopeError, UsageError, AttributeError, KeyError, TypeError, ValueError) as error:
                 problems.append((event.seq, "a signed policy in its one form", str(error)))
                 continue
             before = standing[-1][1] if standing else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.queries.signing import ledger_keys
 from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
 from tracecore_lineage.tables import FACETS, RUN_EVENTS, recorded_by
@@ -85,7 +85,7 @@ def _rotate(writer: RecordWriter) -> PublicKey:
     if old is not None:
         try:
             signer = ring.private()
-        except UsageProblem:  # the old private key is lost: the new one can't be vouched for, and the event says so by its missing signature
+        except UsageError:  # the old private key is lost: the new one can't be vouched for, and the event says so by its missing signature
             signer = None
     key = PrivateKey.generate()
     ring.add(key)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 from sqlalchemy import Connection, Row, select
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.locks import hold_run
+from tracecore.errors import RunFailed, UsageError
+from tracecore.system.locks import hold_run
 from tracecore_lineage import lookup, people, times
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope, seal_payload
 from tracecore_lineage.sealing.statement import content_digest, content_of, differences, predicate_content, statement
@@ -46,7 +46,7 @@ def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
         The sealed build; the one that was there, with `new` False, where the same content had been sealed under this name.
 
     Raises:
-        UsageProblem: the name holds other content, or nothing can be sealed as asked; the run is then closed as aborted.
+        UsageError: the name holds other content, or nothing can be sealed as asked; the run is then closed as aborted.
     """
     _check(request)
     content = _content(record, request)
@@ -105,7 +105,7 @@ def _from_row(row: Row[Any]) -> SealedBuild:
     try:
         parsed = json.loads(open_envelope(envelope).payload)
     except (EnvelopeError, ValueError) as error:
-        raise UsageProblem(f"The seal of build/{row.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+        raise UsageError(f"The seal of build/{row.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
     return SealedBuild(row.name, row.ref, row.position, row.content_digest, parsed, envelope, new=False)
 
 
@@ -113,16 +113,14 @@ def _check(request: SealRequest) -> None:
     roles = [role for role, _, _ in request.artifacts]
     twice = sorted({role for role in roles if roles.count(role) > 1})
     if twice:
-        raise UsageProblem(f"build/{request.name} can't be sealed: the role {twice[0]!r} is given twice, expected one artifact a role.")
+        raise UsageError(f"build/{request.name} can't be sealed: the role {twice[0]!r} is given twice, expected one artifact a role.")
     failed = [gate for gate in request.gates if not gate.passed and not gate.waived]
     if failed:
-        raise UsageProblem(f"build/{request.name} can't be sealed: the gate {failed[0].name!r} failed and was not waived ({failed[0].message}).")
+        raise UsageError(f"build/{request.name} can't be sealed: the gate {failed[0].name!r} failed and was not waived ({failed[0].message}).")
     waived = {gate.name for gate in request.gates if gate.waived}
     loose = sorted({waiver.gate for waiver in request.waivers} ^ waived)
     if loose:
-        raise UsageProblem(
-            f"build/{request.name} can't be sealed: expected one waiver for each waived gate, found them apart for {', '.join(loose)}."
-        )
+        raise UsageError(f"build/{request.name} can't be sealed: expected one waiver for each waived gate, found them apart for {', '.join(loose)}.")
 
 
 def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
@@ -131,7 +129,7 @@ def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
     try:
         jcs(content)
     except (rfc8785.CanonicalizationError, TypeError) as error:
-        raise UsageProblem(f"build/{request.name} can't be sealed: a gate measured or requires what JSON has no number for ({error}).") from error
+        raise UsageError(f"build/{request.name} can't be sealed: a gate measured or requires what JSON has no number for ({error}).") from error
     return content
 
 
@@ -141,7 +139,7 @@ def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
         return standing
     changed = differences(predicate_content(standing.statement["predicate"]), content)
     verb = "differs" if len(changed) == 1 and not changed[0].startswith(("the artifacts", "the gates", "the waivers")) else "differ"
-    raise UsageProblem(
+    raise UsageError(
         f"build/{standing.name} is sealed already ({standing.ref}) and holds something else: {' and '.join(changed)} {verb}."
         " A build's name is written once; choose another."
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
 from tracecore_lineage.sealing.envelope import Opened
 from tracecore_lineage.sealing.keys import PublicKey, short_id
@@ -89,7 +89,7 @@ def signatures_of(
         allowed = [*(policy.signers if policy is not None else ()), *_signers(policies.at(event.seq))]
         try:
             key = _valid(event.facet, opened, allowed)
-        except (CheckpointError, UsageProblem, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
             problems.append((event.seq, "a signature over the build's payload by a key of the policy", str(error)))
         else:
             signed.setdefault(key.id, key)
@@ -114,7 +114,7 @@ def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], k
             if event.facet["key"] in asked:
                 key = _valid(event.facet, opened, list(asked.values()))
                 found.setdefault(key.id, key)
-        except (CheckpointError, UsageProblem, KeyError, TypeError, ValueError, AttributeError):
+        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError):
             continue  # named where the signatures are checked
     return tuple(found.values())
 

@@ -12,8 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import nearest
+from tracecore.errors import UsageError, nearest
 from tracecore_lineage.sql.tables import QueryTable
 from tracecore_schemas.run import Artifact
 
@@ -65,7 +64,7 @@ def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any
         opened: gives the `pyarrow.dataset.Dataset` of a table's version; asked only for tables that the text may mean.
 
     Raises:
-        UsageProblem: it is no single statement that reads, it can't be answered, or it names a table that is not recorded; the nearest right one is
+        UsageError: it is no single statement that reads, it can't be answered, or it names a table that is not recorded; the nearest right one is
             offered.
     """
     import duckdb
@@ -92,10 +91,10 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
-        raise UsageProblem(f"A query is one statement: expected one SELECT, found {len(statements)} statements.")
+        raise UsageError(f"A query is one statement: expected one SELECT, found {len(statements)} statements.")
     kind = statements[0].type
     if kind != duckdb.StatementType.SELECT:
-        raise UsageProblem(f"The record is only read: expected SELECT, WITH, DESCRIBE, SUMMARIZE or SHOW, found {kind.name.replace('_', ' ')}.")
+        raise UsageError(f"The record is only read: expected SELECT, WITH, DESCRIBE, SUMMARIZE or SHOW, found {kind.name.replace('_', ' ')}.")
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
@@ -113,11 +112,11 @@ def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
         yield
     except duckdb.CatalogException as error:
         missing = _NO_TABLE.search(str(error))
-        raise UsageProblem(_sentence(error) if missing is None else _no_table(missing["name"], tables)) from None
+        raise UsageError(_sentence(error) if missing is None else _no_table(missing["name"], tables)) from None
     except duckdb.PermissionException as error:
-        raise UsageProblem(f"A query reads recorded tables alone, no files: {_sentence(error)}") from None
+        raise UsageError(f"A query reads recorded tables alone, no files: {_sentence(error)}") from None
     except duckdb.Error as error:
-        raise UsageProblem(_sentence(error)) from None
+        raise UsageError(_sentence(error)) from None
 
 
 def _sentence(error: duckdb.Error) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.queries.named import build_named
 from tracecore_lineage.queries.prefix import readable_catalog
 from tracecore_lineage.queries.question import horizon, trace
@@ -59,10 +59,10 @@ def tables(connection: Connection, *, build: str | None = None, as_of: str | Non
         Sorted by name.
 
     Raises:
-        UsageProblem: no such build, with the nearest right one; both a build and a time.
+        UsageError: no such build, with the nearest right one; both a build and a time.
     """
     if build is not None and as_of is not None:
-        raise UsageProblem("A build stands on the same versions for ever: expected --build or --as-of, found both.")
+        raise UsageError("A build stands on the same versions for ever: expected --build or --as-of, found both.")
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
         if build is None:

@@ -44,7 +44,7 @@ def verify_bundle(
 
     Raises:
         NotABundle: the file can't be read as one.
-        UsageProblem: a key can't be read, or there is no room to unpack it.
+        UsageError: a key can't be read, or there is no room to unpack it.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     findings = Findings()

@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tracecore.errors import TracecoreError
-from tracecore.gone import Gone
 from tracecore.store import Store, StoreFailure
+from tracecore.store.protocol import ErasedFile
 from tracecore_lineage.retention.tombstones import Tombstones
 from tracecore_lineage.verification.erased import tell_erased
 from tracecore_lineage.verification.findings import Findings
@@ -75,7 +75,7 @@ def _absent(known: Tombstones, artifact: Artifact) -> int:
 
 
 def _verify_log(
-    store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[Gone]
+    store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
 ) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
     """Look at a table's log once for all its versions; None leaves it to each version to say why it can't be read."""
     try:
@@ -84,7 +84,7 @@ def _verify_log(
         return dict.fromkeys(versions)
 
 
-def _verify(store: Store, artifact: Artifact, gone: Sequence[Gone], log: Sequence[StoreFailure] | None) -> list[StoreFailure]:
+def _verify(store: Store, artifact: Artifact, gone: Sequence[ErasedFile], log: Sequence[StoreFailure] | None) -> list[StoreFailure]:
     try:
         return store.verify(artifact, gone, log=log)
     except (TracecoreError, OSError, ValueError, KeyError) as error:

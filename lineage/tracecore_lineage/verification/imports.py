@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from tracecore.gone import Gone
+from tracecore.store.protocol import ErasedFile
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import NotABundle
@@ -22,7 +22,7 @@ from tracecore_schemas.canonical import jcs
 __all__ = ["check_imports"]
 
 
-def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[Gone, ...]:
+def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
     """Verify builds that were sealed in other workspaces; their keys are believed for them alone.
 
     Args:
@@ -34,7 +34,7 @@ def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins 
     Returns:
         Commits of Delta logs that their workspaces had rewritten before the bundles were made, by their places here.
     """
-    commits: list[Gone] = []
+    commits: list[ErasedFile] = []
     for each in imports:
         inner = Findings()
         try:

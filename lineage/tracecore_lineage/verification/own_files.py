@@ -12,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace, written
 from tracecore_lineage.checkpoint import Checkpoint
 from tracecore_lineage.ledger_name import LedgerName
@@ -50,7 +50,7 @@ def readable_keys(folder: Path) -> Iterator[PublicKey]:
     for path in sorted(folder.glob("*.pub")):
         try:
             yield PublicKey.from_pem(path.read_bytes(), str(path))
-        except (UsageProblem, OSError):
+        except (UsageError, OSError):
             continue
 
 
@@ -78,7 +78,7 @@ def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings
 def _public(path: Path) -> bytes | None:
     try:
         key = PublicKey.from_pem(path.read_bytes(), str(path))
-    except (UsageProblem, OSError):
+    except (UsageError, OSError):
         return None
     return key.pem.encode() if key.file_name == path.stem else None
 

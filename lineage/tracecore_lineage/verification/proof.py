@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tracecore.errors import TracecoreError, UsageProblem
+from tracecore.errors import TracecoreError, UsageError
 from tracecore_lineage import ledger
 from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import NotABundle
@@ -184,7 +184,7 @@ def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
     for identity, pem in keys.items():
         try:
             key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
-        except UsageProblem as error:
+        except UsageError as error:
             findings.fail(f"keys/{identity}", "public key", "an Ed25519 public key in PEM form", error)
             continue
         if key.id != identity or key.pem != pem:

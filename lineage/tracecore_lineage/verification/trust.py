@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_lineage.checkpoint import Checkpoint
 from tracecore_lineage.sealing import rotation
 from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
@@ -74,32 +74,30 @@ def read_key(path: Path) -> PublicKey:
     """Read the public key that a caller pins.
 
     Raises:
-        UsageProblem: no such file, or no Ed25519 public key.
+        UsageError: no such file, or no Ed25519 public key.
     """
     try:
         return PublicKey.from_pem(path.read_bytes(), str(path))
     except OSError as error:
-        raise UsageProblem(f"The public key {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+        raise UsageError(f"The public key {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
 
 
 def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
     """Read the keys that a caller pins; without a threshold all of them must have signed.
 
     Raises:
-        UsageProblem: a key can't be read or is given twice, or the threshold can't be met.
+        UsageError: a key can't be read or is given twice, or the threshold can't be met.
     """
     keys = [read_key(path) for path in paths]
     if not keys:
         if threshold is not None:
-            raise UsageProblem("A threshold says how many of the pinned keys must have signed: add --key PUB for each of them.")
+            raise UsageError("A threshold says how many of the pinned keys must have signed: add --key PUB for each of them.")
         return None
     if len({key.id for key in keys}) < len(keys):
-        raise UsageProblem("A key is pinned twice: each counts once, so leave one out.")
+        raise UsageError("A key is pinned twice: each counts once, so leave one out.")
     needed = len(keys) if threshold is None else threshold
     if not 1 <= needed <= len(keys):
-        raise UsageProblem(
-            f"A threshold of {needed} can't be met by {len(keys)} pinned key{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}."
-        )
+        raise UsageError(f"A threshold of {needed} can't be met by {len(keys)} pinned key{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}.")
     return Pins(tuple(keys), needed)
 
 
@@ -168,7 +166,7 @@ def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
     for change in history.key_changes:
         try:
             key = PublicKey.from_pem(change.public_key.encode(), "a key change in the ledger")
-        except (UsageProblem, AttributeError):
+        except (UsageError, AttributeError):
             continue
         if key.id == change.new:
             known.setdefault(key.id, key)
@@ -212,6 +210,6 @@ def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | Non
     try:
         new = PublicKey.from_pem(change.public_key.encode(), "a key change in the ledger")
         signature = base64.b64decode(change.signature, validate=True)
-    except (UsageProblem, ValueError):
+    except (UsageError, ValueError):
         return None
     return new if new.id == change.new and old.verifies(signature, rotation.statement(change.verb, old.id, new)) else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, create_engine, insert
 from sqlmodel import SQLModel
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.store import open_store
 from tracecore_lineage import catalog, ledger, replay
 from tracecore_lineage.checkpoint import Checkpoint
@@ -70,13 +70,13 @@ def verify(
         progress: told how many stored versions are done, of how many, and which was last.
 
     Raises:
-        UsageProblem: an unknown ref, or a file of the caller's that can't be read.
+        UsageError: an unknown ref, or a file of the caller's that can't be read.
     """
     pinned = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
     attested = None if attestations is None else read_attestations(Path(attestations))
     if attested is not None and ref is None:
-        raise UsageProblem("Attestations are about one build: name it.")
+        raise UsageError("Attestations are about one build: name it.")
     findings = Findings()
     with record.database.read() as connection:
         history = read_history(connection, record.ledger, positions=() if kept is None else {kept.size})
@@ -172,7 +172,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
     """Say whether questions can be asked of the stored record: its head is read by each of them."""
     try:
         return ledger.head(connection).size == history.size
-    except UsageProblem:
+    except UsageError:
         return False
 
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tracecore import RunFailed, UsageProblem
+from tracecore import RunFailed, UsageError
 from tracecore.parity import compare, run_onnx, sample_images
 from tracecore_compression.half import to_half
 
@@ -64,7 +64,7 @@ def test_a_convolution_may_give_an_output_itself() -> None:
 
 
 def test_an_operator_it_does_not_know_is_refused_by_name() -> None:
-    with pytest.raises(UsageProblem, match=r"operator Tanh \(between\) between convolutions"):
+    with pytest.raises(UsageError, match=r"operator Tanh \(between\) between convolutions"):
         to_half(small_graph("Tanh"))
 
 

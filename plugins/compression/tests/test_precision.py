@@ -13,7 +13,7 @@ from onnx import TensorProto
 from stage_world import StageWorld, check_of
 
 import tracecore as tc
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_compression.half import computes_in_half, to_half
 from tracecore_schemas.canonical import digest_file
@@ -61,7 +61,7 @@ def test_a_model_that_computes_in_half_precision_is_not_converted_again(world: S
     half = to_half(onnx.load(str(onnx_model / "model.onnx")))
     assert computes_in_half(half)
     (onnx_model / "model.onnx").write_bytes(half.SerializeToString())
-    with pytest.raises(tc.UsageProblem, match="already computes in half precision"):
+    with pytest.raises(tc.UsageError, match="already computes in half precision"):
         convert(world, onnx_model, to=to)
 
 
@@ -86,12 +86,12 @@ def test_both_are_compared_on_recorded_frames_taken_evenly(world: StageWorld, on
 
 def test_what_is_no_onnx_model_is_refused_by_what_it_lacks(world: StageWorld, onnx_model: Path) -> None:
     (onnx_model / "model.onnx").rename(onnx_model / "model.safetensors")
-    with pytest.raises(tc.UsageProblem, match=r"lacks model\.onnx; it holds config\.json, model\.safetensors"):
+    with pytest.raises(tc.UsageError, match=r"lacks model\.onnx; it holds config\.json, model\.safetensors"):
         convert(world, onnx_model)
 
 
 def test_an_unknown_precision_is_refused(world: StageWorld, onnx_model: Path) -> None:
-    with pytest.raises(tc.UsageProblem, match="fp16"):
+    with pytest.raises(tc.UsageError, match="fp16"):
         convert(world, onnx_model, to="fp8")
 
 

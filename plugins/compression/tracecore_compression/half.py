@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from tracecore import RunFailed, UsageProblem
+from tracecore import RunFailed, UsageError
 
 __all__ = ["computes_in_half", "to_half"]
 
@@ -35,7 +35,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         model: single precision.
 
     Raises:
-        UsageProblem: an operator between convolutions isn't known here.
+        UsageError: an operator between convolutions isn't known here.
         RunFailed: a weight doesn't fit half precision.
     """
     result = onnx.ModelProto()
@@ -79,7 +79,7 @@ def computes_in_half(model: onnx.ModelProto) -> bool:
 def _halve_node(node: NodeProto, made: set[str], weights: dict[str, TensorProto]) -> tuple[dict[str, TensorProto], list[str]]:
     """Make one node take and give half precision; give the weights it then needs, and what arrives from outside, by their single names."""
     if node.op_type not in _KNOWN:
-        raise UsageProblem(f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Convert to fp32.")
+        raise UsageError(f"The graph can't be made fp16: it has operator {node.op_type} ({node.name}) between convolutions. Convert to fp32.")
     halved: dict[str, TensorProto] = {}
     arriving: list[str] = []
     for place, name in enumerate(node.input):

@@ -37,14 +37,14 @@ class Precision(tc.Stage):
         # onnx takes long to import: only where it is used
         import onnx
 
-        from tracecore.answers import reach_of
+        from tracecore.parity import reach_of
         from tracecore_compression.half import computes_in_half, to_half
 
         folder: Path = context.read(self.model)
         source, config = _read(folder)
         graph = onnx.load_model_from_string(source)
         if computes_in_half(graph):
-            raise tc.UsageProblem("The model already computes in half precision: convert the single precision model that it was made from.")
+            raise tc.UsageError("The model already computes in half precision: convert the single precision model that it was made from.")
         converted = to_half(graph).SerializeToString(deterministic=True) if params.to == "fp16" else source
         looked_at = pictures(context, self.frames, self.converted, params, config)
         one, other = (run_onnx(data, looked_at.images, threads=context.threads) for data in (source, converted))
@@ -64,6 +64,6 @@ def _read(folder: Path) -> tuple[bytes, dict[str, Any]]:
         return (folder / "model.onnx").read_bytes(), json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         found = ", ".join(sorted(each.name for each in folder.iterdir()))
-        raise tc.UsageProblem(
+        raise tc.UsageError(
             f"The model lacks {Path(str(error.filename)).name}; it holds {found}. Precision is that of an ONNX model: export it with stage 'onnx'."
         ) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from stage_world import StageWorld
 
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 
 

@@ -9,8 +9,8 @@ import pytest
 from drawn_frames import EPOCH_NS, drive_of, frame, frame_table, label, label_table, picture
 from stage_world import StageWorld, check_of
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome, Supplied
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome, ResolvedInput
 from tracecore_curation.filters import FilterParams, filter_expression
 
 SIDES = ("train", "validation", "test")
@@ -21,7 +21,7 @@ def drives(*counts: int) -> list[dict[str, Any]]:
     return [row for number, count in enumerate(counts) for row in drive_of(f"drive-{number}", count)]
 
 
-def supply(world: StageWorld, rows: list[dict[str, Any]]) -> dict[str, Supplied]:
+def supply(world: StageWorld, rows: list[dict[str, Any]]) -> dict[str, ResolvedInput]:
     return {"frames": world.table("dataset", "test.drives.frames", frame_table(rows))}
 
 
@@ -171,24 +171,22 @@ def test_drives_that_show_the_same_pictures_go_to_one_side_together(world: Stage
 
 
 def test_what_can_not_be_split_is_refused_with_its_reason(world: StageWorld) -> None:
-    with pytest.raises(
-        UsageProblem, match=r"There is nothing to split: all frames are of one drive, drive-0\. The test side shares no drive .*: more"
-    ):
+    with pytest.raises(UsageError, match=r"There is nothing to split: all frames are of one drive, drive-0\. The test side shares no drive .*: more"):
         split(world, drives(3))
     rows = [*drive_of("a", 2, **MEASURED), *drive_of("b", 2, **MEASURED)]
     with pytest.raises(
-        UsageProblem, match=r"the drives a, b belong together: a and b at the same time and place \(frame/a/.* and frame/b/.*, 0\.0 s and 0 m apart\)"
+        UsageError, match=r"the drives a, b belong together: a and b at the same time and place \(frame/a/.* and frame/b/.*, 0\.0 s and 0 m apart\)"
     ):
         split(world, rows)
-    with pytest.raises(UsageProblem, match=r"Nothing is left to train on: with the holdout drive-0, drive-1 every drive is on the test side\."):
+    with pytest.raises(UsageError, match=r"Nothing is left to train on: with the holdout drive-0, drive-1 every drive is on the test side\."):
         split(world, drives(2, 2), holdout=["drive-0", "drive-1"])
     together = [*drive_of("a", 2, **MEASURED), *drive_of("b", 2, **MEASURED), *drive_of("c", 2)]
     with pytest.raises(
-        UsageProblem, match=r"with the holdout a, c every drive is on the test side, because the drives a, b, c belong together: a and b"
+        UsageError, match=r"with the holdout a, c every drive is on the test side, because the drives a, b, c belong together: a and b"
     ):
         split(world, together, holdout=["a", "c"])
     with pytest.raises(
-        UsageProblem, match=r"beside the test side there is one frame \(frame/drive-\d/.*\), and one to train on and one to validate on"
+        UsageError, match=r"beside the test side there is one frame \(frame/drive-\d/.*\), and one to train on and one to validate on"
     ):
         split(world, drives(1, 1))
 
@@ -218,13 +216,13 @@ def test_what_can_not_be_split_is_refused_with_its_reason(world: StageWorld) -> 
     ],
 )
 def test_a_wrong_parameter_is_one_clear_sentence(world: StageWorld, params: dict[str, Any], words: str) -> None:
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         world.run("curate", "leak-free-split", foreign(world), **params)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def foreign(world: StageWorld) -> dict[str, Supplied]:
+def foreign(world: StageWorld) -> dict[str, ResolvedInput]:
     """Five frames of two drives, split by someone else: one drive is on both sides, one frame has no side."""
     rows = [row | {"conditions": [("weather", "rain")]} for row in drives(4, 1)]
     sides = ["train", "val", "train", "val", None]
@@ -284,7 +282,7 @@ def test_values_of_an_attribute_are_sides(
 
 
 def test_the_attribute_of_images_is_not_known_without_labels(world: StageWorld) -> None:
-    with pytest.raises(UsageProblem, match=r"The input 'labels' is not wired, so attributes of labeled images are not known\."):
+    with pytest.raises(UsageError, match=r"The input 'labels' is not wired, so attributes of labeled images are not known\."):
         split(world, drives(2, 2), by="official_split")
 
 
@@ -328,7 +326,7 @@ def test_the_filter_stage_keeps_what_every_filter_lets_pass(world: StageWorld) -
         "frames": 2,
         "drives": {"drive-0": 1, "drive-1": 1},
     }
-    with pytest.raises(UsageProblem, match=r"The filter 'labeled' needs the labels: wire the input 'labels' to a label batch\."):
+    with pytest.raises(UsageError, match=r"The filter 'labeled' needs the labels: wire the input 'labels' to a label batch\."):
         world.run("curate", "frame-filter", supply(world, rows), labeled=True)
-    with pytest.raises(UsageProblem, match=r"No frame is left: the filters let none of 8 frames pass\."):
+    with pytest.raises(UsageError, match=r"No frame is left: the filters let none of 8 frames pass\."):
         world.run("curate", "frame-filter", supply(world, rows), min_luma=1.0)

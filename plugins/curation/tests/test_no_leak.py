@@ -13,7 +13,7 @@ from drawn_frames import EPOCH_NS, SENSOR, drive_of, frame, frame_table, picture
 from shared_data import shared_data
 
 from tracecore.check import CheckResult
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_curation.no_leak import NoLeak
 from tracecore_schemas.canonical import JSON, digest_bytes, jcs
 from tracecore_schemas.kinds import Media
@@ -200,7 +200,7 @@ def test_outputs_that_are_no_frame_tables_are_not_compared(tmp_path: Path) -> No
     result = NoLeak().run(Tables(train=a, report=tmp_path, signals=other, events=named, validation=b))
     assert result.success
     assert [unknown.what for unknown in result.unknowns] == ["leaks of events", "time and place"], "what names frames and was not compared is said"
-    with pytest.raises(UsageProblem, match=r"compares at least two frame tables, and the stage's outputs train, report hold train\."):
+    with pytest.raises(UsageError, match=r"compares at least two frame tables, and the stage's outputs train, report hold train\."):
         NoLeak().run(Tables(train=frame_table(drive_of("a", 2)), report=tmp_path))
 
 
@@ -213,7 +213,7 @@ def test_outputs_that_are_no_frame_tables_are_not_compared(tmp_path: Path) -> No
     ],
 )
 def test_a_wrong_setting_is_one_clear_sentence(params: dict[str, JSON], words: str) -> None:
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         check(drive_of("a", 1), drive_of("b", 1), **params)
     assert words in str(raised.value)
 

@@ -10,14 +10,14 @@ from drawn_frames import drive_of, frame, frame_table, label, label_table, pictu
 from mistaken_frames import pool_drives
 from stage_world import StageWorld, check_of
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome, Supplied
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome, ResolvedInput
 from tracecore_schemas.data_request import FILE, DataRequest, Want
 
 NIGHT_IN_JAPAN = {"time_of_day": ("night",), "region": ("JP",)}
 
 
-def asking(world: StageWorld, folder: Path, *wants: Want) -> Supplied:
+def asking(world: StageWorld, folder: Path, *wants: Want) -> ResolvedInput:
     folder.mkdir()
     (folder / FILE).write_text(DataRequest(wants=wants).model_dump_json(), encoding="utf-8")
     return world.folder("data_request", "test.diagnosis.request", folder)
@@ -118,7 +118,7 @@ def test_a_table_that_lacks_a_column_of_frames_is_named_with_its_port(world: Sta
         "exclude": world.table("dataset", "test.kpis.detections", rows.select(["frame_id", "drive", "sensor", "timestamp_ns"])),
     }
     words = r"needs the column 'dhash', which its input 'exclude' \(dataset/test.kpis.detections\) does not have: wire it to a table that does\."
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         world.run("curate", "requested-frames", inputs, asset="next_frames")
 
 
@@ -233,5 +233,5 @@ def test_what_is_no_request_is_refused_with_its_reason(world: StageWorld, tmp_pa
         "frames": world.table("dataset", "test.drives.frames", frame_table(pool_drives(1))),
         "request": world.folder("data_request", "wrong", tmp_path / "wrong"),
     }
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         world.run("curate", "requested-frames", inputs)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import tracecore as tc
-from tracecore.suggest import nearest
+from tracecore.errors import nearest
 from tracecore_curation.conditions import condition_names, read_conditions
 
 __all__ = ["AttributeSplit", "split_by_attribute"]
@@ -49,7 +49,7 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
         holdout: values of the test side.
 
     Raises:
-        UsageProblem: nothing has such an attribute (those that exist are named), its values say nothing of sides, or the training or test side
+        UsageError: nothing has such an attribute (those that exist are named), its values say nothing of sides, or the training or test side
             would be empty.
     """
     values = _values(frames, labels, by)
@@ -57,17 +57,17 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
     counts = Counter(of_frames.values())
     known = ", ".join(f"{value} ({tc.count(count, 'frame')})" for value, count in sorted(counts.items())) or "none"
     if not counts:
-        raise tc.UsageProblem(f"None of the {len(ids)} frames has a value of the attribute '{by}' to split by.")
+        raise tc.UsageError(f"None of the {len(ids)} frames has a value of the attribute '{by}' to split by.")
     for value in holdout:
         if value not in counts:
             near = nearest(value, counts)
             hint = f"Did you mean '{near}'?" if near else f"Its values: {known}."
-            raise tc.UsageProblem(f"The holdout '{value}' is no value of the attribute '{by}' of these frames. {hint}")
+            raise tc.UsageError(f"The holdout '{value}' is no value of the attribute '{by}' of these frames. {hint}")
     side = _sides(counts, holdout)
     for name in ("train", "test"):
         if name not in side.values():
             empty = "training" if name == "train" else "test"
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 f"Split by '{by}', the {empty} side has no frame: expected values train and val (or validation, test), or 'holdout' to name "
                 f"the values of the test side. Its values: {known}."
             )
@@ -99,7 +99,7 @@ def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
             for name, value in pairs or ():
                 of_labels.add(name)
                 if name == by and found.setdefault(id_, value) != value:
-                    raise tc.UsageProblem(f"The labels give the frame {id_} two values of '{by}': '{found[id_]}' and '{value}'.")
+                    raise tc.UsageError(f"The labels give the frame {id_} two values of '{by}': '{found[id_]}' and '{value}'.")
         if found:
             return found
     if by in _COLUMNS:
@@ -113,4 +113,4 @@ def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
     near = nearest(by, known)
     hint = f" Did you mean '{near}'?" if near else ""
     source = "" if labels is not None else " The input 'labels' is not wired, so attributes of labeled images are not known."
-    raise tc.UsageProblem(f"No frame has an attribute '{by}' to split by.{hint} Attributes: {', '.join(known)}.{source}")
+    raise tc.UsageError(f"No frame has an attribute '{by}' to split by.{hint} Attributes: {', '.join(known)}.{source}")

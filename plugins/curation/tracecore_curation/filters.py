@@ -13,7 +13,7 @@ import pyarrow.dataset as ds
 from pydantic import BeforeValidator
 
 import tracecore as tc
-from tracecore.suggest import suggestion
+from tracecore.errors import suggestion
 from tracecore_curation.conditions import condition_names, read_conditions
 
 __all__ = ["FilterParams", "Names", "filter_expression", "labeled_frames", "selection"]
@@ -58,7 +58,7 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
         labels: the label table, which `labeled` needs, and which may say conditions of frames.
 
     Raises:
-        UsageProblem: a drive, a sensor or a value of a condition that no frame has, a condition that no frame has, or `labeled` without labels.
+        UsageError: a drive, a sensor or a value of a condition that no frame has, a condition that no frame has, or `labeled` without labels.
     """
     parts: list[pc.Expression] = []
     for name, column in _COLUMNS.items():
@@ -81,7 +81,7 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
         parts.append((index - pc.divide(index, step) * step) == 0)
     if params.labeled:
         if labels is None:
-            raise tc.UsageProblem("The filter 'labeled' needs the labels: wire the input 'labels' to a label batch.")
+            raise tc.UsageError("The filter 'labeled' needs the labels: wire the input 'labels' to a label batch.")
         parts.append(pc.field("frame_id").isin(pa.array(sorted(labeled_frames(labels)), type=pa.string())))
     return reduce(and_, parts) if parts else None
 
@@ -115,4 +115,4 @@ def _meeting(known: Mapping[str, Mapping[str, str]], asked: Mapping[tuple[str, s
 def _refuse_unknown(said: str, wanted: Iterable[str], known: Sequence[str]) -> None:
     for value in wanted:
         if value not in known:
-            raise tc.UsageProblem(f"The {said} '{value}', which no frame has. {suggestion(value, known)}")
+            raise tc.UsageError(f"The {said} '{value}', which no frame has. {suggestion(value, known)}")

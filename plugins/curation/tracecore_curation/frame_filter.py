@@ -25,7 +25,7 @@ class FrameFilter(tc.Stage):
         frames = context.read(self.frames)
         facts = read_facts(frames, filter_expression(frames, params, context.read(self.labels)))
         if not len(facts):
-            raise tc.UsageProblem(f"No frame is left: the filters let none of {frames.count_rows()} frames pass.")
+            raise tc.UsageError(f"No frame is left: the filters let none of {frames.count_rows()} frames pass.")
         context.write(self.kept, selection(frames, facts.ids.tolist()))
         drives = {drive: int((facts.drives == drive).sum()) for drive in facts.drive_names}
         held, of = tc.summarize(f"{tc.count(len(facts), 'frame')} of {tc.count(len(drives), 'drive')}"), frames.count_rows()

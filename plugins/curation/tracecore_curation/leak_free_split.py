@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tracecore as tc
-from tracecore.suggest import suggestion
+from tracecore.errors import suggestion
 from tracecore_curation.attributes import split_by_attribute
 from tracecore_curation.filters import FilterParams, Names, filter_expression, selection
 from tracecore_curation.frame_facts import FrameFacts, read_facts
@@ -82,7 +82,7 @@ class LeakFreeSplit(tc.Stage):
         frames, labels = context.read(self.frames), context.read(self.labels)
         facts = read_facts(frames, filter_expression(frames, params, labels))
         if not len(facts):
-            raise tc.UsageProblem(f"No frame is left to split: the filters let none of {tc.count(frames.count_rows(), 'frame')} pass.")
+            raise tc.UsageError(f"No frame is left to split: the filters let none of {tc.count(frames.count_rows(), 'frame')} pass.")
         ports = (self.train, self.validation, self.test)
         context.progress(0, len(ports), tc.count(len(facts), "frame"))
         split = _by_drive(facts, Thumbnails(frames), params, context.seed) if params.by == "drive" else _by_attribute(facts, frames, labels, params)
@@ -107,10 +107,10 @@ class LeakFreeSplit(tc.Stage):
 def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.Params, seed: int) -> _Split:
     for drive in params.holdout:
         if drive not in facts.drive_names:
-            raise tc.UsageProblem(f"The holdout '{drive}' is no drive of these frames. {suggestion(drive, facts.drive_names)}")
+            raise tc.UsageError(f"The holdout '{drive}' is no drive of these frames. {suggestion(drive, facts.drive_names)}")
     groups, joints = drive_groups(facts, thumbnails, Limits(params.seconds, params.meters, params.likeness))
     if len(groups) < 2:
-        raise tc.UsageProblem(
+        raise tc.UsageError(
             f"There is nothing to split: {_one_group(groups[0], joints)} The test side shares no drive with the others: more drives are needed."
         )
     if params.holdout:
@@ -118,7 +118,7 @@ def _by_drive(facts: FrameFacts, thumbnails: Thumbnails, params: LeakFreeSplit.P
         if len(chosen) == len(facts.drive_names):
             joined = sorted(chosen - set(params.holdout))
             why = f", because {_one_group(Group(tuple(sorted(chosen)), 0), joints)}" if joined else "."
-            raise tc.UsageProblem(f"Nothing is left to train on: with the holdout {', '.join(params.holdout)} every drive is on the test side{why}")
+            raise tc.UsageError(f"Nothing is left to train on: with the holdout {', '.join(params.holdout)} every drive is on the test side{why}")
     else:
         chosen = choose_drives(groups, params.test, seed)
     sides = np.where(np.isin(facts.drives.astype(str), sorted(chosen)), TEST, TRAIN).astype(object)
@@ -169,7 +169,7 @@ def _in_blocks(facts: FrameFacts, sides: NDArray[np.object_], params: LeakFreeSp
     rows = np.flatnonzero(sides == TRAIN)
     cut = cut_blocks(facts.take(rows), params.validation, params.block, params.gap)
     if cut is None:
-        raise tc.UsageProblem(
+        raise tc.UsageError(
             f"Nothing is left to train on: beside the test side there {'is one frame' if len(rows) == 1 else 'are frames of one moment'} "
             f"({facts.ids[rows[0]]}), and one to train on and one to validate on are needed. More frames, drives or a smaller holdout would do."
         )

@@ -10,7 +10,7 @@ import pyarrow.dataset as ds
 from pydantic import ValidationError
 
 import tracecore as tc
-from tracecore.suggest import suggestion
+from tracecore.errors import suggestion
 from tracecore_curation.filters import Names
 from tracecore_curation.frame_facts import FACT_COLUMNS, read_facts
 from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
@@ -82,19 +82,19 @@ def _params(given: Mapping[str, JSON]) -> NoLeakParams:
     own = {name: value for name, value in given.items() if name not in _KERNELS}
     for name in own:
         if name not in NoLeakParams.model_fields:
-            raise tc.UsageProblem(f"The check 'no_leak' has no parameter '{name}'. {suggestion(name, NoLeakParams.model_fields)}")
+            raise tc.UsageError(f"The check 'no_leak' has no parameter '{name}'. {suggestion(name, NoLeakParams.model_fields)}")
     try:
         return NoLeakParams(**own)
     except ValidationError as error:
         first = error.errors()[0]
-        raise tc.UsageProblem(f"The check 'no_leak' can't take {first['loc'][0]}={first['input']!r}: {first['msg']}.") from error
+        raise tc.UsageError(f"The check 'no_leak' can't take {first['loc'][0]}={first['input']!r}: {first['msg']}.") from error
 
 
 def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
     """Give the outputs that can be compared, and those that hold frames but lack what a comparison needs."""
     for port in ports:
         if port not in context.ports:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 f"The check 'no_leak' is asked to compare '{port}', which is no output of the stage. {suggestion(port, context.ports)}"
             )
     tables = {port: context.read(port) for port in ports or context.ports}
@@ -102,7 +102,7 @@ def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[
     lacking = {port: sorted(_NEEDED - set(table.schema.names)) for port, table in tables.items()}
     frames = {port: table for port, table in tables.items() if not lacking[port]}
     if len(frames) < 2:
-        raise tc.UsageProblem(
+        raise tc.UsageError(
             f"The check 'no_leak' compares at least two frame tables, and the stage's outputs {', '.join(context.ports)} "
             f"hold {', '.join(frames) or 'none'}."
         )

@@ -12,7 +12,7 @@ import pyarrow.dataset as ds
 import tracecore as tc
 from tracecore.errors import TracecoreError
 from tracecore.gate import Report
-from tracecore.uses import Reading
+from tracecore.kpi_provenance import Reading
 from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, read_facts, read_names
 from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks, shared_frames
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
@@ -42,7 +42,7 @@ class NoLeakOverBuild(tc.Gate):
         """Compare the frames of every report with all that its trace learned from and was selected by.
 
         Raises:
-            UsageProblem: the gate has another key than `unknown_training`, or its value is no list of refs.
+            UsageError: the gate has another key than `unknown_training`, or its value is no list of refs.
         """
         accepted = _accepted(requirement)
         judge = _Judge(evidence)
@@ -187,10 +187,10 @@ def _read(reading: Reading) -> str:
 def _accepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
     other = sorted(set(requirement) - {"unknown_training"})
     if other:
-        raise tc.UsageProblem(f"The gate 'no_leak' has no key '{other[0]}': it has 'unknown_training', a list of refs.")
+        raise tc.UsageError(f"The gate 'no_leak' has no key '{other[0]}': it has 'unknown_training', a list of refs.")
     names = requirement.get("unknown_training", [])
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
-        raise tc.UsageProblem(f"The gate 'no_leak' expects a list of refs as 'unknown_training', found {names!r}.")
+        raise tc.UsageError(f"The gate 'no_leak' expects a list of refs as 'unknown_training', found {names!r}.")
     return tuple(names)
 
 

@@ -17,16 +17,16 @@ def read_request(folder: Path) -> DataRequest:
     """Read the request of a `data_request` artifact.
 
     Raises:
-        UsageProblem: it holds none, or what it holds is none.
+        UsageError: it holds none, or what it holds is none.
     """
     file = folder / FILE
     try:
         return DataRequest.model_validate(loads_strict(file.read_bytes()))
     except OSError as error:
-        raise tc.UsageProblem(f"The input 'request' holds no {FILE}: wire it to a data_request, such as diagnosis.request.") from error
+        raise tc.UsageError(f"The input 'request' holds no {FILE}: wire it to a data_request, such as diagnosis.request.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise tc.UsageProblem(f"The data request is none that this version can read: {where}: {first['msg']}.") from error
+        raise tc.UsageError(f"The data request is none that this version can read: {where}: {first['msg']}.") from error
     except StrictJSONError as error:
-        raise tc.UsageProblem(f"The data request is no JSON: {error}") from error
+        raise tc.UsageError(f"The data request is no JSON: {error}") from error

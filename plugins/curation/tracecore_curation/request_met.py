@@ -30,7 +30,7 @@ class RequestMet(tc.Check):
         context.read()
         facet: Any = context.target.facets.get(_FACET)
         if not facet:
-            raise tc.UsageProblem(f"The check 'request_met' stands for frames chosen by a request; {context.target.ref} says nothing of one.")
+            raise tc.UsageError(f"The check 'request_met' stands for frames chosen by a request; {context.target.ref} says nothing of one.")
         wants = facet["wants"]
         short = [want for want in wants if _chosen(want) < want["asked"]]
         outcomes = tuple(

@@ -75,7 +75,7 @@ def _barred(excluded: Any, *, by_drive: bool) -> tuple[set[str], set[str]]:
     if excluded is None:
         return set(), set()
     if "frame_id" not in excluded.schema.names:
-        raise tc.UsageProblem("The input 'exclude' names no frames: expected a table with the column frame_id, such as training_set.validation.")
+        raise tc.UsageError("The input 'exclude' names no frames: expected a table with the column frame_id, such as training_set.validation.")
     table: pa.Table = excluded.to_table(columns=["frame_id", "drive"])
     return set(pc.unique(table["frame_id"]).to_pylist()), set(pc.unique(table["drive"]).to_pylist()) if by_drive else set()
 

@@ -10,8 +10,8 @@ from mistaken_frames import evaluated_drives, event, event_table
 from record_world import World, artifact, origin
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_schemas.data_request import FILE, DataRequest
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
@@ -69,5 +69,5 @@ def test_a_bug_without_frames_asks_for_nothing_and_that_is_said(world: StageWorl
     ],
 )
 def test_what_is_no_bug_is_refused_with_its_reason(diagnose: Any, ref: str, words: str) -> None:
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         diagnose(ref)

@@ -13,8 +13,8 @@ from mistaken_frames import BOX, detection_table, evaluated_drives, event, event
 from PIL import Image
 from stage_world import StageWorld, check_of
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome, Supplied
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome, ResolvedInput
 from tracecore_schemas.data_request import FILE, DataRequest
 from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import CALIBRATIONS, CLUSTERS, EVENTS
@@ -31,7 +31,7 @@ FALSE_CARS = [
 ]
 
 
-def diagnose(world: StageWorld, rows: list[dict[str, Any]], inputs: dict[str, Supplied] | None = None, **params: Any) -> Outcome:
+def diagnose(world: StageWorld, rows: list[dict[str, Any]], inputs: dict[str, ResolvedInput] | None = None, **params: Any) -> Outcome:
     given = {
         "events": world.table("event_set", "test.kpis.events", event_table(rows)),
         "frames": world.table("dataset", "test.training_set.validation", frame_table(FRAMES)),
@@ -287,7 +287,7 @@ def test_the_same_mistakes_give_the_same_bytes(world: StageWorld) -> None:
 
 def test_a_table_that_holds_no_events_is_refused(world: StageWorld) -> None:
     wrong = world.table("event_set", "wrong", event_table(MISSED_IN_TOKYO).drop_columns(["type", "iou"]))
-    with pytest.raises(UsageProblem, match=r"These are no events: the table has no column type, iou\. Wire 'events' to an event_set"):
+    with pytest.raises(UsageError, match=r"These are no events: the table has no column type, iou\. Wire 'events' to an event_set"):
         diagnose(world, [], {"events": wrong})
 
 

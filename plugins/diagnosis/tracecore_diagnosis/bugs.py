@@ -28,7 +28,7 @@ def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
     """Read bug reports from the record, each once, in the order asked for.
 
     Raises:
-        UsageProblem: a ref that is no bug's, or of no recorded bug.
+        UsageError: a ref that is no bug's, or of no recorded bug.
     """
     return [_read(ref, lineage) for ref in dict.fromkeys(refs)]
 
@@ -37,12 +37,12 @@ def _read(text: str, lineage: tc.Lineage) -> Bug:
     try:
         ref = parse_ref(text)
     except RefError as error:
-        raise tc.UsageProblem(f"The parameter 'bugs' expects refs of bugs, bug/<id>. {error}") from error
+        raise tc.UsageError(f"The parameter 'bugs' expects refs of bugs, bug/<id>. {error}") from error
     if ref.kind != "bug":
-        raise tc.UsageProblem(f"The parameter 'bugs' expects refs of bugs, bug/<id>; {text} is a {ref.kind}.")
+        raise tc.UsageError(f"The parameter 'bugs' expects refs of bugs, bug/<id>; {text} is a {ref.kind}.")
     facet = lineage.facets(str(ref)).get(_FACET)
     if not isinstance(facet, dict):
-        raise tc.UsageProblem(f"{ref} is not in the record: report it by tracecore bug report TEXT, which gives its id.")
+        raise tc.UsageError(f"{ref} is not in the record: report it by tracecore bug report TEXT, which gives its id.")
     return Bug(ref.segments[0], str(facet.get("text", "")), _texts(facet.get("frames")), _text(facet.get("build")))
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import tracecore as tc
-from tracecore.rig import Rig
+from tracecore.geometry import Rig
 from tracecore_diagnosis.appearance import look_at
 from tracecore_diagnosis.bugs import Bug, read_bugs
 from tracecore_diagnosis.clusters import Cluster, Limits, clusters_of

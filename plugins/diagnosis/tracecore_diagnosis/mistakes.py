@@ -71,7 +71,7 @@ def join_events(*tables: Any) -> pa.Table:
         tables: `pyarrow.dataset.Dataset` of the columns of EVENTS; None is left out.
 
     Raises:
-        UsageProblem: a table lacks columns that every event has.
+        UsageError: a table lacks columns that every event has.
     """
     parts = []
     for table in tables:
@@ -79,7 +79,7 @@ def join_events(*tables: Any) -> pa.Table:
             continue
         missing = [name for name in EVENTS.names if name not in table.schema.names and not EVENTS.field(name).nullable and name != "conditions"]
         if missing:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 f"These are no events: the table has no column {', '.join(missing)}. Wire 'events' to an event_set, such as kpis.events."
             )
         known: pa.Table = table.to_table(columns=[name for name in EVENTS.names if name in table.schema.names])

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from tracecore.drawing import Drawn, Line, Mark, contact_sheet, draw_tile, save_png
-from tracecore.images import upright
-from tracecore.rig import Rig
+from tracecore.geometry import Rig
+from tracecore.images import AnnotatedImage, Line, Mark, contact_sheet, draw_tile, save_png, upright
 from tracecore_diagnosis.clusters import Cluster
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake
 from tracecore_diagnosis.scenes import Scene
@@ -88,7 +87,7 @@ def _headed(sheet: Image.Image, cluster: Cluster) -> Image.Image:
     return headed
 
 
-def _whole(mistake: Mistake, image: bytes, gallery: Gallery) -> Drawn:
+def _whole(mistake: Mistake, image: bytes, gallery: Gallery) -> AnnotatedImage:
     frame, scene = gallery.frames[mistake.frame_id], gallery.scenes[mistake.frame_id]
     conditions = " ".join(frame.conditions.values())
     notes = [(f"{name.replace('_', ' ')}: {scene.said.get(name, '?')}, true {value}", "white") for name, value in sorted(scene.tags.items())]
@@ -96,7 +95,7 @@ def _whole(mistake: Mistake, image: bytes, gallery: Gallery) -> Drawn:
         notes.insert(0, (mistake.confusion, _WRONG))
     if mistake.error is not None:
         notes.insert(0, (f"off by {mistake.error:.2f}", _WRONG))
-    return Drawn(image, f"{frame.drive}  {frame.timestamp_ns}  {conditions}", _marks(mistake, scene), _paths(frame, scene, gallery), notes)
+    return AnnotatedImage(image, f"{frame.drive}  {frame.timestamp_ns}  {conditions}", _marks(mistake, scene), _paths(frame, scene, gallery), notes)
 
 
 def _marks(mistake: Mistake, scene: Scene) -> list[Mark]:
@@ -127,7 +126,7 @@ def _between(start: tuple[float, float], end: tuple[float, float], share: float)
     return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share
 
 
-def _closer(mistake: Mistake, image: bytes, gallery: Gallery) -> Drawn:
+def _closer(mistake: Mistake, image: bytes, gallery: Gallery) -> AnnotatedImage:
     """Cut the neighborhood of the mistake's box out, in the frame's own proportions."""
     with Image.open(io.BytesIO(image)) as opened:
         whole = upright(opened).convert("RGB")
@@ -142,4 +141,4 @@ def _closer(mistake: Mistake, image: bytes, gallery: Gallery) -> Drawn:
     scene = gallery.scenes[mistake.frame_id]
     marks = [Mark(mark.x - left, mark.y - top, mark.width, mark.height, mark.label, mark.color, mark.dashed) for mark in _marks(mistake, scene)]
     of_object = " ".join(mistake.of_object.values())
-    return Drawn(buffer.getvalue(), f"{mistake.category}  {round(width)} x {round(height)} px  {of_object}", marks)
+    return AnnotatedImage(buffer.getvalue(), f"{mistake.category}  {round(width)} x {round(height)} px  {of_object}", marks)

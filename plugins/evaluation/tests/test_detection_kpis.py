@@ -12,8 +12,8 @@ from bright_box import config, write_detector
 from drawn_frames import drive_of, frame, frame_table, label, label_table, picture
 from stage_world import StageWorld, check_of
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.executor import Outcome, Supplied
+from tracecore.errors import RunFailed, UsageError
+from tracecore.running.executor import Outcome, ResolvedInput
 from tracecore_evaluation.figures import parts_of
 from tracecore_evaluation.label_rows import read_rows, true_rows
 from tracecore_evaluation.model_config import ModelConfig
@@ -38,7 +38,7 @@ def elsewhere() -> list[dict[str, Any]]:
     return [label(row, 0, "car", (40 + 10 * number, 30, 20, 16)) for number, row in enumerate(drive_of("elsewhere", 4))]
 
 
-def evaluate(world: StageWorld, model: Supplied, rows: list[dict[str, Any]], labels: list[dict[str, Any]], **params: Any) -> Outcome:
+def evaluate(world: StageWorld, model: ResolvedInput, rows: list[dict[str, Any]], labels: list[dict[str, Any]], **params: Any) -> Outcome:
     engine = params.pop("engine", None)
     inputs = {
         "model": model,
@@ -48,7 +48,7 @@ def evaluate(world: StageWorld, model: Supplied, rows: list[dict[str, Any]], lab
     return world.run("evaluate", "detection-kpis", inputs | ({} if engine is None else {"engine": engine}), asset="kpis", **params)
 
 
-def detector(world: StageWorld, folder: Path, **changes: Any) -> Supplied:
+def detector(world: StageWorld, folder: Path, **changes: Any) -> ResolvedInput:
     return world.folder("model", "test.onnx", write_detector(folder, **changes))
 
 
@@ -191,7 +191,7 @@ def test_another_model_than_the_engine_was_compiled_from_is_refused(world: Stage
     rows, labels = scenes()
     model = detector(world, tmp_path / "model")
     other = world.folder("engine", "test.engine", tmp_path / "engine", tracecore_engine={"onnx": {"digest": "sha256:" + 64 * "0"}})
-    with pytest.raises(UsageProblem, match=r"engine/test\.engine@\w+ was compiled from another network \(sha256:0+\) than port 'model' reads"):
+    with pytest.raises(UsageError, match=r"engine/test\.engine@\w+ was compiled from another network \(sha256:0+\) than port 'model' reads"):
         evaluate(world, model, rows, labels, engine=other)
     silent = world.folder("engine", "test.engine", tmp_path / "engine")
     outcome = evaluate(world, model, rows, labels, engine=silent)
@@ -200,7 +200,7 @@ def test_another_model_than_the_engine_was_compiled_from_is_refused(world: Stage
 
 def test_frames_without_any_label_can_not_be_evaluated_on(world: StageWorld, tmp_path: Path) -> None:
     rows, _ = scenes()
-    with pytest.raises(UsageProblem, match=r"None of the 6 frames to evaluate on is labeled: the labels speak of 4 other frames\."):
+    with pytest.raises(UsageError, match=r"None of the 6 frames to evaluate on is labeled: the labels speak of 4 other frames\."):
         evaluate(world, detector(world, tmp_path / "model"), rows, elsewhere())
 
 
@@ -213,7 +213,7 @@ def test_frames_without_any_label_can_not_be_evaluated_on(world: StageWorld, tmp
 )
 def test_an_input_that_is_not_made_here_is_refused(world: StageWorld, tmp_path: Path, change: dict[str, Any], words: str) -> None:
     rows, labels = scenes()
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         evaluate(world, detector(world, tmp_path / "model", **change), rows, labels)
 
 
@@ -229,7 +229,7 @@ def test_a_broken_model_is_named(world: StageWorld, tmp_path: Path, file: str, c
     rows, labels = scenes()
     folder = write_detector(tmp_path / "model")
     (folder / file).write_text(content)
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         evaluate(world, world.folder("model", "test.onnx", folder), rows, labels)
 
 
@@ -237,7 +237,7 @@ def test_a_model_that_was_not_exported_is_refused_with_what_to_do(world: StageWo
     rows, labels = scenes()
     folder = write_detector(tmp_path / "model")
     (folder / "model.onnx").unlink()
-    with pytest.raises(UsageProblem, match=r"has no ONNX graph 'model\.onnx' .* export it first"):
+    with pytest.raises(UsageError, match=r"has no ONNX graph 'model\.onnx' .* export it first"):
         evaluate(world, world.folder("model", "test.model", folder), rows, labels)
 
 
@@ -319,7 +319,7 @@ def test_a_class_whose_name_has_a_dot_is_one_of_the_classes_that_a_mean_is_over(
 @pytest.mark.parametrize("broken", [{"x": float("nan")}, {"height": None}, {"width": float("inf")}])
 def test_a_label_whose_box_is_no_number_is_refused_by_its_name(broken: dict[str, Any]) -> None:
     rows, labels = scenes()
-    with pytest.raises(UsageProblem, match=rf"The box of label {labels[0]['label_id']} on frame/seen/.* is no finite number"):
+    with pytest.raises(UsageError, match=rf"The box of label {labels[0]['label_id']} on frame/seen/.* is no finite number"):
         read_labels(
             true_rows(read_rows(ds.dataset(label_table([labels[0] | broken])))),
             read_frames(ds.dataset(frame_table(rows))),

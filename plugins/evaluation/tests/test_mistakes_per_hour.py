@@ -13,8 +13,8 @@ from drawn_frames import frame_table, label, label_table
 from stage_world import StageWorld, check_of, given
 from three_heads import cuboid, path, scene, tag
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_evaluation.perceived import read_detections
 from tracecore_schemas.rows import table_of
 from tracecore_schemas.tables import DETECTIONS, TRACKS
@@ -263,7 +263,7 @@ def test_where_all_that_is_seen_is_wrong_the_chosen_score_is_no_worse_than_seein
     assert values(judge(world, rows, labeled(rows), wrong["a"], more=selection))["mota"] == 0.0
     assert values(judge(world, rows, labeled(rows), wrong["a"]))["mota"] < 0
     del selection["selection_labels"]
-    with pytest.raises(UsageProblem, match="with all three of selection_detections, selection_frames and selection_labels, or none"):
+    with pytest.raises(UsageError, match="with all three of selection_detections, selection_frames and selection_labels, or none"):
         judge(world, rows, labeled(rows), wrong["a"], more=selection)
 
 
@@ -295,9 +295,9 @@ def test_the_order_of_rows_changes_nothing(world: StageWorld) -> None:
 
 def test_detections_of_other_frames_are_refused(world: StageWorld) -> None:
     rows, others = drive("a"), drive("b")
-    with pytest.raises(UsageProblem, match=r"The detections are of none of the 10 frames\. Wire 'detections' and 'frames' to the same frames\."):
+    with pytest.raises(UsageError, match=r"The detections are of none of the 10 frames\. Wire 'detections' and 'frames' to the same frames\."):
         judge(world, rows, labeled(rows), [row for each in others for row in saw(each, HERE)])
-    with pytest.raises(UsageProblem, match="The detections are empty"):
+    with pytest.raises(UsageError, match="The detections are empty"):
         judge(world, rows, labeled(rows), [])
 
 
@@ -326,7 +326,7 @@ def test_frames_too_far_apart_have_mistakes_but_no_rate_and_that_is_said(world: 
 @pytest.mark.parametrize("broken", [{"x": float("nan")}, {"width": float("inf")}, {"score": float("nan")}, {"height": None}])
 def test_a_detection_that_is_no_number_is_refused_by_its_frame(broken: dict[str, Any]) -> None:
     detections = [row | (broken if row["number"] == 0 else {}) for row in saw(scene("a", 0), HERE)]
-    with pytest.raises(UsageProblem, match=r"Detection 0 on frame/a/.* has a box or a score that is no finite number"):
+    with pytest.raises(UsageError, match=r"Detection 0 on frame/a/.* has a box or a score that is no finite number"):
         read_detections(ds.dataset(table_of(DETECTIONS, detections)), {}, [])
 
 

@@ -12,8 +12,8 @@ from drawn_frames import frame_table, label, label_table
 from stage_world import StageWorld, check_of
 from three_heads import BOX_HEIGHT, cuboid, path, scene, tag
 
-from tracecore.errors import RunFailed, UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import RunFailed, UsageError
+from tracecore.running.executor import Outcome
 from tracecore_schemas.tables import DETECTIONS, EVENTS
 
 
@@ -98,7 +98,7 @@ def test_who_writes_no_python_slices_by_what_the_labels_say_of_frames(world: Sta
 )
 def test_a_slice_that_nobody_knows_is_named_with_the_nearest(world: StageWorld, tmp_path: Path, params: dict[str, Any], words: str) -> None:
     rows, labels = drives()
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         evaluate(world, tmp_path / "model", rows, labels, **params)
 
 
@@ -236,7 +236,7 @@ def test_frames_without_a_label_for_a_head_are_stated(world: StageWorld, tmp_pat
 )
 def test_heads_that_say_nothing_are_refused(world: StageWorld, tmp_path: Path, heads: Any, words: str) -> None:
     rows, labels = drives()
-    with pytest.raises(UsageProblem, match=words):
+    with pytest.raises(UsageError, match=words):
         evaluate(world, tmp_path / "model", rows, labels, model=THREE_HEADS | {"heads": heads})
 
 

@@ -128,7 +128,7 @@ class DetectionKpis(tc.Stage):
         graph = model / "model.onnx"
         network = digest_file(graph) if graph.is_file() else "no model.onnx"
         if source is not None and source != network:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 f"The engine {artifact.ref} was compiled from another network ({source}) than port 'model' reads ({network}), "
                 "so the KPIs would be of neither. Wire the model that the engine was compiled from."
             )

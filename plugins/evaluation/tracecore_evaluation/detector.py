@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tracecore.errors import RunFailed, UsageProblem
+from tracecore.errors import RunFailed, UsageError
 from tracecore.images import decode_rgb, model_input
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame, Seen
@@ -71,14 +71,14 @@ class OnnxDetector:
         options.use_deterministic_compute = True
         options.log_severity_level = 3
         if not (model / "model.onnx").is_file():
-            raise UsageProblem("The model has no ONNX graph 'model.onnx' to be run by: export it first (stage: export, plugin: onnx), and wire that.")
+            raise UsageError("The model has no ONNX graph 'model.onnx' to be run by: export it first (stage: export, plugin: onnx), and wire that.")
         try:
             self._session = onnxruntime.InferenceSession((model / "model.onnx").read_bytes(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's exceptions have no common base of their own
-            raise UsageProblem(f"onnxruntime can't load the model's graph model.onnx: {error}") from error
+            raise UsageError(f"onnxruntime can't load the model's graph model.onnx: {error}") from error
         inputs, given = ([value.name for value in values] for values in (self._session.get_inputs(), self._session.get_outputs()))
         if inputs != ["image"] or not set(outputs) <= set(given):
-            raise UsageProblem(f"The model's graph should take 'image' and give {', '.join(outputs)}; it takes {inputs} and gives {given}.")
+            raise UsageError(f"The model's graph should take 'image' and give {', '.join(outputs)}; it takes {inputs} and gives {given}.")
         batch = self._session.get_inputs()[0].shape[0]
         self._batch = batch if isinstance(batch, int) else 1
         self._outputs = list(outputs)

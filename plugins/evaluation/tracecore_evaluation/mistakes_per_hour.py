@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import tracecore as tc
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_evaluation.detector import Answers
 from tracecore_evaluation.driving import BY_INDEX, MOST_SECONDS, Time, driven
 from tracecore_evaluation.events import events_table
@@ -77,7 +77,7 @@ class MistakesPerHour(tc.Stage):
         labels = read_labels(rows, known, spoken_of)
         frames = [frame for frame in known if frame.id in looked and labels.speaks_of(frame.id)]
         if not frames:
-            raise UsageProblem(f"The detections are of none of the {len(known)} frames. Wire 'detections' and 'frames' to the same frames.")
+            raise UsageError(f"The detections are of none of the {len(known)} frames. Wire 'detections' and 'frames' to the same frames.")
         settings = TrackerSettings(params.association, params.motion, params.confirm, params.coast)
         rules = Rules(params.iou, params.episode, params.off_path, Relevance(params.distance, params.height))
         operating = self._operating(context, spoken_of, settings, rules, params.score)
@@ -135,14 +135,12 @@ class MistakesPerHour(tc.Stage):
         if detections is None and frames is None and labels is None:
             return OperatingScores(dict.fromkeys(config.classes, otherwise))
         if detections is None or frames is None or labels is None:
-            raise UsageProblem(
-                "The operating score is chosen with all three of selection_detections, selection_frames and selection_labels, or none."
-            )
+            raise UsageError("The operating score is chosen with all three of selection_detections, selection_frames and selection_labels, or none.")
         every = read_rows(labels)
         rows = true_rows(every)
         own, seen, looked = read_detections(detections, _said(context, self.selection_detections), rows)
         if own.classes != config.classes:
-            raise UsageProblem(
+            raise UsageError(
                 f"The selection detections are of the classes {', '.join(own.classes)}, the measured ones of {', '.join(config.classes)}: "
                 "wire 'selection_detections' to what the same model saw."
             )

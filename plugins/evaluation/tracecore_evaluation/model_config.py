@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
@@ -65,7 +65,7 @@ def read_config(model: Path) -> ModelConfig:
     """Read the `config.json` of a model directory.
 
     Raises:
-        UsageProblem: it is missing or broken, has no head that can be judged, or asks for an input that is not made here: a wrong input would only
+        UsageError: it is missing or broken, has no head that can be judged, or asks for an input that is not made here: a wrong input would only
             show as bad KPIs.
     """
     path = model / "config.json"
@@ -82,18 +82,16 @@ def read_config(model: Path) -> ModelConfig:
             tuple(sorted(set(heads) - set(_HEADS))),
         )
     except OSError as error:
-        raise UsageProblem(f"The model has no config.json that can be read: {error.strerror or error}.") from error
+        raise UsageError(f"The model has no config.json that can be read: {error.strerror or error}.") from error
     except StrictJSONError as error:
-        raise UsageProblem(f"The model's config.json is no strict JSON: {error}.") from error
+        raise UsageError(f"The model's config.json is no strict JSON: {error}.") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise UsageProblem(
-            f"The model's config.json lacks 'classes' or 'input' with height and width, or what its heads speak of: {error}."
-        ) from error
+        raise UsageError(f"The model's config.json lacks 'classes' or 'input' with height and width, or what its heads speak of: {error}.") from error
     if not found.outputs:
-        raise UsageProblem(f"The model's config.json names no head that can be judged: expected some of {', '.join(_HEADS)}.")
+        raise UsageError(f"The model's config.json names no head that can be judged: expected some of {', '.join(_HEADS)}.")
     if list(found.ahead) != sorted(set(found.ahead)) or (found.ahead and found.ahead[0] <= 0):
-        raise UsageProblem(f"The model's config.json should give heads.path.ahead_m as meters above 0 that ascend; found {list(found.ahead)}.")
+        raise UsageError(f"The model's config.json should give heads.path.ahead_m as meters above 0 that ascend; found {list(found.ahead)}.")
     for name, known in _KNOWN.items():
         if given.get(name, known) != known:
-            raise UsageProblem(f"The model's config.json asks for input.{name} {given[name]!r}; this evaluation makes inputs with {known!r}.")
+            raise UsageError(f"The model's config.json asks for input.{name} {given[name]!r}; this evaluation makes inputs with {known!r}.")
     return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_evaluation.detector import Answers
 from tracecore_evaluation.label_rows import Row
 from tracecore_evaluation.model_config import ModelConfig
@@ -32,11 +32,11 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
         What the perception speaks of, what it says by frame ref, and the refs of all frames it looked at.
 
     Raises:
-        UsageProblem: the table is empty, or holds a box or score that is no number.
+        UsageError: the table is empty, or holds a box or score that is no number.
     """
     rows = sorted(table.to_table(columns=_COLUMNS).to_pylist(), key=lambda row: (row["frame_id"], row["number"]))
     if not rows:
-        raise UsageProblem("The detections are empty: wire 'detections' to what a model saw on these frames (detection-kpis gives it).")
+        raise UsageError("The detections are empty: wire 'detections' to what a model saw on these frames (detection-kpis gives it).")
     config = _config(rows, facet, labels)
     index = {name: number for number, name in enumerate(config.classes)}
     frames = {row["frame_id"] for row in rows}
@@ -72,5 +72,5 @@ def _seen(rows: Sequence[Row], index: Mapping[str, int]) -> Seen:
     broken = ~(np.isfinite(boxes).all(axis=1) & np.isfinite(scores))
     if broken.any():
         row = ordered[int(broken.argmax())]
-        raise UsageProblem(f"Detection {row['number']} on {row['frame_id']} has a box or a score that is no finite number.")
+        raise UsageError(f"Detection {row['number']} on {row['frame_id']} has a box or a score that is no finite number.")
     return Seen(boxes, scores, np.array([index[row["category"]] for row in ordered], dtype=np.int64))

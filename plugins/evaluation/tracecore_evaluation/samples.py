@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore.drawing import Drawn, Line, Mark, color_of, contact_sheet, draw_tile, save_png
+from tracecore.images import AnnotatedImage, Line, Mark, color_of, contact_sheet, draw_tile, save_png
 from tracecore_evaluation.detector import Answers
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame
@@ -53,7 +53,7 @@ class Samples:
         for frame in self._frames:
             marks = [*_true_marks(frame, labels, config), *_seen_marks(frame, answers, config, score)]
             lines, notes = _path(frame, labels, answers, config)
-            drawn = Drawn(
+            drawn = AnnotatedImage(
                 self._pictures[frame.id], f"{frame.drive}  {frame.timestamp_ns}", marks, lines, [*_light(frame, labels, answers, config), *notes]
             )
             tiles.append(draw_tile(drawn))

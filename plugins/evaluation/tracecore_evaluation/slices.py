@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_evaluation.scene import SIZES, Frame, size_of
 from tracecore_schemas.conditions import OF_OBJECTS
 
@@ -65,14 +64,14 @@ def read_slicing(dimensions: Sequence[str], bounds: Sequence[float], frames: Seq
         frames: the frames to be sliced, which have conditions.
 
     Raises:
-        UsageProblem: a dimension that nobody knows, or bounds that don't ascend.
+        UsageError: a dimension that nobody knows, or bounds that don't ascend.
     """
     known = {*_OF_FRAMES, *OF_OBJECTS, *(name for frame in frames for name in frame.conditions)}
     for name in dimensions:
         if name not in known:
-            raise UsageProblem(f"There is no dimension '{name}' to slice by. {suggestion(name, known)}")
+            raise UsageError(f"There is no dimension '{name}' to slice by. {suggestion(name, known)}")
     if list(bounds) != sorted(set(bounds)) or not all(0 < bound < math.inf for bound in bounds):
-        raise UsageProblem(f"The bounds of distances should be meters above 0 that ascend, as [15, 30]; found {list(bounds)}.")
+        raise UsageError(f"The bounds of distances should be meters above 0 that ascend, as [15, 30]; found {list(bounds)}.")
     of_frames = tuple(dict.fromkeys(name for name in dimensions if name not in OF_OBJECTS))
     return Slicing(of_frames, "size" in dimensions, tuple(bounds) if "distance" in dimensions else ())
 

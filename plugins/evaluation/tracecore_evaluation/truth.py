@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_evaluation.label_rows import Row, distances_of
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_shape import lateral
@@ -91,7 +91,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         config: what the model speaks of.
 
     Raises:
-        UsageProblem: no evaluated frame is labeled, or a box is no finite number.
+        UsageError: no evaluated frame is labeled, or a box is no finite number.
     """
     evaluated = {frame.id for frame in frames}
     index = {name: number for number, name in enumerate(config.classes)}
@@ -102,7 +102,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         if row["geometry"] not in {"box2d", "polygon"} or row["frame_id"] not in by_frame:
             continue
         if not all(row[side] is not None and math.isfinite(row[side]) for side in ("x", "y", "width", "height")):
-            raise UsageProblem(
+            raise UsageError(
                 f"The box of label {row['label_id']} on {row['frame_id']} is no finite number: the labels should pass 'labels_in_image'."
             )
         if row["crowd"] and row["category"] == DONT_CARE:
@@ -130,7 +130,7 @@ def read_labels(rows: Sequence[Row], frames: Sequence[Frame], config: ModelConfi
         len({row["frame_id"] for row in rows if row["geometry"] != "cuboid"} - evaluated),
     )
     if not any(found.speaks_of(id_) for id_ in evaluated):
-        raise UsageProblem(
+        raise UsageError(
             f"None of the {len(evaluated)} frames to evaluate on is labeled: the labels speak of {found.frames_elsewhere} other frames. "
             "Wire 'labels' to a label batch of these frames."
         )

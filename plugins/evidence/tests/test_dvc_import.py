@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from record_world import World
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 from tracecore_evidence.dvc import Dvc
 
 LOCK = """

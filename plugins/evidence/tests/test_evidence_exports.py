@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from record_world import World
 from shared_data import shared_data
 
-from tracecore.cli import cli
+from tracecore.commands.shell import cli
 
 
 def export(format_: str, folder: Path, name: str = "out") -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tracecore as tc
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
 from tracecore_evidence.journal import append_line
 from tracecore_evidence.no_unknowns import NoUnknowns
 from tracecore_schemas.kinds import RunState
@@ -81,6 +81,6 @@ def test_the_gate_counts_what_is_unknown_beyond_its_exceptions() -> None:
     ],
 )
 def test_a_gate_that_is_written_wrongly_is_refused(requirement: dict[str, object], sentence: str) -> None:
-    with pytest.raises(tc.UsageProblem) as raised:
+    with pytest.raises(tc.UsageError) as raised:
         NoUnknowns().evaluate(evidence(), requirement)
     assert str(raised.value) == sentence

@@ -41,17 +41,17 @@ class Dvc(tc.Importer):
         """Give an event a stage.
 
         Raises:
-            UsageProblem: no lock file of DVC's schema 2.0, or a stage of it that can't be understood.
+            UsageError: no lock file of DVC's schema 2.0, or a stage of it that can't be understood.
         """
         try:
             lock = YAML(typ="safe", pure=True).load(source.read_text(encoding="utf-8-sig"))
         except (YAMLError, ValueError, RecursionError) as error:  # a date that is none, and bytes that are no UTF-8, are a ValueError
-            raise tc.UsageProblem(f"{source.name} is no YAML: {' '.join(str(error).split())[:200]}.") from error
+            raise tc.UsageError(f"{source.name} is no YAML: {' '.join(str(error).split())[:200]}.") from error
         except OSError as error:
-            raise tc.UsageProblem(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
+            raise tc.UsageError(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
         schema = lock.get("schema") if isinstance(lock, Mapping) else None
         if str(schema) != "2.0" or not isinstance(lock.get("stages"), Mapping):
-            raise tc.UsageProblem(f"{source.name} is no dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema {schema!r}.")
+            raise tc.UsageError(f"{source.name} is no dvc.lock: expected 'schema: \"2.0\"' and 'stages', found schema {schema!r}.")
         return list(events_of(lock["stages"], source.name))
 
 
@@ -64,7 +64,7 @@ def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any
     """
     for name, stage in stages.items():
         if not isinstance(stage, Mapping):
-            raise tc.UsageProblem(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")
+            raise tc.UsageError(f"{file}: stage '{name}': expected a mapping with cmd, deps and outs, found {type(stage).__name__}.")
         inputs, outputs = (_datasets(stage, key, f"{file}: stage '{name}'") for key in ("deps", "outs"))
         facets = {
             "dvc_stage": {
@@ -95,14 +95,14 @@ def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any
 def _datasets(stage: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
     listed = stage.get(key) or []
     if not isinstance(listed, list):
-        raise tc.UsageProblem(f"{where}: expected a list as '{key}', found {listed!r:.80}.")
+        raise tc.UsageError(f"{where}: expected a list as '{key}', found {listed!r:.80}.")
     return [_dataset(entry, where) for entry in listed]
 
 
 def _dataset(entry: Any, where: str) -> dict[str, Any]:
     """Give the dataset of one dependency or out; one without a hash has no version, which the record shows as a gap."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("path"), str):
-        raise tc.UsageProblem(f"{where}: expected a path in each of deps and outs, found {entry!r}.")
+        raise tc.UsageError(f"{where}: expected a path in each of deps and outs, found {entry!r}.")
     found = next(((name, entry[name]) for name in _HASHES if entry.get(name)), None)
     version = {} if found is None else {"version": {"_producer": _PRODUCER, "_schemaURL": _VERSION, "datasetVersion": f"{found[0]}:{found[1]}"}}
     return {"namespace": _NAMESPACE, "name": entry["path"], "facets": version}

@@ -27,7 +27,7 @@ class NoUnknowns(tc.Gate):
         """Count what is unknown beyond the exceptions.
 
         Raises:
-            UsageProblem: the gate has another key than `except`, or its value is no list of names.
+            UsageError: the gate has another key than `except`, or its value is no list of names.
         """
         excepted = _excepted(requirement)
         counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
@@ -42,8 +42,8 @@ class NoUnknowns(tc.Gate):
 def _excepted(requirement: Mapping[str, Any]) -> tuple[str, ...]:
     other = sorted(set(requirement) - {"except"})
     if other:
-        raise tc.UsageProblem(f"The gate 'no-unknowns' has no key '{other[0]}': it has 'except', a list of names.")
+        raise tc.UsageError(f"The gate 'no-unknowns' has no key '{other[0]}': it has 'except', a list of names.")
     names = requirement.get("except", [])
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise tc.UsageProblem(f"The gate 'no-unknowns' expects a list of names as 'except', found {names!r}.")
+        raise tc.UsageError(f"The gate 'no-unknowns' expects a list of names as 'except', found {names!r}.")
     return tuple(names)

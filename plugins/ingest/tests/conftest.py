@@ -16,7 +16,7 @@ from PIL import Image
 from stage_world import StageWorld
 
 from tracecore.check import Check, CheckContext, CheckResult, SuiteCheck
-from tracecore.host import PluginHost, Registered
+from tracecore.plugins.host import PluginHost, Registered
 from tracecore.stage import SourceFile
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_file

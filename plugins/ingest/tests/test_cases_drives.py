@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stage_world import StageWorld
 
-from tracecore.executor import Outcome
+from tracecore.running.executor import Outcome
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "data"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="shared cases are absent")

@@ -15,8 +15,8 @@ from PIL import Image
 from shared_data import shared_data
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_ingest import stills
 
 
@@ -125,7 +125,7 @@ def test_where_nothing_is_sound_the_table_is_empty_and_says_so(quick: StageWorld
     outcome = _ingest(quick, tmp_path / "x.jpg")
     assert not _rows(quick, outcome)
     assert _unknowns(outcome)["frames"] == "no image file could be ingested; what was left out is listed with its reason"
-    with pytest.raises(UsageProblem, match=r"holds no image file \(\.jpg, \.jpeg, \.png, \.webp\)"):
+    with pytest.raises(UsageError, match=r"holds no image file \(\.jpg, \.jpeg, \.png, \.webp\)"):
         _ingest(quick, tmp_path / "workspace")
 
 

@@ -14,8 +14,8 @@ from shared_data import shared_data
 from stage_world import StageWorld
 
 from tracecore import geometry
-from tracecore.drawing import Drawn, Line, Mark, color_of, draw_tile, save_png
-from tracecore.executor import Outcome
+from tracecore.images import AnnotatedImage, Line, Mark, color_of, draw_tile, save_png
+from tracecore.running.executor import Outcome
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.kitti_files import KittiFile, read_calibration, read_scan
 from tracecore_schemas.tables import POINTS_DTYPE
@@ -107,7 +107,7 @@ def test_points_project_into_the_image_and_fill_the_labeled_cuboids(ingesting: S
             marks.append(Mark(left, top, right - left, bottom - top, each.category, color_of(each.category)))
             corners, _ = geometry.project(geometry.cuboid_corners(each.cuboid), camera["projection"])
             lines += [Line((tuple(corners[one]), tuple(corners[other])), color_of(each.category)) for one, other in geometry.CUBOID_EDGES]
-        tile = draw_tile(Drawn(frame["image"], frame["frame_id"], marks, [dots, *lines]), width=1242)
+        tile = draw_tile(AnnotatedImage(frame["image"], frame["frame_id"], marks, [dots, *lines]), width=1242)
         assert tile is not None
         save_png(tile, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").stat().st_size > 100_000

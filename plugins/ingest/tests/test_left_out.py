@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from stage_world import StageWorld, check_of
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore.stage import SourceFile
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.drive import Drive
@@ -235,7 +235,7 @@ def test_whatever_a_folder_lists_besides_is_named(quick: StageWorld, drive_file:
     (folder / "e.bag").write_bytes(b"")
     assert not _ingest(quick, folder).reused, "what is named is part of what decides whether it is made again"
     path.unlink()
-    with pytest.raises(UsageProblem, match=r"holds no drive file .*; it lists b\.bag, c\.bag, d\.mp4, e\.bag, notes, …"):
+    with pytest.raises(UsageError, match=r"holds no drive file .*; it lists b\.bag, c\.bag, d\.mp4, e\.bag, notes, …"):
         _ingest(quick, folder)
 
 

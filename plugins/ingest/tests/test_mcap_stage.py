@@ -14,8 +14,8 @@ import pytest
 from shared_data import shared_data
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_schemas.tables import FRAMES, SIGNALS
 
 SUITES = ("unique_frame_ids", "frames_complete", "signals_complete", "sweeps_complete", "calibrations_complete")
@@ -125,7 +125,7 @@ def test_where_every_file_is_damaged_the_tables_are_empty_and_say_so(quick: Stag
 
 def test_two_different_files_may_not_claim_one_drive(quick: StageWorld, small_drive: Callable[..., Path]) -> None:
     one, other = small_drive("one.mcap"), small_drive("other.mcap", start=START + S)
-    with pytest.raises(UsageProblem) as found:
+    with pytest.raises(UsageError) as found:
         _ingest(quick, one, other)
     assert "claim the drive name 'alpha'" in str(found.value)
     assert str(one) in str(found.value)
@@ -162,9 +162,9 @@ def test_topics_can_be_chosen_and_a_mistyped_one_is_corrected(quick: StageWorld,
     outcome = _ingest(quick, path, topics=["/car/speed"], sensors=[])
     assert {row["topic"] for row in _table(quick, outcome, "signals")} == {"/car/speed"}
     assert not _table(quick, outcome, "frames")
-    with pytest.raises(UsageProblem, match=r"'topics' names the topic '/car/sped', which no drive file holds. Did you mean '/car/speed'\?"):
+    with pytest.raises(UsageError, match=r"'topics' names the topic '/car/sped', which no drive file holds. Did you mean '/car/speed'\?"):
         _ingest(quick, path, topics=["/car/sped"])
-    with pytest.raises(UsageProblem, match=r"'sensors' names the topic '/car/speed', which no drive file holds. Known: /camera"):
+    with pytest.raises(UsageError, match=r"'sensors' names the topic '/car/speed', which no drive file holds. Known: /camera"):
         _ingest(quick, path, sensors=["/car/speed"])
 
 

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 from shared_data import shared_data
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.judge import judge
 from tracecore_schemas.tables import POINTS_DTYPE
@@ -230,7 +230,7 @@ def test_another_metadata_file_is_passed_over(quick: StageWorld, small_drive: Ca
 
 def test_metadata_alone_is_no_drive(quick: StageWorld, tmp_path: Path) -> None:
     (tmp_path / "metadata.yaml").write_text("a: 1")
-    with pytest.raises(UsageProblem, match="was given no drive"):
+    with pytest.raises(UsageError, match="was given no drive"):
         _ingest(quick, tmp_path / "metadata.yaml")
 
 

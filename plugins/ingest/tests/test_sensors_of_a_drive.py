@@ -15,8 +15,8 @@ import pytest
 from stage_world import StageWorld
 
 from tracecore import geometry
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_ingest import tables
 from tracecore_ingest.judge import judge
 from tracecore_ingest.tables import sweep_batches
@@ -121,7 +121,7 @@ def test_drives_that_a_stage_wrote_are_ingested_and_traced_to_it(quick: StageWor
 
 
 def test_without_any_drive_the_stage_says_where_to_name_one(quick: StageWorld) -> None:
-    with pytest.raises(UsageProblem, match=r"was given no drive: name files in its parameter 'paths', or supply its input 'logs'\."):
+    with pytest.raises(UsageError, match=r"was given no drive: name files in its parameter 'paths', or supply its input 'logs'\."):
         quick.run("ingest", "mcap", {}, asset="drives")
 
 
@@ -129,7 +129,7 @@ def test_a_directory_without_any_drive_is_refused(quick: StageWorld, tmp_path: P
     (tmp_path / "written").mkdir()
     (tmp_path / "written" / "scenarios.json").write_text("{}")
     logs = quick.folder("drive_log", "reference.world", tmp_path / "written")
-    with pytest.raises(UsageProblem, match=r"The input 'logs' holds no drive file \(\.mcap, \.db3, .*metadata\.yaml\); it holds scenarios\.json\."):
+    with pytest.raises(UsageError, match=r"The input 'logs' holds no drive file \(\.mcap, \.db3, .*metadata\.yaml\); it holds scenarios\.json\."):
         quick.run("ingest", "mcap", {"logs": logs}, asset="drives")
 
 
@@ -191,9 +191,7 @@ def test_a_transform_that_moves_places_no_sensor(quick: StageWorld, drive_file: 
 def test_lidars_can_be_chosen_and_a_mistyped_one_is_corrected(quick: StageWorld, drive_file: Any, picture: Any) -> None:
     path = sensed(drive_file(), picture)
     assert not _rows(quick, _ingest(quick, path, lidars=[]), "sweeps")
-    with pytest.raises(
-        UsageProblem, match=r"'lidars' names the topic '/lidar/top/point', which no drive file holds. Did you mean '/lidar/top/points'"
-    ):
+    with pytest.raises(UsageError, match=r"'lidars' names the topic '/lidar/top/point', which no drive file holds. Did you mean '/lidar/top/points'"):
         _ingest(quick, path, lidars=["/lidar/top/point"])
 
 

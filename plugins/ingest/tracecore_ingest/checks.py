@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import tracecore as tc
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_schemas.kinds import Severity
 
 __all__ = ["FramesPresent", "MessagesLeftOut"]
@@ -50,7 +50,7 @@ class MessagesLeftOut(tc.Check):
         """Weigh the counts that the ingest stated."""
         share = context.params.get("share", _HALF)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-            raise UsageProblem(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")
+            raise UsageError(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")
         name = next((name for name in _FACETS if name in context.target.facets), "")
         facts: Any = context.target.facets.get(name) or {}
         left: Counter[tuple[str, str]] = Counter()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pyarrow as pa
 
 import tracecore as tc
-from tracecore.suggest import suggestion
+from tracecore.errors import suggestion
 from tracecore_ingest.bags import METADATA
 from tracecore_ingest.calibration import calibrate
 from tracecore_ingest.drive import Drive
@@ -54,7 +54,7 @@ class Mcap(tc.Stage):
         """Judge every file, keep the sound ones as drive logs, then write their rows drive by drive."""
         files = [*context.files(self.drives), *self._members(context)]
         if not any(file.path.name != METADATA for file in files):
-            raise tc.UsageProblem("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")
+            raise tc.UsageError("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")
         drives = sound_drives(context, files, Wanted(params.sensors, params.lidars))
         _refuse_shared_names(drives)
         _refuse_unknown_topics(drives, params)
@@ -86,7 +86,7 @@ class Mcap(tc.Stage):
         found = [member for member in members if is_drive_file(member.path)]
         if members and not found:
             names = ", ".join(member.name for member in members[:5])
-            raise tc.UsageProblem(f"The input 'logs' holds no drive file ({', '.join(self.drives.suffixes)}); it holds {names}.")
+            raise tc.UsageError(f"The input 'logs' holds no drive file ({', '.join(self.drives.suffixes)}); it holds {names}.")
         return found
 
 
@@ -109,7 +109,7 @@ def _adopt(context: tc.Context, drive: Drive) -> None:
 def _refuse_shared_names(drives: Sequence[Drive]) -> None:
     for one, other in pairwise(drives):
         if one.name == other.name:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 f"Two different files claim the drive name '{one.name}': {one.source.path} and {other.source.path}. "
                 f"Leave one out, or give each a name of its own in its MCAP metadata record 'drive'."
             )
@@ -124,6 +124,6 @@ def _refuse_unknown_topics(drives: Sequence[Drive], params: Mcap.Params) -> None
         for name in asked or ():
             if name not in known and drives:
                 none = f"The files hold no {what} topic."
-                raise tc.UsageProblem(
+                raise tc.UsageError(
                     f"Parameter '{param}' names the topic '{name}', which no drive file holds. {suggestion(name, known, none_known=none)}"
                 )

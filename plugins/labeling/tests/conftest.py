@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from stage_world import StageWorld
 
-from tracecore.executor import Executor
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Executor
 from tracecore.workspace import Workspace
 
 

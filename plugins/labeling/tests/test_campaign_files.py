@@ -12,7 +12,7 @@ from damaged_json import damaged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.campaign.batch import campaign_rows
 from tracecore_labeling.campaign.file import read_campaign
 from tracecore_labeling.campaign.label import GEOMETRIES, read_labels
@@ -62,8 +62,8 @@ def test_a_closed_campaign_is_read() -> None:
 def test_a_damaged_campaign_is_read_or_refused_by_the_file(document: Any) -> None:
     try:
         rows(document)
-    except UsageProblem:
-        with pytest.raises(UsageProblem, match=r"c\.json"):
+    except UsageError:
+        with pytest.raises(UsageError, match=r"c\.json"):
             rows(document)
 
 
@@ -72,13 +72,13 @@ def test_a_damaged_campaign_is_read_or_refused_by_the_file(document: Any) -> Non
 def test_damaged_labels_are_read_or_refused_by_their_place(document: Any) -> None:
     try:
         read_labels(document, 90, 80, ("car",), GEOMETRIES)
-    except UsageProblem:
-        with pytest.raises(UsageProblem, match=r"^(Label \d can't be taken: |Expected a list of labels)"):
+    except UsageError:
+        with pytest.raises(UsageError, match=r"^(Label \d can't be taken: |Expected a list of labels)"):
             read_labels(document, 90, 80, ("car",), GEOMETRIES)
 
 
 @pytest.mark.parametrize("name", ["task", "who", "detail", "seq", "at", "action"])
 def test_an_entry_without_a_member_is_refused_by_its_place(name: str) -> None:
     log = [entry if place != 2 else {key: value for key, value in entry.items() if key != name} for place, entry in enumerate(LOG)]
-    with pytest.raises(UsageProblem, match=rf"c\.json is no campaign file, .*: log/2.* ('{name}'|'action')"):
+    with pytest.raises(UsageError, match=rf"c\.json is no campaign file, .*: log/2.* ('{name}'|'action')"):
         rows({**CAMPAIGN, "log": log})

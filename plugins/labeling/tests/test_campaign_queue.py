@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.campaign.batch import campaign_rows, tally_of
 from tracecore_labeling.campaign.clock import SECOND, SetClock
 from tracecore_labeling.campaign.label import Label
@@ -59,7 +59,7 @@ def got(queue: Queue, who: str, role: str = "label") -> Claim:
 
 
 def refused(call: object, *args: object) -> str:
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         call(*args)  # type: ignore[operator]  # a bound method
     return str(raised.value)
 
@@ -232,7 +232,7 @@ def test_the_log_cannot_be_changed(queue: Queue) -> None:
 
 def test_a_file_that_is_no_campaign_is_refused(tmp_path: Path, clock: SetClock) -> None:
     (tmp_path / "other.db").write_bytes(b"not a database at all, but long enough to be read as one" * 40)
-    with pytest.raises(UsageProblem, match=r"The campaign file .*other\.db can't be opened: file is not a database"):
+    with pytest.raises(UsageError, match=r"The campaign file .*other\.db can't be opened: file is not a database"):
         Queue(tmp_path / "other.db", clock)
 
 

@@ -11,8 +11,8 @@ from campaign_world import frames_of, tables, truth_rows
 from drawn_frames import drive_of, frame_table, label_table
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore.workspace import Workspace
 from tracecore_labeling.campaign.clock import SetClock
 from tracecore_labeling.campaign.file import write_campaign
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_labelers(world: St
 
 def test_a_campaign_without_anybody_to_label_says_what_to_do(world: StageWorld) -> None:
     frames = world.table("dataset", "test.frames", tables(4)[0])
-    with pytest.raises(UsageProblem, match=r"nobody to label: give the input 'truth' .* or have people label \('tracecore label campaign create"):
+    with pytest.raises(UsageError, match=r"nobody to label: give the input 'truth' .* or have people label \('tracecore label campaign create"):
         world.run("label", "campaign", {"frames": frames})
 
 
@@ -128,12 +128,12 @@ def test_frames_that_nobody_knows_stay_unlabeled_and_are_counted(world: StageWor
 
 def test_truth_of_other_drives_is_refused(world: StageWorld) -> None:
     other = [dict(row, frame_id=row["frame_id"] + "1") for row in truth_rows(frames_of(4))]
-    with pytest.raises(UsageProblem, match="None of the 4 frames is among those that 'truth' knows"):
+    with pytest.raises(UsageError, match="None of the 4 frames is among those that 'truth' knows"):
         campaign(world, 4, truth=label_table(other))
 
 
 def test_a_review_needs_a_second_labeler(world: StageWorld) -> None:
-    with pytest.raises(UsageProblem, match="A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0"):
+    with pytest.raises(UsageError, match="A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0"):
         campaign(world, 4, labelers=1)
 
 
@@ -212,7 +212,7 @@ def test_peoples_labels_of_frames_that_are_not_asked_for_are_left_out_and_counte
     assert [unknown.what for unknown in outcome.outputs["labels"].unknowns] == ["frames of labels"]
     assert "3 frames that 'night' labels are not among the input 'frames'" in outcome.outputs["labels"].unknowns[0].why
     other = world.table("dataset", "test.other", frame_table(drive_of("gamma", 2)))
-    with pytest.raises(UsageProblem, match="The campaigns in 'paths' label none of the frames of the input 'frames'"):
+    with pytest.raises(UsageError, match="The campaigns in 'paths' label none of the frames of the input 'frames'"):
         world.run("label", "campaign", {"frames": other}, paths=["night.campaign.json"])
 
 
@@ -221,11 +221,11 @@ def test_two_campaigns_do_not_label_one_frame(world: StageWorld) -> None:
     by_hand(world, "first", frames)
     by_hand(world, "second", frames[:1], campaign="decade")
     supplied = world.table("dataset", "test.frames", frame_table(frames))
-    with pytest.raises(UsageProblem, match=r"Two campaigns label the frame frame/alpha/.*, 'second' is one of them; expected one"):
+    with pytest.raises(UsageError, match=r"Two campaigns label the frame frame/alpha/.*, 'second' is one of them; expected one"):
         world.run("label", "campaign", {"frames": supplied}, paths=["first.campaign.json", "second.campaign.json"])
 
 
 def test_a_campaign_is_simulated_or_peoples_not_both(world: StageWorld) -> None:
     by_hand(world, "night", frames_of(4))
-    with pytest.raises(UsageProblem, match="either simulated from 'truth' or taken from the files in 'paths': leave one of them out"):
+    with pytest.raises(UsageError, match="either simulated from 'truth' or taken from the files in 'paths': leave one of them out"):
         campaign(world, 4, paths=["night.campaign.json"])

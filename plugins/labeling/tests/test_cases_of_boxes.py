@@ -10,7 +10,7 @@ import pytest
 from shared_data import shared_data
 from stage_world import StageWorld, given
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 
 def case(name: str, base: Path) -> None:
@@ -68,5 +68,5 @@ def test_a_frame_whose_cuboid_has_a_negative_size_is_not_stated_empty(world: Sta
     ],
 )
 def test_what_is_no_openlabel_is_refused_by_file_and_place(world: StageWorld, name: str, words: str) -> None:
-    with pytest.raises(UsageProblem, match=rf"^The label file l\.json can't be taken: .*{words}"):
+    with pytest.raises(UsageError, match=rf"^The label file l\.json can't be taken: .*{words}"):
         openlabel(world, name)

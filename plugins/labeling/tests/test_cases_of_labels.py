@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from shared_data import shared_data
 from stage_world import StageWorld, given
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 
 def case(world: StageWorld, name: str, program: str = "program.yaml", **params: Any) -> Taken:
@@ -65,7 +65,7 @@ def test_a_line_that_stands_twice_is_one_box_and_counted(ingesting: StageWorld) 
 
 
 def test_a_crowd_flag_that_is_a_list_is_refused_by_its_place(ingesting: StageWorld) -> None:
-    with pytest.raises(UsageProblem, match=re.escape("labels.json can't be taken: annotations/0/iscrowd: expected 0, 1, False or True, found []")):
+    with pytest.raises(UsageError, match=re.escape("labels.json can't be taken: annotations/0/iscrowd: expected 0, 1, False or True, found []")):
         case(ingesting, "coco_crowdlist")
 
 
@@ -76,7 +76,7 @@ def test_a_track_that_stands_twice_in_a_frame_is_of_no_object(ingesting: StageWo
 
 
 def test_a_box_over_the_edge_is_refused_or_cut_and_counted(ingesting: StageWorld) -> None:
-    with pytest.raises(UsageProblem, match=re.escape("a.txt can't be taken: line 1 has a box that reaches beyond its image (parameter 'clip'")):
+    with pytest.raises(UsageError, match=re.escape("a.txt can't be taken: line 1 has a box that reaches beyond its image (parameter 'clip'")):
         case(ingesting, "yolo_edge")
     taken = case(ingesting, "yolo_edge", clip=True)
     assert (taken.boxes(), taken.facet["clipped"]) == ({"images/a.jpg": [(0, 108, 48, 24)]}, 1)

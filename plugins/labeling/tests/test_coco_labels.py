@@ -12,8 +12,8 @@ from drawn_frames import EPOCH_NS, HEIGHT, SENSOR, WIDTH, drive_of, frame, frame
 from shared_data import shared_data
 from stage_world import StageWorld, check_of
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
+from tracecore.errors import UsageError
+from tracecore.running.executor import Outcome
 from tracecore_schemas.canonical import digest_file, digest_json
 from tracecore_schemas.tables import LABELS
 
@@ -58,7 +58,7 @@ def take(world: StageWorld) -> Take:
 
 def refused(take: Take, content: Document | str, **params: Any) -> str:
     """Give the sentence that a file is refused with; one sentence, naming the file."""
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         take(content, **params)
     sentence = str(raised.value)
     assert "\n" not in sentence
@@ -293,7 +293,7 @@ def test_two_files_may_not_label_one_frame(world: StageWorld, take: Take) -> Non
     (world.base / "more.json").write_text(json.dumps(document() | {"info": {}}), encoding="utf-8")
     frames = world.table("dataset", "test.drives.frames", frame_table([*drive_of("alpha", 3), *drive_of("beta", 2)]))
     (world.base / "labels.json").write_text(json.dumps(document()), encoding="utf-8")
-    with pytest.raises(UsageProblem, match=r"The label files labels.json and more.json both label the frame frame/alpha/"):
+    with pytest.raises(UsageError, match=r"The label files labels.json and more.json both label the frame frame/alpha/"):
         world.run("label", "coco", {"frames": frames}, paths=["labels.json", "more.json"])
 
 

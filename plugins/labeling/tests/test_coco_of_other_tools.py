@@ -12,7 +12,7 @@ import pytest
 from label_rows import rows_of, statement
 from shared_data import shared_data
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.coco_file import read_coco
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
@@ -40,7 +40,7 @@ def test_a_turned_box_of_cvat_is_its_corners_and_the_box_around_them(tmp_path: P
     assert (turned.box, turned.polygon) == ((45, 5, 10, 40), ((55, 5, 55, 45, 45, 45, 45, 5),))
     assert turned.attributes == {"occluded": "false"}
     assert label(tmp_path, bbox=[-4, 2, 12, 4], attributes={"rotation": 450}).box == (0, 0, 4, 10), "the box around a turned one is cut"
-    with pytest.raises(UsageProblem, match="annotation 0 reaches beyond all numbers"):
+    with pytest.raises(UsageError, match="annotation 0 reaches beyond all numbers"):
         label(tmp_path, bbox=[1e308, 2, 1e308, 4], attributes={"rotation": 30})
 
 
@@ -60,7 +60,7 @@ def test_a_turned_box_is_written_so_that_it_is_not_turned_again(tmp_path: Path) 
 def test_two_categories_of_one_name_are_one_where_one_of_them_has_no_labels(tmp_path: Path) -> None:
     box = {"bbox": [1, 2, 3, 4]}
     assert [each.category for each in read(tmp_path, box | {"category_id": 1}, categories=("car", "car")).labels["1"]] == ["car"]
-    with pytest.raises(UsageProblem, match="two categories are named 'car'"):
+    with pytest.raises(UsageError, match="two categories are named 'car'"):
         read(tmp_path, box, box | {"category_id": 1}, categories=("car", "car"))
 
 
@@ -80,7 +80,7 @@ def test_two_categories_of_one_name_are_one_where_one_of_them_has_no_labels(tmp_
 def test_other_tools_detection_files_are_read_and_other_sorts_are_refused(file: str, boxes: int, words: str) -> None:
     path = shared_data("label_formats", "coco", *file.split("/"))
     if words:
-        with pytest.raises(UsageProblem, match=re.escape(words)):
+        with pytest.raises(UsageError, match=re.escape(words)):
             read_coco(path, path.name, DIGEST)
     else:
         assert read_coco(path, path.name, DIGEST).found == boxes
@@ -97,7 +97,7 @@ def test_numbers_of_any_size_are_judged(tmp_path: Path, value: float, words: str
     }
     (tmp_path / "labels.json").write_text(json.dumps(document))
     if words:
-        with pytest.raises(UsageProblem, match=words):
+        with pytest.raises(UsageError, match=words):
             read_coco(tmp_path / "labels.json", "labels.json", DIGEST)
     else:
         assert read_coco(tmp_path / "labels.json", "labels.json", DIGEST).found == 1

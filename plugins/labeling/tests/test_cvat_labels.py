@@ -9,7 +9,7 @@ from drawn_frames import HEIGHT, WIDTH, drive_of, frame_table
 from shared_data import shared_data
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.cvat_file import read_cvat
 
 
@@ -61,7 +61,7 @@ def test_boxes_are_linked_to_the_frame_their_image_is_of(world: StageWorld) -> N
 def test_what_is_no_cvat_file_is_refused(world: StageWorld, text: str, words: str) -> None:
     frames = world.table("dataset", "test.frames", frame_table(drive_of("alpha", 3)))
     (world.base / "labels.xml").write_text(text)
-    with pytest.raises(UsageProblem, match=r"The label file labels\.xml") as raised:
+    with pytest.raises(UsageError, match=r"The label file labels\.xml") as raised:
         world.run("label", "cvat", {"frames": frames}, paths=["labels.xml"])
     assert words in str(raised.value)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_rows import statement
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.coco_file import read_coco
 from tracecore_labeling.cvat_file import read_cvat
 from tracecore_labeling.exports.batch import labeled_frames
@@ -95,7 +95,7 @@ def judged(read: Callable[[Path], tuple[pa.Table, dict[str, int]]], folder: Path
     refused = ""
     try:
         table, left_out = read(folder)
-    except UsageProblem as problem:
+    except UsageError as problem:
         refused = str(problem)
     if refused:
         assert not valid, refused

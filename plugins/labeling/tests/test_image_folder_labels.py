@@ -10,7 +10,7 @@ from drawn_frames import EPOCH_NS, HEIGHT, WIDTH, drive_of, frame_table
 from shared_data import shared_data
 from stage_world import StageWorld, given
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.geometry import cuboid_corners, inside_cuboid, project
 
 
@@ -133,7 +133,7 @@ def test_yolo_files_without_images_are_linked_by_their_number(world: StageWorld)
 )
 def test_what_is_no_yolo_folder_is_refused(world: StageWorld, files: dict[str, str], words: str) -> None:
     write(world.base / "set", files)
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         world.run("label", "yolo", numbered(world), paths=["set"])
     assert words in str(raised.value)
 
@@ -149,6 +149,6 @@ def test_what_is_no_yolo_folder_is_refused(world: StageWorld, files: dict[str, s
 )
 def test_what_is_no_kitti_label_is_refused(world: StageWorld, line: str, words: str) -> None:
     write(world.base / "alpha", {"label_2/000000.txt": line})
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         world.run("label", "kitti", numbered(world), paths=["alpha"], sensor="/camera/front/image")
     assert words in str(raised.value)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_rows import rows_of, statement
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.kitti import _image
@@ -90,7 +90,7 @@ def test_a_tracking_sequence_is_labels_of_many_frames_with_their_tracks(tmp_path
     ],
 )
 def test_a_line_that_is_none_is_refused_by_its_number(tmp_path: Path, text: str, words: str) -> None:
-    with pytest.raises(UsageProblem) as raised:
+    with pytest.raises(UsageError) as raised:
         read(tmp_path, text)
     assert words in str(raised.value)
 
@@ -140,9 +140,9 @@ def judge(text: str, valid: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             file = read(Path(folder), text)
-        except UsageProblem:
+        except UsageError:
             assert not valid
-            with pytest.raises(UsageProblem, match=r"The label file set/label_2/000007\.txt can't be taken: line \d"):
+            with pytest.raises(UsageError, match=r"The label file set/label_2/000007\.txt can't be taken: line \d"):
                 read(Path(folder), text)
             return
         assert valid

@@ -12,16 +12,16 @@ from click.testing import CliRunner, Result
 from drawn_frames import drive_of, frame_table
 from stage_world import StageWorld
 
-from tracecore.cli import cli
-from tracecore.errors import UsageProblem
-from tracecore.executor import Supplied
+from tracecore.commands.shell import cli
+from tracecore.errors import UsageError
+from tracecore.running.executor import ResolvedInput
 
 ANN, BEN = "labeler-0a0a0a01", "labeler-0b0b0b02"
 TRACKED = '{"category": "car", "box": [1, 2, 3, 4], "track": "7"}'
 
 
 @pytest.fixture
-def frames(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> Supplied:
+def frames(world: StageWorld, monkeypatch: pytest.MonkeyPatch) -> ResolvedInput:
     """Frames that the record knows, with a simulated campaign over them."""
     monkeypatch.setenv("TRACECORE_HOME", str(world.base / "workspace"))
     monkeypatch.delenv("TRACECORE_LABELER", raising=False)
@@ -59,7 +59,7 @@ def create(*options: str, name: str = "night") -> Any:
 
 
 @pytest.mark.usefixtures("frames")
-def test_a_campaign_by_hand_becomes_a_label_batch_with_its_making(world: StageWorld, frames: Supplied) -> None:
+def test_a_campaign_by_hand_becomes_a_label_batch_with_its_making(world: StageWorld, frames: ResolvedInput) -> None:
     (world.base / "guideline.md").write_text("Label cars.")
     made = create("--review", "1", "--category", "car", "--category", "sign", "--tool", "boxer 2", "--guideline-file", "guideline.md")
     assert (made["tasks"], made["frames"]) == (4, frames.artifact.ref)
@@ -182,7 +182,7 @@ def test_people_read_the_same_answers_as_lines() -> None:
         assert "Example" in label(*command.split(), "--help").stdout, command
 
 
-def test_an_edited_campaign_file_is_refused(world: StageWorld, frames: Supplied) -> None:
+def test_an_edited_campaign_file_is_refused(world: StageWorld, frames: ResolvedInput) -> None:
     create("--review", "0")
     task = answer("claim", "--as", ANN)["task"]
     answer("submit", task, "--file", "-", "--as", ANN, stdin="[]")
@@ -197,7 +197,7 @@ def test_an_edited_campaign_file_is_refused(world: StageWorld, frames: Supplied)
     ):
         assert changed != sound
         (world.base / "night.campaign.json").write_text(changed)
-        with pytest.raises(UsageProblem, match=r"night\.campaign\.json") as raised:
+        with pytest.raises(UsageError, match=r"night\.campaign\.json") as raised:
             world.run("label", "campaign", {"frames": frames}, asset="labels", paths=["night.campaign.json"])
         assert words in str(raised.value)
 

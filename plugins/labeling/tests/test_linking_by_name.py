@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pytest
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.linking import FrameIndex, LabeledImage, Linked, link, unlinked
 from tracecore_schemas.refs import frame_ref
 
@@ -109,12 +109,12 @@ def test_a_name_that_could_be_of_no_file_or_of_two_is_left_out_and_named(names: 
     ],
 )
 def test_labels_of_none_of_the_files_are_refused(names: list[str], files: list[str]) -> None:
-    with pytest.raises(UsageProblem, match=f"None of the {len(names)} images of labels.json matches a recorded frame"):
+    with pytest.raises(UsageError, match=f"None of the {len(names)} images of labels.json matches a recorded frame"):
         linked(names, *files)
 
 
 def test_one_image_that_stands_twice_is_refused() -> None:
-    with pytest.raises(UsageProblem, match=r"Images i0 and i1 of labels\.json both label the frame frame/pics/camera/0"):
+    with pytest.raises(UsageError, match=r"Images i0 and i1 of labels\.json both label the frame frame/pics/camera/0"):
         linked(["0.png", "./0.png"], "pics/0.png")
 
 
@@ -140,7 +140,7 @@ def test_a_file_called_by_its_frame_s_ref_is_of_that_frame() -> None:
 
 
 def test_an_image_on_its_side_is_refused_and_says_why() -> None:
-    with pytest.raises(UsageProblem, match=r"is 64x96 px, but the recorded frame .* is 96x64 px.*upright image"):
+    with pytest.raises(UsageError, match=r"is 64x96 px, but the recorded frame .* is 96x64 px.*upright image"):
         link("labels.json", [LabeledImage("i", "0.png", width=64, height=96)], frames("pics/0.png"))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.coco_file import read_coco
 from tracecore_labeling.cvat_file import read_cvat
 from tracecore_labeling.kitti_file import read_kitti
@@ -59,5 +59,5 @@ def test_what_is_no_utf_8_is_refused_by_the_file_s_name(tmp_path: Path, format_:
     (tmp_path / name).write_bytes(
         text.encode().replace(b"car", b"c\xffr").replace(b"0.5", b"\xff").replace(b"1.0.0", b"\xff").replace(b"Car", b"\xff")
     )
-    with pytest.raises(UsageProblem, match=name.replace(".", r"\.")):
+    with pytest.raises(UsageError, match=name.replace(".", r"\.")):
         read(tmp_path / name)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from label_rows import rows_of, statement
 from shared_data import shared_data
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.label_file import LabelFile
@@ -214,7 +214,7 @@ def test_actions_and_the_recording_vehicle_are_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_none_is_refused_by_the_place(tmp_path: Path, content: Any, words: str) -> None:
-    with pytest.raises(UsageProblem, match=r"^The label file l\.json ") as raised:
+    with pytest.raises(UsageError, match=r"^The label file l\.json ") as raised:
         read(tmp_path, content)
     assert words in str(raised.value)
 
@@ -303,7 +303,7 @@ def judge(content: dict[str, Any], valid: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             file = read(Path(folder), content)
-        except UsageProblem:
+        except UsageError:
             if valid:
                 raise
             return

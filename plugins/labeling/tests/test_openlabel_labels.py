@@ -11,7 +11,7 @@ import pytest
 from shared_data import shared_data
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore.geometry import quaternion_matrix
 from tracecore_labeling.openlabel_file import read_openlabel
 from tracecore_labeling.openlabel_objects import quaternion_of_euler
@@ -101,7 +101,7 @@ def box(val: list[Any]) -> dict[str, Any]:
 )
 def test_what_is_no_openlabel_is_refused(world: StageWorld, content: dict[str, Any], words: str) -> None:
     (world.base / "labels.json").write_text(json.dumps(content))
-    with pytest.raises(UsageProblem, match=r"The label file labels\.json can't be taken") as raised:
+    with pytest.raises(UsageError, match=r"The label file labels\.json can't be taken") as raised:
         world.run("label", "openlabel", {}, paths=["labels.json"])
     assert words in str(raised.value)
 

@@ -6,7 +6,7 @@ import pytest
 from folder_world import HEIGHT, WIDTH, picture, take, write
 from stage_world import StageWorld, given
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.yolo_file import read_lines
 
 LINE = "0 0.5 0.5 0.25 0.25\n"
@@ -74,7 +74,7 @@ def test_scores_and_tracks_are_taken_where_the_program_says_what_fields_are(inge
     taken = take(ingesting, "yolo", ["set"], ["set"], fields="class score x y width height track")
     assert taken.boxes() == {"images/a.png": [BOX]}
     assert [(row["score"], row["track"]) for row in taken.rows] == [(0.9, "7")]
-    with pytest.raises(UsageProblem, match="The parameter 'fields' is 'class x': expected each of class, x, y, width, height"):
+    with pytest.raises(UsageError, match="The parameter 'fields' is 'class x': expected each of class, x, y, width, height"):
         take(ingesting, "yolo", ["set"], ["set"], fields="class x")
 
 
@@ -87,8 +87,8 @@ def test_shares_are_of_the_upright_image(ingesting: StageWorld, orientation: int
 
 
 def test_an_official_split_is_taken_as_it_is_with_its_leaks(ingesting: StageWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tracecore.executor import Executor
-    from tracecore.host import PluginHost
+    from tracecore.plugins.host import PluginHost
+    from tracecore.running.executor import Executor
     from tracecore.workspace import Workspace
 
     monkeypatch.setenv("TRACECORE_PLUGINS", "labeling,ingest,curation")
@@ -122,7 +122,7 @@ def test_a_line_that_nothing_says_the_fields_of_is_refused(tmp_path: object, lin
 
     path = Path(str(tmp_path)) / "a.txt"
     path.write_text(line)
-    with pytest.raises(UsageProblem, match=r"The label file a\.txt can't be taken") as raised:
+    with pytest.raises(UsageError, match=r"The label file a\.txt can't be taken") as raised:
         read_lines(path, "a.txt", ["car"])
     assert words in str(raised.value)
 
@@ -143,7 +143,7 @@ def test_a_part_of_the_set_that_is_not_there_is_stated(ingesting: StageWorld) ->
 def test_a_turned_box_over_the_edge_is_cut_where_the_program_says_so(ingesting: StageWorld) -> None:
     turned = "0 -0.125 0.5 0.25 0.25 0.5 0.5 0.25 0.75\n"
     write(ingesting.base, {"set/data.yaml": "names: [car]\n", "set/images/a.png": picture(1), "set/labels/a.txt": turned})
-    with pytest.raises(UsageProblem, match=r"line 1 has a box that reaches beyond its image \(parameter 'clip' cuts such boxes\)"):
+    with pytest.raises(UsageError, match=r"line 1 has a box that reaches beyond its image \(parameter 'clip' cuts such boxes\)"):
         take(ingesting, "yolo", ["set"], ["set"])
     taken = take(ingesting, "yolo", ["set"], ["set"], clip=True)
     assert (taken.boxes(), taken.facet["clipped"]) == ({"images/a.png": [(0, 16, 48, 32)]}, 1)

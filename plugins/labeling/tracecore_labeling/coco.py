@@ -36,7 +36,7 @@ class Coco(tc.Stage):
             path = context.adopt(source, kind="external", name=source.name)
             file = read_coco(path, source.name, source.digest, classes=params.classes, clip=params.clip)
             if not file.images:
-                raise tc.UsageProblem(f"The label file {source.name} can't be taken: it lists no images.")
+                raise tc.UsageError(f"The label file {source.name} can't be taken: it lists no images.")
             files.append(file)
         write_labels(context, self.labels, files, frame_index(context, self.frames))
         context.progress(len(sources), len(sources))

@@ -15,8 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.outlines import Box, Ring, around, cut, turned_about_its_center
@@ -52,16 +51,16 @@ def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = 
         clip: whether what reaches beyond its image is cut at its edge instead of refused.
 
     Raises:
-        UsageProblem: the file is no strict JSON, or anything in it is missing, twice, outside, or of the wrong type.
+        UsageError: the file is no strict JSON, or anything in it is missing, twice, outside, or of the wrong type.
     """
     try:
         document = checked(_SHAPE, loads_strict(path.read_bytes()))
     except StrictJSONError as error:
-        raise UsageProblem(f"The label file {name} is no strict JSON: {error}.") from error
+        raise UsageError(f"The label file {name} is no strict JSON: {error}.") from error
     except ShapeError as error:
-        raise UsageProblem(f"The label file {name} can't be taken: {error}.") from error
+        raise UsageError(f"The label file {name} can't be taken: {error}.") from error
     except OSError as error:
-        raise UsageProblem(f"The label file {name} can't be read: {error.strerror or error}.") from error
+        raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
     return _Reader(name, classes, clip).read(document, digest)
 
 
@@ -95,8 +94,8 @@ class _Reader:
         unknowns = [] if not self.kept_behind else [("other geometries", self.behind())]
         return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns=unknowns)
 
-    def problem(self, found: str) -> UsageProblem:
-        return UsageProblem(f"The label file {self.name} can't be taken: {found}.")
+    def problem(self, found: str) -> UsageError:
+        return UsageError(f"The label file {self.name} can't be taken: {found}.")
 
     def behind(self) -> str:
         listed = ", ".join(f"{what} of {count} labels" for what, count in sorted(self.kept_behind.items()))
@@ -192,7 +191,7 @@ class _Reader:
             listed = ", ".join(f"{id_} {known}" for id_, known in categories.items())
             raise self.problem(f"{what} is of class {entry['category_id']}, which is outside its list of categories ({listed})")
         if self.classes and name not in self.classes:
-            raise UsageProblem(
+            raise UsageError(
                 f"The label file {self.name} can't be taken: {what} is of class {name!r}, which is outside the parameter 'classes'. "
                 + suggestion(name, self.classes)
             )

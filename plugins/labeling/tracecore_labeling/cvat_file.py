@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring  # after a look for entity declarations
 from xml.parsers import expat
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.outlines import Box, Ring, around, cut, turned_about_its_center
@@ -39,16 +39,16 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
         clip: whether what reaches beyond its image is cut at its edge instead of refused; of a turned box always the box around it is.
 
     Raises:
-        UsageProblem: it is no XML, holds no images (a video's tracks), or an image or shape isn't as the format says.
+        UsageError: it is no XML, holds no images (a video's tracks), or an image or shape isn't as the format says.
     """
     try:
         data = path.read_bytes()
         _refuse_entities(data)
         root = fromstring(data)  # noqa: S314  # no entities, so nothing expands
     except OSError as error:
-        raise UsageProblem(f"The label file {name} can't be read: {error.strerror or error}.") from error
+        raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
     except (expat.ExpatError, SyntaxError, ValueError, LookupError, _EntityFound) as error:  # the last three of encodings that expat lacks
-        raise UsageProblem(f"The label file {name} is no XML that can be taken: {error}.") from error
+        raise UsageError(f"The label file {name} is no XML that can be taken: {error}.") from error
     images: list[LabeledImage] = []
     labels: dict[str, list[FoundLabel]] = defaultdict(list)
     left_out: list[LeftOut] = []
@@ -61,7 +61,7 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
         left_out += shapes.left_out
         clipped += shapes.clipped
     if not images:
-        raise UsageProblem(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
+        raise UsageError(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
     tracked = [LeftOut("shapes of tracks") for track in root.iter("track") for _ in track]
     unstated = frozenset(image.id for image in images if tracked)  # nothing says which of them a track is on
     return LabelFile(name, digest, images, labels, clipped, [*left_out, *tracked], unstated=unstated)
@@ -81,8 +81,8 @@ def _refuse_entities(data: bytes) -> None:
     parser.Parse(data, True)
 
 
-def _problem(name: str, what: str) -> UsageProblem:
-    return UsageProblem(f"The label file {name} can't be taken: {what}.")
+def _problem(name: str, what: str) -> UsageError:
+    return UsageError(f"The label file {name} can't be taken: {what}.")
 
 
 def _image(element: Element, place: int, name: str) -> LabeledImage:

@@ -13,14 +13,14 @@ def read_text(path: Path, name: str) -> list[str]:
     """Read a label file's lines.
 
     Raises:
-        UsageProblem: it is no text.
+        UsageError: it is no text.
     """
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise tc.UsageProblem(f"The label file {name} can't be taken: it is no UTF-8 text (byte {error.start}).") from error
+        raise tc.UsageError(f"The label file {name} can't be taken: it is no UTF-8 text (byte {error.start}).") from error
 
 
-def wrong_line(name: str, number: int, what: str) -> tc.UsageProblem:
+def wrong_line(name: str, number: int, what: str) -> tc.UsageError:
     """Say what is wrong with a line; lines count from 1."""
-    return tc.UsageProblem(f"The label file {name} can't be taken: line {number} {what}.")
+    return tc.UsageError(f"The label file {name} can't be taken: line {number} {what}.")

@@ -62,7 +62,7 @@ def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_f
         cuboid_frame: what the rectified camera's frame is called.
 
     Raises:
-        UsageProblem: a line that isn't as KITTI says.
+        UsageError: a line that isn't as KITTI says.
     """
     lines = [(number, line.split()) for number, line in enumerate(read_text(path, name), start=1) if line.strip()]
     tracking = len(lines[0][1]) > _FIELDS + 1 if lines else Path(name).parent.name == TRACKING

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.file_names import CalledImage, FileNames, Found
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         frames: what was recorded.
 
     Raises:
-        UsageProblem: no image matches any frame, one frame is labeled by two images, an image could be of two sensors, or its
+        UsageError: no image matches any frame, one frame is labeled by two images, an image could be of two sensors, or its
             size is not the frame's.
     """
     linked: dict[str, RecordedFrame] = {}
@@ -176,7 +176,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         candidates, indexed, why = _fitting(image, frames, named)
         sensors = sorted({frame.sensor for frame in candidates})
         if len(sensors) > 1:
-            raise UsageProblem(
+            raise UsageError(
                 f"Image {image.id} ({_name(image)}) of {name} could show frames of several sensors ({', '.join(sensors)}): "
                 "give its 'sensor' in the label file."
             )
@@ -185,10 +185,10 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
             continue
         frame = candidates[0]
         if frame.frame_id in owner:
-            raise UsageProblem(f"Images {owner[frame.frame_id]} and {image.id} of {name} both label the frame {frame.frame_id}; expected one.")
+            raise UsageError(f"Images {owner[frame.frame_id]} and {image.id} of {name} both label the frame {frame.frame_id}; expected one.")
         if image.width is not None and (image.width, image.height) != (frame.width, frame.height):
             turned = " (it is recorded on its side, and boxes are in pixels of the upright image)" if _turned(image, frame) else ""
-            raise UsageProblem(
+            raise UsageError(
                 f"Image {image.id} ({_name(image)}) of {name} is {image.width}x{image.height} px, but the recorded frame {frame.frame_id} is "
                 f"{frame.width}x{frame.height} px: boxes are in pixels of the recorded image{turned}."
             )
@@ -196,7 +196,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
         linked[image.id] = frame
         by_index += indexed
     if images and not linked:
-        raise UsageProblem(
+        raise UsageError(
             f"None of the {len(images)} images of {name} matches a recorded frame, {_first(unmatched)}. "
             f"Recorded drives: {', '.join(sorted(frames.drives)) or 'none'}. An image is linked by 'drive' and 'log_time_ns', else by its file name."
         )

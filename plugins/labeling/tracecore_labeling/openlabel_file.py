@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.openlabel_labels import SIMPLE, Data, Known, texts_of
@@ -44,14 +44,14 @@ def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str
         sensors: topic by the name of a stream or coordinate system; others keep their name.
 
     Raises:
-        UsageProblem: it is no strict JSON, no OpenLABEL 1.0.0, or a geometry in it is not as that says.
+        UsageError: it is no strict JSON, no OpenLABEL 1.0.0, or a geometry in it is not as that says.
     """
     try:
         root = checked(_shape(), loads_strict(path.read_bytes()))["openlabel"]
     except StrictJSONError as error:
-        raise UsageProblem(f"The label file {name} is no strict JSON: {error}.") from error
+        raise UsageError(f"The label file {name} is no strict JSON: {error}.") from error
     except ShapeError as error:
-        raise UsageProblem(f"The label file {name} can't be taken: it is no ASAM OpenLABEL 1.0.0: {error}.") from error
+        raise UsageError(f"The label file {name} can't be taken: it is no ASAM OpenLABEL 1.0.0: {error}.") from error
     return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
 
 

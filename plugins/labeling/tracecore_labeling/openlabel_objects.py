@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.label_file import FoundLabel, LeftOut
 from tracecore_labeling.openlabel_labels import OUTLINE_OF, SENSOR, SIMPLE, Data, Known, Shape, label_of, texts_of
 from tracecore_labeling.outlines import around, turned_box
@@ -69,9 +69,9 @@ class ObjectReader:
     left_out: list[LeftOut] = field(default_factory=list)
     odd: Counter[str] = field(default_factory=Counter)
 
-    def problem(self, what: str) -> UsageProblem:
+    def problem(self, what: str) -> UsageError:
         """Return the refusal of the file."""
-        return UsageProblem(f"The label file {self.name} can't be taken: {what}.")
+        return UsageError(f"The label file {self.name} can't be taken: {what}.")
 
     def leave_out(self, what: str, frame: str, stream: str, count: int = 1) -> None:
         """Leave labels of an image out."""

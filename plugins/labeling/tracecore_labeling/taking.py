@@ -46,7 +46,7 @@ def write_labels(context: tc.Context, labels: tc.Output, files: Sequence[LabelFi
         together: whether it is enough that some image of all files matches a frame, as where each image has a file of its own.
 
     Raises:
-        UsageProblem: nothing matches, or a frame is labeled twice.
+        UsageError: nothing matches, or a frame is labeled twice.
     """
     joint: Linked | None = None
     if frames is None:
@@ -88,7 +88,7 @@ def _refuse_overlap(batches: Sequence[_Batch]) -> None:
     for batch in batches:
         for frame in batch.linked.frames.values():
             if frame.frame_id in owner:
-                raise tc.UsageProblem(
+                raise tc.UsageError(
                     f"The label files {owner[frame.frame_id]} and {batch.file.name} both label the frame {frame.frame_id}; expected one."
                 )
             owner[frame.frame_id] = batch.file.name

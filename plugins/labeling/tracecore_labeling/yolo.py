@@ -50,7 +50,7 @@ class Yolo(tc.Stage):
         texts = [source for source in sources if _is_label(source, pictures)]
         meant = {source.path for source in texts}
         if not texts:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 "The parameter 'paths' names no label file: expected .txt files in folders named 'labels' or 'obj_train_data', "
                 "or beside their images."
             )
@@ -102,7 +102,7 @@ def _is_list(source: tc.SourceFile, labels: Collection[Path]) -> bool:
 def _fields(said: str) -> tuple[str, ...]:
     fields = tuple(said.split())
     if fields and (set(fields) - set(FIELDS) or set(FIELDS[:5]) - set(fields) or len(set(fields)) < len(fields)):
-        raise tc.UsageProblem(f"The parameter 'fields' is {said!r}: expected each of {', '.join(FIELDS[:5])}, and score or track, in a line's order.")
+        raise tc.UsageError(f"The parameter 'fields' is {said!r}: expected each of {', '.join(FIELDS[:5])}, and score or track, in a line's order.")
     return fields
 
 
@@ -110,12 +110,12 @@ def _classes(about: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
     found = {each.names for _, each in about if each.names is not None}
     nameless = [name for name, _ in about if name.endswith((".yaml", ".yml"))]
     if nameless and not found:
-        raise tc.UsageProblem(f"The file {nameless[0]} {NO_NAMES}")
+        raise tc.UsageError(f"The file {nameless[0]} {NO_NAMES}")
     if not found:
-        raise tc.UsageProblem("Nothing says what the class numbers mean: name a data.yaml or obj.names in 'paths', or give 'classes'.")
+        raise tc.UsageError("Nothing says what the class numbers mean: name a data.yaml or obj.names in 'paths', or give 'classes'.")
     if len(found) > 1:
         listed = " and ".join(", ".join(names) for names in sorted(found)[:_SAID])
-        raise tc.UsageProblem(
+        raise tc.UsageError(
             f"The files in 'paths' give different class names ({listed}): give 'classes', or take the folders by assets of their own."
         )
     return found.pop()

@@ -19,7 +19,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.folders import read_text, wrong_line
 from tracecore_labeling.outlines import Box, Ring, around, cut
 
@@ -89,7 +89,7 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
         The lines, each once, and how many stood there again.
 
     Raises:
-        UsageProblem: a line that isn't as the format says, or a class number without a name.
+        UsageError: a line that isn't as the format says, or a class number without a name.
     """
     found: dict[tuple[float, ...], YoloLine] = {}
     again = 0
@@ -172,7 +172,7 @@ def read_set(path: Path, name: str) -> YoloSet:
     """Read what `data.yaml`, `obj.data`, `obj.names` or `classes.txt` says.
 
     Raises:
-        UsageProblem: it is no such file.
+        UsageError: it is no such file.
     """
     suffix = PurePosixPath(name).suffix.lower()  # where a file is kept has none
     if suffix in {".names", ".txt"}:
@@ -183,12 +183,12 @@ def read_set(path: Path, name: str) -> YoloSet:
     try:
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise UsageProblem(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping):
         return YoloSet(None)  # other tools keep YAML beside labels too
     names = None if document.get("names") is None else _checked(_names(document["names"], name), name)
     if names is not None and isinstance(document.get("nc"), int) and document["nc"] != len(names):
-        raise UsageProblem(f"The file {name} says of its classes that there are {document['nc']} ('nc'), but it names {len(names)}.")
+        raise UsageError(f"The file {name} says of its classes that there are {document['nc']} ('nc'), but it names {len(names)}.")
     return YoloSet(names, _keypoints(document.get("kpt_shape"), name), _parts(document))
 
 
@@ -199,7 +199,7 @@ def _names(names: Any, name: str) -> tuple[str, ...]:
             return tuple(by_number[str(number)] for number in range(len(names)))
     elif isinstance(names, list) and names:
         return tuple(map(str, names))
-    raise UsageProblem(f"The file {name} {NO_NAMES}")
+    raise UsageError(f"The file {name} {NO_NAMES}")
 
 
 def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
@@ -207,10 +207,10 @@ def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
         # YAML that JSON's writers made gives a character beyond 16 bits as two escapes.
         names = tuple(each.encode("utf-16", "surrogatepass").decode("utf-16") for each in names)
     except UnicodeDecodeError as error:
-        raise UsageProblem(f"The file {name} names a class that is no text: it holds half a character.") from error
+        raise UsageError(f"The file {name} names a class that is no text: it holds half a character.") from error
     twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
     if twice is not None or not names or not all(names):
-        raise UsageProblem(f"The file {name} names {f'the class {twice!r} twice' if twice else 'no class, or one of them is empty'}.")
+        raise UsageError(f"The file {name} names {f'the class {twice!r} twice' if twice else 'no class, or one of them is empty'}.")
     return names
 
 
@@ -219,7 +219,7 @@ def _keypoints(shape: Any, name: str) -> int:
         return 0
     whole = isinstance(shape, list) and len(shape) == 2 and all(isinstance(each, int) and not isinstance(each, bool) for each in shape)
     if not whole or shape[0] < 1 or shape[1] not in {2, 3}:
-        raise UsageProblem(f"The file {name} has a 'kpt_shape' that is not [number of keypoints, 2 or 3]: {shape!r}.")
+        raise UsageError(f"The file {name} has a 'kpt_shape' that is not [number of keypoints, 2 or 3]: {shape!r}.")
     return int(shape[0] * shape[1])
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tracecore.cli import cli
-from tracecore.host import PluginHost
+from tracecore.commands.shell import cli
+from tracecore.plugins.host import PluginHost
 
 
 def _run(*arguments: str) -> Result:

@@ -17,7 +17,7 @@ from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
 from PIL import Image
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_simulation import DrawnDrives, draw_drives
 
 SIZE = (240, 136)
@@ -147,8 +147,8 @@ def test_one_object_keeps_its_track_and_moves_smoothly(labels: dict[str, Any]) -
 
 
 def test_counts_that_no_drive_can_have_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageProblem, match="Expected at least one drive of at least one frame, found 0 drives of 5 frames"):
+    with pytest.raises(UsageError, match="Expected at least one drive of at least one frame, found 0 drives of 5 frames"):
         draw_drives(tmp_path, drives=0, frames=5)
-    with pytest.raises(UsageProblem, match="Expected pictures of at least 32x32 px, found 10x20"):
+    with pytest.raises(UsageError, match="Expected pictures of at least 32x32 px, found 10x20"):
         draw_drives(tmp_path, size=(10, 20))
     assert not list(tmp_path.iterdir())

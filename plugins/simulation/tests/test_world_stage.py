@@ -10,9 +10,9 @@ import pytest
 from mcap.reader import make_reader
 from stage_world import StageWorld
 
-from tracecore.errors import UsageProblem
-from tracecore.executor import Outcome
-from tracecore.host import PluginHost
+from tracecore.errors import UsageError
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Outcome
 from tracecore.workspace import Workspace
 from tracecore_simulation.drive import Settings
 from tracecore_simulation.fleet import record_drives
@@ -150,9 +150,9 @@ def test_a_scenario_set_and_sensors_can_be_chosen(stages: StageWorld) -> None:
 
 
 def test_a_world_that_is_none_is_refused(stages: StageWorld) -> None:
-    with pytest.raises(UsageProblem, match="drives"):
+    with pytest.raises(UsageError, match="drives"):
         stages.run("simulate", "world", {}, drives=0)
-    with pytest.raises(UsageProblem, match="'mixed', 'day', 'dusk' or 'night'"):
+    with pytest.raises(UsageError, match="'mixed', 'day', 'dusk' or 'night'"):
         stages.run("simulate", "world", {}, scenarios="winter")
 
 

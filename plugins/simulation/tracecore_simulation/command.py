@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tracecore.options import console, emit_json, json_option, progress_bar
+from tracecore.cli import console, emit_json, json_option, progress_bar
 from tracecore_simulation.drives import draw_drives
 
 __all__ = ["command"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracecore.durable import write_durably
+from tracecore.files import write_durably
 from tracecore_simulation.layout import lay_out
 from tracecore_simulation.lidar import blocks_of, cast_rays
 from tracecore_simulation.plan import DrivePlan

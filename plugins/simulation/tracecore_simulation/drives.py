@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
 
 __all__ = ["LABELS", "DrawnDrives", "draw_drives"]
 
@@ -55,7 +55,7 @@ def draw_drives(
         progress: told (frames done, frames in all).
 
     Raises:
-        UsageProblem: counts or sizes that no drive can have.
+        UsageError: counts or sizes that no drive can have.
     """
     from importlib.metadata import version
 
@@ -65,9 +65,9 @@ def draw_drives(
     from tracecore_simulation.plan import plan_drives
 
     if drives < 1 or frames < 1:
-        raise UsageProblem(f"Expected at least one drive of at least one frame, found {drives} drives of {frames} frames.")
+        raise UsageError(f"Expected at least one drive of at least one frame, found {drives} drives of {frames} frames.")
     if min(size) < 32:
-        raise UsageProblem(f"Expected pictures of at least 32x32 px, found {size[0]}x{size[1]}.")
+        raise UsageError(f"Expected pictures of at least 32x32 px, found {size[0]}x{size[1]}.")
     out.mkdir(parents=True, exist_ok=True)
 
     def tell(done: int, total: int, _name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tracecore.distributions import module_digest
+from tracecore.system.distributions import module_digest
 
 CONFIG: dict[str, Any] = {
     "v": 1,
@@ -73,7 +73,7 @@ def make_headed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 @pytest.fixture(scope="session")
 def graph(torch_model: Path) -> Any:
     """Its ONNX graph."""
-    from tracecore.answers import outputs_of
+    from tracecore.parity import outputs_of
     from tracecore_tensorrt.graph import export_graph
     from tracecore_tensorrt.models import load_detector
 

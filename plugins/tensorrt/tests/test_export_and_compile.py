@@ -23,11 +23,10 @@ from handed_on import hand_on_folder
 from kernel_world import World, given
 
 import tracecore as tc
-from tracecore.answers import Answers
-from tracecore.executor import Outcome
-from tracecore.host import PluginHost
-from tracecore.parity import run_onnx
-from tracecore.task import Supplied
+from tracecore.parity import Answers, run_onnx
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Outcome
+from tracecore.running.task import ResolvedInput
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_tensorrt import device
@@ -104,14 +103,14 @@ def test_a_model_that_can_not_be_built_again_is_a_clear_error(world: World, torc
     config = json.loads((broken / "config.json").read_text())
     change(config)
     (broken / "config.json").write_text(json.dumps(config))
-    with pytest.raises(tc.UsageProblem, match=sentence):
+    with pytest.raises(tc.UsageError, match=sentence):
         world.run("onnx", "export", "onnx", {"model": given(supply(world, broken), "model")})
 
 
 def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "accelerator", lambda: None)
     half = world.run("half", "compress", "precision", {"model": given(supply(world, onnx_model), "model")}).outputs["converted"]
-    engine = world.run("engine", "compile", "tensorrt", {"model": Supplied(half, None)}, target="SM89").outputs["engine"]
+    engine = world.run("engine", "compile", "tensorrt", {"model": ResolvedInput(half, None)}, target="SM89").outputs["engine"]
     (path,) = world.store.open(engine).iterdir()
     assert path.read_bytes()[1:4] == b"trt"
     facet: Any = engine.facets["tracecore_engine"]
@@ -174,12 +173,12 @@ def test_a_recipe_is_the_digest_of_its_canonical_json() -> None:
     ],
 )
 def test_a_target_or_precision_that_can_not_be_is_a_clear_error(world: World, onnx_model: Path, params: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(tc.UsageProblem, match=sentence):
+    with pytest.raises(tc.UsageError, match=sentence):
         compile_(world, supply(world, onnx_model), **params)
 
 
 def test_a_torch_model_must_be_exported_first(world: World, torch_model: Path) -> None:
-    with pytest.raises(tc.UsageProblem, match=r"model\.onnx, which the model lacks; it holds config\.json, model\.safetensors\. Export it"):
+    with pytest.raises(tc.UsageError, match=r"model\.onnx, which the model lacks; it holds config\.json, model\.safetensors\. Export it"):
         compile_(world, supply(world, torch_model))
 
 
@@ -196,7 +195,7 @@ def test_a_graph_that_the_builder_can_not_read_fails_the_run_with_its_reason(wor
 def test_without_any_builder_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
-    with pytest.raises(tc.UsageProblem, match=r"No engine can be built: tensorrt can't be imported .*pip install \"tensorrt-rtx\""):
+    with pytest.raises(tc.UsageError, match=r"No engine can be built: tensorrt can't be imported .*pip install \"tensorrt-rtx\""):
         choose_builder("auto", ["SM89"], None, LOG)
 
 
@@ -207,7 +206,7 @@ def test_the_data_centre_builder_is_taken_for_the_gpu_that_is_here_and_for_no_ot
     assert choose_builder("auto", ["SM90"], "SM90", LOG).name == "tensorrt"
     assert choose_builder("auto", ["SM89"], "SM90", LOG).name == "tensorrt-rtx"
     assert choose_builder("auto", ["SM89"], None, LOG).name == "tensorrt-rtx"
-    with pytest.raises(tc.UsageProblem, match="tensorrt builds only for the GPU of its machine"):
+    with pytest.raises(tc.UsageError, match="tensorrt builds only for the GPU of its machine"):
         choose_builder("tensorrt", ["SM89"], "SM90", LOG)
 
 

@@ -13,9 +13,8 @@ import pytest
 from stage_world import StageWorld, check_of, given
 
 import tracecore as tc
-from tracecore.answers import Answers, outputs_of, reach_of
-from tracecore.host import PluginHost
-from tracecore.parity import Parity, compare
+from tracecore.parity import Answers, Parity, compare, outputs_of, reach_of
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_tensorrt.builder import choose_builder, run_logger
 from tracecore_tensorrt.graph import describe, export_graph
@@ -109,10 +108,10 @@ def test_outputs_are_those_that_the_config_names_and_of_older_models_the_boxes()
     assert outputs_of({}) == ("boxes", "scores", "classes")
     assert outputs_of({"outputs": ["path", "light"]}) == ("path", "light")
     assert reach_of({"heads": {"path": {"ahead_m": [5, 30]}}}) == 30
-    with pytest.raises(tc.UsageProblem, match=r"names the output 'lights'\. Did you mean 'light'"):
+    with pytest.raises(tc.UsageError, match=r"names the output 'lights'\. Did you mean 'light'"):
         outputs_of({"outputs": ["lights"]})
     for wrong in ([], ["light", "path"], ["boxes", "light"]):
-        with pytest.raises(tc.UsageProblem, match=r"names the outputs .*; expected one or more of boxes, scores, classes, path, light in this order"):
+        with pytest.raises(tc.UsageError, match=r"names the outputs .*; expected one or more of boxes, scores, classes, path, light in this order"):
             outputs_of({"outputs": wrong})
 
 

@@ -13,8 +13,7 @@ import pytest
 import torch
 from google.protobuf.message import Message
 
-from tracecore.answers import Answers
-from tracecore.parity import compare, run_onnx, sample_images
+from tracecore.parity import Answers, compare, run_onnx, sample_images
 from tracecore_tensorrt.graph import describe, strip
 from tracecore_tensorrt.models import load_detector
 

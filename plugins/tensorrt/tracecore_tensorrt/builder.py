@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from tracecore import RunFailed, UsageProblem
+from tracecore import RunFailed, UsageError
 
 __all__ = ["INSTALL", "VERBOSITY", "Builder", "Built", "build", "choose_builder", "run_logger"]
 
@@ -86,7 +86,7 @@ def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log
         log: told why a builder was passed over.
 
     Raises:
-        UsageProblem: none is installed, or none can build for the targets.
+        UsageError: none is installed, or none can build for the targets.
     """
     reasons = []
     for name in ("tensorrt", "tensorrt-rtx") if wanted == "auto" else (wanted,):
@@ -101,11 +101,9 @@ def choose_builder(wanted: str, targets: Sequence[str], present: str | None, log
             log.info("%s", reasons[-1])
             continue
         if builder.ahead and (unknown := [target for target in targets if target not in builder.targets()]):
-            raise UsageProblem(
-                f"{name} {builder.version} builds for {', '.join(builder.targets())}; found target {unknown[0]!r}. Choose one of those."
-            )
+            raise UsageError(f"{name} {builder.version} builds for {', '.join(builder.targets())}; found target {unknown[0]!r}. Choose one of those.")
         return builder
-    raise UsageProblem(f"No engine can be built: {'; '.join(reasons)}. {INSTALL}")
+    raise UsageError(f"No engine can be built: {'; '.join(reasons)}. {INSTALL}")
 
 
 def build(

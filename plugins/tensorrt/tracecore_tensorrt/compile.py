@@ -134,8 +134,8 @@ class TensorRT(tc.Stage):
         self, context: tc.Context, params: Params, builder: Builder, built: Built, network: bytes, config: dict[str, Any], present: str | None
     ) -> dict[str, Any]:
         """Compare an engine with the network it was built from where this machine can, and return whether it could."""
-        from tracecore.answers import reach_of
-        from tracecore.parity_check import judge
+        from tracecore.parity import reach_of
+        from tracecore.plugins.parity_check import judge
         from tracecore_tensorrt.device import inspect_engine, run_engine, why_not_executed
 
         why = why_not_executed(params.targets, present)
@@ -163,7 +163,7 @@ def _read_onnx(folder: Path) -> bytes:
         return (folder / "model.onnx").read_bytes()
     except FileNotFoundError:
         found = ", ".join(sorted(each.name for each in folder.iterdir()))
-        raise tc.UsageProblem(
+        raise tc.UsageError(
             f"An engine is built from model.onnx, which the model lacks; it holds {found}. Export it first with stage 'onnx'."
         ) from None
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracecore import RunFailed
-from tracecore.answers import Answers
 from tracecore.environment import accelerator
+from tracecore.parity import Answers
 from tracecore_tensorrt.builder import Builder, run_logger
 
 __all__ = ["inspect_engine", "present_capability", "run_engine", "why_not_executed"]

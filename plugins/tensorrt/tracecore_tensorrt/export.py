@@ -33,7 +33,7 @@ class Onnx(tc.Stage):
         # torch takes seconds to import: only where it is used
         import torch
 
-        from tracecore.answers import Answers, outputs_of, reach_of
+        from tracecore.parity import Answers, outputs_of, reach_of
         from tracecore_tensorrt.graph import describe, export_graph
         from tracecore_tensorrt.models import load_detector
 

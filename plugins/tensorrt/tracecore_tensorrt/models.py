@@ -7,9 +7,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore import UsageProblem
-from tracecore.distributions import module_digest
-from tracecore.suggest import suggestion
+from tracecore import UsageError
+from tracecore.errors import suggestion
+from tracecore.system.distributions import module_digest
 from tracecore_schemas.strict_json import loads_strict
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read a model's `config.json`.
 
     Raises:
-        UsageProblem: it is missing, broken, or lacks what is needed to run the model.
+        UsageError: it is missing, broken, or lacks what is needed to run the model.
     """
     try:
         config: dict[str, Any] = loads_strict((folder / "config.json").read_bytes())
@@ -56,9 +56,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         _ = config["architecture"]["entry_point"], config["classes"], int(inputs["height"]), int(inputs["width"]), int(inputs["channels"])
     except FileNotFoundError:
         found = ", ".join(sorted(each.name for each in folder.iterdir())) or "nothing"
-        raise UsageProblem(f"The model holds no config.json, which says how to build and run it; it holds {found}.") from None
+        raise UsageError(f"The model holds no config.json, which says how to build and run it; it holds {found}.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageProblem(f"The model's config.json lacks what is needed to build and run it ({type(error).__name__}: {error}).") from error
+        raise UsageError(f"The model's config.json lacks what is needed to build and run it ({type(error).__name__}: {error}).") from error
     return config
 
 
@@ -69,7 +69,7 @@ def load_detector(folder: Path) -> Detector:
         folder: with `config.json` and `model.safetensors`.
 
     Raises:
-        UsageProblem: no installed plugin has its architecture, or the weights don't fit it.
+        UsageError: no installed plugin has its architecture, or the weights don't fit it.
     """
     import safetensors
     import torch
@@ -84,14 +84,14 @@ def load_detector(folder: Path) -> Detector:
         module.load_state_dict(load_file(folder / "model.safetensors"))
     except (FileNotFoundError, safetensors.SafetensorError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise UsageProblem(f"The model's weights don't fit architecture {entry.name!r} as installed ({entry.value}): {reason}") from error
+        raise UsageError(f"The model's weights don't fit architecture {entry.name!r} as installed ({entry.value}): {reason}") from error
     return Detector(module.eval(), config, module_digest(entry.module))
 
 
 def _architecture(name: str) -> EntryPoint:
     known = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name not in known:
-        raise UsageProblem(
+        raise UsageError(
             f"The model is of architecture {name!r}, which no installed plugin offers. {suggestion(name, known)} "
             'Install the plugin that trained it; for the detector of tracecore\'s own: pip install "tracecore-training".'
         )

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from training_world import Trainer
 
 import tracecore as tc
-from tracecore.distributions import module_digest
-from tracecore.host import PluginHost
 from tracecore.images import decode_rgb
+from tracecore.plugins.host import PluginHost
+from tracecore.system.distributions import module_digest
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import center_detector
 from tracecore_training.examples import shrink
@@ -138,7 +138,7 @@ def test_a_loss_that_is_no_number_stops_the_run_by_step_and_term(trainer: Traine
 def test_frames_without_labels_are_a_usage_problem(trainer: Trainer, drawn: Any, make_label: Any) -> None:
     frames, _ = drawn(3)
     supplied = trainer.supply(frames, [make_label("frame/other/camera/1", "x", "car", (1, 1, 9, 9))])
-    with pytest.raises(tc.UsageProblem, match="None of the 3 frames has a label"):
+    with pytest.raises(tc.UsageError, match="None of the 3 frames has a label"):
         trainer.train(supplied)
 
 
@@ -154,5 +154,5 @@ def test_frames_without_labels_are_a_usage_problem(trainer: Trainer, drawn: Any,
 )
 def test_a_wrong_parameter_is_named(trainer: Trainer, drawn: Any, params: dict[str, Any], sentence: str) -> None:
     supplied = trainer.supply(*drawn(2))
-    with pytest.raises(tc.UsageProblem, match=sentence):
+    with pytest.raises(tc.UsageError, match=sentence):
         trainer.train(supplied, **params)

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from training_world import Trainer
 
 import tracecore as tc
-from tracecore.host import PluginHost
 from tracecore.images import decode_rgb
+from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import MultiTask, multitask
 from tracecore_training.examples import shrink
@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 def test_a_head_whose_labels_speak_of_other_frames_is_a_clear_error(trainer: Trainer, scenes: Any) -> None:
     frames, labels = scenes(4)
     labels = [row | ({"frame_id": "frame/other/camera/1"} if row["geometry"] == "tag" else {}) for row in labels]
-    with pytest.raises(tc.UsageProblem, match="nothing for the head 'light' to learn: none of the 4 labeled frames has its labels"):
+    with pytest.raises(tc.UsageError, match="nothing for the head 'light' to learn: none of the 4 labeled frames has its labels"):
         trainer.train(trainer.supply(frames, labels), heads=ALL)
 
 
@@ -153,5 +153,5 @@ def test_a_head_whose_labels_speak_of_other_frames_is_a_clear_error(trainer: Tra
 )
 def test_a_wrong_parameter_is_named_with_the_nearest_right_one(trainer: Trainer, scenes: Any, params: dict[str, Any], sentence: str) -> None:
     supplied = trainer.supply(*scenes(1))
-    with pytest.raises(tc.UsageProblem, match=sentence):
+    with pytest.raises(tc.UsageError, match=sentence):
         trainer.train(supplied, **params)

@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import pytest
 from PIL import Image
 
-from tracecore import RunFailed, UsageProblem
+from tracecore import RunFailed, UsageError
 from tracecore_training.examples import Examples, read_examples, read_labels
 from tracecore_training.targets import IGNORED, draw_targets
 
@@ -107,7 +107,7 @@ def test_what_has_no_box_that_counts_is_neither_right_nor_wrong(
     assert examples.classes == ("car",)
     assert sorted(examples.indices[0].tolist()) == [IGNORED, 0]
     assert (examples.objects, examples.ignored["boxes_to_ignore"]) == (1, 1)
-    with pytest.raises(UsageProblem, match="nothing to learn"):
+    with pytest.raises(UsageError, match="nothing to learn"):
         read(frames, labels[1:])
 
 
@@ -140,19 +140,19 @@ def test_png_images_are_read_too(read: Callable[..., Examples], drawn: Any) -> N
 
 def test_frames_that_no_label_speaks_of_are_a_clear_error(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
     frames, _ = drawn(4)
-    with pytest.raises(UsageProblem, match="None of the 4 frames has a label: the labels speak of 1 other frames"):
+    with pytest.raises(UsageError, match="None of the 4 frames has a label: the labels speak of 1 other frames"):
         read(frames, [make_label("frame/other/camera/1", "x", "car", (1, 1, 9, 9))])
 
 
 def test_labels_without_any_box_are_a_clear_error(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
     frames, _ = drawn(1)
-    with pytest.raises(UsageProblem, match="nothing to learn: none of the 1 labels is a box"):
+    with pytest.raises(UsageError, match="nothing to learn: none of the 1 labels is a box"):
         read(frames, [make_label(frames[0]["frame_id"], "x", None, None)])
 
 
 def test_a_wanted_class_without_labels_is_named_with_those_there_are(read: Callable[..., Examples], drawn: Any, make_label: Any) -> None:
     frames, _ = drawn(1)
-    with pytest.raises(UsageProblem, match=r"no box of class 'tram'\. Their classes: car"):
+    with pytest.raises(UsageError, match=r"no box of class 'tram'\. Their classes: car"):
         read(frames, [make_label(frames[0]["frame_id"], "x", "car", (1, 1, 9, 9))], ("car", "tram"))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
-from tracecore import UsageProblem
+from tracecore import UsageError
 from tracecore_training.examples import UNSAID, read_examples
 from tracecore_training.labels import LabelTable, offsets_at, read_labels
 
@@ -90,11 +90,11 @@ def test_frames_that_lack_a_heads_label_are_examples_for_the_other_heads_alone(
 
 def test_a_head_without_any_label_is_a_clear_error(read: Any, make_label: Any, path_label: Any, tag: Any) -> None:
     box = make_label("a", "box", "car", (10, 10, 20, 20))
-    with pytest.raises(UsageProblem, match=r"nothing for the head 'path' to learn: the labels hold 0 paths, and none reaches 5 m ahead"):
+    with pytest.raises(UsageError, match=r"nothing for the head 'path' to learn: the labels hold 0 paths, and none reaches 5 m ahead"):
         read([box], ahead_m=(5, 10))
-    with pytest.raises(UsageProblem, match=r"the labels hold 1 paths, and none reaches 40 m ahead"):
+    with pytest.raises(UsageError, match=r"the labels hold 1 paths, and none reaches 40 m ahead"):
         read([path_label("a", STRAIGHT)], ahead_m=(40,))
-    with pytest.raises(UsageProblem, match=r"head 'light' to learn: no label .* says one of none, red, yellow, green; they say blue"):
+    with pytest.raises(UsageError, match=r"head 'light' to learn: no label .* says one of none, red, yellow, green; they say blue"):
         read([tag("a", "blue")], states=STATES)
-    with pytest.raises(UsageProblem, match=r"they say nothing\. Give such labels, or leave the head out"):
+    with pytest.raises(UsageError, match=r"they say nothing\. Give such labels, or leave the head out"):
         read([box], states=STATES)

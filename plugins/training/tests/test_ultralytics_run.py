@@ -11,8 +11,8 @@ from shared_data import shared_data
 from stage_world import StageWorld, check_of
 
 import tracecore as tc
-from tracecore.executor import Outcome
-from tracecore.host import PluginHost
+from tracecore.plugins.host import PluginHost
+from tracecore.running.executor import Outcome
 from tracecore.workspace import Workspace
 from tracecore_training.ultralytics_results import read_args, read_classes
 
@@ -132,16 +132,16 @@ def test_the_real_run_whose_losses_are_all_nan_fails_and_says_so(world: StageWor
     ],
 )
 def test_results_that_can_not_be_read_are_a_clear_error(world: StageWorld, tmp_path: Path, rows: list[str], header: str, sentence: str) -> None:
-    with pytest.raises(tc.UsageProblem, match=sentence):
+    with pytest.raises(tc.UsageError, match=sentence):
         take(world, run_folder(tmp_path / "run", rows, header=header))
 
 
 def test_a_folder_without_results_and_settings_that_are_none_are_clear_errors(world: StageWorld, tmp_path: Path) -> None:
     folder = run_folder(tmp_path / "run", ["1, 2.5, 3.5, 0.1, 0.01"])
-    with pytest.raises(tc.UsageProblem, match=r"known by its results\.csv, which 'paths' does not hold; found args\.yaml"):
+    with pytest.raises(tc.UsageError, match=r"known by its results\.csv, which 'paths' does not hold; found args\.yaml"):
         take(world, folder / "args.yaml")
     (folder / "args.yaml").write_text("- just\n- a list\n")
-    with pytest.raises(tc.UsageProblem, match=r"args\.yaml is no args\.yaml of an Ultralytics run: expected names and values, found list"):
+    with pytest.raises(tc.UsageError, match=r"args\.yaml is no args\.yaml of an Ultralytics run: expected names and values, found list"):
         take(world, folder)
 
 
@@ -167,8 +167,8 @@ def test_settings_and_classes_of_any_shape_are_read_or_refused_by_the_file(tmp_p
         (tmp_path / name).write_text(text)
         try:
             read(tmp_path / name)
-        except tc.UsageProblem:
-            with pytest.raises(tc.UsageProblem, match=f"^{name} "):
+        except tc.UsageError:
+            with pytest.raises(tc.UsageError, match=f"^{name} "):
                 read(tmp_path / name)
 
 
@@ -191,7 +191,7 @@ def test_settings_of_odd_types_are_unknown_and_no_path_of_a_machine_is_recorded(
 def test_two_runs_at_once_are_refused(world: StageWorld, tmp_path: Path) -> None:
     one = run_folder(tmp_path / "one", ["1, 2.5, 3.5, 0.1, 0.01"])
     other = run_folder(tmp_path / "other", ["1, 2.5, 3.5, 0.2, 0.01"])
-    with pytest.raises(tc.UsageProblem, match=r"'paths' holds two different files named results\.csv, so more than one training"):
+    with pytest.raises(tc.UsageError, match=r"'paths' holds two different files named results\.csv, so more than one training"):
         take(world, one, other)
 
 
@@ -199,5 +199,5 @@ def test_the_shared_case_of_a_results_file_of_two_runs_is_refused_by_its_line(wo
     folder = shared_data().parent / "cases" / "data" / "u_append" / "run"
     if not folder.is_dir():
         pytest.skip("shared case is absent: u_append")
-    with pytest.raises(tc.UsageProblem, match=r"results\.csv, line 5: epoch 1 comes after epoch 3, so the file holds more than one training"):
+    with pytest.raises(tc.UsageError, match=r"results\.csv, line 5: epoch 1 comes after epoch 3, so the file holds more than one training"):
         take(world, folder)

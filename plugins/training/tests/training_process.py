@@ -16,8 +16,8 @@ sys.path.insert(0, str(HERE.parents[2] / "tests"))
 
 from stage_world import StageWorld  # noqa: E402  # found on the path just extended
 
-from tracecore.host import PluginHost  # noqa: E402  # as above
-from tracecore.task import Task  # noqa: E402  # as above
+from tracecore.plugins.host import PluginHost  # noqa: E402  # as above
+from tracecore.running.task import Task  # noqa: E402  # as above
 from tracecore.workspace import Workspace  # noqa: E402  # as above
 
 HEADS = {"obstacles": {}, "path": {"ahead_m": [10, 30]}, "light": {}}

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from PIL import Image
 
-from tracecore import UsageProblem
+from tracecore import UsageError
 from tracecore.images import decode_rgb
 from tracecore_training.labels import LabelTable, read_labels
 from tracecore_training.targets import IGNORED
@@ -67,7 +67,7 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
         The examples.
 
     Raises:
-        UsageProblem: no frame has a label.
+        UsageError: no frame has a label.
         RunFailed: a frame's image can't be decoded.
     """
     known = frames.to_table(columns=["frame_id"])["frame_id"].to_pylist()
@@ -75,7 +75,7 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
     unknown = spoken_of - set(known)
     labeled = sorted(spoken_of - unknown)
     if not labeled:
-        raise UsageProblem(
+        raise UsageError(
             f"None of the {len(known)} frames has a label: the labels speak of {len(spoken_of)} other frames. "
             "Wire the labels that were made for these frames."
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from tracecore.distributions import module_digest
+from tracecore.system.distributions import module_digest
 from tracecore_training.architecture import MultiTask
 from tracecore_training.body import STRIDE
 from tracecore_training.curves import Curves

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import tracecore as tc
-from tracecore import UsageProblem
+from tracecore import UsageError
 from tracecore_training.architecture import MultiTask
 from tracecore_training.augmentation import Augmentation
 from tracecore_training.checkpoint import Checkpoints
@@ -121,7 +121,7 @@ def fit(
         The facet `tracecore_training`.
 
     Raises:
-        UsageProblem: there is nothing to learn for a head.
+        UsageError: there is nothing to learn for a head.
         RunFailed: an image can't be decoded, or a loss is no finite number.
     """
     height, width = settings.size
@@ -206,7 +206,7 @@ def _heads(settings: Settings, examples: Examples, log: logging.Logger) -> list[
         heads.append(_Head("light", LightObjective(weights_of_states, weights, where), facts))
     for head in heads:
         if not head.facts["frames"]:
-            raise UsageProblem(
+            raise UsageError(
                 f"There is nothing for the head '{head.name}' to learn: none of the {len(examples.images)} labeled frames has its labels. "
                 "Wire labels that have them, or leave the head out."
             )

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tracecore import UsageProblem
+from tracecore import UsageError
 from tracecore_schemas.rows import last_revisions
 from tracecore_training.targets import IGNORED
 
@@ -75,7 +75,7 @@ def read_labels(
         An outline alone is to be ignored beside boxes, and does not make its frame a labeled one.
 
     Raises:
-        UsageProblem: a wanted class has no label, or something wanted isn't there at all.
+        UsageError: a wanted class has no label, or something wanted isn't there at all.
     """
     wanted = [name for name, asked in (("boxes", obstacles), ("paths", ahead_m), ("states", states)) if asked]
     geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
@@ -99,10 +99,10 @@ def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]
     learned = [row for row in rows if row["geometry"] == "box2d" and not (row["crowd"] or row["ignore"])]
     found = sorted({row["category"] for row in learned if row["category"] is not None})
     if not found:
-        raise UsageProblem(f"There is nothing to learn: none of the {len(rows)} labels is a box of a category. Give the training labels with boxes.")
+        raise UsageError(f"There is nothing to learn: none of the {len(rows)} labels is a box of a category. Give the training labels with boxes.")
     absent = [name for name in classes if name not in found]
     if absent:
-        raise UsageProblem(f"The labels hold no box of class {absent[0]!r}. Their classes: {', '.join(found)}.")
+        raise UsageError(f"The labels hold no box of class {absent[0]!r}. Their classes: {', '.join(found)}.")
     chosen = tuple(classes) or tuple(found)
     boxes: dict[str, list[tuple[float, ...]]] = {}
     indices: dict[str, list[int]] = {}
@@ -142,7 +142,7 @@ def _paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, in
     usable = {frame: offsets for frame, offsets in found.items() if np.isfinite(offsets).any()}
     unusable["paths_too_short"] = len(found) - len(usable)
     if not usable:
-        raise UsageProblem(
+        raise UsageError(
             f"There is nothing for the head 'path' to learn: the labels hold {len(rows)} paths, and none reaches {min(ahead_m):g} m ahead. "
             "Give labels of geometry path, or leave the head out."
         )
@@ -154,7 +154,7 @@ def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]
     unusable["tags_of_other_states"] = len(rows) - sum(row["value"] in states for row in rows)
     if not usable:
         said = ", ".join(sorted({str(row["value"]) for row in rows})) or "nothing"
-        raise UsageProblem(
+        raise UsageError(
             f"There is nothing for the head 'light' to learn: no label of geometry tag and category {LIGHT_STATE} says one of {', '.join(states)}; "
             f"they say {said}. Give such labels, or leave the head out."
         )

@@ -38,10 +38,10 @@ class UltralyticsRun(tc.Stage):
         named = {source.name: source for source in sources}
         if RESULTS not in named:
             found = ", ".join(sorted(named)[:5]) or "nothing"
-            raise tc.UsageProblem(f"A training is known by its {RESULTS}, which 'paths' does not hold; found {found}. Give the run's own folder.")
+            raise tc.UsageError(f"A training is known by its {RESULTS}, which 'paths' does not hold; found {found}. Give the run's own folder.")
         twice = [source.name for source in sources if named[source.name].digest != source.digest]
         if twice:
-            raise tc.UsageProblem(f"'paths' holds two different files named {twice[0]}, so more than one training: give the folder of one run alone.")
+            raise tc.UsageError(f"'paths' holds two different files named {twice[0]}, so more than one training: give the folder of one run alone.")
         folder = context.path(self.model)
         evidence = folder / "evidence"
         evidence.mkdir()

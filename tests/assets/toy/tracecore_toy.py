@@ -31,7 +31,7 @@ class ToyIngest(tc.Stage):
             path = context.adopt(source, kind="drive_log", name=drive)
             for line, text in enumerate(path.read_text().split()):
                 if text == "bad":
-                    raise tc.UsageProblem(f"The drive file {source.name} has a bad line {line + 1}.")
+                    raise tc.UsageError(f"The drive file {source.name} has a bad line {line + 1}.")
                 rows.append({"drive": drive, "frame_id": f"{drive}-{line}", "value": int(text) * params.scale})
         context.write(self.frames, pa.Table.from_pylist(rows, schema=ROWS))
         context.write(self.count, pa.Table.from_pylist([{"drive": "all", "frame_id": "all", "value": len(rows)}], schema=ROWS))

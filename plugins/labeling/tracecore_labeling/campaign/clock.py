@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 
 __all__ = ["SECOND", "Clock", "SetClock", "WallClock", "moment", "text_of"]
 
@@ -55,12 +55,12 @@ def moment(text: str) -> int:
     """Read an RFC 3339 time with a zone.
 
     Raises:
-        UsageProblem: it is none.
+        UsageError: it is none.
     """
     try:
         read = datetime.fromisoformat(text)
     except ValueError:
         read = None
     if read is None or read.tzinfo is None:
-        raise UsageProblem(f"Expected a time with a zone like 2026-01-05T08:00:00Z, found {text!r}.")
+        raise UsageError(f"Expected a time with a zone like 2026-01-05T08:00:00Z, found {text!r}.")
     return (read - _EPOCH) // timedelta(microseconds=1)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import Clock
 from tracecore_labeling.campaign.log import Action, Entry
 from tracecore_labeling.campaign.schema import open_database
@@ -31,7 +31,7 @@ class CampaignDatabase:
         clock: what time it is.
 
     Raises:
-        UsageProblem: it is no campaign file.
+        UsageError: it is no campaign file.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class CampaignDatabase:
         try:
             self._db = open_database(path)
         except sqlite3.DatabaseError as error:
-            raise UsageProblem(f"The campaign file {path} can't be opened: {error}.") from error
+            raise UsageError(f"The campaign file {path} can't be opened: {error}.") from error
 
     def close_file(self) -> None:
         """Let go of the file."""
@@ -73,7 +73,7 @@ class CampaignDatabase:
         if self._settings is None:
             row = self._db.execute("SELECT detail FROM log WHERE seq = 1").fetchone()
             if row is None:
-                raise UsageProblem(f"The campaign file {self.path} is empty: nothing was made in it.")
+                raise UsageError(f"The campaign file {self.path} is empty: nothing was made in it.")
             self._settings = Settings.from_json(json.loads(row[0]))
         return self._settings
 
@@ -119,11 +119,11 @@ class CampaignDatabase:
         """Give the frame that a task is about.
 
         Raises:
-            UsageProblem: there is no such task.
+            UsageError: there is no such task.
         """
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? LIMIT 1", (task, Action.TASK)).fetchone()
         if row is None:
-            raise UsageProblem(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
+            raise UsageError(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
         return frame_of(json.loads(row[0])["frame"])
 
     def workers(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class CampaignDatabase:
         cursor = self._db.execute("SELECT * FROM tasks WHERE task = ?", (task,))
         row = cursor.fetchone()
         if row is None:
-            raise UsageProblem(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
+            raise UsageError(f"There is no task '{task}' in the campaign '{self.settings.name}'.")
         return dict(zip((column[0] for column in cursor.description), row, strict=True))
 
     def _set(self, task: str, **columns: Any) -> None:

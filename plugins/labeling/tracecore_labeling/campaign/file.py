@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
 from tracecore_labeling.campaign.log import Action, Entry
 from tracecore_labeling.campaign.soundness import faults
 from tracecore_labeling.campaign.state import CampaignState, state_of
@@ -43,24 +43,24 @@ def read_campaign(path: Path, name: str) -> CampaignState:
         name: what errors call it.
 
     Raises:
-        UsageProblem: it is no campaign file, was not closed, or its log can't have happened (somebody edited it).
+        UsageError: it is no campaign file, was not closed, or its log can't have happened (somebody edited it).
     """
     try:
         document = checked(_shape(), loads_strict(path.read_bytes()))
     except StrictJSONError as error:
-        raise UsageProblem(f"The campaign file {name} is no strict JSON: {error}.") from error
+        raise UsageError(f"The campaign file {name} is no strict JSON: {error}.") from error
     except ShapeError as error:
-        raise UsageProblem(f"{name} is no campaign file, as 'tracecore label close' writes it: {error}.") from error
+        raise UsageError(f"{name} is no campaign file, as 'tracecore label close' writes it: {error}.") from error
     entries = [_entry(each) for each in document["log"]]
     wrong = faults(entries)
     try:
         state = state_of(entries) if not wrong else None
     except (TypeError, ValueError) as error:  # settings of another version
-        raise UsageProblem(f"The log of the campaign file {name} can't be read: {error}.") from error
+        raise UsageError(f"The log of the campaign file {name} can't be read: {error}.") from error
     if state is None:
-        raise UsageProblem(f"The log of the campaign file {name} can't have happened so: {wrong[0]}.")
+        raise UsageError(f"The log of the campaign file {name} can't have happened so: {wrong[0]}.")
     if not state.closed:
-        raise UsageProblem(f"The campaign in {name} was not closed: close it with 'tracecore label close' and give the file that this writes.")
+        raise UsageError(f"The campaign in {name} was not closed: close it with 'tracecore label close' and give the file that this writes.")
     return state
 
 

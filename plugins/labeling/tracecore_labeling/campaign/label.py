@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["GEOMETRIES", "Label", "label_json", "labels_of", "read_labels"]
@@ -94,23 +93,23 @@ def read_labels(document: object, width: int, height: int, categories: Sequence[
         Each label with the id that it names itself by (`label`, in a correction), if it does.
 
     Raises:
-        UsageProblem: the first thing that is wrong, by the label's place in the list.
+        UsageError: the first thing that is wrong, by the label's place in the list.
     """
     listed = document.get("labels") if isinstance(document, Mapping) else document
     if not isinstance(listed, list):
-        raise UsageProblem("Expected a list of labels, or an object with the list 'labels'; an empty list says that the frame holds nothing.")
+        raise UsageError("Expected a list of labels, or an object with the list 'labels'; an empty list says that the frame holds nothing.")
     labels = [_judged(place, entry, (width, height), categories, geometries) for place, entry in enumerate(listed)]
     tracks: dict[tuple[str, str], int] = {}
     for place, (_, label) in enumerate(labels):
         first = place if label.track is None else tracks.setdefault((label.geometry, label.track), place)
         if first != place:
-            raise UsageProblem(f"Label {place} can't be taken: its track '{label.track}' is that of label {first}, and a track is of one object.")
+            raise UsageError(f"Label {place} can't be taken: its track '{label.track}' is that of label {first}, and a track is of one object.")
     return labels
 
 
 def _judged(place: int, entry: object, size: tuple[int, int], categories: Sequence[str], geometries: Sequence[str]) -> tuple[str | None, Label]:
-    def problem(what: str) -> UsageProblem:
-        return UsageProblem(f"Label {place} can't be taken: {what}")
+    def problem(what: str) -> UsageError:
+        return UsageError(f"Label {place} can't be taken: {what}")
 
     if not isinstance(entry, Mapping):
         raise problem('expected an object like {"geometry": "box2d", "category": "car", "box": [x, y, width, height]}.')
@@ -129,7 +128,7 @@ def _judged(place: int, entry: object, size: tuple[int, int], categories: Sequen
     return (None if named is None else str(named)), label
 
 
-def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageProblem]) -> None:
+def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], UsageError]) -> None:
     """Look whether an entry has what its geometry needs, each of the right type, and nothing unknown."""
     for name in entry:
         if name not in _KNOWN:
@@ -147,7 +146,7 @@ def _shape(entry: Mapping[str, Any], geometry: str, problem: Callable[[str], Usa
         raise problem("its 'attributes' are no object of texts.")
 
 
-def _numbers(name: str, value: object, problem: Callable[[str], UsageProblem]) -> None:
+def _numbers(name: str, value: object, problem: Callable[[str], UsageError]) -> None:
     if value is None:
         return
     listed = value if isinstance(value, list | tuple) else None

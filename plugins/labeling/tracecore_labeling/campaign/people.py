@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.provenance import is_pseudonym
 
 __all__ = ["checked_pseudonym", "new_pseudonym", "simulated_pseudonym"]
@@ -25,12 +25,12 @@ def checked_pseudonym(text: str | None) -> str:
     """Take a pseudonym that somebody gives.
 
     Raises:
-        UsageProblem: it is missing, or could be a name; a new random one is offered.
+        UsageError: it is missing, or could be a name; a new random one is offered.
     """
     if text is None:
-        raise UsageProblem(f"Say who you are by a pseudonym: --as {new_pseudonym()} (this one is random and new; keep it).")
+        raise UsageError(f"Say who you are by a pseudonym: --as {new_pseudonym()} (this one is random and new; keep it).")
     if not is_pseudonym(text):
-        raise UsageProblem(
+        raise UsageError(
             f"'{text}' could be somebody's name, which must not enter the record: use a pseudonym like {new_pseudonym()} (random and new)."
         )
     return text

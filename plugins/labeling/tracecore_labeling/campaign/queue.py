@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import SECOND, text_of
 from tracecore_labeling.campaign.database import CampaignDatabase
 from tracecore_labeling.campaign.label import Label, label_json, labels_of
@@ -68,11 +68,11 @@ class Queue(CampaignDatabase):
             gold: ids of those that are all reviewed, whatever share of the others is.
 
         Raises:
-            UsageProblem: the file holds a campaign already.
+            UsageError: the file holds a campaign already.
         """
         with self._action():
             if self.exists():
-                raise UsageProblem(f"There is a campaign in {self.path} already.")
+                raise UsageError(f"There is a campaign in {self.path} already.")
             self._log(Action.CREATE, None, None, settings.to_json())
             for position, frame in enumerate(frames):
                 task = task_id(settings.id, frame.frame_id)
@@ -122,16 +122,16 @@ class Queue(CampaignDatabase):
         """Give a task back; who refused doesn't get it again.
 
         Raises:
-            UsageProblem: it isn't theirs, or there is no reason.
+            UsageError: it isn't theirs, or there is no reason.
         """
         if not reason.strip():
-            raise UsageProblem("A refusal needs a reason: say why the task can't be labeled.")
+            raise UsageError("A refusal needs a reason: say why the task can't be labeled.")
         with self._action():
             self._open()
             self._expire()
             row = self._row(task)
             if row["stage"] != Stage.CLAIMED or row["labeler"] != who:
-                raise UsageProblem(f"Task {task} can't be refused by {who}: {self._standing_of(row)}.")
+                raise UsageError(f"Task {task} can't be refused by {who}: {self._standing_of(row)}.")
             self._log(Action.REFUSE, task, who, {"reason": reason})
             self._bar(task, who)
             self._set(task, stage=Stage.OPEN, labeler=None, until=None, refusals=row["refusals"] + 1)
@@ -140,7 +140,7 @@ class Queue(CampaignDatabase):
         """Take somebody's labels of a task, once: the same submission again is answered like the first and adds nothing.
 
         Raises:
-            UsageProblem: the task isn't theirs, or no longer; this is logged too. Or the submission id stands for other labels.
+            UsageError: the task isn't theirs, or no longer; this is logged too. Or the submission id stands for other labels.
         """
         digest = digest_json([label_json(label) for label in labels])
         late: str | None = None
@@ -162,7 +162,7 @@ class Queue(CampaignDatabase):
                 stage = Stage.SUBMITTED if row["review"] else Stage.DONE
                 self._set(task, stage=stage, until=None, next_ordinal=first + len(labels))
                 return Receipt(task, seq, False)
-        raise UsageProblem(f"The labels of task {task} can't be taken from {who}: {late}.")
+        raise UsageError(f"The labels of task {task} can't be taken from {who}: {late}.")
 
     def review(self, task: str, who: str, review: str, verdict: str, after: Sequence[tuple[str | None, Label]] = (), note: str = "") -> Receipt:
         """Take a second person's verdict, once.
@@ -176,7 +176,7 @@ class Queue(CampaignDatabase):
             note: why, in words.
 
         Raises:
-            UsageProblem: there is nothing to review, the reviewer labeled it, or somebody else reviews it.
+            UsageError: there is nothing to review, the reviewer labeled it, or somebody else reviews it.
         """
         digest = digest_json([verdict, [[named, label_json(label)] for named, label in after], note])
         with self._action():
@@ -188,11 +188,11 @@ class Queue(CampaignDatabase):
             row = self._row(task)
             before = self._labels(task)
             if before is None or row["stage"] not in {Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE} or row["reviewed"]:
-                raise UsageProblem(f"Task {task} can't be reviewed: {self._standing_of(row)}.")
+                raise UsageError(f"Task {task} can't be reviewed: {self._standing_of(row)}.")
             if row["labeler"] == who:
-                raise UsageProblem(f"Task {task} was labeled by {who}: somebody else has to review it.")
+                raise UsageError(f"Task {task} was labeled by {who}: somebody else has to review it.")
             if row["stage"] == Stage.REVIEWING and row["reviewer"] != who:
-                raise UsageProblem(f"Task {task} can't be reviewed by {who}: {self._standing_of(row)}.")
+                raise UsageError(f"Task {task} can't be reviewed by {who}: {self._standing_of(row)}.")
             ids = {label_id(task, each.ordinal): each.ordinal for each in before}
             done = corrected(before, after, ids, row["next_ordinal"]) if verdict == "corrected" else accepted(before)
             written: list[JSON] = [
@@ -226,14 +226,14 @@ class Queue(CampaignDatabase):
             give_up: whether gold tasks that were not reviewed are left unlabeled.
 
         Raises:
-            UsageProblem: gold tasks were not reviewed, and are not to be given up.
+            UsageError: gold tasks were not reviewed, and are not to be given up.
         """
         with self._action():
             self._open()
             self._expire()
             left = self._gold_left()
             if left and not give_up:
-                raise UsageProblem(
+                raise UsageError(
                     f"The campaign '{self.settings.name}' is not complete: {len(left)} gold tasks ({', '.join(left[:_NAMED])}"
                     f"{', …' if len(left) > _NAMED else ''}) are not labeled and reviewed. Have them reviewed ('tracecore label claim --review'), "
                     "or close it with --give-up, which leaves their frames unlabeled."
@@ -268,7 +268,7 @@ class Queue(CampaignDatabase):
 
     def _open(self) -> None:
         if self.is_closed():
-            raise UsageProblem(f"The campaign '{self.settings.name}' is closed: nothing more is taken.")
+            raise UsageError(f"The campaign '{self.settings.name}' is closed: nothing more is taken.")
 
     def _expire(self) -> None:
         now = self._time()
@@ -286,9 +286,7 @@ class Queue(CampaignDatabase):
         if row is None:
             return None
         if tuple(row[:3]) != (task, who, digest):
-            raise UsageProblem(
-                f"The id '{id_}' stands for something else that {row[1]} handed in for task {row[0]}: give each submission its own id."
-            )
+            raise UsageError(f"The id '{id_}' stands for something else that {row[1]} handed in for task {row[0]}: give each submission its own id.")
         return Receipt(task, row[3], True)
 
     def _bar(self, task: str, labeler: str) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore_labeling.campaign.label import Label
 from tracecore_labeling.campaign.state import Standing
 
@@ -39,7 +38,7 @@ def corrected(before: Sequence[Standing], after: Sequence[tuple[str | None, Labe
         next_ordinal: number of the next new label.
 
     Raises:
-        UsageProblem: an id that is no label of the task, or twice the same.
+        UsageError: an id that is no label of the task, or twice the same.
     """
     known = {each.ordinal: each for each in before}
     kept: dict[int, Standing] = {}
@@ -50,9 +49,9 @@ def corrected(before: Sequence[Standing], after: Sequence[tuple[str | None, Labe
             continue
         ordinal = ids.get(named)
         if ordinal is None:
-            raise UsageProblem(f"The task has no label '{named}'. {suggestion(named, ids)}")
+            raise UsageError(f"The task has no label '{named}'. {suggestion(named, ids)}")
         if ordinal in kept:
-            raise UsageProblem(f"The label '{named}' stands twice in the correction.")
+            raise UsageError(f"The label '{named}' stands twice in the correction.")
         old = known[ordinal]
         same = old.label == label
         kept[ordinal] = Standing(ordinal, old.revision + (not same), label, "accepted" if same else "corrected")

@@ -72,9 +72,9 @@ class Campaign(tc.Stage):
         sources = context.files(self.files)
         truth = context.read(self.truth)
         if sources and truth is not None:
-            raise tc.UsageProblem("A campaign is either simulated from 'truth' or taken from the files in 'paths': leave one of them out.")
+            raise tc.UsageError("A campaign is either simulated from 'truth' or taken from the files in 'paths': leave one of them out.")
         if not sources and truth is None:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 "The campaign has nobody to label: give the input 'truth' for simulated labelers, or have people label "
                 "('tracecore label campaign create NAME --frames REF --guideline VERSION', then 'tracecore label close') "
                 "and give the closed campaign in 'paths'."
@@ -107,10 +107,10 @@ class Campaign(tc.Stage):
     ) -> CampaignState:
         """Let a crew work the frames that something is known of; a run that was killed goes on where its queue stands."""
         if (params.review or gold) and params.labelers < 2:  # a reviewer is never the labeler
-            raise tc.UsageProblem("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0 and leave 'gold' out.")
+            raise tc.UsageError("A review needs a second labeler: set 'labelers' to 2 or more, or 'review' to 0 and leave 'gold' out.")
         known = [frame for frame in frames if frame.frame_id in truth.labels]
         if not known:
-            raise tc.UsageProblem(
+            raise tc.UsageError(
                 f"None of the {len(frames)} frames is among those that 'truth' knows ({len(truth.labels)} frames): are they of the same drives?"
             )
         clock = SetClock(moment(params.start))
@@ -155,7 +155,7 @@ class Campaign(tc.Stage):
                     missing.add(row.frame_id)
                     continue
                 if owner.setdefault(row.frame_id, state.settings.id) != state.settings.id:
-                    raise tc.UsageProblem(f"Two campaigns label the frame {row.frame_id}, '{name}' is one of them; expected one.")
+                    raise tc.UsageError(f"Two campaigns label the frame {row.frame_id}, '{name}' is one of them; expected one.")
                 rows.append(row)
             if missing:
                 context.unknown(
@@ -164,7 +164,7 @@ class Campaign(tc.Stage):
                     port=self.labels,
                 )
         if not rows:
-            raise tc.UsageProblem("The campaigns in 'paths' label none of the frames of the input 'frames': are they of the same drives?")
+            raise tc.UsageError("The campaigns in 'paths' label none of the frames of the input 'frames': are they of the same drives?")
         return rows
 
     def _unfinished(self, context: tc.Context, states: Sequence[CampaignState], simulated: bool) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.campaign.label import GEOMETRIES
 
@@ -58,7 +58,7 @@ def create(
     geometries: tuple[str, ...], review: float, lease: int, tool: str, workspace: NamedWorkspace, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the campaign NAME: one task a frame, in a file of the workspace that survives kills and power cuts."""
-    from tracecore.durable import fsync_folder
+    from tracecore.files import fsync_folder
     from tracecore_labeling.campaign.clock import WallClock
     from tracecore_labeling.campaign.queue import Queue
     from tracecore_labeling.campaign.settings import Settings
@@ -67,14 +67,14 @@ def create(
 
     ref, listed = _frames(frames, workspace)
     if not listed:
-        raise UsageProblem(f"{ref} has no frames to label.")
+        raise UsageError(f"{ref} has no frames to label.")
     known = {frame.frame_id for frame in listed}
     reviewed: set[str] = set()
     for each in gold:
         gold_ref, gold_frames = _frames(each, workspace)
         found = known & {frame.frame_id for frame in gold_frames}
         if not found:
-            raise UsageProblem(f"None of the {len(gold_frames)} frames of {gold_ref} is among those to be labeled, {ref}.")
+            raise UsageError(f"None of the {len(gold_frames)} frames of {gold_ref} is among those to be labeled, {ref}.")
         reviewed |= found
     settings = Settings(
         id=secrets.token_hex(8),
@@ -111,13 +111,13 @@ def _frames(ref: str, workspace: NamedWorkspace) -> tuple[str, list[RecordedFram
     """Open a dataset of frames; return its full ref and its frames.
 
     Raises:
-        UsageProblem: it holds no frames.
+        UsageError: it holds no frames.
     """
-    from tracecore.opening import open_artifact
+    from tracecore.artifacts import open_artifact
     from tracecore_labeling.linking import FRAME_COLUMNS, recorded_frames
 
     opened = open_artifact(ref, workspace)
     names = set(getattr(getattr(opened.value, "schema", None), "names", ()))
     if not set(FRAME_COLUMNS) <= names:
-        raise UsageProblem(f"{opened.artifact.ref} holds no frames: name a dataset of frames, as ingest and curation make them.")
+        raise UsageError(f"{opened.artifact.ref} holds no frames: name a dataset of frames, as ingest and curation make them.")
     return opened.artifact.ref, recorded_frames(opened.value.to_table(columns=FRAME_COLUMNS))

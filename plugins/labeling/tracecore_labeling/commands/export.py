@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["export"]
@@ -38,22 +38,22 @@ Examples:
 @json_option
 def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Write the label batch REF, each label in its last revision; what the format has no place for is counted."""
-    from tracecore.opening import open_artifact
+    from tracecore.artifacts import open_artifact
     from tracecore_labeling.exports.batch import labeled_frames
     from tracecore_labeling.exports.formats import FORMATS
     from tracecore_schemas.summary import count
 
     opened = open_artifact(ref, workspace)
     if isinstance(opened.value, Path):
-        raise UsageProblem(f"{opened.artifact.ref} is no table of labels: name a label_batch.")
+        raise UsageError(f"{opened.artifact.ref} is no table of labels: name a label_batch.")
     frames = labeled_frames(opened.value.to_table())
     try:
         if output.is_dir() and any(output.iterdir()):
-            raise UsageProblem(f"The folder '{output}' is not empty, and label files of another export would stay among these: name a new folder.")
+            raise UsageError(f"The folder '{output}' is not empty, and label files of another export would stay among these: name a new folder.")
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
         written = FORMATS[format_](frames, output)
     except OSError as error:
-        raise UsageProblem(f"The labels can't be written to '{output}': {(error.strerror or str(error)).lower()}.") from error
+        raise UsageError(f"The labels can't be written to '{output}': {(error.strerror or str(error)).lower()}.") from error
     if as_json:
         emit_json(
             {

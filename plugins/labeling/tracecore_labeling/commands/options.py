@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import plugin_setting
+from tracecore.cli import plugin_setting
+from tracecore.errors import UsageError
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["campaign_option", "file_option", "read_json", "who_option"]
@@ -39,12 +39,12 @@ def read_json(file: str) -> object:
     """Read strict JSON from a file, or from stdin for '-'.
 
     Raises:
-        UsageProblem: it can't be read, or is no strict JSON.
+        UsageError: it can't be read, or is no strict JSON.
     """
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         return loads_strict(data)
     except OSError as error:
-        raise UsageProblem(f"The label file '{file}' can't be read: {(error.strerror or str(error)).lower()}.") from error
+        raise UsageError(f"The label file '{file}' can't be read: {(error.strerror or str(error)).lower()}.") from error
     except StrictJSONError as error:
-        raise UsageProblem(f"The labels in '{file}' are no strict JSON: {error}.") from error
+        raise UsageError(f"The labels in '{file}' are no strict JSON: {error}.") from error

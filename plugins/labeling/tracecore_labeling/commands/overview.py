@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 __all__ = ["close", "list_campaigns", "show", "status"]
@@ -118,9 +118,9 @@ def close(name: str, output: Path, give_up: bool, workspace: NamedWorkspace, as_
     from tracecore_labeling.commands.place import open_campaign
 
     if not output.name.endswith(".campaign.json"):
-        raise UsageProblem(f"The file of a campaign is called *.campaign.json, found '{output.name}': -o {output.name.split('.')[0]}.campaign.json")
+        raise UsageError(f"The file of a campaign is called *.campaign.json, found '{output.name}': -o {output.name.split('.')[0]}.campaign.json")
     if not output.absolute().parent.is_dir():
-        raise UsageProblem(f"The folder of '{output}' does not exist.")
+        raise UsageError(f"The folder of '{output}' does not exist.")
     with open_campaign(workspace, name) as queue:
         if not queue.is_closed():
             queue.close(None, give_up=give_up)

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_labeling.campaign.clock import WallClock
 from tracecore_labeling.campaign.queue import Queue
@@ -31,13 +30,13 @@ def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
     """Give the file that a new campaign is to lie in.
 
     Raises:
-        UsageProblem: the name can't be, or is taken.
+        UsageError: the name can't be, or is taken.
     """
     if not _NAME.fullmatch(name):
-        raise UsageProblem(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
+        raise UsageError(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
     path = _folder(workspace) / f"{name}.db"
     if path.exists() and _is_made(path):
-        raise UsageProblem(f"There is a campaign '{name}' already: choose another name.")
+        raise UsageError(f"There is a campaign '{name}' already: choose another name.")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -56,12 +55,12 @@ def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: s
     """Open the campaign that is meant: by name, else by a task of it, else the only one that is open.
 
     Raises:
-        UsageProblem: there is none, or several could be meant.
+        UsageError: there is none, or several could be meant.
     """
     known = campaign_names(workspace)
     if name is not None and name not in known:
         made = "make one with 'tracecore label campaign create'."
-        raise UsageProblem(f"There is no campaign '{name}'. {suggestion(name, known, none_known=f'There are none: {made}')}")
+        raise UsageError(f"There is no campaign '{name}'. {suggestion(name, known, none_known=f'There are none: {made}')}")
     queues = {each: Queue(_folder(workspace) / f"{each}.db", WallClock()) for each in ([name] if name is not None else known)}
     try:
         yield _meant(queues, task) if name is None else queues[name]
@@ -72,17 +71,17 @@ def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: s
 
 def _meant(queues: dict[str, Queue], task: str | None) -> Queue:
     if not queues:
-        raise UsageProblem(
+        raise UsageError(
             "There are no campaigns in this workspace: make one with 'tracecore label campaign create NAME --frames REF --guideline VERSION'."
         )
     if task is not None:
         fitting = [name for name, queue in queues.items() if queue.has(task)]
         if not fitting:
-            raise UsageProblem(f"No campaign has the task '{task}'. Campaigns: {', '.join(queues)}.")
+            raise UsageError(f"No campaign has the task '{task}'. Campaigns: {', '.join(queues)}.")
     else:
         fitting = [name for name, queue in queues.items() if not queue.is_closed()]
         if not fitting:
-            raise UsageProblem(f"Every campaign is closed ({', '.join(queues)}): make one with 'tracecore label campaign create'.")
+            raise UsageError(f"Every campaign is closed ({', '.join(queues)}): make one with 'tracecore label campaign create'.")
     if len(fitting) > 1:
-        raise UsageProblem(f"Several campaigns are open ({', '.join(fitting)}): say which with --campaign.")
+        raise UsageError(f"Several campaigns are open ({', '.join(fitting)}): say which with --campaign.")
     return queues[fitting[0]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from tracecore.errors import UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.commands.options import campaign_option, file_option, read_json, who_option
 
@@ -45,7 +45,7 @@ def review(
     from tracecore_schemas.canonical import digest_json, hex_of
 
     if (verdict == "correct") != (file is not None):
-        raise UsageProblem("A correction needs --file with all labels as they are to be; the other verdicts have none.")
+        raise UsageError("A correction needs --file with all labels as they are to be; the other verdicts have none.")
     me = checked_pseudonym(who)
     with open_campaign(workspace, campaign, task=task) as queue:
         frame, settings = queue.frame(task), queue.settings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.errors import AnswerIsNo, UsageProblem
-from tracecore.options import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.commands.options import campaign_option, file_option, read_json, who_option
 
@@ -59,7 +59,7 @@ def claim(
         if got is None:
             counts = ", ".join(f"{count} {stage}" for stage, count in queue.counts().items() if count)
             what = "to review" if reviewing else "to label"
-            raise AnswerIsNo(f"Nothing is free for {me} {what} in the campaign '{settings.name}' ({counts}).")
+            raise NegativeVerdict(f"Nothing is free for {me} {what} in the campaign '{settings.name}' ({counts}).")
         if image is not None:
             _write_image(queue, got, image, workspace)
         answer = {
@@ -142,17 +142,17 @@ def _write_image(queue: Queue, got: Claim, image: Path, workspace: NamedWorkspac
     """Write a frame's image, exactly as recorded.
 
     Raises:
-        UsageProblem: the frames are no longer kept, or the file can't be written.
+        UsageError: the frames are no longer kept, or the file can't be written.
     """
     import pyarrow.compute as pc
 
-    from tracecore.opening import open_artifact
+    from tracecore.artifacts import open_artifact
 
     opened = open_artifact(str(queue.settings.frames), workspace)
     found = opened.value.to_table(columns=["image"], filter=pc.field("frame_id") == got.frame.frame_id)
     if not found.num_rows:
-        raise UsageProblem(f"The image of {got.frame.frame_id} is not in {opened.artifact.ref}.")
+        raise UsageError(f"The image of {got.frame.frame_id} is not in {opened.artifact.ref}.")
     try:
         image.write_bytes(found.column("image")[0].as_py())
     except OSError as error:
-        raise UsageProblem(f"The image can't be written to '{image}': {(error.strerror or str(error)).lower()}.") from error
+        raise UsageError(f"The image can't be written to '{image}': {(error.strerror or str(error)).lower()}.") from error

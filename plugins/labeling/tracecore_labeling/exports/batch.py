@@ -9,8 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracecore.errors import UsageProblem
-from tracecore.suggest import suggestion
+from tracecore.errors import UsageError, suggestion
 
 __all__ = ["MAKING", "VALUES", "LabeledFrame", "Written", "classes_of", "labeled_frames"]
 
@@ -77,11 +76,11 @@ def labeled_frames(table: pa.Table) -> list[LabeledFrame]:
     """Read a label table, by drive, time and sensor.
 
     Raises:
-        UsageProblem: it is no label table.
+        UsageError: it is no label table.
     """
     missing = sorted(_NEEDED - set(table.schema.names))
     if missing:
-        raise UsageProblem(f"This is no label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
+        raise UsageError(f"This is no label batch: it has no column '{missing[0]}'. {suggestion('label_batch', ['label_batch'])}")
     newest: dict[str, Mapping[str, Any]] = {}
     for row in table.to_pylist():
         known = newest.get(row["label_id"])

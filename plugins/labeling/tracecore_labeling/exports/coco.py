@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tracecore.durable import write_durably
+from tracecore.files import write_durably
 from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written, classes_of
 
 __all__ = ["export_coco"]

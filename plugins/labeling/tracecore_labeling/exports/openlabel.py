@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tracecore.durable import write_durably
+from tracecore.files import write_durably
 from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written
 from tracecore_labeling.openlabel_labels import OUTLINE_OF, SENSOR
 

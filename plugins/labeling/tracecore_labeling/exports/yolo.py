@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tracecore.durable import write_durably
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
+from tracecore.files import write_durably
 from tracecore_labeling.exports.batch import LabeledFrame, Written, classes_of
 from tracecore_labeling.outlines import around
 from tracecore_schemas.refs import frame_ref
@@ -25,7 +25,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
     A frame that nothing is written of has a file only where the batch states that it holds no object.
 
     Raises:
-        UsageProblem: a box is of an image without size.
+        UsageError: a box is of an image without size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
     written = Written(files=1)
@@ -38,9 +38,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
         if not boxes and not frame.empty:
             continue
         if boxes and not (frame.width and frame.height):
-            raise UsageProblem(
-                f"A box of {frame.drive} at {frame.timestamp_ns} is of an image of unknown size, but YOLO gives boxes in shares of it."
-            )
+            raise UsageError(f"A box of {frame.drive} at {frame.timestamp_ns} is of an image of unknown size, but YOLO gives boxes in shares of it.")
         lines: list[str] = []
         for label in boxes:
             outline = _outline(label)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import WallClock
 from tracecore_labeling.campaign.label import Label, label_json, labels_of
 from tracecore_labeling.campaign.queue import Claim, Queue
@@ -84,7 +84,7 @@ class Worker:
             self._review(claim_, who, fate)
         elif fate.refuses:
             # On a loaded machine the time may run out before the refusal arrives; then there is nothing left to refuse.
-            with suppress(UsageProblem):
+            with suppress(UsageError):
                 self.queue.refuse(claim_.task, who, "too many objects")
         elif fate.walks_away:
             self.away[who] = (claim_.until, claim_)
@@ -121,5 +121,5 @@ class Worker:
                 after = [(named, labels_of([label])[0]) for named, label in what["after"]]
                 receipt = self.queue.review(what["task"], what["who"], id_, what["verdict"], after)
             self.journal.acknowledged(id_, {"seq": receipt.seq, "repeated": receipt.repeated})
-        except UsageProblem as problem:
+        except UsageError as problem:
             self.journal.acknowledged(id_, {"refused": str(problem)})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracecore.errors import UsageProblem
+from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import SECOND, SetClock
 from tracecore_labeling.campaign.people import simulated_pseudonym
 from tracecore_labeling.campaign.queue import Claim, Queue
@@ -150,7 +150,7 @@ def _finish(queue: Queue, crew: Crew, who: str, about: Mapping[str, Any], at: in
     labels = drawn_labels(truth, place, crew.truth, crew.mistakes, skill_of(crew.seed, who), rng)
     try:
         queue.submit(task, who, f"{task}-{who}-{at}", labels)
-    except UsageProblem:
+    except UsageError:
         # Their time had run out: the queue's log says so, and the task is somebody else's by now.
         return free
     return free

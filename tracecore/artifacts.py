@@ -1,0 +1,52 @@
+"""Opening a recorded artifact by its ref, for commands that plugins bring.
+
+The record lies a floor above the kernel, so it is found by entry point (group `tracecore.record`): nothing here imports it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import UsageError
+from tracecore.store import open_store
+from tracecore.workspace import NamedWorkspace, Workspace
+from tracecore_schemas.run import Artifact
+
+__all__ = ["RECORD_GROUP", "OpenedArtifact", "open_artifact"]
+
+RECORD_GROUP = "tracecore.record"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedArtifact:
+    """A recorded version and its bytes.
+
+    Attributes:
+        artifact: what it is.
+        value: a `pyarrow.dataset.Dataset` for a table, a `Path` for a file or directory.
+    """
+
+    artifact: Artifact
+    value: Any
+
+
+def open_artifact(ref: str, workspace: NamedWorkspace | Path | str | None = None) -> OpenedArtifact:
+    """Open a recorded artifact; the newest of its name where the ref names no version.
+
+    Args:
+        ref: `kind/name` or `kind/name@<digest prefix>`.
+        workspace: its folder; `TRACECORE_HOME`, else `./.tracecore` where None.
+
+    Raises:
+        UsageError: it is not recorded, or its bytes are not kept in this workspace.
+    """
+    found = Workspace.open(workspace)
+    entry = next(iter(entry_points(group=RECORD_GROUP)), None)
+    if entry is None:
+        raise UsageError('No record is installed: pip install "tracecore".')
+    with entry.load().open(found) as record:
+        artifact: Artifact = record.artifact(ref)
+    return OpenedArtifact(artifact, open_store(found).open(artifact))

@@ -1,0 +1,281 @@
+"""The CLI shell: `tracecore COMMAND`, and `tracecore completion`. Commands are found by entry point and imported only when they are needed.
+
+Core commands stand in the entry-point group `tracecore.commands` as lazy strings; plugins add theirs by the hook `tracecore_register_commands`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import gc
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from typing import Any, NoReturn
+
+import click
+
+from tracecore.cli import settings_of
+from tracecore.commands.streams import open_standard_streams, readers_may_leave, understand_utf_8
+from tracecore.errors import TracecoreError
+from tracecore.system.failures import disk_problem, tellable
+from tracecore.system.settings import Settings
+
+__all__ = ["TracecoreGroup", "cli", "command", "main"]
+
+GROUP = "tracecore.commands"
+_BUILT_IN = {"completion": "tracecore.commands.shell:command"}
+BAD_INPUT = 2
+INTERRUPTED = 130
+UNEXPECTED = 3
+
+
+def _core_commands() -> dict[str, str]:
+    """Find where each core command stands, without importing any."""
+    found = {entry.name: entry.value for entry in metadata.entry_points(group=GROUP)}
+    return dict(sorted((_BUILT_IN | found).items()))
+
+
+def _plugin_commands(settings: Settings) -> dict[str, click.Command]:
+    """Ask the plugins that bring commands for them; the others are not imported, so that the help stays quick."""
+    from tracecore.plugins.discovery import GROUP as PLUGINS
+    from tracecore.plugins.discovery import mentions
+
+    entry_points = [entry for entry in metadata.entry_points(group=PLUGINS) if mentions(entry, "tracecore_register_commands")]
+    if not entry_points:
+        return {}
+    from tracecore.plugins.host import PluginHost
+
+    return PluginHost(entry_points, settings).commands
+
+
+class _BrokenCommand(click.Command):
+    """Stands for a command that can't be imported: named in the help, and an error when called."""
+
+    def __init__(self, name: str, where: str, reason: str) -> None:
+        super().__init__(name, help=f"(broken: {reason})", add_help_option=False, context_settings={"ignore_unknown_options": True})
+        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
+        self.where = where
+        self.reason = reason
+
+    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
+        raise TracecoreError(f"The command '{self.name}' can't be used: importing {self.where} failed with {self.reason}.")
+
+
+class _OthersPipe(Exception):
+    """A broken pipe between the command and somebody else: click would take it for our own reader's, and exit without a word."""
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_WHOLE = 1000
+"""Characters of a sentence that is never cut."""
+
+
+class TracecoreGroup(click.Group):
+    """A click group whose commands are loaded when asked for, and whose errors are one sentence and an exit code.
+
+    Args:
+        core: where the core commands stand, by name (`module:attribute`); None looks them up in the entry points.
+        plugin_commands: returns the plugins' commands; asked only for the help and for a name that is no core command.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        core: Mapping[str, str] | None = None,
+        plugin_commands: Callable[[Settings], Mapping[str, click.Command]] = _plugin_commands,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._core = core
+        self._plugin_commands = plugin_commands
+        self._from_plugins: dict[tuple[str, ...] | None, Mapping[str, click.Command]] = {}
+
+    @property
+    def core(self) -> Mapping[str, str]:
+        """Where the core commands stand, by name."""
+        if self._core is None:
+            self._core = _core_commands()
+        return self._core
+
+    def from_plugins(self, ctx: click.Context) -> Mapping[str, click.Command]:
+        """Return the plugins' commands; a name that is a core command's is not among them."""
+        settings = settings_of(ctx)
+        allowed = settings.plugins  # a program that uses this group from inside may change which plugins it allows
+        if allowed not in self._from_plugins:
+            self._from_plugins[allowed] = {name: command for name, command in self._plugin_commands(settings).items() if name not in self.core}
+        return self._from_plugins[allowed]
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Name core commands, then the plugins'."""
+        brought = self.from_plugins(ctx)
+        shared = {name for name, command in brought.items() if hasattr(command, "shared")} | set(self.core)
+        return [*self.core, *sorted(name for name in brought if "/" not in name or name.rpartition("/")[2] in shared)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; a broken one answers with why it is broken."""
+        where = self.core.get(cmd_name)
+        if where is None:
+            return self.from_plugins(ctx).get(cmd_name)
+        module, _, attribute = where.partition(":")
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # an import may raise anything, SystemExit too; the other commands must go on
+            if settings_of(ctx).debug:
+                traceback.print_exc()
+            return _BrokenCommand(cmd_name, module, _reason(error))
+        if not isinstance(command, click.Command):
+            return _BrokenCommand(cmd_name, module, f"{attribute!r} being no click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List each command with the whole first sentence of its help, wrapped; click itself would cut it off."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, command.get_short_help_str(_WHOLE)) for name, command in commands if command is not None and not command.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that is meant, or offer the nearest right one."""
+        name = args[0]
+        if self.get_command(ctx, name) is None and not ctx.resilient_parsing and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
+            offer = f"Did you mean '{near[0]}'?" if near else "'tracecore --help' lists them."
+            raise click.UsageError(f"No such command '{name}'. {offer}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is meant."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:  # readers of our own streams may leave
+            raise _OthersPipe from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # click's own signature
+        **extra: Any,
+    ) -> Any:
+        """Run a command line; every error becomes one sentence on stderr and the exit code that the public contract promises."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        sys.exit(self._run(args, prog_name or "tracecore", complete_var, extra))
+
+    def _run(self, args: Sequence[str] | None, prog_name: str, complete_var: str | None, extra: Mapping[str, Any]) -> int:
+        debug = False
+        try:
+            with readers_may_leave():
+                settings = Settings.read()
+                debug = settings.debug
+                answer = super().main(args, prog_name, complete_var, standalone_mode=False, **{"obj": settings, **extra})
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # the last line of defense: one sentence, not a traceback
+            with readers_may_leave():
+                return _answer(error, sys.argv[1:] if args is None else args, debug=debug)
+        # A command may end by returning; `ctx.exit(code)` arrives here as an integer.
+        return answer if isinstance(answer, int) and not isinstance(answer, bool) else 0
+
+
+def _answer(error: BaseException, arguments: Sequence[str], *, debug: bool) -> int:  # noqa: PLR0911  # one for each kind of error
+    """Print what a command raised, in one sentence, and return the exit code."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return BAD_INPUT
+        case click.ClickException():
+            return _tell(_usage(error), BAD_INPUT)
+        case click.Abort() | KeyboardInterrupt():
+            return _tell("Interrupted.", INTERRUPTED)
+        case TracecoreError():
+            _show_traceback(debug)
+            return _tell(f"Error: {error}", error.exit_code)
+        case SystemExit():
+            return _exit_code(error)
+    # The text that could not be encoded is a file's name met on the way; any library may refuse an argument that is not UTF-8, each in its own words.
+    for text in [error.object] if isinstance(error, UnicodeEncodeError) else arguments:
+        if tellable(text) != text:
+            _show_traceback(debug)
+            return _tell(f"Error: '{tellable(text[-200:])}' is not UTF-8, so it can't be used or recorded: give it another name.", BAD_INPUT)
+    return _unexpected(error.__cause__ or error if isinstance(error, _OthersPipe) else error, debug=debug)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Say on one line what is wrong with a command line, and where its help is unless the right word is offered already."""
+    message = error.format_message().rstrip()
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    offered = "did you mean" in message.lower() or "--help" in message
+    hint = f" See '{context.command_path} --help'." if context is not None and not offered else ""
+    return f"Error: {message}{'' if message.endswith(('.', '?', '!')) else '.'}{hint}"
+
+
+def _exit_code(error: SystemExit) -> int:
+    """Give the code of a command that exited by itself."""
+    return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
+
+
+def _show_traceback(debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+
+
+def _tell(sentence: str, code: int) -> int:
+    click.echo(sentence, err=True)
+    return code
+
+
+def _unexpected(error: BaseException, *, debug: bool) -> int:
+    problem = disk_problem(error, "the workspace")
+    _show_traceback(debug)
+    if problem is not None:
+        return _tell(f"Error: {problem}", problem.exit_code)
+    hint = "" if debug else " Set TRACECORE_DEBUG=1 for the traceback."
+    return _tell(f"Error: something unexpected happened: {_reason(error)}.{hint}", UNEXPECTED)
+
+
+@click.group("tracecore", cls=TracecoreGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="tracecore", prog_name="tracecore")
+def cli() -> None:
+    """The flight recorder of a perception program: from drive logs to sealed vehicle builds, traceable for ever."""
+
+
+def main() -> NoReturn:
+    """Run the `tracecore` command."""
+    gc.set_threshold(
+        50_000, 20, 50
+    )  # a command imports a million objects that stay: to look through them as often as by default is a tenth of its time
+    understand_utf_8()
+    open_standard_streams()
+    cli.main()
+    raise AssertionError  # standalone mode always exits
+
+
+_WHERE = """
+\b
+Where it goes:
+  bash:  eval "$(tracecore completion bash)"     in ~/.bashrc
+  zsh:   eval "$(tracecore completion zsh)"      in ~/.zshrc
+  fish:  tracecore completion fish > ~/.config/fish/completions/tracecore.fish
+"""
+
+
+@click.command("completion", short_help="Print the shell code that completes tracecore's commands.", epilog=_WHERE)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    """Print the shell code that completes tracecore's commands and options."""
+    from click.shell_completion import get_completion_class
+
+    completion = get_completion_class(shell)
+    assert completion is not None  # the choice above names the three that click has
+    root = context.find_root()
+    click.echo(completion(root.command, {}, "tracecore", "_TRACECORE_COMPLETE").source())

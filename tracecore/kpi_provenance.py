@@ -1,0 +1,297 @@
+"""The data behind a KPI report, read from its trace: the frames it was measured on, and what its models were trained and selected on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
+
+__all__ = ["KpiProvenance", "Reading", "UnknownTraining", "read_kpi_provenance"]
+
+_MODELS = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE})
+_DATA = frozenset({ArtifactKind.DATASET, ArtifactKind.LABEL_BATCH, ArtifactKind.EXTERNAL})
+_FINDINGS = frozenset({ArtifactKind.DATA_REQUEST, ArtifactKind.EVENT_SET, ArtifactKind.KPI_REPORT})
+_FRAME = "frame_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One table that a run read.
+
+    Attributes:
+        ref: whole.
+        job: of the run that read it.
+        through: the table that was read in its place: it names no frames and was made from this one.
+        drives: the drives that the record names of it.
+        split: the run of the split that it is a side of, or was made from a side of; empty where it is of none.
+        side: of that split.
+    """
+
+    ref: str
+    job: str
+    through: str = ""
+    drives: tuple[str, ...] = ()
+    split: str = ""
+    side: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTraining:
+    """A model, or a report of none, of which the record does not know what it learned from, and why."""
+
+    ref: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KpiProvenance:
+    """What the backward trace of one report says of frames.
+
+    Attributes:
+        measured: the frame tables it was measured on.
+        learned: the frame tables that something in its trace learned from.
+        selected: the frame tables that something in its trace was selected by.
+        uncompared: what was learned from, selected by or measured on, and does not tell of which frames it is.
+        unknown: models whose training data the record does not know.
+        models: the models and engines that were measured.
+    """
+
+    measured: tuple[Reading, ...] = ()
+    learned: tuple[Reading, ...] = ()
+    selected: tuple[Reading, ...] = ()
+    uncompared: tuple[Reading, ...] = ()
+    unknown: tuple[UnknownTraining, ...] = ()
+    models: tuple[str, ...] = ()
+
+
+def read_kpi_provenance(trace: Mapping[str, Any], run: str) -> KpiProvenance:
+    """Collect the uses of frames behind what a run made.
+
+    Args:
+        trace: backward, as `tracecore trace --json` gives it, of an output of the run.
+        run: id of the run: an evaluation.
+    """
+    return _Walk(trace).uses(run)
+
+
+@dataclass(slots=True)
+class _Found:
+    measured: dict[Reading, None] = field(default_factory=dict)
+    learned: dict[Reading, None] = field(default_factory=dict)
+    selected: dict[Reading, None] = field(default_factory=dict)
+    uncompared: dict[Reading, None] = field(default_factory=dict)
+    unknown: dict[UnknownTraining, None] = field(default_factory=dict)
+    models: dict[str, None] = field(default_factory=dict)
+
+
+class _Walk:
+    """The edges of a trace by run, and the walks over them; stacks instead of recursion, for a trace may be deep."""
+
+    def __init__(self, trace: Mapping[str, Any]) -> None:
+        self._root = str(trace["root"])
+        self._runs: dict[str, Mapping[str, Any]] = {run["id"]: run for run in trace["runs"]}
+        self._facets: dict[str, Mapping[str, Any]] = {node["ref"]: node["facets"] for node in trace["nodes"]}
+        self._naming = {ref for ref, facets in self._facets.items() if _FRAME in _names(_of(facets, "schema").get("fields"))}
+        """What names frames."""
+        self._read: dict[str, list[Mapping[str, Any]]] = {}
+        self._makers: dict[str, list[str]] = {}
+        self._making: set[str] = set()
+        """Runs that made a model."""
+        for edge in trace["edges"]:
+            if edge["direction"] == "input":
+                self._read.setdefault(edge["run"], []).append(edge)
+                continue
+            self._makers.setdefault(edge["ref"], []).append(edge["run"])
+            if self._kind(edge["ref"]) in _MODELS:
+                self._making.add(edge["run"])
+
+    def uses(self, run: str) -> KpiProvenance:
+        """Collect everything behind a run."""
+        found = _Found()
+        self._measured(run, found)
+        self._behind(run, found)
+        self._models(run, found)
+        self._training(found)
+        return KpiProvenance(*(tuple(getattr(found, each.name)) for each in fields(KpiProvenance)))
+
+    def _behind(self, run: str, found: _Found) -> None:
+        """Collect what was learned from and selected by; an evaluation that was learned from or selected by selected by the frames it measured."""
+        stack = [(run, False)]
+        seen = set(stack)
+        while stack:
+            at, chosen = stack.pop()
+            edges = self._read.get(at, ())
+            by_use = {use: [edge for edge in edges if self._use(edge) is use] for use in Use}
+            found.learned.update(dict.fromkeys(self._named(by_use[Use.LEARN], found)))
+            found.selected.update(dict.fromkeys(self._named(by_use[Use.SELECT], found)))
+            chose = chosen and self._evaluates(at)
+            if chose:
+                found.selected.update(dict.fromkeys(self._named(by_use[Use.MEASURE], found)))
+            own_frames = any(self._is_frames(edge["ref"]) for edge in by_use[Use.MEASURE])
+            for edge in edges:
+                used = self._use(edge) in {Use.LEARN, Use.SELECT}
+                # Of what a model saw on many frames, an evaluation with frames of its own chose by those alone.
+                reaches = used or (chosen and not (chose and own_frames and self._is_seen(edge["ref"])))
+                for maker in self._makers.get(edge["ref"], ()):
+                    if (maker, reaches) not in seen:
+                        seen.add((maker, reaches))
+                        stack.append((maker, reaches))
+
+    def _named(self, edges: Sequence[Mapping[str, Any]], found: _Found) -> list[Reading]:
+        """Return the frame tables behind inputs that a run used alike, and note the inputs that do not tell of which frames they are.
+
+        A table that names no frames stands for the frame tables that it was made from; labels read without anything else, for the frames they name.
+        """
+        readings: list[Reading] = []
+        for edge in edges:
+            ref = edge["ref"]
+            kind = self._kind(ref)
+            nameless = kind == ArtifactKind.DATASET and ref not in self._naming
+            tables = [ref] if self._is_frames(ref) else self._origins(ref) if nameless else []
+            readings += [self._reading(edge, table) for table in tables]
+            if (nameless and not tables) or kind == ArtifactKind.DRIVE_LOG or (kind in _FINDINGS and ref not in self._makers):
+                found.uncompared[self._reading(edge, ref)] = None
+        if not any(self._kind(edge["ref"]) in {ArtifactKind.DATASET, *_FINDINGS} for edge in edges):
+            labels = [edge for edge in edges if self._kind(edge["ref"]) == ArtifactKind.LABEL_BATCH and edge["ref"] in self._naming]
+            readings += [self._reading(edge, edge["ref"]) for edge in labels]
+        return readings
+
+    def _origins(self, ref: str) -> list[str]:
+        """Return the nearest frame tables that a table was made from."""
+        stack, seen = [ref], {ref}
+        found = []
+        while stack:
+            read = {edge["ref"]: None for maker in self._makers.get(stack.pop(), ()) for edge in self._read.get(maker, ())}
+            for before in read.keys() - seen:
+                seen.add(before)
+                if self._is_frames(before):
+                    found.append(before)
+                elif self._kind(before) == ArtifactKind.DATASET:
+                    stack.append(before)
+        return sorted(found)
+
+    def _measured(self, run: str, found: _Found) -> None:
+        """Collect the frame tables of an evaluation: its own, or those of the evaluations that it goes on from."""
+        stack, seen = [run], {run}
+        while stack:
+            edges = self._looked_at(stack.pop())
+            makers = {maker: None for edge in edges for maker in self._makers.get(edge["ref"], ()) if maker not in seen and self._evaluates(maker)}
+            if makers and not any(self._is_frames(edge["ref"]) for edge in edges):
+                seen.update(makers)
+                stack.extend(makers)
+            else:
+                found.measured.update(dict.fromkeys(self._named(edges, found)))
+
+    def _looked_at(self, run: str) -> list[Mapping[str, Any]]:
+        """Return what a run measured on; of a stage of another kind, a training that reports too, whatever it read."""
+        read = self._read.get(run, [])
+        return [edge for edge in read if self._use(edge) is Use.MEASURE] or read
+
+    def _models(self, run: str, found: _Found) -> None:
+        """Collect the models that were measured; where none is recorded, the files from outside that tell of one."""
+        measuring, seen = [run], {run}
+        outside: dict[str, None] = {}
+        while measuring:
+            at = measuring.pop()
+            looked_at = self._looked_at(at) if at == run or self._evaluates(at) else []
+            for edge in self._read.get(at, ()):
+                if self._kind(edge["ref"]) in _MODELS:
+                    found.models[edge["ref"]] = None
+                elif self._kind(edge["ref"]) == ArtifactKind.EXTERNAL and edge in looked_at:
+                    outside[edge["ref"]] = None
+                elif edge in looked_at:
+                    measuring.extend(maker for maker in self._makers.get(edge["ref"], ()) if maker not in seen)
+                    seen.update(self._makers.get(edge["ref"], ()))
+        if not found.models and outside:  # figures or detections that were taken over are of a model all the same
+            why = "what was measured was read from it, and of which model that is is not recorded"
+            found.unknown.update(dict.fromkeys(UnknownTraining(ref, why) for ref in outside))
+        elif all(self._kind(edge["ref"]) == ArtifactKind.PROGRAM for edge in self._read.get(run, ())):
+            found.unknown[UnknownTraining(self._root, "of which model it is is not recorded, nor on which frames")] = None
+
+    def _training(self, found: _Found) -> None:
+        """Follow each model that was measured to what it learned from."""
+        known: set[str] = set()
+        models = list(found.models)
+        while models:
+            model = models.pop()
+            if model in known:
+                continue
+            known.add(model)
+            makers = self._makers.get(model, ())
+            if not makers:
+                found.unknown[UnknownTraining(model, "no recorded run made it")] = None
+            for maker in makers:
+                models.extend(self._learns(model, maker, found))
+
+    def _learns(self, model: str, run: str, found: _Found) -> list[str]:
+        """Return the models that a run made a model from; note what it learned from where the record does not know it."""
+        edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
+        before = [edge["ref"] for edge in edges if self._kind(edge["ref"]) in _MODELS and edge["ref"] != model]
+        learned = {self._kind(edge["ref"]) for edge in edges if self._use(edge) is Use.LEARN} & _DATA
+        trains = self._stage(run) in {StageKind.TRAIN, None}  # others may make a model from a model alone
+        if not learned - {ArtifactKind.EXTERNAL} and (trains or not before):
+            found.unknown[UnknownTraining(model, f"its run, of {self._job(run)}, recorded no frames or labels that it learned from")] = None
+        else:
+            why = f"{self._job(run)} read it from outside, and what it learned from is not recorded"
+            outside = [edge["ref"] for edge in edges if self._kind(edge["ref"]) == ArtifactKind.EXTERNAL]
+            found.unknown.update(dict.fromkeys(UnknownTraining(ref, why) for ref in outside))
+        return before
+
+    def _use(self, edge: Mapping[str, Any]) -> Use | None:
+        """Return what is recorded, else what the stage's kind implies; a run that made a model learned from all else that it read."""
+        if edge.get("use") is not None:
+            return Use(edge["use"])
+        stage = self._stage(edge["run"])
+        implied = None if stage is None else default_use(stage, self._kind(edge["ref"]))
+        return Use.LEARN if implied is None and edge["run"] in self._making else implied
+
+    def _evaluates(self, run: str) -> bool:
+        """Whether a run's figures are of a model as a whole; an export that compares two graphs on frames measures too, and chooses nothing."""
+        return self._stage(run) == StageKind.EVALUATE
+
+    def _is_seen(self, ref: str) -> bool:
+        """Whether a table is of what a model saw on frames."""
+        made_by_evaluation = any(self._evaluates(maker) for maker in self._makers.get(ref, ()))
+        return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and made_by_evaluation
+
+    def _is_frames(self, ref: str) -> bool:
+        """Whether a table is one of frames."""
+        return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_seen(ref)
+
+    def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
+        drives = _of(_of(self._facets.get(ref), "tracecore_frames"), "drives")
+        return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
+
+    def _side(self, ref: str) -> tuple[str, str]:
+        """Return the run of the split and the side that a table is of, or that the one frame table is of which it was made from."""
+        seen: set[str] = set()
+        while ref not in seen:
+            seen.add(ref)
+            maker = next(iter(self._makers.get(ref, ())), "")
+            if isinstance(side := _of(self._facets.get(ref), "tracecore_split").get("side"), str):
+                return maker, side
+            before = {edge["ref"] for edge in self._read.get(maker, ()) if self._is_frames(edge["ref"])}
+            ref = before.pop() if len(before) == 1 else ref
+        return "", ""
+
+    def _kind(self, ref: str) -> str:
+        return ref.partition("/")[0]
+
+    def _job(self, run: str) -> str:
+        return str(self._runs[run]["job"]) if run in self._runs else f"run/{run}"
+
+    def _stage(self, run: str) -> str | None:
+        stage = self._runs[run]["stage"] if run in self._runs else None
+        return stage if isinstance(stage, str) and stage in set(StageKind) else None
+
+
+def _of(value: Any, name: str) -> Mapping[str, Any]:
+    """Return a member that is a mapping; an empty one where it is anything else: another producer may have written it."""
+    found = value.get(name) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _names(listed: Any) -> list[Any]:
+    return [each.get("name") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []

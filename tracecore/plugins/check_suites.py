@@ -1,0 +1,214 @@
+"""Running a check suite over a table with Great Expectations, in memory: no files, no analytics, no progress bars.
+
+Only the columns that the suite names are read: the encoded images of a frame table never are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.types as pat
+
+from tracecore.check import CheckResult
+from tracecore.errors import UsageError
+from tracecore_schemas.run import ExpectationOutcome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["validate"]
+
+_COLUMN_KEYS = ("column", "column_A", "column_B")
+_SHOWN = 5
+_ONE_AT_A_TIME = Lock()  # Great Expectations' objects are shared by all checks of a process, as are its loggers
+
+
+def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -> CheckResult:
+    """Validate a table.
+
+    Args:
+        name: the suite's name, for messages.
+        expectations: `{"type": "expect_…", "kwargs": {…}}`.
+        table: a `pyarrow.dataset.Dataset` (a Delta table as stages read it) or a `pyarrow.Table`.
+
+    Returns:
+        Success where every expectation holds; an expectation of a column that the table lacks does not hold.
+
+    Raises:
+        UsageError: the output is no table.
+    """
+    if not isinstance(table, ds.Dataset | pa.Table):
+        raise UsageError(f"The check '{name}' is a suite over a table, but the output is a file or directory.")
+    columns = {column for expectation in expectations for column in _columns(expectation)}
+    present = [column for column in table.schema.names if column in columns]
+    frame = _frame(table, present)
+    runnable = [expectation for expectation in expectations if set(_columns(expectation)) <= set(present)]
+    results = iter(_run(name, runnable, frame))
+    outcomes = tuple(
+        next(results) if set(_columns(expectation)) <= set(present) else _missing(expectation, set(present)) for expectation in expectations
+    )
+    failed = [outcome for outcome in outcomes if not outcome.success]
+    rows = f"{len(frame):,} row{'' if len(frame) == 1 else 's'}"
+    message = _message(failed) if failed else f"All {len(outcomes)} expectations hold over {rows}." if len(outcomes) > 1 else f"It holds over {rows}."
+    return CheckResult(success=not failed, message=message, outcomes=outcomes, details={"rows": len(frame), "failed": len(failed)})
+
+
+def _columns(expectation: Mapping[str, Any]) -> list[str]:
+    """Name the columns an expectation looks at."""
+    kwargs = expectation["kwargs"]
+    return [kwargs[key] for key in _COLUMN_KEYS if key in kwargs] + list(kwargs.get("column_list", ()))
+
+
+def _missing(expectation: Mapping[str, Any], present: set[str]) -> ExpectationOutcome:
+    absent = next(column for column in _columns(expectation) if column not in present)
+    return ExpectationOutcome(expectation["type"], success=False, column=absent, expected=_expected(expectation), actual="no such column")
+
+
+def _expected(expectation: Mapping[str, Any]) -> str:
+    """Say what was asked, the column's name left out."""
+    return json.dumps({key: value for key, value in expectation["kwargs"].items() if key != "column"}, sort_keys=True)
+
+
+def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame:
+    """Read the named columns into pandas; integers with nulls stay integers, texts stay texts."""
+    import pandas as pd
+
+    whole = {
+        pa.int8(): pd.Int8Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }
+    if not columns:
+        return pd.DataFrame(index=pd.RangeIndex(table.count_rows() if isinstance(table, ds.Dataset) else table.num_rows))
+    read = table.to_table(columns=list(columns)) if isinstance(table, ds.Dataset) else table.select(list(columns))
+    types: dict[str, Any] = {field.name: whole.get(field.type) for field in read.schema if read.column(field.name).null_count}
+    frame: pd.DataFrame = read.to_pandas(types_mapper=None, split_blocks=True, integer_object_nulls=True)
+    for name, kind in types.items():
+        if kind is not None:
+            frame[name] = frame[name].astype(kind)
+    for field in read.schema:
+        if pat.is_string(field.type):
+            frame[field.name] = frame[field.name].astype(object).where(frame[field.name].notna(), None)
+    return frame
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Great Expectations from talking and from phoning home."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    loggers = [logging.getLogger(each) for each in ("great_expectations", "great_expectations.data_context.types.base")]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for each, level in zip(loggers, levels, strict=True):
+                each.setLevel(level)
+
+
+def _run(name: str, expectations: Sequence[Mapping[str, Any]], frame: pd.DataFrame) -> list[ExpectationOutcome]:
+    """Run expectations over a frame that has all their columns."""
+    if not expectations:
+        return []
+    import pandas as pd
+
+    with _ONE_AT_A_TIME, _quiet():
+        try:
+            import great_expectations as gx
+        except ImportError as error:
+            raise UsageError('Check suites need Great Expectations: pip install "tracecore[dagster]".') from error
+        batch = _whole_table().get_batch({"dataframe": frame})
+        suite = gx.ExpectationSuite(name=name)
+        for number, each in enumerate(expectations):
+            suite.add_expectation(_expectation(gx, name, each, number))
+        answer = batch.validate(suite, result_format={"result_format": "BASIC", "partial_unexpected_count": _SHOWN})
+        _whole_table().get_batch({"dataframe": pd.DataFrame()})  # lets go of the table
+    by_place = {result.expectation_config.meta["place"]: result for result in answer.results}
+    return [_outcome(each, by_place[number]) for number, each in enumerate(expectations)]
+
+
+@cache
+def _whole_table() -> Any:
+    """Return Great Expectations' own object for a whole table: one a process, for each step to it writes its configuration as YAML."""
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context.data_sources.add_pandas("memory").add_dataframe_asset("table").add_batch_definition_whole_dataframe("whole")
+
+
+def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
+    """Give Great Expectations' own object for one assertion; its place in the suite goes along, as results come in any order."""
+    try:
+        return gx.expectations.core.__dict__[_class_name(each["type"])](**each["kwargs"], meta={"place": number})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"Check '{name}' is no suite that Great Expectations understands: {each['type']} {each['kwargs']}.") from error
+
+
+def _class_name(type_: str) -> str:
+    """Turn `expect_table_row_count_to_be_between` into the class name that Great Expectations has for it."""
+    return "".join(part.capitalize() for part in type_.split("_"))
+
+
+def _outcome(expectation: Mapping[str, Any], result: Any) -> ExpectationOutcome:
+    """Put one result into OpenLineage's terms."""
+    column = expectation["kwargs"].get("column")
+    return ExpectationOutcome(
+        assertion=expectation["type"], success=bool(result.success), column=column, expected=_expected(expectation), actual=_actual(result)
+    )
+
+
+def _actual(result: Any) -> str | None:
+    """Say what was found: the counted value, or how many rows were wrong and the first of them."""
+    raised = _raised(result.exception_info)
+    if raised is not None:
+        return f"could not be judged: {raised}"
+    found = result.result or {}
+    if "observed_value" in found:
+        return str(found["observed_value"])
+    if not found.get("unexpected_count"):
+        return None
+    first = ", ".join(_shown(value) for value in dict.fromkeys(found.get("partial_unexpected_list", [])))
+    return f"{found['unexpected_count']:,} of {found['element_count']:,} values are not as expected" + (f": {first}" if first else "")
+
+
+def _raised(info: Any) -> str | None:
+    """Find what was raised while one expectation was evaluated; Great Expectations keeps it flat or by metric."""
+    if not isinstance(info, Mapping):
+        return None
+    each: Mapping[str, Any] | None = next(
+        (part for part in (info, *info.values()) if isinstance(part, Mapping) and part.get("raised_exception")), None
+    )
+    return None if each is None else " ".join(str(each.get("exception_message")).split())
+
+
+def _shown(value: Any) -> str:
+    """Write a value as people would: numpy's own types say their name otherwise."""
+    if isinstance(value, tuple):
+        return f"({', '.join(_shown(each) for each in value)})"
+    return str(value.item() if hasattr(value, "item") else value)
+
+
+def _message(failed: Sequence[ExpectationOutcome]) -> str:
+    """Say the first failure in words and how many more there are."""
+    first = failed[0]
+    of = f" of {first.column}" if first.column else ""
+    asked = "" if first.expected in {None, "{}"} else f" (expected {first.expected})"
+    more = f" {len(failed) - 1} more failed." if len(failed) > 1 else ""
+    return f"{first.assertion}{of}: {first.actual or 'it does not hold'}{asked}.{more}"

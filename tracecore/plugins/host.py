@@ -1,0 +1,354 @@
+"""The plugin host: every stage, check, gate and observer that is installed, found by pluggy through the entry-point group `tracecore`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, Literal, NoReturn, TypeVar
+
+import click
+import pluggy
+from packaging.utils import canonicalize_name
+
+from tracecore import hookspecs
+from tracecore.check import Check, SuiteCheck
+from tracecore.errors import UsageError, nearest, suggestion
+from tracecore.gate import Gate
+from tracecore.hookspecs import PROJECT, Exporter, Importer
+from tracecore.plugins.discovery import BrokenPlugin, LoadedPlugin, load_plugins
+from tracecore.plugins.parity_check import ParityCheck
+from tracecore.stage import Stage
+from tracecore.system.failures import reason_of
+from tracecore.system.settings import Settings
+from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.run import CodeLocation, Plugin
+from tracecore_schemas.suites import SUITES
+
+__all__ = ["BrokenPlugin", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage", "SharedName"]
+
+CORE = "tracecore"
+"""Stands as the entry point of what the kernel itself brings: the built-in checks."""
+
+Event = Literal["run_started", "run_finished", "build_sealed"]
+T = TypeVar("T", Check, Gate, Exporter, Importer, click.Command)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredStage:
+    """A stage and the plugin it comes from.
+
+    Attributes:
+        stage_class: what is run.
+        entry_point: name of its plugin in the entry-point group.
+        distribution: installed distribution of the plugin.
+        version: of the distribution.
+    """
+
+    stage_class: type[Stage]
+    entry_point: str
+    distribution: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """What a program's `plugin:` says."""
+        return self.stage_class.name
+
+    @property
+    def qualified_name(self) -> str:
+        """The name that is unique whatever else is installed: `<entry point>/<stage>`."""
+        return f"{self.entry_point}/{self.name}"
+
+    @property
+    def kind(self) -> StageKind:
+        """Which step of the loop it is."""
+        return self.stage_class.kind
+
+    @property
+    def plugin(self) -> Plugin:
+        """The code as the record names it, as it lies on disk now."""
+        from tracecore.system.distributions import source_digest
+
+        distribution = canonicalize_name(self.distribution)
+        return Plugin(
+            entry_point=self.entry_point,
+            stage=self.name,
+            distribution=self.distribution,
+            version=self.version,
+            source_digest=source_digest(distribution),
+        )
+
+    @property
+    def code(self) -> CodeLocation | None:
+        """Where the source is kept, if it lies in a git checkout."""
+        from tracecore.environment import code_location
+
+        package = sys.modules[self.stage_class.__module__.partition(".")[0]]
+        file = getattr(package, "__file__", None)
+        return code_location(Path(file).parent if Path(file).name == "__init__.py" else Path(file)) if file else None
+
+
+@dataclass(frozen=True, slots=True)
+class Registered(Generic[T]):
+    """A check, gate, exporter, importer or command, and the entry point it comes from."""
+
+    item: T
+    entry_point: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedName:
+    """A name that several plugins offer.
+
+    Attributes:
+        what: that is called so: a check, a curate stage.
+        name: without the plugins' entry points.
+        choices: `<entry point>/<name>` of each.
+    """
+
+    what: str
+    name: str
+    choices: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What is wrong with the bare name, and what to write."""
+        choices = " or ".join(f"'{each}'" for each in self.choices)
+        return f"Several plugins offer the {self.what} '{self.name}': write {choices}."
+
+
+class _SharedCommand(click.Command):
+    """Stands for a command that several plugins offer: named in the help, and an error when called."""
+
+    def __init__(self, name: str, choices: list[str]) -> None:
+        self.shared = SharedName("command", name, tuple(choices))
+        super().__init__(name, help=f"({self.shared.sentence})", add_help_option=False, context_settings={"ignore_unknown_options": True})
+        self.params = [click.Argument(["rest"], nargs=-1, type=click.UNPROCESSED)]
+
+    def invoke(self, ctx: click.Context) -> NoReturn:  # noqa: ARG002  # click's own signature
+        raise UsageError(self.shared.sentence)
+
+
+class PluginHost:
+    """All that plugins bring; one instance a process is enough.
+
+    Attributes:
+        plugins: what was loaded.
+        broken: what could not be, each with its reason.
+        stages: every stage, by entry point and order of registration.
+        checks: by name, the built-in suites among them; several where several plugins offer one name, and so below.
+        gates: by name.
+        exporters: by name.
+        importers: by name.
+        settings: of the process.
+    """
+
+    def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.read()
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(hookspecs)
+        if self.settings.trace_plugins:
+            self._manager.trace.root.setwriter(lambda line: print(line, end="", file=sys.stderr))  # noqa: T201  # what the variable asks for
+            self._manager.enable_tracing()
+        loaded, broken = load_plugins(self._manager, self.settings.plugins, entry_points)
+        self.plugins: list[LoadedPlugin] = []
+        self.broken: list[BrokenPlugin] = broken
+        self.stages: list[RegisteredStage] = []
+        self.checks: dict[str, list[Registered[Check]]] = {
+            suite.name: [Registered(SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity), CORE)]
+            for suite in SUITES
+        } | {ParityCheck.name: [Registered(ParityCheck(), CORE)]}
+        self.gates: dict[str, list[Registered[Gate]]] = {}
+        self.exporters: dict[str, list[Registered[Exporter]]] = {}
+        self.importers: dict[str, list[Registered[Importer]]] = {}
+        self._commands: dict[str, list[Registered[click.Command]]] = {}
+        for plugin in loaded:
+            self._take(plugin)
+
+    @classmethod
+    def load(cls, settings: Settings | None = None) -> PluginHost:
+        """Load every installed plugin that the settings allow; one that fails is named in `broken` and stops nothing.
+
+        Args:
+            settings: of the process; a program of one's own enters here where None, so that they are read.
+        """
+        return cls(settings=settings)
+
+    def _take(self, plugin: LoadedPlugin) -> None:
+        """Add what one plugin brings, all of it or nothing: what it brings twice, or the kernel brings already, makes it a broken one."""
+        brings = plugin.brings
+        offered: list[tuple[str, dict[str, list[Registered[Any]]], tuple[Any, ...]]] = [
+            ("check", self.checks, brings.checks),
+            ("gate", self.gates, brings.gates),
+            ("exporter", self.exporters, brings.exporters),
+            ("importer", self.importers, brings.importers),
+            ("command", self._commands, brings.commands),
+        ]
+        reserved = next((check.name for check in brings.checks if any(each.entry_point == CORE for each in self.checks.get(check.name, ()))), None)
+        clash = ("check", reserved, CORE) if reserved is not None else None
+        for what, names in [
+            ("stage", [stage.name for stage in brings.stages]),
+            *((what, [item.name for item in items]) for what, _, items in offered),
+        ]:
+            doubled = _first_double(names)
+            clash = clash or ((what, doubled, plugin.entry_point) if doubled is not None else None)
+        if clash is not None:
+            what, name, owner = clash
+            self._manager.unregister(name=plugin.entry_point)
+            self.broken.append(
+                BrokenPlugin(
+                    plugin.entry_point, plugin.distribution, plugin.version, f"its {what} '{name}' has the name of one that '{owner}' brings"
+                )
+            )
+            return
+        self.plugins.append(plugin)
+        self.stages.extend(RegisteredStage(stage, plugin.entry_point, plugin.distribution, plugin.version) for stage in brings.stages)
+        for _, known, items in offered:
+            for item in items:
+                known.setdefault(item.name, []).append(Registered(item, plugin.entry_point))
+
+    @property
+    def shared_names(self) -> list[SharedName]:
+        """Names that several plugins offer, so that neither is chosen by the bare name."""
+        found = [
+            SharedName(what, name, tuple(f"{each.entry_point}/{name}" for each in offered))
+            for what, known in self._offered()
+            for name, offered in sorted(known.items())
+            if len(offered) > 1
+        ]
+        stages: dict[tuple[str, str], list[str]] = {}
+        for stage in self.stages:
+            stages.setdefault((f"{stage.kind} stage", stage.name), []).append(stage.qualified_name)
+        return [SharedName(what, name, tuple(names)) for (what, name), names in sorted(stages.items()) if len(names) > 1] + found
+
+    def _offered(self) -> list[tuple[str, Mapping[str, list[Registered[Any]]]]]:
+        return [
+            ("check", self.checks),
+            ("gate", self.gates),
+            ("export format", self.exporters),
+            ("import format", self.importers),
+            ("command", self._commands),
+        ]
+
+    @property
+    def commands(self) -> dict[str, click.Command]:
+        """The plugins' CLI commands by name and by `<entry point>/<name>`; a bare name that several offer refuses to run."""
+        found: dict[str, click.Command] = {}
+        for name, offered in self._commands.items():
+            found[name] = offered[0].item if len(offered) == 1 else _SharedCommand(name, [f"{each.entry_point}/{name}" for each in offered])
+            found.update({f"{each.entry_point}/{name}": each.item for each in offered})
+        return found
+
+    def stage(self, kind: str, plugin: str) -> RegisteredStage:
+        """Find the stage that a program names.
+
+        Args:
+            kind: the asset's `stage:` (`curate`).
+            plugin: the asset's `plugin:`: a stage's name, or `<entry point>/<stage>`.
+
+        Raises:
+            UsageError: there is no such kind or stage, or two plugins offer it; the nearest right name is offered.
+        """
+        if kind not in {each.value for each in StageKind}:
+            raise UsageError(f"There is no stage kind '{kind}'. {suggestion(kind, [each.value for each in StageKind])}")
+        qualified = "/" in plugin
+        named = [stage for stage in self.stages if plugin == (stage.qualified_name if qualified else stage.name)]
+        fitting = [stage for stage in named if stage.kind == kind]
+        if len(fitting) == 1:
+            return fitting[0]
+        if len(fitting) > 1:
+            raise UsageError(SharedName(f"{kind} stage", plugin, tuple(stage.qualified_name for stage in fitting)).sentence)
+        if named:
+            raise UsageError(f"The stage '{plugin}' is a {named[0].kind} stage, not a {kind} stage: write 'stage: {named[0].kind}'.")
+        raise UsageError(f"No installed plugin offers the {kind} stage '{plugin}'. {self._offer(kind, plugin)}")
+
+    def _offer(self, kind: str, plugin: str) -> str:
+        """Offer the nearest name of that kind; a broken plugin that may hold it is named too."""
+        known = [stage.qualified_name if "/" in plugin else stage.name for stage in self.stages if stage.kind == kind]
+        others = [stage.name for stage in self.stages if stage.kind != kind]
+        offer = suggestion(plugin, known, none_known=f"No {kind} stage is installed.")
+        if nearest(plugin, known) is None and (other := nearest(plugin, others)) is not None and other.lower() == plugin.lower():
+            offer = f"Did you mean '{other}'?"
+        if self.broken:
+            offer += f" Broken plugins (see 'tracecore plugins list'): {', '.join(sorted({each.entry_point for each in self.broken}))}."
+        return offer
+
+    def check(self, name: str, of: str | None = None) -> Registered[Check]:
+        """Find a check.
+
+        Args:
+            name: its name, or `<entry point>/<name>`.
+            of: entry point of the plugin whose stage names it: its own check is meant where it brings one of that name.
+
+        Raises:
+            UsageError: there is none, with the nearest right name; or several plugins offer it.
+        """
+        return _chosen("check", self.checks, name, of) or _refuse(f"There is no check '{name}'. {suggestion(name, self.checks)}")
+
+    def gate(self, name: str) -> Registered[Gate]:
+        """Find a plugin's gate by its name, or `<entry point>/<name>`.
+
+        Raises:
+            UsageError: there is none, with the nearest right name; or several plugins offer it.
+        """
+        none_known = "No installed plugin brings gates."
+        return _chosen("gate", self.gates, name) or _refuse(f"There is no gate '{name}'. {suggestion(name, self.gates, none_known=none_known)}")
+
+    def exporter(self, name: str) -> Registered[Exporter] | None:
+        """Find a plugin's export format by its name, or `<entry point>/<name>`; None where there is none.
+
+        Raises:
+            UsageError: several plugins offer it.
+        """
+        return _chosen("export format", self.exporters, name)
+
+    def importer(self, name: str) -> Registered[Importer] | None:
+        """Find a plugin's import format by its name, or `<entry point>/<name>`; None where there is none.
+
+        Raises:
+            UsageError: several plugins offer it.
+        """
+        return _chosen("import format", self.importers, name)
+
+    def notify(self, event: Event, summary: object) -> None:
+        """Show an observer event to every plugin; one that raises is logged by name and disturbs nothing.
+
+        Args:
+            event: which observer hook, `tracecore_` left out.
+            summary: the frozen value it is shown.
+        """
+        argument = "build" if event == "build_sealed" else "run"
+        registered = self._manager.list_name_plugin()
+        for name, module in registered:
+            if module is None:
+                continue
+            others = [other for _, other in registered if other is not None and other is not module]
+            try:
+                self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001  # an observer may raise anything, SystemExit too; the run must not feel it
+                _log.warning("The plugin '%s' failed as an observer (tracecore_%s): %s", name, event, reason_of(error))
+
+
+def _chosen(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: str | None = None) -> Registered[T] | None:
+    owner, _, bare = name.rpartition("/")
+    found = [each for each in known.get(bare, ()) if owner in {"", each.entry_point}]
+    own = [each for each in found if each.entry_point == of]
+    if len(own or found) > 1:
+        raise UsageError(SharedName(what, name, tuple(f"{each.entry_point}/{bare}" for each in found)).sentence)
+    return next(iter(own or found), None)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    raise UsageError(sentence)
+
+
+def _first_double(names: list[str]) -> str | None:
+    return next((name for index, name in enumerate(names) if name in names[:index]), None)

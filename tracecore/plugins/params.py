@@ -1,0 +1,81 @@
+"""Checking a stage's parameters: what is wrong is said in one sentence, the nearest right name with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import rfc8785
+from pydantic import BaseModel, ValidationError
+
+from tracecore.errors import UsageError, suggestion
+from tracecore.plugins.host import RegisteredStage
+from tracecore_schemas.canonical import JSON, jcs
+
+__all__ = ["effective_params", "validate_params"]
+
+
+def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: str) -> BaseModel:
+    """Validate what a program says of a stage's parameters.
+
+    Args:
+        stage: whose `Params` they are.
+        params: as written in the program.
+        asset: named in errors.
+
+    Returns:
+        The stage's own `Params`, defaults filled in.
+
+    Raises:
+        UsageError: an unknown name (the nearest right one is offered), a missing or an unfit value.
+    """
+    model: type[BaseModel] = stage.stage_class.Params
+    where = f"of asset '{asset}' (stage '{stage.name}')"
+    known = set(model.model_fields)
+    unknown = next((name for name in params if name not in known), None)
+    if unknown is not None and model.model_config.get("extra", "forbid") == "forbid":
+        raise UsageError(f"Unknown parameter '{unknown}' {where}. {suggestion(unknown, known, none_known='The stage has no parameters.')}")
+    try:
+        return model.model_validate(dict(params))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known_inside = _names_inside(model, first["loc"][:-1])
+            raise UsageError(f"Unknown parameter '{name}' {where}. {suggestion(str(first['loc'][-1]), known_inside)}") from error
+        if first["type"] == "missing":
+            raise UsageError(f"The parameter '{name}' {where} is missing.") from error
+        shown = f"Parameter '{name}'" if name else "The parameters"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{shown} {where}: {reason[:1].lower() + reason[1:]}, found {first['input']!r}.") from error
+
+
+def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
+    """Give the names that a block of parameters inside others has, by its place; none where it is no block."""
+    blocks: list[type[BaseModel]] = [model]
+    for name in place:
+        if isinstance(name, str):
+            blocks = [inside for block in blocks if name in block.model_fields for inside in _blocks_of(block.model_fields[name].annotation)]
+    return {name for block in blocks for name in block.model_fields}
+
+
+def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [block for part in get_args(annotation) for block in _blocks_of(part)]
+
+
+def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
+    """Give the parameters as they ran, as JSON, without those that hold file paths: where a file lay is no part of the record.
+
+    Raises:
+        UsageError: a value that canonical JSON can't hold.
+    """
+    paths = {port.param for port in stage.stage_class.file_ports().values()}
+    values: dict[str, JSON] = params.model_dump(mode="json", exclude=paths)
+    for name, value in values.items():
+        try:
+            jcs(value)
+        except rfc8785.CanonicalizationError as error:
+            raise UsageError(f"Parameter '{name}' of asset '{asset}' can't be recorded: {error}; write integers beyond 2^53 as text.") from error
+    return values

@@ -1,0 +1,146 @@
+"""Which places a running stage may touch: what its context handed out, what it made itself among temporary files, and what code needs to load."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+__all__ = ["AllowedPaths", "code_folders"]
+
+_SYSTEM = frozenset({
+    "/usr/lib", "/usr/lib64", "/usr/share", "/usr/local", "/lib", "/lib64", "/proc", "/sys", "/dev",
+    "/etc/ld.so.cache", "/etc/localtime", "/etc/fonts", "/etc/ssl", "/etc/nsswitch.conf", "/etc/mime.types",
+    "/usr/X11", "/usr/X11R6", str(Path.home() / ".fonts"), str(Path.home() / ".local" / "share" / "fonts"),
+})  # fmt: skip
+"""What libraries read to load themselves, of the operating system, its fonts among it: no input of anything."""
+
+_SHARED_MEMORY = frozenset({"/dev/shm"})  # noqa: S108  # a place for files like any other, though it lies among devices
+
+
+class AllowedPaths:
+    """Which places a stage may touch.
+
+    Attributes:
+        version: grows whenever a place is added, so that an answer given before can be known to be old.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._reads: set[str] = set()
+        self._writes: set[str] = set()
+        self._kernel: set[str] = set()
+        self._made: set[str] = set()
+        self._temporary = frozenset(os.path.realpath(folder) for folder in {tempfile.gettempdir(), os.environ.get("TMPDIR") or "/tmp"})  # noqa: S108  # to allow what is made there
+
+        caches, parents = _font_caches()
+        self._writes.update(caches)
+        self._parents = parents
+
+    def read(self, *paths: Path | str) -> None:
+        """Let these be read, and what lies in them."""
+        self._reads.update(os.path.realpath(path) for path in paths)
+        self.version += 1
+
+    def write(self, *paths: Path | str) -> None:
+        """Let these be written, and read too."""
+        self._writes.update(os.path.realpath(path) for path in paths)
+        self.version += 1
+
+    def kernel(self, *paths: Path | str) -> None:
+        """Let the kernel itself read and write there on the stage's behalf."""
+        self._kernel.update(os.path.realpath(path) for path in paths)
+
+    def covers(self, verb: str, path: str, code: Collection[str], *, in_kernel: bool) -> bool:
+        """Say whether an access is the stage's to have.
+
+        Args:
+            verb: `read` or `write`.
+            path: a real path, without links.
+            code: where this process's code lies, from `code_folders`.
+            in_kernel: whether the kernel did it on the stage's behalf.
+        """
+        if _inside(path, self._writes) or (in_kernel and _inside(path, self._kernel)) or path == os.devnull or _inside(path, self._made):
+            return True
+        if verb == "write":
+            return path in self._parents or self._make_temporary(path) or _cached_bytecode(path, code)
+        of_the_system = _inside(path, _SYSTEM) and not _inside(path, _SHARED_MEMORY)
+        return _inside(path, self._reads) or _inside(path, code) or of_the_system or _metadata(path)
+
+    def _make_temporary(self, path: str) -> bool:
+        """Let temporary files be written, and remember those that are new as the stage's own: what somebody left there before is no such thing."""
+        if path in self._temporary or not _inside(path, self._temporary):
+            return False
+        if not os.path.lexists(path):
+            self._made.add(path)
+            self.version += 1
+        return True
+
+
+def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
+    """Give where matplotlib and fontconfig keep what they found out of the installed fonts, and the folders that these may have to be made in.
+
+    No other cache: weights that a library once downloaded into one are an input.
+    """
+    homes = [Path(os.environ.get(name) or Path.home() / default) for name, default in (("XDG_CONFIG_HOME", ".config"), ("XDG_CACHE_HOME", ".cache"))]
+    own = os.environ.get("MPLCONFIGDIR")
+    caches: list[Path] = [*(home / library for home in homes for library in ("matplotlib", "fontconfig")), *([Path(own)] if own else [])]
+    return frozenset(os.path.realpath(each) for each in caches), frozenset(os.path.realpath(home) for home in homes)
+
+
+def _inside(path: str, folders: Collection[str]) -> bool:
+    """Say whether a path is one of these, or lies in one; as quick with a thousand folders as with one."""
+    while path:
+        if path in folders:
+            return True
+        path = path[: path.rfind("/")]
+    return False
+
+
+def _cached_bytecode(path: str, code: Collection[str]) -> bool:
+    """Say whether a path is where the interpreter keeps what it compiled."""
+    prefix = sys.pycache_prefix
+    if prefix is not None and _inside(path, {os.path.realpath(prefix)}):
+        return True
+    return ("/__pycache__/" in path or path.endswith("/__pycache__")) and _inside(path, code)
+
+
+def _metadata(path: str) -> bool:
+    """Say whether a path belongs to the machinery of imports: a folder on the import path itself, or a distribution's metadata.
+
+    Of a distribution that is installed from its folder, pyproject.toml is metadata too: which packages it ships stands there.
+    """
+    if ".dist-info" in path or ".egg-info" in path:
+        return any(part.endswith((".dist-info", ".egg-info")) for part in path.split("/"))
+    return path.removesuffix("/pyproject.toml") in _import_path(tuple(sys.path))
+
+
+@lru_cache(maxsize=4)
+def _import_path(folders: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(os.path.realpath(each) for each in folders if each)
+
+
+def code_folders() -> frozenset[str]:
+    """Give where this process's code lies: the interpreter, site-packages, and every package that was imported."""
+    # A base prefix of / or /usr would allow the whole disk.
+    return frozenset(real for folder in set(_code()) if len(Path(real := os.path.realpath(folder)).parts) > 2)
+
+
+def _code() -> Iterator[str]:
+    import site
+
+    yield from (sys.prefix, sys.base_prefix, sys.exec_prefix, site.getusersitepackages(), *site.getsitepackages())
+    for name, module in list(sys.modules.items()):
+        if "." in name:
+            continue
+        file = getattr(module, "__file__", None)
+        if file:
+            path = Path(file)
+            yield str(path.parent) if path.stem == "__init__" else file
+        else:
+            path_ = getattr(module, "__path__", ())
+            # Going through a namespace package's path looks for more of it, on every folder of the import path.
+            yield from (str(each) for each in getattr(path_, "_path", path_))

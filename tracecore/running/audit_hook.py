@@ -1,0 +1,361 @@
+"""Watching what Python code opens and whom it talks to while a stage runs: by an audit hook, one for the whole process.
+
+A hook can't be taken away again, so it is put up once, with the first stage that runs, and leaves at once where nothing is watched. What belongs to a
+stage is told by threads: its own, and those that it starts through `threading`, directly or by a pool. So what Dagster, a progress bar or the record
+does in another thread is never taken for it. What native code (Arrow, Delta, torch, SQLite) opens is not seen, nor what a child process does: that
+one was started, is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import wraps
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tracecore.running.allowed_paths import AllowedPaths, code_folders
+
+__all__ = ["Access", "Watch"]
+
+_WRITE_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_READ_MODES = frozenset({"r", "rb", "rt"})
+_MOST = 1000
+"""Different accesses that are remembered of one stage; beyond, they are counted."""
+_MOST_FOLDERS = 10_000
+_UNPLACED = frozenset({"connect", "start"})
+"""Accesses to what is no file, so that no place covers them."""
+_LISTERS = frozenset({"fc-list", "ldconfig"})
+"""Programs that list the fonts and libraries of the operating system, which are nobody's input: matplotlib and ctypes ask them."""
+_NO_NAMES = frozenset({"", ".", ".."})
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """An access.
+
+    Attributes:
+        verb: `read`, `write`, `connect` or `start`.
+        target: path, address or program, as it was asked for.
+        where: line of the plugin that asked (`run.py:12`).
+    """
+
+    verb: str
+    target: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An access that was nobody's to have when it was seen; an import may explain it later."""
+
+    access: Access
+    path: str
+    in_kernel: bool
+
+
+class Watch:
+    """What one run of a stage touched that is not its to touch.
+
+    Args:
+        package: of the plugin, to say which of its lines asked.
+        places: what the stage may touch; may grow while it runs.
+    """
+
+    def __init__(self, package: str, places: AllowedPaths) -> None:
+        self.package = package
+        self.places = places
+        self.uncounted = 0
+        self._seen: dict[tuple[str, str], _Seen] = {}
+        self._real: dict[str, str] = {}
+        self._readable: dict[str, bool] = {}
+        self._version = -1
+        self._code: frozenset[str] | None = None
+        self._open = False
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Watch this thread, and those that it starts, for the length of the block."""
+        _put_up_the_hook()
+        ident = threading.get_ident()
+        before = _WATCHED.get(ident)
+        self._open = True
+        _WATCHED[ident] = self
+        try:
+            yield
+        finally:
+            self._open = False
+            _give_back(ident, before)
+
+    @contextmanager
+    def kernel(self) -> Iterator[None]:
+        """Mark what the kernel does on the stage's behalf, in this thread."""
+        before = getattr(_KERNEL, "depth", 0)
+        _KERNEL.depth = before + 1
+        try:
+            yield
+        finally:
+            _KERNEL.depth = before
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Look away: what happens in this thread is somebody else's doing, such as a progress bar's."""
+        ident = threading.get_ident()
+        before = _WATCHED.pop(ident, None)
+        _ASIDE.add(ident)
+        try:
+            yield
+        finally:
+            _ASIDE.discard(ident)
+            _give_back(ident, before)
+
+    def strays(self) -> list[Access]:
+        """Give what was touched and not the stage's to touch, each once, in the order it was first seen."""
+        code = code_folders() if self._seen else frozenset()  # with what was imported since
+        return [
+            seen.access
+            for seen in list(self._seen.values())
+            if seen.access.verb in _UNPLACED or not self.places.covers(seen.access.verb, seen.path, code, in_kernel=seen.in_kernel)
+        ]
+
+    def note(self, verb: str, target: str, *, in_kernel: bool) -> None:
+        """Take an access in, unless it is the stage's to have."""
+        if not self._open:
+            return
+        if verb in _UNPLACED:
+            if not in_kernel:
+                self._remember(verb, target, target, in_kernel=False)
+            return
+        path = self._resolved(target)
+        if verb == "read" and self._lies_in_readable(path):
+            return
+        if self._code is None:
+            self._code, self._version = code_folders(), -1
+        if self.places.covers(verb, path, self._code, in_kernel=in_kernel):
+            return
+        if verb == "read" and not os.path.lexists(path):
+            return  # an open that fails reads nothing
+        self._remember(verb, target, path, in_kernel=in_kernel)
+
+    def _remember(self, verb: str, target: str, path: str, *, in_kernel: bool) -> None:
+        if (verb, target) in self._seen:
+            return
+        if len(self._seen) >= _MOST:
+            self.uncounted += 1
+            return
+        self._seen[verb, target] = _Seen(Access(verb, target, self._where()), path, in_kernel)
+
+    def _resolved(self, path: str) -> str:
+        """Follow links; folders are followed once, for a stage may open a hundred thousand files in one."""
+        folder, _, name = path.rpartition("/")
+        known = self._real.get(folder)
+        if name in _NO_NAMES:
+            return os.path.realpath(path)
+        if known is None:
+            if len(self._real) >= _MOST_FOLDERS:
+                self._real.clear()
+            known = self._real[folder] = os.path.realpath(folder or "/").rstrip("/")
+        whole = f"{known}/{name}"
+        try:
+            mode = os.lstat(whole).st_mode
+        except OSError:
+            return whole
+        return os.path.realpath(whole) if stat.S_ISLNK(mode) else whole
+
+    def _lies_in_readable(self, path: str) -> bool:
+        """Say whether a file's folder is readable as a whole, which is remembered until a place is added."""
+        if self._version != self.places.version:
+            self._version = self.places.version
+            self._readable = {}
+        folder = path.rpartition("/")[0]
+        known = self._readable.get(folder)
+        if known is None:
+            known = self._readable[folder] = self.places.covers("read", folder, self._code or frozenset(), in_kernel=False)
+        return known
+
+    def _where(self) -> str:
+        frame = sys._getframe(1)  # the documented way to the caller's frame
+        while frame is not None:
+            if (frame.f_globals.get("__name__") or "").partition(".")[0] == self.package:
+                return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            if frame.f_back is None:
+                break
+            frame = frame.f_back
+        return ""
+
+
+_WATCHED: dict[int, Watch] = {}
+"""By thread, what watches it."""
+_STARTED: WeakKeyDictionary[threading.Thread, tuple[Watch, bool]] = WeakKeyDictionary()
+"""Threads that a watched one started, and whether the kernel did so on its behalf."""
+_ASIDE: set[int] = set()
+_KERNEL = threading.local()
+_LOCK = threading.Lock()
+_UP: list[bool] = []
+_CHILD = "tracecore.multiprocessing"
+"""Event of a process that is started through `multiprocessing`."""
+
+
+def _put_up_the_hook() -> None:
+    with _LOCK:
+        if _UP:
+            return
+        sys.addaudithook(_hook)
+        start = threading.Thread.start
+
+        @wraps(start)
+        def noted(thread: threading.Thread) -> None:
+            if _WATCHED:
+                with suppress(TypeError):  # a class of threads that can't be told apart
+                    _remember_child(thread)
+            start(thread)
+
+        threading.Thread.start = noted  # type: ignore[assignment,method-assign]  # stays for the life of the process, as the hook does
+        begin = BaseProcess.start
+
+        @wraps(begin)
+        def begun(process: BaseProcess) -> None:
+            sys.audit(_CHILD)  # a spawned one makes no event of its own
+            looking, _KERNEL.looking = getattr(_KERNEL, "looking", False), True  # a forked one makes one
+            try:
+                begin(process)
+            finally:
+                _KERNEL.looking = looking
+
+        BaseProcess.start = begun  # type: ignore[assignment,method-assign]  # likewise
+        _UP.append(True)
+
+
+def _give_back(ident: int, before: Watch | None) -> None:
+    if before is None:
+        _WATCHED.pop(ident, None)
+    else:
+        _WATCHED[ident] = before
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _WATCHED:
+        return  # the common case: no stage runs
+    readers = _READERS.get(event)
+    if readers is None:
+        return
+    ident = threading.get_ident()
+    watch, in_kernel = _WATCHED.get(ident), False
+    if watch is None:
+        if not _STARTED or ident in _ASIDE:
+            return
+        # Not current_thread(): that makes a thread object where there is none.
+        thread = threading._active.get(ident)  # type: ignore[attr-defined]  # no public way asks without making one
+        started = None if thread is None else _STARTED.get(thread)
+        if started is None:
+            return
+        watch, in_kernel = started
+    if getattr(_KERNEL, "looking", False):
+        return  # what the hook itself asks of the disk
+    _KERNEL.looking = True
+    try:
+        for reader in readers:
+            found = reader(arguments)
+            if found is not None:
+                watch.note(*found, in_kernel=in_kernel or bool(getattr(_KERNEL, "depth", 0)))
+    except Exception:  # noqa: BLE001  # what a hook raises would end what it only looks at
+        watch.uncounted += 1
+    finally:
+        _KERNEL.looking = False
+
+
+def _remember_child(thread: threading.Thread) -> None:
+    """Note who starts a thread: nothing tells it afterwards, and no audit event does on Python 3.11."""
+    ident = threading.get_ident()
+    watch = _WATCHED.get(ident)
+    if watch is not None:
+        _STARTED[thread] = (watch, bool(getattr(_KERNEL, "depth", 0)))
+    elif _STARTED and ident not in _ASIDE:
+        started = _STARTED.get(threading.current_thread())
+        if started is not None:
+            _STARTED[thread] = started
+
+
+def _opened(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    path, mode, flags = arguments
+    if mode in _READ_MODES and type(path) is str and path.startswith("/"):
+        return "read", path  # nearly all there are
+    if not isinstance(path, str | bytes | os.PathLike):
+        return None  # a descriptor: whoever opened it was seen
+    writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITE_FLAGS)
+    whole = _absolute(path)
+    if mode is None and not writes and os.path.isdir(whole):  # noqa: PTH112  # as in _absolute
+        return None  # a folder's descriptor reads nothing; a path relative to another folder's would be taken for one in the working directory
+    return ("write" if writes else "read"), whole
+
+
+def _listed(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    path = arguments[0] if arguments else None
+    return None if isinstance(path, int) else ("read", _absolute(path or "."))
+
+
+def _changed(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    # The last path is what comes to be; of a removal the only one. The folder's descriptor that a relative one starts from comes last of all.
+    paths = [each for each in arguments[:2] if isinstance(each, str | bytes | os.PathLike)]
+    return ("write", _absolute(paths[-1], arguments[-1] if isinstance(arguments[-1], int) else -1)) if paths else None
+
+
+def _taken(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    return ("read", _absolute(arguments[0], arguments[2]))  # what is moved or linked brings its content along
+
+
+def _moved_away(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    return ("write", _absolute(arguments[0], arguments[2]))
+
+
+def _truncated(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    return _changed(arguments[:1])  # behind it stands a length
+
+
+def _connected(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    address = arguments[1] if len(arguments) > 1 else None
+    return ("connect", f"{address[0]}:{address[1]}") if isinstance(address, tuple) and len(address) > 1 else None
+
+
+def _database(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    path = arguments[0] if arguments else None
+    if not isinstance(path, str | bytes | os.PathLike) or not path or path == ":memory:" or os.fsdecode(path).startswith("file:"):
+        return None
+    return "read", _absolute(path)
+
+
+def _started(arguments: tuple[Any, ...]) -> tuple[str, str] | None:
+    program = arguments[0] if arguments else None
+    if not isinstance(program, str | bytes | os.PathLike):
+        return "start", "a copy of its own process"
+    text = "python" if program == sys.executable else os.fsdecode(program)  # where it lies differs from machine to machine
+    return None if text.rpartition("/")[2] in _LISTERS else ("start", text)
+
+
+_READERS: dict[str, tuple[Callable[[tuple[Any, ...]], tuple[str, str] | None], ...]] = {
+    "open": (_opened,),
+    "os.truncate": (_truncated,),
+    "os.rename": (_taken, _moved_away, _changed),
+    "os.link": (_taken, _changed),
+    "sqlite3.connect": (_database,),
+    **dict.fromkeys(("socket.connect", "socket.sendto"), (_connected,)),
+    **dict.fromkeys(("os.listdir", "os.scandir"), (_listed,)),
+    "os.system": (lambda _: ("start", "/bin/sh"),),
+    **dict.fromkeys(("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", _CHILD), (_started,)),
+    **dict.fromkeys(("os.remove", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod"), (_changed,)),
+}
+
+
+def _absolute(path: str | bytes | os.PathLike[Any], folder: int = -1) -> str:
+    # Not Path.absolute: the hook must do as little as it can.
+    text = os.fsdecode(path)
+    if text.startswith("/"):
+        return text
+    return f"{os.getcwd() if folder < 0 else os.readlink(f'/proc/self/fd/{folder}')}/{text}"  # noqa: PTH109, PTH115  # as above

@@ -1,0 +1,356 @@
+"""What a run depended on, from what its worker loaded, with the source code kept in the store; and what changed since a recorded list."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+import sysconfig
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
+
+from packaging.utils import canonicalize_name
+
+from tracecore.running.worker.load_observer import ABSENT_DISTRIBUTION, KERNEL, Loaded
+from tracecore.system.distributions import Installed, file_sha256, installed, owners
+from tracecore.system.failures import inside_package
+from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of
+from tracecore_schemas.data_format import DATA_FORMAT
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, Dependencies, Environment
+from tracecore_schemas.store_layout import blob_location
+from tracecore_schemas.summary import count, summarize
+
+if TYPE_CHECKING:
+    from tracecore.store import Store
+
+__all__ = ["FACET", "KIND", "Change", "Code", "KeptSources", "code_patch", "facet", "kept_text", "patch", "source_artifacts", "text_size"]
+
+KIND = "source"
+"""First segment of what a kept file is called where something is wrong with it; it is no artifact of the record."""
+_LONGEST = 1 << 20
+
+
+def text_size(path: str) -> int | None:
+    """Return the size of a file that is kept: Python source or UTF-8 text of at most 1 MiB; None of any other, which is known by its digest alone."""
+    try:
+        data = Path(path).read_bytes()
+        if len(data) > _LONGEST or b"\0" in data:
+            return None
+        if not path.endswith(".py"):
+            data.decode()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return len(data)
+
+
+class KeptSources:
+    """Keeps the source files of runs.
+
+    Args:
+        store: where.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: dict[str, int] = {}
+
+    def keep(self, found: Dependencies, places: Mapping[str, str], run_id: str, withdrawn: Collection[str]) -> tuple[Dependencies, list[str]]:
+        """Keep the texts among the files that a run loaded.
+
+        Args:
+            found: what it depended on.
+            places: where its files lie, by name.
+            run_id: of the run.
+            withdrawn: digests of what may not be kept.
+
+        Returns:
+            The dependencies with the size of each text that is kept, and the files that are not any more what was loaded.
+        """
+        sources: list[tuple[str, str, int | None]] = []
+        changed: list[str] = []
+        for file, digest, _ in found.sources:
+            size = self._kept.get(digest)
+            if size is None and f"sha256:{digest}" not in withdrawn:
+                size = text_size(places[file])
+                if size is not None and self._store.put_file(Path(places[file]), run_id=run_id).digest != f"sha256:{digest}":
+                    changed.append(file)
+            sources.append((file, digest, size))
+        return replace(found, sources=tuple(sources)), changed
+
+    def remember(self, found: Dependencies) -> None:
+        """Remember what a COMPLETE names, which is never pruned; what a run kept that failed may be, so that it is put again."""
+        self._kept |= {digest: size for _, digest, size in found.sources if size is not None}
+
+
+def source_artifacts(dependencies: Dependencies) -> Iterator[Artifact]:
+    """Return the kept files of a run, as the store wants them."""
+    for file, digest, size in dependencies.sources:
+        if size is not None:
+            yield Artifact(KIND, file, f"sha256:{digest}", Media.FILE, location=blob_location(f"sha256:{digest}"), size_bytes=size)
+
+
+def kept_text(store: Store, digest: str) -> bytes | None:
+    """Return the bytes of a kept file by its SHA-256 in hex; None where they are not there, or others."""
+    data = store.read(blob_location(f"sha256:{digest}"))
+    return data if data is not None and digest_bytes(data) == f"sha256:{digest}" else None
+
+
+def patch(file: str, then: bytes | None, now: bytes | None) -> str | None:
+    """Return the lines in which a file differs, as `diff -u` writes them; None where one of the texts is not there."""
+    if then is None or now is None:
+        return None
+    before, after = (data.decode(errors="replace").splitlines() for data in (then, now))
+    return "\n".join(difflib.unified_diff(before, after, f"then/{file}", f"now/{file}", lineterm=""))
+
+
+FACET = "tracecore_dependencies"
+_OURS = "tracecore"
+_PYTHON = tuple(f"{folder}/" for folder in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), f"{sys.base_prefix}/lib"))
+_SYSTEM = ("/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One part of what something was made from that is another now.
+
+    Attributes:
+        part: `code`, `dependency`, `parameter`, `input` or `format`.
+        name: of it.
+        then: value; None where there was none.
+        now: value; None where there is none.
+    """
+
+    part: str
+    name: str
+    then: str | None
+    now: str | None
+
+
+class Code:
+    """The code that is installed now, as one look at it: which distribution a file belongs to, and what is recorded file by file."""
+
+    def __init__(self) -> None:
+        self._installed = installed()
+        self._owners = owners()
+        self._states: dict[str, str] = {}
+        self._files: dict[str, Mapping[str, object]] = {}
+        self._found: dict[str, bool] = {}
+        self._hashes: dict[str, str] = {}
+
+    @cached_property
+    def _site(self) -> list[str]:
+        return sorted({str(each.root) for each in self._installed.values()}, key=len, reverse=True)
+
+    @cached_property
+    def _editable(self) -> dict[str, str]:
+        """Package folders and single modules of editable distributions."""
+        return {str(folder): each.name for each in self._installed.values() if each.project is not None for folder in each.folders}
+
+    @cached_property
+    def hashed(self) -> tuple[str, ...]:
+        """Folders and files whose code is recorded file by file: of editable distributions, and of every plugin."""
+        plugins = (each for each in self._installed.values() if each.project is None and each.is_plugin and each.name != _OURS)
+        own = [folder for folder, name in self._editable.items() if name != _OURS]
+        return tuple(sorted([*own, *(f"{each.root}/{top}" for each in plugins for top in each.tops)]))
+
+    def owner(self, path: str) -> Installed | None:
+        """Return the distribution that brings a file; None where none does, or an editable one."""
+        for root in self._site:
+            if path.startswith(f"{root}/"):
+                relative = path[len(root) + 1 :]
+                for each in self._owners.get((root, relative.partition("/")[0]), ()):
+                    if relative in self._files_of(each):
+                        return each
+        return None
+
+    def _files_of(self, each: Installed) -> Mapping[str, object]:
+        if each.name not in self._files:
+            self._files[each.name] = each.files
+        return self._files[each.name]
+
+    def dependencies(self, loaded: Loaded) -> tuple[Dependencies, dict[str, str]]:
+        """Return what a run depended on, of which nothing is kept yet, and where its source files lie, by their names.
+
+        Args:
+            loaded: what its worker says.
+        """
+        used: dict[str, Installed] = {}
+        places: dict[str, str] = {}
+        natives: dict[str, str] = {}
+        for path in {*loaded.modules.values(), *loaded.hashed}:
+            owner = self.owner(path)
+            if owner is not None and not owner.is_plugin:
+                used[owner.name] = owner
+            if (owner is None or owner.is_plugin or path in loaded.hashed) and not self._is_kernel(path) and not _of_python(path):
+                places[self.name(path)] = path
+        for path in loaded.natives:
+            owner = self.owner(path)
+            if owner is not None and owner.is_plugin:
+                places[self.name(path)] = path
+            elif owner is not None:
+                used[owner.name] = owner
+            elif not path.startswith(_SYSTEM) and not _of_python(path) and path not in loaded.modules.values():
+                natives[path] = file_sha256(path)
+        for name in loaded.named:
+            found = self._installed.get(canonicalize_name(name))
+            if found is not None and found.name != _OURS:
+                used[found.name] = found
+        dependencies = Dependencies(
+            distributions=tuple((name, each.version, hex_of(self._state(each))) for name, each in sorted(used.items())),
+            sources=tuple((name, loaded.hashed.get(path) or file_sha256(path), None) for name, path in sorted(places.items())),
+            natives=tuple(sorted(natives.items())),
+            absent=tuple(sorted(name for name in loaded.absent if self._counts(name, loaded))),
+            data_format=DATA_FORMAT,
+        )
+        return dependencies, places
+
+    def files(self) -> dict[str, str]:
+        """Return SHA-256 by path of the files of editable distributions, as they are now."""
+        return {path: digest for each in self._installed.values() if each.name != _OURS for path, digest in each.editable_files()}
+
+    def changed(self, loaded: Loaded, found: Dependencies, environment: Environment, files: Mapping[str, str]) -> list[str]:
+        """Name the code that was changed since a run began.
+
+        Args:
+            loaded: what its worker says.
+            found: its dependencies.
+            environment: as it was when the run began.
+            files: what `files` gave then.
+        """
+        before = {name: (version, digest) for name, version, digest in environment.distributions}
+        replaced = [name for name, version, _ in found.distributions if not self._is_as(self._installed[name], before.get(name), version)]
+        touched = (path for path in loaded.touched if self._before(path, files) != (loaded.hashed.get(path) or file_sha256(path)))
+        return sorted({*(self.name(path) for path in (*loaded.changed, *touched)), *replaced})
+
+    def _is_as(self, each: Installed, before: tuple[str, str] | None, version: str) -> bool:
+        return before is not None and before == (version, before[1] if each.is_by_file else each.digest)
+
+    def _before(self, path: str, files: Mapping[str, str]) -> str:
+        """Return the SHA-256 that a file had when a run began: as it was hashed then, else as its installer wrote it; empty where nobody knows."""
+        owner = self.owner(path)
+        return files.get(path) or ("" if owner is None else owner.files[path[len(str(owner.root)) + 1 :]][1])
+
+    def changes(self, then: Dependencies) -> Iterator[Change]:
+        """Compare a recorded list with what is there now; nothing where all of it still holds."""
+        yield from self._replaced(then)
+        files = [("code", file, digest) for file, digest, _ in then.sources] + [("dependency", path, digest) for path, digest in then.natives]
+        for part, name, digest in files:
+            if name not in self._hashes:  # asked once for all candidates
+                self._hashes[name] = file_sha256(self.place(name) if part == "code" else name)
+            if self._hashes[name] != digest:
+                yield Change(part, name, digest, self._hashes[name] or None)
+        yield from (Change("dependency", name, None, "found") for name in then.absent if self._is_there(name))
+        if then.data_format != DATA_FORMAT:
+            yield Change("format", "data format", str(then.data_format), str(DATA_FORMAT))
+
+    def _replaced(self, then: Dependencies) -> Iterator[Change]:
+        for name, version, digest in then.distributions:
+            each = self._installed.get(name)
+            if each is None:
+                yield Change("dependency", name, version, None)
+            elif hex_of(self._state(each)) != digest:
+                yield Change("dependency", name, version, each.version if each.version != version else f"{version} (other files)")
+
+    def name(self, path: str) -> str:
+        """Return a file's path from its package's folder on, without where that lies on this machine."""
+        roots = [*(str(Path(each).parent) for each in self.hashed), *(each for each in sys.path if each)]
+        fitting = [each for each in roots if path.startswith(f"{each}/")]
+        return path[len(max(fitting, key=len)) + 1 :] if fitting else inside_package(path)
+
+    def place(self, file: str) -> str:
+        """Return where a file of this name lies now; empty where its package is not there."""
+        top = file.partition("/")[0]
+        known = next((str(Path(each).parent) for each in self.hashed if Path(each).name == top), None)
+        folders = [known] if known is not None else [each or "." for each in sys.path]
+        return next((f"{folder}/{file}" for folder in folders if Path(folder, top).exists()), "")
+
+    def text(self, file: str) -> bytes | None:
+        """Return the bytes of a file as it is now; None where it is not there."""
+        try:
+            return Path(self.place(file)).read_bytes()
+        except OSError:
+            return None
+
+    def _state(self, each: Installed) -> str:
+        """Return a distribution's digest; where its code was edited in place, with the edits.
+
+        Of plugins and editable distributions each file counts that a run loaded: here it is who was asked for by name, and told its version.
+        """
+        if each.name not in self._states:
+            edited: list[JSON] = [] if each.is_by_file else [list(one) for one in each.edited()]
+            own = digest_json({"name": each.name, "version": each.version}) if each.is_by_file else each.digest
+            self._states[each.name] = digest_json({"record": own, "edited": edited}) if edited else own
+        return self._states[each.name]
+
+    def _is_kernel(self, path: str) -> bool:
+        owner = self.owner(path)
+        return (owner is not None and owner.name == _OURS) or any(
+            path == folder or path.startswith(f"{folder}/") for folder, name in self._editable.items() if name == _OURS
+        )
+
+    def _counts(self, name: str, loaded: Loaded) -> bool:
+        """Whether a name that was looked for in vain can change anything: not inside a package whose files are known by its distribution."""
+        top, dot, _ = name.partition(".")
+        if name in loaded.modules or top in KERNEL or top in sys.stdlib_module_names:
+            return False
+        file = loaded.modules.get(top)
+        return not dot or name.startswith(ABSENT_DISTRIBUTION) or file is None or file in loaded.hashed
+
+    def _is_there(self, name: str) -> bool:
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> bool:
+        if name.startswith(ABSENT_DISTRIBUTION):
+            return canonicalize_name(name.removeprefix(ABSENT_DISTRIBUTION)) in self._installed
+        path: Iterable[str] | None = None
+        for depth in range(1, name.count(".") + 2):
+            spec = _find(".".join(name.split(".")[:depth]), path)
+            if spec is None:
+                return False
+            path = spec.submodule_search_locations or ()
+        return True
+
+
+def code_patch(store: Store, code: Code, change: Change) -> str | None:
+    """Return the lines in which a source file differs from what a run loaded; None of any other change, and where one of the texts is not there."""
+    return patch(change.name, kept_text(store, change.then), code.text(change.name)) if change.part == "code" and _is_sha256(change.then) else None
+
+
+def _is_sha256(text: str | None) -> TypeGuard[str]:
+    return text is not None and re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+def facet(found: Dependencies) -> dict[str, JSON]:
+    """Return the run facet that records what a run depended on."""
+    listed = ((found.distributions, "distribution"), (found.sources, "source file"), (found.natives, "native library"))
+    return {
+        "summary": summarize(*(count(len(each), noun) for each, noun in listed if each)) or "nothing but the kernel",
+        "distributions": [{"name": name, "version": version, "record_sha256": digest} for name, version, digest in found.distributions],
+        "sources": [{"file": file, "sha256": digest, "size_bytes": size} for file, digest, size in found.sources],
+        "natives": [{"file": file, "sha256": digest} for file, digest in found.natives],
+        "absent": list(found.absent),
+        "data_format": found.data_format,
+    }
+
+
+def _find(name: str, path: Iterable[str] | None) -> ModuleSpec | None:
+    """Find a module without importing anything, its package neither."""
+    places = None if path is None else list(path)
+    for finder in sys.meta_path:
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = None if find is None else find(name, places, None)
+        if spec is not None:
+            return spec
+    return None
+
+
+def _of_python(path: str) -> bool:
+    """Whether a file belongs to the interpreter."""
+    return path.startswith(_PYTHON)

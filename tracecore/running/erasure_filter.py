@@ -1,0 +1,88 @@
+"""Erasure filter: withdrawn files are left out wherever they are found, and withdrawn drives' rows wherever they would be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore.stage import SourceFile
+from tracecore_schemas.canonical import digest_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["ErasureFilter"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureFilter:
+    """What the record says was withdrawn, each with the sentence that says so.
+
+    Attributes:
+        files: by digest of a file's bytes.
+        drives: by name of the drive.
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    drives: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything ever was."""
+        return bool(self.files or self.drives)
+
+    def sift(self, found: Sequence[SourceFile]) -> tuple[list[SourceFile], list[tuple[SourceFile, str]]]:
+        """Part files into those that may be read, and those that were withdrawn with the sentence that says so."""
+        kept = [file for file in found if file.digest not in self.files]
+        return kept, [(file, self.files[file.digest]) for file in found if file.digest in self.files]
+
+    def drop_files(self, folder: Path) -> list[str]:
+        """Remove every withdrawn file from a staged folder; give what to tell of each."""
+        if not self.files:
+            return []
+        told: list[str] = []
+        for place, _, names in os.walk(folder):
+            for path in sorted(Path(place) / name for name in names):
+                reason = None if path.is_symlink() else self.files.get(digest_file(path))
+                if reason is not None:
+                    path.unlink()
+                    told.append(f"{path.relative_to(folder).as_posix()}: {reason}")
+        return sorted(told)
+
+    def drop_rows(self, data: Any, told: dict[str, str]) -> Any:
+        """Leave the rows of withdrawn drives out of a table that is about to be written.
+
+        Args:
+            data: a table, a batch or a reader; anything else passes.
+            told: gets the sentence of each drive that had rows; of a reader, when it has been read.
+        """
+        import pyarrow as pa
+
+        from tracecore_schemas.tables import PARTITION
+
+        if not self.drives or not isinstance(data, pa.Table | pa.RecordBatch | pa.RecordBatchReader):
+            return data
+        if PARTITION not in data.schema.names or not pa.types.is_string(data.schema.field(PARTITION).type):
+            return data
+        if isinstance(data, pa.RecordBatchReader):
+            return pa.RecordBatchReader.from_batches(data.schema, self._without(data, told))
+        return self._sifted(data, told)
+
+    def _without(self, reader: pa.RecordBatchReader, told: dict[str, str]) -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            yield self._sifted(batch, told)
+
+    def _sifted(self, rows: Any, told: dict[str, str]) -> Any:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from tracecore_schemas.tables import PARTITION
+
+        column = rows.column(PARTITION)
+        met = [drive for drive in pc.unique(column).to_pylist() if drive in self.drives]
+        if not met:
+            return rows
+        told.update({drive: self.drives[drive] for drive in met})
+        return rows.filter(pc.invert(pc.is_in(column, value_set=pa.array(met, pa.string()))))

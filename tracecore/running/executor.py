@@ -1,0 +1,388 @@
+"""One run, in order: START durable, outputs to staging, digested and moved into the store, COMPLETE durable, checks run.
+
+The record, asked by staleness key, decides whether anything runs at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from tracecore import errors
+from tracecore.engines import ENGINE_FACET, alone, with_roles
+from tracecore.environment import accelerator, current_environment, host_name
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.files import remove_tree
+from tracecore.hookspecs import RunSummary
+from tracecore.plugins.host import PluginHost
+from tracecore.plugins.params import effective_params, validate_params
+from tracecore.running.checks import PlannedCheck, known_result, plan_checks, rejected_refs, run_check
+from tracecore.running.dependencies import FACET as DEPENDENCIES
+from tracecore.running.dependencies import Code, KeptSources, facet
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.running.file_discovery import read_sources
+from tracecore.running.intake import Intake
+from tracecore.running.recorder import Progress, Recorder
+from tracecore.running.staleness import staleness_key
+from tracecore.running.task import DEFAULT_THREADS, Outcome, ResolvedInput, Task
+from tracecore.running.undeclared import FACET as UNDECLARED
+from tracecore.running.undeclared import UNKNOWN, UndeclaredAccess
+from tracecore.running.worker import StageRaised, StageResult, Workers
+from tracecore.running.worker.handover import answers, job_for
+from tracecore.stage import SourceFile
+from tracecore.store import Store, Stored
+from tracecore.system.failures import absent_column, clear_disk_errors, disk_problem, failure_trace, reason_of, tellable, without_places
+from tracecore.system.locks import hold_key, hold_run, share_store
+from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import ArtifactKind, Media, RunState
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Dependencies, Run, RunInput, Unknown
+
+__all__ = ["DEFAULT_THREADS", "Executor", "Outcome", "ResolvedInput", "Task"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A task whose parameters, inputs and files are known to be right."""
+
+    params: BaseModel
+    recorded: Mapping[str, JSON]
+    found: Mapping[str, Sequence[SourceFile]]
+    checks: Sequence[PlannedCheck]
+    key: str
+    withdrawn: ErasureFilter
+    left_out: Sequence[tuple[SourceFile, str]]
+    not_taken: Sequence[str]
+
+
+class Executor:
+    """Makes assets, or finds that they were made.
+
+    Args:
+        workspace: whose locks are held.
+        store: where bytes go.
+        recorder: where what happened goes; every call returns when it is durable.
+        host: brings checks, observers and the settings.
+        progress: told how far a running stage is.
+
+    Attributes:
+        workers: the processes that its stages run in.
+    """
+
+    def __init__(self, workspace: Workspace, store: Store, recorder: Recorder, host: PluginHost, progress: Progress | None = None) -> None:
+        self.workers = Workers()
+        self._workspace = workspace
+        self._store = store
+        self._recorder = recorder
+        self._host = host
+        self._progress = progress
+        self._sources = KeptSources(store)
+
+    def execute(self, task: Task) -> Outcome:
+        """Make an asset, or reuse what a completed run with the same staleness key made.
+
+        Raises:
+            UsageError: a wrong parameter, input or file, a full or read-only disk.
+            NegativeVerdict: an input was rejected by a blocking check.
+            RunFailed: the stage failed; its FAIL is recorded.
+            KeyboardInterrupt: it was stopped; its ABORT is recorded.
+        """
+        # Shared from the first question on: what is found to be there stays there until the run has ended.
+        with share_store(self._workspace.locks):
+            prepared = self._prepare(task)
+            with hold_key(self._workspace.locks, prepared.key, lambda: self._wait(task)):
+                code = Code()
+                for known in self._recorder.reusable(prepared.key):
+                    if _holds(known, code) and self._usable(task, known):
+                        return self._reuse(task, prepared, known)
+                return self._make(task, prepared)
+
+    # --- before a run
+
+    def _prepare(self, task: Task) -> _Prepared:
+        """Check everything that can be wrong before anything is made."""
+        params = validate_params(task.stage, task.params, task.asset)
+        recorded = effective_params(task.stage, params, task.asset)
+        task.check_inputs()
+        self._refuse_erased(task)
+        checks = plan_checks(task, self._host)
+        ports = task.stage.stage_class.file_ports()
+        values = {port.param: getattr(params, port.param) for port in ports.values()}
+        withdrawn = self._recorder.withdrawn()
+        found: dict[str, Sequence[SourceFile]] = {}
+        left_out: list[tuple[SourceFile, str]] = []
+        not_taken: list[str] = []
+        for name, port in ports.items():
+            sources, besides = read_sources(port, values, task.base)
+            found[name], gone = withdrawn.sift(sources)
+            not_taken += [besides] if besides else []
+            if gone and not found[name] and not port.optional:
+                raise UsageError(f"The parameter '{port.param}' names no {port.note} that may be read. '{gone[0][0].name}': {gone[0][1]}")
+            left_out.extend(gone)
+        inputs = {name: task.inputs[name].artifact.digest for name in task.stage.stage_class.inputs() if name in task.inputs}
+        key = staleness_key(task.job, task.stage, recorded, task.seed, inputs, found, not_taken)
+        names: dict[str, JSON] = {port.param: [file.name for file in found[name]] for name, port in ports.items()}
+        return _Prepared(params, {**recorded, **names}, found, checks, key, withdrawn, left_out, not_taken)
+
+    def _refuse_erased(self, task: Task) -> None:
+        """Refuse an input whose bytes were erased, even while they still lie there."""
+        for name, supplied in task.inputs.items():
+            reason = self._recorder.erased(supplied.artifact)
+            if reason is not None:
+                raise UsageError(f"{task.in_words} can't read its input '{name}': {reason}")
+
+    def _wait(self, task: Task) -> None:
+        _log.info("Another process makes the same as '%s': waiting for it.", task.job)
+        if self._progress is not None:
+            with contextlib.suppress(Exception):  # whoever listens can't disturb a run
+                self._progress(0, 0, "another process makes the same: waiting for it")
+
+    def _usable(self, task: Task, known: CompletedRun) -> bool:
+        """Say whether a completed run's outputs are all still in the store."""
+        wanted = set(task.stage.stage_class.outputs())
+        if not wanted <= known.outputs.keys():
+            return False
+        outputs = [known.outputs[port] for port in wanted]
+        if self._host.settings.strict_io and any(unknown.what == UNKNOWN for output in outputs for unknown in output.unknowns):
+            return False  # what it read is not in the record; made again, it has to say so
+        return all(self._store.exists(output) and self._recorder.erased(output) is None for output in outputs)
+
+    def _reuse(self, task: Task, prepared: _Prepared, known: CompletedRun) -> Outcome:
+        """Answer with what an earlier run made; checks that were never run on it (a crash, new settings) are run now."""
+        outputs = {port: known.outputs[port] for port in task.stage.stage_class.outputs()}
+        checks = tuple(
+            known_result(planned, outputs[planned.port], known.checks) or self._check(planned, task, known.id, outputs) for planned in prepared.checks
+        )
+        return Outcome(known.id, reused=True, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
+
+    # --- a run
+
+    def _make(self, task: Task, prepared: _Prepared) -> Outcome:
+        run = self._run(task, prepared)
+        with hold_run(self._workspace.locks, run.id):
+            try:
+                outputs = self._run_stage(task, prepared, run)
+            finally:
+                self._store.discard(run.id)
+        checks = tuple(self._check(planned, task, run.id, outputs) for planned in prepared.checks)
+        return Outcome(run.id, reused=False, outputs=outputs, checks=checks, rejected=rejected_refs(checks))
+
+    def _run(self, task: Task, prepared: _Prepared) -> Run:
+        """Describe the run before it starts."""
+        return Run(
+            id=self._recorder.new_run_id(),
+            job=task.job,
+            started_at=datetime.now(UTC),
+            stage=task.stage.kind,
+            plugin=task.stage.plugin,
+            params=prepared.recorded,
+            seed=task.seed,
+            key=prepared.key,
+            environment=current_environment(),
+            host=host_name(),
+            accelerator=accelerator(),
+            threads=task.threads,
+            parent=task.parent,
+            program=task.program_artifact,
+            code=task.stage.code,
+            description=task.stage.stage_class.description(),
+        )
+
+    def _run_stage(self, task: Task, prepared: _Prepared, run: Run) -> dict[str, Artifact]:
+        """Run the stage from START to its terminal event; whatever it raises is recorded with its name."""
+        files = Code().files()
+        with clear_disk_errors(self._workspace.root):
+            self._recorder.start(run)
+        self._host.notify("run_started", _summary(task, run, RunState.OPEN))
+        stage = task.stage.stage_class
+        supplied = [
+            RunInput(name, task.inputs[name].artifact, task.inputs[name].producer, stage.use_of(name))
+            for name in stage.inputs()
+            if name in task.inputs
+        ]
+        adoptions = Intake(
+            run, self._store, self._recorder, self._workspace.locks, prepared.found, stage.file_ports(), supplied, prepared.withdrawn,
+            prepared.not_taken,
+        )  # fmt: skip
+        for file, reason in prepared.left_out:
+            adoptions.quarantine(file, reason)
+        scratch = self._workspace.scratch_of(prepared.key)
+        try:
+            self._store.staging(run.id)
+            listened = self._progress is not None
+            job = job_for(task, run, prepared.params, prepared.found, prepared.withdrawn, self._workspace, scratch, listened=listened)
+            made = self.workers.run(job, answers(adoptions, self._recorder, self._workspace.root, self._progress))
+            unknowns = [*made.unknowns, *((None, unknown) for unknown in adoptions.unknowns)]
+            loaded = self._dependencies(task, run, made, files, prepared.withdrawn)
+            facets = {**adoptions.facets, **self._undeclared(task, made, unknowns), DEPENDENCIES: facet(loaded)}
+            outputs = self._put_outputs(task, run, prepared, made, unknowns)
+            with clear_disk_errors(self._workspace.root):
+                self._recorder.complete(run, [*supplied, *adoptions.inputs], outputs, facets)
+            self._sources.remember(loaded)
+        except BaseException as error:
+            raised = self._end_badly(task, run, [*supplied, *adoptions.inputs], error)
+            if raised is error:
+                raise
+            raise raised from error
+        remove_tree(scratch)  # only now: until COMPLETE is durable, a kill may need it again
+        self._host.notify("run_finished", _summary(task, run, RunState.COMPLETE, outputs=tuple(artifact.ref for artifact in outputs.values())))
+        return outputs
+
+    def _undeclared(self, task: Task, made: StageResult, unknowns: list[tuple[str | None, Unknown]]) -> dict[str, JSON]:
+        """Fail a strict run that touched what nothing handed to it; else return the facet for it, and add what its outputs don't know."""
+        found = UndeclaredAccess.of(made.strays, made.uncounted, self._workspace.root, task.base)
+        if not found:
+            return {}
+        if self._host.settings.strict_io:
+            raise RunFailed(found.sentence(task.in_words))
+        _log.warning("%s", found.sentence(task.in_words))
+        unknown = found.unknown()
+        if unknown is not None:
+            unknowns.append((None, unknown))
+        return {UNDECLARED: found.facet()}
+
+    def _dependencies(self, task: Task, run: Run, made: StageResult, files: Mapping[str, str], withdrawn: ErasureFilter) -> Dependencies:
+        """Return what a run depended on, the text of its source files kept.
+
+        Raises:
+            RunFailed: some of it was changed while the stage ran, so that nobody can say what made the outputs.
+        """
+        code = Code()
+        found, places = code.dependencies(made.loaded)
+        assert run.environment is not None
+        changed = code.changed(made.loaded, found, run.environment, files)
+        if not changed:
+            found, changed = self._sources.keep(found, places, run.id, withdrawn.files)
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise RunFailed(f"{task.in_words} was changed while it ran: {changed[0]}{more}. Run it again.")
+        return found
+
+    def _put_outputs(
+        self, task: Task, run: Run, prepared: _Prepared, made: StageResult, unknowns: list[tuple[str | None, Unknown]]
+    ) -> dict[str, Artifact]:
+        """Move every declared output from staging into the store."""
+        declared = task.stage.stage_class.outputs()
+        missing = [name for name in declared if name not in made.tables and name not in made.folders]
+        if missing:
+            raise RunFailed(f"{task.in_words} ended without writing its output '{missing[0]}'.")
+        outputs: dict[str, Artifact] = {}
+        for name, port in declared.items():
+            stored = self._put(task, run, prepared, made, name, port.file, unknowns)
+            outputs[name] = Artifact(
+                kind=port.kind.value,
+                name=task.output_name(name),
+                digest=stored.digest,
+                media=stored.media,
+                location=stored.location,
+                size_bytes=stored.size_bytes,
+                rows=stored.rows,
+                schema=stored.schema,
+                delta=stored.delta,
+                unknowns=tuple(dict.fromkeys(unknown for of, unknown in unknowns if of in {None, name})),
+                facets=made.facets.get(name, {}),
+            )
+        return outputs
+
+    def _put(
+        self, task: Task, run: Run, prepared: _Prepared, made: StageResult, name: str, file: str | None, unknowns: list[tuple[str | None, Unknown]]
+    ) -> Stored:
+        port = task.stage.stage_class.outputs()[name]
+        if name in made.tables:
+            if file is not None:
+                raise RunFailed(f"{task.in_words} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
+            kind, called = port.kind.value, task.output_name(name)
+            after = self._recorder.newest_table(kind, called)
+            return self._store.put_table(made.tables[name], kind=kind, name=called, run_id=run.id, after=after)
+        folder = made.folders[name]
+        link = next((each for each in (folder, folder / (file or "")) if each.is_symlink()), None)
+        if link is not None:
+            raise RunFailed(f"{task.in_words} left a link where its output '{name}' should be ('{link.name}'): write the content there instead.")
+        unknowns.extend((name, Unknown("file withdrawn", told)) for told in prepared.withdrawn.drop_files(folder))
+        if file is None and not any(folder.iterdir()):
+            raise RunFailed(f"{task.in_words} ended without writing anything to its output '{name}'.")
+        if file is not None and not (folder / file).is_file():
+            raise RunFailed(f"{task.in_words} ended without writing the file '{file}' of its output '{name}'.")
+        if port.kind is ArtifactKind.ENGINE:
+            folder = folder if file is None else alone(folder, file)
+            facets = made.facets.setdefault(name, {})
+            facets[ENGINE_FACET] = with_roles(facets.get(ENGINE_FACET), folder, file or "model.engine")
+        if file is None or port.kind is ArtifactKind.ENGINE:
+            return self._store.put_directory(folder, run_id=run.id)
+        stored = self._store.put_file(folder / file, run_id=run.id, move=True)
+        assert stored.media is Media.FILE  # one file is kept as one file
+        return stored
+
+    # --- after a run
+
+    def _end_badly(self, task: Task, run: Run, inputs: Sequence[RunInput], error: BaseException) -> BaseException:
+        """Record FAIL or ABORT and give what is to be raised: the user's own error, a sentence for anything else."""
+        # Interrupts (Dagster's own too) are no Exception; a plugin's sys.exit is no interrupt but a failure of that plugin.
+        stage = error if isinstance(error, StageRaised) else None
+        aborted = stage.interrupt if stage is not None else not isinstance(error, Exception | SystemExit)
+        problem = disk_problem(error, self._workspace.root) if isinstance(error, Exception) and stage is None else None
+        raised: BaseException
+        if aborted:
+            raised = error if stage is None else KeyboardInterrupt()
+            message = f"{task.in_words} was stopped: {type(raised).__name__}."
+        elif stage is not None and stage.known:
+            message, raised = stage.reason, errors.again(stage.known, stage.reason)
+        elif stage is not None and stage.disk:
+            message, raised = stage.disk, UsageError(stage.disk)
+        elif isinstance(error, TracecoreError):
+            message, raised = str(error), error
+        elif problem is not None:
+            message, raised = str(problem), problem
+        else:
+            reason = reason_of(error) if stage is None else stage.reason
+            message = f"{task.in_words} failed: {reason}."
+            raised = RunFailed(message.replace("..", "."))
+            if told := self._lacking_column(task, reason, inputs):
+                message, raised = told, UsageError(told)
+        # Before anything is recorded: where the disk is full, what was staged makes room for the FAIL.
+        self._store.discard(run.id)
+        shown = without_places(message, self._workspace.root, task.base)
+        try:
+            self._recorder.fail(run, shown, trace=failure_trace(error) if stage is None else tellable(stage.trace), inputs=inputs, aborted=aborted)
+        except Exception:  # noqa: BLE001  # whatever hinders the record must not hide what ended the run
+            # The disk may be full for the record too: the run stays open, and `recover` closes it.
+            _log.warning("The end of run %s could not be recorded: 'tracecore recover' will close it.", run.id)
+            return raised
+        self._host.notify("run_finished", _summary(task, run, RunState.ABORT if aborted else RunState.FAIL, error=shown))
+        return raised
+
+    def _lacking_column(self, task: Task, reason: str, inputs: Sequence[RunInput]) -> str | None:
+        """Return in words which input has no column that the stage asked it for; None where a run failed by anything else."""
+        column = absent_column(reason)
+        tables = [each for each in inputs if column and each.artifact.media is Media.DELTA]
+        lacking = [each for each in tables if column not in _columns(self._store.open(each.artifact))]
+        if not lacking:
+            return None
+        named = " and ".join(f"'{each.role}' ({each.artifact.kind}/{each.artifact.name})" for each in lacking)
+        return f"{task.in_words} needs the column '{column}', which its input {named} does not have: wire it to a table that does."
+
+    def _check(self, planned: PlannedCheck, task: Task, run_id: str, outputs: Mapping[str, Artifact]) -> CheckRun:
+        with clear_disk_errors(self._workspace.root):
+            return run_check(planned, task.job, run_id, outputs, self._store, self._recorder)
+
+
+def _columns(table: Any) -> Sequence[str]:
+    names: Sequence[str] = table.schema.names
+    return names
+
+
+def _holds(known: CompletedRun, code: Code) -> bool:
+    """Whether all that a run depended on is as it was."""
+    return known.dependencies is not None and next(code.changes(known.dependencies), None) is None
+
+
+def _summary(task: Task, run: Run, state: RunState, *, outputs: tuple[str, ...] = (), error: str | None = None) -> RunSummary:
+    return RunSummary(run.id, run.job, task.stage.kind.value, task.stage.name, state, outputs, error)

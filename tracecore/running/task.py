@@ -1,0 +1,122 @@
+"""What the executor is asked to do and what it answers: one asset of a program, one execution of its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import NegativeVerdict, UsageError, suggestion
+from tracecore.plugins.host import RegisteredStage
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Artifact, CheckRun, Parent
+
+__all__ = ["DEFAULT_THREADS", "Outcome", "ResolvedInput", "Task"]
+
+DEFAULT_THREADS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedInput:
+    """One input as supplied: an exact version, and the run it came from.
+
+    Attributes:
+        artifact: the version.
+        producer: id of the recorded run that made it.
+        rejected: whether it failed a blocking check; the executor then refuses to read it.
+    """
+
+    artifact: Artifact
+    producer: str | None
+    rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One asset to make.
+
+    Attributes:
+        program: the program's name.
+        asset: the asset's name in it.
+        stage: what makes it.
+        params: as the program says; defaults are filled in by the stage's `Params`.
+        inputs: by input port.
+        seed: the only source of randomness of the stage.
+        program_artifact: recorded as an input of the run, outside the staleness key.
+        base: folder that relative file paths in `params` start from.
+        checks: what the program says of checks, by name: `{"no_leak": {"blocking": False, "seconds": 2}}`; one that the stage
+            does not name itself is run too.
+        readers: names of the program's assets that read an output, by port.
+        parent: the run that started this one (Dagster's).
+        threads: intra-op CPU threads for the stage.
+    """
+
+    program: str
+    asset: str
+    stage: RegisteredStage
+    params: Mapping[str, Any]
+    inputs: Mapping[str, ResolvedInput]
+    seed: int
+    program_artifact: Artifact | None
+    base: Path
+    checks: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
+    readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    parent: Parent | None = None
+    threads: int = DEFAULT_THREADS
+
+    @property
+    def job(self) -> str:
+        """`<program>.<asset>`, the name of the OpenLineage job."""
+        return f"{self.program}.{self.asset}"
+
+    def output_name(self, port: str) -> str:
+        """Give the artifact name of an output: `<program>.<asset>`, with `.<port>` where the stage has several."""
+        return self.job if len(self.stage.stage_class.outputs()) == 1 else f"{self.job}.{port}"
+
+    @property
+    def in_words(self) -> str:
+        """The stage and the asset, as messages name them."""
+        return f"Stage '{self.stage.name}' of asset '{self.asset}'"
+
+    def check_inputs(self) -> None:
+        """Refuse a missing, unknown, wrong or rejected input.
+
+        Raises:
+            UsageError: the program wires an input wrongly.
+            NegativeVerdict: an input failed a blocking check.
+        """
+        declared = self.stage.stage_class.inputs()
+        for name in self.inputs:
+            if name not in declared:
+                offer = suggestion(name, declared, none_known="It has no inputs.")
+                raise UsageError(f"{self.in_words} has no input '{name}'. {offer}")
+        for name, port in declared.items():
+            supplied = self.inputs.get(name)
+            if supplied is None:
+                if not port.optional:
+                    raise UsageError(f"{self.in_words} needs a {port.kind} '{name}', which nothing supplies.")
+                continue
+            if supplied.artifact.kind != port.kind:
+                raise UsageError(f"{self.in_words} needs a {port.kind} as '{name}', found {supplied.artifact.ref}.")
+            if supplied.rejected:
+                raise NegativeVerdict(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task.
+
+    Attributes:
+        run_id: the run that made the outputs: the old one where they were reused.
+        reused: whether nothing had to be made.
+        outputs: by port.
+        checks: every check of them, those of an earlier run too where it is reused.
+        rejected: whole refs of outputs that failed a blocking check.
+    """
+
+    run_id: str
+    reused: bool
+    outputs: Mapping[str, Artifact]
+    checks: tuple[CheckRun, ...]
+    rejected: frozenset[str]

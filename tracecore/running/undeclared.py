@@ -1,0 +1,101 @@
+"""What a stage touched beside what its context handed out: as the record keeps it, and as people are told of it.
+
+In strict mode (`TRACECORE_STRICT_IO=1`, `tracecore build --strict-io`) such a run fails; else it goes on, and says what it leaves unknown.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracecore.running.audit_hook import Access
+from tracecore.system.failures import without_places
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Unknown
+from tracecore_schemas.summary import count, summarize
+
+__all__ = ["FACET", "UNKNOWN", "UndeclaredAccess"]
+
+FACET = "tracecore_undeclared"
+UNKNOWN = "undeclared input"
+"""What an output is said not to know whose run read something that nobody declared."""
+
+_LISTED = 50
+_MEMBERS = {"read": "reads", "write": "writes", "connect": "connects", "start": "starts"}
+_NOUNS = {"read": "read", "write": "write", "connect": "connection", "start": "process"}
+_PAST = {"read": "read", "write": "wrote", "connect": "talked to", "start": "started"}
+
+
+@dataclass(frozen=True, slots=True)
+class UndeclaredAccess:
+    """What one run touched and nobody handed to it.
+
+    Attributes:
+        accesses: each once, in the order they were first seen; paths without the places of this machine.
+        more: how many more there were than could be remembered.
+    """
+
+    accesses: tuple[Access, ...]
+    more: int = 0
+
+    @classmethod
+    def of(cls, accesses: Sequence[Access], more: int, workspace: Path, base: Path) -> UndeclaredAccess:
+        """Take the places of this machine out: what lies below the workspace, the program's folder or the user's home is told relative to it."""
+        return cls(tuple(Access(each.verb, _shown(each.target, workspace, base), each.where) for each in accesses), more)
+
+    def __bool__(self) -> bool:
+        return bool(self.accesses or self.more)
+
+    def facet(self) -> dict[str, JSON]:
+        """Give the run facet: the first accesses of each sort, and how many more there were."""
+        listed: dict[str, JSON] = {}
+        left = self.more
+        for verb, member in _MEMBERS.items():
+            found = [each for each in self.accesses if each.verb == verb]
+            listed[member] = [{"target": each.target, "where": each.where or None} for each in found[:_LISTED]]
+            left += len(found[_LISTED:])
+        return {"summary": self._summary(), **listed, "more": left}
+
+    def _summary(self) -> str:
+        found = Counter(each.verb for each in self.accesses)
+        words = [count(found[verb], f"undeclared {noun}") for verb, noun in _NOUNS.items() if found[verb]]
+        return summarize(*words, f"{self.more:,} more" if self.more else "")
+
+    def unknown(self) -> Unknown | None:
+        """Say what the run's outputs don't know; None where nothing was read."""
+        read = [each for each in self.accesses if each.verb != "write"]
+        if not read:
+            return None
+        held = "what that loaded and read" if read[0].verb == "start" else "what that held"
+        return Unknown(
+            UNKNOWN, f"the run {_told(read[0])}{_and_more(len(read) - 1 + self.more)}, which nothing handed to it: {held} is not in the record"
+        )
+
+    def sentence(self, who: str) -> str:
+        """Say why a run fails in strict mode, and what to do."""
+        if not self.accesses:
+            return f"{who} touched {self.more} things that nothing handed to it, and which could not be told apart."
+        first = self.accesses[0]
+        advice = {
+            "read": "declare it as an input (tc.Input) or as files (tc.Files)",
+            "write": "declare an output and write under context.path",
+            "start": "do its work in the stage's own process, where what it loads is seen",
+            "connect": "what comes from there is no declared input: take it in as files (tc.Files)",
+        }[first.verb]
+        return f"{who} {_told(first)}{_and_more(len(self.accesses) - 1 + self.more)}, which nothing handed to it: {advice}."
+
+
+def _told(access: Access) -> str:
+    return f"{_PAST[access.verb]} {access.target}{f' ({access.where})' if access.where else ''}"
+
+
+def _and_more(number: int) -> str:
+    return f" and {number} more" if number > 0 else ""
+
+
+def _shown(target: str, workspace: Path, base: Path) -> str:
+    told = without_places(target, workspace, base)
+    home = str(Path.home())
+    return f"~{told[len(home) :]}" if home != "/" and told.startswith(f"{home}/") else told

@@ -1,0 +1,263 @@
+"""A worker: one process that runs one stage and ends. It imports the class by its own module, reads inputs itself, and writes to staging alone."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+# So that a worker has them when it begins.
+import pyarrow.compute
+import pyarrow.dataset
+import pyarrow.parquet  # noqa: F401  # preloaded
+
+from tracecore import errors
+from tracecore.errors import TracecoreError, UsageError
+from tracecore.running.context import RunContext, WatchedContext
+from tracecore.running.worker.jobs import Job, StageResult, shape_of
+from tracecore.running.worker.load_observer import Observer
+from tracecore.running.worker.process import end_with_parent, process_guard
+from tracecore.stage import SourceFile, Stage
+from tracecore.store import local, open_store, parquet  # noqa: F401  # preloaded
+from tracecore.system import locks
+from tracecore.system.failures import disk_problem, failure_trace, reason_of
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["main"]
+
+
+def main(observer: Observer, server: int, connection: int, status: int, output: int, *held: int) -> NoReturn:
+    """Be the worker: never return to the server's loop.
+
+    Args:
+        observer: notes what is loaded.
+        server: process id of the one that this one was forked from.
+        connection: descriptor of the socket to the build.
+        status: the server's own, which says how this process ended.
+        output: where what the stage prints goes.
+        held: the build's locks, which no other process gets before this one has ended too.
+    """
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        end_with_parent(server)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stage's `finally` is run
+        os.close(status)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        # A command's stdout is its answer, and nothing else.
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        locks.keep_open(held)
+        for descriptor in (connection, *held):
+            os.set_inheritable(descriptor, False)
+        _work(observer, _Channel(Connection(connection)))
+        code = 0
+    except BaseException:  # noqa: BLE001  # the build reads it on stderr, and sees that the worker ended
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        # Threads that a stage left, or libraries' own ends, would keep a process alive that has nothing more to do.
+        os._exit(code)
+
+
+class _Channel:
+    """The pipe to the build: plain JSON, one message at a time, whichever thread sends it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    def job(self) -> Job:
+        """Receive the job: from the build, so it may be unpickled."""
+        job: Job = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # made by the build that this process belongs to
+        return job
+
+    def say(self, what: str, **said: Any) -> None:
+        """Send a message that nobody answers."""
+        data = json.dumps({"what": what, **said}).encode()
+        with self._lock:
+            self._connection.send_bytes(data)
+
+    def ask(self, what: str, **asked: Any) -> Any:
+        """Send a question and wait for its answer.
+
+        Raises:
+            TracecoreError: what the build raised, its message unchanged.
+        """
+        with self._lock:
+            self.say(what, **asked)
+            answer = json.loads(self._connection.recv_bytes())
+        if "raised" in answer:
+            raise errors.again(answer["raised"], answer["message"])
+        return answer["value"]
+
+
+class _Lineage:
+    """The record's answers, asked of the build."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+
+    def trace(self, ref: str) -> Mapping[str, Any]:
+        """Return the backward trace of a ref."""
+        answer: Mapping[str, Any] = self._channel.ask("trace", ref=str(ref))
+        return answer
+
+    def facets(self, ref: str) -> Mapping[str, JSON]:
+        """Return the facets of one whole artifact ref."""
+        answer: Mapping[str, JSON] = self._channel.ask("facets", ref=str(ref))
+        return answer
+
+
+class _Adopting:
+    """Files from outside, kept and recorded by the build."""
+
+    def __init__(self, channel: _Channel) -> None:
+        self._channel = channel
+
+    def adopt(self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]]) -> Path:
+        """Have a file kept and return its stored path."""
+        said = [[str(what), str(why)] for what, why in unknowns]
+        return Path(self._channel.ask("adopt", file=_plain(file), kind=str(kind), name=str(name), facets=dict(facets), unknowns=said))
+
+    def quarantine(self, file: SourceFile, reason: str) -> None:
+        """Have a file left out by name."""
+        self._channel.say("quarantine", file=_plain(file), reason=str(reason))
+
+
+class _Log(logging.Handler):
+    """Hands what is logged to the build's own loggers."""
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__()
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info and record.exc_info[0] else ""
+            self._channel.say("log", name=record.name, level=record.levelno, message=record.getMessage(), trace=trace)
+        except Exception:  # noqa: BLE001  # logging's own way with what can't be logged
+            self.handleError(record)
+
+
+def _plain(file: SourceFile) -> list[Any]:
+    return [str(file.path), str(file.name), str(file.digest), int(file.size_bytes), str(file.part_of)]
+
+
+def _work(observer: Observer, channel: _Channel) -> None:
+    process = os.getpid()
+    job = channel.job()
+    trial: dict[str, Any] = {}
+    try:
+        _enter(job, channel)
+        made = _run(observer, job, channel, trial)
+        channel.say("made", made=made.document())
+    except BaseException as error:  # whatever a stage raises, its exit too, is the build's to record
+        if os.getpid() != process:
+            raise
+        disk = disk_problem(error, job.workspace.root) if isinstance(error, Exception) else None
+        channel.say(
+            "raised",
+            reason=str(error) if isinstance(error, TracecoreError) else reason_of(error),
+            trace=failure_trace(error),
+            text="".join(traceback.format_exception(error)),
+            known=errors.class_name(error),
+            disk="" if disk is None else str(disk),
+            interrupt=not isinstance(error, Exception | SystemExit),
+            trial=trial,
+        )
+
+
+def _enter(job: Job, channel: _Channel) -> None:
+    """Become the process that the build would have been: its import path, environment, working directory and log."""
+    sys.path[:] = job.import_path
+    importlib.invalidate_caches()
+    os.environ.clear()
+    os.environ.update(job.environment)
+    os.chdir(job.folder)
+    root, own = job.levels
+    logging.root.handlers[:] = [_Log(channel)]
+    logging.root.setLevel(root)
+    logging.getLogger(f"tracecore.run.{job.job}").setLevel(own)
+
+
+def _run(observer: Observer, job: Job, channel: _Channel, trial: dict[str, Any]) -> StageResult:
+    observer.begin(job.hashed)
+    stage = _stage(job)
+    params = stage.Params.model_validate(dict(job.params))
+    if shape_of(stage, params) != job.shape:
+        raise UsageError(
+            f"Stage '{stage.name}' of asset '{job.asset}' was edited since this process read it: its ports or parameters are others now. "
+            "Start it again."
+        )
+
+    def listen(done: int, total: int, note: str = "") -> None:
+        channel.say("progress", done=int(done), total=int(total), note=str(note))
+
+    def given(run_id: str) -> tuple[RunContext, WatchedContext]:
+        context = RunContext(
+            stage,
+            job.job,
+            run_id,
+            open_store(job.workspace),
+            _Lineage(channel),
+            _Adopting(channel),
+            seed=job.seed,
+            threads=job.threads,
+            inputs=job.inputs,
+            found=job.found,
+            scratch=job.scratch,
+            progress=listen if job.listened else None,
+            withdrawn=job.withdrawn,
+        )
+        return context, WatchedContext(context, job.module.partition(".")[0], job.workspace)
+
+    context, watched = given(job.run_id)
+    with process_guard(), watched.watch.on():
+        if job.around is None:
+            stage().run(watched, params)
+        else:
+            _attribute(job.around)(stage, watched, params, job.asked, trial, lambda: given(f"{job.run_id}-again")[1])
+    return StageResult(
+        context.tables,
+        context.folders,
+        context.facets,
+        tuple(context.unknowns),
+        tuple(watched.watch.strays()),
+        watched.watch.uncounted,
+        observer.loaded(job.started_ns),
+        trial,
+    )
+
+
+def _attribute(where: str) -> Callable[..., Any]:
+    module, _, name = where.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _stage(job: Job) -> type[Stage]:
+    found: Any = importlib.import_module(job.module)
+    for part in job.name.split("."):
+        found = getattr(found, part, None)
+    if not isinstance(found, type) or not issubclass(found, Stage):
+        raise UsageError(
+            f"The stage of asset '{job.asset}' can't be imported as {job.module}:{job.name}, so that no worker can run it: "
+            "define its class in a module, by its own name."
+        )
+    return found

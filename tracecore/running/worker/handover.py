@@ -1,0 +1,117 @@
+"""What a build hands to a worker, and how it answers what the worker asks: the record and new files in the store are the build's alone."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tracecore.running.dependencies import Code
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.running.intake import Intake
+from tracecore.running.recorder import Progress, Recorder
+from tracecore.running.task import Task
+from tracecore.running.worker.jobs import Job, shape_of
+from tracecore.running.worker.process import worker_environment
+from tracecore.running.worker.workers import Answer
+from tracecore.stage import SourceFile
+from tracecore.system.failures import clear_disk_errors
+from tracecore.workspace import Workspace
+from tracecore_schemas.run import Run
+
+__all__ = ["answers", "job_for"]
+
+_log = logging.getLogger(__name__)
+
+
+def job_for(
+    task: Task,
+    run: Run,
+    params: BaseModel,
+    found: Mapping[str, Sequence[SourceFile]],
+    withdrawn: ErasureFilter,
+    workspace: Workspace,
+    scratch: Path,
+    *,
+    listened: bool,
+) -> Job:
+    """Return the job of a run that has begun.
+
+    Args:
+        task: what it makes.
+        run: as its START says.
+        params: validated by the stage's own `Params`.
+        found: outside files by port.
+        withdrawn: what may not be written again.
+        workspace: where everything goes.
+        scratch: the folder that outlives a kill.
+        listened: whether anybody listens to progress.
+    """
+    stage = task.stage.stage_class
+    return Job(
+        module=stage.__module__,
+        name=stage.__qualname__,
+        asset=task.asset,
+        job=task.job,
+        run_id=run.id,
+        params=task.params,
+        shape=shape_of(stage, params),
+        seed=task.seed,
+        threads=task.threads,
+        inputs={name: supplied.artifact for name, supplied in task.inputs.items()},
+        found=found,
+        withdrawn=withdrawn,
+        workspace=workspace,
+        scratch=scratch,
+        started_ns=time.time_ns(),
+        hashed=Code().hashed,
+        import_path=tuple(os.path.abspath(each) for each in sys.path),  # noqa: PTH100  # '' stands for the working directory
+        environment=worker_environment(os.environ, task.threads),
+        folder=os.getcwd(),  # noqa: PTH109  # as text
+        levels=(logging.root.getEffectiveLevel(), logging.getLogger(f"tracecore.run.{task.job}").getEffectiveLevel()),
+        listened=listened,
+    )
+
+
+def answers(adoptions: Intake, recorder: Recorder, root: Path, progress: Progress | None) -> dict[str, Answer]:
+    """Return what answers each message of a worker.
+
+    Args:
+        adoptions: of the run.
+        recorder: asked for traces and facets.
+        root: of the workspace, named where its disk is full.
+        progress: told how far the stage is.
+    """
+
+    def adopt(asked: Mapping[str, Any]) -> str:
+        with clear_disk_errors(root):
+            said = [(what, why) for what, why in asked["unknowns"]]
+            path = adoptions.adopt(_source_file(asked["file"]), kind=asked["kind"], name=asked["name"], facets=asked["facets"], unknowns=said)
+            return str(path)
+
+    def told(said: Mapping[str, Any]) -> None:
+        if progress is None:
+            return
+        try:
+            progress(said["done"], said["total"], said["note"])
+        except Exception:  # noqa: BLE001  # whoever listens can't disturb a run
+            _log.warning("Progress could not be shown.", exc_info=True)
+
+    return {
+        "adopt": adopt,
+        "quarantine": lambda said: adoptions.quarantine(_source_file(said["file"]), said["reason"]),
+        "trace": lambda asked: recorder.trace(asked["ref"]),
+        "facets": lambda asked: recorder.facets(asked["ref"]),
+        "progress": told,
+    }
+
+
+def _source_file(plain: Sequence[Any]) -> SourceFile:
+    path, name, digest, size, part_of = plain
+    return SourceFile(Path(path), name, digest, size, part_of)

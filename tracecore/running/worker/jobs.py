@@ -1,0 +1,203 @@
+"""What passes between a build and a worker: the job goes out whole, plain JSON comes back.
+
+Nothing that a worker sends is unpickled: it runs a plugin's code, of which nothing may run in the build's own process.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore.running.audit_hook import Access
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.running.worker.load_observer import Loaded
+from tracecore.stage import SourceFile, Stage
+from tracecore.store.protocol import StagedTable, TableFile
+from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Artifact, Unknown
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+__all__ = ["Job", "StageRaised", "StageResult", "shape_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One execution of one stage.
+
+    Attributes:
+        module: that defines the stage's class.
+        name: of the class in it.
+        asset: named in errors.
+        job: `<program>.<asset>`.
+        run_id: names the staging folder.
+        params: as the program says.
+        shape: the stage's ports and effective parameters as the build read them.
+        seed: of the stage.
+        threads: intra-op CPU threads.
+        inputs: by port.
+        found: outside files by port.
+        withdrawn: what may not be written again.
+        workspace: where stored inputs lie, and where the kernel works.
+        scratch: the folder that outlives a kill.
+        started_ns: when the run began; code that was written later was not there at its START.
+        hashed: folders and files whose code is recorded file by file.
+        import_path: `sys.path`.
+        environment: of the worker.
+        folder: working directory.
+        levels: logging levels of the root logger and of the run's own.
+        listened: whether anybody listens to progress.
+        around: `module:name` of what runs the stage in a trial, None outside one.
+        asked: handed to `around`.
+    """
+
+    module: str
+    name: str
+    asset: str
+    job: str
+    run_id: str
+    params: Mapping[str, Any]
+    shape: JSON
+    seed: int
+    threads: int
+    inputs: Mapping[str, Artifact]
+    found: Mapping[str, Sequence[SourceFile]]
+    withdrawn: ErasureFilter
+    workspace: Workspace
+    scratch: Path
+    started_ns: int
+    hashed: tuple[str, ...]
+    import_path: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    levels: tuple[int, int]
+    listened: bool
+    around: str | None = None
+    asked: JSON = None
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    """What a stage left: outputs in staging, what it said of them, and what its process touched and loaded.
+
+    Attributes:
+        tables: by port.
+        folders: by port.
+        facets: by port and name.
+        unknowns: with the port, None for all outputs.
+        strays: accesses that were not the stage's to have.
+        uncounted: how many more there were.
+        loaded: what the run depends on.
+        trial: what a trial found.
+    """
+
+    tables: Mapping[str, StagedTable]
+    folders: Mapping[str, Path]
+    facets: dict[str, dict[str, JSON]]
+    unknowns: tuple[tuple[str | None, Unknown], ...]
+    strays: tuple[Access, ...]
+    uncounted: int
+    loaded: Loaded
+    trial: Mapping[str, Any] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain JSON."""
+        return {
+            "tables": {port: _plain_table(table) for port, table in self.tables.items()},
+            "folders": {port: str(folder) for port, folder in self.folders.items()},
+            "facets": self.facets,
+            "unknowns": [[port, unknown.what, unknown.why] for port, unknown in self.unknowns],
+            "strays": [[each.verb, each.target, each.where] for each in self.strays],
+            "uncounted": self.uncounted,
+            "loaded": asdict(self.loaded),
+            "trial": self.trial,
+        }
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> StageResult:
+        """Read what `document` gave."""
+        loaded = document["loaded"]
+        return cls(
+            tables={port: _table(plain) for port, plain in document["tables"].items()},
+            folders={port: Path(folder) for port, folder in document["folders"].items()},
+            facets=document["facets"],
+            unknowns=tuple((port, Unknown(what, why)) for port, what, why in document["unknowns"]),
+            strays=tuple(Access(*each) for each in document["strays"]),
+            uncounted=document["uncounted"],
+            loaded=Loaded(
+                loaded["modules"], loaded["hashed"], *(tuple(loaded[name]) for name in ("natives", "named", "absent", "changed", "touched"))
+            ),
+            trial=document["trial"],
+        )
+
+
+class StageRaised(Exception):
+    """What a stage raised in its worker, or how the worker ended without it.
+
+    Args:
+        reason: on one line: type and message.
+        trace: frames, as the record keeps them.
+        text: the whole traceback, for a log.
+        known: name of the error where it is one that the kernel defines.
+        disk: the sentence where the disk could not take what was written.
+        interrupt: whether it was no error but a stop.
+        trial: what a trial found until then.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        trace: str = "",
+        text: str = "",
+        known: str = "",
+        disk: str = "",
+        interrupt: bool = False,
+        trial: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{reason}\n{text}" if text else reason)
+        self.reason = reason
+        self.trace = trace
+        self.known = known
+        self.disk = disk
+        self.interrupt = interrupt
+        self.trial = trial or {}
+
+
+def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
+    """Return a stage's ports and parameters as plain JSON: a worker whose code says otherwise was edited since the build read it.
+
+    Args:
+        stage: the class.
+        params: validated by its own `Params`.
+    """
+    return {
+        "kind": stage.kind.value,
+        "name": stage.name,
+        "inputs": [[port.name, port.kind.value, port.optional] for port in stage.inputs().values()],
+        "outputs": [[port.name, port.kind.value, port.file] for port in stage.outputs().values()],
+        "files": [[port.name, port.param, list(port.suffixes), port.note, port.optional, port.nested] for port in stage.file_ports().values()],
+        "params": params.model_dump_json(warnings=False),
+    }
+
+
+def _plain_table(table: StagedTable) -> dict[str, Any]:
+    files = [[each.name, each.digest, each.size_bytes, each.rows, each.partition, each.stats] for each in table.files]
+    schema = base64.b64encode(table.schema.serialize().to_pybytes()).decode()
+    return {"folder": str(table.folder), "schema": schema, "partition_columns": table.partition_columns, "files": files}
+
+
+def _table(plain: Mapping[str, Any]) -> StagedTable:
+    import pyarrow as pa
+
+    files = tuple(
+        TableFile(name, digest, size, rows, tuple((column, value) for column, value in partition), stats)
+        for name, digest, size, rows, partition, stats in plain["files"]
+    )
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(plain["schema"])))
+    return StagedTable(Path(plain["folder"]), schema, tuple(plain["partition_columns"]), files)

@@ -1,0 +1,263 @@
+"""The build's side of its workers: it starts them, answers what they ask, and ends them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from tracecore.errors import RunFailed, TracecoreError, UsageError, class_name
+from tracecore.running.worker import load_observer
+from tracecore.running.worker.jobs import Job, StageRaised, StageResult
+from tracecore.running.worker.process import server_environment
+from tracecore.running.worker.server import FORK, STATUS
+from tracecore.system import locks
+from tracecore.system.failures import reason_of
+
+__all__ = ["Workers"]
+
+_BOOT = """
+import json, sys, types
+sys.path[:] = json.loads(sys.argv[1])
+sys.modules["tracecore.running.worker.load_observer"] = observing = types.ModuleType("tracecore.running.worker.load_observer")
+observing.__file__ = sys.argv[3]
+exec(compile(open(sys.argv[3], "rb").read(), sys.argv[3], "exec"), vars(observing))
+import time
+began, observer = time.time_ns(), observing.Observer()
+observer.put_up()
+from tracecore.running.worker.server import serve
+serve(observer, int(sys.argv[2]), began)
+"""
+_PATIENCE_S = 5.0
+
+Answer = Callable[[Mapping[str, Any]], Any]
+
+
+class Workers:
+    """Workers of one build, forked from one server that is started with the first of them; usable from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._end: Callable[[], object] = int
+
+    def run(self, job: Job, answers: Mapping[str, Answer]) -> StageResult:
+        """Run a stage in a worker of its own, and return what it left.
+
+        Args:
+            job: what to run.
+            answers: by what a worker asks or says; given the members of its message.
+
+        Raises:
+            StageRaised: the stage failed, was stopped, or ended its process.
+            UsageError: a parameter that no other process can be given.
+        """
+        try:
+            data = pickle.dumps(job)
+        except Exception as error:
+            raise UsageError(f"A parameter of asset '{job.asset}' can't be handed to a worker: {reason_of(error)}.") from error
+        ours, theirs = socket.socketpair()
+        ended, told = os.pipe()
+        try:
+            with theirs:
+                self._fork(theirs.fileno(), told)
+        finally:
+            os.close(told)
+        with Connection(ours.detach()) as connection, os.fdopen(ended, "rb", buffering=0) as status:
+            return _Worker(connection, status).run(data, answers)
+
+    def close(self) -> None:
+        """End the server, and with it any worker that still runs."""
+        with self._lock:
+            self._end()
+            self._control = None
+
+    def _fork(self, connection: int, status: int) -> None:
+        with self._lock:
+            descriptors = [connection, status, _stderr(), *locks.held()]
+            for again in (True, False):
+                if self._control is None:
+                    self._control, server = _start()
+                    self._end = weakref.finalize(self, _end, self._control, server)
+                try:
+                    socket.send_fds(self._control, [FORK], descriptors)
+                except OSError:
+                    self._end()  # it was killed; nothing was lost with it
+                    self._control = None
+                    if not again:
+                        raise
+                else:
+                    return
+
+
+_OURS: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _let_go_in_a_child() -> None:
+    for control in list(_OURS):
+        control.close()
+
+
+# A child that this process forks and that lives on may not keep a server alive.
+os.register_at_fork(after_in_child=_let_go_in_a_child)
+
+
+def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    _OURS.add(ours)
+    with theirs:
+        server = subprocess.Popen(  # noqa: S603  # this interpreter, on code of ours
+            [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), load_observer.__file__],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=server_environment(os.environ),
+            start_new_session=True,  # Ctrl-C goes to the build alone
+        )
+    # Only then is it handed anything: what waits in its socket, the build's locks among it, would outlive a build that is killed meanwhile.
+    if not ours.recv(len(FORK)):
+        server.wait()
+        raise RunFailed("No worker can be started: see what their server wrote to stderr.")
+    return ours, server
+
+
+def _end(control: socket.socket, server: subprocess.Popen[bytes]) -> None:
+    control.close()
+    server.wait()
+
+
+def _stderr() -> int:
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # a notebook's or a test's stand-in
+        return 2
+
+
+class _Worker:
+    """One worker, as long as it lives."""
+
+    def __init__(self, connection: Connection, status: Any) -> None:
+        self._connection = connection
+        self._status = status
+        self._pid = 0
+        self._ended: int | None = None
+        self._made: StageResult | None = None
+        self._raised: StageRaised | None = None
+
+    def run(self, data: bytes, answers: Mapping[str, Answer]) -> StageResult:
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # it has ended already: how, is said below
+                self._connection.send_bytes(data)
+            return self._listen(answers)
+        finally:
+            self._stop()
+
+    def _listen(self, answers: Mapping[str, Answer]) -> StageResult:
+        """Answer until the process has ended, and whatever it started with it: nothing writes to an output any more then."""
+        sources = [self._connection, self._status]
+        while self._ended is None:
+            ready = wait(sources)
+            if self._connection not in ready:
+                self._take_status()
+            elif not self._take_message(answers):
+                sources.remove(self._connection)
+        while self._connection in sources and self._connection.poll(0) and self._take_message(answers):
+            pass
+        if self._made is None:
+            raise self._raised or StageRaised(self._how())
+        return self._made
+
+    def _take_message(self, answers: Mapping[str, Answer]) -> bool:
+        """Take one message in; False where none will come any more."""
+        try:
+            message: dict[str, Any] = json.loads(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            return False
+        what = message.pop("what")
+        if what == "made":
+            self._made = StageResult.read(message["made"])
+        elif what == "raised":
+            self._raised = StageRaised(**message)
+        else:
+            self._answer(what, message, answers)
+        return True
+
+    def _answer(self, what: str, message: dict[str, Any], answers: Mapping[str, Answer]) -> None:
+        if what == "log":
+            _log(message)
+        elif what in {"trace", "facets", "adopt"}:
+            try:
+                said = {"value": answers[what](message)}
+            except TracecoreError as error:
+                said = {"raised": class_name(error), "message": str(error)}
+            with suppress(BrokenPipeError, ConnectionResetError):
+                self._connection.send_bytes(json.dumps(said).encode())
+        else:
+            answers[what](message)
+
+    def _take_status(self) -> None:
+        """Read what the server says: the worker's id, then how it ended."""
+        data = self._status.read(STATUS.size)
+        if not data:
+            self._ended = -1  # the server was killed, and its workers with it
+        elif not self._pid:
+            (self._pid,) = STATUS.unpack(data)
+        else:
+            (self._ended,) = STATUS.unpack(data)
+
+    def _how(self) -> str:
+        """Return how the process ended, in words."""
+        if self._ended is None or self._ended == -1:
+            return "its worker was killed with the server of this build's workers"
+        code = os.waitstatus_to_exitcode(self._ended)
+        if code >= 0:
+            return f"its process ended with exit code {code} before the stage was done"
+        number = signal.Signals(-code)
+        return f"its process was ended by {number.name} ({(signal.strsignal(number) or 'a signal').lower()})"
+
+    def _stop(self) -> None:
+        """End what still runs: TERM, then KILL; a second Ctrl-C does not wait."""
+        until = time.monotonic() + _PATIENCE_S
+        while self._ended is None:
+            try:
+                self._end(until)
+            except KeyboardInterrupt:
+                until = 0.0
+
+    def _end(self, until: float) -> None:
+        told = False
+        while self._ended is None:
+            if self._pid and not told:
+                self._signal(signal.SIGTERM)
+                told = True
+            left = until - time.monotonic()
+            if left <= 0 and self._pid:
+                self._signal(signal.SIGKILL)
+                left = _PATIENCE_S
+            if not wait([self._status], max(left, 0.1)):
+                continue
+            self._take_status()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, number)
+
+
+def _log(message: Mapping[str, Any]) -> None:
+    logger = logging.getLogger(message["name"])
+    if logger.isEnabledFor(message["level"]):
+        record = logger.makeRecord(message["name"], message["level"], "", 0, message["message"], (), None)
+        record.exc_text = message["trace"] or None
+        logger.handle(record)

@@ -1,0 +1,240 @@
+"""What every store does alike, wherever its bytes lie: staging, members of directories, and whether bytes are what was recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracecore.errors import UsageError
+from tracecore.files import clone_or_copy, remove_tree
+from tracecore.store import delta_tables
+from tracecore.store.erasure import gone_by_path
+from tracecore.store.manifest import directory_manifest, scan_directory
+from tracecore.store.place import Place, leads_out
+from tracecore.store.protocol import ErasedFile, Part, StagedTable, StoreFailure
+from tracecore_schemas.canonical import digest_bytes, digest_file, hex_of
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, DeltaVersion
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+__all__ = [
+    "BaseStore",
+    "described_directory",
+    "described_file",
+    "directory_members",
+    "manifest_beside",
+    "staged_copy",
+    "staged_table",
+    "verify_directory",
+]
+
+_ADOPTED = ".adopted"
+
+
+def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
+    """Copy a file to staging: the source may change under us, and what counts is what we keep.
+
+    Returns:
+        Where the copy lies, its digest and its size in bytes.
+    """
+    folder = staging / _ADOPTED
+    folder.mkdir(exist_ok=True)
+    staged = folder / f"{len(list(folder.iterdir()))}"
+    try:
+        digest, size = clone_or_copy(source, staged)
+    except BaseException:
+        staged.unlink(missing_ok=True)
+        raise
+    return staged, digest, size
+
+
+def staged_table(staging: Path, port: str, data: pa.Table | pa.RecordBatchReader) -> StagedTable:
+    """Write a table's rows to staging; what an earlier write to the port left is replaced."""
+    from tracecore.store.parquet import write_table
+
+    folder = staging / f"{port}.table"
+    if folder.exists():
+        remove_tree(folder)
+    return write_table(data, folder)
+
+
+def described_file(source: Path) -> tuple[str, int]:
+    """Give a staged file's digest and its size in bytes; it is nobody else's afterwards."""
+    _unshare(source)
+    return digest_file(source), source.stat().st_size
+
+
+def _unshare(file: Path) -> None:
+    """Copy a staged file that has another name too (a hard link): what is written to it there would change what is kept here."""
+    if file.lstat().st_nlink > 1:
+        copy = file.with_name(f".{uuid.uuid4().hex}")
+        clone_or_copy(file, copy)
+        copy.replace(file)
+
+
+def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes]:
+    """Give a staged directory's files (path, size, sha256 hex) and its canonical manifest.
+
+    Raises:
+        UsageError: it is empty.
+    """
+    for place, _, names in os.walk(source):
+        for each in (Path(place) / name for name in names):
+            if each.is_file() and not each.is_symlink():
+                _unshare(each)
+    files = scan_directory(source)
+    if not files:
+        raise UsageError(f"The directory '{source.name}' is empty: nothing was written to it.")
+    return files, directory_manifest(files)
+
+
+def manifest_beside(location: str) -> str:
+    """Give where the manifest of a directory lies."""
+    return f"{location}.manifest.json"
+
+
+def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, str]]:
+    """Give (path, size, SHA-256 hex) of a kept directory's members from the manifest beside it.
+
+    Raises:
+        UsageError: there is none, or it is another than the recorded one.
+    """
+    beside = manifest_beside(str(artifact.location))
+    try:
+        manifest = place.read(beside)
+    except FileNotFoundError:
+        manifest = b""
+    if digest_bytes(manifest) != artifact.digest:
+        raise UsageError(f"What {artifact.ref} holds can't be told: its manifest '{beside}' is missing or another: run 'tracecore verify'.")
+    return [(each["path"], each["size"], each["sha256"]) for each in json.loads(manifest)["files"]]
+
+
+def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile]) -> list[StoreFailure]:
+    """Compare a directory with its digest; the manifest beside it, if it is the recorded one, says which file differs.
+
+    Of erased members the recorded size and digest are taken: the digest must still come out, so that no other member hides behind them.
+    """
+    where = str(artifact.location)
+    erased = {path.removeprefix(f"{where}/"): each for path, each in gone.items() if path.startswith(f"{where}/")}
+    if not place.is_folder(where) and not erased:
+        return [StoreFailure(where, artifact.digest, "missing")]
+    try:
+        found = {path: (size, digest) for path, size, digest in place.scan(where)}
+    except UsageError as error:
+        return [StoreFailure(where, "ordinary files only", str(error))]
+    back = [StoreFailure(f"{where}/{path}", "nothing: it was erased", "a file") for path in sorted(erased.keys() & found.keys())]
+    found |= {path: (each.size_bytes, hex_of(each.digest)) for path, each in erased.items()}
+    digest = digest_bytes(directory_manifest((path, *facts) for path, facts in found.items()))
+    failures, excused = list(back), set(back)
+    beside = manifest_beside(where)
+    try:
+        manifest: bytes | None = place.read(beside)
+    except FileNotFoundError:
+        manifest = None
+    if manifest is None or digest_bytes(manifest) != artifact.digest:
+        shown = "missing" if manifest is None else digest_bytes(manifest)
+        failures.append(StoreFailure(beside, artifact.digest, shown))
+    else:
+        expected = {each["path"]: (each["size"], each["sha256"]) for each in json.loads(manifest)["files"]}
+        failures += [
+            StoreFailure(
+                f"{where}/{path}",
+                f"sha256:{expected[path][1]}" if path in expected else "no such file",
+                f"sha256:{found[path][1]}" if path in found else "missing",
+            )
+            for path in sorted(expected.keys() | found.keys())
+            if expected.get(path) != found.get(path)
+        ]
+    if digest != artifact.digest and all(failure.what == beside or failure in excused for failure in failures):
+        failures.append(StoreFailure(where, artifact.digest, digest))
+    return failures
+
+
+class BaseStore:
+    """The reading half of a `Store`.
+
+    Args:
+        place: where its bytes lie.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def _location(self, artifact: Artifact) -> str:
+        if artifact.location is None or artifact.media is Media.NONE:
+            raise UsageError(f"The bytes of {artifact.ref} are not kept in this store: only its digest is recorded.")
+        # The location comes from the record, which may come from elsewhere: it must not lead out of the store.
+        if leads_out(artifact.location) or not self.place.contains("", artifact.location):
+            raise UsageError(f"The location '{artifact.location}' of {artifact.ref} leads out of the store.")
+        return artifact.location
+
+    def exists(self, artifact: Artifact) -> bool:
+        """Say whether all files of an artifact are there with their recorded sizes."""
+        try:
+            location = self._location(artifact)
+        except UsageError:
+            return False
+        if artifact.media is Media.DELTA:
+            return delta_tables.table_exists(artifact, self.place)
+        if artifact.media is Media.DIRECTORY:
+            size = sum(size for _, size in self.place.listed(location)) if self.place.is_folder(location) else None
+        else:
+            size = self.place.size(location)
+        return size is not None and artifact.size_bytes in {None, size}
+
+    def log(self, artifact: Artifact) -> Sequence[str]:
+        """Name the commits of a table up to a version."""
+        self._location(artifact)
+        return delta_tables.log_names(artifact, self.place)
+
+    def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
+        """Name every file that an artifact stands on, the manifest of a directory too."""
+        location = self._location(artifact)
+        if artifact.media is Media.DELTA:
+            return [*(delta_tables.log_names(artifact, self.place) if log else ()), *delta_tables.data_names(artifact, self.place)]
+        if artifact.media is Media.DIRECTORY:
+            return [*(path for path, _ in self.place.listed(location)), manifest_beside(location)]
+        return [location]
+
+    def parts(self, artifact: Artifact) -> list[Part]:
+        """Give the files that hold a version's content."""
+        location = self._location(artifact)
+        if artifact.media is Media.DELTA:
+            return delta_tables.table_parts(artifact, self.place)
+        if artifact.media is Media.DIRECTORY:
+            return [Part(f"{location}/{path}", f"sha256:{digits}", size) for path, size, digits in directory_members(artifact, self.place)]
+        return [Part(location, artifact.digest, artifact.size_bytes or 0)]
+
+    def _dataset(self, artifact: Artifact) -> ds.Dataset:
+        return delta_tables.open_table(artifact, self.place)
+
+    def _missing(self, artifact: Artifact) -> UsageError:
+        return UsageError(f"{artifact.ref} can't be read: '{artifact.location}' is missing from the store.")
+
+    def verify_log(
+        self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
+    ) -> Mapping[DeltaVersion, list[StoreFailure]]:
+        """Recompute a table's log once and compare it with every recorded version."""
+        return delta_tables.verify_log(self.place, location, versions, gone_by_path(gone))
+
+    def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
+        """Recompute an artifact's digest from its bytes and what is recorded of those erased; every file that differs is named."""
+        where = self._location(artifact)
+        known = gone_by_path(gone)
+        if artifact.media is Media.DELTA:
+            return delta_tables.verify_table(artifact, self.place, known, log)
+        if artifact.media is Media.DIRECTORY:
+            return verify_directory(artifact, self.place, known)
+        found = self.place.fingerprint(where)
+        if where in known:
+            return [] if found is None else [StoreFailure(where, "nothing: it was erased", "a file")]
+        if found is None:
+            return [StoreFailure(where, artifact.digest, "missing")]
+        return [] if found[0] == artifact.digest else [StoreFailure(where, artifact.digest, found[0])]

@@ -1,0 +1,129 @@
+"""Local copies of what lies in a bucket: each under its digest, free to be deleted whenever nothing runs."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tracecore.errors import UsageError
+from tracecore.files import remove_tree
+from tracecore.store.bucket import Bucket
+from tracecore.system.failures import clear_disk_errors
+from tracecore_schemas.canonical import digest_file, hex_of
+
+__all__ = ["Cache"]
+
+
+class Cache:
+    """A folder of copies. No part of the record: nothing in it is forced to disk, so that a copy which a power cut tore is made again.
+
+    Args:
+        folder: where they lie; made when it is needed.
+        bucket: where they come from.
+    """
+
+    def __init__(self, folder: Path, bucket: Bucket) -> None:
+        self._folder = folder
+        self._bucket = bucket
+
+    def file(self, digest: str) -> Path:
+        """Where a file's copy lies, there or not."""
+        return self._folder / "files" / hex_of(digest)
+
+    def tree(self, digest: str) -> Path:
+        """Where a directory's copy lies, there or not."""
+        return self._folder / "trees" / hex_of(digest)
+
+    def give(self, staged: Path, place: Path) -> None:
+        """Take a staged file or directory, whose bytes are kept, as the copy."""
+        with clear_disk_errors(self._folder):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                _remove(staged)
+            else:
+                _rename(staged, place)
+
+    def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
+        """Give the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
+
+        Args:
+            path: of the object.
+            digest: of its bytes.
+            size: of them, where it is known.
+
+        Raises:
+            FileNotFoundError: the object is not there.
+            UsageError: its bytes are not those recorded.
+        """
+        place = self.file(digest)
+        if not place.is_file() or size not in {None, place.stat().st_size}:
+            _remove(place)
+            with self._part() as part:
+                self._download(path, part, digest)
+                self.give(part, place)
+        return place
+
+    def fetch_tree(self, location: str, digest: str, members: Sequence[tuple[str, int, str]]) -> Path:
+        """Give the copy of a directory, as `fetch`.
+
+        Args:
+            location: of the directory.
+            digest: its own.
+            members: (path, size, SHA-256 hex) of each file.
+        """
+        place = self.tree(digest)
+        if not all((file := place / path).is_file() and file.stat().st_size == size for path, size, _ in members):
+            _remove(place)
+            with self._part() as part:
+                part.mkdir()
+                for path, _, digits in members:
+                    (part / path).parent.mkdir(parents=True, exist_ok=True)
+                    self._download(f"{location}/{path}", part / path, f"sha256:{digits}")
+                self.give(part, place)
+        return place
+
+    def forget(self) -> None:
+        """Remove all copies: something was erased, and no copy of it may stay."""
+        remove_tree(self._folder)
+
+    def drop(self, place: Path) -> None:
+        """Remove one copy: its original is gone."""
+        _remove(place)
+
+    @contextmanager
+    def _part(self) -> Iterator[Path]:
+        with clear_disk_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part = self._folder / f"part-{uuid.uuid4().hex}"
+            try:
+                yield part
+            finally:
+                _remove(part)
+
+    def _download(self, path: str, target: Path, digest: str) -> None:
+        with target.open("wb") as file:
+            for chunk in self._bucket.chunks(path):
+                file.write(chunk)
+        found = digest_file(target)
+        if found != digest:
+            raise UsageError(f"'{path}' can't be read: its bytes in the store are not those recorded ({digest} expected, {found} found).")
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Move a copy into place; another process may have put the same one there just now."""
+    try:
+        source.replace(target)
+    except OSError:
+        if not target.exists():
+            raise
+        _remove(source)
+
+
+def _remove(place: Path) -> None:
+    if place.is_dir():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)

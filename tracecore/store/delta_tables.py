@@ -1,0 +1,288 @@
+"""Delta tables of the store: one a name, one commit a run, read at exactly the recorded version."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
+from operator import and_
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from tracecore.errors import UsageError
+from tracecore.store.delta_log import LOG, LogEntry, LogState, Snapshot, commit_name, commits_from, link, read_snapshot, runs_of, whole
+from tracecore.store.manifest import DeltaFile, delta_manifest
+from tracecore.store.place import Place
+from tracecore.store.protocol import ErasedFile, Part, StoreFailure
+from tracecore_schemas.canonical import digest_bytes, hex_of
+from tracecore_schemas.run import Artifact, DeltaVersion
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
+
+__all__ = [
+    "data_names",
+    "is_committed",
+    "log_names",
+    "open_table",
+    "table_exists",
+    "table_parts",
+    "uncommitted",
+    "verify_log",
+    "verify_table",
+]
+
+_COMMIT = re.compile(r"[0-9]{20}\.json")
+
+
+class _Unreadable(UsageError):
+    """The log of a recorded version is missing or damaged."""
+
+
+def is_committed(place: Place, table: str, run_id: str) -> bool:
+    """Whether a commit names a run: as its own, or by a file of its data folder."""
+    return not uncommitted(place, table, [run_id])
+
+
+def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
+    """Return those of some runs that no commit of a table names; each commit is read once, the newest first, as that is where a run usually is.
+
+    Raises:
+        UsageError: a commit can't be read, so that nobody knows whose data it names.
+    """
+    left = set(run_ids)
+    for path in reversed(_commit_paths(place, table)):
+        if not left:
+            break
+        try:
+            left -= runs_of(place.read(path))
+        except (ValueError, AttributeError) as error:
+            raise _Unreadable(f"The Delta log file {path} is damaged ({error}): run 'tracecore verify'.") from error
+    return left
+
+
+def _commit_paths(place: Place, table: str) -> list[str]:
+    """List the commit files of a table, in order; checkpoints and whatever else lies there apart."""
+    return sorted(path for path, _ in place.listed(f"{table}/{LOG}") if _COMMIT.fullmatch(PurePosixPath(path).name))
+
+
+def _version_of(artifact: Artifact) -> DeltaVersion:
+    if artifact.delta is None:
+        raise _Unreadable(f"{artifact.ref} is recorded as a Delta table, but without the version that was written.")
+    return artifact.delta
+
+
+def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
+    version = _version_of(artifact)
+    try:
+        return read_snapshot(place, str(artifact.location), version.version)
+    except FileNotFoundError as error:
+        missing = PurePosixPath(str(error.filename)).name
+        raise _Unreadable(f"{artifact.ref} can't be read: its Delta log file '{missing}' is missing from {artifact.location}/{LOG}.") from error
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise _Unreadable(f"{artifact.ref} can't be read: the Delta log in {artifact.location} is damaged ({error}).") from error
+
+
+def _sizes(place: Place, artifact: Artifact, snapshot: Snapshot) -> dict[str, int]:
+    """Give the sizes of the data files that are there, by path relative to the table; one listing a folder, not one question a file."""
+    folders = sorted({str(PurePosixPath(entry.path).parent) for entry in snapshot.files})
+    start = f"{artifact.location}/"
+    return {path.removeprefix(start): size for folder in folders for path, size in place.listed(f"{start}{folder}")}
+
+
+def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
+    """Give the dataset at exactly the recorded version; rows are read from where they lie.
+
+    Raises:
+        UsageError: the log or a data file of that version is missing, named.
+    """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from deltalake import Schema
+
+    snapshot = _snapshot(artifact, place)
+    there = _sizes(place, artifact, snapshot)
+    missing = next((entry.path for entry in snapshot.files if entry.path not in there), None)
+    if missing is not None:
+        raise UsageError(f"{artifact.ref} can't be read: its file '{artifact.location}/{missing}' is missing from the store.")
+    files = place.arrow(str(artifact.location))
+    schema = pa.schema(Schema.from_json(json.dumps(snapshot.schema)).to_arrow())
+    parquet = ds.ParquetFileFormat()
+    # Only the partition's value is told to Arrow here, the bounds inside a file are those of its Parquet footer: the log's may be left out.
+    fragments = [parquet.make_fragment(entry.path, filesystem=files, partition_expression=_partition_expression(entry)) for entry in snapshot.files]
+    return ds.FileSystemDataset(fragments, schema, parquet, files)
+
+
+def _partition_expression(entry: LogEntry) -> pc.Expression | None:
+    """Say what the partition values of a file hold for each of its rows."""
+    known = [pc.field(name) == value for name, value in entry.partition if value is not None]
+    return reduce(and_, known) if known else None
+
+
+def log_names(artifact: Artifact, place: Place) -> list[str]:
+    """Name the commits that there are up to the recorded version; relative to the store."""
+    last = f"{artifact.location}/{LOG}/{commit_name(_version_of(artifact).version)}"
+    return [path for path in _commit_paths(place, str(artifact.location)) if path <= last]
+
+
+def data_names(artifact: Artifact, place: Place) -> list[str]:
+    """Name the data files of the recorded version, whether they are there or not; relative to the store."""
+    return [f"{artifact.location}/{entry.path}" for entry in _snapshot(artifact, place).files]
+
+
+def table_parts(artifact: Artifact, place: Place) -> list[Part]:
+    """Give the data files of the recorded version: each file's name carries the digest it was written with, its footer says its rows."""
+    snapshot = _snapshot(artifact, place)
+    there = _sizes(place, artifact, snapshot)
+    return [
+        Part(
+            f"{artifact.location}/{entry.path}",
+            "sha256:" + PurePosixPath(entry.path).stem.partition("-")[2],
+            entry.size,
+            place.rows(f"{artifact.location}/{entry.path}") if entry.path in there else None,
+            entry.partition,
+        )
+        for entry in snapshot.files
+    ]
+
+
+def table_exists(artifact: Artifact, place: Place) -> bool:
+    """Say whether all files of the recorded version are there with their sizes."""
+    try:
+        snapshot = _snapshot(artifact, place)
+    except _Unreadable:
+        return False
+    there = _sizes(place, artifact, snapshot)
+    return all(there.get(entry.path) == entry.size for entry in snapshot.files)
+
+
+def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile], log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
+    """Recompute a table's digest from its log and its files; each file that differs is named.
+
+    Args:
+        artifact: what was recorded.
+        place: where it lies.
+        gone: what was erased of it, by path: of such a data file digest, size and rows are taken as recorded, and the digest must still come out.
+        log: what `verify_log` found wrong in the log up to this version; None looks now.
+    """
+    version = _version_of(artifact)
+    failures = list(verify_log(place, str(artifact.location), [version], gone)[version] if log is None else log)
+    try:
+        snapshot = read_snapshot(place, str(artifact.location), version.version)
+        configuration = snapshot.configuration
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        if not failures:
+            failures.append(StoreFailure(f"{artifact.location}/{LOG}", f"a readable log up to version {version.version}", str(error)))
+        return failures
+    files: list[DeltaFile] = []
+    for entry in snapshot.files:
+        found, problem = _verify_file(artifact, place, entry, gone.get(f"{artifact.location}/{entry.path}"))
+        failures.extend(problem)
+        if found is not None:
+            files.append(found)
+    manifest = delta_manifest(snapshot.schema, snapshot.partition_columns, snapshot.protocol, configuration, files)
+    digest = digest_bytes(manifest)
+    if digest != artifact.digest:
+        failures.append(StoreFailure(f"{artifact.location} (version {version.version})", artifact.digest, digest))
+    return failures
+
+
+def verify_log(
+    place: Place, table: str, versions: Collection[DeltaVersion], gone: Mapping[str, ErasedFile]
+) -> dict[DeltaVersion, list[StoreFailure]]:
+    """Recompute a table's chain forward from its first commit, once, and compare it with each recorded version.
+
+    A recorded value that does not come out names the commits since the last one that did. What is wrong in a commit is wrong for every version after
+    it too; the chain goes on from the recorded value, so that a second edit is named as well.
+
+    Args:
+        place: where the table lies.
+        table: its folder there.
+        versions: those recorded.
+        gone: commits that erasures rewrote, by path: each enters the chain with the digest that it had first, and must be what was left of it last.
+
+    Returns:
+        What is wrong, by version.
+    """
+    wanted: dict[int, list[DeltaVersion]] = {}
+    for version in versions:
+        wanted.setdefault(version.version, []).append(version)
+    # A checkpoint would be read instead of the commits, and could say anything.
+    strays = sorted(path for path, _ in place.listed(f"{table}/{LOG}") if "checkpoint" in PurePosixPath(path).name)
+    failures = [StoreFailure(stray, "commits alone, no checkpoint", "a checkpoint") for stray in strays]
+    found: dict[DeltaVersion, list[StoreFailure]] = {}
+    state: LogState | None = LogState()
+    log: str | None = None
+    since = number = 0
+    for number, commit in commits_from(place, table, 0, max(wanted, default=-1)):
+        where = f"{table}/{LOG}/{commit_name(number)}"
+        digest, erased = digest_bytes(commit), gone.get(where)
+        if erased is not None and digest != erased.left:
+            failures.append(StoreFailure(where, erased.left or "nothing: it was erased", digest))
+        log = link(log, number, digest if erased is None else erased.digest)
+        state, problem = _replayed(state, commit, where, check=number in wanted)
+        failures.extend(problem)
+        recorded = sorted({version.log for version in wanted.get(number, ())})
+        for version in wanted.get(number, ()):
+            differs = [] if version.log == log else [StoreFailure(_stretch(table, since, number), version.log, log)]
+            found[version] = [*failures, *differs]
+        if recorded:
+            if log not in recorded:
+                failures.append(StoreFailure(_stretch(table, since, number), recorded[0], log))
+                log = recorded[0]
+            since = number + 1
+    for version in versions:
+        missing = commit_name(number + 1 if log is not None else 0)
+        found.setdefault(version, [*failures, StoreFailure(f"{table}/{LOG}/{missing}", f"a commit of version {version.version}'s log", "missing")])
+    return found
+
+
+def _stretch(table: str, first: int, last: int) -> str:
+    """Name the commits from one to another."""
+    name = f"{table}/{LOG}/{commit_name(last)}"
+    return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
+
+
+def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
+    """Apply a commit, and compare the version with what the commit says of it by itself, which is what is read; None after one that can't be read."""
+    if state is None:
+        return None, []
+    try:
+        state.apply(commit)
+        alone = whole(commit) if check else None
+        if alone is None or alone == state.snapshot():
+            return state, []
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        return None, [StoreFailure(where, "a commit", f"{type(error).__name__}: {error}")]
+    return state, [StoreFailure(where, "a commit that replaces every file of the version before it", "one that leaves some")]
+
+
+def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: ErasedFile | None) -> tuple[DeltaFile | None, list[StoreFailure]]:
+    table = str(artifact.location)
+    where = f"{table}/{entry.path}"
+    # A log may say anything: what lies elsewhere is no file of this table.
+    within = len(PurePosixPath(entry.path).parts) == 2 and place.contains(table, entry.path)
+    found = place.fingerprint(where) if within else None
+    if gone is not None and gone.rows is not None:
+        left = None if found is None else found[0]
+        shown = [] if left == gone.left else [StoreFailure(where, gone.left or "nothing: it was erased", left or "missing")]
+        return DeltaFile(hex_of(gone.digest), gone.size_bytes, gone.rows, entry.partition), shown
+    # The file's name carries the digest it was written with; it names the culprit, the table's digest is the judge.
+    expected = "sha256:" + PurePosixPath(entry.path).stem.partition("-")[2]
+    if found is None:
+        return None, [StoreFailure(where, expected, "missing")]
+    digest, size = found
+    failures: list[StoreFailure] = []
+    if digest != expected:
+        # A footer that is not the one written is not read at all: what a Parquet reader makes of it proves nothing, and may crash it.
+        return None, [StoreFailure(where, expected, digest)]
+    if size != entry.size:
+        failures.append(StoreFailure(where, f"{entry.size} bytes", f"{size} bytes"))
+    try:
+        rows = place.rows(where)
+    except (OSError, ValueError) as error:
+        return None, failures or [StoreFailure(where, "a Parquet file", str(error))]
+    return DeltaFile(hex_of(digest), size, rows, entry.partition), failures

@@ -1,0 +1,136 @@
+"""Erasing on purpose: which bytes went, what was left in their place, and how both are told apart from damage.
+
+A `ErasedFile` file is what a tombstone of the record says of one file. Nothing here decides what may go; that is the record's to know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from tracecore.errors import UsageError
+from tracecore.files import fsync_folder, write_durably
+from tracecore.store.protocol import ErasedFile
+
+__all__ = ["erase_files", "gone_by_path", "inside", "inventory", "rewrite_file", "without_statistics"]
+
+_KEPT_STATISTICS = "numRecords"
+
+
+def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
+    """Return what is gone by path. Of several that name one file the first says what it was, the last what was left of it."""
+    found: dict[str, ErasedFile] = {}
+    for each in gone:
+        found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
+    return found
+
+
+def inside(root: Path, path: str) -> Path:
+    """Give the place of a path of the store.
+
+    Raises:
+        UsageError: it leads out of the store.
+    """
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts:
+        raise UsageError(f"The path '{path}' leads out of the store, so nothing there is erased.")
+    return root / path
+
+
+def erase_files(root: Path, paths: Collection[str]) -> int:
+    """Remove files of a store and the folders that are empty then; those that are gone already are no error.
+
+    The entries are durably gone when it returns. Blocks of the disk that held them are the disk's: encrypt it where that matters.
+
+    Returns:
+        The bytes that went.
+    """
+    freed = 0
+    folders: set[Path] = set()
+    for path in sorted(paths):
+        place = inside(root, path)
+        try:
+            size = place.lstat().st_size
+            place.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        freed += size
+        folders.add(place.parent)
+    for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
+        _sync_and_trim(folder, root)
+    return freed
+
+
+def _sync_and_trim(folder: Path, root: Path) -> None:
+    """Make removals durable, and remove the folders that hold nothing any more, up to those that the store always has."""
+    while folder.is_dir():
+        fsync_folder(folder)
+        if len(folder.relative_to(root).parts) < 2 or any(folder.iterdir()):
+            return
+        folder.rmdir()
+        folder = folder.parent
+
+
+def rewrite_file(root: Path, path: str, data: bytes) -> None:
+    """Replace a file of a store by other bytes, whole or not at all."""
+    write_durably(inside(root, path), data)
+
+
+def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
+    """Give path and size of every file below a store's root, staging apart, in order."""
+    for place, folders, files in os.walk(root):
+        here = Path(place)
+        folders[:] = sorted(name for name in folders if here / name != staging)
+        for name in sorted(files):
+            yield (here / name).relative_to(root).as_posix(), (here / name).lstat().st_size
+
+
+def without_statistics(commit: bytes, paths: Collection[str], partitions: Collection[tuple[str, str]] = ()) -> bytes:
+    """Give a Delta commit that says no value of some data files: of their statistics only the number of rows stays.
+
+    Args:
+        commit: bytes of a commit file, one action a line.
+        paths: of the data files, relative to the table.
+        partitions: (column, value) of partitions whose files are meant too, whether they are there still or went long before.
+
+    Returns:
+        The same bytes where nothing is said of them.
+    """
+    wanted, parts = set(paths), set(partitions)
+    return b"".join(_line(line, wanted, parts) for line in commit.splitlines(keepends=True))
+
+
+def _line(line: bytes, paths: Collection[str], partitions: set[tuple[str, str]]) -> bytes:
+    if not any(name in line for name in (b'"stats"', b'"tags"', b'"stats_parsed"')):
+        return line
+    action: Mapping[str, dict[str, object]] = json.loads(line)
+    changed = False
+    for said in action.values():
+        if not isinstance(said, dict) or not (unquote(str(said.get("path", ""))) in paths or partitions & _partition(said)):
+            continue
+        bare = _bare(said.get("stats"))
+        changed |= said.get("stats") != bare or said.keys() & {"tags", "stats_parsed"} != set()
+        said.pop("tags", None)
+        said.pop("stats_parsed", None)
+        if "stats" in said:
+            said["stats"] = bare
+    if not changed:
+        return line
+    return json.dumps(action, separators=(",", ":"), ensure_ascii=False).encode() + (b"\n" if line.endswith(b"\n") else b"")
+
+
+def _partition(said: Mapping[str, object]) -> set[tuple[str, object]]:
+    values = said.get("partitionValues")
+    return set(values.items()) if isinstance(values, dict) else set()
+
+
+def _bare(stats: object) -> str | None:
+    """Keep of a file's statistics that it had so many rows."""
+    if not isinstance(stats, str):
+        return None
+    found = json.loads(stats)
+    return json.dumps({_KEPT_STATISTICS: found[_KEPT_STATISTICS]} if _KEPT_STATISTICS in found else {}, separators=(",", ":"))

@@ -1,0 +1,216 @@
+"""What any artifact store must do; a local folder and a bucket do."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, DeltaVersion, FieldSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+__all__ = ["ErasedFile", "Opened", "Part", "StagedTable", "Store", "StoreFailure", "Stored", "TableFile"]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedFile:
+    """One file that was erased, or rewritten without some of what it held.
+
+    Attributes:
+        path: POSIX path relative to the store's root.
+        digest: of the bytes as they were recorded.
+        size_bytes: of them.
+        rows: of a table's data file, which its digest counts.
+        left: digest of what lies there since; None where nothing does.
+    """
+
+    path: str
+    digest: str
+    size_bytes: int
+    rows: int | None = None
+    left: str | None = None
+
+    @property
+    def table(self) -> str:
+        """The folder of the table of whose log the file is a commit."""
+        return self.path.partition("/_delta_log/")[0]
+
+
+Opened = Any
+"""`pyarrow.dataset.Dataset` for a Delta table, `pathlib.Path` for a file or directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes that are durably in the store: what an `Artifact` says of them.
+
+    Attributes:
+        digest: their identity.
+        media: how they lie.
+        location: POSIX path relative to the store's root.
+        size_bytes: of all their bytes.
+        rows: of a table.
+        schema: columns of a table.
+        delta: version of a table, and the chain of its log.
+    """
+
+    digest: str
+    media: Media
+    location: str
+    size_bytes: int
+    rows: int | None = None
+    schema: tuple[FieldSpec, ...] = ()
+    delta: DeltaVersion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """One Parquet file of a table: the rows of one drive."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    rows: int
+    partition: tuple[tuple[str, str], ...]
+    stats: str
+
+
+@dataclass(frozen=True, slots=True)
+class StagedTable:
+    """A table written to staging, not yet visible to anyone."""
+
+    folder: Path
+    schema: pa.Schema
+    partition_columns: tuple[str, ...]
+    files: tuple[TableFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all its files."""
+        return sum(file.rows for file in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFailure:
+    """Something in the store that is not as the record says: `what` names the file, relative to the store's root."""
+
+    what: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file that holds content of a version.
+
+    Attributes:
+        path: POSIX path relative to the store's root.
+        digest: of its bytes as recorded.
+        size_bytes: of them.
+        rows: of a table's data file, from its footer; None where the file is not there, or no table's.
+        partition: of a table's data file.
+    """
+
+    path: str
+    digest: str
+    size_bytes: int
+    rows: int | None = None
+    partition: tuple[tuple[str, str | None], ...] = ()
+
+
+class Store(Protocol):
+    """Where artifacts' bytes are kept. A put returns only when the bytes are durable, and shows all of them or nothing."""
+
+    def staging(self, run_id: str) -> Path:
+        """Make and give the folder a run writes to before its outputs are put; on the store's own file system."""
+
+    def discard(self, run_id: str) -> None:
+        """Remove what a run left in staging."""
+
+    def staged_runs(self) -> list[str]:
+        """Ids of the runs that have something in staging: live ones, and the orphans of crashed ones."""
+
+    def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
+        """Keep a file; `move` gives it away (a staged output), else it is copied and the source stays as it was."""
+
+    def put_directory(self, source: Path, *, run_id: str) -> Stored:
+        """Keep a staged directory, which is given away."""
+
+    def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
+        """Write a table to staging: sorted, one file a drive; the same rows give the same bytes."""
+
+    def put_table(self, staged: StagedTable, *, kind: str, name: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
+        """Make a staged table the next version of the Delta table of an artifact name.
+
+        Args:
+            staged: what `stage_table` gave.
+            kind: of the artifact.
+            name: of the artifact.
+            run_id: of the run that made it.
+            after: the newest version of it that the record knows; without it the table's whole log is read.
+        """
+
+    def put_import(self, folder: Path, location: str) -> None:
+        """Keep all files of a staged folder below a location of their own, which nothing else ever uses; the folder is given away.
+
+        Durable when it returns. What a crash left at that location is replaced.
+        """
+
+    def exists(self, artifact: Artifact) -> bool:
+        """Say whether all files of an artifact are there with their recorded sizes, without reading them."""
+
+    def open(self, artifact: Artifact) -> Path | ds.Dataset:
+        """Give a file's or directory's path, or a dataset at exactly the recorded version of a table."""
+
+    def fetched(self, artifact: Artifact, name: str) -> Path:
+        """Return the place on disk of one of the files that an artifact stands on, fetched where it lies elsewhere.
+
+        Raises:
+            FileNotFoundError: it is missing from the store, as far as that is known without opening it.
+        """
+
+    def log(self, artifact: Artifact) -> Sequence[str]:
+        """Name the commits of a table that there are up to a version, by POSIX path relative to the store's root, in order."""
+
+    def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
+        """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched.
+
+        Args:
+            artifact: what was recorded.
+            log: whether the commits of a table are named too, which all its versions share.
+        """
+
+    def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
+        """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded.
+
+        Args:
+            artifact: what was recorded.
+            gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
+                nothing else hides behind them. A file that was left rewritten must be what was left.
+            log: what `verify_log` found of a table's version; without it the table's log is looked at now.
+        """
+
+    def verify_log(
+        self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
+    ) -> Mapping[DeltaVersion, list[StoreFailure]]:
+        """Recompute a table's log once, from its first commit, and compare it with every recorded version; what is wrong, by version."""
+
+    def parts(self, artifact: Artifact) -> list[Part]:
+        """Give the files that hold a version's content (of a table its data files, without the log), as the log or manifest says, gone or not."""
+
+    def inventory(self) -> Iterator[tuple[str, int]]:
+        """Give (POSIX path relative to the store's root, size) of everything that is kept, staging apart, in order."""
+
+    def read(self, path: str) -> bytes | None:
+        """Give the bytes of one kept file by its path relative to the store's root; None where it is not there."""
+
+    def erase(self, paths: Collection[str]) -> int:
+        """Remove kept files for good, copies in caches too, and give the bytes that went; durable when it returns, and no error where one is gone."""
+
+    def rewrite(self, path: str, data: bytes) -> None:
+        """Replace the bytes of a kept file, whole or not at all; only ever to erase some of what it held. Durable when it returns."""

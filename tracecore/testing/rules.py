@@ -1,0 +1,263 @@
+"""Rules that are checked without running a stage: its imports, names, kinds and descriptions, and its parameters."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from pydantic import BaseModel, PydanticUserError, ValidationError
+
+from tracecore.plugins.discovery import GROUP, LoadedPlugin
+from tracecore.stage import Input, Output, Stage
+from tracecore.system.failures import reason_of
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.kinds import ArtifactKind, StageKind
+
+__all__ = [
+    "RECORD",
+    "Imported",
+    "doc_problems",
+    "import_problems",
+    "kind_problem",
+    "name_problems",
+    "other_plugins",
+    "package_of",
+    "param_problems",
+    "plugin_doc_problems",
+    "plugin_name_problems",
+    "source_files",
+    "sources_import",
+]
+
+RECORD = ("tracecore_lineage", "tracecore_assets", "tracecore_graphql")
+"""Packages of ours above the kernel: what a stage needs of the record comes as `context.lineage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One import in a source file: the module named, and where (`package/file.py:12`)."""
+
+    module: str
+    where: str
+
+
+def package_of(module: str) -> str:
+    """Give the top-level package of a dotted module name."""
+    return module.partition(".")[0]
+
+
+def other_plugins(entry_point: str, own_package: str) -> dict[str, str]:
+    """Give the top-level packages of every other installed plugin, each with its entry point."""
+    found = {package_of(each.module): each.name for each in metadata.entry_points(group=GROUP) if each.name != entry_point}
+    return {package: name for package, name in found.items() if package != own_package}
+
+
+def source_files(package: str) -> list[Path]:
+    """Find the Python files of an import package or a single module, without importing it."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return []
+    if spec.submodule_search_locations:
+        return sorted(path for folder in spec.submodule_search_locations for path in Path(folder).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+
+
+def sources_import(package: str) -> Iterator[Imported]:
+    """Give every absolute import in a package's sources, those inside functions too."""
+    for file in source_files(package):
+        try:
+            tree = ast.parse(file.read_bytes(), filename=str(file))
+        except SyntaxError:
+            continue  # a file that is never imported may be a template; one that is makes the plugin a broken one
+        where = file.name if file.stem == package else f"{file.parent.name}/{file.name}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                yield from (Imported(alias.name, f"{where}:{node.lineno}") for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield Imported(node.module, f"{where}:{node.lineno}")
+
+
+def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
+    """Say which imports a plugin may not have."""
+    for each in sources_import(package):
+        top = package_of(each.module)
+        if top in RECORD:
+            yield (
+                f"{each.where} imports {each.module}, which is no plugin's business: ask the record through context.lineage, "
+                "and import nothing of ours but tracecore and tracecore_schemas"
+            )
+        elif top in others:
+            yield f"{each.where} imports {each.module} of the plugin '{others[top]}': plugins know each other by artifacts alone"
+
+
+_KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+_MAKES: dict[StageKind, tuple[ArtifactKind, ...]] = {
+    StageKind.INGEST: (ArtifactKind.DATASET, ArtifactKind.DRIVE_LOG),
+    StageKind.CURATE: (ArtifactKind.DATASET,),
+    StageKind.LABEL: (ArtifactKind.LABEL_BATCH,),
+    StageKind.TRAIN: (ArtifactKind.MODEL,),
+    StageKind.COMPRESS: (ArtifactKind.MODEL,),
+    StageKind.EXPORT: (ArtifactKind.MODEL,),
+    StageKind.COMPILE: (ArtifactKind.ENGINE,),
+    StageKind.EVALUATE: (ArtifactKind.KPI_REPORT, ArtifactKind.EVENT_SET),
+    StageKind.SIMULATE: (ArtifactKind.DRIVE_LOG, ArtifactKind.KPI_REPORT),
+    StageKind.DIAGNOSE: (ArtifactKind.EVENT_SET, ArtifactKind.DATA_REQUEST),
+}
+
+
+def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
+    """Say which of a plugin's own names are not as names are here."""
+    brings = plugin.brings
+    if not _KEBAB.fullmatch(plugin.entry_point):
+        yield f"the entry point '{plugin.entry_point}' is not in kebab-case"
+    for what, items in (("exporter", brings.exporters), ("importer", brings.importers), ("command", brings.commands)):
+        yield from (f"the {what} '{item.name}' is not in kebab-case" for item in items if not _KEBAB.fullmatch(item.name or ""))
+    for what, judges in (("check", brings.checks), ("gate", brings.gates)):
+        for judge in judges:
+            if not (_KEBAB.fullmatch(judge.name) or _SNAKE.fullmatch(judge.name)):
+                yield f"the {what} '{judge.name}' is neither in kebab-case nor in snake_case"
+
+
+def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterator[str]:
+    """Say which names of a stage are not as names are here."""
+    if not _KEBAB.fullmatch(stage.name):
+        yield f"the stage's name '{stage.name}' is not in kebab-case: expected something like 'night-frames'"
+    if sum(each.name == stage.name for each in siblings) > 1:
+        yield f"two stages of the plugin have the name '{stage.name}'"
+    for what, names in (
+        ("input", stage.inputs()),
+        ("output", stage.outputs()),
+        ("file port", stage.file_ports()),
+        ("parameter", stage.Params.model_fields),
+    ):
+        yield from (f"the {what} '{name}' is not in snake_case" for name in names if not _SNAKE.fullmatch(name))
+
+
+def kind_problem(stage: type[Stage]) -> Iterator[str]:
+    """Say that a stage makes nothing of what a stage of its kind is there for."""
+    makes = {output.kind for output in stage.outputs().values()}
+    expected = _MAKES[stage.kind]
+    if not makes & set(expected):
+        fitting = [kind.value for kind, wanted in _MAKES.items() if makes & set(wanted)]
+        offer = f" A stage that makes a {min(makes).value} is of kind {' or '.join(fitting)}." if fitting else ""
+        yield f"it is a {stage.kind.value} stage, so an output of kind {' or '.join(expected)} was expected, found {', '.join(sorted(makes))}.{offer}"
+
+
+def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distribution | None) -> Iterator[str]:
+    """Say what of a plugin nobody could understand without reading its code."""
+    if not plugin.description:
+        yield f"its module {plugin.module} has no docstring"
+    if distribution is not None and not _readme(distribution):
+        yield f'the distribution {plugin.distribution} has no README: set `readme = "README.md"` in pyproject.toml'
+    brings = plugin.brings
+    for what, items in (("check", brings.checks), ("gate", brings.gates), ("exporter", brings.exporters), ("importer", brings.importers)):
+        yield from (f"the {what} '{item.name}' has no description" for item in items if not item.description.strip())
+    yield from (f"the command '{each.name}' has no help" for each in brings.commands if not (each.help or each.short_help))
+
+
+def _readme(distribution: metadata.Distribution) -> bool:
+    """Say whether the metadata has a long description: as a header, or, since version 2.1, as the message's body."""
+    head, _, body = (distribution.read_text("METADATA") or "").partition("\n\n")
+    return bool(body.strip()) or "\nDescription: " in head
+
+
+def doc_problems(stage: type[Stage]) -> Iterator[str]:
+    """Say which part of a stage has no description."""
+    if not stage.description() or stage.__doc__ == Stage.__doc__:
+        yield "the stage has no docstring: its first line is what people read of it"
+    for name, field in stage.Params.model_fields.items():
+        if not (field.description or "").strip():
+            yield f"the parameter '{name}' has no description: `{name}: ... = tc.Field(..., description=\"...\")`"
+    for what, ports in (("input", stage.inputs()), ("output", stage.outputs())):
+        yield from (_undescribed(what, port) for port in ports.values() if not port.description.strip())
+    yield from (f"the file port '{port.name}' has no note" for port in stage.file_ports().values() if not port.note.strip())
+
+
+def _undescribed(what: str, port: Input | Output) -> str:
+    return f'the {what} \'{port.name}\' has no description: `tc.{what.capitalize()}("{port.kind.value}", description="...")`'
+
+
+def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
+    """Say what is wrong with a stage's `Params`.
+
+    Args:
+        model: the stage's.
+        given: values for those without a default.
+    """
+    if not model.model_config.get("frozen"):
+        yield "Params are not frozen: subclass tracecore.Params"
+    if model.model_config.get("extra") != "forbid":
+        yield "Params take unknown keys, so a mistyped one is never noticed: subclass tracecore.Params"
+    yield from _default_problems(model, given)
+    try:
+        params = model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        yield f"the sample's parameters are not valid: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return
+    yield from _pickle_problems(params)
+    yield from _json_problems(params)
+
+
+def _default_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
+    """Validate every default by the model's own rules, which pydantic leaves out unless asked."""
+    for name, field in model.model_fields.items():
+        if field.is_required():
+            continue
+        default = field.get_default(call_default_factory=True, validated_data=dict(given))
+        try:
+            model.model_validate({**given, name: default})
+        except ValidationError as error:
+            wrong = [each for each in error.errors() if each["loc"][:1] == (name,)]
+            if wrong:
+                yield f"the default of '{name}', {default!r}, is not valid: {wrong[0]['msg']}"
+
+
+def _pickle_problems(params: BaseModel) -> Iterator[str]:
+    try:
+        again = pickle.loads(pickle.dumps(params))  # noqa: S301  # what was pickled on this very line
+    except KeyboardInterrupt:
+        raise
+    except Exception as error:  # noqa: BLE001  # pickling calls whatever code the values bring
+        name = _unpicklable(params)
+        yield f"Params can't be pickled, so no other process can run the stage{f': the parameter {name!r}' if name else ''} ({reason_of(error)})"
+        return
+    if again != params:
+        yield "Params are not the same after pickling"
+
+
+def _unpicklable(params: BaseModel) -> str:
+    for name in type(params).model_fields:
+        try:
+            pickle.dumps(getattr(params, name))
+        except Exception:  # noqa: BLE001  # as above; here only the name is wanted
+            return name
+    return ""
+
+
+def _json_problems(params: BaseModel) -> Iterator[str]:
+    try:
+        values = params.model_dump(mode="json", warnings=False)
+        jcs(values)
+    except (PydanticUserError, ValueError, TypeError, rfc8785.CanonicalizationError) as error:
+        yield f"Params can't be written as JSON, so the record can't hold them ({reason_of(error)})"
+        return
+    try:
+        again = type(params).model_validate_json(params.model_dump_json(warnings=False))
+    except ValidationError as error:
+        first = error.errors()[0]
+        yield f"the parameter '{'.'.join(str(part) for part in first['loc'])}' can't be read back from its own JSON: {first['msg']}"
+        return
+    if again != params:
+        changed = next((name for name in type(params).model_fields if getattr(again, name) != getattr(params, name)), "?")
+        yield f"the parameter '{changed}' is another value after JSON: {getattr(params, changed, None)!r} became {getattr(again, changed, None)!r}"

@@ -1,9 +1,0 @@
-"""Stages run in processes of their own: one worker a run, forked from a server with the kernel preloaded, that serves no other stage.
-
-`Workers` is the build's side. What a worker loaded and looked for in vain is what its run depends on; the record never lies in its reach.
-"""
-
-from tracecore.worker.jobs import Job, Made, StageRaised
-from tracecore.worker.workers import Workers
-
-__all__ = ["Job", "Made", "StageRaised", "Workers"]
