@@ -22,11 +22,11 @@ __all__ = ["be", "warm"]
 
 _NEEDED = (
     "deltalake", "filelock", "openlineage.client.uuid", "pyarrow.dataset", "pyarrow.parquet", "securesystemslib.dsse",
-    "securesystemslib.signer", "tracecore.running.executor", "tracecore.store.parquet", "tracecore_assets.loading", "tracecore_assets.release",
-    "tracecore_assets.session", "tracecore_lineage.doctor", "tracecore_lineage.events", "tracecore_lineage.facets",
+    "securesystemslib.signer", "tracecore.running.executor", "tracecore.store.parquet", "tracecore_assets.resolve",
+    "tracecore_assets.release.release", "tracecore_assets.run.session", "tracecore_lineage.doctor", "tracecore_lineage.events", "tracecore_lineage.facets",
     "tracecore_lineage.migrations.upgrade", "tracecore_lineage.verification.verify",
 )  # fmt: skip
-_WITH_DAGSTER = ("dagster", "tracecore_assets.building", "tracecore_assets.definitions", "tracecore_assets.instance")
+_WITH_DAGSTER = ("dagster", "tracecore_assets.building", "tracecore_assets.define.definitions", "tracecore_assets.run.instance")
 
 
 @cache
@@ -101,10 +101,10 @@ def _workspace(witness: Witness, root: str) -> Any:
 
 def _build(witness: Witness, plan: BuildPlan) -> dict[str, Any]:
     """Build and seal, as `tracecore build` does it, without Dagster."""
-    from tracecore_assets.loading import load_program
-    from tracecore_assets.overrides import Overrides
-    from tracecore_assets.release import read_request, refuse_other_program, release
-    from tracecore_assets.session import Session
+    from tracecore_assets.load.overrides import Overrides
+    from tracecore_assets.release.release import read_request, refuse_other_program, release
+    from tracecore_assets.resolve import load_program
+    from tracecore_assets.run.session import Session
 
     overrides = Overrides((f"drives.salt={plan.salt}", f"model.salt={plan.salt}"), (plan.drives,), ())
     wired = load_program(plan.program, overrides, host=_host())

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 from drawn_frames import drive_of, frame_table, label
 
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import LABELS
+from tracecore_schemas.arrow_tables import LABELS, table_of
 
 CLASSES = ("car", "pedestrian", "sign")
 

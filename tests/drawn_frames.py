@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from tracecore_schemas.arrow_tables import FRAMES, LABELS
 from tracecore_schemas.refs import frame_ref
-from tracecore_schemas.tables import FRAMES, LABELS
 
 SENSOR = "/camera/front/image"
 WIDTH, HEIGHT = 96, 64

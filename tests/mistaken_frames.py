@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 from drawn_frames import drive_of, frame, picture
 
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import DETECTIONS, EVENTS
+from tracecore_schemas.arrow_tables import DETECTIONS, EVENTS, table_of
 
 BOX = (30, 20, 12, 24)
 

@@ -14,9 +14,9 @@ from tracecore.workspace import Workspace
 from tracecore_lineage import Record
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
 from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.facet_summary import count
 from tracecore_schemas.kinds import Media, Severity, StageKind, default_use
 from tracecore_schemas.run import Artifact, CheckRun, Environment, ExpectationOutcome, Origin, Plugin, Run, RunInput, Unknown
-from tracecore_schemas.summary import count
 
 SOURCE = digest_bytes(b"source")
 

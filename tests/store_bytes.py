@@ -13,8 +13,8 @@ from tracecore.store import LocalStore, Stored
 from tracecore.store.bucket_access import BucketSettings
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
+from tracecore_schemas.arrow_tables import SIGNALS
 from tracecore_schemas.run import Artifact, DeltaVersion
-from tracecore_schemas.tables import SIGNALS
 
 __all__ = ["AnyStore", "artifact", "drop", "object_store", "peek", "poke", "put", "signals", "staged_directory", "staged_file"]
 

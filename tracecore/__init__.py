@@ -8,8 +8,8 @@ from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageEr
 from tracecore.gate import Gate, GateEvidence, GateResult
 from tracecore.hookspecs import BuildSummary, Exporter, Importer, RunSummary, hookimpl
 from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage
+from tracecore_schemas.facet_summary import count, summarize
 from tracecore_schemas.kinds import StageKind
-from tracecore_schemas.summary import count, summarize
 
 __all__ = [
     "BuildSummary",

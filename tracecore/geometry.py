@@ -117,7 +117,7 @@ class Rig:
     """The calibrations of some drives.
 
     Args:
-        rows: of the table `tracecore_schemas.tables.CALIBRATIONS`, as mappings.
+        rows: of the table `tracecore_schemas.arrow_tables.CALIBRATIONS`, as mappings.
     """
 
     def __init__(self, rows: Sequence[dict[str, Any]] = ()) -> None:

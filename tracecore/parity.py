@@ -191,7 +191,7 @@ def pictures(context: tc.Context, frames: tc.Input, output: tc.Output, params: P
 
     Args:
         context: of the stage.
-        frames: its port of a frame table (`tracecore_schemas.tables.FRAMES`).
+        frames: its port of a frame table (`tracecore_schemas.arrow_tables.FRAMES`).
         output: the model or engine that is compared.
         params: how many.
         config: the model's `config.json`: the size of its input.

@@ -5,25 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tracecore_assets.beside import program_definitions
     from tracecore_assets.building import BuildAnswer, BuildRefused, build
-    from tracecore_assets.component import VehicleProgram
-    from tracecore_assets.foreign.reading import ReadVersion, read
-    from tracecore_assets.loading import load_program
-    from tracecore_assets.overrides import Overrides
+    from tracecore_assets.code_location import VehicleProgram, program_definitions
+    from tracecore_assets.external_assets.read_version import ReadVersion, read
+    from tracecore_assets.load.overrides import Overrides
+    from tracecore_assets.resolve import load_program
 
 __all__ = ["BuildAnswer", "BuildRefused", "Overrides", "ReadVersion", "VehicleProgram", "build", "load_program", "program_definitions", "read"]
 
 _WHERE = {
     "BuildAnswer": "building",
     "BuildRefused": "building",
-    "Overrides": "overrides",
-    "ReadVersion": "foreign.reading",
-    "VehicleProgram": "component",
+    "Overrides": "load.overrides",
+    "ReadVersion": "external_assets.read_version",
+    "VehicleProgram": "code_location",
     "build": "building",
-    "load_program": "loading",
-    "program_definitions": "beside",
-    "read": "foreign.reading",
+    "load_program": "resolve",
+    "program_definitions": "code_location",
+    "read": "external_assets.read_version",
 }
 
 

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Any
 from tracecore.errors import NegativeVerdict, RunFailed
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import NamedWorkspace
-from tracecore_assets.document import program_document
-from tracecore_assets.loading import load_program
-from tracecore_assets.names import job_name
-from tracecore_assets.overrides import Overrides
-from tracecore_assets.release import ReleaseRequest, read_request, refuse_other_program
-from tracecore_assets.remembered import remember
-from tracecore_assets.waivers import WaiverText
+from tracecore_assets.load.overrides import Overrides
+from tracecore_assets.load.program import job_name
+from tracecore_assets.load.recent_programs import remember
+from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, refuse_other_program
+from tracecore_assets.resolve import load_program, program_document
 from tracecore_lineage.binding import make_workspace
 from tracecore_lineage.kpis import Kpi, read_kpis
 from tracecore_schemas.build import GateOutcome, SealedBuild
 from tracecore_schemas.run import CheckRun
 
 if TYPE_CHECKING:
-    from tracecore_assets.progress import Console
-    from tracecore_assets.session import Session
-    from tracecore_assets.wiring import WiredProgram
+    from tracecore_assets.resolve import ResolvedProgram
+    from tracecore_assets.run.progress import Console
+    from tracecore_assets.run.session import Session
 
 __all__ = ["BuildAnswer", "BuildRefused", "build"]
 
@@ -121,7 +119,7 @@ def build(
     program_document(wired)  # a file that is not there is said before a workspace is made
     place = make_workspace(named)
 
-    from tracecore_assets.session import Session
+    from tracecore_assets.run.session import Session
 
     run_id = str(uuid.uuid4())
     session = Session(wired, place, host, run=run_id, progress=console)
@@ -134,10 +132,10 @@ def build(
         session.close()
 
 
-def _run(session: Session, wired: WiredProgram, request: ReleaseRequest, run_id: str) -> None:
+def _run(session: Session, wired: ResolvedProgram, request: ReleaseRequest, run_id: str) -> None:
     # Imported only now: Dagster takes seconds, and whatever is wrong with a program should be said at once.
-    from tracecore_assets.definitions import definitions, release_config
-    from tracecore_assets.instance import dagster_instance, process_tags
+    from tracecore_assets.define.definitions import definitions, release_config
+    from tracecore_assets.run.instance import dagster_instance, process_tags
 
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
     job = definitions(wired, lambda _context: session).resolve_job_def(job_name(wired.name))

@@ -14,9 +14,8 @@ from tracecore.running.dependencies import Change, Code, code_patch
 from tracecore.running.file_discovery import read_sources
 from tracecore.store import open_store
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_assets.loading import load_program
-from tracecore_assets.remembered import remembered
-from tracecore_assets.wiring import WiredAsset, WiredProgram
+from tracecore_assets.load.recent_programs import remembered
+from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, load_program
 from tracecore_lineage.lookup import dependencies_from
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact
@@ -92,7 +91,7 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
     return StaleAnswer(job, run, tuple(changes), patches)
 
 
-def _find(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[WiredProgram, WiredAsset]:
+def _find(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[ResolvedProgram, ResolvedAsset]:
     entries = remembered(workspace)
     if program is not None:
         name = load_program(program, host=host).name
@@ -108,16 +107,16 @@ def _find(workspace: Workspace, asset: str, program: str | Path | None, host: Pl
     raise UsageError(f"No program that is built here has an asset '{asset}'. {suggestion(asset, known)}")
 
 
-def _output_name(wired: WiredProgram, asset: WiredAsset, port: str) -> str:
+def _output_name(wired: ResolvedProgram, asset: ResolvedAsset, port: str) -> str:
     return f"{wired.name}.{asset.name}" if len(asset.outputs) == 1 else f"{wired.name}.{asset.name}.{port}"
 
 
-def _newest(record: Record, wired: WiredProgram, asset: WiredAsset) -> Artifact | None:
+def _newest(record: Record, wired: ResolvedProgram, asset: ResolvedAsset) -> Artifact | None:
     port, output = next(iter(asset.outputs.items()))
     return record.newest(output.kind.value, _output_name(wired, asset, port))
 
 
-def _parameters(wired: WiredProgram, asset: WiredAsset, then: Mapping[str, Any]) -> Iterator[Change]:
+def _parameters(wired: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:
     plugin, stage = then["plugin"], asset.stage
     if f"{plugin['entry_point']}/{plugin['stage']}" != stage.qualified_name:
         yield Change("code", "stage", f"{plugin['entry_point']}/{plugin['stage']}", stage.qualified_name)
@@ -143,7 +142,7 @@ def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
 
 
 def _inputs(
-    record: Record, wired: WiredProgram, asset: WiredAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
+    record: Record, wired: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
 ) -> Iterator[Change]:
     """Compare what the run read, and what its folders listed besides, with the newest recorded versions and the files that are found now."""
     ports = asset.stage_class.inputs()

@@ -11,17 +11,14 @@ import strawberry
 from strawberry.types import Info
 
 from tracecore.errors import TracecoreError, UsageError
-from tracecore_graphql.bug_types import Bug, bug_of
-from tracecore_graphql.build_types import Build, Plugin, build_of
-from tracecore_graphql.connections import Connection, paginate
-from tracecore_graphql.described import output_type, question
+from tracecore_graphql.audit_source import AuditSource
+from tracecore_graphql.fields import Connection, output_type, paginate, query_field
 from tracecore_graphql.limits import DEFAULT_PAGE
-from tracecore_graphql.source import AuditSource
-from tracecore_graphql.trace_types import Direction, Trace, TraceNode, TraceRun, trace_answer
+from tracecore_graphql.object_types import Bug, Build, Direction, Plugin, Trace, TraceNode, TraceRun, bug_of, build_of, trace_answer
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
 
-__all__ = ["Asked", "Query"]
+__all__ = ["Query", "RequestContext"]
 
 
 class TookTooLong(TracecoreError):
@@ -29,7 +26,7 @@ class TookTooLong(TracecoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """One request: the record it is asked of, and until when (monotonic seconds)."""
 
     record: AuditSource
@@ -55,20 +52,20 @@ RefText = Annotated[str, strawberry.argument(description="`kind/name`, `kind/nam
 class Query:
     """Questions to the record. All are read-only."""
 
-    @question
-    def builds(self, info: Info[Asked, None], first: First = DEFAULT_PAGE, after: After = None) -> Connection[Build]:
+    @query_field
+    def builds(self, info: Info[RequestContext, None], first: First = DEFAULT_PAGE, after: After = None) -> Connection[Build]:
         """Sealed builds, in the order they were sealed."""
         found: Sequence[Build] = [build_of(sealed) for sealed in info.context.in_time().builds()]
         return paginate(found, lambda build: build.name, first=first, after=after)
 
-    @question
-    def build(self, info: Info[Asked, None], name: str) -> Build | None:
+    @query_field
+    def build(self, info: Info[RequestContext, None], name: str) -> Build | None:
         """One sealed build, or null."""
         sealed = info.context.in_time().build(name.removeprefix("build/"))
         return None if sealed is None else build_of(sealed)
 
-    @question
-    def artifact(self, info: Info[Asked, None], ref: RefText) -> TraceNode | None:
+    @query_field
+    def artifact(self, info: Info[RequestContext, None], ref: RefText) -> TraceNode | None:
         """One artifact version; of `kind/name` the newest."""
         parsed = parse_ref(ref)
         if not parsed.is_artifact and parsed.kind != ArtifactKind.EXTERNAL:
@@ -76,16 +73,16 @@ class Query:
         answer = trace_answer(info.context.in_time().trace(ref, depth=0))
         return next((node for node in answer.nodes if node.ref == answer.root), None)
 
-    @question
-    def run(self, info: Info[Asked, None], id: strawberry.ID) -> TraceRun | None:  # noqa: A002  # the contract names the argument so
+    @query_field
+    def run(self, info: Info[RequestContext, None], id: strawberry.ID) -> TraceRun | None:  # noqa: A002  # the contract names the argument so
         """One run by its UUID."""
         answer = trace_answer(info.context.in_time().trace(f"run/{id}", depth=1))
         return next((run for run in answer.runs if answer.root == f"run/{run.id}"), None)
 
-    @question
+    @query_field
     def trace(
         self,
-        info: Info[Asked, None],
+        info: Info[RequestContext, None],
         ref: RefText,
         direction: Direction = Direction.backward,
         depth: Annotated[int | None, strawberry.argument(description="levels of runs to follow; null follows all")] = None,
@@ -96,19 +93,19 @@ class Query:
         ask = record.trace if direction is Direction.backward else record.impact
         return trace_answer(ask(ref, depth=depth, as_of=as_of))
 
-    @question
-    def impact(self, info: Info[Asked, None], ref: RefText) -> Trace | None:
+    @query_field
+    def impact(self, info: Info[RequestContext, None], ref: RefText) -> Trace | None:
         """Everything that a ref reached."""
         return trace_answer(info.context.in_time().impact(ref))
 
-    @question
-    def bug(self, info: Info[Asked, None], id: strawberry.ID) -> Bug | None:  # noqa: A002  # the contract names the argument so
+    @query_field
+    def bug(self, info: Info[RequestContext, None], id: strawberry.ID) -> Bug | None:  # noqa: A002  # the contract names the argument so
         """One reported bug by its id (or `bug/<id>`), or null."""
         found = info.context.in_time().bug(id)
         return None if found is None else bug_of(found)
 
-    @question
-    def plugins(self, info: Info[Asked, None], first: First = DEFAULT_PAGE, after: After = None) -> Connection[Plugin]:
+    @query_field
+    def plugins(self, info: Info[RequestContext, None], first: First = DEFAULT_PAGE, after: After = None) -> Connection[Plugin]:
         """The plugins that recorded runs ran."""
         found = [
             Plugin(

@@ -15,10 +15,10 @@ from strawberry.types import ExecutionContext
 
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, OperationType
 from tracecore.errors import TracecoreError
+from tracecore_graphql.audit_source import AuditSource
 from tracecore_graphql.limits import DEFAULT_LIMITS, Limits, read_document
-from tracecore_graphql.query import Asked, Query
-from tracecore_graphql.scalars import SCALARS
-from tracecore_graphql.source import AuditSource
+from tracecore_graphql.object_types import SCALARS
+from tracecore_graphql.query import Query, RequestContext
 from tracecore_schemas.refs import RefError
 
 __all__ = ["Answer", "ask", "schema", "sdl"]
@@ -76,7 +76,9 @@ def ask(
         _check_operation(read_document(document, variables or {}, limits), operation)
     except GraphQLError as error:
         return Answer({"errors": [error.formatted]}, accepted=False)
-    result = schema.execute_sync(document, variable_values=dict(variables or {}), context_value=Asked(record, deadline), operation_name=operation)
+    result = schema.execute_sync(
+        document, variable_values=dict(variables or {}), context_value=RequestContext(record, deadline), operation_name=operation
+    )
     body: dict[str, Any] = {}
     if result.data is not None or not result.errors or any(error.path for error in result.errors):
         body["data"] = result.data

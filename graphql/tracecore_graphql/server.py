@@ -17,15 +17,42 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tracecore_graphql.access import Role, TokenStore
-from tracecore_graphql.body import BodyTooLarge, read_body
+from tracecore_graphql.audit_source import AuditSource
 from tracecore_graphql.limits import DEFAULT_LIMITS, Limits
-from tracecore_graphql.places import Busy, Places, Unfinished
 from tracecore_graphql.schema import Answer, ask
-from tracecore_graphql.source import AuditSource
+from tracecore_graphql.thread_slots import Busy, StillRunning, ThreadSlots
+from tracecore_graphql.tokens import Role, TokenStore
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["application"]
+__all__ = ["BodyTooLarge", "application", "read_body"]
+
+
+class BodyTooLarge(Exception):
+    """A body over the cap; `cap` is in bytes."""
+
+    def __init__(self, cap: int) -> None:
+        super().__init__(f"The body is larger than {cap} bytes.")
+        self.cap = cap
+
+
+async def read_body(request: Request, cap: int) -> bytes:
+    """Read a body of at most `cap` bytes.
+
+    Raises:
+        BodyTooLarge: it says so itself, or more bytes than that have come.
+    """
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > len(str(cap)) or int(declared) > cap):
+        raise BodyTooLarge(cap)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > cap:
+            raise BodyTooLarge(cap)
+        parts.append(part)
+    return b"".join(parts)
+
 
 log = logging.getLogger("tracecore.server")
 
@@ -84,7 +111,7 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
         tokens: who may ask.
         limits: bounds of one request.
     """
-    places = Places(_AT_ONCE)
+    places = ThreadSlots(_AT_ONCE)
 
     async def health(_request: Request) -> Response:
         return _json(200, {"status": "ok"})
@@ -99,7 +126,7 @@ def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEF
         question = partial(ask, record, asked.document, asked.variables, asked.operation, limits=limits)
         try:
             answer: Answer = await places.run(question, seconds=limits.seconds + 1)
-        except Unfinished:
+        except StillRunning:
             return _problem(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.")
         except Busy:
             return _later(f"The server was busy with other questions for {limits.seconds:g} s; ask again later.")

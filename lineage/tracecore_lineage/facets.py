@@ -14,7 +14,7 @@ import attrs
 from openlineage.client.facet_v2 import BaseFacet, DatasetFacet, InputDatasetFacet, OutputDatasetFacet, RunFacet
 
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.summary import count, size, summarize
+from tracecore_schemas.facet_summary import count, size, summarize
 
 __all__ = [
     "StageFacet",

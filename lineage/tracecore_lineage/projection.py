@@ -21,9 +21,9 @@ from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.reading import BadEvent, Event, is_deleted, parse_event
 from tracecore_lineage.voices import IMPORTED, Voice
 from tracecore_schemas.canonical import is_digest
-from tracecore_schemas.catalog import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 from tracecore_schemas.kinds import Use
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
+from tracecore_schemas.sql_models import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
 
 __all__ = ["READS", "STATED", "UNVERSIONED", "WRITES", "Row", "dataset_ref", "project"]
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Table, and_
 from sqlmodel import SQLModel
 
 from tracecore_lineage.ledger_name import LedgerName
-from tracecore_schemas import catalog
+from tracecore_schemas import sql_models
 
 __all__ = [
     "BLOCKS",
@@ -36,20 +36,20 @@ def table(model: type[SQLModel]) -> Table:
     return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
-EVENTS = table(catalog.LedgerEvent)
-BLOCKS = table(catalog.LedgerBlock)
-HEAD = table(catalog.LedgerHead)
-OUTBOX = table(catalog.OutboxItem)
-PERSONS = table(catalog.Person)
-RUN_EVENTS = table(catalog.RunEventRow)
-EDGES = table(catalog.EdgeRow)
-NAMES = table(catalog.NameRow)
-FACETS = table(catalog.FacetRow)
-CLAIMS = table(catalog.ClaimRow)
-CHECKS = table(catalog.CheckRow)
-STALENESS = table(catalog.StalenessRow)
-BUILDS = table(catalog.BuildRow)
-PROJECTION = tuple(table(model) for model in catalog.CATALOG_TABLES)
+EVENTS = table(sql_models.LedgerEvent)
+BLOCKS = table(sql_models.LedgerBlock)
+HEAD = table(sql_models.LedgerHead)
+OUTBOX = table(sql_models.OutboxItem)
+PERSONS = table(sql_models.Person)
+RUN_EVENTS = table(sql_models.RunEventRow)
+EDGES = table(sql_models.EdgeRow)
+NAMES = table(sql_models.NameRow)
+FACETS = table(sql_models.FacetRow)
+CLAIMS = table(sql_models.ClaimRow)
+CHECKS = table(sql_models.CheckRow)
+STALENESS = table(sql_models.StalenessRow)
+BUILDS = table(sql_models.BuildRow)
+PROJECTION = tuple(table(model) for model in sql_models.CATALOG_TABLES)
 """The tables of the catalog, which replay makes again."""
 EMPTY_HEAD = {
     "id": 1,

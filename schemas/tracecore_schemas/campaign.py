@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Required  # pydantic reads `Required
 from pydantic import Field, StringConstraints, with_config
 from typing_extensions import TypedDict
 
-from tracecore_schemas.foreign_json import OPEN
+from tracecore_schemas.file_shapes import OPEN
 
 __all__ = ["CampaignFile"]
 

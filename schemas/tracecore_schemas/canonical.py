@@ -1,7 +1,4 @@
-"""Canonical bytes and digests: the one way tracecore turns content into identity.
-
-JSON is canonicalized by RFC 8785 (JCS); digests are SHA-256, written `sha256:` and 64 lower-case hex digits.
-"""
+"""Canonical bytes and digests: how content becomes an identity, where a store keeps it, and the version of the bytes written."""
 
 from __future__ import annotations
 
@@ -10,10 +7,24 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias, Union
+from urllib.parse import quote, unquote
 
 import rfc8785
 
-__all__ = ["JSON", "digest_bytes", "digest_file", "digest_json", "hex_of", "is_digest", "jcs"]
+__all__ = [
+    "DATA_FORMAT",
+    "JSON",
+    "blob_location",
+    "digest_bytes",
+    "digest_file",
+    "digest_json",
+    "hex_of",
+    "is_digest",
+    "jcs",
+    "table_folder",
+    "table_name",
+    "tree_location",
+]
 
 JSON: TypeAlias = Union[bool, int, float, str, "Sequence[JSON]", "Mapping[str, JSON]", None]
 
@@ -60,3 +71,32 @@ def hex_of(digest: str) -> str:
     if not is_digest(digest):
         raise ValueError(f"Expected a digest 'sha256:<64 hex>', found {digest!r}.")
     return digest.removeprefix("sha256:")
+
+
+DATA_FORMAT = 2
+"""Raised when the same rows or files would be written as other bytes, or be called by another digest: all assets are then made again.
+
+It stands for the whole distribution `tracecore` in what a run depends on; tests/kernel/test_data_format.py says when it has to be raised.
+"""
+
+
+def blob_location(digest: str) -> str:
+    """Return where a file lies."""
+    digits = hex_of(digest)
+    return f"blobs/{digits[:2]}/{digits}"
+
+
+def tree_location(digest: str) -> str:
+    """Return where a directory lies."""
+    digits = hex_of(digest)
+    return f"trees/{digits[:2]}/{digits}"
+
+
+def table_folder(kind: str, name: str) -> str:
+    """Return where the table of an artifact name lies: percent-encoded, with '=' for '%' (deltalake decodes a '%' twice)."""
+    return f"tables/{kind}/{quote(name, safe='').replace('%', '=')}"
+
+
+def table_name(folder: str) -> str:
+    """Return the artifact name that the last part of a table's folder stands for."""
+    return unquote(folder.replace("=", "%"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracecore_schemas.rows import last_revisions
+from tracecore_schemas.arrow_tables import last_revisions
 
 __all__ = ["ATTRIBUTE_COLUMNS", "CONDITION_COLUMNS", "OF_OBJECTS", "attributes_of_frames", "conditions_of", "frame_conditions"]
 

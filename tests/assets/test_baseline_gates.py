@@ -9,8 +9,8 @@ from tracecore.errors import UsageError
 from tracecore.gate import GateEvidence
 from tracecore.plugins.host import PluginHost
 from tracecore_assets import build
-from tracecore_assets.gates import collect_kpis, evaluate_gates
-from tracecore_assets.program import GateSpec, Release
+from tracecore_assets.load.program import GateSpec, Release
+from tracecore_assets.release.gates import collect_kpis, evaluate_gates
 from tracecore_schemas.run import Artifact, Unknown
 
 FACET = {

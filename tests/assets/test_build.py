@@ -10,7 +10,7 @@ from toy_plugin import PROGRAM, write_drives
 
 from tracecore.errors import RunFailed, UsageError
 from tracecore_assets import BuildRefused, Overrides, build
-from tracecore_assets.waivers import WaiverText
+from tracecore_assets.release.release import WaiverText
 from tracecore_lineage import Record
 from tracecore_schemas.refs import parse_ref
 

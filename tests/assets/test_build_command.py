@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from toy_plugin import PROGRAM, write_drives
 
 from tracecore.commands.shell import cli
-from tracecore_assets.commands.variadic import VariadicCommand
+from tracecore_assets.commands.build import VariadicCommand
 from tracecore_lineage import Record
 
 BUILD = ("build", "one", "--program", "toy.yaml", "--approver", "board")
@@ -129,7 +129,7 @@ def _states(record):
 def _dagster_states(project):
     """Ask Dagster how its runs ended: the page must not show a killed one as running for ever."""
     from tracecore.workspace import Workspace
-    from tracecore_assets.instance import dagster_instance
+    from tracecore_assets.run.instance import dagster_instance
 
     with dagster_instance(Workspace.open(project.workspace)) as instance:
         return sorted(run.status.value for run in instance.get_runs())

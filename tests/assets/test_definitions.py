@@ -13,10 +13,10 @@ from toy_plugin import PROGRAM, write_drives
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets import Overrides, build, load_program
-from tracecore_assets.code_location import program_definitions
-from tracecore_assets.definitions import definitions
-from tracecore_assets.instance import dagster_instance, workspace_file
-from tracecore_assets.remembered import remember, remembered
+from tracecore_assets.code_location import workspace_definitions
+from tracecore_assets.define.definitions import definitions
+from tracecore_assets.load.recent_programs import remember, remembered
+from tracecore_assets.run.instance import dagster_instance, workspace_file
 from tracecore_lineage import Record
 
 
@@ -87,17 +87,17 @@ def test_the_page_loads_the_programs_that_were_built_here(project):
     place = Workspace.open(project.workspace)
     remember(place, "other", other, Overrides(drives=("drives",)))
     assert [(entry.name, entry.overrides.settings) for entry in remembered(place)] == [("other", ()), ("toy", ("model.epochs=2",))]
-    assert {job.name for job in program_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other"}
+    assert {job.name for job in workspace_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other"}
     third = project.folder / "third.yaml"
     third.write_text(PROGRAM.replace("name: toy", "name: oth-er"))
     (project.folder / "third2.yaml").write_text(PROGRAM.replace("name: toy", "name: oth_er"))
     remember(place, "oth-er", third, Overrides())
     remember(place, "oth_er", project.folder / "third2.yaml", Overrides())
-    assert {job.name for job in program_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other", "build_oth_er"}
+    assert {job.name for job in workspace_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other", "build_oth_er"}
     third.unlink()
     (project.folder / "third2.yaml").unlink()
     other.unlink()
-    assert {job.name for job in program_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy"}
+    assert {job.name for job in workspace_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy"}
     location = json.loads(Path(workspace_file(place)).read_text())["load_from"][0]["python_module"]
     assert location["module_name"] == "tracecore_assets.code_location"
 
@@ -155,7 +155,7 @@ def test_two_programs_have_their_own_assets(project):
 @pytest.mark.parametrize("name", ["toy", "night-fleet"])
 def test_names_fit_dagster(name):
     """Dagster's names hold letters, digits and underscores."""
-    from tracecore_assets.names import group_name, job_name, op_name
+    from tracecore_assets.load.program import group_name, job_name, op_name
 
     for text in (group_name(name), job_name(name), op_name(name, "model")):
         assert text.replace("_", "a").isalnum()

@@ -13,9 +13,9 @@ from tracecore.engines import rename_inner, with_roles
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_assets.rebuild import Verdict
-from tracecore_assets.rebuild.comparing import Comparison, Rebuilt
-from tracecore_assets.rebuild.engines import compare_engines
-from tracecore_assets.rebuild.sealed import Target
+from tracecore_assets.rebuild.compare import Comparison, Rebuilt
+from tracecore_assets.rebuild.recorded_build import Target
+from tracecore_assets.rebuild.tolerances import compare_engines
 from tracecore_schemas.run import Artifact
 
 PROGRAM = b"\x00trt name=__mye2567_shape { __mye99 __mye2567 } \xff"

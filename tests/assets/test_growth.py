@@ -13,8 +13,8 @@ from toy_plugin import write_drives
 
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
-from tracecore_assets.loading import load_program
-from tracecore_assets.session import Session
+from tracecore_assets.resolve import load_program
+from tracecore_assets.run.session import Session
 
 FEW, MANY = 4, 16
 _SLACK = 1.1

@@ -12,8 +12,8 @@ from toy_plugin import write_drives
 
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
-from tracecore_assets.instance import dagster_instance
-from tracecore_assets.notifications import failed_checks, failed_checks_sensor, notify
+from tracecore_assets.define.notifications import failed_checks, failed_checks_sensor, notify
+from tracecore_assets.run.instance import dagster_instance
 
 
 @pytest.fixture

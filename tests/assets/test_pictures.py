@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 from PIL import Image
 
-from tracecore_assets.curves import curves_picture, read_curves
-from tracecore_assets.pictures import MAX_BYTES, picture_file, png_markdown, sample_frames
+from tracecore_assets.define.metadata import MAX_BYTES, curves_picture, picture_file, png_markdown, read_curves, sample_frames
 
 
 def _jpeg(color, size=(96, 64)):

@@ -63,7 +63,7 @@ def test_an_error_names_its_line_and_the_nearest_right_name(project, old, new, l
 
 
 def _load_whole(path, overrides=None):
-    from tracecore_assets.document import program_document
+    from tracecore_assets.resolve import program_document
 
     return program_document(load_program(path, overrides))
 

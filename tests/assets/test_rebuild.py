@@ -279,7 +279,7 @@ def test_a_tolerance_is_measured_on_weights_and_on_rows(tmp_path):
     import pyarrow as pa
     from safetensors.numpy import save_file
 
-    from tracecore_assets.rebuild.numbers import ROWS, WEIGHTS, measure
+    from tracecore_assets.rebuild.tolerances import ROWS, WEIGHTS, measure
     from tracecore_schemas.run import Artifact
 
     store = open_store(Workspace.create(tmp_path / "ws"))
@@ -316,7 +316,7 @@ def test_files_of_one_name_and_files_in_folders_are_called_what_they_were_called
     """Two files of one name are kept apart, nested ones in their folders, and nothing is written outside the scratch folder."""
     import tracecore as tc
     from tracecore.running.file_discovery import read_sources
-    from tracecore_assets.rebuild.inputs import KeptFile, lay_out
+    from tracecore_assets.rebuild.outside_files import KeptFile, lay_out
     from tracecore_schemas.run import Artifact
 
     store = open_store(Workspace.create(tmp_path / "ws"))
@@ -350,7 +350,7 @@ def test_files_of_one_name_and_files_in_folders_are_called_what_they_were_called
 
 
 def test_the_page_of_rebuild_says_the_limits_that_the_code_has():
-    from tracecore_assets.rebuild.numbers import KPI, ROWS, WEIGHTS
+    from tracecore_assets.rebuild.tolerances import KPI, ROWS, WEIGHTS
 
     page = (Path(__file__).parents[2] / "docs" / "rebuild.md").read_text()
     for name, limit in (("KPI", KPI), ("WEIGHTS", WEIGHTS), ("ROWS", ROWS)):

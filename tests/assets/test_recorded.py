@@ -6,7 +6,7 @@ import pytest
 from shared_data import shared_data
 
 from tracecore_assets import BuildRefused, Overrides, build
-from tracecore_assets.waivers import WaiverText
+from tracecore_assets.release.release import WaiverText
 from tracecore_lineage import Record
 from tracecore_schemas.refs import parse_ref
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from tracecore_assets.metadata import artifact_metadata
+from tracecore_assets.define.metadata import artifact_metadata
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 

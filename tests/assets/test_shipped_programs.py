@@ -6,8 +6,8 @@ import pytest
 
 from tracecore.errors import UsageError
 from tracecore_assets import load_program
-from tracecore_assets.document import program_document
-from tracecore_assets.parse import shipped_programs
+from tracecore_assets.load.parse import shipped_programs
+from tracecore_assets.resolve import program_document
 
 RECORDED = ["drives", "labels", "training_set", "model", "onnx", "half", "engine", "kpis", "selection_kpis", "mistakes"]
 REFERENCE = [*RECORDED, "world", "diagnosis", "next_world", "next_drives", "next_frames"]

@@ -17,9 +17,8 @@ from record_world import World, artifact
 import tracecore as tc
 from tracecore.commands.shell import cli
 from tracecore.plugins.host import PluginHost
-from tracecore_assets.parse import parse_program
-from tracecore_assets.source import read_source
-from tracecore_assets.wiring import wire
+from tracecore_assets.load.parse import parse_program, read_yaml
+from tracecore_assets.resolve import resolve
 from tracecore_schemas.kinds import StageKind
 
 PAGES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -119,9 +118,9 @@ def test_the_program_of_the_programs_page_is_valid_and_can_be_wired(tmp_path: Pa
     [text] = [block for block in blocks("docs/programs.md", "yaml") if block.startswith("type:")]
     file = tmp_path / "program.yaml"
     file.write_text(text, encoding="utf-8")
-    source = read_source(file)
+    source = read_yaml(file)
     program = parse_program(source)
-    wired = wire(program, source, PluginHost.load())
+    wired = resolve(program, source, PluginHost.load())
     assert [asset.name for asset in wired.assets]
     assert json.dumps(program.document())
 
@@ -133,4 +132,4 @@ def test_the_asset_line_of_the_plugins_page_fits_a_program(tmp_path: Path) -> No
         "type: tracecore_assets.VehicleProgram\nattributes:\n  name: p\n  assets:\n    drives: {stage: ingest, plugin: mcap, params: {paths: [d]}}\n"
     )
     file.write_text(head + line + "\n", encoding="utf-8")
-    assert parse_program(read_source(file)).assets["dark"].plugin == "night-frames"
+    assert parse_program(read_yaml(file)).assets["dark"].plugin == "night-frames"

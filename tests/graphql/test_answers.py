@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tracecore_graphql.documents import document
 from tracecore_graphql.limits import Limits
+from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
 from tracecore_lineage import Record
 

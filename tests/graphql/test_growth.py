@@ -9,9 +9,9 @@ from counting import calls
 from record_world import World, artifact, origin
 
 from tracecore.workspace import Workspace
-from tracecore_graphql.access import Role, TokenStore
-from tracecore_graphql.documents import document
+from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
+from tracecore_graphql.tokens import Role, TokenStore
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 

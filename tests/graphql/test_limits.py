@@ -12,8 +12,8 @@ from types import FrameType
 import pytest
 
 from graphql import GraphQLError, get_introspection_query, validate
-from tracecore_graphql.documents import document, names
 from tracecore_graphql.limits import DEFAULT_LIMITS, LimitExceeded, Limits, read_document
+from tracecore_graphql.named_queries import document, names
 from tracecore_graphql.schema import schema
 
 

@@ -8,8 +8,8 @@ from typing import get_type_hints
 import pytest
 
 from graphql import build_schema, parse, validate
-from tracecore_graphql import trace_types
-from tracecore_graphql.documents import document, names
+from tracecore_graphql import object_types
+from tracecore_graphql.named_queries import document, names
 from tracecore_graphql.schema import schema, sdl
 from tracecore_schemas import trace as shapes
 
@@ -33,13 +33,13 @@ def test_there_is_a_named_document_for_each_question() -> None:
 @pytest.mark.parametrize(
     ("shape", "type_"),
     [
-        (shapes.Trace, trace_types.Trace),
-        (shapes.Node, trace_types.TraceNode),
-        (shapes.RunNode, trace_types.TraceRun),
-        (shapes.Edge, trace_types.TraceEdge),
-        (shapes.Gap, trace_types.Gap),
-        (shapes.UnknownFact, trace_types.UnknownFact),
-        (shapes.Check, trace_types.TraceCheck),
+        (shapes.Trace, object_types.Trace),
+        (shapes.Node, object_types.TraceNode),
+        (shapes.RunNode, object_types.TraceRun),
+        (shapes.Edge, object_types.TraceEdge),
+        (shapes.Gap, object_types.Gap),
+        (shapes.UnknownFact, object_types.UnknownFact),
+        (shapes.Check, object_types.TraceCheck),
     ],
 )
 def test_graphql_has_every_field_of_the_trace_answer_and_no_other(shape: type, type_: type) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tracecore.workspace import Workspace
-from tracecore_graphql.access import Role, TokenStore
+from tracecore_graphql.tokens import Role, TokenStore
 from tracecore_lineage import Record
 
 SERVE = [sys.executable, "-c", "from tracecore.commands.shell import main; main()", "serve"]

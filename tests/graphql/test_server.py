@@ -14,10 +14,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from tracecore.workspace import Workspace
-from tracecore_graphql.access import Role, TokenStore
-from tracecore_graphql.documents import document
 from tracecore_graphql.limits import Limits
+from tracecore_graphql.named_queries import document
 from tracecore_graphql.server import application
+from tracecore_graphql.tokens import Role, TokenStore
 from tracecore_lineage import Record
 
 

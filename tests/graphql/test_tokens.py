@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
-from tracecore_graphql.access import LIFETIME, Role, TokenStore
+from tracecore_graphql.tokens import LIFETIME, Role, TokenStore
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from tracecore.errors import UsageError
 from tracecore.plugins.check_suites import validate
+from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 from tracecore_schemas.suites import SUITES
-from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 
 UNIQUE = {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}
 ROWS = {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1}}

@@ -24,9 +24,9 @@ from tracecore.store.local import _LocalTables
 from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
+from tracecore_schemas.arrow_tables import CALIBRATIONS, CLUSTERS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.run import Artifact
-from tracecore_schemas.tables import CALIBRATIONS, CLUSTERS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
 
 
 def shuffled(table: pa.Table, seed: int) -> pa.Table:

@@ -11,7 +11,7 @@ from record_world import World
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
-from tracecore_graphql.documents import document
+from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.trace import Trace

@@ -21,10 +21,9 @@ from stored_world import StoredWorld, kept
 
 from tracecore.images import color_of
 from tracecore_lineage.commands.look import command
+from tracecore_schemas.arrow_tables import CALIBRATIONS, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.kinds import StageKind
-from tracecore_schemas.rows import table_of
 from tracecore_schemas.run import RunInput
-from tracecore_schemas.tables import CALIBRATIONS, SIGNALS, SWEEPS
 
 LIDAR = "/lidar"
 CAMERA_AT = [0, 0, 1, 1.5, -1, 0, 0, 0, 0, -1, 0, 1.4, 0, 0, 0, 1]  # 1.5 m ahead of the rear axle, 1.4 m above the road, looking ahead

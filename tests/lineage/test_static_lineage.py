@@ -13,7 +13,7 @@ from record_world import World, artifact
 from stated_events import FACET, RUN, dataset, edges, event, job, lake, refs, run, take
 
 from tracecore.commands.shell import cli
-from tracecore_graphql.documents import document
+from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
 from tracecore_lineage.bundle.asking import trace_bundle
 from tracecore_lineage.bundle.writing import export_bundle

@@ -19,9 +19,8 @@ from tracecore_lineage.ledger_name import LedgerName
 from tracecore_lineage.rendering.page import page
 from tracecore_lineage.rendering.tree import draw
 from tracecore_lineage.voices import Import, voices_of
-from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.canonical import blob_location, digest_bytes
 from tracecore_schemas.kinds import StageKind
-from tracecore_schemas.store_layout import blob_location
 
 NAMES = ("drive_log/north", "dataset/demo.drives", "label_batch/demo.labels", "model/demo.model", "engine/demo.engine", "build/own")
 NOBODY = f"sha256:{'f' * 64}"

@@ -11,8 +11,8 @@ from tampering import edit_log, failures, flip, select, sql
 
 from tracecore.errors import UsageError
 from tracecore_lineage.migrations.upgrade import metadata
-from tracecore_schemas.catalog import CATALOG_TABLES
 from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.sql_models import CATALOG_TABLES
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -14,7 +14,7 @@ from tampering import failures, refit_head, rehash, select, sql
 
 from tracecore.errors import UsageError
 from tracecore_lineage.sealing.keys import PrivateKey
-from tracecore_schemas.catalog import CATALOG_TABLES
+from tracecore_schemas.sql_models import CATALOG_TABLES
 
 DATABASES = ("sqlite", "postgresql")
 

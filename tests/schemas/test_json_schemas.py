@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from markdown_pages import examples
 from record_world import World
 
-from tracecore_assets.json_schema import program_file
-from tracecore_assets.parse import parse_program, program_source, shipped_programs
+from tracecore_assets.load.parse import parse_program, read_program_yaml, shipped_programs
+from tracecore_assets.load.program_schema import program_file
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.data_request import DataRequest
 from tracecore_schemas.json_schemas import SNAPSHOTS, build_predicate, data_request, trace_answer
@@ -37,7 +37,7 @@ def test_every_committed_schema_has_a_test() -> None:
 @pytest.mark.parametrize("name", shipped_programs())
 def test_a_shipped_program_is_valid_as_written_and_as_recorded(name: str) -> None:
     validator = Draft202012Validator(program_file())
-    source = program_source(name)
+    source = read_program_yaml(name)
     assert [error.message for error in validator.iter_errors(json.loads(json.dumps(source.data)))] == []
     assert [error.message for error in validator.iter_errors(parse_program(source).document())] == []
 

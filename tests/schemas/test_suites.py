@@ -2,8 +2,8 @@
 
 import pytest
 
+from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 from tracecore_schemas.suites import SUITES
-from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 
 COLUMNS = {name for schema in (FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS, TRACKS) for name in schema.names}
 

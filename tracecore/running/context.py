@@ -23,9 +23,9 @@ from tracecore.store.manifest import scan_directory
 from tracecore.system.failures import recordable, tellable
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.facet_summary import LONGEST, wrong_summary
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Unknown
-from tracecore_schemas.summary import LONGEST, wrong_summary
 
 __all__ = ["Adopting", "RunContext", "WatchedContext"]
 

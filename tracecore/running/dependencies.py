@@ -18,12 +18,10 @@ from packaging.utils import canonicalize_name
 from tracecore.running.worker.load_observer import ABSENT_DISTRIBUTION, KERNEL, Loaded
 from tracecore.system.distributions import Installed, file_sha256, installed, owners
 from tracecore.system.failures import inside_package
-from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of
-from tracecore_schemas.data_format import DATA_FORMAT
+from tracecore_schemas.canonical import DATA_FORMAT, JSON, blob_location, digest_bytes, digest_json, hex_of
+from tracecore_schemas.facet_summary import count, summarize
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Dependencies, Environment
-from tracecore_schemas.store_layout import blob_location
-from tracecore_schemas.summary import count, summarize
 
 if TYPE_CHECKING:
     from tracecore.store import Store

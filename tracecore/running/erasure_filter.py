@@ -60,7 +60,7 @@ class ErasureFilter:
         """
         import pyarrow as pa
 
-        from tracecore_schemas.tables import PARTITION
+        from tracecore_schemas.arrow_tables import PARTITION
 
         if not self.drives or not isinstance(data, pa.Table | pa.RecordBatch | pa.RecordBatchReader):
             return data
@@ -78,7 +78,7 @@ class ErasureFilter:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        from tracecore_schemas.tables import PARTITION
+        from tracecore_schemas.arrow_tables import PARTITION
 
         column = rows.column(PARTITION)
         met = [drive for drive in pc.unique(column).to_pylist() if drive in self.drives]

@@ -14,9 +14,9 @@ from tracecore.stage import Files, SourceFile
 from tracecore.store import Store
 from tracecore.system.locks import hold_key, hold_run
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facet_summary import count
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
-from tracecore_schemas.summary import count
 
 __all__ = ["Intake"]
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tracecore.plugins.host import RegisteredStage
 from tracecore.stage import SourceFile
-from tracecore_schemas.canonical import JSON, digest_json
-from tracecore_schemas.data_format import DATA_FORMAT
+from tracecore_schemas.canonical import DATA_FORMAT, JSON, digest_json
 
 __all__ = ["adoption_key", "staleness_key"]
 

@@ -14,10 +14,10 @@ from tracecore.errors import UsageError
 from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.place import Place
 from tracecore.store.protocol import StagedTable, Stored
+from tracecore_schemas.arrow_tables import describe
 from tracecore_schemas.canonical import digest_bytes, hex_of, jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import DeltaVersion, FieldSpec
-from tracecore_schemas.tables import describe
 
 __all__ = [
     "CONFIGURATION",

@@ -18,10 +18,9 @@ from tracecore.store.protocol import StagedTable, Stored
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.locks import hold_table
 from tracecore.workspace import Workspace
-from tracecore_schemas.canonical import digest_bytes, digest_file
+from tracecore_schemas.canonical import blob_location, digest_bytes, digest_file, table_folder, tree_location
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
-from tracecore_schemas.store_layout import blob_location, table_folder, tree_location
 
 if TYPE_CHECKING:
     import pyarrow as pa

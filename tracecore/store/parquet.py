@@ -18,8 +18,8 @@ import pyarrow.types as pat
 from tracecore.errors import UsageError
 from tracecore.files import fsync_file, fsync_folder
 from tracecore.store.protocol import StagedTable, TableFile
+from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_file, hex_of
-from tracecore_schemas.tables import PARTITION
 
 __all__ = ["PRIMARY", "conform", "delta_schema", "write_table"]
 

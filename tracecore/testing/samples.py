@@ -19,12 +19,11 @@ import pyarrow as pa
 from PIL import Image, ImageDraw
 
 from tracecore.stage import Input
+from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, POINTS_DTYPE, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.data_request import FILE as REQUEST_FILE
 from tracecore_schemas.data_request import DataRequest, Want
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import frame_ref
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, POINTS_DTYPE, SIGNALS, SWEEPS
 
 __all__ = ["built_in", "calibrations", "detections", "events", "frames", "labels", "model_folder", "request_folder", "signals", "sweeps"]
 

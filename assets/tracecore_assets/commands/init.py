@@ -38,13 +38,13 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
     --workspace or TRACECORE_HOME names another, which is said then.
     """
     from tracecore.workspace import DEFAULT
-    from tracecore_assets.initialize import read_beginning
-    from tracecore_assets.instance import dagster_home
+    from tracecore_assets.load.recent_programs import read_new_program
+    from tracecore_assets.run.instance import dagster_home
     from tracecore_lineage import Record
     from tracecore_lineage.binding import make_workspace
 
     folder = directory or Path()
-    program = read_beginning(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing
+    program = read_new_program(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing
     home = workspace.settings.home
     named = workspace if workspace.directory or home else replace(workspace, directory=folder / DEFAULT)
     place = make_workspace(named, slug=folder.absolute().name)

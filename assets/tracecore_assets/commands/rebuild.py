@@ -46,8 +46,8 @@ def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, wor
     Program, parameters, seeds, threads and plugins are the recorded ones, drives and labels come from the store. What is lacking or has changed is
     said before anything is made. Exit 0 where nothing is different, 1 otherwise.
     """
-    from tracecore_assets.progress import Console
     from tracecore_assets.rebuild import rebuild
+    from tracecore_assets.run.progress import Console
 
     with Console() as console:
         answer = rebuild(

@@ -34,8 +34,8 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     them of failed checks.
     """
     from tracecore.workspace import Workspace
-    from tracecore_assets.instance import dagster_home, workspace_file
-    from tracecore_assets.remembered import remembered
+    from tracecore_assets.load.recent_programs import remembered
+    from tracecore_assets.run.instance import dagster_home, workspace_file
     from tracecore_lineage import Record
 
     told = len(workspace.settings.notify)

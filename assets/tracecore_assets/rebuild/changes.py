@@ -14,7 +14,7 @@ from tracecore.plugins.host import PluginHost, RegisteredStage
 from tracecore.running.dependencies import Code, code_patch
 from tracecore.store import Store, open_store
 from tracecore_assets.rebuild.answer import Change
-from tracecore_assets.rebuild.sealed import Sealed
+from tracecore_assets.rebuild.recorded_build import RecordedBuild
 from tracecore_lineage.environments import environment_runs
 from tracecore_schemas.run import Environment
 
@@ -26,7 +26,7 @@ __all__ = ["changes", "find_stages"]
 _WORDS = {"code": "source file", "format": "data format"}
 
 
-def find_stages(sealed: Sealed, host: PluginHost) -> dict[str, RegisteredStage]:
+def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, RegisteredStage]:
     """Find the stage of every asset among those installed: of the same plugin, whatever its version.
 
     Raises:
@@ -56,7 +56,7 @@ def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHo
         )
 
 
-def changes(sealed: Sealed, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[Change]:
+def changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[Change]:
     """List everything that is not as it was.
 
     Args:
@@ -77,7 +77,7 @@ def changes(sealed: Sealed, stages: dict[str, RegisteredStage], record: Record, 
     return [Change(*key[:4], tuple(assets), key[4]) for key, assets in joined.items()]
 
 
-def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage], store: Store) -> Iterator[Change]:
+def _plugins(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[Change]:
     code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
@@ -93,7 +93,7 @@ def _plugins(sealed: Sealed, stages: dict[str, RegisteredStage], store: Store) -
                 yield Change(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,), lines)
 
 
-def _threads(sealed: Sealed, threads: int) -> Iterator[Change]:
+def _threads(sealed: RecordedBuild, threads: int) -> Iterator[Change]:
     cores = os.cpu_count() or 1
     for asset, run in sealed.runs.items():
         wanted = run.threads or threads
@@ -101,14 +101,14 @@ def _threads(sealed: Sealed, threads: int) -> Iterator[Change]:
             yield Change("threads", asset, str(wanted), f"{cores} CPU cores", (asset,))
 
 
-def _accelerators(sealed: Sealed) -> Iterator[Change]:
+def _accelerators(sealed: RecordedBuild) -> Iterator[Change]:
     here = accelerator()
     for asset, run in sealed.runs.items():
         if run.accelerator != here:
             yield Change("accelerator", "GPU", run.accelerator, here, (asset,))
 
 
-def _environments(sealed: Sealed, record: Record) -> Iterator[Change]:
+def _environments(sealed: RecordedBuild, record: Record) -> Iterator[Change]:
     now = current_environment()
     assets: dict[str, list[str]] = {}
     for asset, run in sealed.runs.items():

@@ -26,8 +26,8 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     try:
         import uvicorn
 
-        from tracecore_graphql.access import TokenStore
         from tracecore_graphql.server import application
+        from tracecore_graphql.tokens import TokenStore
     except ImportError as error:
         raise UsageError(f'The audit server needs packages that are not installed ({error.name}): pip install "tracecore[graphql]".') from error
     from tracecore_lineage import Record

@@ -8,7 +8,7 @@ import click
 
 from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_graphql.access import Role, TokenStore
+from tracecore_graphql.tokens import Role, TokenStore
 
 __all__ = ["command"]
 

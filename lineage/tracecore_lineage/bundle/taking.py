@@ -34,10 +34,10 @@ from tracecore_lineage.verification.bundle import Checked, check_bundle
 from tracecore_lineage.verification.findings import Findings, Verdict
 from tracecore_lineage.verification.trust import Pins, read_pins
 from tracecore_lineage.voices import IMPORTED, Import, folder_of, import_ids, known_imports, read_import, read_imports, voices_of
-from tracecore_schemas.catalog import FacetRow
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, RunInput
+from tracecore_schemas.sql_models import FacetRow
 
 if TYPE_CHECKING:
     from tracecore_lineage.record import Record

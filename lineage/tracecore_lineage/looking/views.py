@@ -12,8 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracecore.geometry import Camera, Rig
-from tracecore_schemas.rows import last_revisions
-from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_schemas.arrow_tables import POINTS_DTYPE, last_revisions
 
 __all__ = ["Layers", "View", "read_views", "spread"]
 

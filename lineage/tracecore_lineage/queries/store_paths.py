@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tracecore.workspace import Workspace
+from tracecore_schemas.canonical import blob_location, table_folder, table_name, tree_location
 from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
-from tracecore_schemas.store_layout import blob_location, table_folder, table_name, tree_location
 
 __all__ = ["STORE", "StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
 

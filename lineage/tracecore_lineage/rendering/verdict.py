@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tracecore_lineage.kpis import Kpi
-from tracecore_schemas.summary import count
+from tracecore_schemas.facet_summary import count
 
 __all__ = ["BAD", "Words", "checks_in_words", "kpis_in_words", "training_in_words"]
 

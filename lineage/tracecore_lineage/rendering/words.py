@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tracecore_schemas.summary import count, size, summarize
+from tracecore_schemas.facet_summary import count, size, summarize
 from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
 
 __all__ = ["claim_in_words", "count", "node_in_words", "origin_in_words", "short_ref", "static_in_words", "together_in_words"]

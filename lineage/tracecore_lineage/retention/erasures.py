@@ -24,9 +24,9 @@ from tracecore_lineage.retention.sweeping import lies_in, sweep
 from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
 from tracecore_lineage.sealing.envelope import seal_payload
 from tracecore_lineage.stored import newest_of_tables
+from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
-from tracecore_schemas.tables import PARTITION
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import RecordWriter

@@ -17,10 +17,10 @@ from tracecore_lineage.retention.mixed_rows import without_drives
 from tracecore_lineage.retention.subjects import Subject
 from tracecore_lineage.retention.sweeping import naming
 from tracecore_lineage.retention.tombstones import Erased, Tombstones
+from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact
-from tracecore_schemas.tables import PARTITION
 
 __all__ = ["Holdings", "read_holdings"]
 

@@ -22,10 +22,10 @@ from tracecore_lineage.sealing.statement import content_digest, content_of, diff
 from tracecore_lineage.tables import BUILDS
 from tracecore_schemas.build import SealedBuild, SealRequest
 from tracecore_schemas.canonical import JSON, digest_bytes, hex_of, jcs
+from tracecore_schemas.facet_summary import count
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import artifact_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown
-from tracecore_schemas.summary import count
 
 if TYPE_CHECKING:
     from tracecore_lineage.recorder import Position, RecordWriter

@@ -18,7 +18,7 @@ from tracecore_lineage.sealing.rotation import KEY_ADD, KEY_ROTATE
 from tracecore_lineage.sealing.signatures import CosignEvent
 from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.voices import Import, read_import
-from tracecore_schemas.catalog import BuildRow
+from tracecore_schemas.sql_models import BuildRow
 
 __all__ = ["ErasureEvent", "History", "KeyChange", "SealEvent", "collect", "read_history"]
 

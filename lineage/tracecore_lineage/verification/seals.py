@@ -20,8 +20,8 @@ from tracecore_lineage.verification.findings import Findings
 from tracecore_lineage.verification.history import History, SealEvent
 from tracecore_lineage.verification.trust import Trust
 from tracecore_schemas.canonical import digest_bytes, jcs
-from tracecore_schemas.catalog import EdgeRow
 from tracecore_schemas.refs import artifact_ref
+from tracecore_schemas.sql_models import EdgeRow
 
 __all__ = ["check_kept_checkpoint", "check_note", "check_seal"]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 import tracecore as tc
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import SIGNALS
+from tracecore_schemas.arrow_tables import SIGNALS, table_of
 
 __all__ = ["Template"]
 

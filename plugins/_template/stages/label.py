@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import tracecore as tc
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import LABELS
+from tracecore_schemas.arrow_tables import LABELS, table_of
 
 __all__ = ["Template"]
 

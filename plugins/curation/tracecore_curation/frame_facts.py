@@ -83,7 +83,7 @@ def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
     """Read the facts of a frame table.
 
     Args:
-        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
+        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.arrow_tables.FRAMES`.
         filter_: which rows.
     """
     named = pc.field("frame_id").is_valid()

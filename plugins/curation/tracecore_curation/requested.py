@@ -69,7 +69,7 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
     """Read what choosing looks at.
 
     Args:
-        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.tables.FRAMES`.
+        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.arrow_tables.FRAMES`.
         labels: a label table, whose attributes of frames are conditions too.
     """
     table: pa.Table = frames.to_table(columns=_COLUMNS)

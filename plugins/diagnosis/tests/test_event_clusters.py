@@ -15,9 +15,8 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome, ResolvedInput
+from tracecore_schemas.arrow_tables import CALIBRATIONS, CLUSTERS, EVENTS, table_of
 from tracecore_schemas.data_request import FILE, DataRequest
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import CALIBRATIONS, CLUSTERS, EVENTS
 
 FRAMES = evaluated_drives()
 OF = {drive: [row for row in FRAMES if row["drive"] == drive] for drive in ("noon", "late", "tokyo")}

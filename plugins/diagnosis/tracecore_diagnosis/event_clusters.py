@@ -19,10 +19,10 @@ from tracecore_diagnosis.request import request_of
 from tracecore_diagnosis.scenes import frames_labeled_for, labeled_objects, scenes_of
 from tracecore_diagnosis.sheets import Gallery, draw_sheet, examples_of, sheet_name
 from tracecore_diagnosis.telling import Chances
+from tracecore_schemas.arrow_tables import CLUSTERS
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.conditions import OF_OBJECTS
 from tracecore_schemas.data_request import FILE
-from tracecore_schemas.tables import CLUSTERS
 
 __all__ = ["EventClusters"]
 

@@ -9,8 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 import tracecore as tc
+from tracecore_schemas.arrow_tables import EVENTS
 from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
-from tracecore_schemas.tables import EVENTS
 
 __all__ = ["FrameFacts", "Mistake", "condition_names", "frames_of", "join_events", "mistakes_of"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracecore_schemas.rows import last_revisions
+from tracecore_schemas.arrow_tables import last_revisions
 
 __all__ = ["Box", "Scene", "frames_labeled_for", "labeled_objects", "scenes_of"]
 

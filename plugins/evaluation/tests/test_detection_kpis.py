@@ -18,8 +18,8 @@ from tracecore_evaluation.figures import parts_of
 from tracecore_evaluation.label_rows import read_rows, true_rows
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.truth import read_frames, read_labels
+from tracecore_schemas.arrow_tables import EVENTS
 from tracecore_schemas.canonical import digest_file
-from tracecore_schemas.tables import EVENTS
 
 BOX = (10, 20, 24, 16)
 

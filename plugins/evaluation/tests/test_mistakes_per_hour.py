@@ -16,8 +16,7 @@ from three_heads import cuboid, path, scene, tag
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
 from tracecore_evaluation.perceived import read_detections
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import DETECTIONS, TRACKS
+from tracecore_schemas.arrow_tables import DETECTIONS, TRACKS, table_of
 
 FRAMES = 10
 HERE, NOWHERE = (48.0, 20.0, 24.0, 16.0), (4.0, 40.0, 12.0, 16.0)

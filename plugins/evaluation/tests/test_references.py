@@ -12,7 +12,7 @@ from made_scene import CLASSES, CONFIG, judged, made_scene, rates_of
 from tracecore_evaluation.average_precision import AREAS, average_precision
 from tracecore_evaluation.scene import Frame, Seen, Truth, iou_matrix
 from tracecore_evaluation.tracks import tracks_table
-from tracecore_schemas.tables import TRACKS
+from tracecore_schemas.arrow_tables import TRACKS
 
 
 def pycocotools_precision(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str, Seen], classes: int) -> Any:

@@ -14,7 +14,7 @@ from three_heads import BOX_HEIGHT, cuboid, path, scene, tag
 
 from tracecore.errors import RunFailed, UsageError
 from tracecore.running.executor import Outcome
-from tracecore_schemas.tables import DETECTIONS, EVENTS
+from tracecore_schemas.arrow_tables import DETECTIONS, EVENTS
 
 
 def drives() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

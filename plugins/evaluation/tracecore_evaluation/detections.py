@@ -13,8 +13,7 @@ from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.path_shape import points_of
 from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.truth import LIGHT
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import DETECTIONS
+from tracecore_schemas.arrow_tables import DETECTIONS, table_of
 
 __all__ = ["FLOOR", "detections_table"]
 

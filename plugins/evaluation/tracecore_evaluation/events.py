@@ -15,9 +15,8 @@ from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.scene import Frame, Seen, Truth
 from tracecore_evaluation.slices import Slicing
 from tracecore_evaluation.truth import LIGHT, Labels
+from tracecore_schemas.arrow_tables import EVENTS, table_of
 from tracecore_schemas.canonical import digest_json, hex_of
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import EVENTS
 
 __all__ = ["PATH", "event_of", "events_table", "frame_events", "whole_frame"]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tracecore_schemas.rows import last_revisions
+from tracecore_schemas.arrow_tables import last_revisions
 
 __all__ = ["Review", "Row", "distances_of", "read_rows", "review_of", "true_rows"]
 

@@ -11,8 +11,7 @@ import pyarrow as pa
 from tracecore_evaluation.episodes import seen_track
 from tracecore_evaluation.level_2 import Driving, Followed
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import TRACKS
+from tracecore_schemas.arrow_tables import TRACKS, table_of
 
 __all__ = ["tracks_table"]
 

@@ -18,7 +18,7 @@ from tracecore.images import AnnotatedImage, Line, Mark, color_of, draw_tile, sa
 from tracecore.running.executor import Outcome
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.kitti_files import KittiFile, read_calibration, read_scan
-from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_schemas.arrow_tables import POINTS_DTYPE
 
 
 def _ingest(world: StageWorld, *paths: Path, **params: Any) -> Outcome:

@@ -16,7 +16,7 @@ from stage_world import StageWorld
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
-from tracecore_schemas.tables import FRAMES, SIGNALS
+from tracecore_schemas.arrow_tables import FRAMES, SIGNALS
 
 SUITES = ("unique_frame_ids", "frames_complete", "signals_complete", "sweeps_complete", "calibrations_complete")
 START = 1_791_000_000_000_000_000

@@ -20,7 +20,7 @@ from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.judge import judge
-from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_schemas.arrow_tables import POINTS_DTYPE
 
 START = 1_791_000_000_000_000_000
 S = 1_000_000_000

@@ -20,7 +20,7 @@ from tracecore.running.executor import Outcome
 from tracecore_ingest import tables
 from tracecore_ingest.judge import judge
 from tracecore_ingest.tables import sweep_batches
-from tracecore_schemas.tables import CALIBRATIONS, POINTS_DTYPE, SWEEPS
+from tracecore_schemas.arrow_tables import CALIBRATIONS, POINTS_DTYPE, SWEEPS
 
 START = 1_791_000_000_000_000_000
 S = 1_000_000_000

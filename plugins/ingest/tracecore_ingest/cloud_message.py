@@ -17,7 +17,7 @@ from tracecore import geometry
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.fields import bytes_of, field, text_of, whole_of
 from tracecore_ingest.messages import Dialect, dialect_of, object_reader, type_of
-from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_schemas.arrow_tables import POINTS_DTYPE
 
 __all__ = ["RecordedCloud", "cloud_reader", "full_scale"]
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import tracecore as tc
 from tracecore_ingest.outcome import Counted
 from tracecore_ingest.stills import StillDrive, describe_stills, look_at_files, still_batches
-from tracecore_schemas.tables import FRAMES
+from tracecore_schemas.arrow_tables import FRAMES
 
 __all__ = ["Images"]
 

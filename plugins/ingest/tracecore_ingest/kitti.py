@@ -15,9 +15,8 @@ from tracecore_ingest.damage import Damaged
 from tracecore_ingest.kitti_files import CALIBRATION, CAMERAS, PATTERNS, VELODYNE, KittiCalibration, KittiFile, read_calibration, read_scan
 from tracecore_ingest.outcome import Counted, name_drives
 from tracecore_ingest.stills import INDEX, Still, StillDrive, describe_stills, look_at_files, still_batches
+from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SWEEPS, table_of
 from tracecore_schemas.refs import frame_ref
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import CALIBRATIONS, FRAMES, SWEEPS
 
 __all__ = ["CAMERA_FRAME", "Kitti"]
 

@@ -17,9 +17,8 @@ from tracecore_ingest.outcome import Counted, describe_calibrations, describe_fr
 from tracecore_ingest.sound import Wanted, sound_drives
 from tracecore_ingest.tables import frame_batches, signal_batches, sweep_batches
 from tracecore_ingest.unpacking import SUFFIXES, WAL, is_drive_file
+from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.refs import artifact_ref
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS
 
 __all__ = ["Mcap"]
 

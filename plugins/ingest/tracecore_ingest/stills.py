@@ -12,9 +12,8 @@ import tracecore as tc
 from tracecore_ingest.damage import Damaged
 from tracecore_ingest.images import ImageFacts, encoding_in, look_at
 from tracecore_ingest.outcome import Counted, name_drives
+from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.refs import frame_ref
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import FRAMES
 
 __all__ = ["INDEX", "Still", "StillDrive", "describe_stills", "look_at_files", "still_batches"]
 

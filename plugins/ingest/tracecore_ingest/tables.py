@@ -18,8 +18,8 @@ from tracecore_ingest.json_message import numeric_leaves
 from tracecore_ingest.messages import Role, role_of, signal_reader
 from tracecore_ingest.reading import read_log
 from tracecore_ingest.recording import Place, Recording
+from tracecore_schemas.arrow_tables import FRAMES, SIGNALS, SWEEPS
 from tracecore_schemas.refs import frame_ref
-from tracecore_schemas.tables import FRAMES, SIGNALS, SWEEPS
 
 __all__ = ["frame_batches", "signal_batches", "sweep_batches"]
 

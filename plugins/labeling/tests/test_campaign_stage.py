@@ -23,7 +23,7 @@ from tracecore_labeling.campaign.simulated.reviewer import overlap
 from tracecore_labeling.linking import recorded_frames
 from tracecore_labeling.provenance import is_pseudonym
 from tracecore_labeling.rows import label_id
-from tracecore_schemas.tables import LABELS
+from tracecore_schemas.arrow_tables import LABELS
 
 
 def campaign(world: StageWorld, count: int = 60, *, seed: int = 7, truth: pa.Table | None = None, **params: Any) -> Outcome:

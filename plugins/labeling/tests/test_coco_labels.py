@@ -14,8 +14,8 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
+from tracecore_schemas.arrow_tables import LABELS
 from tracecore_schemas.canonical import digest_file, digest_json
-from tracecore_schemas.tables import LABELS
 
 DIGEST = "sha256:" + "0" * 64
 Document = dict[str, Any]

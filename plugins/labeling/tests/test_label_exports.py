@@ -17,8 +17,7 @@ from stage_world import StageWorld
 
 from tracecore_labeling.exports.batch import Written, labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
-from tracecore_schemas.rows import table_of
-from tracecore_schemas.tables import LABELS
+from tracecore_schemas.arrow_tables import LABELS, table_of
 
 ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")
 

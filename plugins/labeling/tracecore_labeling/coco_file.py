@@ -21,7 +21,7 @@ from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.outlines import Box, Ring, around, cut, turned_about_its_center
 from tracecore_labeling.provenance import is_pseudonym, provenance_of
 from tracecore_schemas.coco import CocoFile
-from tracecore_schemas.foreign_json import ShapeError, checked
+from tracecore_schemas.file_shapes import ShapeError, checked
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["as_text", "read_coco"]

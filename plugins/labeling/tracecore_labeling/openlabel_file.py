@@ -21,7 +21,7 @@ from tracecore_labeling.label_file import FoundLabel, LabelFile, LeftOut
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.openlabel_labels import SIMPLE, Data, Known, texts_of
 from tracecore_labeling.openlabel_objects import ObjectReader, is_recording_vehicle
-from tracecore_schemas.foreign_json import ShapeError, checked
+from tracecore_schemas.file_shapes import ShapeError, checked
 from tracecore_schemas.openlabel import OpenLabelFile
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 

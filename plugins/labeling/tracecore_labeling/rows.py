@@ -21,7 +21,7 @@ Attributes = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the label table (`tracecore_schemas.tables.LABELS`)."""
+    """One row of the label table (`tracecore_schemas.arrow_tables.LABELS`)."""
 
     drive: str
     sensor: str
@@ -107,8 +107,10 @@ def empty_row(frame: RecordedFrame, id_: str, **columns: Any) -> Row:
 
 def label_table(rows: Iterable[Row]) -> pa.Table:
     """Make the label table, sorted by frame and label, so that the same labels give the same bytes."""
-    from tracecore_schemas.rows import table_of  # brings pyarrow, which `tracecore --help` does without
-    from tracecore_schemas.tables import LABELS
+    from tracecore_schemas.arrow_tables import (
+        LABELS,
+        table_of,  # brings pyarrow, which `tracecore --help` does without
+    )
 
     ordered = sorted(rows, key=lambda row: (row.drive, row.timestamp_ns, row.sensor, row.label_id))
     return table_of(LABELS, _mappings(ordered))

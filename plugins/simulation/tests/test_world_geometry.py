@@ -16,7 +16,7 @@ from mcap.reader import make_reader
 from mcap_protobuf.decoder import DecoderFactory
 
 from tracecore.geometry import cuboid_corners, inside_cuboid, project, quaternion_matrix, transform
-from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_schemas.arrow_tables import POINTS_DTYPE
 from tracecore_simulation.drive import Drive, Settings
 from tracecore_simulation.fleet import record_drives
 from tracecore_simulation.plan import plan_drives

@@ -21,7 +21,7 @@ _VEHICLE = "vehicle"
 
 
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
-    """Give rows of `tracecore_schemas.tables.LABELS`, drive by drive and frame by frame.
+    """Give rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame.
 
     Each visible object has a box and a cuboid of the same track, both `ignore` where a person could not label it; each frame has a path, as far as
     any way is free, and the state of the light, and one row of geometry `none` where nothing is to be seen.

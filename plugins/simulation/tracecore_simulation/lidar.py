@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tracecore_schemas.tables import POINTS_DTYPE
+from tracecore_schemas.arrow_tables import POINTS_DTYPE
 from tracecore_simulation.rig import LIDAR_PLACE
 from tracecore_simulation.shapes import (
     Block,

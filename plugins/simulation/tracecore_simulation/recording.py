@@ -12,8 +12,8 @@ import numpy.typing as npt
 from mcap.writer import CompressionType, Writer
 from PIL import Image
 
+from tracecore_schemas.arrow_tables import POINTS_DTYPE
 from tracecore_schemas.canonical import JSON
-from tracecore_schemas.tables import POINTS_DTYPE
 from tracecore_simulation.foxglove_schemas import (
     CAMERA_CALIBRATION,
     COMPRESSED_IMAGE,

@@ -47,8 +47,7 @@ class World(tc.Stage):
     def run(self, context: tc.Context, params: Params) -> None:
         """Record every drive, then say what was true."""
         # This plugin brings a command too: what draws and writes tables must not be imported for `tracecore --help`.
-        from tracecore_schemas.rows import table_of
-        from tracecore_schemas.tables import LABELS
+        from tracecore_schemas.arrow_tables import LABELS, table_of
         from tracecore_simulation.drive import Settings
         from tracecore_simulation.fleet import record_drives
         from tracecore_simulation.labels import facet_of, label_rows

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import simplejpeg
 
-from tracecore_schemas.tables import FRAMES, LABELS
+from tracecore_schemas.arrow_tables import FRAMES, LABELS
 
 COLORS = {"car": (200, 40, 40), "pedestrian": (40, 190, 60)}
 SHAPES = {"car": (44, 28), "pedestrian": (14, 36)}

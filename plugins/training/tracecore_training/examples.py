@@ -58,7 +58,7 @@ def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -
     """Decode and shrink the labeled frames; a frame without any label row is left out, for nobody said that it holds nothing.
 
     Args:
-        frames: a dataset of `tracecore_schemas.tables.FRAMES`.
+        frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
         labels: by frame.
         height: of the input, px.
         width: of the input, px.

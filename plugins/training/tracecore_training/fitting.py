@@ -108,8 +108,8 @@ def fit(
 
     Args:
         settings: what was asked.
-        frames: a dataset of `tracecore_schemas.tables.FRAMES`.
-        labels: a dataset of `tracecore_schemas.tables.LABELS`.
+        frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
+        labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
         folder: where the model's files go.
         scratch: where checkpoints go.
         seed: of all chance.

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tracecore import UsageError
-from tracecore_schemas.rows import last_revisions
+from tracecore_schemas.arrow_tables import last_revisions
 from tracecore_training.targets import IGNORED
 
 __all__ = ["LIGHT_STATE", "LabelTable", "offsets_at", "read_labels"]
@@ -64,7 +64,7 @@ def read_labels(
     """Read what heads learn from.
 
     Args:
-        labels: a dataset of `tracecore_schemas.tables.LABELS`.
+        labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
         classes: which categories of boxes to learn; all of the labels, sorted, without.
         obstacles: whether boxes are wanted.
         ahead_m: distances ahead at which paths are wanted; none without.

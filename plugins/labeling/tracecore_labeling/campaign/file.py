@@ -17,7 +17,7 @@ from tracecore_labeling.campaign.soundness import faults
 from tracecore_labeling.campaign.state import CampaignState, state_of
 from tracecore_schemas.campaign import CampaignFile
 from tracecore_schemas.canonical import jcs
-from tracecore_schemas.foreign_json import ShapeError, checked
+from tracecore_schemas.file_shapes import ShapeError, checked
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["FORMAT", "read_campaign", "write_campaign"]

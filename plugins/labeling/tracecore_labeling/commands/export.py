@@ -41,7 +41,7 @@ def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_j
     from tracecore.artifacts import open_artifact
     from tracecore_labeling.exports.batch import labeled_frames
     from tracecore_labeling.exports.formats import FORMATS
-    from tracecore_schemas.summary import count
+    from tracecore_schemas.facet_summary import count
 
     opened = open_artifact(ref, workspace)
     if isinstance(opened.value, Path):

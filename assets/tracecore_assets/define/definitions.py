@@ -1,0 +1,158 @@
+"""A program as Dagster definitions: one multi-asset per program asset, its checks, the release, and the job that makes a build."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of its steps when it meets them.
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from tracecore_assets.define.steps import guarded, materializations, release_result
+from tracecore_assets.external_assets.step_record import register_step
+from tracecore_assets.load.program import RELEASE, asset_path, group_name, job_name, op_name
+from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, release
+from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram
+from tracecore_assets.run.session import Session
+
+__all__ = ["ReleaseConfig", "SessionFactory", "definitions", "output_key", "release_config", "request_of", "request_of_run"]
+
+SessionFactory = Callable[[dg.AssetExecutionContext], Session]
+"""Gives the session of a Dagster run; the same one for all steps of a run."""
+
+_RETRY_SECONDS = 2
+
+
+class WaiverConfig(dg.Config):
+    """A failed gate let pass: named, reasoned, and only until a day."""
+
+    gate: str
+    reason: str
+    until: str
+
+
+class ReleaseConfig(dg.Config):
+    """What a build's run is asked for."""
+
+    name: str
+    approver: str = ""
+    waivers: list[WaiverConfig] = []  # noqa: RUF012  # a pydantic field, copied for each instance
+
+
+def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.AssetKey:
+    """Give the asset key of an output."""
+    return dg.AssetKey(asset_path(program.name, asset.name, port if len(asset.outputs) > 1 else None))
+
+
+def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Definitions:
+    """Turn a program into Dagster definitions.
+
+    Args:
+        program: joined to the installed stages.
+        sessions: gives the session that a run's steps work in.
+    """
+    assets = [_asset(program, asset, sessions) for asset in program.assets]
+    keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
+    if program.program.release is not None:
+        assets.append(_release(program, sessions))
+    job = dg.define_asset_job(
+        job_name(program.name),
+        selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.program.release else [])),
+        description=f"Make what is missing or stale of program '{program.name}', run checks and gates, and seal the build.",
+        # What the page's launchpad begins with: an empty name is refused in one sentence, before any work.
+        config=_run_config(program, "", None, []) if program.program.release else None,
+        # One process for all steps: they share a session, and Dagster's step processes cost seconds each.
+        executor_def=dg.in_process_executor,
+    )
+    return dg.Definitions(assets=assets, jobs=[job])
+
+
+def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[str, Any]:
+    """Give the run config that asks a build's run for a release."""
+    waivers = [{"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat()} for waiver in request.waivers]
+    return _run_config(program, request.name, request.approver, waivers)
+
+
+def _run_config(program: ResolvedProgram, name: str, approver: str | None, waivers: list[dict[str, str]]) -> dict[str, Any]:
+    return {"ops": {op_name(program.name, RELEASE): {"config": {"name": name, "approver": approver or "", "waivers": waivers}}}}
+
+
+def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseRequest:
+    """Read the request out of a run's config, with the same care as on the command line."""
+    waivers = [WaiverText(waiver.gate, waiver.reason, waiver.until) for waiver in config.waivers]
+    return read_request(program, config.name, config.approver, waivers)
+
+
+def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> ReleaseRequest | None:
+    """Read the request out of a whole run's config before its first step, so that a bad one costs no training.
+
+    Returns:
+        The request, or None where the run has no release (some assets made from the page).
+
+    Raises:
+        UsageError: no build could be sealed by it.
+    """
+    asked = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
+    return request_of(program, ReleaseConfig.model_validate(asked)) if isinstance(asked, Mapping) else None
+
+
+def _release_key(program: ResolvedProgram) -> dg.AssetKey:
+    return dg.AssetKey(asset_path(program.name, RELEASE))
+
+
+def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFactory) -> dg.AssetsDefinition:
+    stage = asset.stage
+    deps = list(dict.fromkeys(output_key(program, program.asset(wire.asset), wire.output) for wire in asset.wires))
+    keys = {port: output_key(program, asset, port) for port in asset.outputs}
+    specs = [
+        dg.AssetSpec(
+            keys[port],
+            deps=deps,
+            group_name=asset.spec.group or group_name(program.name),
+            kinds={asset.spec.stage.value, output.kind.value},
+            description=" ".join(text for text in (asset.spec.description or asset.stage_class.description(), output.description) if text),
+            code_version=stage.plugin.source_digest.removeprefix("sha256:")[:12],
+            metadata={"stage": stage.qualified_name, "plugin": f"{stage.distribution} {stage.version}"},
+        )
+        for port, output in asset.outputs.items()
+    ]
+    checks = [
+        dg.AssetCheckSpec(check.name.replace("-", "_"), asset=keys[check.output], blocking=check.blocking, description=check.description or None)
+        for check in asset.checks
+    ]
+    policy = dg.RetryPolicy(max_retries=asset.spec.retries, delay=_RETRY_SECONDS) if asset.spec.retries else None
+
+    register_step(op_name(program.name, asset.name), keys.values())
+
+    @dg.multi_asset(name=op_name(program.name, asset.name), specs=specs, check_specs=checks, retry_policy=policy)
+    def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        with guarded(context, sessions, retries=asset.spec.retries) as session:
+            outcome = session.ensure(asset.name)
+        # Told to Dagster before anything stops: what a blocking check rejected stays to be looked at.
+        yield from materializations(context, session, asset, outcome, keys)
+        with guarded(context, sessions):
+            session.refuse_rejected(asset.name)
+
+    return step
+
+
+def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDefinition:
+    # A build holds every output; edges from those that nothing else reads are enough to come last, and keep the page's graph readable.
+    read = {(wire.asset, wire.output) for asset in program.assets for wire in asset.wires}
+    last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]
+    spec = dg.AssetSpec(
+        _release_key(program),
+        deps=last,
+        group_name=group_name(program.name),
+        kinds={"build"},
+        description="The sealed vehicle build: gates judged, manifest signed.",
+    )
+
+    register_step(op_name(program.name, RELEASE), [spec.key])
+
+    @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec])
+    def step(context: dg.AssetExecutionContext, config: ReleaseConfig) -> Iterator[Any]:
+        with guarded(context, sessions) as session:
+            session.sealed = release(session, request_of(program, config))
+        yield release_result(session, _release_key(program))
+
+    return step

@@ -1,0 +1,331 @@
+"""Metadata of an artifact in the Dagster UI: its facets, a contact sheet of its frames, the curves of a training."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from tracecore.images import AnnotatedImage, Mark, color_of, contact_sheet, draw_tile
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact
+from tracecore_schemas.strict_json import loads_strict
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as pads
+    from PIL.Image import Image
+
+__all__ = [
+    "BOX_COLUMNS",
+    "FILE",
+    "FRAME_COLUMNS",
+    "Curves",
+    "artifact_metadata",
+    "curves_picture",
+    "picture_file",
+    "png_markdown",
+    "read_curves",
+    "sample_frames",
+]
+
+FRAME_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "image"})
+BOX_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "x", "y", "width", "height", "category"})
+
+MAX_BYTES = 200_000  # of one picture: metadata lies in Dagster's event log
+_TILES, _COLUMNS, _TILE_WIDTH = 6, 3, 320
+_OF_TYPE = {"miss": "#ff2d2d", "false_positive": "#ffb000"}
+
+
+def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> str | None:
+    """Draw a few sample frames, spread over all drives, as markdown with the picture in it.
+
+    Args:
+        frames: a table with `FRAME_COLUMNS`.
+        boxes: a table with `BOX_COLUMNS`; frames that have boxes are preferred.
+
+    Returns:
+        Markdown, or None where there is no frame that can be shown.
+    """
+    index = frames.to_table(columns=["drive", "frame_id", "timestamp_ns"])
+    by_frame = _boxes(boxes) if boxes is not None else {}
+    chosen = _spread(index, by_frame)
+    if not chosen:
+        return None
+    tiles = [_tile(row, by_frame.get(row["frame_id"], ())) for row in _rows(frames, chosen)]
+    shown = [tile for tile in tiles if tile is not None]
+    return _markdown(contact_sheet(shown, _COLUMNS), "sample frames") if shown else None
+
+
+def picture_file(path: Path) -> str:
+    """Give a stored picture as markdown, made smaller where it is too big for an event log."""
+    from PIL import Image
+
+    if path.stat().st_size <= MAX_BYTES:
+        return _data_uri(path.read_bytes(), path.suffix[1:], path.stem)
+    with Image.open(path) as image:
+        image.thumbnail((1400, 1400))
+        return _markdown(image.convert("RGB"), path.stem)
+
+
+def _boxes(table: pads.Dataset) -> dict[str, list[Mark]]:
+    typed = "type" in table.schema.names
+    columns = ["frame_id", "x", "y", "width", "height", "category", *(["type"] if typed else [])]
+    found: dict[str, list[Mark]] = {}
+    for row in table.to_table(columns=columns).to_pylist():
+        if row["x"] is None or row["category"] is None:
+            continue
+        kind = str(row.get("type") or "")
+        label = f"{row['category']} {kind.replace('_', ' ')}".strip()
+        color = _OF_TYPE.get(kind) or color_of(row["category"])
+        found.setdefault(row["frame_id"], []).append(Mark(row["x"], row["y"], row["width"], row["height"], label, color))
+    return found
+
+
+def _spread(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tuple[str, int]]:
+    """Choose (drive, time) of frames spread evenly over the table."""
+    rows = sorted(index.to_pylist(), key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))
+    preferred = [row for row in rows if row["frame_id"] in by_frame] or rows
+    count = min(_TILES, len(preferred))
+    return [
+        (
+            preferred[(2 * place + 1) * len(preferred) // (2 * count)]["drive"],
+            preferred[(2 * place + 1) * len(preferred) // (2 * count)]["timestamp_ns"],
+        )
+        for place in range(count)
+    ]
+
+
+def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[str, Any]]:
+    import pyarrow.compute as pc
+
+    # Drive and time prune partitions and row groups, so that only a few images are read.
+    wanted = reduce(or_, ((pc.field("drive") == drive) & (pc.field("timestamp_ns") == time) for drive, time in chosen))
+    rows = frames.to_table(columns=["drive", "timestamp_ns", "frame_id", "image"], filter=wanted).to_pylist()
+    return sorted(rows, key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))[:_TILES]
+
+
+def _tile(row: Mapping[str, Any], boxes: Sequence[Mark]) -> Image | None:
+    # None for an image that can't be decoded: the table's checks say what is wrong with it; a picture of it can't.
+    return draw_tile(AnnotatedImage(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=boxes), _TILE_WIDTH)
+
+
+def _markdown(image: Image, name: str) -> str:
+    while True:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=80)
+        if buffer.tell() <= MAX_BYTES or image.width < _TILE_WIDTH:
+            return _data_uri(buffer.getvalue(), "jpeg", name)
+        image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
+
+
+def png_markdown(picture: bytes, name: str) -> str:
+    """Give a PNG as markdown, made smaller where it is too big for an event log."""
+    from PIL import Image
+
+    if len(picture) <= MAX_BYTES:
+        return _data_uri(picture, "png", name)
+    return _markdown(Image.open(io.BytesIO(picture)).convert("RGB"), name)
+
+
+def _data_uri(picture: bytes, type_: str, name: str) -> str:
+    return f"![{name}](data:image/{type_};base64,{base64.b64encode(picture).decode()})"
+
+
+FILE = "curves.json"
+_TYPE = "tracecore.curves"
+_LINES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """What training looked like.
+
+    Attributes:
+        x: name of the axis (`step`).
+        steps: its values.
+        series: (name, a value a step) in the order of the file; NaN where the file holds no number.
+    """
+
+    x: str
+    steps: Sequence[float]
+    series: Sequence[tuple[str, Sequence[float]]]
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last number of each series that has one."""
+        found = {name: next((value for value in reversed(values) if math.isfinite(value)), None) for name, values in self.series}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def read_curves(folder: Path) -> Curves | None:
+    """Read a model's curves; None where it has none, or in a shape that is not ours."""
+    try:
+        said: Any = loads_strict((folder / FILE).read_bytes())
+        if said["type"] != _TYPE:
+            return None
+        series = [(str(each["name"]), _numbers(each["values"])) for each in said["series"]]
+        return Curves(str(said["x"]["name"]), _numbers(said["x"]["values"]), series)
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _numbers(values: Sequence[Any]) -> list[float]:
+    return [float(value) if isinstance(value, int | float) else math.nan for value in values]
+
+
+def curves_picture(curves: Curves) -> bytes | None:
+    """Draw the curves as a PNG, each in a small plot of its own: their scales differ by orders of magnitude."""
+    from matplotlib.figure import Figure
+
+    shown = [(name, values) for name, values in curves.series if len(values) == len(curves.steps)][:_LINES]
+    if not shown:
+        return None
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
+    for place, (name, values) in enumerate(shown, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        axes.plot(curves.steps, values, linewidth=1)
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel(curves.x, fontsize=8)
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    return buffer.getvalue()
+
+
+_MAX_FACET = 20_000  # bytes of one facet's JSON in the event log
+_MAX_ROWS = 100
+_MAX_PLOTS = 6
+_MAX_READ = 4 << 30  # bytes of a table that is opened for sample pictures
+_PAGES = ("report.md", "README.md")
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+Metadata = dict[str, Any]
+
+
+def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact], quarantine: JSON = None) -> Metadata:
+    """Describe one output for the Dagster UI, what one looks for first at the top.
+
+    Args:
+        artifact: the output.
+        run_id: of the recorded run that made it.
+        reused: whether an earlier run made it.
+        store: opens artifacts.
+        inputs: what the run read, for frames under boxes and boxes over frames.
+        quarantine: the `tracecore_quarantine` facet of the run, if it left files out.
+    """
+    kpis, plotted = _kpis(artifact)
+    found: Metadata = {**_pictures(artifact, store, list(inputs)), **kpis, **_quarantine(quarantine)}
+    if artifact.unknowns:
+        found["unknowns"] = _table([{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns])
+    found |= {
+        "ref": dg.MetadataValue.text(artifact.ref),
+        "run": dg.MetadataValue.text(f"run/{run_id}"),
+        "reused": dg.MetadataValue.bool(reused),
+    }
+    if artifact.size_bytes is not None:
+        found["size"] = dg.MetadataValue.int(artifact.size_bytes)
+    if artifact.rows is not None:
+        found["dagster/row_count"] = dg.MetadataValue.int(artifact.rows)
+    if artifact.schema:
+        columns = [dg.TableColumn(field.name, field.type, description=field.description or None) for field in artifact.schema]
+        found["dagster/column_schema"] = dg.TableSchema(columns)
+    return found | _facets(artifact) | plotted
+
+
+def _quarantine(facet: JSON) -> Metadata:
+    files = facet.get("files") if isinstance(facet, Mapping) else None
+    if not isinstance(files, Sequence) or not files:
+        return {}
+    return {"quarantined": _table([{"file": str(file["name"]), "reason": str(file["reason"])} for file in files if isinstance(file, Mapping)])}
+
+
+def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:_MAX_ROWS]])
+
+
+def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
+    """Give a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
+    facet = artifact.facets.get("tracecore_kpis")
+    values = facet.get("values") if isinstance(facet, Mapping) else None
+    if not isinstance(values, Mapping) or not isinstance(facet, Mapping):
+        return {}, {}
+    given = facet.get("baseline")
+    baseline = given if isinstance(given, Mapping) else {}
+    intervals = facet.get("intervals")
+    rows = [
+        {"kpi": name, "value": _number(value), **_interval(name, intervals), "baseline": _number(baseline.get(name))}
+        for name, value in values.items()
+    ]
+    numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float) and name.count(".") < 2}
+    plotted = {f"kpi/{name}": dg.MetadataValue.float(value) for name, value in numbers.items()}
+    return {"kpis": _table(rows)}, plotted
+
+
+def _number(value: JSON) -> str:
+    return f"{value:.4f}" if isinstance(value, int | float) and not isinstance(value, bool) else "-"
+
+
+def _interval(name: str, intervals: JSON) -> dict[str, str]:
+    """Give the column of confidence intervals, where a report has any."""
+    if not isinstance(intervals, Mapping) or not intervals:
+        return {}
+    bounds = intervals.get(name)
+    return {"95 % interval": " to ".join(map(_number, bounds)) if isinstance(bounds, Sequence) and not isinstance(bounds, str) else "-"}
+
+
+def _facets(artifact: Artifact) -> Metadata:
+    found: Metadata = {}
+    for name, facet in artifact.facets.items():
+        if name != "tracecore_kpis" and isinstance(facet, Mapping) and len(json.dumps(facet)) <= _MAX_FACET:
+            found[name.removeprefix("tracecore_")] = dg.MetadataValue.json(facet)
+    return found
+
+
+def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Metadata:
+    if artifact.media is Media.DIRECTORY:
+        return _of_directory(Path(store.open(artifact)))
+    if artifact.media is not Media.DELTA:
+        return {}
+    of_boxes = [each for each in (artifact, *inputs) if _columns(each) >= BOX_COLUMNS]
+    of_frames = [each for each in (artifact, *inputs) if _columns(each) >= FRAME_COLUMNS]
+    if not of_frames or artifact not in (*of_boxes[:1], *of_frames[:1]):
+        return {}
+    if (of_frames[0].size_bytes or 0) > _MAX_READ:
+        return {}
+    sheet = sample_frames(store.open(of_frames[0]), store.open(of_boxes[0]) if of_boxes else None)
+    return {"sample": dg.MetadataValue.md(sheet)} if sheet else {}
+
+
+def _of_directory(folder: Path) -> Metadata:
+    """Show what a directory holds for people: its page, its training curves, its pictures."""
+    plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
+    shown: Metadata = {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
+    page = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
+    if page is not None and page.stat().st_size <= _MAX_FACET:
+        # Its pictures stand beside it as plots: their paths mean nothing here.
+        lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
+        shown["page"] = dg.MetadataValue.md("\n".join(line for line in lines if not line.startswith("![")))
+    curves = read_curves(folder)
+    if curves is None:
+        return shown
+    if (picture := curves_picture(curves)) is not None:
+        shown["curves"] = dg.MetadataValue.md(png_markdown(picture, "training curves"))
+    return shown | {f"curve/{name}": dg.MetadataValue.float(value) for name, value in curves.last.items()}
+
+
+def _columns(artifact: Artifact) -> frozenset[str]:
+    return frozenset(field.name for field in artifact.schema) if artifact.media is Media.DELTA else frozenset()

@@ -1,0 +1,366 @@
+"""Reading Dagster's events: what a step read, made and checked, in plain values."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetMaterialization,
+    AssetObservation,
+    BoolMetadataValue,
+    DagsterEventType,
+    EventRecordsFilter,
+    FloatMetadataValue,
+    IntMetadataValue,
+    PathMetadataValue,
+    TextMetadataValue,
+    UrlMetadataValue,
+)
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from tracecore.system.failures import tellable
+from tracecore_assets.external_assets.step_record import (
+    CheckRecord,
+    InputRecord,
+    OutputRecord,
+    StepRecord,
+    check_id,
+    external_namespace,
+    partition_name,
+)
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.refs import RefError, external_ref, parse_ref
+
+if TYPE_CHECKING:
+    from dagster import EventLogEntry
+    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation, AssetCheckEvaluationPlanned
+    from dagster._core.storage.event_log import EventLogStorage
+
+__all__ = ["Inputs", "check_of", "instant", "is_ours", "output_of", "raised_checks", "ref_of"]
+
+_VERSION, _GIVEN, _CODE = "dagster/data_version", "dagster/data_version_is_user_provided", "dagster/code_version"
+_READ, _POINTER, _NOWHERE = "dagster/input_data_version/", "dagster/input_event_pointer/", "NULL"
+_EXACT = 2**53 - 1
+_PLAIN = (TextMetadataValue, IntMetadataValue, FloatMetadataValue, BoolMetadataValue, UrlMetadataValue, PathMetadataValue)
+_WATCHED = 500
+
+
+def instant(timestamp: float) -> str:
+    """Return a Dagster timestamp, in seconds, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(timestamp, UTC).isoformat()
+
+
+def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
+    """Return the whole ref that a materialization of our own names; None for a foreign one."""
+    found = event.metadata.get("ref")
+    text = found.value if isinstance(found, TextMetadataValue) else None
+    try:
+        ref = parse_ref(text) if text else None
+    except RefError:
+        return None
+    version = event.tags.get(_VERSION, "") if event.tags else ""
+    return text if ref is not None and ref.is_artifact and ref.is_whole and version == f"sha256:{ref.version}" else None
+
+
+def is_ours(event: AssetMaterialization | AssetObservation) -> bool:
+    """Whether a materialization or observation is of an artifact of this record."""
+    return ref_of(event) is not None
+
+
+def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> OutputRecord:
+    """Read what a step made or saw.
+
+    Args:
+        event: of Dagster's.
+        fallback: the version of what has none: `run:<id>`.
+    """
+    tags = event.tags or {}
+    return OutputRecord(
+        event.asset_key.to_user_string(),
+        event.partition,
+        tags.get(_VERSION) or fallback,
+        # What is seen outside has the version that whoever looked gave it.
+        tags.get(_GIVEN) == "true" or (isinstance(event, AssetObservation) and _VERSION in tags),
+        isinstance(event, AssetObservation),
+        tags.get(_CODE),
+        _plain(event.metadata),
+    )
+
+
+def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
+    """Keep the plain values of metadata: pictures and tables are Dagster's page's, not the record's."""
+    found: dict[str, JSON] = {}
+    for name, value in metadata.items():
+        if isinstance(value, _PLAIN):
+            plain = value.value
+            inexact = (isinstance(plain, int) and abs(plain) > _EXACT) or (isinstance(plain, float) and not math.isfinite(plain))
+            found[name] = tellable(plain) if isinstance(plain, str) else str(plain) if inexact else plain
+    return found
+
+
+class Inputs:
+    """Finds the exact versions that a step read, from the tags of what it made and what it said of its readings.
+
+    Args:
+        storage: Dagster's event log.
+        slug: of the workspace.
+    """
+
+    def __init__(self, storage: EventLogStorage, slug: str) -> None:
+        self._storage = storage
+        self._slug = slug
+
+    def of(
+        self, made: Iterable[AssetMaterialization], said: Iterable[AssetObservation], started: float, ended: float
+    ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
+        """Give a step's inputs, and what can't be known of them.
+
+        Args:
+            made: what it made.
+            said: observations that it logged of what it read.
+            started: when it began.
+            ended: when it ended.
+        """
+        made = list(made)
+        own = {each.asset_key.to_user_string() for each in made}
+        exact: dict[tuple[str, str | None], InputRecord] = {}
+        for observed in said:
+            if observed.asset_key.to_user_string() not in own:
+                one = self._version(observed)
+                exact[one.key, one.partition] = one
+        told = {key for key, _ in exact}
+        unknowns: dict[tuple[str, str], None] = {}
+        found: dict[tuple[str, str | None, str | None, str], InputRecord] = {}
+        for event in made:
+            for key, version, pointer in _frozen(event.tags or {}):
+                itself = key == event.asset_key.to_user_string()  # a partition that reads an earlier one of its own asset
+                if key in told or (key in own and not itself) or (itself and pointer is None):
+                    continue
+                frozen = self._event(key, pointer)
+                for one in self._frozen_input(key, version, frozen, event.partition, unknowns):
+                    found[one.key, one.partition, one.ref, one.version] = one
+                if not itself:
+                    self._watch(key, version, pointer, frozen, (started, ended), unknowns)
+        return [*exact.values(), *found.values()], list(unknowns)
+
+    def _version(self, event: AssetMaterialization | AssetObservation) -> InputRecord:
+        ref, key = ref_of(event), event.asset_key.to_user_string()
+        run = event.metadata.get("run")
+        producer = str(run.value).removeprefix("run/") if ref is not None and run is not None else None
+        version = (event.tags or {}).get(_VERSION)
+        return InputRecord(key, ref, producer, event.partition, version) if version else InputRecord(key, ref, producer, event.partition)
+
+    def _frozen_input(
+        self,
+        key: str,
+        version: str,
+        event: AssetMaterialization | AssetObservation | None,
+        partition: str | None,
+        unknowns: dict[tuple[str, str], None],
+    ) -> Iterator[InputRecord]:
+        """Give the versions that Dagster froze when the step started."""
+        if event is None:
+            yield InputRecord(key)  # never made and never seen: a gap
+        elif event.partition is None:
+            yield self._version(event)
+        else:
+            yield from self._partitions(key, version, partition, unknowns)
+
+    def _partitions(self, key: str, version: str, partition: str | None, unknowns: dict[tuple[str, str], None]) -> Iterator[InputRecord]:
+        """Find the partitions that a version frozen over several of them stands for: Dagster hashes their versions in one."""
+        versions = {
+            name: tags[_VERSION]
+            for name, tags in self._storage.get_latest_tags_by_partition(
+                AssetKey.from_user_string(key), DagsterEventType.ASSET_MATERIALIZATION, [_VERSION]
+            ).items()
+        }
+        own = {name: versions[name] for name in (partition,) if name in versions}
+        others = {name: each for name, each in versions.items() if name != partition}
+        single = [{name: each} for name, each in others.items() if _hashed({name: each}) == version]
+        # Two partitions of one version can't be told apart: one alone is named only where no other could be meant.
+        for chosen in (own, versions, *(single if len(single) == 1 else ())):
+            if chosen and _hashed(chosen) == version:
+                yield from (InputRecord(key, partition=name, version=each) for name, each in sorted(chosen.items()))
+                return
+        why = f"Dagster froze one version over several partitions of {key}; which they were is not known"
+        unknowns["partitions read", why] = None
+        yield InputRecord(key, version=version)
+
+    def _event(self, key: str, pointer: int | None) -> AssetMaterialization | AssetObservation | None:
+        if pointer is None:
+            return None
+        for kind in (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION):
+            records = self._storage.get_event_records(
+                EventRecordsFilter(kind, asset_key=AssetKey.from_user_string(key), storage_ids=[pointer]), limit=1
+            )
+            if records:
+                return _asset_event(records[0].event_log_entry)
+        return None
+
+    def _watch(
+        self,
+        key: str,
+        version: str,
+        pointer: int | None,
+        event: AssetMaterialization | AssetObservation | None,
+        span: tuple[float, float],
+        unknowns: dict[tuple[str, str], None],
+    ) -> None:
+        """Say so where an input was made anew (or, of one that is only ever seen, seen anew) while the step ran: it may have read either."""
+        seen = isinstance(event, AssetObservation)
+        records = self._storage.get_event_records(
+            EventRecordsFilter(
+                DagsterEventType.ASSET_OBSERVATION if seen else DagsterEventType.ASSET_MATERIALIZATION,
+                asset_key=AssetKey.from_user_string(key),
+                after_timestamp=span[0],
+                before_timestamp=span[1],
+            ),
+            limit=_WATCHED,
+        )
+        newer = [each for each in records if pointer is None or each.storage_id > pointer]
+        if any((_asset_event(each.event_log_entry).tags or {}).get(_VERSION) != version for each in newer):
+            again = "seen in another version" if seen else "made again"
+            why = (
+                f"{key} was {again} while the step ran: the version that Dagster froze when it started is recorded "
+                "(what reads by tracecore_assets.read names the one it read)"
+            )
+            unknowns["version read", why] = None
+
+
+def _frozen(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
+    for name, version in tags.items():
+        if name.startswith(_READ):
+            key = name.removeprefix(_READ)
+            pointer = tags.get(f"{_POINTER}{key}", _NOWHERE)
+            yield key, version, None if pointer == _NOWHERE else int(pointer)
+
+
+def _hashed(versions: Mapping[str, str]) -> str:
+    """Hash versions of partitions as Dagster does: SHA-256 over their texts, in the order of the partitions' names."""
+    return hashlib.sha256("".join(versions[name] for name in sorted(versions)).encode()).hexdigest()
+
+
+def _asset_event(entry: EventLogEntry) -> AssetMaterialization | AssetObservation:
+    found = entry.asset_materialization or entry.asset_observation
+    assert found is not None, "asked for asset events only"
+    return found
+
+
+def check_of(
+    entry: EventLogEntry, evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: str, made: Mapping[str, str], run: str
+) -> CheckRecord | None:
+    """Read a check's evaluation; None for a check of what was never made.
+
+    Args:
+        entry: Dagster's.
+        evaluation: in it.
+        storage: Dagster's event log.
+        slug: of the workspace.
+        made: versions that the step made itself, by name.
+        run: of the step.
+    """
+    name = partition_name(evaluation.asset_key.to_user_string(), evaluation.partition)
+    of_run: str | None = run
+    if name in made:
+        target: str | None = external_ref(external_namespace(slug), name, made[name])
+    else:
+        target, of_run = _target(evaluation, storage, slug), None
+    if target is None:
+        return None
+    at = instant(entry.timestamp)
+    return CheckRecord(
+        check_id(entry.run_id, evaluation.asset_key.to_user_string(), evaluation.check_name, evaluation.partition, at),
+        evaluation.check_name,
+        target,
+        of_run,
+        evaluation.passed,
+        bool(evaluation.blocking),
+        tellable(evaluation.description or ("passed" if evaluation.passed else "failed")),
+        _plain(evaluation.metadata),
+        at,
+        entry.step_key or evaluation.check_name,
+    )
+
+
+def raised_checks(
+    entry: EventLogEntry,
+    planned: AssetCheckEvaluationPlanned,
+    storage: EventLogStorage,
+    slug: str,
+    made: Mapping[str, str],
+    own: Collection[AssetKey],
+    told: StepRecord,
+) -> Iterator[CheckRecord]:
+    """Return a failed verdict for a check that raised, on each version that it was to judge.
+
+    Dagster stores neither a verdict nor whether it blocks: that is taken from its last evaluation, and assumed where there is none.
+
+    Args:
+        entry: of the step's failure.
+        planned: the check.
+        storage: Dagster's event log.
+        slug: of the workspace.
+        made: versions that the step made itself, by name.
+        own: the assets that the step was to make: of one that it did not make there is nothing to judge.
+        told: the step, with its error.
+    """
+    subset = planned.partitions_subset
+    for partition in [None] if subset is None else sorted(subset.get_partition_keys()):
+        name = partition_name(planned.asset_key.to_user_string(), partition)
+        target = external_ref(external_namespace(slug), name, made[name]) if name in made else None
+        if target is None and planned.asset_key not in own:
+            newest = EventRecordsFilter(
+                DagsterEventType.ASSET_MATERIALIZATION, asset_key=planned.asset_key, asset_partitions=None if partition is None else [partition]
+            )
+            target = _materialized(storage, newest, slug)
+        if target is not None:
+            at = instant(entry.timestamp)
+            yield CheckRecord(
+                check_id(entry.run_id, planned.asset_key.to_user_string(), planned.check_name, partition, at),
+                planned.check_name,
+                target,
+                told.run if name in made else None,
+                passed=False,
+                blocking=_blocked(storage, planned.asset_check_key),
+                message=f"The check '{planned.check_name}' itself failed: {told.error}",
+                metadata={},
+                at=at,
+                step=told.step,
+            )
+
+
+def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
+    """Whether a check blocked when it was last evaluated; true where it never was."""
+    ended = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    for record in storage.get_asset_check_execution_history(check, limit=1, status=ended):
+        event = record.event.dagster_event if record.event is not None else None
+        if event is not None and event.event_type is DagsterEventType.ASSET_CHECK_EVALUATION:
+            return bool(event.asset_check_evaluation_data.blocking)
+    return True
+
+
+def _target(evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: str) -> str | None:
+    data = evaluation.target_materialization_data
+    if data is None:
+        return None
+    judged = EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION, asset_key=evaluation.asset_key, storage_ids=[data.storage_id])
+    return _materialized(storage, judged, slug)
+
+
+def _materialized(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
+    """Return the ref of the version that the newest of the wanted materializations made."""
+    records = storage.get_event_records(wanted, limit=1)
+    if not records:
+        return None
+    event = _asset_event(records[0].event_log_entry)
+    ours = ref_of(event)
+    version = (event.tags or {}).get(_VERSION)
+    if ours is not None or version is None:
+        return ours
+    return external_ref(external_namespace(slug), partition_name(event.asset_key.to_user_string(), event.partition), version)

@@ -1,0 +1,82 @@
+"""What the command line changes in a program: `--set asset.param=value`, `--drives`, `--labels`."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import UsageError, suggestion
+from tracecore_assets.load.parse import KeyPath, YamlSource, parse_value
+
+__all__ = ["Overrides", "apply_settings"]
+
+_PROGRAM_KEYS = ("seed", "threads", "release.approver")
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Changes to a program for one build.
+
+    Attributes:
+        settings: `asset.param=value` each, the value as YAML; `seed`, `threads` and `release.approver` of the program too.
+        drives: files, folders and globs instead of the paths of every ingest asset; relative to the current directory.
+        labels: likewise for every label asset.
+    """
+
+    settings: tuple[str, ...] = ()
+    drives: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+    def absolute(self) -> Overrides:
+        """Give the same overrides with paths that hold from any directory."""
+        drives, labels = (tuple(str(Path(path).expanduser().absolute()) for path in paths) for paths in (self.drives, self.labels))
+        return replace(self, drives=drives, labels=labels)
+
+
+def apply_settings(source: YamlSource, settings: tuple[str, ...]) -> YamlSource:
+    """Give a program's YAML with `--set` applied; errors about a value so set name the option instead of a line.
+
+    Raises:
+        UsageError: a setting that is no `asset.param=value`, or of an asset that the program does not have.
+    """
+    if not settings:
+        return source
+    data: Any = copy.deepcopy(source.data)
+    origins = dict(source.origins)
+    attributes = data.get("attributes") if isinstance(data, dict) else None
+    if not isinstance(attributes, dict):
+        return source  # parsing tells what is wrong with it
+    for setting in settings:
+        target, equals, text = setting.partition("=")
+        called = f"--set {target.strip()}"
+        if not equals or not target.strip():
+            raise UsageError(f"--set {setting}: expected asset.param=value, for example --set model.epochs=20.")
+        path = _place(attributes, target.strip(), called)
+        node = attributes
+        for key in path[:-1]:
+            node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                raise UsageError(f"{called}: '{key}' holds a single value, nothing can be set below it.")
+        node[path[-1]] = parse_value(text, called)
+        origins["attributes", *path] = called
+    return replace(source, data=data, origins=origins)
+
+
+def _place(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
+    if target in _PROGRAM_KEYS:
+        return tuple(target.split("."))
+    declared = attributes.get("assets")
+    assets: dict[str, Any] = declared if isinstance(declared, dict) else {}
+    known = list(assets)
+    asset, _, param = target.partition(".")
+    if asset not in known:
+        raise UsageError(f"{called}: the program has no asset '{asset}'. {suggestion(asset, [*known, *_PROGRAM_KEYS])}")
+    if not param:
+        raise UsageError(f"{called}: say which parameter of '{asset}', as in --set {asset}.param=value.")
+    if assets[asset] is None or not isinstance(assets[asset], dict):
+        raise UsageError(f"{called}: asset '{asset}' is no mapping in the program.")
+    if assets[asset].get("params") is None:
+        assets[asset]["params"] = {}
+    return ("assets", asset, "params", *param.split("."))

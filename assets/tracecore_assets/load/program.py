@@ -1,0 +1,198 @@
+"""The shape of a vehicle program, and the Dagster names of its parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from tracecore_schemas.kinds import StageKind
+
+__all__ = [
+    "GATE_FORMS",
+    "NO_LEAK",
+    "RELEASE",
+    "TYPE",
+    "AssetSpec",
+    "GateSpec",
+    "Release",
+    "VehicleProgram",
+    "asset_path",
+    "group_name",
+    "job_name",
+    "op_name",
+]
+
+TYPE = "tracecore_assets.VehicleProgram"
+NO_LEAK = "no_leak"
+"""The check that is judged over the whole build too, by the gate of that name."""
+GATE_FORMS = ("check", "kpi", "gate", "unknowns")
+_BOUNDS = ("min", "max", "above_baseline", "max_drop")
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
+# No dots: they join an artifact's name, `<program>.<asset>.<port>`. No hyphens: they can't stand in Dagster's names.
+AssetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AssetSpec(_Frozen):
+    """One asset of a program: which stage makes it, from what, and how.
+
+    Attributes:
+        stage: the step of the perception loop.
+        plugin: name of the stage (`mcap`), or `<entry point>/<stage>` where two plugins offer the same.
+        inputs: what each input port reads: `<asset>`, or `<asset>.<port>` where the asset has several outputs.
+        params: parameters of the stage; paths among them are relative to the program's file.
+        checks: settings of its checks by name (`no_leak: {blocking: true}`).
+        seed: of this stage; the program's where None.
+        description: one sentence for people; the stage's own where empty.
+        group: group in the Dagster UI; the program's name where None.
+        retries: how often a failed run is tried again.
+    """
+
+    stage: StageKind
+    plugin: str = Field(min_length=1)
+    inputs: Mapping[str, str] = Field(default_factory=dict)
+    params: Mapping[str, Any] = Field(default_factory=dict)
+    checks: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    seed: int | None = Field(None, ge=0, le=2**53 - 1)
+    description: str = ""
+    group: AssetName | None = None
+    retries: int = Field(0, ge=0, le=10)
+
+
+class GateSpec(_Frozen):
+    """One gate: a check that must have succeeded, a KPI within bounds, above its baseline or not much worse than before, no unknowns, or a plugin's.
+
+    Attributes:
+        form: which of `GATE_FORMS`.
+        subject: the check, KPI or gate named; `none` for unknowns.
+        requirement: the gate's other keys (`min`, `max`, `above_baseline` by a margin, `max_drop` from the build before, `unknown_training` of
+            `no_leak`, or a plugin gate's own).
+        name: what waivers, answers and the seal call it by: its subject, `unknowns` for unknowns, or the program's own `name`.
+    """
+
+    form: Literal["check", "kpi", "gate", "unknowns"]
+    subject: str = Field(min_length=1)
+    requirement: Mapping[str, Any] = Field(default_factory=dict)
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "form" in value:
+            return value
+        forms = [form for form in GATE_FORMS if form in value]
+        if len(forms) != 1:
+            found = ", ".join(value) or "nothing"
+            raise ValueError(f"a gate has exactly one of the keys check, kpi, gate and unknowns; found: {found}")
+        form, subject = forms[0], value[forms[0]]
+        if not isinstance(subject, str):
+            raise ValueError(f"'{form}' takes a name; found {subject!r}")  # noqa: TRY004  # pydantic turns only ValueErrors into its own
+        if form == "unknowns" and subject != "none":
+            raise ValueError(f"'unknowns' takes only 'none'; found {subject!r}")
+        rest = {key: item for key, item in value.items() if key not in (form, "name")}
+        _refuse_other_keys(form, subject, rest)
+        return {"form": form, "subject": subject, "requirement": rest, "name": value.get("name", "unknowns" if form == "unknowns" else subject)}
+
+    def document(self) -> dict[str, Any]:
+        """Give the gate as a program writes it."""
+        return {self.form: self.subject, **self.requirement, "name": self.name}
+
+
+def _refuse_other_keys(form: str, subject: str, rest: Mapping[str, Any]) -> None:
+    if form == "gate":
+        return
+    if form == "check" and subject.rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
+        _refuse_no_refs(rest["unknown_training"])
+        rest = {key: item for key, item in rest.items() if key != "unknown_training"}
+    allowed = _BOUNDS if form == "kpi" else ()
+    other = [key for key in rest if key not in allowed]
+    if other:
+        raise ValueError(f"a gate of form '{form}' has no key '{other[0]}'" + (" (only min, max, above_baseline and max_drop)" if allowed else ""))
+    if form == "kpi" and not rest:
+        raise ValueError("a KPI gate needs min, max, above_baseline or max_drop")
+    for key, bound in rest.items():
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            raise ValueError(f"'{key}' takes a number; found {bound!r}")  # noqa: TRY004  # pydantic turns only ValueErrors into its own
+        if key == "max_drop" and bound < 0:
+            raise ValueError(f"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found {bound!r}")
+        if key == "above_baseline" and bound < 0:
+            raise ValueError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
+
+
+def _refuse_no_refs(value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(ref, str) and "/" in ref for ref in value):
+        raise ValueError(f"'unknown_training' takes a list of refs, such as [model/NAME]; found {value!r}")
+
+
+class Release(_Frozen):
+    """What a build needs to be sealed.
+
+    Attributes:
+        approver: whether somebody has to be named who approves it.
+        gates: what it must pass.
+    """
+
+    approver: Literal["required", "optional"] = "required"
+    gates: tuple[GateSpec, ...] = ()
+
+
+class VehicleProgram(_Frozen):
+    """How a vehicle build is made, from drive files to the release.
+
+    Attributes:
+        name: of the program; first part of all its artifacts' names.
+        seed: of every stage that has none of its own.
+        threads: intra-op CPU threads of every stage; pinned, because training differs between thread counts.
+        assets: by name, in any order.
+        release: what a build needs to be sealed; a program without one makes assets only.
+    """
+
+    name: Name
+    seed: int = Field(0, ge=0, le=2**53 - 1)
+    threads: int = Field(2, ge=1, le=256)
+    description: str = ""
+    assets: Mapping[AssetName, AssetSpec] = Field(min_length=1)
+    release: Release | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Give the whole effective program as plain JSON, in the form that a program file has."""
+        attributes = self.model_dump(mode="json", exclude={"release"}, exclude_defaults=True)
+        attributes |= {"name": self.name, "seed": self.seed, "threads": self.threads}
+        if self.release is not None:
+            attributes["release"] = {"approver": self.release.approver, "gates": [gate.document() for gate in self.release.gates]}
+        return {"type": TYPE, "attributes": attributes}
+
+
+RELEASE = "release"
+"""The asset that stands for the sealed build, and the last part of the release run's job."""
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", text)
+
+
+def job_name(program: str) -> str:
+    """Name the job that makes a program's builds."""
+    return f"build_{_plain(program)}"
+
+
+def group_name(program: str) -> str:
+    """Name the group that a program's assets stand in."""
+    return _plain(program)
+
+
+def op_name(program: str, asset: str) -> str:
+    """Name the step that makes an asset."""
+    return f"{_plain(program)}__{_plain(asset)}"
+
+
+def asset_path(program: str, asset: str, port: str | None = None) -> list[str]:
+    """Give the Dagster asset key of an output: `[program, asset, port?]`."""
+    return [program, asset] if port is None else [program, asset, port]

@@ -1,0 +1,181 @@
+"""A verdict for each artifact: the rebuilt version beside the sealed one, and where the first difference came in.
+
+Bytes decide; where they differ, a declared reason must be there before anything nearer than `different` is said: something that had changed before
+the rebuild began, or an input that came out as the same program, with the same recipe or within tolerance. Bytes that differ for no reason differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import TracecoreError
+from tracecore.store import Store
+from tracecore.store.manifest import scan_directory
+from tracecore_assets.rebuild.answer import ArtifactVerdict, Change, Lack, Verdict
+from tracecore_assets.rebuild.recorded_build import RecordedBuild, Target
+from tracecore_assets.rebuild.tolerances import compare_engines, measure
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Comparison", "Rebuilt"]
+
+_SHOWN = 4
+_UNTOLD = frozenset({"outputStatistics", "symlinks", "schema", "tracecore_artifact", "tracecore_origin"})
+"""Facets that say where and how large a version is, or what its columns are: their differences are told by bytes and rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What stands for a sealed version after the rebuild.
+
+    Attributes:
+        artifact: the rebuilt version; None where there is none.
+        facets: of it.
+        hindered: why it could not be made.
+        taken_over: whether it was copied from the original store.
+    """
+
+    artifact: Artifact | None
+    facets: Mapping[str, Any]
+    hindered: str = ""
+    taken_over: bool = False
+
+
+class Comparison:
+    """Judges artifacts in the order they are made, so that what follows from a difference is known as such.
+
+    Args:
+        sealed: what the record says of the build.
+        stores: the original's and the scratch's.
+        lacks: what the rebuild lacked.
+        changed: what is not as it was.
+    """
+
+    def __init__(self, sealed: RecordedBuild, stores: tuple[Store, Store], lacks: Sequence[Lack], changed: Sequence[Change]) -> None:
+        self._sealed = sealed
+        self._stores = stores
+        self._lacks: dict[str, list[Lack]] = {}
+        for lack in lacks:
+            self._lacks.setdefault(lack.asset, []).append(lack)
+        self._changed: dict[str, list[Change]] = {}
+        for change in changed:
+            for asset in change.assets:
+                self._changed.setdefault(asset, []).append(change)
+        self.verdicts: dict[str, ArtifactVerdict] = {}
+
+    def judge(self, target: Target, rebuilt: Rebuilt) -> ArtifactVerdict:
+        """Judge one version; everything it was made from is judged already."""
+        verdict, why, follows = self._judged(target, rebuilt)
+        ref = None if rebuilt.artifact is None else rebuilt.artifact.ref
+        self.verdicts[target.ref] = ArtifactVerdict(target.ref, target.role, verdict, ref, why, follows)
+        return self.verdicts[target.ref]
+
+    def _judged(self, target: Target, rebuilt: Rebuilt) -> tuple[Verdict, str, str | None]:
+        follows = self._follows(target)
+        if rebuilt.artifact is None:
+            return Verdict.DIFFERENT, rebuilt.hindered, follows
+        if rebuilt.taken_over:
+            return Verdict.TAKEN_OVER, "people's work, taken over from the record: the files it was made from are not kept", None
+        if rebuilt.artifact.ref == target.ref:
+            return Verdict.IDENTICAL, self._same(target), None
+        if target.kind == ArtifactKind.ENGINE:
+            engines = self._sealed.stored.get(target.ref), rebuilt.artifact
+            same = compare_engines(engines, (target.facets, rebuilt.facets), self._stores)
+            if same is not None:
+                return *same, None
+        what, near = self._difference(target, rebuilt)
+        reason = self._reason(target)
+        if near and reason is not None:
+            return Verdict.TOLERANCE, f"{what}; {reason}", None
+        if reason is None and follows is None and target.asset not in self._lacks:
+            what += "; code, parameters, seed, inputs and environment are what they were, so the stage does not make the same twice"
+        elif reason is not None and follows is None:
+            what += f"; {reason}"
+        return Verdict.DIFFERENT, what + self._lacking(target), follows
+
+    def _same(self, target: Target) -> str:
+        people = [reading.file for reading in self._sealed.runs[target.asset].readings if (reading.file or "").endswith(".campaign.json")]
+        if people and target.kind == ArtifactKind.LABEL_BATCH:
+            return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"
+        return "the same bytes"
+
+    def _reason(self, target: Target) -> str | None:
+        """Give what declares a difference of bytes: a change of its own asset, or an input that is not the same bytes, though near."""
+        own = self._changed.get(target.asset, [])
+        if own:
+            shown = "; ".join(change.words() for change in own[:_SHOWN])
+            return f"what had changed: {shown}" + (f" and {len(own) - _SHOWN} more" if len(own) > _SHOWN else "")
+        near = (Verdict.PROGRAM, Verdict.RECIPE, Verdict.TOLERANCE)
+        inputs = [ref for ref in target.made_from if ref in self.verdicts and self.verdicts[ref].verdict in near]
+        return f"its input {_short(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
+
+    def _follows(self, target: Target) -> str | None:
+        """Give the first difference upstream, by itself, that an input of this one is or follows from."""
+        for ref in target.made_from:
+            judged = self.verdicts.get(ref)
+            if judged is not None and judged.verdict is Verdict.DIFFERENT:
+                return judged.follows or judged.ref
+        return None
+
+    def _lacking(self, target: Target) -> str:
+        lacks = self._lacks.get(target.asset, [])
+        shown = "; ".join(lack.why.rstrip(".") for lack in lacks[:_SHOWN])
+        return "" if not lacks else f"; it lacks: {shown}" + (f" and {len(lacks) - _SHOWN} more" if len(lacks) > _SHOWN else "")
+
+    def _difference(self, target: Target, rebuilt: Rebuilt) -> tuple[str, bool]:
+        """Say what differs, and whether it does so by no more than the tolerance."""
+        assert rebuilt.artifact is not None, "called for what was made"
+        kept = self._sealed.stored.get(target.ref)
+        words = _facets_apart(target.facets, rebuilt.facets)
+        if target.ref in self._sealed.erased:
+            return "; ".join([f"only digests can be compared: {self._sealed.erased[target.ref].rstrip('.')}", *words]), False
+        if kept is None or not self._stores[0].exists(kept):
+            return "; ".join(["the sealed bytes are not kept, so only digests can be compared", *words]), False
+        try:
+            distance = measure(kept, rebuilt.artifact, target.facets, rebuilt.facets, self._stores)
+            files = _files_apart(kept, rebuilt.artifact, self._stores)
+        except TracecoreError as error:
+            return f"the two can't be compared: {error}", False
+        told = ([distance.words] if distance is not None else []) + files + words
+        near = distance is not None and distance.within
+        if distance is not None and near:
+            told[0] += f", within {distance.limit:g}"
+        return "; ".join(told) or "its bytes differ", near
+
+
+def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
+    """Name the files of a directory that differ."""
+    if one.media is not Media.DIRECTORY or other.media is not Media.DIRECTORY:
+        return []
+    places = stores[0].open(one), stores[1].open(other)
+    then, now = ({path: digest for path, _, digest in scan_directory(place)} for place in places if isinstance(place, Path))
+    apart = [
+        f"{path}{'' if path in now else ' (gone)'}{'' if path in then else ' (new)'}"
+        for path in sorted(then.keys() | now.keys())
+        if then.get(path) != now.get(path)
+    ]
+    shown = ", ".join(apart[:_SHOWN]) + (f" and {len(apart) - _SHOWN} more" if len(apart) > _SHOWN else "")
+    return [f"its file{'s' if len(apart) > 1 else ''} {shown} differ{'' if len(apart) > 1 else 's'}"] if apart else []
+
+
+def _facets_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Name the facets whose own members differ."""
+    apart = []
+    for name in sorted((one.keys() | other.keys()) - _UNTOLD):
+        then, now = (_members(each.get(name)) for each in (one, other))
+        if then != now:
+            members = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+            apart.append(f"{name}.{{{', '.join(members[:_SHOWN])}}}")
+    return [f"said of it otherwise: {', '.join(apart)}"] if apart else []
+
+
+def _members(facet: Any) -> dict[str, Any]:
+    return {key: value for key, value in (facet or {}).items() if not key.startswith("_")}
+
+
+def _short(ref: str) -> str:
+    name, _, digest = ref.rpartition("@")
+    return f"{name}@{digest[:6]}"

@@ -1,0 +1,197 @@
+"""A session that makes a recorded build's assets again: the recorded program, parameters, seeds, threads and files, in a scratch workspace.
+
+The session's own `ensure` does the work, without Dagster around it: a rebuild is no Dagster run of anybody's, needs no page and no schedule, and the
+executor, the store and the record that decide what comes out are the very same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore.errors import TracecoreError, UsageError
+from tracecore.files import clone_or_copy
+from tracecore.plugins.host import PluginHost, RegisteredStage
+from tracecore.running.task import Outcome, Task
+from tracecore.store import Store
+from tracecore.system.locks import hold_run
+from tracecore.workspace import Workspace
+from tracecore_assets.load.parse import YamlSource, parse_program
+from tracecore_assets.rebuild.outside_files import PlannedInputs, lay_out
+from tracecore_assets.rebuild.recorded_build import RecordedBuild, RecordedRun, Target
+from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, resolve
+from tracecore_assets.run.session import Session
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.run import Artifact, Origin, Run
+
+if TYPE_CHECKING:
+    from tracecore_assets.run.progress import Progress
+
+__all__ = ["RebuildSession", "resolve_recorded"]
+
+
+def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], host: PluginHost, folder: Path) -> ResolvedProgram:
+    """Join the recorded program to the installed stages, each asset to the very plugin that made it.
+
+    Args:
+        sealed: what the record says of the build.
+        stages: by asset.
+        host: the installed plugins.
+        folder: where its files will lie.
+
+    Raises:
+        UsageError: the program does not fit what is installed any more (a check that is gone, another parameter), with what does not.
+    """
+    attributes: dict[str, Any] = dict(sealed.document["attributes"])
+    attributes["assets"] = {name: {**spec, "plugin": stages[name].qualified_name} for name, spec in attributes["assets"].items()}
+    # Nothing is released: gates have judged already, and one that is not installed here hinders no stage.
+    attributes.pop("release", None)
+    source = YamlSource(
+        f"program/{sealed.program} of build/{sealed.build.name}", folder, {"type": sealed.document["type"], "attributes": attributes}, {}
+    )
+    return resolve(parse_program(source), source, host)
+
+
+class RebuildSession(Session):
+    """A session on a scratch workspace.
+
+    Args:
+        sealed: what the record says of the build.
+        wired: its program.
+        inputs: the outside files it can have.
+        origin: the store that keeps their bytes; it is only read.
+        workspace: the scratch.
+        host: the installed plugins.
+        run: id that stands as the parent of all runs.
+        progress: shown how far the work is.
+    """
+
+    def __init__(
+        self,
+        sealed: RecordedBuild,
+        wired: ResolvedProgram,
+        inputs: PlannedInputs,
+        origin: Store,
+        workspace: Workspace,
+        host: PluginHost,
+        *,
+        run: str,
+        progress: Progress | None = None,
+    ) -> None:
+        self._sealed = sealed
+        self._inputs = inputs
+        self._origin = origin
+        super().__init__(wired, workspace, host, run=run, progress=progress)
+
+    def _keep_program(self) -> Artifact:
+        """Keep the program as it was sealed, byte for byte."""
+        run_id = self.record.new_run_id()
+        with hold_run(self.workspace.locks, run_id):
+            try:
+                staged = self.store.staging(run_id) / "program.json"
+                staged.write_bytes(self._sealed.data)
+                stored = self.store.put_file(staged, run_id=run_id, move=True)
+            finally:
+                self.store.discard(run_id)
+        origin = Origin(f"{self.wired.name}.json", stored.digest, stored.size_bytes, "vehicle program")
+        return Artifact(
+            ArtifactKind.PROGRAM, self.wired.name, stored.digest, Media.FILE, stored.location, size_bytes=stored.size_bytes, origin=origin
+        )
+
+    def _task(self, asset: ResolvedAsset) -> Task:
+        """Ask for the asset as the recorded run was asked: its seed and threads, its files from the store."""
+        recorded: RecordedRun = self._sealed.runs[asset.name]
+        ports = asset.stage_class.file_ports()
+        params = dict(asset.params)
+        if ports:
+            paths = lay_out(self._inputs.kept.get(asset.name, ()), ports, self.wired.base / asset.name, self._origin)
+            params |= {ports[port].param: listed for port, listed in paths.items()}
+        task = super()._task(replace(asset, params=params))
+        return replace(
+            task,
+            seed=task.seed if recorded.seed is None else recorded.seed,
+            threads=task.threads if recorded.threads is None else recorded.threads,
+        )
+
+    def take_over(self, asset: ResolvedAsset, targets: Mapping[str, Target]) -> Outcome | None:
+        """Copy what people made, which nothing can make again: an asset's versions from the original store.
+
+        Args:
+            asset: the asset.
+            targets: its sealed versions by output port.
+
+        Returns:
+            What now stands for it; None where its bytes are not kept either.
+        """
+        kept = {port: self._sealed.stored.get(target.ref) for port, target in targets.items()}
+        sound = {port: each for port, each in kept.items() if each is not None and self._origin.exists(each) and not self._origin.verify(each)}
+        if sound.keys() != asset.outputs.keys():
+            return None
+        run = Run(
+            id=self.record.new_run_id(),
+            job=f"{self.wired.name}.{asset.name}",
+            started_at=datetime.now(UTC),
+            parent=self.parent,
+            program=self.program_artifact,
+            description="Taken over from the record: people's work, which nothing can make again.",
+        )
+        with hold_run(self.workspace.locks, run.id):
+            try:
+                copies = {port: self._copy(run.id, port, each, targets[port]) for port, each in sound.items()}
+                self.record.start(run)
+                self.record.complete(run, (), copies)
+            finally:
+                self.store.discard(run.id)
+        self.outcomes[asset.name] = Outcome(run.id, reused=False, outputs=copies, checks=(), rejected=frozenset())
+        return self.outcomes[asset.name]
+
+    def _copy(self, run_id: str, port: str, kept: Artifact, target: Target) -> Artifact:
+        opened = self._origin.open(kept)
+        if isinstance(opened, Path):
+            staged = self.store.staging(run_id) / port
+            if kept.media is Media.DIRECTORY:
+                import shutil
+
+                shutil.copytree(opened, staged)
+                stored = self.store.put_directory(staged, run_id=run_id)
+            else:
+                clone_or_copy(opened, staged)
+                stored = self.store.put_file(staged, run_id=run_id, move=True)
+        else:
+            rows = self.store.stage_table(opened.scanner().to_reader(), run_id=run_id, port=port)
+            after = self.record.newest_table(kept.kind, kept.name)
+            stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id, after=after)
+        said = {name: value for name, value in target.facets.items() if name.startswith("tracecore_") and name not in _CARRIED}
+        return Artifact(
+            kept.kind,
+            kept.name,
+            stored.digest,
+            stored.media,
+            stored.location,
+            stored.size_bytes,
+            stored.rows,
+            stored.schema,
+            stored.delta,
+            facets={name: _bare(value) for name, value in said.items()},
+        )
+
+    def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
+        """Make an asset; what hinders it is given, not raised, unless it is the disk's fault and so says nothing of the build."""
+        try:
+            return self.ensure(asset.name)
+        except UsageError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            return error
+        except TracecoreError as error:
+            return error
+
+
+_CARRIED = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_tombstone"})
+
+
+def _bare(facet: Any) -> Any:
+    return {name: value for name, value in facet.items() if not name.startswith("_")}

@@ -1,0 +1,241 @@
+"""What the record says of a sealed build: its program, the runs that made it, what each read, and every version to be made again.
+
+All of it is read from the part of the ledger that the build was sealed over, so that what happened since changes no rebuild.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import NegativeVerdict, UsageError, suggestion
+from tracecore.store import Store
+from tracecore_lineage import Record
+from tracecore_lineage.lookup import dependencies_from
+from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.voices import known_imports
+from tracecore_schemas.build import SealedBuild
+from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.refs import RefError, parse_ref
+from tracecore_schemas.run import Artifact, Dependencies, Plugin
+
+__all__ = ["Reading", "RecordedBuild", "RecordedRun", "Target", "read_recorded_build"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One version that a run read: its role, and the file it came from where it is from outside."""
+
+    role: str
+    ref: str
+    file: str | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRun:
+    """The run that made an asset of the build.
+
+    Attributes:
+        id: of the run.
+        asset: which asset it made.
+        plugin: the code it ran.
+        dependencies: what it loaded; None of a run without a stage.
+        params: effective parameters.
+        seed: of the stage.
+        threads: it was given.
+        environment: digest of what was installed.
+        accelerator: GPU, or None.
+        readings: what it read, by role.
+        quarantined: (name, digest) of the files that it left out.
+    """
+
+    id: str
+    asset: str
+    plugin: Plugin
+    params: Mapping[str, Any]
+    seed: int | None
+    threads: int | None
+    environment: str | None
+    accelerator: str | None
+    readings: tuple[Reading, ...]
+    quarantined: tuple[tuple[str, str], ...]
+    dependencies: Dependencies | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One version of the build that is to be made again.
+
+    Attributes:
+        ref: whole ref.
+        role: its role in the build.
+        asset: which asset makes it.
+        run: id of the run that made it.
+        made_from: whole refs of what that run read.
+        facets: what is said of it.
+    """
+
+    ref: str
+    role: str
+    asset: str
+    run: str
+    made_from: tuple[str, ...]
+    facets: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return parse_ref(self.ref).kind
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return parse_ref(self.ref).segments[-1]
+
+    @property
+    def digest(self) -> str:
+        """Its identity."""
+        return self.ref.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBuild:
+    """A sealed build as the record tells of it.
+
+    Attributes:
+        build: the build.
+        program: name of its program.
+        data: exact bytes of the effective program.
+        document: the same, parsed.
+        runs: by asset: the run that made it.
+        targets: every version that is to be made again.
+        stored: every version of the trace whose bytes are kept, by ref.
+        erased: why the bytes of a version were erased on purpose, by ref.
+    """
+
+    build: SealedBuild
+    program: str
+    data: bytes
+    document: dict[str, Any]
+    runs: Mapping[str, RecordedRun]
+    targets: tuple[Target, ...]
+    stored: Mapping[str, Artifact]
+    erased: Mapping[str, str]
+
+
+def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuild:
+    """Read everything that a rebuild starts from.
+
+    Args:
+        record: of the workspace that holds the build; it is only read.
+        store: its store.
+        name: of the build, or its ref.
+
+    Raises:
+        UsageError: no such build.
+        NegativeVerdict: its program's bytes are gone or not what was recorded.
+    """
+    build = _build(record, name)
+    predicate = build.statement["predicate"]
+    trace = record.trace(f"build/{build.name}")
+    nodes = {node["ref"]: node for node in trace["nodes"]}
+    with record.database.read() as connection:
+        brought = next(known_imports(connection, build.ref), None)
+        # Where an imported build was sealed is a place in another ledger; here it stands on what came with its import.
+        bound = build.position if brought is None else brought.seq + 1
+        places = stored_artifacts(connection, refs=list(nodes), bound=bound)
+    # Erasures are of today, whatever the build was sealed over: what is gone can't be read again. A version may lie at several places.
+    judged = [(each, record.erased(each)) for each in places]
+    stored = {each.ref: each for each, why in judged if why is None}
+    erased = {each.ref: why for each, why in judged if why is not None and each.ref not in stored}
+    program = parse_ref(predicate["program"]).segments[0]
+    data = _program_bytes(store, stored.get(predicate["program"]), predicate["program"], build.name)
+    roles = {entry["ref"]: entry["role"] for entry in predicate["artifacts"]}
+    jobs = {run["id"]: run["job"] for run in trace["runs"]}
+    read: dict[str, list[Reading]] = {}
+    for edge in trace["edges"]:
+        if edge["direction"] == "input":
+            origin = nodes[edge["ref"]]["facets"].get("tracecore_origin") or {}
+            read.setdefault(edge["run"], []).append(Reading(edge["role"], edge["ref"], origin.get("name"), origin.get("note", "")))
+    made = {node["ref"]: str(node["run"]) for node in trace["nodes"] if node["run"] is not None and node["kind"] != ArtifactKind.BUILD}
+    # Which run made a version of the build is sealed with it; what stands deeper in the trace says it by its edges.
+    made |= {entry["ref"]: entry["run"] for entry in predicate["artifacts"]}
+    targets = tuple(
+        Target(
+            ref,
+            roles.get(ref, parse_ref(ref).kind),
+            _asset(jobs[run], program),
+            run,
+            tuple(reading.ref for reading in read.get(run, ())),
+            nodes[ref]["facets"],
+        )
+        for ref, run in made.items()
+        if jobs.get(run, "").startswith(f"{program}.")
+    )
+    ids = {_asset(jobs[entry["run"]], program): entry["run"] for entry in predicate["artifacts"]}
+    runs = {asset: _run(record, run, asset, read.get(run, [])) for asset, run in ids.items()}
+    return RecordedBuild(build, program, data, json.loads(data), runs, targets, stored, erased)
+
+
+def _build(record: Record, name: str) -> SealedBuild:
+    wanted, digest = name, None
+    if name.startswith("build/"):
+        try:
+            ref = parse_ref(name)
+        except RefError as error:
+            raise UsageError(str(error)) from None
+        wanted, digest = ref.segments[0], ref.version
+    found = record.build(wanted)
+    if found is None:
+        names = [each.name for each in record.builds()]
+        raise UsageError(f"There is no build/{wanted} in this workspace. {suggestion(wanted, names, none_known='No build was sealed here yet.')}")
+    if digest is not None and not found.ref.rpartition("@")[2].startswith(digest):
+        raise UsageError(f"build/{wanted} is {found.ref}, not @{digest}: a build's name is written once.")
+    return found
+
+
+def _program_bytes(store: Store, artifact: Artifact | None, ref: str, build: str) -> bytes:
+    if artifact is None or not store.exists(artifact):
+        raise NegativeVerdict(f"build/{build} can't be made again: the bytes of its program, {ref}, are not in the store.")
+    opened = store.open(artifact)
+    assert isinstance(opened, Path)  # a program is one file
+    data = opened.read_bytes()
+    if digest_bytes(data) != artifact.digest:
+        raise NegativeVerdict(f"build/{build} can't be made again: its program, {ref}, is not what was recorded ('tracecore verify' says more).")
+    return data
+
+
+def _asset(job: str, program: str) -> str:
+    """Name the asset of a job: `<program>.<asset>`, `<program>.<asset>.drive_log`."""
+    return job.removeprefix(f"{program}.").partition(".")[0]
+
+
+def _run(record: Record, run: str, asset: str, readings: list[Reading]) -> RecordedRun:
+    facets = record.facets(f"run:{run}")
+    execution: Any = facets["tracecore_execution"]
+    quarantine: Any = facets.get("tracecore_quarantine") or {"files": []}
+    loaded: Any = facets.get("tracecore_dependencies")
+    seed = execution.get("seed")
+    return RecordedRun(
+        run,
+        asset,
+        Plugin(**{key: execution["plugin"][key] for key in Plugin.__slots__}),
+        execution["params"],
+        None if seed is None else int(seed),
+        execution.get("threads"),
+        execution.get("environment_digest"),
+        execution.get("accelerator"),
+        tuple(readings),
+        tuple(_left_out(quarantine)),
+        None if loaded is None else dependencies_from(loaded),
+    )
+
+
+def _left_out(quarantine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for file in quarantine["files"]:
+        yield file["name"], file["digest"]

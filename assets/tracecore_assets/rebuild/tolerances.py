@@ -1,0 +1,253 @@
+"""When two versions of different bytes still count as the same: KPIs, weights and rows within tolerance, engines by their programs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tracecore.engines import CARRIED, ENGINE_FACET, engine_roles, rename_inner
+from tracecore.errors import TracecoreError
+from tracecore.store import Store
+from tracecore_assets.rebuild.answer import Verdict
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+__all__ = ["KPI", "ROWS", "WEIGHTS", "Distance", "compare_engines", "measure"]
+
+KPI = 1e-3
+"""Greatest absolute difference of a KPI's value."""
+
+WEIGHTS = 1e-4
+"""Greatest difference of a weight, as a share of the greatest weight (in absolute value) of its tensor."""
+
+ROWS = 1e-4
+"""Greatest difference of a number in a table, as a share of the greatest (in absolute value) of its column."""
+
+_MOST_ROWS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far two versions are apart.
+
+    Attributes:
+        value: greatest difference, by the measure of its kind; infinite where they differ in more than numbers.
+        limit: up to which it counts as the same within tolerance.
+        words: what was measured, in words.
+    """
+
+    value: float
+    limit: float
+    words: str
+
+    @property
+    def within(self) -> bool:
+        """Whether it is within tolerance."""
+        return self.value <= self.limit
+
+
+def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
+    """Measure two versions of one artifact.
+
+    Args:
+        one: the sealed version.
+        other: the rebuilt one.
+        facets: of the sealed version.
+        rebuilt: facets of the rebuilt one.
+        stores: of each.
+
+    Returns:
+        None where there is no measure for what it is.
+    """
+    if one.kind == ArtifactKind.KPI_REPORT:
+        return _kpis(facets, rebuilt)
+    opened = stores[0].open(one), stores[1].open(other)
+    if one.media is Media.DELTA:
+        return _rows(opened[0], opened[1])
+    if one.kind == ArtifactKind.MODEL:
+        return _weights(opened[0], opened[1])
+    return None
+
+
+def _kpis(one: Mapping[str, Any], other: Mapping[str, Any]) -> Distance | None:
+    then, now = ((each.get("tracecore_kpis") or {}).get("values") for each in (one, other))
+    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
+        return None
+    if then.keys() != now.keys():
+        return Distance(math.inf, KPI, f"its KPIs are others: {', '.join(sorted(then.keys() ^ now.keys())[:5])}")
+    apart = {name: abs(float(then[name]) - float(now[name])) for name in then}
+    worst = max(apart, key=lambda name: apart[name], default=None)
+    if worst is None:
+        return None
+    return Distance(apart[worst], KPI, f"its KPIs differ by at most {apart[worst]:.3g} ({worst}: {then[worst]:.6g} then, {now[worst]:.6g} now)")
+
+
+def _weights(one: Path, other: Path) -> Distance | None:
+    then, now = dict(_tensors(one)), dict(_tensors(other))
+    if not then:
+        return None
+    if {name: each.shape for name, each in then.items()} != {name: each.shape for name, each in now.items()}:
+        return Distance(math.inf, WEIGHTS, "its tensors are others by name or shape")
+    apart = {name: _apart(then[name], now[name]) for name in then}
+    worst = max(apart, key=lambda name: apart[name])
+    differing = sum(value > 0 for value in apart.values())
+    words = f"{differing} of {len(apart)} tensors differ, by at most {apart[worst]:.3g} of the tensor's greatest weight ({worst})"
+    return Distance(apart[worst], WEIGHTS, words)
+
+
+def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    """Read weights: of safetensors files and of ONNX graphs, where what reads them is installed."""
+    for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
+        label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
+        if file.suffix == ".safetensors":
+            yield from ((f"{label}{name}", tensor) for name, tensor in _safetensors(file))
+        elif file.suffix == ".onnx":
+            yield from ((f"{label}{name}", tensor) for name, tensor in _onnx(file))
+
+
+def _safetensors(file: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    try:
+        from safetensors.numpy import load_file
+    except ImportError:  # it comes with the training plugins, which a rebuild of their models has installed
+        return
+    yield from load_file(file).items()
+
+
+def _onnx(file: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:  # likewise of the export plugin
+        return
+    yield from ((each.name, numpy_helper.to_array(each)) for each in onnx.load(str(file)).graph.initializer)
+
+
+def _rows(one: Any, other: Any) -> Distance | None:
+    if one.schema != other.schema:
+        return Distance(math.inf, ROWS, f"its columns are others: {_columns(one.schema, other.schema)}")
+    rows = one.count_rows(), other.count_rows()
+    if rows[0] != rows[1]:
+        return Distance(math.inf, ROWS, f"it has {rows[1]:,} rows, {rows[0]:,} then{_drives(one, other)}")
+    if rows[0] > _MOST_ROWS:
+        return None
+    worst, words = 0.0, []
+    for column in one.schema.names:
+        # Tables are written in one order, so that rows can be compared as they stand; a column at a time, as images are large.
+        then, now = (each.to_table(columns=[column]).column(0).combine_chunks() for each in (one, other))
+        apart, differing = _column(then, now)
+        if differing:
+            worst = max(worst, apart)
+            by = "" if math.isinf(apart) else f" by at most {apart:.3g} of its greatest value"
+            words.append(f"{column} in {differing:,} of {rows[0]:,} rows{by}")
+    return Distance(worst, ROWS, f"it differs in {'; '.join(words)}" if words else "its rows are the same, their files are not")
+
+
+def _column(one: pa.Array, other: pa.Array) -> tuple[float, int]:
+    """Compare two columns: how far apart, and in how many rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if one.equals(other):
+        return 0.0, 0
+    then, now = one, other
+    while pa.types.is_list(then.type) or pa.types.is_large_list(then.type) or pa.types.is_fixed_size_list(then.type):
+        if not pc.list_value_length(then).equals(pc.list_value_length(now)):
+            return math.inf, _rows_apart(one, other)
+        then, now = pc.list_flatten(then), pc.list_flatten(now)
+    if not pa.types.is_floating(then.type) or not then.is_null().equals(now.is_null()):
+        return math.inf, _rows_apart(one, other)
+    filled = (each.drop_null().to_numpy(zero_copy_only=False) for each in (then, now))
+    return _apart(*filled), _rows_apart(one, other)
+
+
+def _rows_apart(one: pa.Array, other: pa.Array) -> int:
+    return sum(left != right for left, right in zip(one.to_pylist(), other.to_pylist(), strict=True)) or 1
+
+
+def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+    """Give the greatest difference as a share of the greatest value: max |a - b| / max |a|."""
+    import numpy as np
+
+    if one.dtype.kind not in "fiu" or other.dtype.kind not in "fiu":
+        return 0.0 if np.array_equal(one, other) else math.inf
+    left, right = one.astype(np.float64), other.astype(np.float64)
+    if not left.size or np.array_equal(left, right, equal_nan=True):
+        return 0.0
+    if not np.array_equal(np.isfinite(left), np.isfinite(right)):
+        return math.inf
+    finite = np.isfinite(left)
+    greatest = float(np.max(np.abs(left[finite]), initial=0.0)) or 1.0
+    return float(np.max(np.abs(left[finite] - right[finite]), initial=0.0)) / greatest
+
+
+def _columns(one: pa.Schema, other: pa.Schema) -> str:
+    gone, new = sorted(set(one.names) - set(other.names)), sorted(set(other.names) - set(one.names))
+    said = [f"{', '.join(names)} {word}" for names, word in ((gone, "gone"), (new, "new")) if names]
+    return " and ".join(said) or "their types or descriptions"
+
+
+def _drives(one: Any, other: Any) -> str:
+    """Name the drives whose rows are more or fewer, where a table has any."""
+    if "drive" not in one.schema.names:
+        return ""
+    from collections import Counter
+
+    then, now = (Counter(each.to_table(columns=["drive"]).column(0).to_pylist()) for each in (one, other))
+    apart = [f"{drive} ({then[drive]:,} then, {now[drive]:,} now)" for drive in sorted(then.keys() | now.keys()) if then[drive] != now[drive]]
+    shown = ", ".join(apart[:5]) + (f" and {len(apart) - 5} more" if len(apart) > 5 else "")
+    return f": of the drives {shown}" if apart else ""
+
+
+def compare_engines(
+    engines: tuple[Artifact | None, Artifact], facets: tuple[Mapping[str, Any], Mapping[str, Any]], stores: tuple[Store, Store]
+) -> tuple[Verdict, str] | None:
+    """Return the verdict on two engines and what it rests on; None where they are different, or nobody can tell.
+
+    Args:
+        engines: the sealed one, None where its bytes are not kept; and the rebuilt one.
+        facets: of both.
+        stores: of both.
+    """
+    told = [each.get(ENGINE_FACET) or {} for each in facets]
+    then, now = (engine_roles(each) for each in told)
+    differ = sorted(role for role in then.keys() | now.keys() if then.get(role, ("", ""))[1] != now.get(role, ("", ""))[1])
+    carried = [role for role in CARRIED if role in differ]
+    rest = [role for role in differ if role not in CARRIED]
+    beside = f"; no vehicle carries what differs: {', '.join(rest)}" if rest else ""
+    if "engine" in then and not carried:
+        return Verdict.IDENTICAL, f"the same bytes in all that a vehicle carries{beside}"
+    if all(role in then and role in now for role in carried) and _one_program(engines, [(then[role], now[role]) for role in carried], stores):
+        return Verdict.PROGRAM, f"{', '.join(carried)} equal once the compiler's inner names are numbered by order of appearance{beside}"
+    recipes = [each.get("recipe_digest") for each in told]
+    if recipes[0] is None or recipes[0] != recipes[1]:
+        return None
+    words = "network, config, builder, target and inspector verbosity"
+    return Verdict.RECIPE, f"the same recipe ({recipes[0][:19]}…: {words}); an engine's bytes are not reproducible{beside}"
+
+
+def _one_program(
+    engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
+) -> bool:
+    """Whether files are equal but for the compiler's inner names; bytes that are not the recorded ones count for nothing."""
+    sealed, rebuilt = engines
+    if sealed is None or not files or not stores[0].exists(sealed):
+        return False
+    try:
+        places = stores[0].open(sealed), stores[1].open(rebuilt)
+        return all(one is not None and one == other for one, other in (_programs(places, pair) for pair in files))
+    except (TracecoreError, OSError):
+        return False
+
+
+def _programs(places: tuple[Any, Any], pair: tuple[tuple[str, str], tuple[str, str]]) -> Iterator[bytes | None]:
+    for place, (file, sha256) in zip(places, pair, strict=True):
+        data = (Path(place) / file).read_bytes()
+        yield rename_inner(data) if hashlib.sha256(data).hexdigest() == sha256 else None

@@ -1,0 +1,140 @@
+"""The evidence that gates judge: the KPI reports of a build with the frames behind each, and which of them are of selection, and no headline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tracecore.errors import TracecoreError
+from tracecore.gate import GateEvidence, Report
+from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
+from tracecore_assets.load.program import Release
+from tracecore_assets.release.gates import collect_kpis
+from tracecore_lineage.kpis import kpi_values
+from tracecore_schemas.facet_summary import count
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.run import Artifact, CheckRun, Unknown
+
+if TYPE_CHECKING:
+    from tracecore.store import Store
+    from tracecore_lineage import Record
+
+__all__ = ["evidence_of", "reports_without_engine"]
+
+Trace = Callable[[str], Mapping[str, Any]]
+Read = Callable[[str], Any]
+
+
+def evidence_of(
+    artifacts: Mapping[str, tuple[Artifact, str]],
+    checks: Sequence[CheckRun],
+    unknowns: Sequence[tuple[str, Unknown]],
+    release: Release,
+    record: Record,
+    store: Store,
+) -> GateEvidence:
+    """Collect all that gates may look at; the KPIs of reports of selection are left out, so that no gate passes by them.
+
+    Args:
+        artifacts: what would be sealed, by role, each with the run that made it.
+        checks: every check of theirs.
+        unknowns: of the traces behind them.
+        release: the gates.
+        record: asked for traces.
+        store: asked for tables.
+    """
+
+    def read(ref: str) -> Any:
+        return store.open(record.artifact(ref))
+
+    only = {role: artifact for role, (artifact, _) in artifacts.items()}
+    reports = _reports(artifacts, release, record.trace, read)
+    selection = {report.role for report in reports if report.selection}
+    kpis = collect_kpis({role: artifact for role, artifact in only.items() if role not in selection})
+    return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read)
+
+
+def reports_without_engine(reports: Sequence[Report], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
+    """State each reported KPI report that is of another model than the engines of the build: what the vehicle answers was not measured by it.
+
+    Args:
+        reports: of the build.
+        engines: by ref, the models that each was compiled from.
+    """
+    known = {ref for engine, models in engines.items() for ref in (engine, *models)}
+    return tuple(
+        Unknown("KPIs of the engine", f"{report.role} is of {_models(report)}, no engine of the build and no model that one was compiled from.")
+        for report in reports
+        if engines and not report.selection and known.isdisjoint(report.uses.models)
+    )
+
+
+def _models(report: Report) -> str:
+    return " and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"
+
+
+def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, trace: Trace, read: Read) -> tuple[Report, ...]:
+    """Collect the KPI reports that hold figures.
+
+    A report is of selection where frames that it was measured on selected something in its own trace. So is one that no gate reads and that was
+    measured on the validation side of a split, where another report is measured on the test side of that split.
+    """
+    values = {
+        role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT.value
+    }
+    behind = {role: read_kpi_provenance(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
+    frames = _Frames(read)
+    overlapping = {role: why for role, uses in behind.items() if (why := frames.overlap(uses))}
+    sides = {role: {(each.split, each.side) for each in uses.measured} for role, uses in behind.items()}
+    tested = {run for found in sides.values() for run, side in found if side == "test"}
+    validating = {role for role, found in sides.items() if found and all(side == "validation" and run in tested for run, side in found)}
+    kpis = [gate.subject for gate in release.gates if gate.form == "kpi"]
+    gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
+    apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
+    return tuple(Report(role, artifacts[role][0].ref, uses, role in gated, role in apart, apart.get(role, "")) for role, uses in behind.items())
+
+
+def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
+    """Return the reports that a gate on a KPI reads: of those that have it, the ones least of selection."""
+    having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
+    for apart in (overlapping | validating, overlapping):
+        if chosen := [role for role in having if role not in apart]:
+            return chosen
+    return having
+
+
+class _Frames:
+    """The frames that tables name; each table is read once."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._known: dict[str, frozenset[str]] = {}
+
+    def overlap(self, uses: KpiProvenance) -> str:
+        """Return in words which frames were measured on and selected by; of what can't be read the ref alone is compared. Empty where none are."""
+        for measured in uses.measured:
+            for selected in uses.selected:
+                shared = self._of(measured.ref) & self._of(selected.ref)
+                if shared or measured.ref == selected.ref:
+                    frames = f" ({count(len(shared), 'frame')} in both, such as {min(shared)})" if shared else ""
+                    return f"is measured on {_name(measured.ref)}, and {selected.job} was selected by {_name(selected.ref)}{frames}"
+        return ""
+
+    def _of(self, ref: str) -> frozenset[str]:
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        if ref not in self._known:
+            named: list[Any] = []
+            try:
+                table = self._read(ref)
+                if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names:
+                    named = table.to_table(columns=["frame_id"])["frame_id"].to_pylist()
+            except (TracecoreError, OSError, pa.ArrowException):
+                pass  # the gate names what can't be read
+            self._known[ref] = frozenset(str(each) for each in named if each is not None)
+        return self._known[ref]
+
+
+def _name(ref: str) -> str:
+    return ref.partition("@")[0].partition("/")[2]

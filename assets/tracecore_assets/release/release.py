@@ -1,0 +1,210 @@
+"""The release: all gates evaluated, waivers applied, then the build sealed. Last step of every build, from CLI and Dagster UI alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from tracecore.errors import NegativeVerdict, UsageError, suggestion
+from tracecore.hookspecs import BuildSummary, GateSummary
+from tracecore.system.failures import tellable
+from tracecore_assets.load.program import Release
+from tracecore_assets.release.evidence import evidence_of, reports_without_engine
+from tracecore_assets.release.gates import evaluate_gates, needs_unknowns, previous_build
+from tracecore_assets.resolve import ResolvedProgram
+from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.run import Artifact, CheckRun, Run
+
+if TYPE_CHECKING:
+    from tracecore_assets.run.session import Session
+
+__all__ = ["ReleaseRequest", "WaiverText", "read_request", "read_waivers", "refuse_other_program", "release", "waive"]
+
+
+@dataclass(frozen=True, slots=True)
+class WaiverText:
+    """A waiver as somebody typed it."""
+
+    gate: str
+    reason: str
+    until: str
+
+
+def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str | None, today: date) -> tuple[Waiver, ...]:
+    """Read what was typed.
+
+    Args:
+        texts: the waivers.
+        release: whose gates they are of.
+        approver: who approves the build, and so signs its waivers.
+        today: in UTC.
+
+    Raises:
+        UsageError: an unknown gate, an empty reason, a day that has passed, or nobody to sign it.
+    """
+    if texts and not approver:
+        raise UsageError("A waiver is signed by who approves the build: say who with --approver.")
+    known = [gate.name for gate in release.gates]
+    found: dict[str, Waiver] = {}
+    for text in texts:
+        if text.gate not in known:
+            raise UsageError(f"--waive {text.gate}: the program has no such gate. {suggestion(text.gate, known, none_known='It has no gates.')}")
+        if not text.reason.strip():
+            raise UsageError(f"--waive {text.gate}: a waiver needs a reason; --reason is empty.")
+        if text.gate in found:
+            raise UsageError(f"--waive {text.gate}: the gate is waived twice.")
+        found[text.gate] = Waiver(text.gate, text.reason.strip(), _day(text, today), str(approver))
+    return tuple(found.values())
+
+
+def _day(text: WaiverText, today: date) -> date:
+    try:
+        day = date.fromisoformat(text.until)
+    except ValueError:
+        raise UsageError(f"--waive {text.gate}: --until takes a day such as {today.isoformat()}, found {text.until!r}.") from None
+    if day < today:
+        raise UsageError(f"--waive {text.gate}: the waiver expired on {day.isoformat()}; today is {today.isoformat()} (UTC).")
+    return day
+
+
+def waive(outcomes: Iterable[GateOutcome], waivers: Sequence[Waiver]) -> tuple[tuple[GateOutcome, ...], tuple[Waiver, ...]]:
+    """Mark the failed gates that are waived; a waiver of a gate that passed is not needed and left out of the build.
+
+    Returns:
+        The outcomes, and the waivers that were needed.
+    """
+    by_gate = {waiver.gate: waiver for waiver in waivers}
+    marked = tuple(replace(outcome, waived=not outcome.passed and outcome.name in by_gate) for outcome in outcomes)
+    return marked, tuple(by_gate[outcome.name] for outcome in marked if outcome.waived)
+
+
+_BUILD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """A request to release a build: its name, its approver, and the waived gates."""
+
+    name: str
+    approver: str | None
+    waivers: tuple[Waiver, ...]
+
+
+def read_request(wired: ResolvedProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
+    """Read a request before any work is done.
+
+    Raises:
+        UsageError: no build could be sealed by it: a program without release, no approver where one is required, a bad name or waiver.
+    """
+    program = wired.program
+    if not _BUILD_NAME.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a build: expected letters, digits, '.', '_', '+' and '-', at most 100, a letter or digit first.")
+    if program.release is None:
+        raise UsageError(
+            f"The program '{program.name}' has no release section, so nothing can be sealed as build/{name}:"
+            " add 'release: {approver: required, gates: []}'."
+        )
+    approver = (approver or "").strip() or None
+    for option, text in [("--approver", approver or ""), *(("--reason", waiver.reason) for waiver in waivers)]:
+        if tellable(text) != text:
+            raise UsageError(f"{option} '{tellable(text)}' is not UTF-8, so it can't be recorded.")
+    if approver is None and program.release.approver == "required":
+        raise UsageError(f"The program '{program.name}' requires an approver: say who approves build/{name} with --approver.")
+    today = datetime.now(UTC).date()
+    return ReleaseRequest(name, approver, read_waivers(waivers, release=program.release, approver=approver, today=today))
+
+
+def release(session: Session, request: ReleaseRequest) -> SealedBuild:
+    """Judge every gate over all of a program's outputs, and seal the build if they let it pass.
+
+    Raises:
+        NegativeVerdict: a gate failed that nobody waived; no build is made.
+        UsageError: the name stands for other content already.
+    """
+    release_section = session.wired.program.release
+    assert release_section is not None, "read_request refuses programs without a release"
+    artifacts, checks = _evidence(session)
+    run = Run(
+        id=session.record.new_run_id(),
+        job=f"{session.wired.name}.release",
+        started_at=datetime.now(UTC),
+        parent=session.parent,
+        program=session.program_artifact,
+        description="Judge the gates and seal the build.",
+    )
+    unknowns = session.unknowns() if needs_unknowns(release_section) else ()
+    evidence = evidence_of(artifacts, checks, unknowns, release_section, session.record, session.store)
+    session.selection = tuple(report.role for report in evidence.reports if report.selection)
+    judged = evaluate_gates(release_section, evidence, session.host, lambda: previous_build(session.record, session.wired.program.name, request.name))
+    gates, waivers = waive(judged, request.waivers)
+    session.gates = gates
+    failed = [gate for gate in gates if not gate.passed and not gate.waived]
+    if failed:
+        refusal = f"build/{request.name} is not released: {_reasons(failed)}"
+        # A refused release is recorded too, as a failed run.
+        session.record.start(run)
+        session.record.fail(run, refusal)
+        raise NegativeVerdict(refusal)
+    sealed = session.record.seal(
+        SealRequest(
+            name=request.name,
+            run=run,
+            program=session.program_artifact,
+            artifacts=tuple((role, artifact, run_id) for role, (artifact, run_id) in artifacts.items()),
+            gates=gates,
+            waivers=waivers,
+            approver=request.approver,
+            selection=session.selection,
+            unknowns=reports_without_engine(evidence.reports, _engines(session)),
+        )
+    )
+    summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
+    session.host.notify("build_sealed", BuildSummary(sealed.name, sealed.ref, sealed.position, summaries))
+    return sealed
+
+
+def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[CheckRun]]:
+    artifacts: dict[str, tuple[Artifact, str]] = {}
+    checks: list[CheckRun] = []
+    for asset in session.wired.assets:
+        outcome = session.ensure(asset.name)
+        checks.extend(outcome.checks)
+        artifacts |= {asset.role(port): (artifact, outcome.run_id) for port, artifact in outcome.outputs.items()}
+        rejected = sorted(outcome.rejected)
+        if rejected:
+            raise NegativeVerdict(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
+    return artifacts, checks
+
+
+def _engines(session: Session) -> dict[str, set[str]]:
+    """Return the engines of a build, each with the models that its run read."""
+    return {
+        artifact.ref: {read.ref for read in session.inputs_of(name) if read.kind == ArtifactKind.MODEL}
+        for name, outcome in session.outcomes.items()
+        for artifact in outcome.outputs.values()
+        if artifact.kind == ArtifactKind.ENGINE
+    }
+
+
+def _reasons(failed: Sequence[GateOutcome]) -> str:
+    reasons = "; ".join(f"gate {gate.name} failed: {gate.message.rstrip('.')}" for gate in failed)
+    return reasons if reasons.endswith("?") else f"{reasons}."
+
+
+def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
+    """Refuse a build's name early where it stands for another program already: nothing that is made now could be sealed under it.
+
+    Raises:
+        UsageError: the name is taken.
+    """
+    known = session.record.build(request.name)
+    if known is None:
+        return
+    if known.statement["predicate"]["program"] != session.program_artifact.ref:
+        raise UsageError(
+            f"build/{request.name} is sealed already, from another program or other parameters; a build's name is written once: choose another name."
+        )

@@ -1,0 +1,98 @@
+"""The Dagster instance of a workspace: the same one for builds from the command line and for the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from tracecore.files import write_durably
+from tracecore.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance
+
+__all__ = ["dagster_home", "dagster_instance", "process_tags", "workspace_file"]
+
+_EVENT_LOG_BEFORE = b"tracecore_assets.foreign.event_log"
+_HOST_TAG, _PROCESS_TAG = "tracecore/host", "tracecore/process"
+
+
+def dagster_home(workspace: Workspace) -> str:
+    """Return the workspace's `DAGSTER_HOME`, absolute, with our settings in it unless somebody has put others there."""
+    home = workspace.dagster.absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        write_durably(settings, (resources.files("tracecore_assets") / "dagster.yaml").read_bytes())
+    elif _EVENT_LOG_BEFORE in (written := settings.read_bytes()):  # a workspace made before the module moved
+        write_durably(settings, written.replace(_EVENT_LOG_BEFORE, b"tracecore_assets.external_assets.event_log"))
+    return str(home)
+
+
+def workspace_file(workspace: Workspace) -> str:
+    """Write the file by which Dagster's page finds the programs of a workspace: one code location, loaded by this interpreter."""
+    location = {"module_name": "tracecore_assets.code_location", "location_name": "tracecore", "executable_path": sys.executable}
+    file = Path(dagster_home(workspace)) / "workspace.yaml"
+    write_durably(file, json.dumps({"load_from": [{"python_module": location}]}, indent=2).encode() + b"\n")
+    return str(file)
+
+
+@contextmanager
+def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
+    """Open the workspace's Dagster instance."""
+    from dagster import DagsterInstance
+
+    from tracecore_assets.external_assets.event_log import recording_into
+
+    # Two processes that make Dagster's SQLite files at the same moment trip over each other's migrations.
+    with FileLock(workspace.locks / "dagster.lock"), recording_into(workspace):
+        instance = DagsterInstance.from_config(dagster_home(workspace))
+        instance.get_runs(limit=1)
+        _close_dead_runs(instance)
+    _settle(workspace)
+    with instance:
+        yield instance
+
+
+def _settle(workspace: Workspace) -> None:
+    """Record the steps of others' assets that could not be recorded when they ended."""
+    from tracecore_assets.external_assets.retry_spool import pending, record_pending
+
+    if pending(workspace):
+        from tracecore_lineage import Record
+
+        with Record.open(workspace) as record:
+            record_pending(record)
+
+
+def process_tags() -> dict[str, str]:
+    """Give the tags by which a later process finds out whether the one that ran a build is still there."""
+    return {_HOST_TAG: socket.gethostname(), _PROCESS_TAG: str(os.getpid())}
+
+
+def _close_dead_runs(instance: DagsterInstance) -> None:
+    """Mark runs of killed processes as failed: Dagster can't know, and its page would show them as running for ever."""
+    from dagster import DagsterRunStatus, RunsFilter
+
+    for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING])):
+        if run.tags.get(_HOST_TAG) == socket.gethostname() and not _alive(int(run.tags[_PROCESS_TAG])):
+            instance.report_run_failed(run, "The process that ran this build is gone. 'tracecore recover' closes its open runs in the record.")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,306 @@
+"""Scalars and object types of the schema: builds, plugins, bugs, and the answer of `trace` and `impact`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NewType, TypeVar
+
+import strawberry
+from strawberry.types.scalar import ScalarDefinition
+
+from tracecore_graphql.fields import output_type
+from tracecore_schemas import bug as shapes
+from tracecore_schemas.build import SealedBuild
+
+__all__ = [
+    "JSON",
+    "SCALARS",
+    "Bug",
+    "Build",
+    "Claim",
+    "Direction",
+    "Gap",
+    "Long",
+    "Origin",
+    "Plugin",
+    "StaticEdge",
+    "Trace",
+    "TraceCheck",
+    "TraceEdge",
+    "TraceNode",
+    "TraceRun",
+    "UnknownFact",
+    "bug_of",
+    "build_of",
+    "trace_answer",
+    "trace_run",
+    "typed",
+]
+
+Long = NewType("Long", int)
+JSON = NewType("JSON", object)
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"Expected a whole number, found {value!r}.")
+    return value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+SCALARS: dict[object, ScalarDefinition] = {
+    Long: strawberry.scalar(
+        name="Long",
+        description="A whole number of up to 53 bits: sizes in bytes, counts of rows.",
+        serialize=_whole_number,
+        parse_value=_whole_number,
+    ),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="A JSON value exactly as it stands in the record: facets, parameters. Its keys are not renamed.",
+        serialize=_same,
+        parse_value=_same,
+    ),
+}
+"""How each scalar is written, for `StrawberryConfig.scalar_map`."""
+
+
+@output_type
+class Build:
+    """A sealed build: written once, signed, and naming the prefix of the ledger that it stands on."""
+
+    name: str
+    ref: str = strawberry.field(description="`build/<name>@` and the digest of its DSSE payload")
+    position: int = strawberry.field(description="size of the ledger before the release run's COMPLETE")
+    content_digest: str = strawberry.field(description="over program, artifacts, gates, waivers and approver")
+    statement: JSON = strawberry.field(description="the in-toto Statement v1; its predicate holds artifacts, gates, waivers and approver")
+    envelope: JSON = strawberry.field(description="the DSSE envelope as it was signed")
+
+
+@output_type
+class Plugin:
+    """The code of a plugin as recorded runs ran it: one version with one source digest."""
+
+    ref: str = strawberry.field(description="`plugin/<entry point>@<version>`")
+    name: str = strawberry.field(description="entry point")
+    distribution: str
+    version: str
+    source_digest: str
+    stages: list[str]
+    runs: int = strawberry.field(description="how many recorded runs ran it")
+
+
+def build_of(sealed: SealedBuild) -> Build:
+    """Give a sealed build as its GraphQL type."""
+    return Build(
+        name=sealed.name,
+        ref=sealed.ref,
+        position=sealed.position,
+        content_digest=sealed.content_digest,
+        statement=JSON(sealed.statement),
+        envelope=JSON(sealed.envelope),
+    )
+
+
+@output_type
+class Bug:
+    """A perception bug, as it was reported: a node of the record like the build and the frames it is about."""
+
+    id: strawberry.ID = strawberry.field(description="12 hex digits of its content's SHA-256")
+    ref: str = strawberry.field(description="`bug/<id>`, for `trace` and `impact`")
+    text: str
+    build: str | None = strawberry.field(description="whole ref of the build it was seen in")
+    frames: list[str] = strawberry.field(description="refs of the frames that show it")
+    severity: str | None = strawberry.field(description="`low`, `medium`, `high` or `critical`, as its reporter judges it")
+    reporter: str | None = strawberry.field(description="pseudonym of who reported it")
+    reported_at: str = strawberry.field(description="eventTime of the report: shown, never trusted")
+    run: str = strawberry.field(description="id of the run that recorded it")
+
+
+def bug_of(bug: shapes.Bug) -> Bug:
+    """Give a reported bug as its GraphQL type."""
+    return Bug(
+        id=strawberry.ID(bug.id),
+        ref=bug.ref,
+        text=bug.text,
+        build=bug.build,
+        frames=list(bug.frames),
+        severity=bug.severity,
+        reporter=bug.reporter,
+        reported_at=bug.reported_at,
+        run=bug.run,
+    )
+
+
+@strawberry.enum(description="Which way a graph is walked: to what something was made of, or to what it reached.")
+class Direction(Enum):
+    """Which way a graph is walked: to what something was made of, or to what it reached."""
+
+    backward = "backward"
+    forward = "forward"
+
+
+@output_type
+class Gap:
+    """A break in the graph: an artifact with neither a recorded producing run nor a declared origin."""
+
+    at: str
+    missing: str
+    why: str
+
+
+@output_type
+class UnknownFact:
+    """A fact that nobody recorded or that could not be assessed."""
+
+    at: str
+    what: str
+    why: str
+
+
+@output_type
+class Origin:
+    """The workspace that something was imported from: id of its ledger, and its slug."""
+
+    ledger_id: str
+    slug: str
+
+
+@output_type
+class TraceNode:
+    """One artifact version. `ref` is always whole; `digest` is null for datasets of other producers, bugs and labelers."""
+
+    ref: str
+    kind: str
+    name: str
+    digest: str | None
+    created_at: str | None = strawberry.field(description="eventTime of the COMPLETE that made it: shown, never trusted")
+    recorded_at: str | None = strawberry.field(description="when the ledger took that event")
+    run: str | None = strawberry.field(description="id of the run that made it")
+    size_bytes: Long | None
+    rows: Long | None
+    rejected: bool = strawberry.field(description="whether it failed a blocking check: nothing downstream may read it")
+    facets: JSON
+    origin: Origin | None = strawberry.field(default=None, description="where the run that made it was imported from; null for what was made here")
+
+
+@output_type
+class TraceCheck:
+    """The outcome of one check of a run's outputs."""
+
+    name: str
+    success: bool
+    severity: str
+
+
+@output_type
+class TraceRun:
+    """One run; `params` as it ran, defaults filled in."""
+
+    id: str
+    job: str
+    stage: str | None
+    plugin: str | None
+    plugin_version: str | None
+    state: str
+    started_at: str | None
+    ended_at: str | None
+    params: JSON
+    checks: list[TraceCheck]
+    origin: Origin | None = strawberry.field(default=None, description="where it was imported from; null for what ran here")
+
+
+@output_type
+class Claim:
+    """What a producer says of a version that it has no say over; it adds no edge. `run` is empty for an event of no run."""
+
+    at: str
+    run: str
+    job: str
+    says: str
+
+
+@output_type
+class TraceEdge:
+    """One version that one run read or wrote."""
+
+    run: str
+    ref: str
+    direction: str = strawberry.field(description="`input` or `output`, seen from the run")
+    role: str
+    inferred: bool
+    made_by: str | None = strawberry.field(default=None, description="of an input: the run that made what was read, where several made that label")
+    use: str | None = strawberry.field(
+        default=None, description="of an input: what the run did with it, `learn`, `select` or `measure`, where recorded"
+    )
+
+
+@output_type
+class StaticEdge:
+    """What a job is stated to read or write whenever it runs: no reading at a time, and no producer of a version."""
+
+    job: str | None = strawberry.field(description="`namespace/name`; null where a dataset was described without a job")
+    ref: str
+    direction: str = strawberry.field(description="`input` or `output`, seen from the job")
+    role: str
+    stated_at: str = strawberry.field(description="eventTime of the last event that states it")
+
+
+@output_type
+class Trace:
+    """A whole answer; nothing is left out without `truncated` saying so."""
+
+    root: str
+    direction: Direction
+    position: int = strawberry.field(description="size of the ledger's prefix that the answer stands on: the build's, else the head")
+    complete: bool
+    truncated: bool
+    gaps: list[Gap]
+    unknowns: list[UnknownFact]
+    claims: list[Claim]
+    static: list[StaticEdge] = strawberry.field(description="what was stated of jobs without any run")
+    nodes: list[TraceNode]
+    runs: list[TraceRun]
+    edges: list[TraceEdge]
+    later: list[JSON] = strawberry.field(description="what became known after the position")
+    note: str | None = None
+
+
+T = TypeVar("T")
+
+
+def typed(type_: type[T], item: Mapping[str, Any]) -> T:
+    """Make one value from an answer's own keys; a key that the schema has no field for is left out."""
+    fields = type_.__dataclass_fields__  # type: ignore[attr-defined]  # strawberry types are dataclasses
+    return type_(**{name: value for name, value in item.items() if name in fields})
+
+
+def trace_run(run: Mapping[str, Any]) -> TraceRun:
+    """Give a run of an answer as its GraphQL type."""
+    return typed(TraceRun, {**run, "checks": [typed(TraceCheck, check) for check in run["checks"]], "origin": _origin(run)})
+
+
+def _origin(item: Mapping[str, Any]) -> Origin | None:
+    return typed(Origin, item["origin"]) if "origin" in item else None
+
+
+def trace_answer(answer: Mapping[str, Any]) -> Trace:
+    """Give what `Record.trace` or `Record.impact` answered as its GraphQL type, list by list."""
+    return typed(
+        Trace,
+        {
+            **answer,
+            "direction": Direction(answer["direction"]),
+            "gaps": [typed(Gap, gap) for gap in answer["gaps"]],
+            "unknowns": [typed(UnknownFact, unknown) for unknown in answer["unknowns"]],
+            "claims": [typed(Claim, claim) for claim in answer["claims"]],
+            "static": [typed(StaticEdge, edge) for edge in answer["static"]],
+            "nodes": [typed(TraceNode, {**node, "origin": _origin(node)}) for node in answer["nodes"]],
+            "runs": [trace_run(run) for run in answer["runs"]],
+            "edges": [typed(TraceEdge, edge) for edge in answer["edges"]],
+        },
+    )
