@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracecore_labeling.label_file import LabelFile
-from tracecore_labeling.rows import label_table
-from tracecore_labeling.taking import _Batch, _numbered, _rows
+from tracecore_labeling.imports.label_batch import _Batch, _numbered, _rows
+from tracecore_labeling.imports.label_file import LabelFile
+from tracecore_labeling.label_table import label_table
 
 __all__ = ["rows_of", "statement"]
 

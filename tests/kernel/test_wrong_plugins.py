@@ -237,7 +237,7 @@ class Asking(tc.Stage):
 
     def run(self, context, params):
         from tracecore_lineage import Record
-        from tracecore_curation.filters import FilterParams
+        from tracecore_curation.frame_filter import FilterParams
 
 
 @tc.hookimpl
@@ -328,7 +328,7 @@ def test_an_import_of_the_record_or_of_another_plugin_is_named_with_its_line(sit
     report = conformance("knowing", lambda stage, folder: Sample(not_here="it is not to be run"))
     words = said(report, "plugin")
     assert "knowing_plugin.py:16 imports tracecore_lineage, which is no plugin's business" in words
-    assert "knowing_plugin.py:17 imports tracecore_curation.filters of the plugin 'curation'" in words
+    assert "knowing_plugin.py:17 imports tracecore_curation.frame_filter of the plugin 'curation'" in words
     assert {each.message for each in report.not_run} == {"it is not to be run"}
 
 

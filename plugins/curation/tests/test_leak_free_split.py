@@ -11,7 +11,7 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome, ResolvedInput
-from tracecore_curation.filters import FilterParams, filter_expression
+from tracecore_curation.frame_filter import FilterParams, filter_expression
 
 SIDES = ("train", "validation", "test")
 MEASURED = {"clock": "measured", "latitude": 48.0, "longitude": 9.0}

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 import tracecore as tc
 from tracecore.errors import suggestion
-from tracecore_curation.attributes import split_by_attribute
-from tracecore_curation.filters import FilterParams, Names, filter_expression, selection
 from tracecore_curation.frame_facts import FrameFacts, read_facts
-from tracecore_curation.groups import Group, Joint, choose_drives, drive_groups
+from tracecore_curation.frame_filter import FilterParams, Names, filter_expression, selection
 from tracecore_curation.leaks import KEPT, Limits
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
-from tracecore_curation.neighborhood import METERS, SECONDS, unmeasured
-from tracecore_curation.time_blocks import cut_blocks
+from tracecore_curation.proximity import METERS, SECONDS, unmeasured
+from tracecore_curation.splits import Group, Joint, choose_drives, cut_blocks, drive_groups, split_by_attribute
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["LeakFreeSplit"]

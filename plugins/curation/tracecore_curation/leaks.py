@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tracecore_curation.frame_facts import UNKNOWN, FrameFacts
+from tracecore_curation.frame_facts import UNKNOWN, FrameFacts, FramePair, Tally, closest
 from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
-from tracecore_curation.neighborhood import neighbors
-from tracecore_curation.pairs import FramePair, Tally, closest
+from tracecore_curation.proximity import neighbors
 
-__all__ = ["KEPT", "Leak", "Limits", "Side", "counted", "find_leaks", "in_words", "shared_frames"]
+__all__ = ["KEPT", "Leak", "Limits", "Side", "counted", "describe_pair", "find_leaks", "shared_frames"]
 
 KEPT = 20
 """How many pairs or names a finding keeps, the nearest first; how many there are is always said."""
@@ -77,7 +76,7 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def in_words(reason: str, near: float, also: float) -> str:
+def describe_pair(reason: str, near: float, also: float) -> str:
     """Return in words how near two frames are by the two measures of a reason."""
     if reason == "time_and_place":
         return f"{near:.1f} s and {also:.0f} m apart"
@@ -152,5 +151,5 @@ def _leak(reason: str, a: Side, b: Side, words: str, tally: Tally) -> Leak:
     nearest = tally.nearest
     drives = sorted({*a.frames.drives[nearest.a].tolist(), *b.frames.drives[nearest.b].tolist()})
     rows = zip(nearest.a.tolist(), nearest.b.tolist(), nearest.near.tolist(), nearest.also.tolist(), strict=True)
-    pairs = tuple(FramePair(a.frames.ids[i], b.frames.ids[j], in_words(reason, near, also)) for i, j, near, also in rows)
+    pairs = tuple(FramePair(a.frames.ids[i], b.frames.ids[j], describe_pair(reason, near, also)) for i, j, near, also in rows)
     return Leak(reason, (a.name, b.name), tuple(drives), words, tally.count, pairs)

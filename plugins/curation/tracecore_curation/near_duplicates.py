@@ -20,8 +20,7 @@ from PIL import Image
 
 from tracecore.errors import RunFailed
 from tracecore.images import upright
-from tracecore_curation.frame_facts import FrameFacts
-from tracecore_curation.pairs import Pairs
+from tracecore_curation.frame_facts import FrameFacts, Pairs
 
 __all__ = ["LIKENESS", "Thumbnails", "near_duplicates"]
 

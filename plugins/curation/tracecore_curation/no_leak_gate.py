@@ -16,7 +16,7 @@ from tracecore.kpi_provenance import Reading
 from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, read_facts, read_names
 from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks, shared_frames
 from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
-from tracecore_curation.neighborhood import METERS, SECONDS
+from tracecore_curation.proximity import METERS, SECONDS
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import CheckRun, Unknown
 
@@ -45,7 +45,7 @@ class NoLeakOverBuild(tc.Gate):
             UsageError: the gate has another key than `unknown_training`, or its value is no list of refs.
         """
         accepted = _accepted(requirement)
-        judge = _Judge(evidence)
+        judge = _LeakFinder(evidence)
         reported = [report for report in evidence.reports if not report.selection]
         findings = [finding for report in evidence.reports for finding in judge.findings(report)]
         strange = {each.ref: each.why for report in reported for each in report.uses.unknown}
@@ -85,7 +85,7 @@ class _Table:
     whole: Any | None
 
 
-class _Judge:
+class _LeakFinder:
     """Reads each frame table once, and compares each two once.
 
     Attributes:
@@ -113,7 +113,7 @@ class _Judge:
         for measured in uses.measured:
             for reading, verb in used:
                 for leak in self._between(measured, reading, frames_alone=report.selection):
-                    yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_in_words(leak)}"
+                    yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_describe_leak(leak)}"
 
     def clean(self, report: Report) -> str:
         """Return in words that nothing leaks into a report, and which tables could not be read for it."""
@@ -207,7 +207,7 @@ def _limits(checks: Sequence[CheckRun]) -> Limits:
     return Limits(**{name: chosen.get(name, default) for name, default in _DEFAULTS.items()})  # type: ignore[arg-type]  # as the check wrote them
 
 
-def _in_words(leak: Leak) -> str:
+def _describe_leak(leak: Leak) -> str:
     shown = leak.pairs[:_SAID]
     named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
     names = [drive for drive in leak.drives if drive]

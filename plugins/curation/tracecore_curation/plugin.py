@@ -5,10 +5,9 @@ from __future__ import annotations
 import tracecore as tc
 from tracecore_curation.frame_filter import FrameFilter
 from tracecore_curation.leak_free_split import LeakFreeSplit
-from tracecore_curation.no_leak import NoLeak
+from tracecore_curation.no_leak_check import NoLeak
 from tracecore_curation.no_leak_gate import NoLeakOverBuild
-from tracecore_curation.request_met import RequestMet
-from tracecore_curation.requested_frames import RequestedFrames
+from tracecore_curation.requested_frames import RequestedFrames, RequestMet
 
 __all__ = ["tracecore_register_checks", "tracecore_register_gates", "tracecore_register_stages"]
 

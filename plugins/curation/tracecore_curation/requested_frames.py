@@ -1,21 +1,45 @@
-"""The stage `requested-frames`: the frames of a pool that a data request asks for."""
+"""Frames that a data request asks for: the request read, the stage `requested-frames`, and the check `request_met`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 import tracecore as tc
-from tracecore_curation.filters import selection
-from tracecore_curation.request_file import read_request
-from tracecore_curation.requested import Chosen, Pool, choose, read_pool
+from tracecore_curation.frame_choice import Chosen, Pool, choose, read_pool
+from tracecore_curation.frame_filter import selection
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.data_request import FILE, DataRequest
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.run import ExpectationOutcome
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["RequestedFrames"]
+__all__ = ["RequestMet", "RequestedFrames", "read_request"]
+
+
+def read_request(folder: Path) -> DataRequest:
+    """Read the request of a `data_request` artifact.
+
+    Raises:
+        UsageError: it holds none, or what it holds is none.
+    """
+    file = folder / FILE
+    try:
+        return DataRequest.model_validate(loads_strict(file.read_bytes()))
+    except OSError as error:
+        raise tc.UsageError(f"The input 'request' holds no {FILE}: wire it to a data_request, such as diagnosis.request.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise tc.UsageError(f"The data request is none that this version can read: {where}: {first['msg']}.") from error
+    except StrictJSONError as error:
+        raise tc.UsageError(f"The data request is no JSON: {error}") from error
 
 
 class RequestedFrames(tc.Stage):
@@ -120,3 +144,48 @@ def _unknowns(found: Sequence[Chosen], pool: int) -> list[tuple[str, str]]:
         if not each.ids:
             said.setdefault(("requested frames", "No frame that is free to choose meets what is asked for by"), []).append(each.want.cluster)
     return [(what, f"{why} {', '.join(dict.fromkeys(values))}.") for (what, why), values in said.items()]
+
+
+_FACET = "tracecore_requested"
+_NAMED = 3
+
+
+class RequestMet(tc.Check):
+    """Every want got as many frames as it asked for that are known to meet its conditions of frames.
+
+    Those of objects nobody knows before a frame is labeled, so they can't be met or missed: the check names them, and the table's unknowns do.
+    """
+
+    name = "request_met"
+    description = "Every want of a data request got as many frames as it asked for, by what is known of frames before they are labeled."
+    # Data that nobody has is what a request is for: it must be seen, and it stops nothing.
+    severity = Severity.WARN
+
+    def run(self, context: tc.CheckContext) -> tc.CheckResult:
+        """Compare what was asked with what was found."""
+        context.read()
+        facet: Any = context.target.facets.get(_FACET)
+        if not facet:
+            raise tc.UsageError(f"The check 'request_met' stands for frames chosen by a request; {context.target.ref} says nothing of one.")
+        wants = facet["wants"]
+        short = [want for want in wants if _chosen(want) < want["asked"]]
+        outcomes = tuple(
+            ExpectationOutcome(
+                f"found_{want['cluster']}", success=_chosen(want) >= want["asked"], expected=str(want["asked"]), actual=str(_chosen(want))
+            )
+            for want in wants
+        )
+        untold = sorted({name for want in wants for name in want.get("untold", ())})
+        unknown = f" Whether they show objects of the wanted {' and '.join(untold)} is unknown." if untold else ""
+        if not short:
+            return tc.CheckResult(success=True, message=f"All {len(wants)} wants got the frames they asked for.{unknown}", outcomes=outcomes)
+        named = ", ".join(f"{want['cluster']} ({_chosen(want)} of {want['asked']})" for want in short[:_NAMED])
+        more = f" and {len(short) - _NAMED} more" if len(short) > _NAMED else ""
+        message = f"{len(short)} of {len(wants)} wants got too few frames: {named}{more}.{unknown}"
+        return tc.CheckResult(success=False, message=message, outcomes=outcomes)
+
+
+def _chosen(want: Any) -> int:
+    """Return how many frames were chosen, all by the conditions of frames; older records have `found` alone."""
+    chosen: int = want.get("chosen", want["found"])
+    return chosen

@@ -17,7 +17,7 @@ from stage_world import StageWorld
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
-from tracecore_ingest import stills
+from tracecore_ingest import image_folders
 
 
 def _ingest(world: StageWorld, *paths: Path, **params: Any) -> Outcome:
@@ -130,15 +130,15 @@ def test_where_nothing_is_sound_the_table_is_empty_and_says_so(quick: StageWorld
 
 
 def test_large_sets_are_written_in_batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: Any, picture: Callable[..., bytes]) -> None:
-    monkeypatch.setattr(stills, "BATCH_BYTES", 4000)
+    monkeypatch.setattr(image_folders, "BATCH_BYTES", 4000)
     found = []
     for number in range(10):
         path = tmp_path / f"{number}.png"
         stream = BytesIO()
         Image.fromarray(np.full((4, 4), number, np.uint8)).save(stream, "PNG")
         path.write_bytes(stream.getvalue() + bytes(1900))
-        found.append(stills.Still(source(path), "camera", number, "png", stills.look_at(path.read_bytes(), "png")))
-    drive = stills.StillDrive("x", tuple(found), {still.source.digest: still.source.path for still in found})
-    batches = list(stills.still_batches(drive))
+        found.append(image_folders.Still(source(path), "camera", number, "png", image_folders.measure_image(path.read_bytes(), "png")))
+    drive = image_folders.StillDrive("x", tuple(found), {still.source.digest: still.source.path for still in found})
+    batches = list(image_folders.still_batches(drive))
     assert [batch.num_rows for batch in batches] == [3, 3, 3, 1]
     assert [row["index"] for batch in batches for row in batch.to_pylist()] == list(range(10))

@@ -16,7 +16,7 @@ from stage_world import StageWorld
 from tracecore import geometry
 from tracecore.images import AnnotatedImage, Line, Mark, color_of, draw_tile, save_png
 from tracecore.running.executor import Outcome
-from tracecore_ingest.damage import Damaged
+from tracecore_ingest.errors import Damaged
 from tracecore_ingest.kitti_files import KittiFile, read_calibration, read_scan
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
 

@@ -23,11 +23,10 @@ from stage_world import StageWorld, check_of
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
 from tracecore.stage import SourceFile
-from tracecore_ingest.damage import Damaged
 from tracecore_ingest.drive import Drive
-from tracecore_ingest.judge import judge
-from tracecore_ingest.left_out import gather, reason_of
-from tracecore_ingest.tables import frame_batches, signal_batches, sweep_batches
+from tracecore_ingest.drive_tables import frame_batches, signal_batches, sweep_batches
+from tracecore_ingest.errors import Damaged, gather, reason_of
+from tracecore_ingest.scan import judge
 
 START = 1_791_000_000_000_000_000
 S = 1_000_000_000
@@ -332,6 +331,6 @@ def test_an_image_that_lies_on_its_side_is_measured_upright(drive_file: Any, jud
 
 
 def judged_hash(pixels: np.ndarray[Any, Any]) -> int:
-    from tracecore_ingest.images import difference_hash
+    from tracecore_ingest.camera_images import difference_hash
 
     return difference_hash(np.asarray(Image.fromarray(pixels).convert("L")))

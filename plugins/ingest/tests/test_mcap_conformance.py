@@ -12,9 +12,8 @@ from mcap import records as layout
 from mcap.opcode import Opcode
 from shared_data import shared_data
 
-from tracecore_ingest.chunks import MESSAGE, chunk_content, inner_records
-from tracecore_ingest.records import Raw, RecordFile, parse
-from tracecore_ingest.scan import scan
+from tracecore_ingest.mcap_reader import scan
+from tracecore_ingest.mcap_records import MESSAGE, Raw, RecordFile, chunk_content, inner_records, parse
 
 _TYPES: dict[int, type[layout.McapRecord]] = {
     Opcode.HEADER: layout.Header,

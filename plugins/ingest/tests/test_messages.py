@@ -9,8 +9,8 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from mcap import records as layout
 
-from tracecore_ingest.damage import Damaged
-from tracecore_ingest.json_message import numeric_leaves, read_json
+from tracecore_ingest.errors import Damaged
+from tracecore_ingest.message_decoders import numeric_leaves, read_json
 from tracecore_ingest.messages import Role, role_of
 
 

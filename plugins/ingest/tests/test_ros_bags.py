@@ -18,8 +18,8 @@ from stage_world import StageWorld
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
-from tracecore_ingest.damage import Damaged
-from tracecore_ingest.judge import judge
+from tracecore_ingest.errors import Damaged
+from tracecore_ingest.scan import judge
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
 
 START = 1_791_000_000_000_000_000

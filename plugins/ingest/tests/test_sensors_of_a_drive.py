@@ -17,9 +17,9 @@ from stage_world import StageWorld
 from tracecore import geometry
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
-from tracecore_ingest import tables
-from tracecore_ingest.judge import judge
-from tracecore_ingest.tables import sweep_batches
+from tracecore_ingest import drive_tables
+from tracecore_ingest.drive_tables import sweep_batches
+from tracecore_ingest.scan import judge
 from tracecore_schemas.arrow_tables import CALIBRATIONS, POINTS_DTYPE, SWEEPS
 
 START = 1_791_000_000_000_000_000
@@ -209,8 +209,8 @@ def test_sweeps_are_written_in_portions_that_memory_holds(drive_file: Any, sourc
         cloud = _points(*[(index, 0, 0, 0)] * 100)
         file.tell("/lidar", START + index, "foxglove.PointCloud", frame_id="l", point_stride=16, fields=LAYOUT, data=cloud)
     drive = judge(source(file.done()))
-    monkeypatch.setattr(tables, "FRAME_BYTES", 5000)
-    batches = list(tables.sweep_batches(drive))
+    monkeypatch.setattr(drive_tables, "FRAME_BYTES", 5000)
+    batches = list(drive_tables.sweep_batches(drive))
     assert [batch.num_rows for batch in batches] == [2] * 5
     assert [row["index"] for batch in batches for row in batch.to_pylist()] == list(range(10))
 

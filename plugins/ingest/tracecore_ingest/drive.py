@@ -11,12 +11,11 @@ from pathlib import Path
 
 import tracecore as tc
 from tracecore.stage import SourceFile
-from tracecore_ingest.calibration import CameraModel
-from tracecore_ingest.frame_tree import FrameTree
-from tracecore_ingest.left_out import LeftOut
-from tracecore_ingest.log import AttachmentFacts, Log
+from tracecore_ingest.calibration import CameraModel, FrameTree
+from tracecore_ingest.errors import LeftOut
+from tracecore_ingest.gnss import Fixes
+from tracecore_ingest.log_index import AttachmentFacts, Log
 from tracecore_ingest.messages import Role
-from tracecore_ingest.places import Fixes
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["MEASURED", "UNSTATED", "CloudColumn", "Drive", "ImageColumn", "TopicFacts"]

@@ -1,7 +1,9 @@
-"""Which messages are camera images, LiDAR sweeps, calibrations and signals, and how their bytes become values."""
+"""Roles and dialects of messages (camera image, LiDAR sweep, calibration, signal), and access to their fields."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,12 +12,77 @@ from typing import Any
 
 from mcap import records as layout
 
-from tracecore_ingest.damage import Damaged
-from tracecore_ingest.json_message import JsonMessage, read_json
-from tracecore_ingest.protobuf_message import protobuf_json, protobuf_readable, protobuf_reader
-from tracecore_ingest.ros_message import ROS_SCHEMAS, ros_name, ros_reader, ros_text
+from tracecore_ingest.errors import Damaged
+from tracecore_ingest.message_decoders import (
+    ROS_SCHEMAS,
+    JsonMessage,
+    protobuf_json,
+    protobuf_readable,
+    protobuf_reader,
+    read_json,
+    ros_name,
+    ros_reader,
+    ros_text,
+)
 
-__all__ = ["Dialect", "Role", "dialect_of", "object_reader", "role_of", "shows_images", "signal_reader", "type_of", "why_undecoded"]
+__all__ = [
+    "Dialect",
+    "Role",
+    "bytes_of",
+    "dialect_of",
+    "field",
+    "int_of",
+    "object_reader",
+    "role_of",
+    "shows_images",
+    "signal_reader",
+    "text_of",
+    "type_of",
+    "why_undecoded",
+]
+
+
+def field(message: Any, name: str, kind: str) -> Any:
+    """Give a field of a message.
+
+    Raises:
+        Damaged: its recorded schema has none of that name.
+    """
+    try:
+        return getattr(message, name)
+    except AttributeError as problem:
+        raise Damaged(f"is no {kind}: it has no field '{name}'") from problem
+
+
+def text_of(message: Any, name: str, kind: str) -> str:
+    """Give a field that is text."""
+    value = field(message, name, kind)
+    if not isinstance(value, str):
+        raise Damaged(f"is no {kind}: expected text as '{name}', found {type(value).__name__}")
+    return value
+
+
+def int_of(message: Any, name: str, kind: str) -> int:
+    """Give a field that is a whole number from 0 on."""
+    value = field(message, name, kind)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise Damaged(f"is no {kind}: expected a whole number from 0 on as '{name}', found {value!r}")
+    return value
+
+
+def bytes_of(message: Any, name: str, kind: str) -> bytes:
+    """Give a field that is bytes: as they are, as an array of them, or as base64 in JSON."""
+    value = field(message, name, kind)
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError) as problem:
+            raise Damaged(f"is no {kind}: its {name} are no base64: {problem}") from problem
+    if hasattr(value, "tobytes"):
+        return bytes(value.tobytes())
+    raise Damaged(f"is no {kind}: expected bytes as '{name}', found {type(value).__name__}")
 
 
 class Role(StrEnum):

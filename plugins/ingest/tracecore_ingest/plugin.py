@@ -5,8 +5,8 @@ from __future__ import annotations
 import tracecore as tc
 from tracecore_ingest.checks import FramesPresent, MessagesLeftOut
 from tracecore_ingest.image_folders import Images
-from tracecore_ingest.kitti import Kitti
-from tracecore_ingest.stage import Mcap
+from tracecore_ingest.kitti_stage import Kitti
+from tracecore_ingest.mcap_stage import Mcap
 
 __all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 

@@ -1,17 +1,20 @@
-"""The files of one drive read as one: most drives are one file, ROS 2 bags may be split into several."""
+"""The files of one drive read as one recording: its messages by topic and time, fetched in any order."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tracecore_ingest.log import ChannelIndex, Log
+from tracecore_ingest.log_index import UNCHUNKED, ChannelIndex, Log
+from tracecore_ingest.mcap_records import HEAD, MESSAGE, read_chunk, read_record
+from tracecore_ingest.sqlite_reader import read_rows
 
-__all__ = ["Place", "Recording", "channel_key"]
+__all__ = ["Portion", "Recording", "TopicMessages", "channel_key", "fetch", "portions"]
 
 _CHANNELS = 16  # bits of a channel id in MCAP
 
@@ -22,7 +25,7 @@ def channel_key(file: int, channel: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TopicMessages:
     """The messages of one topic in the order of their log times (file order where equal), over all its channels.
 
     Attributes:
@@ -64,7 +67,7 @@ class Recording:
         """The channels that hold messages, by key."""
         return iter(sorted(self.channels.items()))
 
-    def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> Place:
+    def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> TopicMessages:
         """Put the messages of a topic in the order of time.
 
         Args:
@@ -87,4 +90,92 @@ class Recording:
         files = channels >> _CHANNELS
         order = np.lexsort((offsets, chunks, files, times))
         order = order[np.concatenate(taken)[order]] if parts else order
-        return Place(topic, files[order], channels[order], ordinals[order], times[order], chunks[order], offsets[order], sizes[order])
+        return TopicMessages(topic, files[order], channels[order], ordinals[order], times[order], chunks[order], offsets[order], sizes[order])
+
+
+Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A stretch of one topic's messages, from `start` to before `stop` in the order of time."""
+
+    place: TopicMessages
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
+    """Cut topics into groups that memory holds: several small topics together, a large one in several groups; the order stays.
+
+    Args:
+        places: topics in the order in which they are wanted.
+        limit_bytes: message data of one group; a single larger message makes a group of its own.
+        limit_messages: messages of one group.
+    """
+    group: list[Portion] = []
+    held = count = 0
+    for place in places:
+        start = 0
+        total = np.concatenate([np.zeros(1, np.int64), np.cumsum(place.sizes)])
+        while start < len(place):
+            fits = int(np.searchsorted(total, total[start] + limit_bytes - held, "right")) - 1
+            stop = max(start, min(fits, start + limit_messages - count))
+            if stop == start and not group:
+                stop = start + 1
+            if stop > start:
+                group.append(Portion(place, start, stop))
+                held += int(total[stop] - total[start])
+                count += stop - start
+            start = stop
+            if start < len(place):
+                yield group
+                group, held, count = [], 0, 0
+    if group:
+        yield group
+
+
+def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
+    """Give the data of a group's messages, in its order.
+
+    Args:
+        recording: the files.
+        group: what is wanted.
+    """
+    files, chunks, offsets, sizes = (
+        np.concatenate([getattr(portion.place, column)[portion.start : portion.stop] for portion in group])
+        for column in ("files", "chunks", "offsets", "sizes")
+    )
+    found: list[bytes] = [b""] * len(files)
+    for number in np.unique(files).tolist():
+        wanted = np.flatnonzero(files == number)
+        log = recording.logs[number]
+        if log.storage == "sqlite3":
+            data = read_rows(log.path, offsets[wanted].tolist())
+        else:
+            data = _read(log.path, chunks[wanted], offsets[wanted], sizes[wanted])
+        for place, each in zip(wanted.tolist(), data, strict=True):
+            found[place] = each
+    return found
+
+
+def _read(path: Path, chunks: Whole, offsets: Whole, sizes: Whole) -> list[bytes]:
+    """Read messages of one MCAP file, each chunk once."""
+    found: list[bytes] = [b""] * len(chunks)
+    order = np.argsort(chunks, kind="stable")
+    bounds = np.flatnonzero(np.diff(chunks[order])) + 1
+    with path.open("rb") as file:
+        for run in np.split(order, bounds):
+            chunk = int(chunks[run[0]])
+            if chunk == UNCHUNKED:
+                for i in run.tolist():
+                    found[i] = read_record(file, int(offsets[i])).body[MESSAGE.size :]
+                continue
+            content = read_chunk(file, chunk)
+            starts = (offsets[run] + (HEAD.size + MESSAGE.size)).tolist()
+            for i, start, size in zip(run.tolist(), starts, sizes[run].tolist(), strict=True):
+                found[i] = content[start : start + size]
+    return found

@@ -1,205 +1,208 @@
-"""Read a whole MCAP file once: every length, checksum and index verified, every message shown to whoever wants it."""
+"""Scan a drive file whole before any of its rows is written: structure, checksums, and each message against its schema."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from mcap import records as layout
-from mcap.opcode import Opcode
 
-from tracecore_ingest.chunks import MESSAGE, chunk_content, inner_records
-from tracecore_ingest.damage import Damaged, damage_where
-from tracecore_ingest.log import LATEST, UNCHUNKED, AttachmentFacts, ChannelIndex, ChunkFacts, Log, OnMessage, Opener
-from tracecore_ingest.records import HELD, Raw, RecordFile, attachment_checksum_at, parse, record_name
-from tracecore_ingest.summary import check_summary
+from tracecore.stage import SourceFile
+from tracecore_ingest.calibration import CameraModel, FrameTree, camera_model
+from tracecore_ingest.camera_images import DECODED, RecordedImage, encoding_in, encoding_of, image_reader, measure_image
+from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts
+from tracecore_ingest.drive_files import read_log, stem_of
+from tracecore_ingest.errors import Damaged, Undecoded, gather
+from tracecore_ingest.gnss import Fixes
+from tracecore_ingest.lidar_sweeps import cloud_reader
+from tracecore_ingest.log_index import LATEST, NO_TIME, Log, OnMessage
+from tracecore_ingest.messages import Role, role_of, shows_images, signal_reader, why_undecoded
 
-__all__ = ["scan"]
+__all__ = ["judge"]
 
 
-def scan(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a file whole.
+def judge(
+    source: SourceFile,
+    sensors: Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    lidars: Sequence[str] | None = None,
+    path: Path | None = None,
+) -> Drive:
+    """Read a drive file whole and say what it is.
 
     Args:
-        path: the file.
-        opener: who wants to see which messages; None for an index alone.
-        progress: told the bytes read so far, once a record of the file.
+        source: the file.
+        sensors: cameras whose images are wanted; None for all. Others are counted but not decoded.
+        progress: told the bytes read so far.
+        lidars: LiDARs whose sweeps are wanted; None for all. Others are counted but not decoded.
+        path: where it can be read, where not as it was found.
 
     Raises:
-        Damaged: the file is not sound; the message says where and why.
+        Damaged: the file is not sound, with the reason.
     """
-    return _Scan(path, opener).run(progress)
+    reading = _DriveScan(sensors, lidars)
+    log = read_log(path or source.path, reading.open_channel, progress)
+    return reading.drive(source, log)
 
 
-class _Scan:
-    """One reading of one file."""
+class _DriveScan:
+    """What gathers while one file is read."""
 
-    def __init__(self, path: Path, opener: Opener | None) -> None:
-        self._log = Log(path)
-        self._opener = opener
-        self._wanted: dict[int, OnMessage] = {}
-        self._data: list[tuple[int, int, int]] = []  # attachments and metadata: opcode, offset, whole length
-        self._chunk: ChunkFacts | None = None  # the chunk whose message indexes may follow
-        self._entries: dict[int, tuple[list[int], list[int]]] = {}  # its messages: channel -> (log times, offsets)
-        self._indexes: dict[int, int] = {}
-        self._unchecked = 0
+    def __init__(self, sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> None:
+        self._sensors = sensors
+        self._lidars = lidars
+        self._fixes = Fixes()
+        self._images: dict[int, ImageColumn] = {}
+        self._clouds: dict[str, CloudColumn] = {}
+        self._named: set[tuple[str, int]] = set()
+        self._models: list[CameraModel] = []
+        self._tree = FrameTree()
+        self._inexact: Counter[str] = Counter()
+        self._undecoded: Counter[tuple[str, str]] = Counter()
 
-    def run(self, progress: Callable[[int], None] | None) -> Log:
-        summary: list[Raw] = []
-        data_section = True
-        for raw in RecordFile(self._log.path):
-            if raw.opcode == Opcode.FOOTER:
-                check_summary(self._log, self._data, summary, raw)
-            elif not data_section:
-                summary.append(raw)
-            elif raw.opcode == Opcode.DATA_END:
-                self._finish_chunk(raw.offset)
-                self._end(raw)
-                data_section = False
+    def open_channel(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage | None:
+        match role_of(channel, schema):
+            case Role.FRAME if self._sensors is None or channel.topic in self._sensors:
+                return self._image_taker(channel, schema)
+            case Role.SWEEP if self._lidars is None or channel.topic in self._lidars:
+                return self._cloud_taker(channel, schema)
+            case Role.SIGNAL | Role.CALIBRATION | Role.TRANSFORM as role:
+                return self._signal_taker(channel, schema, role)
+        return None
+
+    def _image_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
+        read = image_reader(channel, schema)
+        column = self._images.setdefault(channel.id, ImageColumn(channel.topic))
+
+        def take(log_time: int, data: bytes) -> None:
+            image = read(data)
+            column.frame = image.frame or column.frame
+            encoding = _encoding(image)
+            facts = measure_image(image.data, encoding)
+            self._first(channel.topic, log_time, "image")
+            if image.raw:
+                column.raw.add(image.raw)
+            column.encodings.append(encoding)
+            column.widths.append(facts.width)
+            column.heights.append(facts.height)
+            column.lumas.append(facts.luma)
+            column.hashes.append(facts.dhash)
+            column.orientations.append(facts.orientation)
+
+        return take
+
+    def _cloud_taker(self, channel: layout.Channel, schema: layout.Schema | None) -> OnMessage:
+        read = cloud_reader(channel, schema)
+        column = self._clouds.setdefault(channel.topic, CloudColumn())
+
+        def take(log_time: int, data: bytes) -> None:
+            cloud = read(data)
+            self._first(channel.topic, log_time, "sweep")
+            column.frame = cloud.frame or column.frame
+            column.sweeps += 1
+            column.dim += cloud.brightness is None
+            column.top = max(column.top, cloud.top)
+
+        return take
+
+    def _first(self, topic: str, log_time: int, what: str) -> None:
+        """Refuse a second image or sweep of one sensor at one time: its name would be that of the first."""
+        if (topic, log_time) in self._named:
+            raise Damaged(f"is the second {what} at its log time, by which it is named")
+        self._named.add((topic, log_time))
+
+    def _signal_taker(self, channel: layout.Channel, schema: layout.Schema | None, role: Role) -> OnMessage:
+        read = signal_reader(channel, schema)
+
+        def take(log_time: int, data: bytes) -> None:
+            message = read(data)
+            if not message.exact:
+                self._inexact[channel.topic] += 1
+            if role is Role.CALIBRATION:
+                self._calibrated(camera_model(channel.topic, log_time, message.value))
+            elif role is Role.TRANSFORM:
+                self._tree.see(channel.topic, message.value)
             else:
-                self._record(raw)
-            if progress is not None:
-                progress(raw.end)
-        return self._log
+                self._fixes.see(log_time, message.value)
 
-    def _end(self, raw: Raw) -> None:
-        stated = parse(layout.DataEnd, raw).data_section_crc
-        if stated not in (0, raw.checksum):
-            raise Damaged(f"the checksum of the data section is wrong: expected {stated:08x}, found {raw.checksum:08x}")
-        self._log.data_section_checked = stated != 0
-        self._log.unchecked_messages = self._unchecked if stated == 0 else 0
+        return take
 
-    def _record(self, raw: Raw) -> None:
-        if raw.opcode == Opcode.MESSAGE_INDEX:
-            self._message_index(raw)
-            return
-        self._finish_chunk(raw.offset)
-        match raw.opcode:
-            case Opcode.HEADER:
-                header = parse(layout.Header, raw)
-                self._log.profile, self._log.library = header.profile, header.library
-            case Opcode.SCHEMA:
-                self._schema(parse(layout.Schema, raw))
-            case Opcode.CHANNEL:
-                self._channel(parse(layout.Channel, raw))
-            case Opcode.MESSAGE:
-                self._message(raw.body, 0, len(raw.body), UNCHUNKED, raw.offset)
-                self._unchecked += 1
-            case Opcode.CHUNK:
-                self._open_chunk(raw)
-            case Opcode.METADATA:
-                record = parse(layout.Metadata, raw)
-                self._log.metadata.append((record.name, dict(record.metadata)))
-                self._data.append((raw.opcode, raw.offset, raw.end - raw.offset))
-            case Opcode.ATTACHMENT:
-                self._attachment(raw)
-                self._data.append((raw.opcode, raw.offset, raw.end - raw.offset))
-            case opcode if opcode < 0x80:
-                raise Damaged(f"a {record_name(opcode)} stands at byte {raw.offset}, where the data section may not hold one")
+    def _calibrated(self, model: CameraModel) -> None:
+        """Remember a calibration, unless it says again what its topic said before: some drivers send one with every image."""
+        known = next((each for each in reversed(self._models) if each.topic == model.topic), None)
+        if known is None or not known.same_as(model):
+            self._models.append(model)
 
-    def _schema(self, schema: layout.Schema) -> None:
-        if schema.id == 0:
-            raise Damaged(f"schema {schema.name!r} has the id 0, which means no schema")
-        if self._log.schemas.setdefault(schema.id, schema) != schema:
-            raise Damaged(f"schema {schema.id} is declared twice and differently")
+    def drive(self, source: SourceFile, log: Log) -> Drive:
+        metadata = _drive_metadata(log)
+        topics: list[TopicFacts] = []
+        times: list[int] = []
+        left: list[tuple[str, int | None, str]] = [(topic, None, reason) for topic, reason in log.unplaced]
+        for id_, index in log.used():
+            odd = log.left_out.get(id_, {})
+            left += [(index.channel.topic, None if index.times[place] == NO_TIME else index.times[place], reason) for place, reason in odd.items()]
+            self._undecoded.update((index.channel.topic, reason) for reason in log.undecoded.get(id_, {}).values())
+            known = np.asarray(index.times)
+            known = known[known <= LATEST]
+            times += [int(known.min()), int(known.max())] if len(known) else []
+            role = role_of(index.channel, index.schema)
+            if role is Role.UNDECODED and len(index) > len(odd):
+                self._undecoded[index.channel.topic, why_undecoded(index.channel, index.schema)] += len(index) - len(odd)
+            topics.append(TopicFacts(index.channel.topic, index.schema_name, index.channel.message_encoding, len(index), role))
+        clock = metadata.get("clock", "").strip() or (MEASURED if self._fixes.confirm_clock() else UNSTATED)
+        return Drive(
+            source=source,
+            path=log.path,
+            name=metadata.get("drive", "").strip() or stem_of(source.path),
+            metadata=metadata,
+            clock=clock,
+            topics=tuple(sorted(topics, key=lambda topic: (topic.topic, topic.schema or "", topic.encoding))),
+            start_ns=min(times, default=None),
+            end_ns=max(times, default=None),
+            fixes=self._fixes,
+            images=self._images,
+            clouds=self._clouds,
+            models=sorted(self._models, key=lambda model: model.time_ns),
+            tree=self._tree,
+            attachments=tuple(log.attachments),
+            profile=log.profile,
+            library=log.library,
+            inexact=self._inexact,
+            undecoded=self._undecoded,
+            unchecked=log.unchecked_messages,
+            data_section_checked=log.data_section_checked,
+            left_out=gather(left),
+            skipped={id_: places for id_, _ in log.used() if (places := log.skipped(id_))},
+            cameras=tuple(sorted({index.channel.topic for _, index in log.used() if shows_images(index.schema)})),
+            misstated=tuple(log.misstated),
+            log=log,
+            assumed=tuple(sorted({kind for kind in log.assumed if any(index.schema_name == kind for _, index in log.used())})),
+        )
 
-    def _channel(self, channel: layout.Channel) -> None:
-        known = self._log.channels.get(channel.id)
-        if known is not None:
-            if known.channel != channel:
-                raise Damaged(f"channel {channel.id} is declared twice and differently")
-            return
-        schema = self._log.schemas.get(channel.schema_id)
-        if channel.schema_id and schema is None:
-            raise Damaged(f"channel {channel.id} (topic {channel.topic!r}) names schema {channel.schema_id}, which was not declared before it")
-        self._log.channels[channel.id] = ChannelIndex(channel, schema)
-        wanted = self._opener(channel, schema) if self._opener else None
-        if wanted is not None:
-            self._wanted[channel.id] = wanted
 
-    def _message(self, content: bytes, start: int, end: int, chunk: int, offset: int) -> tuple[int, int]:
-        """Index one message; the only thing done for every message of a file, so it stays short."""
-        with_header = start + MESSAGE.size
-        if with_header > end:
-            raise Damaged(f"a Message of {end - start} bytes is shorter than its own header")
-        channel_id, _, log_time, _ = MESSAGE.unpack_from(content, start)
-        index = self._log.channels.get(channel_id)
-        if index is None:
-            raise Damaged(f"a Message names channel {channel_id}, which was not declared before it")
-        index.times.append(log_time)
-        index.chunks.append(chunk)
-        index.offsets.append(offset)
-        index.sizes.append(end - with_header)
-        wanted = self._wanted.get(channel_id)
-        if log_time > LATEST:
-            self._log.leave_out(channel_id, "has a log time beyond the year 2262")
-        elif wanted is not None:
-            self._log.show(channel_id, wanted, log_time, content[with_header:end])
-        return channel_id, log_time
+def _encoding(image: RecordedImage) -> str:
+    """Return how an image is encoded: by its bytes, for what a message says of it may be wrong.
 
-    def _open_chunk(self, raw: Raw) -> None:
-        chunk, content = chunk_content(raw)
-        entries: dict[int, tuple[list[int], list[int]]] = {}
-        for opcode, at, start, end in inner_records(content, raw.offset):
-            if opcode == Opcode.MESSAGE:
-                channel_id, log_time = self._message(content, start, end, raw.offset, at)
-                times, offsets = entries.setdefault(channel_id, ([], []))
-                times.append(log_time)
-                offsets.append(at)
-            elif opcode == Opcode.SCHEMA:
-                self._schema(parse(layout.Schema, Raw(opcode, at, end - start, content[start:end])))
-            elif opcode == Opcode.CHANNEL:
-                self._channel(parse(layout.Channel, Raw(opcode, at, end - start, content[start:end])))
-        first = min((min(times) for times, _ in entries.values()), default=0)
-        last = max((max(times) for times, _ in entries.values()), default=0)
-        if (chunk.message_start_time, chunk.message_end_time) != (first, last):
-            stated = f"{chunk.message_start_time} to {chunk.message_end_time} ns"
-            self._log.misstated.append(f"the Chunk at byte {raw.offset} claims messages from {stated}, found {first} to {last} ns")
-        checksummed = chunk.uncompressed_crc != 0 or not content
-        self._unchecked += 0 if checksummed else sum(len(times) for times, _ in entries.values())
-        self._chunk = ChunkFacts(
-            raw.offset, raw.end - raw.offset, chunk.compression, len(chunk.data), chunk.uncompressed_size, first, last, checksummed, {}, 0
-        )  # fmt: skip
-        self._entries, self._indexes = entries, {}
+    Raises:
+        Undecoded: it is of a kind that is not read, and says so.
+        Damaged: it says that it is an image that is read, or nothing, and is none.
+    """
+    said = encoding_of(image.format)
+    if image.raw and not image.data:
+        raise Undecoded(f"image format {image.format!r}")
+    try:
+        return encoding_in(image.data)
+    except Damaged:
+        if image.data and said and said not in DECODED:
+            raise Undecoded(f"image format {image.format!r}") from None
+        raise
 
-    def _message_index(self, raw: Raw) -> None:
-        where = f"the MessageIndex at byte {raw.offset}"
-        with damage_where(where, struct.error):
-            channel_id, size = struct.unpack_from("<HI", raw.body)
-        if size % 16 or 6 + size > len(raw.body):
-            raise Damaged(f"{where} claims {size} bytes of entries, which does not fit its record")
-        if self._chunk is None:
-            raise Damaged(f"{where} follows no chunk")
-        stated = np.frombuffer(raw.body, "<u8", size // 8, 6).reshape(-1, 2)
-        times, offsets = self._entries.get(channel_id, ([], []))
-        found = np.stack([np.asarray(times, "<u8"), np.asarray(offsets, "<u8")], axis=1)
-        # Writers may order the entries by time or by place: both are right.
-        if len(stated) != len(found) or not np.array_equal(stated[np.argsort(stated[:, 1], kind="stable")], found):
-            raise Damaged(f"{where} does not fit the messages of channel {channel_id} in the chunk before it")
-        self._indexes[channel_id] = raw.offset
 
-    def _finish_chunk(self, at: int) -> None:
-        """Close the chunk whose message indexes ended at an offset."""
-        if self._chunk is None:
-            return
-        facts = self._chunk
-        start = facts.offset + facts.length
-        length = at - start
-        self._log.chunks[facts.offset] = replace(facts, message_indexes=dict(self._indexes), message_index_length=length)
-        self._chunk = None
-
-    def _attachment(self, raw: Raw) -> None:
-        size = attachment_checksum_at(raw.body, raw.offset)
-        if len(raw.body) == raw.length <= HELD:
-            record = parse(layout.Attachment, raw)
-            self._log.attachments.append(AttachmentFacts(record.name, record.media_type, len(record.data)))
-            return
-        (name,) = struct.unpack_from("<I", raw.body, 16)
-        (media,) = struct.unpack_from("<I", raw.body, 20 + name)
-        with damage_where(f"Attachment at byte {raw.offset}", UnicodeDecodeError):
-            title = raw.body[20 : 20 + name].decode()
-            media_type = raw.body[24 + name : 24 + name + media].decode()
-        self._log.attachments.append(AttachmentFacts(title, media_type, size - 32 - name - media))
+def _drive_metadata(log: Log) -> dict[str, str]:
+    records = [pairs for name, pairs in log.metadata if name == "drive"]
+    names = {pairs["drive"] for pairs in records if "drive" in pairs}
+    if len(names) > 1:
+        raise Damaged(f"its metadata records name {len(names)} different drives: {', '.join(sorted(names))}")
+    return {key: value for pairs in records for key, value in pairs.items()}

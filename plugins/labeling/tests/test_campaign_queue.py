@@ -10,16 +10,14 @@ from pathlib import Path
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore_labeling.campaign.batch import campaign_rows, tally_of
 from tracecore_labeling.campaign.clock import SECOND, SetClock
 from tracecore_labeling.campaign.label import Label
-from tracecore_labeling.campaign.log import Action, Entry
+from tracecore_labeling.campaign.log import Action, Entry, log_faults
 from tracecore_labeling.campaign.queue import Claim, Queue
-from tracecore_labeling.campaign.settings import Settings
-from tracecore_labeling.campaign.soundness import faults
-from tracecore_labeling.campaign.state import CampaignState, state_of
+from tracecore_labeling.campaign.results import campaign_rows, tally_of
+from tracecore_labeling.campaign.state import CampaignState, Settings, state_of
+from tracecore_labeling.label_table import label_id
 from tracecore_labeling.linking import RecordedFrame
-from tracecore_labeling.rows import label_id
 
 ANN, BEN, CAT = "labeler-0001", "labeler-0002", "labeler-0003"
 CAR = Label("box2d", "car", box=(1.0, 2.0, 30.0, 40.0))
@@ -44,7 +42,7 @@ def queue(tmp_path: Path, clock: SetClock) -> Iterator[Queue]:
 def judged(queue: Queue) -> CampaignState:
     """Hold every test's queue to what must always be so: the log is sound, and tells what the tables say."""
     entries = list(queue.entries())
-    assert faults(entries) == []
+    assert log_faults(entries) == []
     state = state_of(entries)
     told = {t.id: (t.position, t.stage, t.labeler, t.reviewer, t.until, t.refusals, t.next_ordinal) for t in state.tasks.values()}
     assert told == queue.table()
@@ -209,7 +207,7 @@ def test_gold_frames_that_are_given_up_are_counted_in_the_log(tmp_path: Path, cl
     assert list(campaign_rows(judged(queue))) == []
     *before, closing = queue.entries()
     assert closing.detail == {"gold_left": 1}
-    assert "1 gold tasks were not reviewed, and it says 0" in faults([*before, replace(closing, detail={})])[0]
+    assert "1 gold tasks were not reviewed, and it says 0" in log_faults([*before, replace(closing, detail={})])[0]
     queue.close_file()
 
 
@@ -264,9 +262,9 @@ SUBMIT: dict[str, object] = {"submission": "s", "labels": []}
     ],
 )
 def test_a_log_that_cannot_have_happened_is_found_out(told: list[tuple[Action, str | None, dict[str, object]]], words: str) -> None:
-    assert any(words in fault for fault in faults(_entries(*told))), faults(_entries(*told))
+    assert any(words in fault for fault in log_faults(_entries(*told))), log_faults(_entries(*told))
 
 
 def test_a_hole_in_the_log_is_found_out() -> None:
     entries = _entries((Action.CLAIM, ANN, CLAIM), (Action.SUBMIT, ANN, SUBMIT))
-    assert any("an entry is missing" in fault for fault in faults([*entries[:2], entries[3]]))
+    assert any("an entry is missing" in fault for fault in log_faults([*entries[:2], entries[3]]))

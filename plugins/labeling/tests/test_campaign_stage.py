@@ -15,14 +15,14 @@ from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
 from tracecore.workspace import Workspace
 from tracecore_labeling.campaign.clock import SetClock
-from tracecore_labeling.campaign.file import write_campaign
 from tracecore_labeling.campaign.label import Label
 from tracecore_labeling.campaign.queue import Queue
-from tracecore_labeling.campaign.settings import Settings
-from tracecore_labeling.campaign.simulated.reviewer import overlap
+from tracecore_labeling.campaign.results import write_campaign
+from tracecore_labeling.campaign.simulated_crew import overlap
+from tracecore_labeling.campaign.state import Settings
+from tracecore_labeling.label_table import label_id
 from tracecore_labeling.linking import recorded_frames
 from tracecore_labeling.provenance import is_pseudonym
-from tracecore_labeling.rows import label_id
 from tracecore_schemas.arrow_tables import LABELS
 
 

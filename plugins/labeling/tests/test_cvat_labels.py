@@ -10,7 +10,7 @@ from shared_data import shared_data
 from stage_world import StageWorld
 
 from tracecore.errors import UsageError
-from tracecore_labeling.cvat_file import read_cvat
+from tracecore_labeling.imports.cvat import read_cvat
 
 
 def file_of(*boxes: str, image: str = f'name="alpha/000001.png" width="{WIDTH}" height="{HEIGHT}"') -> str:

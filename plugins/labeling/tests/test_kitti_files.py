@@ -17,9 +17,8 @@ from label_rows import rows_of, statement
 from tracecore.errors import UsageError
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
-from tracecore_labeling.kitti import _image
-from tracecore_labeling.kitti_file import read_kitti
-from tracecore_labeling.label_file import LabelFile
+from tracecore_labeling.imports.kitti import _image, read_kitti
+from tracecore_labeling.imports.label_file import LabelFile
 from tracecore_labeling.linking import FrameIndex, LabeledImage, link
 
 DIGEST = "sha256:" + "0" * 64

@@ -15,7 +15,7 @@ from drawn_frames import SENSOR, frame_table, label, label_table
 from shared_data import shared_data
 from stage_world import StageWorld
 
-from tracecore_labeling.exports.batch import Written, labeled_frames
+from tracecore_labeling.exports.batch import ExportResult, labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
 from tracecore_schemas.arrow_tables import LABELS, table_of
 
@@ -34,7 +34,7 @@ def batch(world: StageWorld) -> pa.Table:
 
 def again(
     world: StageWorld, table: pa.Table, format_: str, path: str, stage: str | None = None, **params: Any
-) -> tuple[Written, list[dict[str, Any]]]:
+) -> tuple[ExportResult, list[dict[str, Any]]]:
     """Write a batch, take what was written over with the stage of that format."""
     written = FORMATS[format_](labeled_frames(table), world.base / path)
     frames = world.table("dataset", "test.frames", frame_table(frames_of(20)))

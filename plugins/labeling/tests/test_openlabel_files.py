@@ -20,8 +20,8 @@ from shared_data import shared_data
 from tracecore.errors import UsageError
 from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
-from tracecore_labeling.label_file import LabelFile
-from tracecore_labeling.openlabel_file import read_openlabel
+from tracecore_labeling.imports.label_file import LabelFile
+from tracecore_labeling.imports.openlabel import read_openlabel
 
 DIGEST = "sha256:" + "0" * 64
 CUBOID = [10, 1, 0.5, 0, 0, 0, 1, 4, 2, 1.5]

@@ -13,8 +13,8 @@ from stage_world import StageWorld
 
 from tracecore.errors import UsageError
 from tracecore.geometry import quaternion_matrix
-from tracecore_labeling.openlabel_file import read_openlabel
-from tracecore_labeling.openlabel_objects import quaternion_of_euler
+from tracecore_labeling.imports.openlabel import read_openlabel
+from tracecore_labeling.imports.openlabel_objects import quaternion_of_euler
 
 
 def plain_count(files: list[Path]) -> dict[str, Any]:

@@ -10,20 +10,16 @@ import numpy as np
 import pytest
 from campaign_world import tables
 
-from tracecore_labeling.campaign.clock import SetClock, moment
+from tracecore_labeling.campaign.clock import SetClock, parse_time
 from tracecore_labeling.campaign.label import Label
-from tracecore_labeling.campaign.log import Action, Entry
+from tracecore_labeling.campaign.log import Action, Entry, log_faults
 from tracecore_labeling.campaign.queue import Queue, Receipt
-from tracecore_labeling.campaign.settings import Settings
-from tracecore_labeling.campaign.simulated.crew import Crew, Habits, work
-from tracecore_labeling.campaign.simulated.mistakes import Mistakes
-from tracecore_labeling.campaign.simulated.reviewer import overlap, reviewed
-from tracecore_labeling.campaign.simulated.truth import truth_of
-from tracecore_labeling.campaign.soundness import faults
-from tracecore_labeling.campaign.state import Stage, state_of
+from tracecore_labeling.campaign.simulated_crew import Crew, Habits, overlap, reviewed, work
+from tracecore_labeling.campaign.simulated_labels import Mistakes, truth_of
+from tracecore_labeling.campaign.state import Settings, Stage, state_of
 from tracecore_labeling.linking import recorded_frames
 
-START = moment("2026-01-05T08:00:00Z")
+START = parse_time("2026-01-05T08:00:00Z")
 
 
 class Killed(BaseException):
@@ -69,7 +65,7 @@ def campaign(path: Path, *, labelers: int = 5, refusal: float = 0.1, review: flo
 def test_a_killed_crew_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     whole = campaign(tmp_path / "whole.db")
     assert campaign(tmp_path / "killed.db", kills=True) == whole
-    assert faults(whole) == []
+    assert log_faults(whole) == []
     assert all(task.stage == Stage.DONE for task in state_of(whole).tasks.values())
     counts = Counter(entry.action for entry in whole)
     assert min(counts[action] for action in (Action.REFUSE, Action.LATE, Action.TIMEOUT, Action.REVIEW)) > 0
@@ -81,7 +77,7 @@ def test_tasks_that_everybody_refuses_stay_open(tmp_path: Path) -> None:
     stuck = [task for task in state.tasks.values() if task.stage == Stage.OPEN]
     assert stuck
     assert all(len(task.barred) == 2 for task in stuck)
-    assert faults(entries) == []
+    assert log_faults(entries) == []
 
 
 CAR = Label("box2d", "car", box=(10.0, 10.0, 20.0, 20.0), track="1")

@@ -7,7 +7,7 @@ from folder_world import HEIGHT, WIDTH, picture, take, write
 from stage_world import StageWorld, given
 
 from tracecore.errors import UsageError
-from tracecore_labeling.yolo_file import read_lines
+from tracecore_labeling.imports.yolo_files import read_lines
 
 LINE = "0 0.5 0.5 0.25 0.25\n"
 BOX = (36, 24, 24, 16)

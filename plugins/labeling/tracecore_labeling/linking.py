@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from tracecore.errors import UsageError
-from tracecore_labeling.file_names import CalledImage, FileNames, Found
+from tracecore_labeling.image_names import FileNames, NamedImage, NameMatch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,13 +134,13 @@ class FrameIndex:
                 return drive
         return self.drives[0] if len(self.drives) == 1 else None
 
-    def by_name(self, images: Sequence[LabeledImage]) -> Found:
+    def by_name(self, images: Sequence[LabeledImage]) -> NameMatch:
         """Find images among the frames of image files by their names."""
 
         def fits(image: LabeledImage) -> Callable[[int], bool]:
             return lambda number: image.drive in {None, self.of_files[number].drive} and image.sensor in {None, self.of_files[number].sensor}
 
-        called = {image.id: CalledImage((image.file_name, *image.also), image.any_suffix, fits(image)) for image in images if image.file_name}
+        called = {image.id: NamedImage((image.file_name, *image.also), image.any_suffix, fits(image)) for image in images if image.file_name}
         return self.names.find(called)
 
 
@@ -217,7 +217,7 @@ def unlinked(name: str, linked: Linked) -> Iterator[tuple[str, str]]:
         yield "names of labeled images", f"{count} of {linked.images} images of {name} were linked to a file of that name {how}: {shown}."
 
 
-def _fitting(image: LabeledImage, frames: FrameIndex, named: Found) -> tuple[list[RecordedFrame], bool, str]:
+def _fitting(image: LabeledImage, frames: FrameIndex, named: NameMatch) -> tuple[list[RecordedFrame], bool, str]:
     """Return the frame that an image is of, or one of each sensor it could be of; whether it was found by its place; and why there is none."""
     if image.id in named.open:
         return [], False, f": its name fits {named.open[image.id]} of them"

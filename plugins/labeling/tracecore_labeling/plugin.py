@@ -6,12 +6,12 @@ import click
 
 import tracecore as tc
 from tracecore_labeling.campaign.stage import Campaign
-from tracecore_labeling.coco import Coco
-from tracecore_labeling.commands.group import label
-from tracecore_labeling.cvat import Cvat
-from tracecore_labeling.kitti import Kitti
-from tracecore_labeling.openlabel import Openlabel
-from tracecore_labeling.yolo import Yolo
+from tracecore_labeling.commands.label import label
+from tracecore_labeling.imports.coco import Coco
+from tracecore_labeling.imports.cvat import Cvat
+from tracecore_labeling.imports.kitti import Kitti
+from tracecore_labeling.imports.openlabel import Openlabel
+from tracecore_labeling.imports.yolo import Yolo
 
 __all__ = ["tracecore_register_commands", "tracecore_register_stages"]
 

@@ -1,19 +1,23 @@
-"""Who labeled, when, with what and by which guideline: what a label file says of its labels' origin.
+"""Provenance of labels: labeler, time, tool and guideline; labelers are pseudonyms.
 
-People enter the record as pseudonyms alone. A file may give them directly (`"labeler": "annotator-07"`), or map whatever it calls people by to
-pseudonyms in `info.labelers`. What looks like a name is left out and stated as unknown: a name that has once entered a ledger
-can't be taken out again.
+Personal names never enter the record. A file may give pseudonyms directly (`"labeler": "annotator-07"`), or map its own names of people to
+pseudonyms in `info.labelers`. A value that looks like a name is left out and stated as unknown: a name that has once entered a ledger
+can't be removed. New pseudonyms are random for people, and derived from the seed for simulated labelers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-__all__ = ["NOTHING_KNOWN", "Provenance", "is_pseudonym", "provenance_of"]
+from tracecore.errors import UsageError
+
+__all__ = ["NOTHING_KNOWN", "Provenance", "checked_pseudonym", "is_pseudonym", "new_pseudonym", "provenance_of", "simulated_pseudonym"]
 
 # A pseudonym has a digit, or ends in random hex, and has nothing that names have: no capitals, spaces, dots or @.
 _PSEUDONYM = re.compile(r"(?=[a-z0-9_-]*[0-9]|[a-z]+-[0-9a-f]{4,}$)[a-z0-9][a-z0-9_-]{2,63}")
@@ -85,4 +89,29 @@ def _time(annotation: Mapping[str, Any], info: Mapping[str, Any]) -> str | None:
         moment = None
     if moment is None or moment.tzinfo is None:
         raise ValueError(f"has a 'labeled_at' that is no RFC 3339 time with a zone: {text!r}")
+    return text
+
+
+def new_pseudonym() -> str:
+    """Make a random pseudonym."""
+    return f"labeler-{secrets.token_hex(4)}"
+
+
+def simulated_pseudonym(seed: int, number: int) -> str:
+    """Give a simulated labeler's pseudonym."""
+    return f"labeler-{hashlib.sha256(f'{seed} labeler {number}'.encode()).hexdigest()[:8]}"
+
+
+def checked_pseudonym(text: str | None) -> str:
+    """Take a pseudonym that somebody gives.
+
+    Raises:
+        UsageError: it is missing, or could be a name; a new random one is offered.
+    """
+    if text is None:
+        raise UsageError(f"Say who you are by a pseudonym: --as {new_pseudonym()} (this one is random and new; keep it).")
+    if not is_pseudonym(text):
+        raise UsageError(
+            f"'{text}' could be somebody's name, which must not enter the record: use a pseudonym like {new_pseudonym()} (random and new)."
+        )
     return text

@@ -1,1 +1,1 @@
-"""Labeling campaigns: a durable queue of tasks, who labels them, and the label batch that comes of it."""
+"""Labeling campaigns: a durable queue of tasks, its log, and the label batch of the results."""

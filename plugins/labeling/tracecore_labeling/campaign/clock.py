@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tracecore.errors import UsageError
 
-__all__ = ["SECOND", "Clock", "SetClock", "WallClock", "moment", "text_of"]
+__all__ = ["SECOND", "Clock", "SetClock", "WallClock", "format_time", "parse_time"]
 
 SECOND = 1_000_000
 """Microseconds in a second."""
@@ -46,12 +46,12 @@ class SetClock:
         return self.time
 
 
-def text_of(time_us: int) -> str:
+def format_time(time_us: int) -> str:
     """Write a time as RFC 3339 in UTC: `2026-01-05T08:00:00.25Z`."""
     return (_EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
 
 
-def moment(text: str) -> int:
+def parse_time(text: str) -> int:
     """Read an RFC 3339 time with a zone.
 
     Raises:

@@ -1,13 +1,17 @@
-"""Entries of a campaign's log: everything that happened, in order; never changed, and enough to tell the state at any time."""
+"""Entries of a campaign's append-only log, and the rules that a valid log keeps.
+
+The rules share no code with the queue that writes the log, so a wrong queue is found: nothing is lost, no task is labeled twice by accident,
+no labeler reviews their own labels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Action", "Entry"]
+__all__ = ["Action", "Entry", "log_faults"]
 
 
 class Action(StrEnum):
@@ -54,3 +58,176 @@ class Entry:
     task: str | None
     who: str | None
     detail: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class _TaskHistory:
+    """What the log has said of one task so far."""
+
+    gold: bool
+    holder: str | None = None
+    role: str | None = None
+    until: int = 0
+    labeler: str | None = None
+    submitted: bool = False
+    reviewed: bool = False
+    barred: set[str] = field(default_factory=set)
+    ordinals: dict[int, int] = field(default_factory=dict)
+    highest: int = 0
+
+
+@dataclass(slots=True)
+class _LogChecker:
+    """Goes through a log entry by entry and remembers what is wrong."""
+
+    tasks: dict[str, _TaskHistory] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    holding: dict[tuple[str, str], str] = field(default_factory=dict)
+    found: list[str] = field(default_factory=list)
+    closed: bool = False
+    time: int = 0
+
+    def wrong(self, entry: Entry, what: str) -> None:
+        self.found.append(f"entry {entry.seq} ({entry.action} of task {entry.task} by {entry.who}): {what}")
+
+    def take(self, entry: Entry) -> None:
+        if self.closed:
+            self.wrong(entry, "it comes after the campaign was closed")
+        if entry.at < self.time:
+            self.wrong(entry, "its time lies before that of the entry before")
+        self.time = max(self.time, entry.at)
+        if entry.action is Action.CLOSE:
+            self.closed = True
+            left, told = sum(task.gold and not task.reviewed for task in self.tasks.values()), entry.detail.get("gold_left", 0)
+            if left != told:
+                self.wrong(entry, f"{left} gold tasks were not reviewed, and it says {told}")
+        elif entry.action is Action.TASK:
+            if entry.task in self.tasks:
+                self.wrong(entry, "the task stands twice")
+            self.tasks[str(entry.task)] = _TaskHistory(bool(entry.detail.get("gold", False)))
+        elif entry.task not in self.tasks:
+            self.wrong(entry, "there is no such task")
+        else:
+            _RULES[entry.action](self, self.tasks[entry.task], entry)
+
+    def claim(self, task: _TaskHistory, entry: Entry) -> None:
+        role = entry.detail["role"]
+        if task.holder is not None:
+            self.wrong(entry, f"{task.holder} holds it already")
+        if role == "label" and task.submitted:
+            self.wrong(entry, "it was labeled before")
+        if role == "review" and not task.submitted:
+            self.wrong(entry, "there is nothing to review")
+        if role == "review" and entry.who == task.labeler:
+            self.wrong(entry, "they labeled it themselves")
+        if role == "label" and entry.who in task.barred:
+            self.wrong(entry, "they refused it, or their labels of it were rejected")
+        if entry.detail["until"] <= entry.at:
+            self.wrong(entry, "its time ends before it begins")
+        held = self.holding.get((str(entry.who), role))
+        if held is not None:
+            self.wrong(entry, f"they hold task {held} already")
+        self.holding[str(entry.who), role] = str(entry.task)
+        task.holder, task.role, task.until = entry.who, role, entry.detail["until"]
+
+    def free(self, task: _TaskHistory) -> None:
+        if task.holder is not None and task.role is not None:
+            self.holding.pop((task.holder, task.role), None)
+        task.holder, task.role = None, None
+
+    def held(self, task: _TaskHistory, entry: Entry, role: str) -> None:
+        if task.holder != entry.who or task.role != role:
+            self.wrong(entry, f"{task.holder or 'nobody'} holds it")
+        elif entry.at >= task.until:
+            self.wrong(entry, "their time had run out")
+        self.free(task)
+
+    def timeout(self, task: _TaskHistory, entry: Entry) -> None:
+        if task.holder != entry.who:
+            self.wrong(entry, f"{task.holder or 'nobody'} holds it")
+        elif entry.at < task.until:
+            self.wrong(entry, "their time had not run out")
+        self.free(task)
+
+    def refuse(self, task: _TaskHistory, entry: Entry) -> None:
+        self.held(task, entry, "label")
+        if not entry.detail["reason"]:
+            self.wrong(entry, "it gives no reason")
+        task.barred.add(str(entry.who))
+
+    def once(self, entry: Entry, id_: str) -> None:
+        if id_ in self.ids:
+            self.wrong(entry, f"'{id_}' was taken before")
+        self.ids.add(id_)
+
+    def submit(self, task: _TaskHistory, entry: Entry) -> None:
+        if task.submitted:
+            self.wrong(entry, "it was labeled before")
+        self.held(task, entry, "label")
+        self.once(entry, entry.detail["submission"])
+        task.submitted, task.labeler = True, entry.who
+        self.ordinals(task, entry, {})
+
+    def review(self, task: _TaskHistory, entry: Entry) -> None:
+        if task.holder is not None:
+            self.held(task, entry, "review")
+        if not task.submitted or task.reviewed:
+            self.wrong(entry, "there is nothing to review")
+        if entry.who == task.labeler:
+            self.wrong(entry, "they labeled it themselves")
+        self.once(entry, entry.detail["review"])
+        task.reviewed = True
+        self.ordinals(task, entry, task.ordinals)
+
+    def ordinals(self, task: _TaskHistory, entry: Entry, known: Mapping[int, int]) -> None:
+        """A label's number is its own for ever; its revision is what it was, or one more."""
+        now: dict[int, int] = {}
+        for label in entry.detail["labels"]:
+            number, revision = label["ordinal"], label["revision"]
+            if number in now or (number not in known and number <= task.highest):
+                self.wrong(entry, f"the label number {number} stands for two labels")
+            if revision - known.get(number, revision) not in {0, 1}:
+                self.wrong(entry, f"the label number {number} leaves a revision out")
+            now[number] = revision
+        task.ordinals = now
+        task.highest = max([task.highest, *now])
+
+    def reopen(self, task: _TaskHistory, entry: Entry) -> None:
+        if not task.reviewed:
+            self.wrong(entry, "no review rejected it")
+        task.barred.add(str(task.labeler))
+        task.submitted, task.reviewed, task.labeler, task.ordinals = False, False, None, {}
+
+    def late(self, task: _TaskHistory, entry: Entry) -> None:
+        if task.holder == entry.who and task.role == "label" and entry.at < task.until:
+            self.wrong(entry, "they held it, so it should have been taken")
+
+
+_RULES: Mapping[Action, Callable[[_LogChecker, _TaskHistory, Entry], None]] = {
+    Action.CLAIM: _LogChecker.claim,
+    Action.TIMEOUT: _LogChecker.timeout,
+    Action.REFUSE: _LogChecker.refuse,
+    Action.SUBMIT: _LogChecker.submit,
+    Action.LATE: _LogChecker.late,
+    Action.REVIEW: _LogChecker.review,
+    Action.REOPEN: _LogChecker.reopen,
+}
+
+
+def log_faults(entries: Iterable[Entry]) -> list[str]:
+    """Say everything in a log that can't have happened in a sound campaign; nothing where all is well."""
+    judge = _LogChecker()
+    place = 0
+    for place, entry in enumerate(entries, start=1):
+        if entry.seq != place:
+            judge.wrong(entry, f"expected place {place}: an entry is missing or stands twice")
+        if place == 1:
+            if entry.action is not Action.CREATE:
+                judge.wrong(entry, "a log begins with the campaign's making")
+        elif entry.action is Action.CREATE:
+            judge.wrong(entry, "the campaign is made twice")
+        if entry.action is not Action.CREATE:
+            judge.take(entry)
+    if place == 0:
+        judge.found.append("the log is empty")
+    return judge.found

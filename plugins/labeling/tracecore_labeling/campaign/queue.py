@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from tracecore.errors import UsageError
-from tracecore_labeling.campaign.clock import SECOND, text_of
+from tracecore_labeling.campaign.clock import SECOND, format_time
 from tracecore_labeling.campaign.database import CampaignDatabase
 from tracecore_labeling.campaign.label import Label, label_json, labels_of
 from tracecore_labeling.campaign.log import Action
-from tracecore_labeling.campaign.reviewing import accepted, corrected
-from tracecore_labeling.campaign.settings import Settings, share_of, task_id
-from tracecore_labeling.campaign.state import Stage, Standing, frame_json
+from tracecore_labeling.campaign.state import LabelRevision, Settings, Stage, accepted, corrected, frame_json, share_of, task_id
+from tracecore_labeling.label_table import label_id
 from tracecore_labeling.linking import RecordedFrame
-from tracecore_labeling.rows import label_id
 from tracecore_schemas.canonical import JSON, digest_json
 
 __all__ = ["Claim", "Queue", "Receipt"]
@@ -292,12 +290,12 @@ class Queue(CampaignDatabase):
     def _bar(self, task: str, labeler: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
 
-    def _labels(self, task: str) -> list[Standing] | None:
+    def _labels(self, task: str) -> list[LabelRevision] | None:
         """Give what was last submitted for a task, None where nothing was."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         if row is None:
             return None
-        return [Standing(each["ordinal"], each["revision"], labels_of([each["label"]])[0]) for each in json.loads(row[0])["labels"]]
+        return [LabelRevision(each["ordinal"], each["revision"], labels_of([each["label"]])[0]) for each in json.loads(row[0])["labels"]]
 
     def _claim(self, task: str) -> Claim:
         row = self._row(task)
@@ -319,9 +317,9 @@ class Queue(CampaignDatabase):
             case Stage.OPEN:
                 return "nobody holds it; the time of whoever claimed it may have run out, so claim it again"
             case Stage.CLAIMED:
-                return f"{row['labeler']} holds it until {text_of(row['until'])}"
+                return f"{row['labeler']} holds it until {format_time(row['until'])}"
             case Stage.REVIEWING:
-                return f"{row['reviewer']} reviews it until {text_of(row['until'])}"
+                return f"{row['reviewer']} reviews it until {format_time(row['until'])}"
             case Stage.SUBMITTED:
                 return f"{row['labeler']} has submitted it"
         return f"it is done{', reviewed by ' + row['reviewer'] if row['reviewed'] else ', by ' + str(row['labeler'])}"

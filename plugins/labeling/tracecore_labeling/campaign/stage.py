@@ -7,18 +7,14 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import tracecore as tc
-from tracecore_labeling.campaign.batch import campaign_facet, campaign_rows
-from tracecore_labeling.campaign.clock import SetClock, moment
-from tracecore_labeling.campaign.file import read_campaign
+from tracecore_labeling.campaign.clock import SetClock, parse_time
 from tracecore_labeling.campaign.queue import Queue
-from tracecore_labeling.campaign.settings import Settings
-from tracecore_labeling.campaign.simulated.crew import Crew, Habits, work
-from tracecore_labeling.campaign.simulated.mistakes import Mistakes
-from tracecore_labeling.campaign.simulated.truth import TRUTH_COLUMNS, Truth, truth_of
-from tracecore_labeling.campaign.state import CampaignState, Stage, state_of
+from tracecore_labeling.campaign.results import campaign_facet, campaign_rows, read_campaign
+from tracecore_labeling.campaign.simulated_crew import Crew, Habits, work
+from tracecore_labeling.campaign.simulated_labels import TRUTH_COLUMNS, Mistakes, Truth, truth_of
+from tracecore_labeling.campaign.state import CampaignState, Settings, Stage, state_of
+from tracecore_labeling.label_table import Row, label_table, labels_facet, with_summary
 from tracecore_labeling.linking import FRAME_COLUMNS, RecordedFrame, recorded_frames
-from tracecore_labeling.rows import Row, label_table
-from tracecore_labeling.summary import labels_facet, with_summary
 from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of
 
 if TYPE_CHECKING:
@@ -113,7 +109,7 @@ class Campaign(tc.Stage):
             raise tc.UsageError(
                 f"None of the {len(frames)} frames is among those that 'truth' knows ({len(truth.labels)} frames): are they of the same drives?"
             )
-        clock = SetClock(moment(params.start))
+        clock = SetClock(parse_time(params.start))
         queue = Queue(context.scratch() / "campaign.db", clock)
         try:
             if not queue.exists():

@@ -1,17 +1,90 @@
-"""The state of a campaign, told from its log alone: what the queue's tables must agree with, and what label batches are made of."""
+"""Settings and state of a campaign, computed from its log alone, and the effect of a review on labels.
+
+The queue's tables must agree with this state, and label batches are made of it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tracecore_labeling.campaign.label import Label, labels_of
+from tracecore.errors import UsageError, suggestion
+from tracecore_labeling.campaign.label import GEOMETRIES, Label, labels_of
 from tracecore_labeling.campaign.log import Action, Entry
-from tracecore_labeling.campaign.settings import Settings
 from tracecore_labeling.linking import RecordedFrame
+from tracecore_schemas.canonical import JSON, digest_json, hex_of
 
-__all__ = ["CampaignState", "Stage", "Standing", "TaskState", "frame_json", "frame_of", "state_of"]
+__all__ = [
+    "VERDICTS",
+    "CampaignState",
+    "LabelRevision",
+    "ReviewResult",
+    "Settings",
+    "Stage",
+    "TaskState",
+    "accepted",
+    "corrected",
+    "frame_json",
+    "frame_of",
+    "share_of",
+    "state_of",
+    "task_id",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A campaign's own terms.
+
+    Attributes:
+        id: 16 hex digits: random by hand, from parameters and seed where simulated.
+        name: what people call it.
+        guideline: version of the labeling guideline.
+        guideline_digest: of the guideline's text, where it was given.
+        instructions: what labelers are told besides.
+        categories: classes that are asked for; any where empty.
+        geometries: what is asked for: box2d, cuboid, path, tag.
+        review: share of the tasks whose labels a second person looks at.
+        lease_seconds: how long a claimed task is its claimer's.
+        seed: decides which tasks are reviewed.
+        tool: what the labels are drawn with, and its version.
+        frames: ref of the frames, by hand.
+    """
+
+    id: str
+    name: str
+    guideline: str
+    guideline_digest: str | None = None
+    instructions: str = ""
+    categories: tuple[str, ...] = ()
+    geometries: tuple[str, ...] = GEOMETRIES
+    review: float = 0.1
+    lease_seconds: int = 3600
+    seed: int = 0
+    tool: str = ""
+    frames: str | None = None
+
+    def to_json(self) -> dict[str, JSON]:
+        """Write them for the log."""
+        return {**asdict(self), "categories": list(self.categories), "geometries": list(self.geometries)}
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> Settings:
+        """Read what `to_json` wrote."""
+        return cls(**{**written, "categories": tuple(written["categories"]), "geometries": tuple(written["geometries"])})
+
+
+def task_id(campaign: str, frame_id: str) -> str:
+    """Name the task of labeling one frame in one campaign: 16 hex digits of the SHA-256 of JCS [campaign, frame]."""
+    return hex_of(digest_json([campaign, frame_id]))[:16]
+
+
+def share_of(*words: object) -> float:
+    """Give a number from 0 to below 1 that the words decide: the same in every process, on every machine."""
+    text = "\x1f".join(map(str, words))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) / 2**56
 
 
 class Stage:
@@ -25,7 +98,7 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LabelRevision:
     """One label as it stands now.
 
     Attributes:
@@ -77,7 +150,7 @@ class TaskState:
     refusals: int = 0
     barred: set[str] = field(default_factory=set)
     next_ordinal: int = 1
-    labels: tuple[Standing, ...] = ()
+    labels: tuple[LabelRevision, ...] = ()
     labeled_at: int | None = None
     reviewed_at: int | None = None
     verdict: str | None = None
@@ -162,8 +235,8 @@ def _free(task: TaskState) -> None:
     task.stage, task.labeler, task.until = Stage.OPEN, None, None
 
 
-def _standing(written: Iterable[Mapping[str, Any]]) -> tuple[Standing, ...]:
-    return tuple(Standing(each["ordinal"], each["revision"], labels_of([each["label"]])[0], each.get("qa")) for each in written)
+def _standing(written: Iterable[Mapping[str, Any]]) -> tuple[LabelRevision, ...]:
+    return tuple(LabelRevision(each["ordinal"], each["revision"], labels_of([each["label"]])[0], each.get("qa")) for each in written)
 
 
 def frame_json(frame: RecordedFrame) -> dict[str, Any]:
@@ -177,3 +250,50 @@ def frame_json(frame: RecordedFrame) -> dict[str, Any]:
 def frame_of(written: Mapping[str, Any]) -> RecordedFrame:
     """Read what `frame_json` wrote."""
     return RecordedFrame(**{**written, "timestamp_ns": int(written["timestamp_ns"])})
+
+
+VERDICTS = ("accepted", "corrected", "rejected")
+"""Of a whole task: as it is, with corrections, or to be labeled again by somebody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewResult:
+    """Labels after a review, and how many it took out."""
+
+    labels: tuple[LabelRevision, ...]
+    removed: int
+
+
+def accepted(labels: Sequence[LabelRevision]) -> ReviewResult:
+    """Accept every label as it is."""
+    return ReviewResult(tuple(LabelRevision(each.ordinal, each.revision, each.label, "accepted") for each in labels), 0)
+
+
+def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None, Label]], ids: Mapping[str, int], next_ordinal: int) -> ReviewResult:
+    """Compare labels with what the reviewer left of them.
+
+    Args:
+        before: as submitted.
+        after: as they are to be, each with the id of the label that it corrects or keeps; one without an id is new.
+        ids: ordinal by label id.
+        next_ordinal: number of the next new label.
+
+    Raises:
+        UsageError: an id that is no label of the task, or twice the same.
+    """
+    known = {each.ordinal: each for each in before}
+    kept: dict[int, LabelRevision] = {}
+    for named, label in after:
+        if named is None:
+            kept[next_ordinal] = LabelRevision(next_ordinal, 0, label, "added")
+            next_ordinal += 1
+            continue
+        ordinal = ids.get(named)
+        if ordinal is None:
+            raise UsageError(f"The task has no label '{named}'. {suggestion(named, ids)}")
+        if ordinal in kept:
+            raise UsageError(f"The label '{named}' stands twice in the correction.")
+        old = known[ordinal]
+        same = old.label == label
+        kept[ordinal] = LabelRevision(ordinal, old.revision + (not same), label, "accepted" if same else "corrected")
+    return ReviewResult(tuple(kept[ordinal] for ordinal in sorted(kept)), len(set(known) - set(kept)))

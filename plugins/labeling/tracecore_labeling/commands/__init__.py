@@ -1,1 +1,1 @@
-"""`tracecore label …`: campaigns by hand, and label batches in others' formats."""
+"""`tracecore label …`: campaigns by hand, and label batches in the formats of other tools."""

@@ -1,24 +1,102 @@
-"""What commands of `tracecore label` share: who acts, which campaign, files of labels."""
+"""What the commands of `tracecore label` share: the options for labeler and campaign, files of labels, and opening a workspace's campaigns."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from tracecore.cli import plugin_setting
-from tracecore.errors import UsageError
+from tracecore.errors import UsageError, suggestion
+from tracecore.workspace import NamedWorkspace, Workspace
+from tracecore_labeling.campaign.clock import WallClock
+from tracecore_labeling.campaign.queue import Queue
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["campaign_option", "file_option", "read_json", "who_option"]
+__all__ = ["campaign_names", "campaign_option", "file_option", "labeler_option", "new_campaign_path", "open_campaign", "read_json"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def _folder(workspace: NamedWorkspace) -> Path:
+    return Workspace.open(workspace).root / "campaigns"
+
+
+def campaign_names(workspace: NamedWorkspace) -> list[str]:
+    """Name every campaign of a workspace."""
+    return sorted(path.stem for path in _folder(workspace).glob("*.db") if _is_made(path))
+
+
+def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
+    """Give the file that a new campaign is to lie in.
+
+    Raises:
+        UsageError: the name can't be, or is taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name}' can't be a campaign's name: expected lower-case letters, digits, '.', '_' and '-', like night-boxes.")
+    path = _folder(workspace) / f"{name}.db"
+    if path.exists() and _is_made(path):
+        raise UsageError(f"There is a campaign '{name}' already: choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _is_made(path: Path) -> bool:
+    """Tell a campaign from what a kill left of one that was never made: its tables are empty."""
+    queue = Queue(path, WallClock())
+    try:
+        return queue.exists()
+    finally:
+        queue.close_file()
+
+
+@contextmanager
+def open_campaign(workspace: NamedWorkspace, name: str | None = None, *, task: str | None = None) -> Iterator[Queue]:
+    """Open the campaign that is meant: by name, else by a task of it, else the only one that is open.
+
+    Raises:
+        UsageError: there is none, or several could be meant.
+    """
+    known = campaign_names(workspace)
+    if name is not None and name not in known:
+        made = "make one with 'tracecore label campaign create'."
+        raise UsageError(f"There is no campaign '{name}'. {suggestion(name, known, none_known=f'There are none: {made}')}")
+    queues = {each: Queue(_folder(workspace) / f"{each}.db", WallClock()) for each in ([name] if name is not None else known)}
+    try:
+        yield _meant(queues, task) if name is None else queues[name]
+    finally:
+        for queue in queues.values():
+            queue.close_file()
+
+
+def _meant(queues: dict[str, Queue], task: str | None) -> Queue:
+    if not queues:
+        raise UsageError(
+            "There are no campaigns in this workspace: make one with 'tracecore label campaign create NAME --frames REF --guideline VERSION'."
+        )
+    if task is not None:
+        fitting = [name for name, queue in queues.items() if queue.has(task)]
+        if not fitting:
+            raise UsageError(f"No campaign has the task '{task}'. Campaigns: {', '.join(queues)}.")
+    else:
+        fitting = [name for name, queue in queues.items() if not queue.is_closed()]
+        if not fitting:
+            raise UsageError(f"Every campaign is closed ({', '.join(queues)}): make one with 'tracecore label campaign create'.")
+    if len(fitting) > 1:
+        raise UsageError(f"Several campaigns are open ({', '.join(fitting)}): say which with --campaign.")
+    return queues[fitting[0]]
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def who_option(function: F) -> F:
+def labeler_option(function: F) -> F:
     """Add `--as PSEUDONYM`; the command gets `who: str | None`."""
     return click.option(
         "--as", "who", metavar="PSEUDONYM", default=lambda: plugin_setting("LABELER"), help="Who you are, by a pseudonym (else TRACECORE_LABELER)."

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from tracecore.errors import UsageError, suggestion
 
-__all__ = ["MAKING", "VALUES", "LabeledFrame", "Written", "classes_of", "labeled_frames"]
+__all__ = ["PROVENANCE_COLUMNS", "VALUES", "ExportResult", "LabeledFrame", "classes_of", "labeled_frames"]
 
-MAKING = ("labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by")
+PROVENANCE_COLUMNS = ("labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by")
 """Columns that say where a label comes from."""
 
-VALUES = (*MAKING, "area", "polygon", "crowd", "ignore", "score", "track", "attributes")
+VALUES = (*PROVENANCE_COLUMNS, "area", "polygon", "crowd", "ignore", "score", "track", "attributes")
 """Columns beside the geometry that a format may have a place for."""
 
 _NEEDED = {"drive", "sensor", "timestamp_ns", "frame_id", "label_id", "revision", "geometry"}
@@ -48,7 +48,7 @@ class LabeledFrame:
 
 
 @dataclass(slots=True)
-class Written:
+class ExportResult:
     """What an export wrote: files, labels, the labels and the values of written labels that the format has no place for."""
 
     files: int = 0

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from tracecore.files import write_durably
-from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written, classes_of
+from tracecore_labeling.exports.batch import PROVENANCE_COLUMNS, VALUES, ExportResult, LabeledFrame, classes_of
 
 __all__ = ["export_coco"]
 
 _OBJECTS = ("box2d", "polygon")
 
 
-def export_coco(frames: Sequence[LabeledFrame], path: Path) -> Written:
+def export_coco(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write a COCO detection file; other geometries than boxes and outlines have no place in it.
 
     A frame that nothing is written of is listed only where the batch states that it holds no object.
     """
-    written = Written(files=1)
+    written = ExportResult(files=1)
     numbers = {name: number for number, name in enumerate(classes_of(frames, _OBJECTS), start=1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -56,5 +56,5 @@ def _annotation(label: Mapping[str, Any], image_id: int, numbers: Mapping[str, i
         entry["segmentation"] = [list(ring) for ring in label["polygon"]]
     if label.get("ignore"):
         entry["ignore"] = 1
-    entry |= {key: label[key] for key in (*MAKING, "track", "score") if label.get(key) is not None}
+    entry |= {key: label[key] for key in (*PROVENANCE_COLUMNS, "track", "score") if label.get(key) is not None}
     return entry | ({"attributes": dict(label["attributes"])} if label["attributes"] else {})

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from tracecore_labeling.exports.batch import LabeledFrame, Written
-from tracecore_labeling.kitti_file import NO_BOX, NO_CUBOID, upright
+from tracecore_labeling.exports.batch import ExportResult, LabeledFrame
+from tracecore_labeling.imports.kitti import NO_BOX, NO_CUBOID, upright
 from tracecore_schemas.kinds import DONT_CARE
 from tracecore_schemas.refs import frame_ref
 
@@ -24,12 +24,12 @@ _UNKNOWN = {"truncated": "-1", "occluded": "-1", "alpha": "-10"}
 Label = Mapping[str, Any]
 
 
-def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> Written:
+def export_kitti(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write KITTI label files; what has neither a box nor a cuboid in the camera's frame has no place in them.
 
     A frame that nothing is written of gets a file only where the batch states that it holds no object.
     """
-    written = Written()
+    written = ExportResult()
     for frame in frames:
         lines = list(_lines(frame, written))
         if not lines and not frame.empty:
@@ -47,7 +47,7 @@ def _name(frame: LabeledFrame) -> str:
     return f"{frame.timestamp_ns:06d}" if numbered else quote(frame_ref(frame.drive, frame.sensor, frame.timestamp_ns), safe="")
 
 
-def _lines(frame: LabeledFrame, written: Written) -> Iterator[str]:
+def _lines(frame: LabeledFrame, written: ExportResult) -> Iterator[str]:
     cuboids: dict[str, tuple[Label, tuple[float, ...]]] = {}
     alone: list[tuple[Label, tuple[float, ...]]] = []
     for label in frame.labels:
@@ -72,7 +72,7 @@ def _lines(frame: LabeledFrame, written: Written) -> Iterator[str]:
         yield _line(label, NO_BOX, cuboid, written)
 
 
-def _line(label: Label, box: Sequence[float], cuboid: Sequence[float], written: Written) -> str:
+def _line(label: Label, box: Sequence[float], cuboid: Sequence[float], written: ExportResult) -> str:
     state = _state(label)
     _count(label, written, state)
     name = "_".join(label["category"].split())  # spaces would part the class from itself
@@ -90,7 +90,7 @@ def _state(label: Label) -> dict[str, str]:
     return {name: said[name] for name in _UNKNOWN if _is_number(said.get(name))}
 
 
-def _count(label: Label, written: Written, state: Mapping[str, str]) -> None:
+def _count(label: Label, written: ExportResult, state: Mapping[str, str]) -> None:
     """Count a label as written: KITTI keeps its state and score, and of crowds alone the regions that nobody labeled."""
     others = [(name, value) for name, value in label["attributes"] if name not in state and not (name == "score" and _is_number(value))]
     regions = ("crowd",) if label["category"] == DONT_CARE else ()

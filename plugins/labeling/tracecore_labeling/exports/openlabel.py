@@ -11,12 +11,12 @@ from typing import Any
 from urllib.parse import quote
 
 from tracecore.files import write_durably
-from tracecore_labeling.exports.batch import MAKING, VALUES, LabeledFrame, Written
-from tracecore_labeling.openlabel_labels import OUTLINE_OF, SENSOR
+from tracecore_labeling.exports.batch import PROVENANCE_COLUMNS, VALUES, ExportResult, LabeledFrame
+from tracecore_labeling.imports.openlabel_objects import OUTLINE_OF, SENSOR
 
 __all__ = ["export_openlabel", "openlabel_document"]
 
-_TEXTS = ("label_id", *MAKING)
+_TEXTS = ("label_id", *PROVENANCE_COLUMNS)
 _NUMBERS = ("revision", "refusals", "score", "area")
 _FLAGS = ("crowd", "ignore")
 _VEHICLE = "vehicle"
@@ -25,13 +25,13 @@ Label = Mapping[str, Any]
 _CLOCK = 10**15  # a time before 1970-01-12 would be less: what is less is a frame's number
 
 
-def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> Written:
+def export_openlabel(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write a file for each drive into a folder, or the one file `path` where it ends in `.json` and there is one drive."""
     drives: dict[str, list[LabeledFrame]] = defaultdict(list)
     for frame in frames:
         drives[frame.drive].append(frame)
     single = path.suffix == ".json" and len(drives) == 1
-    written = Written()
+    written = ExportResult()
     for drive, mine in drives.items():
         file = path if single else path / f"{quote(drive, safe='')}.json"
         file.parent.mkdir(parents=True, exist_ok=True)

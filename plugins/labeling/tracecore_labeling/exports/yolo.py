@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from tracecore.errors import UsageError
 from tracecore.files import write_durably
-from tracecore_labeling.exports.batch import LabeledFrame, Written, classes_of
-from tracecore_labeling.outlines import around
+from tracecore_labeling.exports.batch import ExportResult, LabeledFrame, classes_of
+from tracecore_labeling.imports.label_file import bounding_box
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["export_yolo"]
@@ -19,7 +19,7 @@ __all__ = ["export_yolo"]
 _ROUNDING_PX = 1e-6
 
 
-def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
+def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> ExportResult:
     """Write a YOLO folder; files are called by their frames' refs, so that an import finds them.
 
     A frame that nothing is written of has a file only where the batch states that it holds no object.
@@ -28,7 +28,7 @@ def export_yolo(frames: Sequence[LabeledFrame], path: Path) -> Written:
         UsageError: a box is of an image without size.
     """
     (path / "labels").mkdir(parents=True, exist_ok=True)
-    written = Written(files=1)
+    written = ExportResult(files=1)
     classes = classes_of(frames, ["box2d"])
     for frame in frames:
         boxes = [label for label in frame.labels if label["geometry"] == "box2d"]
@@ -61,6 +61,6 @@ def _outline(label: Mapping[str, Any]) -> list[float] | None:
     """Return the outline of a box that lies around it: a polygon of one ring stands for both."""
     rings: Sequence[Any] = label.get("polygon") or []
     box = tuple(label[side] for side in ("x", "y", "width", "height"))
-    if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(around(rings), box, strict=True)):
+    if len(rings) != 1 or any(abs(one - other) > _ROUNDING_PX for one, other in zip(bounding_box(rings), box, strict=True)):
         return None
     return list(rings[0])

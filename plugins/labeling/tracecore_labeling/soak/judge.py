@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracecore_labeling.campaign.batch import campaign_rows
 from tracecore_labeling.campaign.label import label_json
-from tracecore_labeling.campaign.log import Action, Entry
+from tracecore_labeling.campaign.log import Action, Entry, log_faults
 from tracecore_labeling.campaign.queue import Queue
-from tracecore_labeling.campaign.soundness import faults
+from tracecore_labeling.campaign.results import campaign_rows
 from tracecore_labeling.campaign.state import CampaignState, Stage, state_of
 from tracecore_labeling.soak.journal import Journal
 from tracecore_labeling.soak.scenario import Plan, labels_by
@@ -30,7 +29,7 @@ class Verdict:
 def judge(queue: Queue, plan: Plan, folder: Path) -> Verdict:
     """Look for whatever a campaign must never do."""
     entries = list(queue.entries())
-    wrong = faults(entries)
+    wrong = log_faults(entries)
     state = state_of(entries)
     wrong += _tables(queue, state) + _work(state, entries, plan) + _labels(state)
     counts = Counter(entry.action.value for entry in entries)

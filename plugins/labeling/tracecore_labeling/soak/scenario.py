@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracecore_labeling.campaign.label import Label
-from tracecore_labeling.campaign.settings import Settings, share_of
+from tracecore_labeling.campaign.state import Settings, share_of
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_schemas.refs import frame_ref
 

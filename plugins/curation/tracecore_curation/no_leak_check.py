@@ -1,0 +1,167 @@
+"""The check `no_leak`: whether the sides of a split, one's own or a foreign one, have anything in common that they may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import pyarrow.dataset as ds
+from pydantic import ValidationError
+
+import tracecore as tc
+from tracecore.errors import suggestion
+from tracecore_curation.frame_facts import FACT_COLUMNS, read_facts
+from tracecore_curation.frame_filter import Names
+from tracecore_curation.leaks import KEPT, Leak, Limits, Side, counted, find_leaks
+from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
+from tracecore_curation.proximity import METERS, SECONDS, unmeasured
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.run import ExpectationOutcome, Unknown
+
+__all__ = ["NoLeak", "NoLeakParams"]
+
+_REASONS = {
+    "shared_frame": "frames in both",
+    "shared_drive": "drives in both",
+    "time_and_place": "frames of two drives at the same time and place",
+    "near_duplicate": "frames that show the same picture",
+}
+_SAID = 3
+_TEST = "test"
+_NEEDED = {*FACT_COLUMNS, "image"}
+_KERNELS = {"blocking", "severity"}  # settings of any check, which are the kernel's
+
+
+class NoLeakParams(tc.Params):
+    """What counts as a leak, in a program: `checks: {no_leak: {seconds: 30}}`."""
+
+    seconds: float = tc.Field(SECONDS, gt=0, description="frames of two drives within this much time of each other are of the same time")
+    meters: float = tc.Field(METERS, gt=0, description="frames of two drives within this distance of each other are of the same place")
+    likeness: float = tc.Field(LIKENESS, gt=0, le=1, description="least correlation of two near-duplicates, 1 for the same picture")
+    ports: Names = tc.Field((), description="outputs to compare; empty for every frame table of the stage")
+    all_pairs: bool = tc.Field(
+        False, description="whether outputs beside 'test' are compared with each other too; training and selection may share drives"
+    )
+
+
+class NoLeak(tc.Check):
+    """The output `test` shares no frame, drive, time and place, or near-duplicate with another; where none has that name, no two outputs do."""
+
+    name = "no_leak"
+    description = "The test side of a split shares no frame, drive, time and place (where both are measured), or near-duplicate with the other sides."
+    # A leak stops a release by its gate; the split itself stays readable, so that one can look at what leaks.
+    severity = Severity.WARN
+
+    def run(self, context: tc.CheckContext) -> tc.CheckResult:
+        """Compare the frame tables among the stage's outputs."""
+        params = _params(context.params)
+        tables, uncompared = _frame_tables(context, params.ports)
+        sides = [Side(name, read_facts(table)) for name, table in tables.items()]
+        thumbnails = Thumbnails(*tables.values())
+        limits = Limits(params.seconds, params.meters, params.likeness)
+        compared = _compared(sides, all_pairs=params.all_pairs)
+        leaks = [leak for a, b in compared for leak in find_leaks(a, b, thumbnails, limits)]
+        missing = unmeasured(*(side.frames for side in sides))
+        return tc.CheckResult(
+            success=not leaks,
+            message=_message(leaks, sides, compared),
+            outcomes=_outcomes(leaks, sides),
+            details={
+                "sides": {side.name: {"frames": len(side.frames), "drives": side.frames.drive_names[:KEPT]} for side in sides},
+                "compared": [[a.name, b.name] for a, b in compared],
+                "limits": params.model_dump(exclude={"ports", "all_pairs"}),
+                "leaks": [_details(leak) for leak in leaks],
+            },
+            unknowns=(*uncompared, *(() if missing is None else (Unknown("time and place", missing),))),
+        )
+
+
+def _params(given: Mapping[str, JSON]) -> NoLeakParams:
+    own = {name: value for name, value in given.items() if name not in _KERNELS}
+    for name in own:
+        if name not in NoLeakParams.model_fields:
+            raise tc.UsageError(f"The check 'no_leak' has no parameter '{name}'. {suggestion(name, NoLeakParams.model_fields)}")
+    try:
+        return NoLeakParams(**own)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise tc.UsageError(f"The check 'no_leak' can't take {first['loc'][0]}={first['input']!r}: {first['msg']}.") from error
+
+
+def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
+    """Give the outputs that can be compared, and those that hold frames but lack what a comparison needs."""
+    for port in ports:
+        if port not in context.ports:
+            raise tc.UsageError(
+                f"The check 'no_leak' is asked to compare '{port}', which is no output of the stage. {suggestion(port, context.ports)}"
+            )
+    tables = {port: context.read(port) for port in ports or context.ports}
+    tables = {port: table for port, table in tables.items() if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names}
+    lacking = {port: sorted(_NEEDED - set(table.schema.names)) for port, table in tables.items()}
+    frames = {port: table for port, table in tables.items() if not lacking[port]}
+    if len(frames) < 2:
+        raise tc.UsageError(
+            f"The check 'no_leak' compares at least two frame tables, and the stage's outputs {', '.join(context.ports)} "
+            f"hold {', '.join(frames) or 'none'}."
+        )
+    uncompared = [
+        Unknown(f"leaks of {port}", f"It names frames but lacks the columns {', '.join(columns)}, so it was not compared.")
+        for port, columns in lacking.items()
+        if columns
+    ]
+    return frames, uncompared
+
+
+def _compared(sides: Sequence[Side], *, all_pairs: bool) -> list[tuple[Side, Side]]:
+    """Return the pairs of sides that may share nothing: each with `test`; every two where no side has that name, or all pairs are asked for."""
+    pairs = list(combinations(sides, 2))
+    with_test = [pair for pair in pairs if _TEST in (pair[0].name, pair[1].name)]
+    return pairs if all_pairs or not with_test else with_test
+
+
+def _message(leaks: Sequence[Leak], sides: Sequence[Side], compared: Sequence[tuple[Side, Side]]) -> str:
+    if not leaks:
+        others = [side.name for side in sides if side.name != _TEST]
+        against_test = len(compared) < len(list(combinations(sides, 2)))
+        names = " and ".join(side.name for side in sides)
+        counts = ", ".join(
+            f"{counted(len(side.frames), 'frame')} of {counted(len(side.frames.drive_names), 'drive')} in {side.name}" for side in sides
+        )
+        return f"{_TEST} shares nothing with {' or '.join(others)} ({counts})." if against_test else f"Nothing is shared by {names} ({counts})."
+    said = []
+    for leak in leaks:
+        shown = leak.pairs[:_SAID]
+        named = "; ".join(pair.a if pair.a == pair.b else f"{pair.a} and {pair.b}, {pair.apart}" for pair in shown)
+        cut = f" ({len(shown)} shown, nearest first)" if len(shown) < leak.count else ""
+        said.append(f"{' and '.join(leak.sides)}: {leak.found}{cut}: {named}")
+    return f"The split leaks. {'. '.join(said)}."
+
+
+def _outcomes(leaks: Sequence[Leak], sides: Sequence[Side]) -> tuple[ExpectationOutcome, ...]:
+    # What could not be looked at anywhere has no outcome: not assessed is not passed.
+    assessed = {"time_and_place": sum(bool((side.frames.timed & side.frames.placed).any()) for side in sides) >= 2}
+    return tuple(
+        ExpectationOutcome(
+            assertion=f"no_{reason}",
+            success=not any(leak.reason == reason for leak in leaks),
+            column={"shared_frame": "frame_id", "shared_drive": "drive", "near_duplicate": "image"}.get(reason),
+            expected=f"0 {words}",
+            actual="; ".join(leak.found for leak in leaks if leak.reason == reason) or "0",
+        )
+        for reason, words in _REASONS.items()
+        if assessed.get(reason, True)
+    )
+
+
+def _details(leak: Leak) -> JSON:
+    return {
+        "reason": leak.reason,
+        "sides": list(leak.sides),
+        "drives": list(leak.drives),
+        "found": leak.found,
+        "count": leak.count,
+        "pairs": [{"a": pair.a, "b": pair.b, "apart": pair.apart} for pair in leak.pairs],
+        "pairs_cut_at": KEPT,
+    }

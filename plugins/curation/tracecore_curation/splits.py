@@ -1,0 +1,303 @@
+"""Three ways to split frames: by an attribute, by groups of drives that have nothing in common, and in blocks of time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tracecore as tc
+from tracecore.errors import nearest
+from tracecore_curation.frame_facts import FrameFacts, FramePair, Pairs
+from tracecore_curation.frame_filter import condition_names, read_conditions
+from tracecore_curation.leaks import Limits, describe_pair
+from tracecore_curation.near_duplicates import Thumbnails, near_duplicates
+from tracecore_curation.proximity import neighbors
+
+__all__ = ["AttributeSplit", "Group", "Joint", "TimeBlocks", "choose_drives", "cut_blocks", "drive_groups", "split_by_attribute"]
+
+_COLUMNS = ("drive", "sensor", "encoding", "clock")
+_WORDS = {"train": {"train", "training"}, "validation": {"val", "valid", "validation", "dev"}, "test": {"test", "testing"}}
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeSplit:
+    """Which frames are on which side.
+
+    Attributes:
+        sides: by frame ref `train`, `validation` or `test`; there may be no `validation`.
+        left_out: frames by the value that put them on no side.
+        without: frames that have no value.
+        said: which values are which side, in words.
+    """
+
+    sides: Mapping[str, str]
+    left_out: Mapping[str, int]
+    without: int
+    said: str
+
+
+def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, holdout: Sequence[str]) -> AttributeSplit:
+    """Put frames on sides as an attribute of the labeled images, a condition or a column of the frame table says.
+
+    With `holdout` those values are the test side; of the other values, words for validation are the validation side, words for test are left out, and
+    all others are the training side. Without `holdout` the values must be words for sides: train; val, valid, validation or dev; test. Where no value
+    is test, validation is: frames that someone set apart to judge by.
+
+    Args:
+        frames: the frame table.
+        labels: the label table, or None.
+        ids: refs of the frames to split.
+        by: name of the attribute.
+        holdout: values of the test side.
+
+    Raises:
+        UsageError: nothing has such an attribute (those that exist are named), its values say nothing of sides, or the training or test side
+            would be empty.
+    """
+    values = _values(frames, labels, by)
+    of_frames = {id_: values[id_] for id_ in ids if id_ in values}
+    counts = Counter(of_frames.values())
+    known = ", ".join(f"{value} ({tc.count(count, 'frame')})" for value, count in sorted(counts.items())) or "none"
+    if not counts:
+        raise tc.UsageError(f"None of the {len(ids)} frames has a value of the attribute '{by}' to split by.")
+    for value in holdout:
+        if value not in counts:
+            near = nearest(value, counts)
+            hint = f"Did you mean '{near}'?" if near else f"Its values: {known}."
+            raise tc.UsageError(f"The holdout '{value}' is no value of the attribute '{by}' of these frames. {hint}")
+    side = _sides(counts, holdout)
+    for name in ("train", "test"):
+        if name not in side.values():
+            empty = "training" if name == "train" else "test"
+            raise tc.UsageError(
+                f"Split by '{by}', the {empty} side has no frame: expected values train and val (or validation, test), or 'holdout' to name "
+                f"the values of the test side. Its values: {known}."
+            )
+    left_out = {value: count for value, count in sorted(counts.items()) if value not in side}
+    sides = {id_: side[value] for id_, value in of_frames.items() if value in side}
+    said = "; ".join(f"{name} is {', '.join(sorted(value for value in side if side[value] == name))}" for name in sorted(set(side.values())))
+    return AttributeSplit(sides, left_out, len(ids) - len(of_frames), said)
+
+
+def _sides(counts: Mapping[str, int], holdout: Sequence[str]) -> dict[str, str]:
+    """Return the side of each value that has one."""
+    words = {value: value.strip().lower() for value in counts}
+    if holdout:
+        side = {value: "validation" if word in _WORDS["validation"] else "train" for value, word in words.items() if word not in _WORDS["test"]}
+        return side | dict.fromkeys(holdout, "test")
+    named = {value: name for value, word in words.items() for name, known in _WORDS.items() if word in known}
+    if "test" not in named.values():
+        named = {value: "test" if name == "validation" else name for value, name in named.items()}
+    return named
+
+
+def _values(frames: Any, labels: Any, by: str) -> dict[str, str]:
+    """Return the attribute's value by frame ref: as the labels say, else the frames' conditions, else their columns."""
+    of_labels: set[str] = set()
+    if labels is not None:
+        table = labels.to_table(columns=["frame_id", "frame_attributes"])
+        found: dict[str, str] = {}
+        for id_, pairs in zip(table["frame_id"].to_pylist(), table["frame_attributes"].to_pylist(), strict=True):
+            for name, value in pairs or ():
+                of_labels.add(name)
+                if name == by and found.setdefault(id_, value) != value:
+                    raise tc.UsageError(f"The labels give the frame {id_} two values of '{by}': '{found[id_]}' and '{value}'.")
+        if found:
+            return found
+    if by in _COLUMNS:
+        table = frames.to_table(columns=["frame_id", by])
+        return {id_: value for id_, value in zip(table["frame_id"].to_pylist(), table[by].to_pylist(), strict=True) if value is not None}
+    conditions = read_conditions(frames)
+    of_frames = {id_: values[by] for id_, values in conditions.items() if by in values}
+    if of_frames or by in ("region", "time_of_day"):
+        return of_frames
+    known = list(dict.fromkeys([*sorted(of_labels), *condition_names(conditions), *_COLUMNS]))
+    near = nearest(by, known)
+    hint = f" Did you mean '{near}'?" if near else ""
+    source = "" if labels is not None else " The input 'labels' is not wired, so attributes of labeled images are not known."
+    raise tc.UsageError(f"No frame has an attribute '{by}' to split by.{hint} Attributes: {', '.join(known)}.{source}")
+
+
+_ROUNDS = 256
+_GOOD_ENOUGH = 0.005  # of all frames: an order of drives that comes this near to the asked share is taken
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """Why two drives belong together: how many pairs of their frames, and the nearest of them."""
+
+    drives: tuple[str, str]
+    reason: str
+    count: int
+    pair: FramePair
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Drives that go to one side together, sorted, and how many frames they have."""
+
+    drives: tuple[str, ...]
+    frames: int
+
+
+def drive_groups(facts: FrameFacts, thumbnails: Thumbnails, limits: Limits) -> tuple[list[Group], list[Joint]]:
+    """Join drives that were at one time and place, or show the same pictures.
+
+    Returns:
+        The groups, by their first drive, and what joined them, in order of drives.
+    """
+    joints = [
+        *_joints(facts, neighbors(facts, facts, seconds=limits.seconds, meters=limits.meters), "time_and_place"),
+        *_joints(facts, near_duplicates(facts, facts, thumbnails, likeness=limits.likeness, across_drives=True), "near_duplicate"),
+    ]
+    parent = {drive: drive for drive in facts.drive_names}
+
+    def root(drive: str) -> str:
+        while parent[drive] != drive:
+            drive = parent[drive]
+        return drive
+
+    for joint in joints:
+        first, second = sorted(root(drive) for drive in joint.drives)
+        parent[second] = first
+    members: dict[str, list[str]] = {}
+    rows = facts.by_drive
+    for drive in rows:
+        members.setdefault(root(drive), []).append(drive)
+    return [Group(tuple(drives), sum(len(rows[drive]) for drive in drives)) for drives in members.values()], joints
+
+
+def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
+    """Return the drives of one side: whole groups, in an order that the seed gives, whose frames come near to a share of all.
+
+    Orders are tried until one comes within half a percent, else the nearest of them is taken: with few groups it is the nearest there is.
+
+    Args:
+        groups: at least two.
+        share: of all frames, 0 to 1.
+        seed: gives the orders; the same seed and groups give the same drives on any machine.
+    """
+    total = sum(group.frames for group in groups)
+    wanted = share * total
+    best: tuple[float, list[Group]] | None = None
+    for round_ in range(_ROUNDS):
+        chosen: list[Group] = []
+        frames = 0
+        for group in sorted(groups, key=lambda group: hashlib.sha256(f"{seed}/{round_}/{group.drives[0]}".encode()).digest()):
+            nearer = abs(frames + group.frames - wanted) < abs(frames - wanted)
+            # The first is taken whatever its size: an empty side is no split.
+            if (nearer or not chosen) and len(chosen) < len(groups) - 1:
+                chosen.append(group)
+                frames += group.frames
+        off = abs(frames - wanted)
+        if best is None or off < best[0]:
+            best = (off, chosen)
+        if off <= _GOOD_ENOUGH * total:
+            break
+    assert best is not None
+    return {drive for group in best[1] for drive in group.drives}
+
+
+def _joints(facts: FrameFacts, blocks: Iterator[Pairs], reason: str) -> list[Joint]:
+    """Sum pairs of frames up by their two drives: how many, and the nearest."""
+    names = facts.drive_names
+    code = {name: number for number, name in enumerate(names)}
+    codes = np.array([code[name] for name in facts.drives.tolist()], dtype=np.int64)
+    found: dict[int, tuple[int, tuple[float, float, int, int]]] = {}
+    for block in blocks:
+        once = np.flatnonzero(codes[block.a] < codes[block.b])  # each pair comes both ways
+        a, b, near, also = block.a[once], block.b[once], block.near[once], block.also[once]
+        joined = codes[a] * len(names) + codes[b]
+        order = np.lexsort((b, a, also, near, joined))
+        keys, first, counts = np.unique(joined[order], return_index=True, return_counts=True)
+        for key, row, count in zip(keys.tolist(), order[first].tolist(), counts.tolist(), strict=True):
+            nearest = (float(near[row]), float(also[row]), int(a[row]), int(b[row]))
+            before, best = found.get(key, (0, nearest))
+            found[key] = (before + count, min(best, nearest))
+    joints = []
+    for key, (count, (near_, also_, i, j)) in sorted(found.items()):
+        first_drive, second_drive = divmod(key, len(names))
+        pair = FramePair(facts.ids[i], facts.ids[j], describe_pair(reason, near_, also_))
+        joints.append(Joint((names[first_drive], names[second_drive]), reason, count, pair))
+    return joints
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBlocks:
+    """Which frames are in a block and which are too near to one; both masks have one entry a frame.
+
+    Attributes:
+        held: frames of the blocks.
+        near: frames within the gap of a block, outside of it.
+        count: number of blocks.
+    """
+
+    held: NDArray[np.bool_]
+    near: NDArray[np.bool_]
+    count: int
+
+
+def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> TimeBlocks | None:
+    """Cut a share of each drive's time out, in blocks spread over the drive.
+
+    A drive is cut into equal parts, and the end of each part is a block. Frames of one moment (several cameras) stay together. A drive that is too
+    short for its share (a drive of one frame) is held as a whole or not at all, so that the share of all drives is met.
+
+    Args:
+        facts: the frames.
+        share: of the moments, 0 to 1; at least one moment is held and one is left.
+        seconds: how long a block is, in s; shorter where a drive's share is less. Where the clock is the file's index, an image counts as a second.
+        gap: frames within this many seconds of a block are in neither part; at most a quarter of the block.
+
+    Returns:
+        The blocks, or None where all frames are of one moment.
+    """
+    drives = list(facts.by_drive.values())
+    moments = [np.unique(facts.times[rows], return_inverse=True) for rows in drives]
+    total = sum(len(times) for times, _ in moments)
+    if total < 2:
+        return None
+    wanted = min(max(round(share * total), 1), total - 1)
+    held, near = np.zeros(len(facts), dtype=bool), np.zeros(len(facts), dtype=bool)
+    seen = count = 0
+    for rows, (times, moment) in zip(drives, moments, strict=True):
+        before, seen = seen, seen + len(times)
+        # Rounded over all drives before it, so that short drives add up to the share.
+        due = _rounded(seen * wanted, total) - _rounded(before * wanted, total)
+        if due:
+            by_index = (facts.clocks[rows] == "index").all()
+            inside, beside, blocks = _of_drive((times - times[0]) / (1 if by_index else 1e9), due, seconds, gap)
+            held[rows], near[rows] = inside[moment], beside[moment]
+            count += blocks
+    return TimeBlocks(held, near, count)
+
+
+def _of_drive(times: NDArray[np.float64], due: int, seconds: float, gap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_], int]:
+    """Return which of a drive's moments are held, which are too near to a held one, and the number of blocks."""
+    duration = times[-1] * due / len(times)
+    blocks = min(max(round(duration / seconds), 1), due)
+    held = np.zeros(len(times), dtype=bool)
+    for number in range(blocks):
+        start, end = (len(times) * edge // blocks for edge in (number, number + 1))
+        length = due * (number + 1) // blocks - due * number // blocks
+        held[max(start, end - length) : end] = True
+    # Where parts and blocks round differently, a block may not have fit into its part.
+    held[np.flatnonzero(~held)[: due - int(held.sum())]] = True
+    places = np.flatnonzero(held)
+    after = places[np.clip(np.searchsorted(places, np.arange(len(times))), 0, len(places) - 1)]
+    before = places[np.clip(np.searchsorted(places, np.arange(len(times)), "right") - 1, 0, len(places) - 1)]
+    apart = np.minimum(np.abs(times[after] - times), np.abs(times - times[before]))
+    near = ~held & (apart <= min(gap, duration / blocks / 4))
+    # A gap that leaves nothing of the drive would cost more than it protects from.
+    return held, near if (~held & ~near).any() else np.zeros_like(near), blocks
+
+
+def _rounded(number: int, by: int) -> int:
+    """Return a quotient of whole numbers, rounded half up: the same on any machine."""
+    return (2 * number + by) // (2 * by)

@@ -1,0 +1,118 @@
+"""Drive files: names and suffixes, unpacking of compressed files and write-ahead logs, and reading by format."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import zstandard
+
+import tracecore as tc
+from tracecore_ingest import sqlite_reader
+from tracecore_ingest.errors import Damaged
+from tracecore_ingest.log_index import Log, Opener
+from tracecore_ingest.mcap_reader import scan
+
+__all__ = ["SUFFIXES", "WAL", "is_drive_file", "read_log", "readable", "stem_of"]
+
+WAL = "-wal"
+"""What SQLite appends to a file's name for its write-ahead log."""
+
+SUFFIXES = (".mcap", ".db3", f".db3{WAL}", "*.mcap.zstd", "*.db3.zstd", "*.mcap.zst", "*.db3.zst", "metadata.yaml")
+"""Files of a folder that are meant: drive files, what lies beside them, the metadata of bags."""
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_PACKED = (".zstd", ".zst")
+_PIECE = 1 << 20
+
+
+def is_drive_file(path: Path) -> bool:
+    """Whether a file is one of `SUFFIXES`."""
+    return any(path.match(suffix) if "*" in suffix else suffix in (path.suffix.lower(), path.name) for suffix in SUFFIXES)
+
+
+def stem_of(path: Path) -> str:
+    """Return a drive file's name without what says how it is kept: that of `x.db3.zstd` is `x`."""
+    return Path(path.stem).stem if path.suffix.lower() in _PACKED else path.stem
+
+
+def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None) -> Path:
+    """Return where a drive file can be read: where it was found, else an unpacked copy in the run's scratch folder.
+
+    Args:
+        context: of the run.
+        file: as found.
+        log: the write-ahead log beside it.
+
+    Raises:
+        Damaged: it can't be decompressed, or its log does not fit it.
+    """
+    with file.path.open("rb") as opened:
+        packed = opened.read(len(_ZSTD)) == _ZSTD
+    if not packed and (log is None or not log.size_bytes):
+        return file.path
+    target = context.scratch() / f"{file.digest.removeprefix('sha256:')}{file.path.suffix}"
+    if packed:
+        _decompress(file.path, target)
+    else:
+        assert log is not None
+        _join(file.path, log.path, target)
+    return target
+
+
+def _decompress(source: Path, target: Path) -> None:
+    opener, ended = zstandard.ZstdDecompressor().decompressobj(), False
+    try:
+        with source.open("rb") as packed, target.open("wb") as unpacked:
+            while piece := packed.read(_PIECE):
+                while piece:
+                    if ended:  # another frame
+                        opener = zstandard.ZstdDecompressor().decompressobj()
+                    unpacked.write(opener.decompress(piece))
+                    ended, piece = opener.eof, opener.unused_data
+    except zstandard.ZstdError as problem:
+        raise Damaged(f"can't be decompressed (zstd): {' '.join(str(problem).split())}") from problem
+    if not ended:
+        raise Damaged("can't be decompressed (zstd): it was cut off")
+
+
+def _join(source: Path, log: Path, target: Path) -> None:
+    """Copy a database and let SQLite take its write-ahead log in."""
+    shutil.copyfile(source, target)
+    shutil.copyfile(log, f"{target}{WAL}")
+    try:
+        with closing(sqlite3.connect(target)) as connection:
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            mode = connection.execute("PRAGMA journal_mode=DELETE").fetchone()[0]
+    except sqlite3.Error as problem:
+        raise Damaged(f"SQLite can't take in its write-ahead log: {problem}") from problem
+    if busy or mode != "delete":
+        raise Damaged("SQLite can't take in its write-ahead log")
+
+
+_ROS1_BAG = b"#ROSBAG V2.0"
+
+
+def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
+    """Read a file whole: as SQLite where it begins as such, else as MCAP.
+
+    Args:
+        path: the file.
+        opener: who wants to see which messages; None for an index alone.
+        progress: told the bytes read so far.
+
+    Raises:
+        Damaged: the file is not sound; the message says where and why.
+    """
+    with path.open("rb") as file:
+        begins = file.read(len(sqlite_reader.MAGIC))
+    if begins == sqlite_reader.MAGIC:
+        return sqlite_reader.scan_sqlite(path, opener, progress)
+    if begins.startswith(_ROS1_BAG):
+        raise Damaged("is a ROS 1 bag, which is not read: convert it to MCAP (`rosbags-convert`, `mcap convert`)")
+    if path.suffix.lower() == ".db3":
+        raise Damaged(f"does not begin as an SQLite file: expected {sqlite_reader.MAGIC!r}, found {begins!r}")
+    return scan(path, opener, progress)

@@ -1,0 +1,118 @@
+"""GNSS fixes of a drive: the nearest one to a moment, their bounds, and whether they confirm the drive's clock."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Bounds", "Fixes", "utc_of"]
+
+NEAR_NS = 5_000_000_000  # a fix further away in time than 5 s says nothing of a frame
+AGREES_NS = 60_000_000_000  # log times and GNSS times agree within a minute: receivers may count GPS time (18 s ahead of UTC in 2026) and lag
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The box around all fixes of a drive, WGS 84 degrees."""
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+@dataclass(slots=True)
+class Fixes:
+    """The GNSS fixes of one drive, from every topic that has them."""
+
+    times: array[int] = field(default_factory=lambda: array("q"))
+    latitudes: array[float] = field(default_factory=lambda: array("d"))
+    longitudes: array[float] = field(default_factory=lambda: array("d"))
+    _lags: array[int] = field(default_factory=lambda: array("q"))
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def see(self, log_time: int, message: Any) -> None:
+        """Take a message in, if it is a fix: an object with `latitude` and `longitude` in degrees; 0, 0 is what receivers say without one."""
+        if type(message) is not dict or "latitude" not in message:
+            return
+        status = message.get("status")
+        if isinstance(status, dict) and (_number(status.get("status")) or 0) < 0:  # sensor_msgs/NavSatStatus: -1 says that there is no fix
+            return
+        latitude, longitude = _number(message.get("latitude")), _number(message.get("longitude"))
+        if latitude is None or longitude is None:
+            return
+        if abs(latitude) > 90 or abs(longitude) > 180 or (latitude == 0 and longitude == 0):
+            return
+        self.times.append(log_time)
+        self.latitudes.append(latitude)
+        self.longitudes.append(longitude)
+        utc = utc_of(message)
+        if utc is not None and abs(log_time - utc) < 1 << 62:
+            self._lags.append(log_time - utc)
+
+    def join(self, other: Fixes) -> None:
+        """Take in the fixes of another file of the drive."""
+        self.times.extend(other.times)
+        self.latitudes.extend(other.latitudes)
+        self.longitudes.extend(other.longitudes)
+        self._lags.extend(other._lags)
+
+    def confirm_clock(self) -> bool:
+        """Whether the receivers' own times agree with the log times to a minute (median)."""
+        return bool(self._lags) and abs(float(np.median(np.asarray(self._lags)))) <= AGREES_NS
+
+    def bounds(self) -> Bounds | None:
+        """The box around all fixes; None without any."""
+        if not len(self):
+            return None
+        return Bounds(min(self.latitudes), min(self.longitudes), max(self.latitudes), max(self.longitudes))
+
+    def nearest(self, times: npt.NDArray[np.int64]) -> list[tuple[float, float] | None]:
+        """Give (latitude, longitude) of the fix nearest in time to each moment, None where none is within 5 s.
+
+        Args:
+            times: log times in ns.
+        """
+        if not len(self):
+            return [None] * len(times)
+        order = np.argsort(np.asarray(self.times), kind="stable")
+        known = np.asarray(self.times)[order]
+        latitudes, longitudes = np.asarray(self.latitudes)[order], np.asarray(self.longitudes)[order]
+        after = np.clip(np.searchsorted(known, times), 0, len(known) - 1)
+        before = np.clip(after - 1, 0, None)
+        nearest = np.where(np.abs(known[before] - times) <= np.abs(known[after] - times), before, after)
+        near = np.abs(known[nearest] - times) <= NEAR_NS
+        return [(float(latitudes[i]), float(longitudes[i])) if ok else None for i, ok in zip(nearest, near, strict=True)]
+
+
+def utc_of(message: dict[str, Any]) -> int | None:
+    """Give the receiver's own time of a fix in ns since the Unix epoch, where it states one.
+
+    Known forms: `utc_timestamp_ms` (comma2k19), `timestamp` as RFC 3339 text or as `{sec, nsec}` (foxglove).
+    """
+    milliseconds = _number(message.get("utc_timestamp_ms"))
+    if milliseconds:
+        return int(milliseconds * 1_000_000)
+    stamp = message.get("timestamp")
+    if isinstance(stamp, dict) and (seconds := _number(stamp.get("sec"))):
+        return int(seconds) * 1_000_000_000 + int(_number(stamp.get("nsec")) or 0)
+    if isinstance(stamp, str):
+        try:
+            moment = datetime.fromisoformat(stamp)
+        except ValueError:
+            return None
+        return int(moment.timestamp() * 1_000_000_000) if moment.tzinfo and moment.timestamp() else None
+    return None
+
+
+def _number(value: Any) -> float | None:
+    """Give a finite number as it is, None for everything else: truth values are no numbers."""
+    return value if type(value) in (int, float) and math.isfinite(value) else None

@@ -1,0 +1,142 @@
+"""Index of the messages of a valid drive file, with its attachments, metadata and checksums."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcap import records as layout
+
+from tracecore_ingest.errors import Undecoded, reason_of
+
+__all__ = ["LATEST", "NO_TIME", "UNCHUNKED", "AttachmentFacts", "ChannelIndex", "ChunkFacts", "Log", "OnMessage", "Opener"]
+
+UNCHUNKED = -1
+LATEST = (1 << 63) - 1  # log times are kept as signed 64-bit integers: up to the year 2262
+NO_TIME = (1 << 64) - 1
+"""Of a message that has none."""
+OnMessage = Callable[[int, bytes], None]
+"""Called with log time and data of a message; raises where the data are no such message."""
+Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]
+"""Called once for each channel; None where its messages are not wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentFacts:
+    """An attachment of a drive log: kept with the file, not ingested."""
+
+    name: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFacts:
+    """One chunk, as its data show it; the summary must say the same."""
+
+    offset: int
+    length: int
+    compression: str
+    compressed_size: int
+    uncompressed_size: int
+    start_time: int
+    end_time: int
+    checksummed: bool
+    message_indexes: Mapping[int, int]
+    message_index_length: int
+
+
+@dataclass(slots=True)
+class ChannelIndex:
+    """Where each message of a channel lies, in the order of the file.
+
+    Attributes:
+        channel: topic, encoding, metadata.
+        schema: None for schemaless channels.
+        times: log times in ns.
+        chunks: offset of the chunk that holds it, -1 where it lies in the file itself.
+        offsets: offset of its record, in the chunk's content or the file.
+        sizes: bytes of its data.
+    """
+
+    channel: layout.Channel
+    schema: layout.Schema | None
+    times: array[int] = field(default_factory=lambda: array("Q"))
+    chunks: array[int] = field(default_factory=lambda: array("q"))
+    offsets: array[int] = field(default_factory=lambda: array("Q"))
+    sizes: array[int] = field(default_factory=lambda: array("Q"))
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def schema_name(self) -> str | None:
+        """Name of the schema, None for a schemaless channel."""
+        return None if self.schema is None else str(self.schema.name)
+
+
+@dataclass(slots=True)
+class Log:
+    """A file whose every byte was read and found sound.
+
+    Attributes:
+        path: where it lies.
+        profile: of its header (`ros2`).
+        library: what wrote it.
+        channels: index by channel id.
+        schemas: by schema id.
+        metadata: every metadata record: (name, key-value pairs).
+        attachments: what is attached.
+        chunks: facts of each chunk, by its offset.
+        unchecked_messages: messages that no checksum covers.
+        data_section_checked: whether one checksum covers the whole data section.
+        storage: `mcap`, or `sqlite3` for a ROS 2 bag kept that way; offsets are then ids of rows.
+        assumed: message types whose definition the file does not hold.
+        left_out: why messages are left out, by channel id and place among its messages.
+        undecoded: why sound messages are not decoded, likewise.
+        unplaced: messages that have no place at all: (topic, reason) of each.
+        misstated: what the file says of itself that its data show to be otherwise.
+    """
+
+    path: Path
+    profile: str = ""
+    library: str = ""
+    channels: dict[int, ChannelIndex] = field(default_factory=dict)
+    schemas: dict[int, layout.Schema] = field(default_factory=dict)
+    metadata: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    attachments: list[AttachmentFacts] = field(default_factory=list)
+    chunks: dict[int, ChunkFacts] = field(default_factory=dict)
+    unchecked_messages: int = 0
+    data_section_checked: bool = False
+    storage: str = "mcap"
+    assumed: list[str] = field(default_factory=list)
+    left_out: dict[int, dict[int, str]] = field(default_factory=dict)
+    undecoded: dict[int, dict[int, str]] = field(default_factory=dict)
+    unplaced: list[tuple[str, str]] = field(default_factory=list)
+    misstated: list[str] = field(default_factory=list)
+
+    def show(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
+        """Show the message that a channel's index got last; where it is not what its topic says, it is left out."""
+        try:
+            take(time, data)
+        except Undecoded as problem:
+            self.undecoded.setdefault(channel, {})[len(self.channels[channel]) - 1] = str(problem)
+        except Exception as problem:  # noqa: BLE001  # whatever a decoder of foreign bytes raises, it is this message that is bad
+            self.leave_out(channel, reason_of(problem))
+
+    def leave_out(self, channel: int, reason: str) -> None:
+        """Leave out the message that a channel's index got last."""
+        self.left_out.setdefault(channel, {})[len(self.channels[channel]) - 1] = reason
+
+    def skipped(self, channel: int) -> frozenset[int]:
+        """Return the places of a channel's messages that become no row."""
+        return frozenset((*self.left_out.get(channel, ()), *self.undecoded.get(channel, ())))
+
+    def __len__(self) -> int:
+        return sum(len(channel) for channel in self.channels.values())
+
+    def used(self) -> Iterator[tuple[int, ChannelIndex]]:
+        """The channels that hold messages, by id."""
+        return ((id_, channel) for id_, channel in sorted(self.channels.items()) if len(channel))

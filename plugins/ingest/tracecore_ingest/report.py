@@ -1,0 +1,249 @@
+"""What the outputs of an ingest say of themselves: counts by drive and topic, spans of time, places, and what is not known."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+import tracecore as tc
+from tracecore_ingest.calibration import Calibrations
+from tracecore_ingest.drive import Drive
+from tracecore_ingest.lidar_sweeps import full_scale
+from tracecore_ingest.messages import Role
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["RowCounter", "describe_calibrations", "describe_drives", "describe_frames", "describe_signals", "describe_sweeps", "name_drives"]
+
+_NAMED = 20  # drives of one sentence; the facet lists all
+_LIDAR = re.compile(r"point_?cloud|lidar|laser_?scan|velodyne|ouster|livox|hesai|pandar", re.IGNORECASE)
+
+
+class _Named(Protocol):
+    """A drive of any source."""
+
+    @property
+    def name(self) -> str:
+        """The drive's name."""
+
+
+class RowCounter:
+    """Counts the rows of a table while they pass.
+
+    Args:
+        noun: what a row is (`frames`).
+        topic_column: the column that names the topic.
+        context: told how far the work is.
+        total: drives to come.
+    """
+
+    def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
+        self.noun = noun
+        self.drives: Counter[str] = Counter()
+        self.topics: Counter[str] = Counter()
+        self.unplaced: Counter[str] = Counter()
+        self.points = 0
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self._topic_column = topic_column
+        self._context = context
+        self._total = total
+
+    def through(self, drives: Iterable[tuple[_Named, Iterator[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
+        """Pass batches on, counted."""
+        for done, (drive, batches) in enumerate(drives):
+            self._context.progress(done, self._total, f"{self.noun} of {drive.name}")
+            for batch in batches:
+                self._count(drive.name, batch)
+                yield batch
+        self._context.progress(self._total, self._total, self.noun)
+
+    def _count(self, drive: str, batch: pa.RecordBatch) -> None:
+        self.drives[drive] += batch.num_rows
+        for entry in pc.value_counts(batch[self._topic_column]).to_pylist():
+            self.topics[entry["values"]] += entry["counts"]
+        if "latitude" in batch.schema.names and batch["latitude"].null_count:
+            self.unplaced[drive] += batch["latitude"].null_count
+        if "points" in batch.schema.names:
+            self.points += pc.sum(batch["points"]).as_py() or 0
+        span = pc.min_max(batch["timestamp_ns"]).as_py()
+        self.first_ns = span["min"] if self.first_ns is None else min(self.first_ns, span["min"])
+        self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
+
+    def facts(self, topics_key: str) -> dict[str, JSON]:
+        """Give the counts as JSON; times as text, because they are larger than JSON's whole numbers."""
+        return {
+            "summary": tc.summarize(f"{tc.count(self.drives.total(), self.noun[:-1])} of {tc.count(len(self.drives), 'drive')}"),
+            self.noun: self.drives.total(),
+            "drives": dict(sorted(self.drives.items())),
+            topics_key: dict(sorted(self.topics.items())),
+            "start_ns": None if self.first_ns is None else str(self.first_ns),
+            "end_ns": None if self.last_ns is None else str(self.last_ns),
+        }
+
+
+def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
+    """State what is unknown about all outputs."""
+    if not drives:
+        context.unknown("drives", "no drive file could be ingested; what was left out is listed with its reason")
+    for what, why in (said for drive in drives for said in drive.bag):
+        context.unknown(what, why)
+    assumed = [drive for drive in drives if drive.assumed]
+    if assumed:
+        context.unknown("message definitions", f"the bags of {_named(assumed)} do not hold all of them; those of ROS 2 Humble were taken")
+    odd = [drive for drive in drives if drive.left_out]
+    for drive in odd[:_NAMED]:
+        listed = ", ".join(each.sentence() for each in drive.left_out)
+        context.unknown("messages left out", f"drive {drive.name}: kept in the drive log, but in no table: {listed}")
+    if odd[_NAMED:]:
+        count = sum(each.messages for drive in odd[_NAMED:] for each in drive.left_out)
+        context.unknown("messages left out", f"{count:,} messages of {_named(odd[_NAMED:])}; each drive log says of which topics")
+    misstated = [drive for drive in drives if drive.misstated]
+    if misstated:
+        why = f"{_named(misstated)}: written with an index or statistics that are wrong, as each drive log says; their messages were read"
+        context.unknown("index of the file", why)
+    left = [drive for drive in drives if drive.undecoded]
+    if left:
+        count = sum(drive.undecoded.total() for drive in left)
+        kinds = sorted({why.partition(",")[0] for drive in left for _, why in drive.undecoded})
+        why = f"{count:,} messages ({', '.join(kinds)}) of {_named(left)} are in no table; each drive log says of which topics"
+        context.unknown("messages not decoded", why)
+
+
+def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
+    """Say of the frames what they are and what is not known of them.
+
+    Args:
+        context: of the run.
+        port: the output of the frames.
+        drives: the drives that went in.
+        seen: the frames, counted.
+        sensors: cameras that were asked for; None for all.
+    """
+    facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
+    without = {drive.name: list(drive.cameras) for drive in drives if drive.cameras and _wants(drive, sensors) and not seen.drives[drive.name]}
+    if without:
+        facts["without_frames"] = without
+    facts["sensors"] = sorted(seen.topics)
+    facts["place"] = _bounds([drive for drive in drives if seen.drives[drive.name]])
+    raw = {column.topic: column.raw for drive in drives for column in drive.images.values() if column.raw}
+    if raw:
+        facts["raw_images_as_png"] = {topic: sorted(formats) for topic, formats in sorted(raw.items())}
+    context.describe(port, "tracecore_frames", facts)
+    _describe_places(context, port, drives, seen)
+
+
+def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: RowCounter, topics: Sequence[str] | None) -> None:
+    """Say of the signals what they are and what is not known of them."""
+    context.describe(port, "tracecore_signals", heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
+    inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
+    if inexact:
+        count = sum(drive.inexact.total() for drive in inexact)
+        why = f"{count:,} messages of {_named(inexact)} hold NaN or Infinity, which JSON does not know; they read as null"
+        context.unknown("numbers that are none", why, port=port)
+
+
+def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: RowCounter, lidars: Sequence[str] | None) -> None:
+    """Say of the LiDAR sweeps what they are and what is not known of them."""
+    facts = swept.facts("sweeps_by_sensor") | _left_out(drives, Role.SWEEP, lidars)
+    facts["sensors"] = sorted(swept.topics)
+    facts["points"] = swept.points
+    scales: dict[str, set[float]] = {}
+    dim: Counter[str] = Counter()
+    for drive in drives:
+        for topic, column in drive.clouds.items():
+            dim[topic] += column.dim
+            if column.sweeps > column.dim:
+                scales.setdefault(topic, set()).add(full_scale(column.top))
+    facts["intensity_scales"] = {topic: sorted(found) for topic, found in sorted(scales.items())}
+    context.describe(port, "tracecore_sweeps", facts)
+    for topic, count in sorted(dim.items()):
+        if count:
+            context.unknown("intensity", f"{count:,} sweeps of {topic} hold no brightness; their points' intensity is 0", port=port)
+    unread = sorted({(topic, why) for drive in drives for topic, why in drive.undecoded if _LIDAR.search(f"{topic} {why}")})
+    if unread:
+        why = ", ".join(f"{topic} ({why})" for topic, why in unread)
+        context.unknown("LiDAR not decoded", f"these topics look like a LiDAR's and are in no table: {why}", port=port)
+
+
+def describe_calibrations(
+    context: tc.Context, port: tc.Output, drives: Sequence[Drive], calibrated: Mapping[str, Calibrations], vehicle_frames: Sequence[str]
+) -> None:
+    """Say of the calibrations what they are and what is not known of them."""
+    rows = [row for each in calibrated.values() for row in each.rows]
+    by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
+    context.describe(
+        port,
+        "tracecore_calibrations",
+        {
+            "summary": tc.summarize(f"{tc.count(len(rows), 'calibration')} of {tc.count(len(by_drive), 'drive')}"),
+            "calibrations": len(rows),
+            "drives": by_drive,
+            "sensors": sorted({row["sensor"] for row in rows}),
+            "with_projection": sum(row.get("projection") is not None for row in rows),
+            "with_place": sum(row["to_vehicle"] is not None for row in rows),
+            "vehicle_frames": {drive.name: drive.tree.vehicle_frame(vehicle_frames) for drive in drives if drive.tree.edges},
+        },
+    )
+    turned = {(drive.name, column.topic) for drive in drives for column in drive.images.values() if any(each > 1 for each in column.orientations)}
+    for drive_name, sensor in sorted({(row["drive"], row["sensor"]) for row in rows if row.get("projection") is not None} & turned):
+        why = f"drive {drive_name}: images of {sensor} were turned upright by their EXIF orientation; its projection is that of the recorded ones"
+        context.unknown("projection", why, port=port)
+    for what, why in (stated for each in calibrated.values() for stated in each.unknowns):
+        context.unknown(what, why, port=port)
+
+
+def _wants(drive: Drive, sensors: Sequence[str] | None) -> bool:
+    return sensors is None or not set(drive.cameras).isdisjoint(sensors)
+
+
+def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None) -> dict[str, JSON]:
+    """Return what a table lacks of the messages that were to become its rows; nothing where it lacks none."""
+    found: list[JSON] = []
+    for drive in drives:
+        counts: Counter[str] = Counter()
+        for topic in drive.topics:
+            if (topic.role is role or (role is Role.SIGNAL and topic.role.heard)) and (wanted is None or topic.topic in wanted):
+                counts[topic.topic] += topic.messages
+        found += [{"drive": drive.name, **each.document(), "of": counts[each.topic]} for each in drive.left_out if each.topic in counts]
+    return {"left_out": found} if found else {}
+
+
+def _describe_places(context: tc.Context, frames: tc.Output, drives: Sequence[Drive], seen: RowCounter) -> None:
+    """State where time or place of frames is not known: one sentence for all drives that lack the same."""
+    lacking: dict[str, list[Drive]] = {}
+    for drive in drives:
+        if seen.drives[drive.name] and (missing := drive.without_time_or_place()):
+            lacking.setdefault(" and ".join(missing), []).append(drive)
+        elif seen.unplaced[drive.name]:
+            lacking.setdefault("some of its frames have no GNSS fix within 5 s", []).append(drive)
+    for why, found in lacking.items():
+        context.unknown("time and place", f"{_named(found)}: {why}", port=frames)
+
+
+def _named(drives: Sequence[Drive]) -> str:
+    return name_drives([drive.name for drive in drives])
+
+
+def name_drives(names: Sequence[str]) -> str:
+    """Name drives in a sentence, the first twenty of them."""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"drive{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
+
+
+def _bounds(drives: Sequence[Drive]) -> JSON:
+    found = [bounds for drive in drives if (bounds := drive.fixes.bounds()) is not None]
+    if not found:
+        return None
+    return {
+        "bounds": {
+            "south": min(bounds.south for bounds in found),
+            "west": min(bounds.west for bounds in found),
+            "north": max(bounds.north for bounds in found),
+            "east": max(bounds.east for bounds in found),
+        }
+    }

@@ -1,0 +1,131 @@
+"""Validate the files found: scan each, quarantine the damaged ones with a reason, and drop duplicates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tracecore as tc
+from tracecore_ingest.drive import Drive
+from tracecore_ingest.drive_files import WAL, readable
+from tracecore_ingest.errors import Damaged
+from tracecore_ingest.ros_bags import METADATA, Bag, join, read_bag
+from tracecore_ingest.scan import judge
+
+__all__ = ["WantedTopics", "validate_drives"]
+
+_TELL_EVERY = 8 << 20  # bytes between two words on progress
+_INDEXED = 4_000_000  # messages whose places are kept, 32 bytes each; further files are indexed again when their rows are written
+
+
+@dataclass(frozen=True, slots=True)
+class WantedTopics:
+    """Topics whose bulk is to be decoded; None for all."""
+
+    sensors: Sequence[str] | None = None
+    lidars: Sequence[str] | None = None
+
+
+def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: WantedTopics) -> list[Drive]:
+    """Judge each file, and make one drive of the files of a bag.
+
+    Args:
+        context: of the run; a damaged file is quarantined there with its reason.
+        files: as found: drive files, and the metadata of bags.
+        wanted: what is to be decoded.
+
+    Returns:
+        The drives by name; the same bytes under one name count once.
+    """
+    bags = list(_bags(context, [file for file in files if file.path.name == METADATA]))
+    packed = {path: bag.packed for bag in bags for path in bag.files if bag.packed}
+    beside = {file.path: file for file in files if file.path.name.endswith(WAL)}
+    logs = [file for file in files if file.path.name != METADATA and file.path not in beside]
+    total = sum(file.size_bytes for file in logs)
+    done = 0
+    kept = 0
+    judged: dict[Path, Drive] = {}
+    for file in logs:
+        note = f"checking {file.name}"
+        try:
+            if file.path in packed:
+                raise Damaged(f"its bag's messages are compressed one by one ({packed[file.path]}), which is not read: convert it to plain MCAP")  # noqa: TRY301  # told as any damage is
+            log = beside.pop(Path(f"{file.path}{WAL}"), None)
+            path = readable(context, file, log)
+            found = judged[file.path] = judge(file, wanted.sensors, _progress_reporter(context, done, total, note), wanted.lidars, path)
+            found.beside = log
+            kept += found.messages
+            if kept > _INDEXED:
+                found.log = None
+        except Damaged as problem:
+            _leave_out(context, file, problem)
+        done += file.size_bytes
+        context.progress(done, total, note)
+    for file in beside.values():
+        _leave_out(context, file, Damaged("is the write-ahead log of a file that is not beside it"))
+    joined = [(bag, drive) for bag in bags if (drive := _of_bag(context, bag, judged)) is not None]
+    named = list(_distinct_names(joined))
+    for (bag, _), drive in zip(joined, named, strict=True):
+        if not bag.source.part_of:
+            context.adopt(bag.source, kind="external", name=f"{drive.name}/{METADATA}")
+    drives = [*named, *judged.values()]
+    sound: dict[tuple[str, str], Drive] = {}
+    for drive in drives:
+        if sound.setdefault((drive.name, drive.source.digest), drive) is not drive:
+            context.log.info("%s holds the same bytes as another file of drive %s: it is taken once", drive.source.name, drive.name)
+    return sorted(sound.values(), key=lambda drive: drive.name)
+
+
+def _leave_out(context: tc.Context, file: tc.SourceFile, problem: Damaged) -> None:
+    context.log.warning("%s is left out: %s", file.name, problem)
+    context.quarantine(file, str(problem))
+
+
+def _bags(context: tc.Context, files: Sequence[tc.SourceFile]) -> Iterator[Bag]:
+    for file in files:
+        try:
+            bag = read_bag(file)
+        except Damaged as problem:
+            _leave_out(context, file, problem)
+        else:
+            if bag is not None:
+                yield bag
+
+
+def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive | None:
+    """Take the files of a bag out of those judged and join them."""
+    parts = [judged.pop(path) for path in bag.files if path in judged]
+    if not parts:
+        return None
+    try:
+        drive = join(bag, parts)
+    except Damaged as problem:
+        for part in parts:
+            _leave_out(context, part.source, problem)
+        return None
+    return drive
+
+
+def _distinct_names(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:
+    """Call bags whose files go by one name (`bag.db3` in each folder) by their folders."""
+    claimed = Counter(name for name, _ in {(drive.name, drive.source.digest) for _, drive in bags})
+    for bag, drive in bags:
+        folder = bag.source.path.parent.name
+        if claimed[drive.name] > 1 and folder and not drive.metadata.get("drive", "").strip():
+            yield replace(drive, name=folder, joined=tuple(replace(part, name=folder) for part in drive.joined))
+        else:
+            yield drive
+
+
+def _progress_reporter(context: tc.Context, before: int, total: int, note: str) -> Callable[[int], None]:
+    told = 0
+
+    def tell(read: int) -> None:
+        nonlocal told
+        if read - told >= _TELL_EVERY:
+            told = read
+            context.progress(min(before + read, total), total, note)
+
+    return tell

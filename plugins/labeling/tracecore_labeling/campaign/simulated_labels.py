@@ -1,0 +1,225 @@
+"""Labels that a simulated labeler draws: the ground truth with small errors, missed, spurious and misclassified objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracecore_labeling.campaign.label import GEOMETRIES, Label
+from tracecore_labeling.campaign.state import share_of
+from tracecore_labeling.linking import RecordedFrame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["TRUTH_COLUMNS", "Mistakes", "Place", "Truth", "drawn_labels", "generator", "skill_of", "truth_of"]
+
+TRUTH_COLUMNS = [
+    "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "cuboid", "cuboid_frame", "path",
+    "value", "track", "attributes", "frame_attributes",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """True labels.
+
+    Attributes:
+        labels: of each frame that something is known of, in the order of their ids; an empty list says that it holds nothing.
+        frame_attributes: what the source says of each frame.
+        classes: of boxes and cuboids, sorted.
+        values: what tags can say, by what they speak of.
+        geometries: those that occur.
+    """
+
+    labels: Mapping[str, Sequence[Label]]
+    frame_attributes: Mapping[str, Mapping[str, str]]
+    classes: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]]
+    geometries: tuple[str, ...]
+
+
+def truth_of(table: pa.Table) -> Truth:
+    """Read a label table with `TRUTH_COLUMNS`, each label in its last revision."""
+    newest: dict[str, dict[str, Any]] = {}
+    for row in table.to_pylist():
+        known = newest.get(row["label_id"])
+        if known is None or row["revision"] > known["revision"]:
+            newest[row["label_id"]] = row
+    labels: dict[str, list[Label]] = {}
+    frame_attributes: dict[str, Mapping[str, str]] = {}
+    for _, row in sorted(newest.items()):
+        of_frame = labels.setdefault(row["frame_id"], [])
+        frame_attributes.setdefault(row["frame_id"], dict(row["frame_attributes"]))
+        if row["geometry"] in GEOMETRIES:
+            of_frame.append(_label(row))
+    everything = [label for of_frame in labels.values() for label in of_frame]
+    said: dict[str, set[str]] = {}
+    for label in everything:
+        if label.geometry == "tag":
+            said.setdefault(label.category or "", set()).add(label.value or "")
+    return Truth(
+        labels=labels,
+        frame_attributes={frame: found for frame, found in frame_attributes.items() if found},
+        classes=tuple(sorted({label.category for label in everything if label.category and label.geometry in {"box2d", "cuboid"}})),
+        values={about: tuple(sorted(values)) for about, values in sorted(said.items())},
+        geometries=tuple(geometry for geometry in GEOMETRIES if any(label.geometry == geometry for label in everything)),
+    )
+
+
+def _label(row: Mapping[str, Any]) -> Label:
+    return Label(
+        geometry=row["geometry"],
+        category=row["category"],
+        box=None if row["x"] is None else (row["x"], row["y"], row["width"], row["height"]),
+        cuboid=None if row["cuboid"] is None else tuple(row["cuboid"]),
+        cuboid_frame=row["cuboid_frame"],
+        path=None if row["path"] is None else tuple(row["path"]),
+        value=row["value"],
+        track=row["track"],
+        crowd=row["crowd"],
+        ignore=row["ignore"],
+        attributes=tuple(sorted(row["attributes"])),
+    )
+
+
+_SMALL_PX2 = 32 * 32  # COCO's bound of small objects: they are missed twice as often
+_LEAST_PX = 1.0
+_FAR_M = 30.0  # the distance that the noise of a path is said for
+
+
+@dataclass(frozen=True, slots=True)
+class Mistakes:
+    """How often, and by how much, labelers of ordinary skill err by day.
+
+    Attributes:
+        jitter: standard deviation of a box's edges in share of its size; of a cuboid's center and size too.
+        miss: share of the objects that are not labeled.
+        spurious: objects labeled in a frame that are not there, on average.
+        confusion: share of the objects taken for another class.
+        tag: share of the tags that say something wrong.
+        path_m: standard deviation of a path to the side, at 30 m, m.
+        dark: how much more of all that at night: 1 doubles it.
+    """
+
+    jitter: float
+    miss: float
+    spurious: float
+    confusion: float
+    tag: float
+    path_m: float
+    dark: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The frame that is labeled, and how dark it is: 0 by day, 1 at night."""
+
+    frame: RecordedFrame
+    darkness: float
+
+
+def generator(*words: object) -> np.random.Generator:
+    """Give a generator that the words decide."""
+    return np.random.default_rng(int(share_of(*words) * 2**56))
+
+
+def skill_of(seed: int, who: str) -> float:
+    """Give how much a labeler errs, about 1, the same in all their work: between a half and twice as much for nearly all."""
+    return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
+
+
+def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistakes: Mistakes, skill: float, rng: np.random.Generator) -> list[Label]:
+    """Return what a labeler makes of a frame.
+
+    What is to be ignored is boxed too, and marked so, as guidelines for video with LiDAR ask: the frames before and after, and the points, show that
+    something is there. It is missed as often as other objects of its size.
+
+    Args:
+        truth: of the frame.
+        place: which frame, how dark.
+        all_truth: what classes and tags there are.
+        mistakes: how often and by how much.
+        skill: factor of the labeler.
+        rng: decides.
+    """
+    worse = skill * (1 + mistakes.dark * place.darkness)
+    labels: list[Label] = []
+    fate: dict[str, str | None] = {}  # of each object, so that its box and its cuboid share it: its class as labeled, None if missed
+    for number, label in enumerate(truth):
+        if label.geometry == "path":
+            labels.append(replace(label, path=_path(label.path or (), mistakes.path_m * worse, rng)))
+        elif label.geometry == "tag":
+            others = [value for value in all_truth.values[label.category or ""] if value != label.value]
+            wrong = bool(others) and rng.random() < mistakes.tag * worse
+            labels.append(replace(label, value=others[int(rng.integers(len(others)))]) if wrong else label)
+        else:
+            name = label.track or f"#{number}"
+            if name not in fate:
+                fate[name] = _fate(label, all_truth.classes, mistakes, worse, rng)
+            if fate[name] is None:
+                continue
+            seen = replace(label, category=fate[name])
+            labels.append(
+                _box(seen, place.frame, mistakes.jitter * worse, rng) if label.box is not None else _cuboid(seen, mistakes.jitter * worse, rng)
+            )
+    labels.extend(
+        _spurious(place.frame, all_truth.classes, rng) for _ in range(rng.poisson(mistakes.spurious * worse) if _can_see(place, all_truth) else 0)
+    )
+    return labels
+
+
+def _can_see(place: Place, truth: Truth) -> bool:
+    return bool(truth.classes) and "box2d" in truth.geometries and place.frame.width > 0
+
+
+def _fate(label: Label, classes: Sequence[str], mistakes: Mistakes, worse: float, rng: np.random.Generator) -> str | None:
+    small = label.box is not None and label.box[2] * label.box[3] < _SMALL_PX2
+    missed, confused = rng.random(2)
+    if missed < mistakes.miss * worse * (2 if small else 1):
+        return None
+    others = [name for name in classes if name != label.category]
+    return others[int(rng.integers(len(others)))] if others and confused < mistakes.confusion * worse else label.category
+
+
+def _box(label: Label, frame: RecordedFrame, jitter: float, rng: np.random.Generator) -> Label:
+    assert label.box is not None  # of geometry box2d
+    x, y, width, height = label.box
+    moved = rng.normal(0.0, jitter, 4) * (width, height, width, height)
+    left, top = np.clip((x + moved[0], y + moved[1]), 0.0, (frame.width - _LEAST_PX, frame.height - _LEAST_PX))
+    right = np.clip(x + width + moved[2], left + _LEAST_PX, frame.width)
+    bottom = np.clip(y + height + moved[3], top + _LEAST_PX, frame.height)
+    # Labelers draw in hundredths of a pixel at best; rounding down keeps the box inside its image.
+    left, top, right, bottom = (np.floor(value * 100) / 100 for value in (left, top, right, bottom))
+    return replace(label, box=(float(left), float(top), round(float(right - left), 2), round(float(bottom - top), 2)))
+
+
+def _cuboid(label: Label, jitter: float, rng: np.random.Generator) -> Label:
+    assert label.cuboid is not None  # of geometry cuboid
+    values = np.array(label.cuboid)
+    size = values[7:10]
+    noise = rng.normal(0.0, jitter, 6)
+    values[:3] += noise[:3] * size
+    values[7:10] = size * np.clip(1 + noise[3:], 0.5, 2.0)
+    return replace(
+        label, cuboid=tuple(round(float(value), 4) for value in values[:3]) + tuple(label.cuboid[3:7]) + tuple(round(float(v), 4) for v in values[7:])
+    )
+
+
+def _path(path: Sequence[float], noise_m: float, rng: np.random.Generator) -> tuple[float, ...]:
+    # One bend for the whole path: a labeler draws a smooth line that leaves the true one more and more.
+    bend = rng.normal(0.0, noise_m)
+    drawn = list(path)
+    for place in range(0, len(drawn) - 1, 2):
+        drawn[place + 1] = round(drawn[place + 1] + bend * (max(drawn[place], 0.0) / _FAR_M) ** 2, 4)
+    return tuple(drawn)
+
+
+def _spurious(frame: RecordedFrame, classes: Sequence[str], rng: np.random.Generator) -> Label:
+    width, height = (round(float(side), 2) for side in rng.uniform(0.02, 0.1, 2) * (frame.width, frame.height))
+    width, height = max(width, _LEAST_PX), max(height, _LEAST_PX)
+    x, y = (round(float(value), 2) for value in rng.uniform(0, 1, 2) * (frame.width - width - 0.01, frame.height - height - 0.01))
+    return Label("box2d", classes[int(rng.integers(len(classes)))], box=(max(x, 0.0), max(y, 0.0), width, height))

@@ -1,0 +1,183 @@
+"""Image files found by name: which file of a frame table a label file's name of an image means.
+
+Two names mean one file where one is the end of the other, part by part; the longest such end decides. What the names' spelling leaves open
+(percent-encoding, case, the file's suffix) is tried from strict to loose, and a name that could mean two files means neither.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+__all__ = ["FileNames", "NameMatch", "NamedImage", "Parts", "parts_of", "without_suffix"]
+
+Parts = tuple[str, ...]
+
+_QUERY = re.compile("[?#]")  # what an address asks of its file
+
+
+@dataclass(frozen=True, slots=True)
+class NamedImage:
+    """An image as a label file calls it.
+
+    Attributes:
+        names: that it may have, the likeliest first.
+        any_suffix: whether the names leave the file's suffix out.
+        fits: whether a file, by its number, may be meant at all.
+    """
+
+    names: Sequence[str]
+    any_suffix: bool
+    fits: Callable[[int], bool]
+
+
+@dataclass(slots=True)
+class NameMatch:
+    """What was found.
+
+    Attributes:
+        files: number of the file by image id.
+        unlike: how a file's name differs from the image's, by image id.
+        open: how many files an image could be of, by image id, where it is more than one.
+    """
+
+    files: dict[str, int] = field(default_factory=dict)
+    unlike: dict[str, str] = field(default_factory=dict)
+    open: dict[str, int] = field(default_factory=dict)
+
+
+def parts_of(name: str) -> Parts:
+    """Split a path of any system, or an address, into its parts, in Unicode's composed form; `.` and `..` say nothing of a file's place in a set."""
+    name = _QUERY.split(name, maxsplit=1)[0] if "://" in name else name
+    pieces = unicodedata.normalize("NFC", name).replace("\\", "/").split("/")
+    return tuple(piece for piece in pieces if piece not in {"", ".", ".."})
+
+
+def _decoded(parts: Parts) -> Parts:
+    return tuple(unicodedata.normalize("NFC", unquote(part)) for part in parts)
+
+
+def _lower(parts: Parts) -> Parts:
+    return tuple(part.casefold() for part in _decoded(parts))
+
+
+def without_suffix(parts: Parts) -> Parts:
+    """Leave the suffix of a path's last part out."""
+    return (*parts[:-1], PurePosixPath(parts[-1]).stem) if parts else parts
+
+
+def _plain(parts: Parts) -> Parts:
+    return parts
+
+
+_SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (("", _plain), ("", _decoded), ("in other case", _lower))
+"""How names are compared, from strict to loose, each with what is to be said of a file found so."""
+
+
+class FileNames:
+    """Files by their names.
+
+    Args:
+        names: relative names by number.
+    """
+
+    def __init__(self, names: Mapping[int, str]) -> None:
+        self._files = {number: parts_of(name) for number, name in names.items()}
+        self._indexes: dict[tuple[int, bool], dict[str, list[tuple[int, Parts]]]] = {}
+
+    def find(self, images: Mapping[str, NamedImage]) -> NameMatch:
+        """Find the file of each image, by image id.
+
+        A file that another image names more exactly is not looked at again. A name whose folder is another than that of the files is believed only
+        where no image of the label file names its folder.
+        """
+        found = NameMatch()
+        for place, (said, _) in enumerate(_SPELLINGS):
+            self._pass(images, found, place, said, cut=False, loose=False)
+        self._pass(images, found, len(_SPELLINGS) - 1, "with another suffix", cut=True, loose=False)
+        if not found.files:
+            for place, (said, _) in enumerate(_SPELLINGS):
+                self._pass(images, found, place, f"in another folder{' and ' if said else ''}{said}", cut=False, loose=True)
+        return found
+
+    def _pass(self, images: Mapping[str, NamedImage], found: NameMatch, place: int, said: str, *, cut: bool, loose: bool) -> None:
+        """Add what one way of comparing names finds."""
+        taken = set(found.files.values())
+        chosen: dict[str, tuple[int, str]] = {}
+        for id_, image in images.items():
+            if id_ in found.files or id_ in found.open:
+                continue
+            name, numbers = next(((name, those) for name in image.names if (those := self._closest(image, name, place, cut, loose))), ("", []))
+            if len(numbers) > 1:
+                found.open[id_] = len(numbers)
+            elif numbers and numbers[0] not in taken:
+                chosen[id_] = numbers[0], name
+        if loose and len({self._beyond(number, name) for number, name in chosen.values()}) > 1:
+            return  # several folders in the place of one: nothing says which of them the files are of
+        named = Counter(number for number, _ in chosen.values())
+        for id_, (number, _) in chosen.items():
+            # Under one spelling, two images of one file are a fault of the label file, which whoever asked can name.
+            if said and named[number] > 1:
+                found.open[id_] = named[number]
+                continue
+            found.files[id_] = number
+            if said:
+                found.unlike[id_] = said
+
+    def _beyond(self, number: int, name: str) -> Parts:
+        """Return the folders of a name that the file's own name lacks."""
+        parts, file = parts_of(name), self._files[number]
+        return parts[: len(parts) - len(file[1:] or file)]
+
+    def _closest(self, image: NamedImage, name: str, place: int, cut: bool, loose: bool) -> list[int]:
+        """Return the files whose names are closest to one."""
+        spelled = _SPELLINGS[place][1](parts_of(name))
+        if cut and not image.any_suffix:
+            spelled = without_suffix(spelled)
+        if not spelled:
+            return []
+        best: tuple[int, int] = (0, 0)
+        numbers: list[int] = []
+        for number, parts in self._index(place, image.any_suffix or cut).get(spelled[-1], ()):
+            closeness = _closeness(spelled, parts, loose) if image.fits(number) else (0, 0)
+            if closeness > best:
+                best, numbers = closeness, []
+            if closeness == best and closeness > (0, 0):
+                numbers.append(number)
+        return numbers
+
+    def _index(self, place: int, cut: bool) -> dict[str, list[tuple[int, Parts]]]:
+        """Return the files by the last part of their names, spelled and cut so."""
+        if (place, cut) not in self._indexes:
+            index: dict[str, list[tuple[int, Parts]]] = defaultdict(list)
+            for number, parts in self._files.items():
+                spelled = _SPELLINGS[place][1](parts)
+                spelled = without_suffix(spelled) if cut else spelled
+                if spelled:
+                    index[spelled[-1]].append((number, spelled))
+            self._indexes[place, cut] = index
+        return self._indexes[place, cut]
+
+
+def _closeness(name: Parts, file: Parts, loose: bool) -> tuple[int, int]:
+    """Measure how close a name is to a file's: (0, 0) where they can't mean the same.
+
+    The first part of a file's name is the folder that the files were listed from. A name with another folder in its place, or with folders where the
+    file's name has none, is a loose one.
+    """
+    listed = file[1:]
+    if loose:
+        inside = listed or file
+        return (1, len(inside)) if len(name) > len(inside) and name[-len(inside) :] == inside else (0, 0)
+    if name == file:
+        return 3, len(name)
+    if name == listed:
+        return 2, len(name)
+    if name == file[-len(name) :] or (len(file) > 1 and name[-len(file) :] == file):
+        return 1, min(len(name), len(file))
+    return 0, 0

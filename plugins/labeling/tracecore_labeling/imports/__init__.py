@@ -1,0 +1,1 @@
+"""Label files of other tools read into label batches, one module a format."""

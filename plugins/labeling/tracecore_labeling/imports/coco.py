@@ -1,0 +1,299 @@
+"""COCO detection files: read strictly into labels, and the stage `coco`.
+
+Source: the COCO data format, https://cocodataset.org/#format-data (object detection). The shape of the file is checked first
+(`tracecore_schemas.coco`); then every ambiguous value is refused with the id that is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+import tracecore as tc
+from tracecore.errors import UsageError, suggestion
+from tracecore_labeling.imports.label_batch import frame_index, write_labels
+from tracecore_labeling.imports.label_file import Box, FoundLabel, LabelFile, LeftOut, Ring, bounding_box, clip_box, rotated_box_corners
+from tracecore_labeling.linking import LabeledImage
+from tracecore_labeling.provenance import is_pseudonym, provenance_of
+from tracecore_schemas.coco import CocoFile
+from tracecore_schemas.file_shapes import ShapeError, checked
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+__all__ = ["Coco", "as_text", "read_coco"]
+
+# What the format itself gives an image and an annotation; every other key is an attribute that its author added.
+_IMAGE_KEYS = {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "drive", "log_time_ns", "sensor"}
+_OTHER_GEOMETRY = {"segmentation", "keypoints", "num_keypoints"}
+_MAKING = {"labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by"}
+_ANNOTATION_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "score", "attributes", "track", "track_id"}
+_OWN_KEYS = _ANNOTATION_KEYS | _OTHER_GEOMETRY | _MAKING
+# Boxes are written by programs that round: this much beyond the edge is no box outside its image.
+_ROUNDING_PX = 1e-6
+_POINTS = 3
+_SIDES = 4
+_ROTATION = "rotation"
+_SHAPE: TypeAdapter[CocoFile] = TypeAdapter(CocoFile)
+
+
+def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = (), clip: bool = False) -> LabelFile:
+    """Read a COCO file.
+
+    Args:
+        path: where it lies.
+        name: what errors call it.
+        digest: of its bytes.
+        classes: the only class names that may occur; empty for those of the file's own list.
+        clip: whether what reaches beyond its image is cut at its edge instead of refused.
+
+    Raises:
+        UsageError: the file is no strict JSON, or anything in it is missing, twice, outside, or of the wrong type.
+    """
+    try:
+        document = checked(_SHAPE, loads_strict(path.read_bytes()))
+    except StrictJSONError as error:
+        raise UsageError(f"The label file {name} is no strict JSON: {error}.") from error
+    except ShapeError as error:
+        raise UsageError(f"The label file {name} can't be taken: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
+    return _Reader(name, classes, clip).read(document, digest)
+
+
+class _Reader:
+    """Reads one document; holds what its sentences name."""
+
+    def __init__(self, name: str, classes: tuple[str, ...], clip: bool) -> None:
+        self.name = name
+        self.classes = classes
+        self.clip = clip
+        self.clipped = 0
+        self.kept_behind: Counter[str] = Counter()
+
+    def read(self, document: CocoFile, digest: str) -> LabelFile:
+        categories = self.categories(document["categories"], {str(entry["category_id"]) for entry in document["annotations"]})
+        if not categories:
+            # An image without boxes says that it holds nothing of these classes: without classes it says nothing.
+            raise self.problem("its list 'categories' is empty")
+        images = {image.id: image for image in self.images(document["images"])}
+        labels: dict[str, list[FoundLabel]] = defaultdict(list)
+        left_out: list[LeftOut] = []
+        for id_, entry in self.entries(document["annotations"], "annotation"):
+            image = images.get(str(entry["image_id"]))
+            if image is None:
+                raise self.problem(f"annotation {id_} is of image {entry['image_id']}, which the file doesn't list")
+            found = self.label(id_, entry, image, categories, document.get("info") or {})
+            if isinstance(found, LeftOut):
+                left_out.append(found)
+            else:
+                labels[image.id].append(found)
+        unknowns = [] if not self.kept_behind else [("other geometries", self.behind())]
+        return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns=unknowns)
+
+    def problem(self, found: str) -> UsageError:
+        return UsageError(f"The label file {self.name} can't be taken: {found}.")
+
+    def behind(self) -> str:
+        listed = ", ".join(f"{what} of {count} labels" for what, count in sorted(self.kept_behind.items()))
+        return f"{self.name} also holds {listed}, which have no place in the label table; their boxes were taken."
+
+    def entries(self, entries: Sequence[Mapping[str, Any]], what: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """Yield (id, entry) of one of the three lists, each id once."""
+        seen: set[str] = set()
+        for entry in entries:
+            id_ = str(entry["id"])
+            if id_ in seen:
+                raise self.problem(f"{what} {id_} stands twice")
+            seen.add(id_)
+            yield id_, entry
+
+    def categories(self, entries: Sequence[Mapping[str, Any]], used: Collection[str]) -> dict[str, str]:
+        """Return class name by category id; Roboflow lists the set's own name first, which may be that of a class."""
+        found: dict[str, str] = {}
+        for id_, entry in self.entries(entries, "category"):
+            name = entry["name"]
+            if not name.strip():
+                raise self.problem(f"category {id_} has no name")
+            if id_ in used and any(known == name for other, known in found.items() if other in used):
+                raise self.problem(f"two categories are named {name!r}")
+            found[id_] = name
+        return found
+
+    def images(self, entries: Sequence[Mapping[str, Any]]) -> Iterator[LabeledImage]:
+        for id_, entry in self.entries(entries, "image"):
+            log_time = entry.get("log_time_ns")
+            if log_time is None and entry.get("file_name") is None:
+                raise self.problem(f"image {id_} lacks 'file_name'")
+            yield LabeledImage(
+                id=id_,
+                file_name=entry.get("file_name") or "",
+                width=entry["width"],
+                height=entry["height"],
+                drive=entry.get("drive"),
+                sensor=entry.get("sensor"),
+                log_time_ns=None if log_time is None else int(log_time),
+                attributes={key: as_text(value) for key, value in entry.items() if key not in _IMAGE_KEYS and value is not None},
+            )
+
+    def label(
+        self, id_: str, entry: Mapping[str, Any], image: LabeledImage, categories: Mapping[str, str], info: Mapping[str, Any]
+    ) -> FoundLabel | LeftOut:
+        """Read one annotation; what has neither a box nor an outline, or lies outside its image, is left out."""
+        what = f"annotation {id_}"
+        category = self.category(entry, categories, what)
+        attributes = {key: value for key, value in (entry.get("attributes") or {}).items() if value is not None}
+        turned = self.turned(entry, attributes, what)
+        if turned is not None:
+            del attributes[_ROTATION]
+        polygon = self.polygon(entry, what) if turned is None else (turned,)
+        box = self.box(entry, image, polygon, what, turned=turned is not None)
+        if isinstance(box, LeftOut):
+            return box
+        boxed = bool(entry.get("bbox"))
+        if isinstance(entry.get("segmentation"), dict):
+            self.kept_behind["masks"] += 1
+        if any(entry.get("keypoints") or ()):
+            self.kept_behind["keypoints"] += 1
+        try:
+            provenance = provenance_of(entry, info)
+        except ValueError as error:
+            raise self.problem(f"{what} {error}") from error
+        attributes |= {key: value for key, value in entry.items() if key not in _OWN_KEYS and value is not None}
+        tracks = (entry.get("track"), entry.get("track_id"), attributes.get("track_id"))  # the last is where CVAT writes it
+        reviewer = entry.get("reviewer")
+        return FoundLabel(
+            id=id_,
+            geometry="box2d" if boxed else "polygon",
+            category=category,
+            box=box,
+            area=entry.get("area"),
+            polygon=polygon,
+            crowd=bool(entry.get("iscrowd")),
+            ignore=bool(entry.get("ignore")),
+            score=entry.get("score"),
+            track=next((str(track) for track in tracks if isinstance(track, int | str) and not isinstance(track, bool) and track != ""), None),
+            provenance=provenance,
+            attributes={key: as_text(value) for key, value in attributes.items()},
+            task=entry.get("task"),
+            reviewer=reviewer if reviewer is not None and is_pseudonym(reviewer) else None,
+            reviewed_at=entry.get("reviewed_at"),
+            tier=entry.get("tier"),
+            proposed_by=entry.get("proposed_by"),
+        )
+
+    def category(self, entry: Mapping[str, Any], categories: Mapping[str, str], what: str) -> str:
+        name = categories.get(str(entry["category_id"]))
+        if name is None:
+            listed = ", ".join(f"{id_} {known}" for id_, known in categories.items())
+            raise self.problem(f"{what} is of class {entry['category_id']}, which is outside its list of categories ({listed})")
+        if self.classes and name not in self.classes:
+            raise UsageError(
+                f"The label file {self.name} can't be taken: {what} is of class {name!r}, which is outside the parameter 'classes'. "
+                + suggestion(name, self.classes)
+            )
+        return name
+
+    def polygon(self, entry: Mapping[str, Any], what: str) -> tuple[Ring, ...] | None:
+        """Return the rings of an outline; an empty list says nothing that the box doesn't."""
+        rings = entry.get("segmentation")
+        if not rings or isinstance(rings, dict):
+            return None
+        for ring in rings:
+            if len(ring) < 2 * _POINTS or len(ring) % 2:
+                raise self.problem(f"{what} has an outline of {len(ring)} numbers, expected x and y of {_POINTS} points or more")
+        return tuple(tuple(ring) for ring in rings)
+
+    def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
+        """Return the corners of a turned box, as CVAT writes it: upright, without an outline, and its degrees as an attribute."""
+        box, degrees = entry.get("bbox") or [], attributes.get(_ROTATION)
+        if not isinstance(degrees, int | float) or isinstance(degrees, bool) or not degrees % 360:
+            return None
+        if len(box) != _SIDES or min(box[2:]) <= 0 or entry.get("segmentation"):
+            return None
+        corners = rotated_box_corners((box[0], box[1], box[2], box[3]), degrees % 360)
+        if not all(map(math.isfinite, corners)):
+            raise self.problem(f"{what} reaches beyond all numbers")
+        return corners
+
+    def box(
+        self, entry: Mapping[str, Any], image: LabeledImage, polygon: tuple[Ring, ...] | None, what: str, *, turned: bool = False
+    ) -> Box | LeftOut:
+        """Return the box within its image: the one around a turned box is always cut."""
+        said = entry.get("bbox")
+        if turned or not said:
+            if polygon is None:
+                if isinstance(entry.get("segmentation"), dict):
+                    return LeftOut("masks without a box", image.id)
+                raise self.problem(f"{what} lacks 'bbox'")
+            box = bounding_box(polygon)
+        elif len(said) != _SIDES:
+            raise self.problem(f"{what} has a bbox that is not four numbers [x, y, width, height]: {said!r}")
+        else:
+            box = (said[0], said[1], said[2], said[3])
+        if box[2] <= 0 or box[3] <= 0:
+            raise self.problem(f"{what} has a box without area: {_plain(box)}")
+        assert image.width is not None  # a COCO image says its size
+        assert image.height is not None
+        inside, beyond = clip_box(box, (image.width, image.height), _ROUNDING_PX)
+        if beyond and not (self.clip or turned):
+            raise self.problem(
+                f"{what} has the box {_plain(box)}, which lies outside its image {image.id} of {image.width}x{image.height} px "
+                "(parameter 'clip' cuts such boxes)"
+            )
+        if beyond and (inside[2] <= 0 or inside[3] <= 0):
+            return LeftOut("boxes outside their image", image.id)
+        self.clipped += beyond
+        return inside if beyond or min(box[:2]) < 0 else box
+
+
+def _plain(box: Box) -> str:
+    return f"[{', '.join(f'{side:.15g}' for side in box)}]"
+
+
+def as_text(value: Any) -> str:
+    """Write an attribute's value as text: a text as it is, everything else as canonical JSON."""
+    from tracecore_schemas.canonical import jcs
+
+    if isinstance(value, str):
+        return value
+    try:
+        return jcs(value).decode()
+    except ValueError:  # a whole number beyond what a double holds
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+class Coco(tc.Stage):
+    """Take the boxes and outlines of COCO label files over, each linked to the recorded frame it is drawn on."""
+
+    kind = tc.StageKind.LABEL
+    files = tc.Files("paths", suffixes=(".json",), note="label file")
+    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
+    labels = tc.Output(
+        "label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or outline, one a frame without any"
+    )
+
+    class Params(tc.Params):
+        """What is taken."""
+
+        paths: tuple[str, ...] = tc.Field((), description="label files, folders and globs")
+        classes: tuple[str, ...] = tc.Field((), description="the only class names that may occur; empty for those of each file's own list")
+        clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Read, link, write; whatever the files don't say is stated as unknown."""
+        sources = context.files(self.files)
+        files: list[LabelFile] = []
+        for done, source in enumerate(sources):
+            context.progress(done, len(sources), source.name)
+            path = context.adopt(source, kind="external", name=source.name)
+            file = read_coco(path, source.name, source.digest, classes=params.classes, clip=params.clip)
+            if not file.images:
+                raise tc.UsageError(f"The label file {source.name} can't be taken: it lists no images.")
+            files.append(file)
+        write_labels(context, self.labels, files, frame_index(context, self.frames))
+        context.progress(len(sources), len(sources))

@@ -1,0 +1,229 @@
+"""Files of "CVAT for images 1.1": images and the shapes drawn on each, and the stage `cvat`.
+
+Source: CVAT's documentation of its XML annotation format. Boxes are left, top, right, bottom in px, and may be rotated clockwise about their
+center, in degrees; a polygon is a list of points `x,y;x,y`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element, fromstring  # after a look for entity declarations
+from xml.parsers import expat
+
+import tracecore as tc
+from tracecore.errors import UsageError
+from tracecore_labeling.imports.label_batch import frame_index, write_labels
+from tracecore_labeling.imports.label_file import Box, FoundLabel, LabelFile, LeftOut, Ring, bounding_box, clip_box, rotated_box_corners
+from tracecore_labeling.linking import LabeledImage
+
+__all__ = ["Cvat", "read_cvat"]
+
+_ROUNDING_PX = 0.01  # CVAT writes hundredths
+_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_POINTS = 3
+_LONGEST = 9  # digits of a size in px that a table can hold
+# What is read elsewhere, and what is drawn over what, which says nothing of an object.
+_OWN = {"label", "occluded", "points", "rotation", "z_order", *_CORNERS}
+_USUAL = {"source": "manual"}
+
+
+def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> LabelFile:
+    """Read a CVAT file; shapes other than boxes and polygons are counted and left out.
+
+    Args:
+        path: where it lies.
+        name: what errors call it.
+        digest: of its bytes.
+        clip: whether what reaches beyond its image is cut at its edge instead of refused; of a turned box always the box around it is.
+
+    Raises:
+        UsageError: it is no XML, holds no images (a video's tracks), or an image or shape isn't as the format says.
+    """
+    try:
+        data = path.read_bytes()
+        _refuse_entities(data)
+        root = fromstring(data)  # noqa: S314  # no entities, so nothing expands
+    except OSError as error:
+        raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
+    except (expat.ExpatError, SyntaxError, ValueError, LookupError, _EntityFound) as error:  # the last three of encodings that expat lacks
+        raise UsageError(f"The label file {name} is no XML that can be taken: {error}.") from error
+    images: list[LabeledImage] = []
+    labels: dict[str, list[FoundLabel]] = defaultdict(list)
+    left_out: list[LeftOut] = []
+    clipped = 0
+    for place, element in enumerate(root.iter("image")):
+        image = _image(element, place, name)
+        images.append(image)
+        shapes = _Shapes(image, name, clip)
+        labels[image.id].extend(shapes.read(element))
+        left_out += shapes.left_out
+        clipped += shapes.clipped
+    if not images:
+        raise UsageError(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
+    tracked = [LeftOut("shapes of tracks") for track in root.iter("track") for _ in track]
+    unstated = frozenset(image.id for image in images if tracked)  # nothing says which of them a track is on
+    return LabelFile(name, digest, images, labels, clipped, [*left_out, *tracked], unstated=unstated)
+
+
+class _EntityFound(Exception):
+    """The file declares entities, which could expand without end."""
+
+
+def _refuse_entities(data: bytes) -> None:
+    parser = expat.ParserCreate()
+
+    def refuse(*_: object) -> None:
+        raise _EntityFound("it declares entities")
+
+    parser.EntityDeclHandler = refuse
+    parser.Parse(data, True)
+
+
+def _problem(name: str, what: str) -> UsageError:
+    return UsageError(f"The label file {name} can't be taken: {what}.")
+
+
+def _image(element: Element, place: int, name: str) -> LabeledImage:
+    file_name = element.get("name")
+    if not file_name:
+        raise _problem(name, f"image {place} has no name")
+    sides = [element.get("width", ""), element.get("height", "")]
+    if not all(side.isascii() and side.isdecimal() and 0 < len(side) <= _LONGEST and int(side) for side in sides):
+        raise _problem(name, f"image {place} ({file_name}) has no width and height in px")
+    width, height = map(int, sides)
+    # A project's file numbers the images of each task from 0: the place in the file is what tells them apart.
+    subset = element.get("subset")
+    return LabeledImage(str(place), file_name, width, height, attributes={"subset": subset} if subset else {})
+
+
+class _Shapes:
+    """The shapes of one image."""
+
+    def __init__(self, image: LabeledImage, name: str, clip: bool) -> None:
+        assert image.width is not None  # _image read it
+        assert image.height is not None
+        self.size = image.width, image.height
+        self.image = image
+        self.name = name
+        self.clip = clip
+        self.clipped = 0
+        self.left_out: list[LeftOut] = []
+
+    def read(self, element: Element) -> Iterator[FoundLabel]:
+        """Yield the labels of an image's boxes and polygons."""
+        counted = {"box": 0, "polygon": 0}
+        for shape in element:
+            if shape.tag not in counted:
+                self.left_out.append(LeftOut(f"shapes of {shape.tag}", self.image.id))
+                continue
+            number = counted[shape.tag]
+            counted[shape.tag] += 1
+            what = f"{shape.tag} {number} of image {self.image.id} ({self.image.file_name})"
+            category = shape.get("label")
+            if category == "":  # of labels that the task no longer has
+                self.left_out.append(LeftOut(f"shapes of {shape.tag} without a label", self.image.id))
+                continue
+            if category is None:
+                raise _problem(self.name, f"{what} has no label")
+            outline, box = self._polygon(shape, what) if shape.tag == "polygon" else self._box(shape, what)
+            if box is None:
+                self.left_out.append(LeftOut("shapes outside their image", self.image.id))
+                continue
+            yield FoundLabel(
+                id=f"{self.image.id}/{number}" if shape.tag == "box" else f"{self.image.id}/polygon/{number}",
+                geometry="box2d" if shape.tag == "box" else "polygon",
+                category=category,
+                box=box,
+                polygon=None if outline is None else (outline,),
+                attributes=self._attributes(shape, what),
+            )
+
+    def _box(self, shape: Element, what: str) -> tuple[Ring | None, Box | None]:
+        """Return a box, and its corners where it is turned: then the box is the one around them."""
+        corners = [_number(shape.get(corner)) for corner in _CORNERS]
+        if None in corners:
+            raise _problem(self.name, f"{what} lacks its corners {', '.join(_CORNERS)}")
+        left, top, right, bottom = (corner for corner in corners if corner is not None)
+        turned = _number(shape.get("rotation", "0"))
+        if turned is None:
+            raise _problem(self.name, f"{what} has a rotation that is no number of degrees: {shape.get('rotation')!r}")
+        box = (left, top, right - left, bottom - top)
+        if not turned % 360:
+            return None, self._inside(box, what, self.clip)
+        if box[2] <= 0 or box[3] <= 0:
+            raise _problem(self.name, f"{what} is empty: {left} {top} {right} {bottom}")
+        outline = rotated_box_corners(box, turned)
+        if not all(map(math.isfinite, outline)):
+            raise _problem(self.name, f"{what} reaches beyond all numbers")
+        return outline, self._inside(bounding_box([outline]), what, True)
+
+    def _polygon(self, shape: Element, what: str) -> tuple[Ring, Box | None]:
+        points = [_number(each) for pair in shape.get("points", "").split(";") for each in pair.split(",")]
+        ring = tuple(point for point in points if point is not None)
+        if len(ring) != len(points) or len(ring) % 2 or len(ring) < 2 * _POINTS:
+            raise _problem(self.name, f"{what} has no points x,y;x,y;x,y: {shape.get('points')!r}")
+        return ring, self._inside(bounding_box([ring]), what, self.clip)
+
+    def _inside(self, box: Box, what: str, clip: bool) -> Box | None:
+        """Return a box within its image; None where nothing of it is."""
+        inside, beyond = clip_box(box, self.size, _ROUNDING_PX)
+        if box[2] <= 0 or box[3] <= 0 or (beyond and not clip):
+            left, top, width, height = box
+            hint = " (parameter 'clip' cuts what lies outside)" if beyond else ""
+            raise _problem(self.name, f"{what} is empty or lies outside its image: {left} {top} {left + width} {top + height}{hint}")
+        if inside[2] <= 0 or inside[3] <= 0:
+            return None
+        self.clipped += beyond
+        return inside
+
+    def _attributes(self, shape: Element, what: str) -> dict[str, str]:
+        pairs = [(str(each.get("name")), each.text or "") for each in shape.iter("attribute")]
+        attributes = dict(pairs)
+        if len(attributes) != len(pairs):
+            raise _problem(self.name, f"{what} gives an attribute twice")
+        if shape.get("occluded") == "1":
+            attributes.setdefault("occluded", "true")
+        for name, value in shape.items():
+            if name not in _OWN and value != _USUAL.get(name):
+                attributes.setdefault(name, value)
+        return attributes
+
+
+def _number(text: str | None) -> float | None:
+    """Read a finite decimal number."""
+    if text is None or not text.isascii() or "_" in text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+class Cvat(tc.Stage):
+    """Take the boxes and polygons of CVAT's XML files over, each linked to the recorded frame by its image's name."""
+
+    kind = tc.StageKind.LABEL
+    files = tc.Files("paths", suffixes=(".xml",), note="label file")
+    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
+    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or polygon")
+
+    class Params(tc.Params):
+        """What is taken."""
+
+        paths: tuple[str, ...] = tc.Field((), description="files of CVAT for images 1.1, folders and globs")
+        clip: bool = tc.Field(False, description="cut shapes that reach beyond their image at its edge, instead of refusing the file")
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Read, link, write."""
+        sources = context.files(self.files)
+        files: list[LabelFile] = []
+        for done, source in enumerate(sources):
+            context.progress(done, len(sources), source.name)
+            path = context.adopt(source, kind="external", name=source.name)
+            files.append(read_cvat(path, source.name, source.digest, clip=params.clip))
+        write_labels(context, self.labels, files, frame_index(context, self.frames))
+        context.progress(len(sources), len(sources))

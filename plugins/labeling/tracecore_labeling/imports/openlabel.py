@@ -1,0 +1,243 @@
+"""ASAM OpenLABEL 1.0.0 files: read strictly into labels, and the stage `openlabel`.
+
+Source: ASAM OpenLABEL V1.0.0 and its JSON schema; what is read of it has the shape of `tracecore_schemas.openlabel`.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import TypeAdapter
+
+import tracecore as tc
+from tracecore.errors import UsageError
+from tracecore_labeling.imports.label_batch import frame_index, write_labels
+from tracecore_labeling.imports.label_file import FoundLabel, LabelFile, LeftOut
+from tracecore_labeling.imports.openlabel_objects import SIMPLE, Data, Known, ObjectReader, is_recording_vehicle, texts_of
+from tracecore_labeling.linking import LabeledImage
+from tracecore_schemas.file_shapes import ShapeError, checked
+from tracecore_schemas.openlabel import OpenLabelFile
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+__all__ = ["Openlabel", "read_openlabel"]
+
+_NANOSECONDS = re.compile(r"[0-9]{16,19}")  # a time before 1970-01-12 would be shorter; a shorter number is some other clock's
+_BEYOND = 2**63  # of a time's 64 bits
+_MOST_FRAMES = 1_000_000  # 9 h at 30 Hz; more is an end that was left open
+_INTRINSICS = ("intrinsics_custom", "intrinsics_fisheye", "intrinsics_pinhole")
+_OTHERS = ("actions", "events", "relations")
+
+
+def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str]) -> LabelFile:
+    """Read an OpenLABEL file.
+
+    Args:
+        path: where it lies.
+        name: what errors call it.
+        digest: of its bytes.
+        sensors: topic by the name of a stream or coordinate system; others keep their name.
+
+    Raises:
+        UsageError: it is no strict JSON, no OpenLABEL 1.0.0, or a geometry in it is not as that says.
+    """
+    try:
+        root = checked(_shape(), loads_strict(path.read_bytes()))["openlabel"]
+    except StrictJSONError as error:
+        raise UsageError(f"The label file {name} is no strict JSON: {error}.") from error
+    except ShapeError as error:
+        raise UsageError(f"The label file {name} can't be taken: it is no ASAM OpenLABEL 1.0.0: {error}.") from error
+    return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
+
+
+@cache
+def _shape() -> TypeAdapter[Any]:
+    return TypeAdapter(OpenLabelFile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one document, frame by frame."""
+
+    root: Data
+    sensors: Mapping[str, str]
+    reader: ObjectReader
+
+    def read(self, digest: str) -> LabelFile:
+        reader, frames = self.reader, self.frames()
+        if not frames:
+            raise reader.problem("it has no frames")
+        known = {
+            kind: {uid: Known.of(uid, entry, entry.get(data) or {}) for uid, entry in self.part(kind).items()}
+            for kind, data in (("objects", "object_data"), ("contexts", "context_data"))
+        }
+        of_objects, of_contexts = self.present("objects", list(frames)), self.present("contexts", list(frames))
+        images: dict[str, LabeledImage] = {}
+        labels: dict[str, list[FoundLabel]] = defaultdict(list)
+        unstated: set[str] = set()
+        for number, (key, frame) in frames.items():
+            before = len(reader.left_out)
+            seen = [found for uid, data in of_objects[number].items() for found in reader.labels(key, uid, known["objects"][uid], data)]
+            attributes: dict[str, str] = {}
+            tags = [found for uid, data in of_contexts[number].items() for found in reader.tags(key, uid, known["contexts"][uid], data, attributes)]
+            for kind in _OTHERS:
+                reader.leave_out(kind, key, reader.first_camera, len(frame.get(kind) or ()))
+            found = [*seen, *tags]
+            partly = [each.image.partition("/")[2] for each in reader.left_out[before:] if each.image]
+            own = _properties(frame).get("tracecore")
+            # Where a file has several cameras and an object in one, it says of no other that it saw nothing.
+            objects = partly or any(label.geometry != "path" for _, label in seen)
+            stated = own["empty"] if own is not None else [] if objects else [stream for stream, _ in found] or [reader.first_camera]
+            for stream in dict.fromkeys([*(stream for stream, _ in found), *partly, *stated]):
+                image = self.image(key, frame, stream, attributes)
+                images[image.id] = image
+                if stream not in stated:
+                    unstated.add(image.id)
+            for stream, label in found:
+                labels[f"{key}/{stream}"].append(self.called(label))
+        self.leave_out_nowhere(frames, {uid for uids in of_objects.values() for uid in uids})
+        return LabelFile(reader.name, digest, list(images.values()), labels, 0, reader.left_out, list(self.unknowns()), frozenset(unstated))
+
+    def part(self, key: str) -> Data:
+        found: Data = self.root.get(key) or {}
+        return found
+
+    def called(self, label: FoundLabel) -> FoundLabel:
+        """Return a label whose coordinate system is called as the recording calls it."""
+        return replace(label, cuboid_frame=self.sensors.get(label.cuboid_frame or "", label.cuboid_frame))
+
+    def frames(self) -> dict[int, tuple[str, Data]]:
+        """Return every frame, and what it is called: those that are listed, and those that an object of unchanging shape says it is in."""
+        frames: dict[int, tuple[str, Data]] = {int(key): (key, frame) for key, frame in self.part("frames").items()}
+        if len(frames) < len(self.part("frames")):
+            raise self.reader.problem("two of its frames have the same number")
+        for uid, entry in self.part("objects").items():
+            for start, end in _intervals(entry):
+                if not 0 <= end - start < _MOST_FRAMES:
+                    raise self.reader.problem(f"the object {uid} is in the frames {start} to {end}, expected an interval of 1 to {_MOST_FRAMES}")
+                if _shapes(entry):
+                    for number in range(start, end + 1):
+                        frames.setdefault(number, (str(number), {}))
+        return dict(sorted(frames.items()))
+
+    def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
+        """Return what each frame holds, with what it says there: what the frame lists, what names the frame, and what names no frame at all."""
+        data_of, known = f"{kind[:-1]}_data", self.part(kind)
+        found: dict[int, dict[str, Data]] = {number: {} for number in numbers}
+        vehicles = {uid for uid, entry in known.items() if kind == "objects" and is_recording_vehicle(entry)}
+        for key, frame in self.part("frames").items():
+            for uid, entry in (frame.get(kind) or {}).items():
+                if uid not in known:
+                    raise self.reader.problem(f"a frame holds the {kind[:-1]} {uid}, which '{kind}' doesn't list")
+                data = entry.get(data_of) or {}
+                if uid not in vehicles or set(data) - set(SIMPLE):
+                    found[int(key)][uid] = data
+        listed = {uid for uids in found.values() for uid in uids}
+        for uid, entry in known.items():
+            if uid in vehicles:
+                continue  # its shape as a whole is that of what records, and no object in an image
+            lasting = uid not in listed and (kind == "contexts" or _shapes(entry))
+            everywhere = [(numbers[0], numbers[-1])] if lasting else []
+            for start, end in _intervals(entry) or everywhere:
+                for number in numbers[bisect_left(numbers, start) : bisect_right(numbers, end)]:
+                    found[number].setdefault(uid, {})
+        return found
+
+    def image(self, key: str, frame: Data, stream: str, attributes: Mapping[str, str]) -> LabeledImage:
+        """Return the image of a stream at a frame."""
+        properties = _properties(frame)
+        intrinsics = _intrinsics((properties.get("streams") or {}).get(stream)) or _intrinsics(self.part("streams").get(stream))
+        stamp = str(properties.get("timestamp", ""))
+        time = int(stamp) if _NANOSECONDS.fullmatch(stamp) else _BEYOND
+        if "tracecore" in properties:
+            time = int(properties["tracecore"]["log_time_ns"])
+        return LabeledImage(
+            id=f"{key}/{stream}",
+            file_name=f"{PurePosixPath(self.reader.name).stem}/{key}",
+            width=intrinsics.get("width_px"),
+            height=intrinsics.get("height_px"),
+            drive=self.root["metadata"].get("drive") or None,
+            sensor=self.sensors.get(stream, stream),
+            log_time_ns=time if time < _BEYOND else None,
+            frame=int(key),
+            attributes={**attributes, **texts_of(_of_stream(properties.get("attributes") or {}, stream))},
+        )
+
+    def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
+        """Leave out what is of no frame: the recording vehicle's shape, tags, objects, actions, events and relations that no frame lists."""
+        vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
+        counts = {
+            "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
+            "objects of no frame": len(set(self.part("objects")) - vehicles - seen),
+            "tags of the whole file": len(self.part("tags")),
+        }
+        for kind in _OTHERS:
+            listed = {uid for _, frame in frames.values() for uid in frame.get(kind) or ()}
+            counts[kind] = len(set(self.part(kind)) - listed)
+        self.reader.left_out.extend(LeftOut(what, count=count) for what, count in counts.items() if count)
+
+    def unknowns(self) -> Iterator[tuple[str, str]]:
+        name, odd = self.reader.name, self.reader.odd
+        if odd["rotations"]:
+            yield "rotations", f"{odd['rotations']} quaternions of {name} are not of length 1; they were scaled to it, which is the same rotation."
+        for what in ("boxes and outlines without a camera", "cuboids without a coordinate system"):
+            if odd[what]:
+                yield what, f"{name} has {odd[what]} {what}; they were taken for those of {self.reader.first_camera}."
+
+
+def _shapes(entry: Data) -> int:
+    """Count the shapes that an object has in all its frames."""
+    data = (entry.get("object_data") or {}).items()
+    return sum(len(listed) if isinstance(listed, list) else 1 for kind, listed in data if kind not in SIMPLE)
+
+
+def _intervals(entry: Data) -> list[tuple[int, int]]:
+    return [(each["frame_start"], each["frame_end"]) for each in entry.get("frame_intervals") or ()]
+
+
+def _properties(frame: Data) -> Data:
+    found: Data = frame.get("frame_properties") or {}
+    return found
+
+
+def _intrinsics(stream: Data | None) -> Data:
+    """Return the first intrinsics of a stream that give a size."""
+    properties = (stream or {}).get("stream_properties") or {}
+    return next((properties[key] for key in _INTRINSICS if {"width_px", "height_px"} <= set(properties.get(key) or ())), {})
+
+
+def _of_stream(attributes: Data, stream: str) -> dict[str, Any]:
+    """Return the attributes of a frame that are of all streams or of one."""
+    return {kind: [one for one in attributes.get(kind) or () if one.get("coordinate_system", stream) == stream] for kind in SIMPLE}
+
+
+class Openlabel(tc.Stage):
+    """Take the boxes, cuboids, tracks and tags of OpenLABEL files over."""
+
+    kind = tc.StageKind.LABEL
+    files = tc.Files("paths", suffixes=(".json",), note="label file")
+    frames = tc.Input("dataset", optional=True, description="the recorded frames that the labels are of; without them a frame is its number")
+    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="one row a box, cuboid, path or tag")
+
+    class Params(tc.Params):
+        """What is taken."""
+
+        paths: tuple[str, ...] = tc.Field((), description="OpenLABEL files, folders and globs")
+        sensors: dict[str, str] = tc.Field({}, description="recorded topic by the name of a stream or coordinate system of the files")
+
+    def run(self, context: tc.Context, params: Params) -> None:
+        """Read, link, write."""
+        sources = context.files(self.files)
+        files: list[LabelFile] = []
+        for done, source in enumerate(sources):
+            context.progress(done, len(sources), source.name)
+            path = context.adopt(source, kind="external", name=source.name)
+            files.append(read_openlabel(path, source.name, source.digest, params.sensors))
+        write_labels(context, self.labels, files, frame_index(context, self.frames))
+        context.progress(len(sources), len(sources))

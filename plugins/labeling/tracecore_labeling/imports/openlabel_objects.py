@@ -1,0 +1,365 @@
+"""Objects of an OpenLABEL frame: boxes, outlines, cuboids and paths become labels with their attributes; other shapes are left out by name."""
+
+from __future__ import annotations
+
+import math
+import re
+import reprlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tracecore.errors import UsageError
+from tracecore_labeling.imports.coco import as_text
+from tracecore_labeling.imports.label_file import FoundLabel, LeftOut, bounding_box, rotated_box
+from tracecore_labeling.provenance import is_pseudonym, provenance_of
+from tracecore_schemas.kinds import DONT_CARE
+from tracecore_schemas.refs import RefError, parse_ref
+
+__all__ = [
+    "LABEL_GEOMETRIES",
+    "OUTLINE_OF",
+    "SENSOR",
+    "SIMPLE",
+    "Data",
+    "Known",
+    "ObjectReader",
+    "Shape",
+    "is_recording_vehicle",
+    "label_of",
+    "quaternion_of_euler",
+    "texts_of",
+]
+
+OUTLINE_OF = "outline_of"
+"""Attribute of a polygon that names the box it is the outline of."""
+
+SENSOR = "sensor"
+"""Attribute of a shape that is in no image, naming the stream whose frame it is a label of."""
+
+SIMPLE = ("num", "text", "boolean", "vec")
+"""Kinds of data that are attributes, and no geometry."""
+
+_ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")
+_WORK = ("task", "reviewer", "reviewed_at")
+_OURS = ("label_id", "revision", "refusals", OUTLINE_OF)
+_TIERS = ("working", "gold")
+_LARGEST = {"score": 1.0, "area": 1e18}
+_FLAGS = ("crowd", "ignore")
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the file says of an object or context wherever it is: class, name, track, attributes, and the data that holds in all its frames."""
+
+    category: str
+    name: str
+    track: str | None
+    attributes: dict[str, str]
+    still: Data
+
+    @classmethod
+    def of(cls, uid: str, entry: Data, data: Data) -> Known:
+        """Read an object or context; its track is what it says itself, else its uid."""
+        said, category = texts_of(data), entry["type"]
+        tracked = said.pop("tracked", "") != "false" and category != DONT_CARE
+        track = said.pop("track", uid) if tracked else None
+        return cls(category, entry.get("name", ""), track, said, {key: value for key, value in data.items() if key not in SIMPLE})
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One geometry of an object in a frame."""
+
+    id: str
+    kind: str
+    stream: str
+    one: Data
+
+
+def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Data, streams: Collection[str], **fields: Any) -> FoundLabel:
+    """Build a label; what its attributes say of its making goes where that belongs.
+
+    Args:
+        shape: what it is made of.
+        known: of its object.
+        common: attributes of the object in the frame.
+        metadata: of the file.
+        streams: of the file.
+        fields: of the geometry.
+
+    Raises:
+        ValueError: a time of its making that is none; the message goes behind the shape's name.
+    """
+    own = shape.one.get("attributes") or {}
+    attributes = {**common, **texts_of(own)}
+    given = {key: attributes.pop(key) for key in _ORIGIN if key in attributes}
+    info = {"labeler": metadata["annotator"]} if metadata.get("annotator") else {}
+    work: dict[str, Any] = {key: attributes.pop(key) for key in _WORK if key in attributes}
+    if "reviewer" in work and not is_pseudonym(work["reviewer"]):
+        del work["reviewer"]
+    work |= _taken(attributes, own)
+    for key in _OURS:
+        attributes.pop(key, None)
+    if attributes.get(SENSOR) in streams:
+        del attributes[SENSOR]
+    work["crowd"] = work.get("crowd", False) or known.category == DONT_CARE
+    origin = provenance_of(info | given, {})
+    label = FoundLabel(id=shape.id, provenance=origin, attributes=attributes, **{"category": known.category, "track": known.track} | work | fields)
+    numbers = (*(label.box or ()), *(label.cuboid or ()), *(each for ring in label.polygon or () for each in ring))
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("reaches beyond all numbers")
+    return label
+
+
+def _taken(attributes: dict[str, str], own: Data) -> dict[str, Any]:
+    """Take the attributes that the label table has columns for."""
+    taken: dict[str, Any] = {}
+    numbers = {one.get("name"): one["val"] for one in own.get("num") or ()}
+    for name, most in _LARGEST.items():
+        if 0 <= numbers.get(name, -1) <= most:
+            taken[name] = float(numbers[name])
+    taken |= {one["name"]: one["val"] for one in own.get("boolean") or () if one.get("name") in _FLAGS}
+    if attributes.get("tier") in _TIERS:
+        taken["tier"] = attributes["tier"]
+    if _is_model(attributes.get("proposed_by", "")):
+        taken["proposed_by"] = attributes["proposed_by"]
+    for name in taken:
+        del attributes[name]
+    return taken
+
+
+def _is_model(text: str) -> bool:
+    try:
+        return parse_ref(text).kind == "model"
+    except RefError:
+        return False
+
+
+def texts_of(data: Data) -> dict[str, str]:
+    """Read simple data (num, text, boolean, vec) as texts by name; of a name that stands twice the list of its values."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    for kind in SIMPLE:
+        for one in data.get(kind) or ():
+            found[one.get("name") or kind].append(str(one["val"]) if type(one["val"]) is int else one["val"])
+    return {name: as_text(values[0] if len(values) == 1 else values) for name, values in found.items()}
+
+
+_PLANE = ("bbox", "rbbox", "poly2d")
+LABEL_GEOMETRIES = (*_PLANE, "cuboid", "poly3d")
+"""Geometries that can become labels."""
+
+_ABSOLUTE = "MODE_POLY2D_ABSOLUTE"
+_PATH, _VEHICLE = "path", "vehicle"
+_RECORDING_VEHICLE = re.compile(r"ego", re.IGNORECASE)
+_WITH_EULER = 9  # numbers of a cuboid
+_TRIANGLE = 6  # numbers of its ring
+_UNIT = 1e-6  # a quaternion's length within rounding of 1
+
+Box = tuple[float, float, float, float]
+Ring = tuple[float, ...]
+Found = tuple[str, FoundLabel]
+
+
+def quaternion_of_euler(rx: float, ry: float, rz: float) -> tuple[float, float, float, float]:
+    """Return the quaternion x y z w of rotations about fixed x, then y, then z, in rad."""
+    cx, sx = math.cos(rx / 2), math.sin(rx / 2)
+    cy, sy = math.cos(ry / 2), math.sin(ry / 2)
+    cz, sz = math.cos(rz / 2), math.sin(rz / 2)
+    return (
+        sx * cy * cz - cx * sy * sz,
+        cx * sy * cz + sx * cy * sz,
+        cx * cy * sz - sx * sy * cz,
+        cx * cy * cz + sx * sy * sz,
+    )
+
+
+def is_recording_vehicle(entry: Data) -> bool:
+    """Whether an object is the vehicle that records (`Egocar`, `ego_vehicle`), which its own sensors' images don't show."""
+    return _RECORDING_VEHICLE.match(entry["type"]) is not None
+
+
+@dataclass(slots=True)
+class ObjectReader:
+    """Reads shapes; holds what it leaves out, and how often a shape does not say all that it should.
+
+    Attributes:
+        name: of the file, for errors.
+        metadata: of the file.
+        streams: of the file.
+        left_out: what no label is made of.
+        odd: how many shapes lack something, by what.
+    """
+
+    name: str
+    metadata: Data
+    streams: Mapping[str, Data]
+    left_out: list[LeftOut] = field(default_factory=list)
+    odd: Counter[str] = field(default_factory=Counter)
+
+    def problem(self, what: str) -> UsageError:
+        """Return the refusal of the file."""
+        return UsageError(f"The label file {self.name} can't be taken: {what}.")
+
+    def leave_out(self, what: str, frame: str, stream: str, count: int = 1) -> None:
+        """Leave labels of an image out."""
+        if count:
+            self.left_out.append(LeftOut(what, f"{frame}/{stream}", count))
+
+    @property
+    def first_camera(self) -> str:
+        """The camera that an image is of where nothing says so."""
+        return next((name for name, stream in self.streams.items() if stream.get("type") == "camera"), next(iter(self.streams), "camera"))
+
+    def built(self, shape: Shape, known: Known, common: Mapping[str, str], **fields: Any) -> Found:
+        """Build a label and name its stream."""
+        try:
+            return shape.stream, label_of(shape, known, common, self.metadata, self.streams, **fields)
+        except ValueError as error:
+            raise self.problem(f"the {shape.kind} {shape.id} {error}") from error
+
+    def labels(self, frame: str, uid: str, known: Known, data: Data) -> Iterator[Found]:
+        """Return (stream, label) of every shape of an object in a frame.
+
+        Args:
+            frame: its number as the file writes it.
+            uid: of the object.
+            known: what is said of it as a whole.
+            data: what is said of it in this frame.
+        """
+        shapes = list(self.shapes(frame, uid, data, known.still))
+        if not shapes:
+            self.leave_out("objects without a shape", frame, self.first_camera)
+        common = known.attributes | texts_of(data)
+        boxes = {shape.id: found for shape in shapes if shape.kind in {"bbox", "rbbox"} and (found := self.box(frame, shape))}
+        outlines = [(shape, ring) for shape in shapes if shape.kind == "poly2d" and (ring := self.outline(frame, shape))]
+        yield from self.plane(known, common, boxes, outlines)
+        for shape in shapes:
+            if shape.kind == "cuboid":
+                cuboid = self.cuboid(frame, shape)
+                if cuboid is not None:
+                    system = shape.one.get("coordinate_system")
+                    self.odd["cuboids without a coordinate system"] += not system
+                    yield self.built(shape, known, common, geometry="cuboid", cuboid=cuboid, cuboid_frame=system or None)
+            elif _is_path(shape):
+                flat = tuple(each for place, each in enumerate(shape.one["val"]) if place % 3 != 2)  # x, y, z by turns
+                yield self.built(shape, known, common, geometry="path", path=flat, category=None, track=None)
+            elif shape.kind not in _PLANE:
+                self.leave_out(f"shapes of {shape.kind}", frame, shape.stream)
+
+    def shapes(self, frame: str, uid: str, data: Data, still: Data) -> Iterator[Shape]:
+        """Return the shapes that an object has in a frame; an unchanging one gives way to one of its kind and name."""
+        named = {(kind, one.get("name")) for kind, listed in data.items() if kind in LABEL_GEOMETRIES for one in listed}
+        for place, of in ((f"{frame}/{uid}", data), (f"{frame}/{uid}/static", still)):
+            for kind, listed in of.items():
+                if kind in SIMPLE:
+                    continue
+                for number, each in enumerate(listed if isinstance(listed, list) else [listed]):
+                    one = each if isinstance(each, dict) else {}
+                    if of is data or (kind, one.get("name")) not in named:
+                        yield Shape(f"{place}/{kind}/{number}", kind, self.stream(kind, one), one)
+
+    def stream(self, kind: str, one: Data) -> str:
+        """Return the stream whose image a shape is of."""
+        if kind not in LABEL_GEOMETRIES:
+            return self.first_camera
+        system = one.get("coordinate_system", "")
+        said = "" if kind in _PLANE else texts_of(one.get("attributes") or {}).get(SENSOR, "")
+        if {system, said} & set(self.streams):
+            return str(said if said in self.streams else system)
+        if kind not in _PLANE:
+            return self.first_camera
+        several = sum(stream.get("type") == "camera" for stream in self.streams.values()) > 1
+        if system and (several or not self.streams):
+            return str(system)
+        self.odd["boxes and outlines without a camera"] += several
+        return self.first_camera
+
+    def box(self, frame: str, shape: Shape) -> tuple[Shape, Box, Ring | None] | None:
+        """Return a box, and its corners where it is turned; None where it is left out."""
+        x, y, width, height, *angle = shape.one["val"]
+        if width <= 0 or height <= 0:
+            self.leave_out("boxes without size", frame, shape.stream)
+            return None
+        if not angle:
+            return shape, (x - width / 2, y - height / 2, width, height), None
+        corners = rotated_box(x, y, width, height, angle[0])
+        return shape, bounding_box([corners]), corners
+
+    def outline(self, frame: str, shape: Shape) -> Ring | None:
+        """Return the ring of a polygon; None where it is left out."""
+        one = shape.one
+        if one["mode"] != _ABSOLUTE:
+            self.leave_out(f"outlines in {one['mode'][:60]}", frame, shape.stream)
+            return None
+        if not one["closed"]:
+            self.leave_out("lines", frame, shape.stream)
+            return None
+        if len(one["val"]) % 2 or not all(isinstance(each, int | float) for each in one["val"]):
+            raise self.problem(f"the poly2d {shape.id} is no list of x and y by turns: {reprlib.repr(one['val'])}")
+        ring = tuple(map(float, one["val"]))
+        if len(ring) < _TRIANGLE or min(bounding_box([ring])[2:]) <= 0:
+            self.leave_out("outlines without area", frame, shape.stream)
+            return None
+        return ring
+
+    def plane(
+        self, known: Known, common: Mapping[str, str], boxes: Mapping[str, tuple[Shape, Box, Ring | None]], outlines: Sequence[tuple[Shape, Ring]]
+    ) -> Iterator[Found]:
+        """Return the labels of an object's boxes and outlines: an outline is that of the box it names, else of the only box in its image."""
+        rings: dict[str, list[Ring]] = defaultdict(list)
+        alone: dict[str, list[tuple[Shape, Ring]]] = defaultdict(list)
+        for shape, ring in outlines:
+            upright = [box for box, _, corners in boxes.values() if box.stream == shape.stream and corners is None]
+            said = texts_of(shape.one.get("attributes") or {}).get(OUTLINE_OF)
+            owners = [box for box in upright if said is None or box.one.get("name") == said]
+            if len(owners) == 1:
+                rings[owners[0].id].append(ring)
+            else:
+                alone[shape.id if upright else shape.stream].append((shape, ring))
+        for shape, box, corners in boxes.values():
+            yield self.built(shape, known, common, box=box, polygon=tuple(rings[shape.id]) or ((corners,) if corners else None))
+        for parts in alone.values():
+            polygon = tuple(ring for _, ring in parts)
+            yield self.built(parts[0][0], known, common, geometry="polygon", box=bounding_box(polygon), polygon=polygon)
+
+    def cuboid(self, frame: str, shape: Shape) -> tuple[float, ...] | None:
+        """Return the ten numbers of a cuboid, its rotation as a quaternion of length 1; None where it is left out."""
+        value = shape.one["val"]
+        if value is None or min(value[-3:]) <= 0:
+            self.leave_out("cuboids without size", frame, shape.stream)
+            return None
+        if len(value) == _WITH_EULER:
+            return (*value[:3], *quaternion_of_euler(*value[3:6]), *value[6:])
+        rotation = value[3:7]
+        largest = max(map(abs, rotation))
+        if not largest:
+            raise self.problem(f"the cuboid {shape.id} has the quaternion (0, 0, 0, 0), which is no rotation")
+        scaled = [each / largest for each in rotation]  # so that no square is too large or too small for a number
+        length = math.hypot(*scaled)
+        if abs(length * largest - 1) > _UNIT:
+            self.odd["rotations"] += 1
+            rotation = [each / length for each in scaled]
+        return (*value[:3], *rotation, *value[7:])
+
+    def tags(self, frame: str, uid: str, known: Known, data: Data, attributes: dict[str, str]) -> Iterator[Found]:
+        """Return the tags of a context in a frame; what else it says becomes attributes of the frame."""
+        tags = [one for one in data.get("text") or () if one.get("name", "value") == "value"]
+        others = {kind: [one for one in data.get(kind) or () if kind != "text" or one not in tags] for kind in SIMPLE}
+        for place, one in enumerate(tags):
+            system = one.get("coordinate_system", "")
+            shape = Shape(f"{frame}/context/{uid}/{place}", "tag", system if system in self.streams else self.first_camera, one)
+            yield self.built(shape, replace(known, track=None), {}, geometry="tag", value=one["val"])
+        said = known.attributes | texts_of(others)
+        if "value" in said or not (tags or said):
+            said = {known.category: said.pop("value", known.name or "true")} | said
+        attributes.update(said)
+
+
+def _is_path(shape: Shape) -> bool:
+    one = shape.one
+    named = shape.kind == "poly3d" and one.get("name") == _PATH and one.get("coordinate_system", _VEHICLE) == _VEHICLE
+    return named and bool(one["val"]) and len(one["val"]) % 3 == 0

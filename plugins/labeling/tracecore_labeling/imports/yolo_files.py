@@ -1,0 +1,320 @@
+"""YOLO label files and sets: lines of labels, class names, and the split that a set brings.
+
+A line is one object: class number and center x, center y, width, height in shares of the image. A line with more numbers is a polygon (rotated
+boxes are polygons of four points): as Ultralytics does when it trains for boxes, the box around it is taken, and the polygon kept. Where `data.yaml`
+has a `kpt_shape`, the numbers after the box are keypoints. For any other line nothing in the file defines the numbers.
+
+Source: Ultralytics' formats of data sets (detect, segment, obb, pose); class names are in `data.yaml` (`names`: a list, or a mapping by number)
+or, one a line, in `obj.names` or `classes.txt`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from tracecore.errors import UsageError
+from tracecore_labeling.image_names import Parts, parts_of, without_suffix
+from tracecore_labeling.imports.label_file import Box, Ring, bounding_box, clip_box, line_error, read_text
+
+__all__ = ["FIELDS", "NO_NAMES", "SPLITS", "Splits", "YoloLine", "YoloSet", "read_lines", "read_set"]
+
+FIELDS = ("class", "x", "y", "width", "height", "score", "track")
+"""What a line's fields may be called in the parameter `fields`."""
+
+NO_NAMES = "has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them."
+"""What is wrong with a data.yaml that names no classes."""
+
+_BOX = 5
+_TRACKED = 7
+_NO_BOX = "is no class number and four numbers"
+_ROUNDING = 1e-6  # shares are written with six digits
+_TURNED = 1.5  # a side of the box around a turned one, of an image and more
+SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
+"""Parts of a set by the words that name them."""
+
+
+@dataclass(frozen=True, slots=True)
+class YoloLine:
+    """One line: the class's number, and a box or a polygon in shares of its image."""
+
+    line: int
+    number: int
+    box: Box
+    polygon: Ring | None = None
+    keypoints: bool = False
+    score: float | None = None
+    track: str | None = None
+
+    def in_pixels(self, width: int, height: int) -> tuple[Box, Ring | None, bool]:
+        """Return x, y, width, height in px, cut at the image's edge, the outline in px, and whether more than rounding was cut off."""
+        x, y, across, down = self.box
+        box, beyond = clip_box((x * width, y * height, across * width, down * height), (width, height), _ROUNDING * max(width, height))
+        ring = None if self.polygon is None else tuple(value * (height if place % 2 else width) for place, value in enumerate(self.polygon))
+        return box, ring, beyond
+
+
+@dataclass(frozen=True, slots=True)
+class YoloSet:
+    """What the files about a set say of it.
+
+    Attributes:
+        names: classes in the order of their numbers; None where none are named.
+        keypoints: how many numbers of keypoints follow each box.
+        parts: (train, val or test; folder or list of images), as written.
+    """
+
+    names: tuple[str, ...] | None
+    keypoints: int = 0
+    parts: tuple[tuple[str, str], ...] = ()
+
+
+def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequence[str] = (), keypoints: int = 0) -> tuple[list[YoloLine], int]:
+    """Read the objects of one image.
+
+    Args:
+        path: where the file lies.
+        name: what errors call it.
+        classes: names by number.
+        fields: what each line's fields are (`FIELDS`); empty for those of the format.
+        keypoints: how many numbers of keypoints follow each box.
+
+    Returns:
+        The lines, each once, and how many stood there again.
+
+    Raises:
+        UsageError: a line that isn't as the format says, or a class number without a name.
+    """
+    found: dict[tuple[float, ...], YoloLine] = {}
+    again = 0
+    for line, text in enumerate(read_text(path, name), start=1):
+        words = text.split()
+        if not words:
+            continue
+        values = [_number(word) for word in words]
+        numbers = tuple(value for value in values if value is not None)
+        if len(numbers) < len(words):
+            raise line_error(name, line, f"{_NO_BOX}: {text.strip()!r}")
+        try:
+            read = _read(line, words, numbers, fields, keypoints)
+        except ValueError as error:
+            raise line_error(name, line, f"{error}: {text.strip()!r}") from error
+        if read.number >= len(classes):
+            raise line_error(name, line, f"is of class {read.number}, but there are {len(classes)} classes ({', '.join(classes)})")
+        again += numbers in found
+        found.setdefault(numbers, read)
+    return list(found.values()), again
+
+
+def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: Sequence[str], keypoints: int) -> YoloLine:
+    """Read one line's numbers.
+
+    Raises:
+        ValueError: they are no object of an image; the message goes behind the line's number.
+    """
+    count = len(numbers)
+    if fields:
+        if count != len(fields):
+            raise ValueError(f"has {count} fields, expected {' '.join(fields)}")
+        said = dict(zip(fields, numbers, strict=True))
+        score = said.get("score")
+        if score is not None and not 0 <= score <= 1:
+            raise ValueError("has a score that is not between 0 and 1")
+        track = words[fields.index("track")] if "track" in said else None
+        box = _box((said["x"], said["y"], said["width"], said["height"]))
+        return YoloLine(line, _class(said["class"]), box, score=score, track=track)
+    number = _class(numbers[0])
+    if count == _BOX or (keypoints and count == _BOX + keypoints):
+        return YoloLine(line, number, _box(numbers[1:_BOX]), keypoints=count > _BOX)
+    if keypoints or count < _BOX or count % 2 == 0 or (count == _TRACKED and words[-1].isdecimal()):
+        expected = f"{_BOX}{f' or {_BOX + keypoints} (kpt_shape)' if keypoints else ', or a polygon`s 7, 9, 11 …'}".replace("`", "'")
+        raise ValueError(
+            f"has {count} fields, expected {expected}; where they are a score, a track or keypoints, say so by the parameter 'fields' "
+            "('class x y width height score', 'class x y width height score track') or kpt_shape in data.yaml"
+        )
+    ring = numbers[1:]
+    box = x, y, width, height = bounding_box([ring])
+    # A turned box reaches beyond its image where its center does not; numbers in px have theirs elsewhere.
+    if not (0 < width <= _TURNED and 0 < height <= _TURNED and 0 <= x + width / 2 <= 1 and 0 <= y + height / 2 <= 1):
+        raise ValueError("has a polygon that is no part of its image")
+    return YoloLine(line, number, box, polygon=ring)
+
+
+def _class(number: float) -> int:
+    if number < 0 or not number.is_integer():
+        raise ValueError(_NO_BOX)
+    return int(number)
+
+
+def _box(numbers: Sequence[float]) -> Box:
+    x, y, width, height = numbers
+    if not all(-_ROUNDING <= value <= 1 + _ROUNDING for value in numbers) or width <= 0 or height <= 0:
+        raise ValueError("has a box that is no share of its image")
+    return x - width / 2, y - height / 2, width, height
+
+
+def _number(text: str) -> float | None:
+    """Read a finite decimal number."""
+    try:
+        number = float(text) if text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def read_set(path: Path, name: str) -> YoloSet:
+    """Read what `data.yaml`, `obj.data`, `obj.names` or `classes.txt` says.
+
+    Raises:
+        UsageError: it is no such file.
+    """
+    suffix = PurePosixPath(name).suffix.lower()  # where a file is kept has none
+    if suffix in {".names", ".txt"}:
+        return YoloSet(_checked(tuple(line.strip() for line in read_text(path, name) if line.strip()), name))
+    if suffix == ".data":
+        pairs = [line.partition("=") for line in read_text(path, name) if "=" in line]
+        return YoloSet(None, parts=_parts({key.strip(): value.strip() for key, _, value in pairs}))
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise UsageError(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, Mapping):
+        return YoloSet(None)  # other tools keep YAML beside labels too
+    names = None if document.get("names") is None else _checked(_names(document["names"], name), name)
+    if names is not None and isinstance(document.get("nc"), int) and document["nc"] != len(names):
+        raise UsageError(f"The file {name} says of its classes that there are {document['nc']} ('nc'), but it names {len(names)}.")
+    return YoloSet(names, _keypoints(document.get("kpt_shape"), name), _parts(document))
+
+
+def _names(names: Any, name: str) -> tuple[str, ...]:
+    if isinstance(names, Mapping):
+        by_number = {str(number): str(each) for number, each in names.items()}
+        if set(by_number) == {str(number) for number in range(len(names))}:
+            return tuple(by_number[str(number)] for number in range(len(names)))
+    elif isinstance(names, list) and names:
+        return tuple(map(str, names))
+    raise UsageError(f"The file {name} {NO_NAMES}")
+
+
+def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    try:
+        # YAML that JSON's writers made gives a character beyond 16 bits as two escapes.
+        names = tuple(each.encode("utf-16", "surrogatepass").decode("utf-16") for each in names)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The file {name} names a class that is no text: it holds half a character.") from error
+    twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
+    if twice is not None or not names or not all(names):
+        raise UsageError(f"The file {name} names {f'the class {twice!r} twice' if twice else 'no class, or one of them is empty'}.")
+    return names
+
+
+def _keypoints(shape: Any, name: str) -> int:
+    if shape is None:
+        return 0
+    whole = isinstance(shape, list) and len(shape) == 2 and all(isinstance(each, int) and not isinstance(each, bool) for each in shape)
+    if not whole or shape[0] < 1 or shape[1] not in {2, 3}:
+        raise UsageError(f"The file {name} has a 'kpt_shape' that is not [number of keypoints, 2 or 3]: {shape!r}.")
+    return int(shape[0] * shape[1])
+
+
+def _parts(document: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the folders and lists of images of each part of the set."""
+    listed = ((part, document.get(key)) for key, part in SPLITS.items())
+    return tuple((part, str(each)) for part, said in listed for each in (said if isinstance(said, list) else [said]) if each)
+
+
+_ATTRIBUTE = "official_split"
+
+
+@dataclass(slots=True)
+class Splits:
+    """The parts of a set.
+
+    Attributes:
+        folders: (part, folder's parts) as `data.yaml` names them.
+        listed: images of each list, as its lines name them: (part, name's parts without suffix).
+        absent: lists of images that the set names and that are not among its files.
+        in_several: images that are in several parts.
+        in_none: images that are in none, though the set names some.
+        seen: how many images were asked about.
+    """
+
+    folders: list[tuple[str, Parts]] = field(default_factory=list)
+    listed: dict[str, list[tuple[str, Parts]]] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    in_several: int = 0
+    in_none: int = 0
+    seen: int = 0
+
+    @classmethod
+    def of(cls, about: Sequence[YoloSet], lists: Mapping[str, Path]) -> Splits:
+        """Read what a set's files say of its parts.
+
+        Args:
+            about: of the set.
+            lists: text files with a name of an image in each line, by name.
+        """
+        found = cls()
+        said = [(part, parts_of(text)) for each in about for part, text in each.parts]
+        if not said:
+            said = [(SPLITS[stem], parts_of(name)) for name in lists if (stem := PurePosixPath(name).stem.lower()) in SPLITS]
+        for part, parts in said:
+            if not parts or not parts[-1].endswith(".txt"):
+                found.folders.append((part, parts))
+                continue
+            named = [name for name in lists if _ends_alike(parts_of(name), parts)]
+            found.absent += [] if named else ["/".join(parts)]
+            for name in named:
+                for line in read_text(lists[name], name):
+                    listed = without_suffix(parts_of(line.strip()))
+                    if listed:
+                        found.listed.setdefault(listed[-1], []).append((part, listed))
+        return found
+
+    def attributes(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the split as an attribute of an image that may have these names, without suffix; nothing where its part is open."""
+        self.seen += 1
+        parts = self._of(names)
+        self.in_several += len(parts) > 1
+        self.in_none += not parts and bool(self.folders or self.listed)
+        return {_ATTRIBUTE: parts.pop()} if len(parts) == 1 else {}
+
+    def _of(self, names: Sequence[str]) -> set[str]:
+        images = [parts_of(name) for name in names]
+        listed = {part for image in images if image for part, name in self.listed.get(image[-1], ()) if _ends_alike(image, name)}
+        if listed:
+            return listed
+        if not self.folders and not self.listed:
+            return {SPLITS[folder.lower()] for folder in images[0][:-1] if folder.lower() in SPLITS}
+        inside = [(len(folder), part) for part, folder in self.folders for image in images if folder and _holds(image[:-1], folder)]
+        return {part for length, part in inside if length == max(inside)[0]}
+
+    def unknowns(self) -> Iterator[tuple[str, str]]:
+        """Tell of lists that are not there, and of images in several parts, unless all are: a set that names one folder for each is not split."""
+        if self.absent:
+            yield (
+                "side of frames",
+                f"The set names lists of images that are not among its files, so what they part is not known: {', '.join(self.absent)}.",
+            )
+        if self.in_none:
+            yield "side of frames", f"{self.in_none} of {self.seen} images are in none of the parts that their set names (train, val, test)."
+        if 0 < self.in_several < self.seen:
+            yield "side of frames", f"{self.in_several} of {self.seen} images are in several parts of their set (train, val, test), so in none."
+
+
+def _ends_alike(one: Parts, other: Parts) -> bool:
+    """Whether two names end alike but for the first folder of the shorter: the one that the set lay in where it was written."""
+    shared = max(min(len(one), len(other)) - 1, 1)
+    return one[-shared:] == other[-shared:]
+
+
+def _holds(folders: Parts, inside: Parts) -> bool:
+    """Whether folders hold one, or end alike in two of them with one that is named from a disk's root, as notebooks write it."""
+    whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
+    return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))

@@ -1,0 +1,191 @@
+"""The label table: its rows, its facet `tracecore_labels`, and the unknowns of the labels' provenance, built alike by every label stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import tracecore as tc
+from tracecore_labeling.linking import RecordedFrame
+from tracecore_labeling.provenance import NOTHING_KNOWN, Provenance
+from tracecore_schemas.canonical import JSON, digest_json, hex_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance", "with_summary"]
+
+Box = tuple[float, float, float, float]
+Attributes = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the label table (`tracecore_schemas.arrow_tables.LABELS`)."""
+
+    drive: str
+    sensor: str
+    timestamp_ns: int
+    frame_id: str
+    label_id: str
+    geometry: str
+    image_width: int
+    image_height: int
+    revision: int = 0
+    category: str | None = None
+    x: float | None = None
+    y: float | None = None
+    width: float | None = None
+    height: float | None = None
+    area: float | None = None
+    polygon: tuple[tuple[float, ...], ...] | None = None
+    crowd: bool = False
+    ignore: bool = False
+    score: float | None = None
+    cuboid: tuple[float, ...] | None = None
+    cuboid_frame: str | None = None
+    path: tuple[float, ...] | None = None
+    value: str | None = None
+    track: str | None = None
+    labeler: str | None = None
+    labeled_at: str | None = None
+    tool: str | None = None
+    guideline: str | None = None
+    task: str | None = None
+    refusals: int | None = None
+    reviewer: str | None = None
+    reviewed_at: str | None = None
+    qa: str | None = None
+    tier: str | None = None
+    proposed_by: str | None = None
+    attributes: Attributes | None = None
+    frame_attributes: Attributes | None = None
+
+
+_COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def label_id(source: str, place: str | int) -> str:
+    """Give a label its id for ever: 32 hex digits of the SHA-256 of JCS [source, place].
+
+    Args:
+        source: digest of the label file, `sha256:<hex>`, or the task of a campaign.
+        place: in a file the label's id as text (`image:<id>` for the statement that an image holds nothing), in a campaign the label's ordinal.
+    """
+    return hex_of(digest_json([source, place]))[:32]
+
+
+def label_row(frame: RecordedFrame, id_: str, geometry: str, *, box: Box | None = None, origin: Provenance = NOTHING_KNOWN, **columns: Any) -> Row:
+    """Build one row from the frame it is of, its geometry, its box where it has one (x, y, width, height in px), and where it comes from."""
+    x, y, width, height = box if box is not None else (None,) * 4
+    return Row(
+        drive=frame.drive,
+        sensor=frame.sensor,
+        timestamp_ns=frame.timestamp_ns,
+        frame_id=frame.frame_id,
+        label_id=id_,
+        geometry=geometry,
+        image_width=frame.width,
+        image_height=frame.height,
+        x=x,
+        y=y,
+        width=width,
+        height=height,
+        labeler=origin.labeler,
+        labeled_at=origin.labeled_at,
+        tool=origin.tool,
+        guideline=origin.guideline,
+        qa=origin.qa,
+        **columns,
+    )
+
+
+def empty_row(frame: RecordedFrame, id_: str, **columns: Any) -> Row:
+    """Build the row that says of a frame that it was looked at and holds no object."""
+    return label_row(frame, id_, "none", **columns)
+
+
+def label_table(rows: Iterable[Row]) -> pa.Table:
+    """Make the label table, sorted by frame and label, so that the same labels give the same bytes."""
+    from tracecore_schemas.arrow_tables import (
+        LABELS,
+        table_of,  # brings pyarrow, which `tracecore --help` does without
+    )
+
+    ordered = sorted(rows, key=lambda row: (row.drive, row.timestamp_ns, row.sensor, row.label_id))
+    return table_of(LABELS, _mappings(ordered))
+
+
+def _mappings(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        values = {name: getattr(row, name) for name in _COLUMNS}
+        for name in ("attributes", "frame_attributes"):
+            values[name] = sorted((values[name] or {}).items())
+        yield values
+
+
+_MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))
+_COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "polygons": "polygon", "paths": "path", "tags": "tag", "empty_frames": "none"}
+
+_SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
+
+
+def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
+    """Count labels by geometry and class, and list labelers, tools and guidelines."""
+    geometries = Counter(row.geometry for row in rows)
+    labels = [row for row in rows if row.geometry != "none"]
+    reviewed = sum(row.qa is not None for row in labels)
+    named = Counter(row.category or "" for row in rows if row.geometry == "box2d")
+    return {
+        **{name: geometries[geometry] for name, geometry in _COUNTED.items()},
+        "ignored": sum(row.ignore for row in rows if row.geometry == "box2d"),
+        "frames": len({row.frame_id for row in rows}),
+        "gold_frames": len({row.frame_id for row in rows if row.tier == "gold"}),
+        "categories": dict(sorted(named.items())),
+        "light_states": dict(sorted(Counter(row.value or "" for row in rows if row.geometry == "tag" and row.category == "light_state").items())),
+        "tracks": len({(row.drive, row.track) for row in labels if row.track is not None}),
+        "labelers": sorted({row.labeler for row in labels if row.labeler is not None}),
+        "tools": sorted({row.tool for row in labels if row.tool is not None}),
+        "guidelines": sorted({row.guideline for row in labels if row.guideline is not None}),
+        "reviewed_share": reviewed / len(labels) if reviewed else None,
+    }
+
+
+def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
+    """Return the facet with its line for traces: how much was labeled, by which guideline, by how many, and how far it was reviewed."""
+    held = [tc.count(facet[kind], noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon")) if facet[kind]]
+    shares = [f"{facet[name]:.0%} {done}" for name, done in _SHARES if facet.get(name) is not None]
+    summary = tc.summarize(
+        f"{', '.join(held) or 'no boxes'} on {tc.count(facet['frames'], 'frame')}",
+        f"{sum(facet['left_out'].values())} of {facet['found']} labels left out" if facet.get("left_out") else "",
+        f"guideline {', '.join(facet['guidelines'])}" if facet["guidelines"] else "",
+        tc.count(len(facet["labelers"]), "labeler") if facet["labelers"] else "",
+        ", ".join(shares),
+        tc.count(facet["gold_frames"], "gold frame") if facet["gold_frames"] else "",
+    )
+    return {"summary": summary, **facet}
+
+
+def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:
+    """Say what is not known of the labels' making, and of how many.
+
+    Args:
+        rows: of the batch.
+        sources: names of the files that could have said it.
+        names_left_out: labels whose labeler was left out, because the file says a name where a pseudonym is expected.
+    """
+    labels = [row for row in rows if row.geometry != "none"]
+    noun = "boxes" if all(row.geometry == "box2d" for row in labels) else "labels"
+    for what, column in _MAKING:
+        missing = sum(getattr(row, column) is None for row in labels)
+        if not missing:
+            continue
+        why = f"{sources} doesn't say it of {missing} of {len(labels)} {noun}."
+        if column == "labeler" and names_left_out:
+            why += f" Of {names_left_out} it gives a name where a pseudonym is expected ('info.labelers' can map them); names stay out of the record."
+        yield what, why
+    unreviewed = sum(row.qa is None and row.tier is None for row in labels)
+    if unreviewed:
+        yield "label review", f"{sources} doesn't say of {unreviewed} of {len(labels)} {noun} whether anybody reviewed them, so they have no tier."
