@@ -21,11 +21,24 @@ from worker_orders import ORDERS, allow_tracing
 __all__ = ["be", "warm"]
 
 _NEEDED = (
-    "deltalake", "filelock", "openlineage.client.uuid", "pyarrow.dataset", "pyarrow.parquet", "securesystemslib.dsse",
-    "securesystemslib.signer", "tracecore.running.executor", "tracecore.store.parquet", "tracecore_assets.resolve",
-    "tracecore_assets.release.release", "tracecore_assets.run.session", "tracecore_lineage.doctor", "tracecore_lineage.events", "tracecore_lineage.facets",
-    "tracecore_lineage.migrations.upgrade", "tracecore_lineage.verification.verify",
-)  # fmt: skip
+    "deltalake",
+    "filelock",
+    "openlineage.client.uuid",
+    "pyarrow.dataset",
+    "pyarrow.parquet",
+    "securesystemslib.dsse",
+    "securesystemslib.signer",
+    "tracecore.running.executor",
+    "tracecore.store.parquet",
+    "tracecore_assets.resolve",
+    "tracecore_assets.release.release",
+    "tracecore_assets.run.session",
+    "tracecore_lineage.doctor",
+    "tracecore_lineage.events",
+    "tracecore_lineage.facets",
+    "tracecore_lineage.migrations.upgrade",
+    "tracecore_lineage.verification.verify",
+)
 _WITH_DAGSTER = ("dagster", "tracecore_assets.building", "tracecore_assets.define.definitions", "tracecore_assets.run.instance")
 
 

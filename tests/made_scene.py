@@ -6,22 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.driving import driven
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth
+from tracecore_evaluation.driving_time import driven
+from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.intervals import units_of
-from tracecore_evaluation.level_2 import Driving, Rules, drive, rates
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.scene import Frame, Seen, Truth
+from tracecore_evaluation.online_metrics import Driving, Rules, drive, rates
+from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.slices import Slicing
 from tracecore_evaluation.tracker import TrackerSettings
-from tracecore_evaluation.true_tracks import Relevance
-from tracecore_evaluation.truth import Labels
+from tracecore_evaluation.tracking_metrics import Relevance
 
 __all__ = ["CLASSES", "MadeScene", "judged", "made_scene", "rates_of"]
 
 CLASSES = ("car", "person")
 RATE = 10
-MadeScene = tuple[list[Frame], dict[str, Truth], dict[str, Seen]]
+MadeScene = tuple[list[Frame], dict[str, GroundTruth], dict[str, Detections]]
 
 
 def made_scene(seed: int, seconds: int, *, objects_per_minute: int = 24, crowds: bool = False, drive: str = "d") -> MadeScene:
@@ -62,17 +62,17 @@ def made_scene(seed: int, seconds: int, *, objects_per_minute: int = 24, crowds:
     )
 
 
-def _truth(frame: str, rows: list[tuple[Any, ...]]) -> Truth:
+def _truth(frame: str, rows: list[tuple[Any, ...]]) -> GroundTruth:
     boxes = np.array([box for box, *_ in rows], dtype=np.float64).reshape(-1, 4)
     names = tuple(name for *_, name in rows)
     classes, crowd = np.array([row[1] for row in rows], dtype=np.int64), np.array([row[2] for row in rows], dtype=bool)
-    return Truth(boxes, classes, boxes[:, 2] * boxes[:, 3], crowd, tuple(f"{frame}-{name}" for name in names), (), names)
+    return GroundTruth(boxes, classes, boxes[:, 2] * boxes[:, 3], crowd, tuple(f"{frame}-{name}" for name in names), (), names)
 
 
-def _seen(rows: list[tuple[Any, ...]]) -> Seen:
+def _seen(rows: list[tuple[Any, ...]]) -> Detections:
     rows = sorted(rows, key=lambda row: -row[2])
     boxes = np.array([box for box, *_ in rows], dtype=np.float64).reshape(-1, 4)
-    return Seen(boxes, np.array([row[2] for row in rows], dtype=np.float64), np.array([row[1] for row in rows], dtype=np.int64))
+    return Detections(boxes, np.array([row[2] for row in rows], dtype=np.float64), np.array([row[1] for row in rows], dtype=np.int64))
 
 
 SETTINGS = TrackerSettings(iou=0.2, motion=1.0, confirm=0.4, coast=2.2)
@@ -80,14 +80,14 @@ RULES = Rules(iou=0.5, episode=1.4, off_path=1.0, relevance=Relevance(40.0, 25.0
 CONFIG = ModelConfig(0, 0, CLASSES, (), ())
 
 
-def labels_of(truth: dict[str, Truth]) -> Labels:
+def labels_of(truth: dict[str, GroundTruth]) -> Labels:
     """Return the truth as labels."""
     return Labels(truth, {}, {}, {}, {}, (None,) * len(CLASSES), None, None, 0)
 
 
-def judged(frames: list[Frame], truth: dict[str, Truth], seen: dict[str, Seen]) -> Driving:
+def judged(frames: list[Frame], truth: dict[str, GroundTruth], seen: dict[str, Detections]) -> Driving:
     """Drive through frames by the stage's own parameters."""
-    return drive(frames, labels_of(truth), Answers(seen), CONFIG, SETTINGS, RULES, Slicing())
+    return drive(frames, labels_of(truth), Predictions(seen), CONFIG, SETTINGS, RULES, Slicing())
 
 
 def rates_of(frames: list[Frame], driving: Driving) -> dict[str, float | None]:

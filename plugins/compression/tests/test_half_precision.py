@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tracecore import RunFailed, UsageError
 from tracecore.parity import compare, run_onnx, sample_images
-from tracecore_compression.half import to_half
+from tracecore_compression.half_precision import to_half
 
 
 def small_graph(operator: str, weight: float = 1.0) -> onnx.ModelProto:

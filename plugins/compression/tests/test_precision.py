@@ -15,7 +15,7 @@ from stage_world import StageWorld, check_of
 import tracecore as tc
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
-from tracecore_compression.half import computes_in_half, to_half
+from tracecore_compression.half_precision import computes_in_half, to_half
 from tracecore_schemas.canonical import digest_file
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_compression.precision import Precision
+from tracecore_compression.precision_stage import Precision
 
 __all__ = ["tracecore_register_stages"]
 

@@ -112,8 +112,8 @@ def measure(frames: list[Frame], sources: int) -> tuple[float, float, int, dict[
 
 def simulated(drives: int, frames: int) -> list[Frame]:
     """Return frames of the simulated world: by day, dusk and night, in seven cities."""
+    from tracecore_simulation.drive import plan_drives
     from tracecore_simulation.layout import lay_out
-    from tracecore_simulation.plan import plan_drives
     from tracecore_simulation.scene import draw_frame
 
     found = []

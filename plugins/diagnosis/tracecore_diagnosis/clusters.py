@@ -1,18 +1,60 @@
-"""Clusters of mistakes: named, measured against all frames of their conditions, the worst first."""
+"""Clusters of mistakes: named, measured against all frames of their conditions, ranked from the worst."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracecore_diagnosis.appearance import Looks
-from tracecore_diagnosis.conditions import CONFUSION, Group, group_by_conditions
+from tracecore_diagnosis.appearance import Appearance, Part, split_by_appearance
+from tracecore_diagnosis.conditions import CONFUSION, Exposure, Group, group_by_conditions, informative_dimensions, lift_of
 from tracecore_diagnosis.mistakes import Mistake
-from tracecore_diagnosis.parts import Part, cut_in_parts
-from tracecore_diagnosis.telling import Chances, lift_of, telling_dimensions
-from tracecore_diagnosis.wording import NO_OBJECT, cluster_name, slug
 
-__all__ = ["Cluster", "Limits", "clusters_of"]
+__all__ = ["NO_OBJECT", "Cluster", "Limits", "cluster_name", "clusters_of", "plural", "slug", "type_words"]
+
+NO_OBJECT = frozenset({"off_path", "wrong_state"})
+"""Types of mistakes about a whole frame: they ask for frames, not for objects of a class."""
+
+_ORDER = ("time_of_day", "size", "distance", "region")
+_SLUG = 80
+_TYPES = {
+    "miss": "missed {many}",
+    "false_positive": "false {many}",
+    "wrong_class": "wrong class of {many}",
+    "wrong_state": "wrong {one}",
+    "off_path": "off the path",
+    "lost_track": "lost tracks of {many}",
+    "false_track": "false tracks of {many}",
+}
+
+
+def plural(category: str) -> str:
+    """Give a class name in the plural: `traffic_light` gives `traffic lights`, `bus` gives `buses`."""
+    words = category.replace("_", " ")
+    if words.endswith("s") and not words.endswith(("ss", "us")):
+        return words
+    return words + ("es" if words.endswith(("s", "x", "ch", "sh")) else "s")
+
+
+def type_words(type_: str, category: str, confusion: str | None = None) -> str:
+    """Say what kind of mistake it is: `missed pedestrians`."""
+    template = _TYPES.get(type_, type_.replace("_", " ") + " of {many}")
+    words = template.format(many=plural(category), one=category.replace("_", " "))
+    return f"{words}: {confusion}" if confusion else words
+
+
+def cluster_name(type_: str, category: str, conditions: Mapping[str, str], words: Sequence[str], *, remainder: bool) -> str:
+    """Name a cluster: `missed pedestrians, night, small, JP`."""
+    dimensions = [*(name for name in _ORDER if name in conditions), *sorted(set(conditions) - {*_ORDER, CONFUSION})]
+    said = [conditions[name].replace("_", " ") for name in dimensions]
+    head = ("other " if remainder else "") + type_words(type_, category, conditions.get(CONFUSION))
+    return ", ".join([head, *said, *words])
+
+
+def slug(text: str) -> str:
+    """Write a name for file names: lower case, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:_SLUG].strip("-") or "cluster"
+
 
 _LIFT = (0.2, 5.0)  # a lift beyond these says more of few frames than of the perception
 
@@ -77,7 +119,7 @@ class Cluster:
         return {name: value for name, value in self.conditions.items() if name != CONFUSION}
 
 
-def clusters_of(mistakes: Sequence[Mistake], chances: Chances, looks: Looks, limits: Limits, seed: int) -> tuple[list[Cluster], list[Mistake]]:
+def clusters_of(mistakes: Sequence[Mistake], chances: Exposure, looks: Appearance, limits: Limits, seed: int) -> tuple[list[Cluster], list[Mistake]]:
     """Cluster mistakes by conditions, then by appearance.
 
     Args:
@@ -90,13 +132,13 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Chances, looks: Looks, lim
     Returns:
         The clusters, the worst first, and the mistakes that are like too few others.
     """
-    dimensions = telling_dimensions(mistakes, limits.dimensions, chances, least=limits.least, telling=limits.telling)
+    dimensions = informative_dimensions(mistakes, limits.dimensions, chances, least=limits.least, telling=limits.telling)
     groups, left = group_by_conditions(mistakes, dimensions, limits.least)
     found = [
         _measured(group, part, mistakes, chances, limits)
         for group in groups
         # Looks say less than conditions do: a part takes twice as many mistakes.
-        for part in cut_in_parts(group.members, looks, 2 * limits.least, limits.clear, seed)
+        for part in split_by_appearance(group.members, looks, 2 * limits.least, limits.clear, seed)
     ]
     found.sort(key=lambda cluster: (-cluster.score, cluster.name, cluster.members[0].row))
     taken: set[str] = set()
@@ -111,7 +153,7 @@ def clusters_of(mistakes: Sequence[Mistake], chances: Chances, looks: Looks, lim
     return ranked, left
 
 
-def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Chances, limits: Limits) -> Cluster:
+def _measured(group: Group, part: Part, mistakes: Sequence[Mistake], chances: Exposure, limits: Limits) -> Cluster:
     of_frame = {name: value for name, value in group.conditions.items() if name in chances.of_frames}
     of_object = {name: value for name, value in group.conditions.items() if name not in chances.of_frames}
     exposed = {id_ for id_, frame in chances.judged(group.type).items() if of_frame.items() <= frame.conditions.items()}

@@ -1,13 +1,112 @@
-"""Mistakes grouped by what they are and the conditions they were made under, as finely as their number allows."""
+"""The conditions mistakes were made under: which of them make a difference, and mistakes grouped by them as finely as their number allows.
+
+Mistakes are counted against the exposure to them. For what can be missed that is the labeled objects of its class, where there are labels: a street
+with more pedestrians has more missed ones and says nothing of the perception. For everything else each frame counts once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tracecore_diagnosis.mistakes import Mistake
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake, condition_names
 
-__all__ = ["CONFUSION", "Group", "group_by_conditions"]
+__all__ = ["CONFUSION", "Exposure", "Group", "group_by_conditions", "informative_dimensions", "lift_of"]
+
+_CAN_BE_MISSED = frozenset({"miss", "wrong_class", "lost_track"})
+_JUDGED_BY = {"off_path": "path", "wrong_state": "tag"}  # labels of this geometry; everything else by boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Chances to make mistakes.
+
+    Attributes:
+        frames: the evaluated frames by ref.
+        objects: labeled objects of evaluated frames by (frame ref, class); None without labels.
+        of_frames: names of the conditions that are the frame's, not the object's.
+        labeled_for: refs of the frames that have labels of a geometry (box2d, path, tag); where there are none, all frames are taken to be judged.
+    """
+
+    frames: Mapping[str, FrameFacts]
+    objects: Mapping[tuple[str, str], int] | None = None
+    of_frames: frozenset[str] = frozenset()
+    labeled_for: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, frames: Mapping[str, FrameFacts], objects: Mapping[tuple[str, str], int] | None, labeled_for: Mapping[str, Collection[str]] | None = None
+    ) -> Exposure:
+        """Return the chances on evaluated frames."""
+        return cls(frames, objects, condition_names(frames), labeled_for or {})
+
+    def judged(self, type_: str) -> Mapping[str, FrameFacts]:
+        """Return the frames on which a mistake of a type could be found: those that are labeled for it."""
+        labeled = self.labeled_for.get(_JUDGED_BY.get(type_, "box2d"))
+        return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
+
+    def counts_objects(self, type_: str) -> bool:
+        """Say whether mistakes of a type are counted against labeled objects."""
+        return self.objects is not None and type_ in _CAN_BE_MISSED
+
+    def among(self, type_: str, category: str, frames: Iterable[str]) -> int:
+        """Give the chances on some frames."""
+        if not self.counts_objects(type_):
+            return len(set(frames))
+        return self.labeled(category, frames)
+
+    def labeled(self, category: str, frames: Iterable[str]) -> int:
+        """Give how many labeled objects of a class some frames hold."""
+        return sum((self.objects or {}).get((id_, category), 0) for id_ in frames)
+
+
+def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: Mapping[str, str], chances: Exposure) -> float:
+    """Give how many times as often mistakes happen under conditions of the frame as on all frames, by chance to make them; 1 where nothing tells.
+
+    Args:
+        mistakes: of one type and class.
+        type_: theirs.
+        category: theirs.
+        conditions: of the frame.
+        chances: to make them.
+    """
+    judged = chances.judged(type_)
+    exposed = {id_ for id_, frame in judged.items() if conditions.items() <= frame.conditions.items()}
+    all_chances, chances_here = chances.among(type_, category, judged), chances.among(type_, category, exposed)
+    known = [mistake for mistake in mistakes if mistake.frame_id in judged]
+    if not known or not chances_here or not all_chances:
+        return 1.0
+    here = sum(mistake.frame_id in exposed for mistake in known)
+    return (here / chances_here) / (len(known) / all_chances)
+
+
+def informative_dimensions(
+    mistakes: Sequence[Mistake], dimensions: Sequence[str], chances: Exposure, *, least: int, telling: float
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Give, by type and class, the dimensions that mistakes are to be grouped by: a condition of the frame that makes no difference is let go.
+
+    Args:
+        mistakes: all.
+        dimensions: those asked for, in order.
+        chances: to make mistakes.
+        least: mistakes that a condition must have to be judged by.
+        telling: least lift of some value of a dimension for it to be kept.
+    """
+    kinds: dict[tuple[str, str], list[Mistake]] = {}
+    for mistake in mistakes:
+        kinds.setdefault((mistake.type, mistake.category), []).append(mistake)
+    found = {}
+    for (type_, category), own in kinds.items():
+        kept = []
+        for name in dimensions:
+            counts = Counter(mistake.conditions[name] for mistake in own if name in mistake.conditions)
+            values = [value for value, count in counts.items() if count >= least]
+            if name not in chances.of_frames or any(lift_of(own, type_, category, {name: value}, chances) >= telling for value in values):
+                kept.append(name)
+        found[type_, category] = tuple(kept)
+    return found
+
 
 CONFUSION = "confusion"
 """The dimension of what was taken for what: of mistaken classes and light states."""

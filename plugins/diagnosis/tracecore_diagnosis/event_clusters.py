@@ -10,15 +10,12 @@ import pyarrow.compute as pc
 
 import tracecore as tc
 from tracecore.geometry import Rig
-from tracecore_diagnosis.appearance import look_at
-from tracecore_diagnosis.bugs import Bug, read_bugs
+from tracecore_diagnosis.appearance import appearance_of
 from tracecore_diagnosis.clusters import Cluster, Limits, clusters_of
-from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_of, join_events, mistakes_of
-from tracecore_diagnosis.page import Findings, page
-from tracecore_diagnosis.request import request_of
-from tracecore_diagnosis.scenes import frames_labeled_for, labeled_objects, scenes_of
-from tracecore_diagnosis.sheets import Gallery, draw_sheet, examples_of, sheet_name
-from tracecore_diagnosis.telling import Chances
+from tracecore_diagnosis.conditions import Exposure
+from tracecore_diagnosis.contact_sheets import SheetContent, draw_sheet, examples_of, sheet_name
+from tracecore_diagnosis.data_request import Bug, RequestSummary, page, read_bugs, request_of
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_labeled_for, frames_of, join_events, labeled_objects, mistakes_of, scenes_of
 from tracecore_schemas.arrow_tables import CLUSTERS
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.conditions import OF_OBJECTS
@@ -73,10 +70,10 @@ class EventClusters(tc.Stage):
         frames = frames_of(table, labels)
         events = join_events(context.read(self.events), context.read(self.mistakes))
         mistakes = mistakes_of(events, frames)
-        looks = look_at(table, mistakes, context.progress)
+        looks = appearance_of(table, mistakes, context.progress)
         least = max(params.least, round(params.share * len(mistakes)))
         limits = Limits(least, params.dimensions, params.appearance, params.weights, params.telling)
-        chances = Chances.of(frames, labeled_objects(labels, frames), frames_labeled_for(labels))
+        chances = Exposure.of(frames, labeled_objects(labels, frames), frames_labeled_for(labels))
         clusters, left = clusters_of(mistakes, chances, looks, limits, context.seed)
         context.write(self.clusters, _with_clusters(events, clusters))
         asked, unasked = clusters[: params.most], clusters[params.most :]
@@ -86,7 +83,9 @@ class EventClusters(tc.Stage):
         folder = context.path(self.request)
         drawn = self._draw(context, asked, examples, table, frames)
         (folder / FILE).write_bytes(jcs(request.model_dump(mode="json")))
-        (folder / "README.md").write_text(page(Findings(request, asked, unasked, drawn, len(mistakes), len(left))), encoding="utf-8", newline="\n")
+        (folder / "README.md").write_text(
+            page(RequestSummary(request, asked, unasked, drawn, len(mistakes), len(left))), encoding="utf-8", newline="\n"
+        )
         context.describe(
             self.clusters,
             "tracecore_clusters",
@@ -130,7 +129,7 @@ class EventClusters(tc.Stage):
         shown = {mistake.frame_id for cluster in clusters for mistake in examples[cluster.id]} & frames.keys()
         wanted = pc.field("frame_id").isin(pa.array(sorted(shown), type=pa.string()))
         images = table.to_table(columns=["frame_id", "image"], filter=wanted)
-        gallery = Gallery(
+        gallery = SheetContent(
             dict(zip(images["frame_id"].to_pylist(), images["image"].to_pylist(), strict=True)),
             frames,
             scenes_of(shown, context.read(self.labels), context.read(self.detections), self._score(context)),

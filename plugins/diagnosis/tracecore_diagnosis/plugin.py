@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_diagnosis.checks import RequestUsable
+from tracecore_diagnosis.data_request import RequestUsable
 from tracecore_diagnosis.event_clusters import EventClusters
 
 __all__ = ["tracecore_register_checks", "tracecore_register_stages"]

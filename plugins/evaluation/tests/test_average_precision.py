@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from tracecore_evaluation.average_precision import average_precision
-from tracecore_evaluation.kpis import Thresholds, kpis
-from tracecore_evaluation.matching import match
-from tracecore_evaluation.scene import Frame, Seen, Truth, iou_matrix, size_of
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix, size_of
+from tracecore_evaluation.obstacle_kpis import Thresholds, kpis, match
 from tracecore_evaluation.slices import slice_names
 
 Box = tuple[float, float, float, float]
@@ -18,9 +17,9 @@ def a_frame(number: int, **slices: str) -> Frame:
     return Frame(f"frame/d/s/{number}", "d", "s", number, 640, 480, slices)
 
 
-def truth(*boxes: tuple[int, Box], crowd: tuple[int, ...] = ()) -> Truth:
+def truth(*boxes: tuple[int, Box], crowd: tuple[int, ...] = ()) -> GroundTruth:
     array = np.array([box for _, box in boxes], dtype=np.float64).reshape(-1, 4)
-    return Truth(
+    return GroundTruth(
         array,
         np.array([class_ for class_, _ in boxes], dtype=np.int64),
         array[:, 2] * array[:, 3],
@@ -29,8 +28,8 @@ def truth(*boxes: tuple[int, Box], crowd: tuple[int, ...] = ()) -> Truth:
     )
 
 
-def seen(*boxes: tuple[float, int, Box]) -> Seen:
-    return Seen(
+def seen(*boxes: tuple[float, int, Box]) -> Detections:
+    return Detections(
         np.array([box for _, _, box in boxes], dtype=np.float64).reshape(-1, 4),
         np.array([score for score, _, _ in boxes], dtype=np.float64),
         np.array([class_ for _, class_, _ in boxes], dtype=np.int64),

@@ -14,10 +14,9 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import RunFailed, UsageError
 from tracecore.running.executor import Outcome, ResolvedInput
-from tracecore_evaluation.figures import parts_of
-from tracecore_evaluation.label_rows import read_rows, true_rows
+from tracecore_evaluation.ground_truth import read_frames, read_labels, read_rows, true_rows
+from tracecore_evaluation.kpi_specs import parts_of
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.truth import read_frames, read_labels
 from tracecore_schemas.arrow_tables import EVENTS
 from tracecore_schemas.canonical import digest_file
 

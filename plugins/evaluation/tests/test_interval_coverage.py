@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from tracecore_evaluation.detections import Frame
 from tracecore_evaluation.intervals import LEVEL, Measure, Units, gains, intervals, units_of
-from tracecore_evaluation.scene import Frame
 
 DRAWS = 400
 LEAST = LEVEL - 2.58 * math.sqrt(LEVEL * (1 - LEVEL) / DRAWS)

@@ -15,7 +15,7 @@ from three_heads import cuboid, path, scene, tag
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
-from tracecore_evaluation.perceived import read_detections
+from tracecore_evaluation.predictions import read_detections
 from tracecore_schemas.arrow_tables import DETECTIONS, TRACKS, table_of
 
 FRAMES = 10

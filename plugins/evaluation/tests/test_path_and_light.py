@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tracecore_evaluation.figures import better, figure_of
-from tracecore_evaluation.light_kpis import light_kpis
-from tracecore_evaluation.path_kpis import path_kpis
-from tracecore_evaluation.path_shape import lateral
-from tracecore_evaluation.scene import Frame
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.kpi_specs import better, figure_of
+from tracecore_evaluation.path_and_light_kpis import lateral, light_kpis, path_kpis
 
 A = Frame("frame/a/s/0", "a", "s", 0, 96, 64, {"time_of_day": "day"})
 B = Frame("frame/b/s/0", "b", "s", 0, 96, 64, {"time_of_day": "night"})

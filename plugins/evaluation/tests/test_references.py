@@ -10,12 +10,12 @@ import pytest
 from made_scene import CLASSES, CONFIG, judged, made_scene, rates_of
 
 from tracecore_evaluation.average_precision import AREAS, average_precision
-from tracecore_evaluation.scene import Frame, Seen, Truth, iou_matrix
-from tracecore_evaluation.tracks import tracks_table
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix
+from tracecore_evaluation.online_metrics import tracks_table
 from tracecore_schemas.arrow_tables import TRACKS
 
 
-def pycocotools_precision(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str, Seen], classes: int) -> Any:
+def pycocotools_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], seen: Mapping[str, Detections], classes: int) -> Any:
     """Return precision [overlap, recall, class, area] as pycocotools gives it."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -53,14 +53,14 @@ def test_average_precision_is_that_of_pycocotools_with_crowds_and_what_nobody_co
         count = int(rng.integers(0, 8))
         boxes = np.c_[rng.uniform(0, 400, (count, 2)), rng.uniform(8, 160, (count, 2))]
         classes = rng.integers(3, size=count)
-        truth[frame.id] = Truth(boxes, classes, boxes[:, 2] * boxes[:, 3], rng.random(count) < 0.2, tuple(map(str, range(count))))
+        truth[frame.id] = GroundTruth(boxes, classes, boxes[:, 2] * boxes[:, 3], rng.random(count) < 0.2, tuple(map(str, range(count))))
         near = boxes + rng.normal(0, 6, boxes.shape)
         other = np.c_[rng.uniform(0, 400, (4, 2)), rng.uniform(8, 160, (4, 2))]
         all_boxes = np.concatenate([near, other])
         scores = np.sort(rng.random(len(all_boxes)))[::-1]
         kinds = np.where(rng.random(len(all_boxes)) < 0.8, np.concatenate([classes, rng.integers(3, size=4)]), rng.integers(3, size=len(all_boxes)))
         order = rng.permutation(len(all_boxes))
-        seen[frame.id] = Seen(np.abs(all_boxes[order]), scores, kinds[order])
+        seen[frame.id] = Detections(np.abs(all_boxes[order]), scores, kinds[order])
     ours, reference = average_precision(frames, truth, seen, 3), pycocotools_precision(frames, truth, seen, 3)
     capsys.readouterr()
     for place, area in enumerate(AREAS):

@@ -7,28 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from tracecore_evaluation.driving import driven, stretches
-from tracecore_evaluation.episodes import lasting, runs
-from tracecore_evaluation.level_2 import true_stretches
-from tracecore_evaluation.scene import Frame, Seen, Truth
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth
+from tracecore_evaluation.driving_time import driven, stretches
+from tracecore_evaluation.ground_truth import Labels
+from tracecore_evaluation.mistakes import lasting, runs
+from tracecore_evaluation.online_metrics import true_stretches
 from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings
-from tracecore_evaluation.tracking import COUNTS, Moment, Scores, followed
-from tracecore_evaluation.true_tracks import Relevance, true_stretch, untracked
-from tracecore_evaluation.truth import Labels
+from tracecore_evaluation.tracking_metrics import COUNTS, Moment, Relevance, Scores, followed, true_stretch, untracked
 
 SETTINGS = TrackerSettings(iou=0.3, motion=0.0, confirm=0.1, coast=0.35)
 NS = 1_000_000_000
 
 
-def seen(*boxes: tuple[float, float, float, float], classes: Sequence[int] | None = None, score: float = 0.9) -> Seen:
+def seen(*boxes: tuple[float, float, float, float], classes: Sequence[int] | None = None, score: float = 0.9) -> Detections:
     count = len(boxes)
-    return Seen(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.full(count, score), np.array(classes or [0] * count, dtype=np.int64))
+    return Detections(np.array(boxes, dtype=np.float64).reshape(-1, 4), np.full(count, score), np.array(classes or [0] * count, dtype=np.int64))
 
 
-def truth(*boxes: tuple[float, float, float, float], crowd: Sequence[bool] = ()) -> Truth:
+def truth(*boxes: tuple[float, float, float, float], crowd: Sequence[bool] = ()) -> GroundTruth:
     array = np.array(boxes, dtype=np.float64).reshape(-1, 4)
     ids = tuple(f"label-{row}" for row in range(len(boxes)))
-    return Truth(array, np.zeros(len(boxes), dtype=np.int64), array[:, 2] * array[:, 3], np.array(crowd or [False] * len(boxes), dtype=bool), ids)
+    return GroundTruth(
+        array, np.zeros(len(boxes), dtype=np.int64), array[:, 2] * array[:, 3], np.array(crowd or [False] * len(boxes), dtype=bool), ids
+    )
 
 
 def tracked(**boxes: tuple[float, float, float, float]) -> Tracked:
@@ -38,7 +39,7 @@ def tracked(**boxes: tuple[float, float, float, float]) -> Tracked:
     return Tracked(numbers, tuple(range(len(numbers))), array, np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers)))
 
 
-def moment(true: Truth, names: Sequence[str], found: Tracked) -> Moment:
+def moment(true: GroundTruth, names: Sequence[str], found: Tracked) -> Moment:
     return Moment(true, tuple(names), ~true.crowd, found)
 
 

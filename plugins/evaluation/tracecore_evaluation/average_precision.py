@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.scene import Frame, Seen, Truth
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth
 
 __all__ = ["AREAS", "Curve", "Precision", "average_precision"]
 
@@ -39,7 +39,7 @@ class Precision:
     curves: tuple[Curve | None, ...]
 
 
-def average_precision(frames: Sequence[Frame], truth: Mapping[str, Truth], seen: Mapping[str, Seen], classes: int) -> Precision:
+def average_precision(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], seen: Mapping[str, Detections], classes: int) -> Precision:
     """Evaluate detections on frames.
 
     Args:
@@ -87,9 +87,9 @@ def _annotation(id_: int, image: int, class_: int, box: NDArray[np.float64], are
     return {"id": id_ + 1, "image_id": image, "category_id": class_, "bbox": [float(value) for value in box], "area": area}
 
 
-def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, Truth], classes: int) -> Precision:
+def _nothing_seen(frames: Sequence[Frame], truth: Mapping[str, GroundTruth], classes: int) -> Precision:
     """Without any detection every class that has objects is at 0; the library takes no empty list."""
-    from tracecore_evaluation.scene import size_of
+    from tracecore_evaluation.detections import size_of
 
     def present(class_: int, area: str) -> bool:
         return any(

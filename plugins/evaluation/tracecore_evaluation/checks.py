@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import tracecore as tc
-from tracecore_evaluation.figures import better, figure_of
+from tracecore_evaluation.kpi_specs import better, figure_of
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict

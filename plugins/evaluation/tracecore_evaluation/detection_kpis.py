@@ -6,23 +6,18 @@ from collections import Counter
 from pathlib import Path
 
 import tracecore as tc
-from tracecore_evaluation.baseline import BASELINE
-from tracecore_evaluation.detections import FLOOR, detections_table
-from tracecore_evaluation.detector import Detector, OnnxDetector, detect
-from tracecore_evaluation.engine import NotExecutable, compiled_network, engine_detector
-from tracecore_evaluation.events import events_table, frame_events
+from tracecore_evaluation.evaluate import BASELINE, Limits, baseline_predictions, evaluate, frame_measure, headline, mean_path_predictions
+from tracecore_evaluation.frame_report import details, page
+from tracecore_evaluation.ground_truth import read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
-from tracecore_evaluation.judge import Limits, headline, judge, mean_path_answers, trivial_answers
-from tracecore_evaluation.kpis import Thresholds
-from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
-from tracecore_evaluation.level_1_page import details, page
+from tracecore_evaluation.mistakes import frame_mistakes, mistakes_table
 from tracecore_evaluation.model_config import ModelConfig, read_config
-from tracecore_evaluation.plots import plot_level_1
+from tracecore_evaluation.obstacle_kpis import Thresholds
+from tracecore_evaluation.predictions import FLOOR, Detector, OnnxDetector, detect, detections_table
 from tracecore_evaluation.report import Findings, events_facet, facet, write_report
-from tracecore_evaluation.resampling import level_1
-from tracecore_evaluation.samples import Samples, sample_frames
+from tracecore_evaluation.report_pictures import Samples, plot_level_1, sample_frames
 from tracecore_evaluation.slices import read_slicing, sliced
-from tracecore_evaluation.truth import read_frames, read_labels
+from tracecore_evaluation.tensorrt_engine import NotExecutable, compiled_network, engine_detector
 from tracecore_evaluation.unknowns import interval_unknowns, level_1_unknowns, review_unknowns
 from tracecore_schemas.canonical import JSON, digest_file
 
@@ -69,17 +64,17 @@ class DetectionKpis(tc.Stage):
         detector, not_executed = self._detector(context, model, config)
         samples = Samples(sample_frames(frames, params.samples))
         answers = detect(detector, config, context.read(self.frames), frames, context.progress, samples.look)
-        judged = judge(frames, labels, answers, config, limits, slicing)
+        judged = evaluate(frames, labels, answers, config, limits, slicing)
         # The baseline's scores are shares of frames, so all of its boxes count.
         for_baseline = Limits(Thresholds(0.0, params.iou), params.path_within, params.off_path)
-        trivial = trivial_answers(frames, labels, config)
-        baseline = judge(frames, labels, trivial, config, for_baseline, slicing)
-        mean_path = judge(frames, labels, mean_path_answers(frames, labels), config, for_baseline, slicing)
+        trivial = baseline_predictions(frames, labels, config)
+        baseline = evaluate(frames, labels, trivial, config, for_baseline, slicing)
+        mean_path = evaluate(frames, labels, mean_path_predictions(frames, labels), config, for_baseline, slicing)
         drives = sorted({frame.drive for frame in frames})
         units = units_of(frames)
         review = review_of(every, {frame.id for frame in frames})
-        measure = level_1(frames, labels, answers, judged, config, limits.thresholds, params.path_within, units)
-        of_baseline = level_1(frames, labels, trivial, baseline, config, for_baseline.thresholds, params.path_within, units)
+        measure = frame_measure(frames, labels, answers, judged, config, limits.thresholds, params.path_within, units)
+        of_baseline = frame_measure(frames, labels, trivial, baseline, config, for_baseline.thresholds, params.path_within, units)
         findings = Findings(
             1,
             detector.executed_with,
@@ -107,8 +102,8 @@ class DetectionKpis(tc.Stage):
         write_report(
             folder, findings, page(findings, judged, baseline, config, limits, pictures), **details(judged, baseline, mean_path, config, limits)
         )
-        mistakes = frame_events(frames, labels, answers, judged, config, limits, slicing)
-        context.write(self.events, events_table(mistakes))
+        mistakes = frame_mistakes(frames, labels, answers, judged, config, limits, slicing)
+        context.write(self.events, mistakes_table(mistakes))
         context.write(self.detections, detections_table(frames, answers, config))
         context.describe(self.report, "tracecore_kpis", facet(findings, config.classes))
         counts = Counter(row["type"] for row in mistakes)

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.driving import BY_INDEX
-from tracecore_evaluation.figures import Figure, figure_of
-from tracecore_evaluation.scene import Frame
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.driving_time import BY_INDEX
+from tracecore_evaluation.kpi_specs import Figure, figure_of
 
 __all__ = ["BY_DRIVE", "LEAST_DRIVES", "LEAST_UNITS", "LEVEL", "Measure", "Units", "Weights", "gains", "intervals", "units_of"]
 

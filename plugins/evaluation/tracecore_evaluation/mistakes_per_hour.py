@@ -10,23 +10,20 @@ import numpy as np
 
 import tracecore as tc
 from tracecore.errors import UsageError
-from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.driving import BY_INDEX, MOST_SECONDS, Time, driven
-from tracecore_evaluation.events import events_table
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.driving_report import details, operating_facet, page, plot_timeline
+from tracecore_evaluation.driving_time import BY_INDEX, MOST_SECONDS, Time, driven
+from tracecore_evaluation.ground_truth import Labels, read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
-from tracecore_evaluation.label_rows import read_rows, review_of, true_rows
-from tracecore_evaluation.level_2 import Driving, Rules, drive, hours_of, level_2, rates
-from tracecore_evaluation.level_2_page import details, operating_facet, page, plot_timeline
+from tracecore_evaluation.mistakes import mistakes_table
 from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.online_metrics import Driving, Rules, drive, driving_measure, hours_of, rates, tracks_table
 from tracecore_evaluation.operating_score import OperatingScores, above, choose_scores
-from tracecore_evaluation.perceived import read_detections
+from tracecore_evaluation.predictions import Predictions, read_detections
 from tracecore_evaluation.report import Findings, events_facet, facet, write_report
-from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.slices import endings, read_slicing, slice_names, sliced
 from tracecore_evaluation.tracker import TrackerSettings
-from tracecore_evaluation.tracks import tracks_table
-from tracecore_evaluation.true_tracks import Relevance
-from tracecore_evaluation.truth import Labels, read_frames, read_labels
+from tracecore_evaluation.tracking_metrics import Relevance
 from tracecore_evaluation.unknowns import heads_unknowns, interval_unknowns, review_unknowns, unsliced
 from tracecore_schemas.conditions import OF_OBJECTS
 
@@ -90,7 +87,7 @@ class MistakesPerHour(tc.Stage):
         without_looking = drive(frames, labels, _without_looking(frames, labels, config), config, settings, rules, slicing)
         drives = sorted({frame.drive for frame in frames})
         values = rates(found, time, slices, config, units)
-        measure, of_baseline = (level_2(each, time, {}, config, units) for each in (found, without_looking))
+        measure, of_baseline = (driving_measure(each, time, {}, config, units) for each in (found, without_looking))
         hours = hours_of(list(values), time)
         review = review_of(every, {frame.id for frame in frames})
         findings = Findings(
@@ -120,7 +117,7 @@ class MistakesPerHour(tc.Stage):
         plot_timeline(folder / "timeline.png", frames, found)
         lines = page(findings, found, time, config, operating, {"timeline.png": "Mistakes while driving"})
         write_report(folder, findings, lines, **details(found, time, operating))
-        context.write(self.events, events_table([each.row for each in found.episodes]))
+        context.write(self.events, mistakes_table([each.row for each in found.episodes]))
         context.write(self.tracks, tracks_table(found, config))
         context.describe(self.report, "tracecore_kpis", facet(findings) | {"operating_score": operating_facet(operating)})
         counts = Counter(each.type for each in found.episodes)
@@ -155,10 +152,10 @@ def _said(context: tc.Context, port: tc.Input) -> Mapping[str, Any]:
     return said if isinstance(said, Mapping) else {}
 
 
-def _without_looking(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Answers:
+def _without_looking(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
     light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
     straight = {frame.id: np.zeros(len(config.ahead)) for frame in frames} if config.ahead else {}
-    return Answers({}, straight, {} if light is None else {frame.id: light for frame in frames})
+    return Predictions({}, straight, {} if light is None else {frame.id: light for frame in frames})
 
 
 def _score_unknowns(operating: OperatingScores, config: ModelConfig) -> Iterator[tuple[str, str]]:

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.detector import Answers
-from tracecore_evaluation.level_2 import Rules, tracking_kpis, true_stretches
+from tracecore_evaluation.detections import Detections, Frame
+from tracecore_evaluation.ground_truth import Labels
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.scene import Frame, Seen
+from tracecore_evaluation.online_metrics import Rules, tracking_kpis, true_stretches
+from tracecore_evaluation.predictions import Predictions
 from tracecore_evaluation.tracker import TrackerSettings
-from tracecore_evaluation.tracking import COUNTS, followed
-from tracecore_evaluation.true_tracks import moments_of, of_class
-from tracecore_evaluation.truth import Labels
+from tracecore_evaluation.tracking_metrics import COUNTS, followed, moments_of, of_class
 
 __all__ = ["CRITERION", "OperatingScores", "above", "choose_scores"]
 
@@ -46,17 +45,17 @@ class OperatingScores:
     unchosen: tuple[str, ...] = ()
 
 
-def above(answers: Answers, scores: Mapping[str, float], config: ModelConfig) -> Answers:
+def above(answers: Predictions, scores: Mapping[str, float], config: ModelConfig) -> Predictions:
     """Return answers without the boxes below the score of their class."""
-    return Answers(_above(answers.seen, np.array([scores[name] for name in config.classes])), answers.paths, answers.lights)
+    return Predictions(_above(answers.seen, np.array([scores[name] for name in config.classes])), answers.paths, answers.lights)
 
 
-def _above(seen: Mapping[str, Seen], least: NDArray[np.float64]) -> dict[str, Seen]:
+def _above(seen: Mapping[str, Detections], least: NDArray[np.float64]) -> dict[str, Detections]:
     return {id_: each.of(each.scores >= least[each.classes]) for id_, each in seen.items()}
 
 
 def choose_scores(
-    frames: Sequence[Frame], labels: Labels, answers: Answers, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float
+    frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, otherwise: float
 ) -> OperatingScores:
     """Choose the score of each class.
 

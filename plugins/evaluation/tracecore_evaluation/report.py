@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import tracecore as tc
-from tracecore_evaluation.figures import figure_of, lower_is_better, parts_of
+from tracecore_evaluation.ground_truth import Review
 from tracecore_evaluation.intervals import LEVEL
-from tracecore_evaluation.label_rows import Review
+from tracecore_evaluation.kpi_specs import figure_of, lower_is_better, parts_of
 from tracecore_schemas.canonical import JSON
 
 __all__ = ["Findings", "cell", "cells", "closing", "events_facet", "facet", "headline_table", "interval_words", "write_report"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from tracecore.errors import UsageError, suggestion
-from tracecore_evaluation.scene import SIZES, Frame, size_of
+from tracecore_evaluation.detections import SIZES, Frame, size_of
 from tracecore_schemas.conditions import OF_OBJECTS
 
 __all__ = ["Slicing", "endings", "read_slicing", "slice_names", "sliced"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracecore_evaluation.scene import Seen, iou_matrix
+from tracecore_evaluation.detections import Detections, iou_matrix
 
 __all__ = ["Tracked", "Tracker", "TrackerSettings", "assign"]
 
@@ -75,7 +75,7 @@ class _Track:
         self.box[2:] = np.maximum(self.box[2:], 1.0)
         self.silent += seconds
 
-    def update(self, seen: Seen, row: int, seconds: float) -> None:
+    def update(self, seen: Detections, row: int, seconds: float) -> None:
         off = seen.boxes[row] - self.box
         self.box = self.box + _ALPHA * off
         if self.silent > 0:
@@ -96,7 +96,7 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._begun = 0
 
-    def step(self, seen: Seen, seconds: float) -> Tracked:
+    def step(self, seen: Detections, seconds: float) -> Tracked:
         """Take the detections of the next frame.
 
         Args:
@@ -125,7 +125,7 @@ class Tracker:
             np.array([track.score for track in shown], dtype=np.float64),
         )
 
-    def _overlaps(self, seen: Seen) -> Floats:
+    def _overlaps(self, seen: Detections) -> Floats:
         """Return the overlap of each track's predicted box with each detection, both widened by how far the track may have moved unseen."""
         rows = [
             iou_matrix(_widened(track.box[None], self._settings.motion * track.silent), _widened(seen.boxes, self._settings.motion * track.silent))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.evaluate import FrameEvaluation
+from tracecore_evaluation.ground_truth import Labels, Review
 from tracecore_evaluation.intervals import BY_DRIVE, LEAST_DRIVES, LEAST_UNITS, Units
-from tracecore_evaluation.judge import Judged
-from tracecore_evaluation.label_rows import Review
 from tracecore_evaluation.model_config import ModelConfig
-from tracecore_evaluation.scene import Frame
 from tracecore_evaluation.slices import Slicing
-from tracecore_evaluation.truth import Labels
 
 __all__ = ["heads_unknowns", "interval_unknowns", "level_1_unknowns", "review_unknowns", "unsliced"]
 
@@ -18,7 +17,7 @@ Unknowns = Iterator[tuple[str, str]]
 
 
 def level_1_unknowns(
-    known: int, frames: Sequence[Frame], labels: Labels, judged: Judged, config: ModelConfig, slicing: Slicing, score: float
+    known: int, frames: Sequence[Frame], labels: Labels, judged: FrameEvaluation, config: ModelConfig, slicing: Slicing, score: float
 ) -> Unknowns:
     """Give (what, why) of all that is not known.
 
@@ -87,7 +86,7 @@ def heads_unknowns(frames: Sequence[Frame], labels: Labels, config: ModelConfig)
             yield f"{head} of some frames", f"{missing} of {len(frames)} frames have no label for the head '{head}'."
 
 
-def _obstacles(labels: Labels, judged: Judged, config: ModelConfig, score: float) -> Unknowns:
+def _obstacles(labels: Labels, judged: FrameEvaluation, config: ModelConfig, score: float) -> Unknowns:
     for name in config.classes:
         count = judged.obstacles.counts[name]
         if not count.hits + count.misses:
@@ -98,7 +97,7 @@ def _obstacles(labels: Labels, judged: Judged, config: ModelConfig, score: float
         yield f"KPIs of {name}", f"The model has no class '{name}'; {boxes} of its boxes on the evaluated frames were left out."
 
 
-def _light(labels: Labels, judged: Judged, config: ModelConfig) -> Unknowns:
+def _light(labels: Labels, judged: FrameEvaluation, config: ModelConfig) -> Unknowns:
     for row, state in enumerate(config.states):
         if labels.lights and not judged.light.confusion[row].sum():
             yield f"KPIs of light {state}", f"On no evaluated frame the light is {state}, so there is nothing to find."

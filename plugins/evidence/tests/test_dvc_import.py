@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from record_world import World
 
 from tracecore.commands.shell import cli
-from tracecore_evidence.dvc import Dvc
+from tracecore_evidence.dvc_lock import Dvc
 
 LOCK = """
 schema: '2.0'

@@ -10,7 +10,7 @@ import pytest
 import tracecore as tc
 from tracecore.plugins.host import PluginHost
 from tracecore_evidence.journal import append_line
-from tracecore_evidence.no_unknowns import NoUnknowns
+from tracecore_evidence.no_unknowns_gate import NoUnknowns
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.run import Unknown
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tracecore as tc
-from tracecore_evidence.graph import Graph
+from tracecore_evidence.trace_graph import Graph
 
 if TYPE_CHECKING:
     from cyclonedx.model import HashType, Property

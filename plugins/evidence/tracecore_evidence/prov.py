@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import tracecore as tc
-from tracecore_evidence.graph import Graph
+from tracecore_evidence.trace_graph import Graph
 
 if TYPE_CHECKING:
     from prov.model import ProvDocument

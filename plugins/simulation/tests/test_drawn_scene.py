@@ -11,18 +11,16 @@ import pytest
 
 from tracecore_simulation.camera import NEAR, Camera
 from tracecore_simulation.cars import BODIES
-from tracecore_simulation.contrast import contrast_of, linear_light
+from tracecore_simulation.drive import plan_drives
+from tracecore_simulation.ego_frame import View
+from tracecore_simulation.ground_truth import GAP, light_ahead, path_ahead
 from tracecore_simulation.layout import lay_out
-from tracecore_simulation.light import WEATHERS
+from tracecore_simulation.lighting import WEATHERS, contrast_of, linear_light
 from tracecore_simulation.motion import steady
 from tracecore_simulation.people import Person
-from tracecore_simulation.plan import plan_drives
 from tracecore_simulation.rig import CAMERA_PLACE, FRONT
-from tracecore_simulation.road import Road
 from tracecore_simulation.scene import LEAST_CONTRAST, Box, camera_of, draw_frame
-from tracecore_simulation.town import Actor, Building, Ego, Signal, Town, TrafficLight
-from tracecore_simulation.truth import GAP, light_ahead, path_ahead
-from tracecore_simulation.view import View
+from tracecore_simulation.town import Actor, Building, Ego, Road, Signal, Town, TrafficLight
 
 SIZE = (320, 180)
 SOMEONE = Person(1.75, (226, 186, 158), (30, 24, 22), (200, 30, 30), (40, 40, 60))

@@ -17,13 +17,11 @@ from mcap_protobuf.decoder import DecoderFactory
 
 from tracecore.geometry import cuboid_corners, inside_cuboid, project, quaternion_matrix, transform
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
-from tracecore_simulation.drive import Drive, Settings
-from tracecore_simulation.fleet import record_drives
-from tracecore_simulation.plan import plan_drives
+from tracecore_simulation.drive import Drive, Settings, plan_drives, record_drives
+from tracecore_simulation.ground_truth import WAYS
 from tracecore_simulation.rig import FRONT
 from tracecore_simulation.scene import Box
 from tracecore_simulation.signals import BRAKE, SPEED, STEERING
-from tracecore_simulation.truth import WAYS
 
 SIZE = (480, 270)
 FRAMES = 14

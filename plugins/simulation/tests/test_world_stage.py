@@ -14,9 +14,7 @@ from tracecore.errors import UsageError
 from tracecore.plugins.host import PluginHost
 from tracecore.running.executor import Outcome
 from tracecore.workspace import Workspace
-from tracecore_simulation.drive import Settings
-from tracecore_simulation.fleet import record_drives
-from tracecore_simulation.plan import plan_drives
+from tracecore_simulation.drive import Settings, plan_drives, record_drives
 from tracecore_simulation.scene import LEAST_CONTRAST
 
 SMALL = {"drives": 3, "frames": 4, "width": 160, "height": 96}

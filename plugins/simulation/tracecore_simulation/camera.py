@@ -1,11 +1,15 @@
-"""The camera: a pinhole above the road, looking along it."""
+"""The camera, a pinhole above the road, and its canvas: colors, what emits light, and which object each pixel shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["NEAR", "Camera", "Point2", "Point3"]
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+__all__ = ["FINER", "NEAR", "NUMBERS", "Camera", "Canvas", "Color", "Point2", "Point3"]
 
 Point3 = tuple[float, float, float]
 """x to the right, y up from the road, z ahead; meters from the point of the road below the camera."""
@@ -50,3 +54,125 @@ class Camera:
                 part = (NEAR - here[2]) / (there[2] - here[2])
                 cut.append((here[0] + part * (there[0] - here[0]), here[1] + part * (there[1] - here[1]), NEAR))
         return [self.project(point) for point in cut] if len(cut) > 2 else []
+
+
+Color = tuple[int, int, int]
+_SKY = 255
+NUMBERS = 254
+"""Objects of one frame at most: their numbers are bytes, 0 is the ground and 255 the sky."""
+FINER = 2  # drawn at twice the size, then averaged: edges without steps
+
+
+class Canvas:
+    """One frame while it is drawn, back to front.
+
+    Args:
+        width: of the finished picture, px.
+        height: px.
+        glowing: whether things may glow (dusk and night); by day that layer is left out.
+    """
+
+    def __init__(self, width: int, height: int, *, glowing: bool) -> None:
+        self.width, self.height = width, height
+        size = (width * FINER, height * FINER)
+        self._image = Image.new("RGB", size)
+        self._solid, self._clear = ImageDraw.Draw(self._image), ImageDraw.Draw(self._image, "RGBA")  # blending costs more than covering
+        self._glow_image = Image.new("RGB", size) if glowing else None
+        self._glow = ImageDraw.Draw(self._glow_image) if self._glow_image else None
+        self._ids_image = Image.new("L", (width, height), _SKY)
+        self._ids = ImageDraw.Draw(self._ids_image)
+        self.subject = 0
+        """Number of the object being drawn; 0 for scenery."""
+        self._drawn: tuple[float, float, float, float] | None = None
+
+    def paint(self, pixels: npt.NDArray[np.uint8], rows: int) -> None:
+        """Stretch a background over so many rows of the finished picture, from its top on."""
+        self._image.paste(Image.fromarray(pixels).resize((self._image.width, rows * FINER), Image.Resampling.BILINEAR))
+
+    def polygon(self, points: Sequence[Point2], color: Color, *, glow: Color | None = None, alpha: int = 255, inside: bool = False) -> None:
+        """Fill a polygon.
+
+        Args:
+            points: corners in px of the finished picture.
+            color: its color by daylight.
+            glow: the light it gives off by itself.
+            alpha: 0 clear to 255 opaque.
+            inside: whether it lies within what was drawn before and changes its color alone: a window, a mark on the road, a shadow.
+        """
+        if len(points) < 3 or not self._visible(points):
+            return
+        fine = [(u * FINER, v * FINER) for u, v in points]
+        if alpha == 255:
+            self._solid.polygon(fine, fill=color)
+        else:
+            self._clear.polygon(fine, fill=(*color, alpha))
+        if self._glow is not None and (glow or not inside):
+            self._glow.polygon(fine, fill=glow or (0, 0, 0))
+        if not inside:
+            self._ids.polygon(list(points), fill=self.subject)
+
+    def ellipse(self, center: Point2, rx: float, ry: float, color: Color, *, glow: Color | None = None, inside: bool = False) -> None:
+        """Fill an ellipse of half axes `rx` and `ry`, in px of the finished picture."""
+        u, v = center
+        if rx <= 0.2 or ry <= 0.2 or not self._visible([(u - rx, v - ry), (u + rx, v + ry)]):
+            return
+        box = [(u - rx) * FINER, (v - ry) * FINER, (u + rx) * FINER, (v + ry) * FINER]
+        self._solid.ellipse(box, fill=color)
+        if self._glow is not None and (glow or not inside):
+            self._glow.ellipse(box, fill=glow or (0, 0, 0))
+        if not inside:
+            self._ids.ellipse([u - rx, v - ry, u + rx, v + ry], fill=self.subject)
+
+    def limb(self, start: Point2, end: Point2, thickness: float, color: Color) -> None:
+        """Draw a straight limb: a bar with a width in px."""
+        du, dv = end[0] - start[0], end[1] - start[1]
+        length = max((du * du + dv * dv) ** 0.5, 1e-6)
+        nu, nv = -dv / length * thickness / 2, du / length * thickness / 2
+        bar = [(start[0] + nu, start[1] + nv), (end[0] + nu, end[1] + nv), (end[0] - nu, end[1] - nv), (start[0] - nu, start[1] - nv)]
+        self.polygon(bar, color)
+
+    def begin(self, subject: int) -> None:
+        """Begin to draw an object, or scenery (0)."""
+        self.subject, self._drawn = subject, None
+
+    def _visible(self, points: Sequence[Point2]) -> bool:
+        us, vs = [point[0] for point in points], [point[1] for point in points]
+        left, right, top, bottom = min(us), max(us), min(vs), max(vs)
+        seen = left < self.width and right > 0 and top < self.height and bottom > 0
+        if seen and self.subject:
+            past = self._drawn
+            self._drawn = (
+                (left, top, right, bottom) if past is None else (min(left, past[0]), min(top, past[1]), max(right, past[2]), max(bottom, past[3]))
+            )
+        return seen
+
+    def marked(self) -> npt.NDArray[np.uint8]:
+        """Give the number of the object that each pixel shows, 0 for scenery and sky, (height, width)."""
+        found = np.array(self._ids_image)
+        found[found == _SKY] = 0
+        return found
+
+    def sky(self) -> npt.NDArray[np.bool_]:
+        """Say of each pixel whether nothing was drawn before the sky, (height, width)."""
+        return np.asarray(np.asarray(self._ids_image) == _SKY)
+
+    def count(self) -> int:
+        """Count the pixels that show the object being drawn now."""
+        if self._drawn is None:
+            return 0
+        left, top, right, bottom = self._drawn
+        box = (max(0, int(left) - 2), max(0, int(top) - 2), min(self.width, int(right) + 3), min(self.height, int(bottom) + 3))
+        return int(self._ids_image.crop(box).histogram()[self.subject])
+
+    def colors(self) -> npt.NDArray[np.float32]:
+        """Give the colors by daylight, (height, width, 3), 0 to 1."""
+        return _unit(self._image)
+
+    def glows(self) -> npt.NDArray[np.float32] | None:
+        """Give the light that things give off by themselves, (height, width, 3), 0 to 1; None by day."""
+        return None if self._glow_image is None else _unit(self._glow_image)
+
+
+def _unit(image: Image.Image) -> npt.NDArray[np.float32]:
+    """Average an image down to the finished size, 0 to 1."""
+    return np.asarray(image.reduce(FINER), dtype=np.float32) * np.float32(1 / 255)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from tracecore_simulation.camera import Camera, Point3
-from tracecore_simulation.canvas import Canvas, Color
+from tracecore_simulation.camera import Camera, Canvas, Color, Point3
 
 __all__ = ["BODIES", "CarBody", "draw_car"]
 

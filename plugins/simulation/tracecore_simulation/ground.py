@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tracecore_simulation.camera import Camera
-from tracecore_simulation.canvas import Canvas, Color
+from tracecore_simulation.camera import Camera, Canvas, Color
+from tracecore_simulation.ego_frame import View
 from tracecore_simulation.town import AHEAD, LANE, SIDEWALK, Crossing
-from tracecore_simulation.view import View
 
 __all__ = ["draw_ground", "sky"]
 

@@ -6,11 +6,10 @@ import math
 
 import numpy as np
 
-from tracecore_simulation.canvas import Color
-from tracecore_simulation.cast import Cast, Clear, Wishes
+from tracecore_simulation.actors import Cast, Clear, Wishes
+from tracecore_simulation.camera import Color
 from tracecore_simulation.rig import Mount
-from tracecore_simulation.road import Road
-from tracecore_simulation.town import AHEAD, Building, Crossing, RoadSign, Signal, Town, TrafficLight, Tree
+from tracecore_simulation.town import AHEAD, Building, Crossing, Road, RoadSign, Signal, Town, TrafficLight, Tree
 
 __all__ = ["LIGHT_STYLES", "lay_out"]
 

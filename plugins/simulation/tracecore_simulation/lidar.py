@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
-from tracecore_simulation.rig import LIDAR_PLACE
-from tracecore_simulation.shapes import (
+from tracecore_simulation.ego_frame import (
     Block,
+    View,
     actor_blocks,
     actor_cuboid,
     house_blocks,
@@ -20,7 +20,7 @@ from tracecore_simulation.shapes import (
     sign_cuboid,
     tree_blocks,
 )
-from tracecore_simulation.view import View
+from tracecore_simulation.rig import LIDAR_PLACE
 
 __all__ = ["AZIMUTHS", "RINGS", "blocks_of", "cast_rays"]
 

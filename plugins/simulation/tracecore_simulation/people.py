@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tracecore_simulation.camera import Camera, Point2, Point3
-from tracecore_simulation.canvas import Canvas, Color
+from tracecore_simulation.camera import Camera, Canvas, Color, Point2, Point3
 
 __all__ = ["Person", "draw_bicyclist", "draw_pedestrian"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 import tracecore as tc
-from tracecore_simulation.command import command
-from tracecore_simulation.stage import World
+from tracecore_simulation.demo_drives import command
+from tracecore_simulation.world_stage import World
 
 __all__ = ["tracecore_register_commands", "tracecore_register_stages"]
 

@@ -74,8 +74,8 @@ def make_headed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]
 def graph(torch_model: Path) -> Any:
     """Its ONNX graph."""
     from tracecore.parity import outputs_of
-    from tracecore_tensorrt.graph import export_graph
-    from tracecore_tensorrt.models import load_detector
+    from tracecore_tensorrt.onnx_graph import export_graph
+    from tracecore_tensorrt.trained_model import load_detector
 
     return export_graph(load_detector(torch_model).module, outputs=outputs_of({}), height=64, width=96, opset=20)
 

@@ -29,10 +29,10 @@ from tracecore.running.executor import Outcome
 from tracecore.running.task import ResolvedInput
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import digest_bytes
-from tracecore_tensorrt import device
-from tracecore_tensorrt.builder import Built, choose_builder
-from tracecore_tensorrt.compile import TensorRT, recipe_digest
-from tracecore_tensorrt.models import load_detector
+from tracecore_tensorrt import engine_runtime
+from tracecore_tensorrt.engine_builder import Built, choose_builder
+from tracecore_tensorrt.stages import TensorRT, recipe_digest
+from tracecore_tensorrt.trained_model import load_detector
 
 pytest.importorskip("tensorrt_rtx", reason="no builder of engines for this platform")
 
@@ -108,7 +108,7 @@ def test_a_model_that_can_not_be_built_again_is_a_clear_error(world: World, torc
 
 
 def test_a_real_engine_is_built_and_said_not_to_be_executed(world: World, onnx_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "accelerator", lambda: None)
+    monkeypatch.setattr(engine_runtime, "accelerator", lambda: None)
     half = world.run("half", "compress", "precision", {"model": given(supply(world, onnx_model), "model")}).outputs["converted"]
     engine = world.run("engine", "compile", "tensorrt", {"model": ResolvedInput(half, None)}, target="SM89").outputs["engine"]
     (path,) = world.store.open(engine).iterdir()
@@ -211,11 +211,11 @@ def test_the_data_centre_builder_is_taken_for_the_gpu_that_is_here_and_for_no_ot
 
 
 def test_why_an_engine_is_not_executed_names_the_gpu_that_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "accelerator", lambda: "NVIDIA H200, 9.0")
-    assert device.present_capability() == "SM90"
-    assert device.why_not_executed(["SM89"], "SM90") == "There is no GPU of SM89 on this machine: its GPU is of SM90."
-    monkeypatch.setattr(device, "accelerator", lambda: None)
-    assert device.present_capability() is None
+    monkeypatch.setattr(engine_runtime, "accelerator", lambda: "NVIDIA H200, 9.0")
+    assert engine_runtime.present_capability() == "SM90"
+    assert engine_runtime.why_not_executed(["SM89"], "SM90") == "There is no GPU of SM89 on this machine: its GPU is of SM90."
+    monkeypatch.setattr(engine_runtime, "accelerator", lambda: None)
+    assert engine_runtime.present_capability() is None
 
 
 @pytest.mark.parametrize("off", [0.0, 0.2])
@@ -230,9 +230,9 @@ def test_an_engine_that_can_run_is_compared_with_its_network_on_recorded_frames(
         answers = run_onnx(network, images, threads=1)
         return replace(answers, scores=answers.scores * np.float32(1 - off))
 
-    monkeypatch.setattr(device, "why_not_executed", lambda *_: None)
-    monkeypatch.setattr(device, "run_engine", answer)
-    monkeypatch.setattr(device, "inspect_engine", lambda *_, **__: "{}")
+    monkeypatch.setattr(engine_runtime, "why_not_executed", lambda *_: None)
+    monkeypatch.setattr(engine_runtime, "run_engine", answer)
+    monkeypatch.setattr(engine_runtime, "inspect_engine", lambda *_, **__: "{}")
     described: dict[str, Any] = {}
     frames = ds.dataset(frame_table(drive_of("a", 3)))
     context: Any = SimpleNamespace(

@@ -16,9 +16,9 @@ import tracecore as tc
 from tracecore.parity import Answers, Parity, compare, outputs_of, reach_of
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
-from tracecore_tensorrt.builder import choose_builder, run_logger
-from tracecore_tensorrt.graph import describe, export_graph
-from tracecore_tensorrt.models import load_detector
+from tracecore_tensorrt.engine_builder import choose_builder, run_logger
+from tracecore_tensorrt.onnx_graph import describe, export_graph
+from tracecore_tensorrt.trained_model import load_detector
 
 Make = Callable[..., Path]
 EVERY = ("obstacles", "path", "light")

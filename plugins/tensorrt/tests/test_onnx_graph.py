@@ -14,14 +14,14 @@ import torch
 from google.protobuf.message import Message
 
 from tracecore.parity import Answers, compare, run_onnx, sample_images
-from tracecore_tensorrt.graph import describe, strip
-from tracecore_tensorrt.models import load_detector
+from tracecore_tensorrt.onnx_graph import describe, strip
+from tracecore_tensorrt.trained_model import load_detector
 
 _EXPORT = """
 import sys
 from pathlib import Path
-from tracecore_tensorrt.graph import export_graph
-from tracecore_tensorrt.models import load_detector
+from tracecore_tensorrt.onnx_graph import export_graph
+from tracecore_tensorrt.trained_model import load_detector
 graph = export_graph(load_detector(Path(sys.argv[1])).module, outputs=("boxes", "scores", "classes"), height=64, width=96, opset=20)
 Path(sys.argv[2]).write_bytes(graph.SerializeToString(deterministic=True))
 """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_tensorrt.compile import TensorRT
-from tracecore_tensorrt.export import Onnx
+from tracecore_tensorrt.stages import Onnx, TensorRT
 
 __all__ = ["tracecore_register_stages"]
 

@@ -21,7 +21,7 @@ from tracecore.plugins.host import PluginHost
 from tracecore.system.distributions import module_digest
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import center_detector
-from tracecore_training.examples import shrink
+from tracecore_training.training_data import shrink
 
 SMALL: dict[str, Any] = {"steps": 4, "size": [64, 96], "width": 0.25, "batch": 4}
 
@@ -32,7 +32,7 @@ spec = importlib.util.spec_from_file_location("drawing", sys.argv[1])
 drawing = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(drawing)
 import pyarrow.dataset as ds, torch
-from tracecore_training.stage import TorchDetector
+from tracecore_training.torch_stages import TorchDetector
 frames, labels = drawing.draw(12)
 class Context:
     seed, threads = 7, 1

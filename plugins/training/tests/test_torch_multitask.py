@@ -19,7 +19,7 @@ from tracecore.images import decode_rgb
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import Workspace
 from tracecore_training.architecture import MultiTask, multitask
-from tracecore_training.examples import shrink
+from tracecore_training.training_data import shrink
 
 SMALL: dict[str, Any] = {"steps": 4, "size": [64, 96], "width": 0.25, "batch": 4}
 ALL = {"obstacles": {}, "path": {"ahead_m": [10, 30]}, "light": {}}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tracecore_training.architecture import CenterDetector, center_detector, decode
-from tracecore_training.files import model_config
+from tracecore_training.model_files import model_config
 
 
 def test_the_architecture_is_found_by_its_entry_point() -> None:

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from tracecore import RunFailed, UsageError
-from tracecore_training.examples import Examples, read_examples, read_labels
 from tracecore_training.targets import IGNORED, draw_targets
+from tracecore_training.training_data import Examples, read_examples, read_labels
 
 Rows = list[dict[str, Any]]
 

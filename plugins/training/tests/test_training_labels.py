@@ -10,8 +10,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from tracecore import UsageError
-from tracecore_training.examples import UNSAID, read_examples
-from tracecore_training.labels import LabelTable, offsets_at, read_labels
+from tracecore_training.training_data import UNSAID, LabelTable, offsets_at, read_examples, read_labels
 
 Rows = list[dict[str, Any]]
 STATES = ("none", "red", "yellow", "green")

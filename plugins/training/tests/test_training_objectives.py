@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from tracecore_training.augmentation import Augmentation
-from tracecore_training.examples import UNSAID, Examples
-from tracecore_training.losses import focus_loss, light_loss, path_loss
-from tracecore_training.objectives import draw_batch, path_scale, state_weights
+from tracecore_training.objectives import draw_batch, focus_loss, light_loss, path_loss, path_scale, state_weights
 from tracecore_training.targets import draw_focus, draw_targets
+from tracecore_training.training_data import UNSAID, Examples
 
 NAN = float("nan")
 STAY = Augmentation(flip=0, zoom=1, jitter=0)

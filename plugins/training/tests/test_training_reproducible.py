@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tracecore_training.reproducible import reproducible
+from tracecore_training.training_loop import reproducible
 
 
 def test_threads_and_determinism_are_pinned_inside_and_given_back_after() -> None:

@@ -16,7 +16,7 @@ import torch
 
 from tracecore_training.architecture import CenterDetector
 from tracecore_training.checkpoint import Checkpoints, TrainingState
-from tracecore_training.curves import Curves
+from tracecore_training.model_files import Curves
 
 LOG = logging.getLogger("test")
 SCRIPT = Path(__file__).with_name("training_process.py")

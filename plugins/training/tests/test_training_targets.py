@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tracecore_training.losses import center_loss, side_loss
+from tracecore_training.objectives import center_loss, side_loss
 from tracecore_training.targets import IGNORED, Targets, draw_targets
 
 

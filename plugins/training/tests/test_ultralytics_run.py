@@ -14,7 +14,7 @@ import tracecore as tc
 from tracecore.plugins.host import PluginHost
 from tracecore.running.executor import Outcome
 from tracecore.workspace import Workspace
-from tracecore_training.ultralytics_results import read_args, read_classes
+from tracecore_training.ultralytics_run import read_args, read_classes
 
 HEADER = "epoch, train/box_loss, train/cls_loss, metrics/mAP50(B), lr/pg0"
 ARGS = "task: detect\nmodel: yolov8n.pt\ndata: /home/someone/data.yaml\nepochs: 3\nbatch: 4\nseed: 11\n"

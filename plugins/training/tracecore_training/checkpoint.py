@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from tracecore_training.architecture import MultiTask
-from tracecore_training.curves import Curves
+from tracecore_training.model_files import Curves
 
 __all__ = ["Checkpoints", "TrainingState"]
 

@@ -15,13 +15,11 @@ from tracecore import UsageError
 from tracecore_training.architecture import MultiTask
 from tracecore_training.augmentation import Augmentation
 from tracecore_training.checkpoint import Checkpoints
-from tracecore_training.examples import Examples, read_examples
-from tracecore_training.files import model_config, write_model
-from tracecore_training.labels import read_labels
-from tracecore_training.loop import Schedule, train
+from tracecore_training.model_files import model_config, write_model
 from tracecore_training.objectives import LightObjective, Objective, ObstacleObjective, PathObjective, path_scale, state_weights
-from tracecore_training.reproducible import reproducible
 from tracecore_training.targets import IGNORED
+from tracecore_training.training_data import Examples, read_examples, read_labels
+from tracecore_training.training_loop import Schedule, reproducible, train
 
 __all__ = ["Lights", "Obstacles", "Paths", "Settings", "fit"]
 

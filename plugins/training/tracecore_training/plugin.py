@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_training.losses_check import LossesFinite
-from tracecore_training.multitask import TorchMultitask
-from tracecore_training.stage import TorchDetector
+from tracecore_training.checks import LossesFinite
+from tracecore_training.torch_stages import TorchDetector, TorchMultitask
 from tracecore_training.ultralytics_run import UltralyticsRun
 
 __all__ = ["tracecore_register_checks", "tracecore_register_stages"]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracecore_training.body import STRIDE
+from tracecore_training.backbone import STRIDE
 
 __all__ = ["IGNORED", "Targets", "draw_focus", "draw_targets"]
 

@@ -1,0 +1,199 @@
+"""The data request: one want per cluster and per bug report; its Markdown page, and the check `request_usable`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+import tracecore as tc
+from tracecore_diagnosis.clusters import NO_OBJECT, Cluster, plural
+from tracecore_diagnosis.contact_sheets import LEGEND, sheet_name
+from tracecore_diagnosis.mistakes import FrameFacts, Mistake
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.data_request import FILE, DataRequest, Want
+from tracecore_schemas.refs import RefError, parse_ref
+from tracecore_schemas.strict_json import loads_strict
+
+__all__ = ["Bug", "RequestSummary", "RequestUsable", "page", "read_bugs", "request_of", "why"]
+
+_FACET = "tracecore_bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A bug report: its id, what it says, the frames it names and the build it was seen in."""
+
+    id: str
+    text: str
+    frames: tuple[str, ...]
+    build: str | None
+
+
+def read_bugs(refs: Sequence[str], lineage: tc.Lineage) -> list[Bug]:
+    """Read bug reports from the record, each once, in the order asked for.
+
+    Raises:
+        UsageError: a ref that is no bug's, or of no recorded bug.
+    """
+    return [_read(ref, lineage) for ref in dict.fromkeys(refs)]
+
+
+def _read(text: str, lineage: tc.Lineage) -> Bug:
+    try:
+        ref = parse_ref(text)
+    except RefError as error:
+        raise tc.UsageError(f"The parameter 'bugs' expects refs of bugs, bug/<id>. {error}") from error
+    if ref.kind != "bug":
+        raise tc.UsageError(f"The parameter 'bugs' expects refs of bugs, bug/<id>; {text} is a {ref.kind}.")
+    facet = lineage.facets(str(ref)).get(_FACET)
+    if not isinstance(facet, dict):
+        raise tc.UsageError(f"{ref} is not in the record: report it by tracecore bug report TEXT, which gives its id.")
+    return Bug(ref.segments[0], str(facet.get("text", "")), _texts(facet.get("frames")), _text(facet.get("build")))
+
+
+def _texts(value: JSON) -> tuple[str, ...]:
+    return tuple(str(each) for each in value) if isinstance(value, list) else ()
+
+
+def _text(value: JSON) -> str | None:
+    return None if value is None else str(value)
+
+
+def request_of(
+    clusters: Sequence[Cluster],
+    examples: Mapping[str, Sequence[Mistake]],
+    bugs: Sequence[Bug],
+    frames: Mapping[str, FrameFacts],
+    dimensions: Sequence[str],
+    count: int,
+) -> DataRequest:
+    """Make the request: bugs first, for a person met them on the road, then clusters by rank.
+
+    Args:
+        clusters: those that ask for data.
+        examples: by cluster id, the mistakes shown.
+        bugs: reported ones.
+        frames: the evaluated frames by ref.
+        dimensions: conditions that a bug's frames may ask by.
+        count: frames wanted for each.
+    """
+    wants = [_of_bug(bug, frames, dimensions, count) for bug in bugs]
+    for cluster in clusters:
+        own = {member.frame_id for member in cluster.members}
+        wants.append(
+            Want(
+                cluster=cluster.id,
+                why=why(cluster),
+                category=None if cluster.type in NO_OBJECT else cluster.category,
+                conditions={name: (value,) for name, value in sorted(cluster.wanted_conditions.items())},
+                count=count,
+                like=tuple(dict.fromkeys(mistake.frame_id for mistake in examples[cluster.id])),
+                bugs=tuple(bug.id for bug in bugs if own & set(bug.frames)),
+            )
+        )
+    return DataRequest(wants=tuple(wants))
+
+
+def _of_bug(bug: Bug, frames: Mapping[str, FrameFacts], dimensions: Sequence[str], count: int) -> Want:
+    known = [frames[id_].conditions for id_ in bug.frames if id_ in frames]
+    shared = {
+        name: (known[0][name],)
+        for name in dimensions
+        if known and len(known) == len(bug.frames) and all(each.get(name) is not None and each[name] == known[0].get(name) for each in known)
+    }
+    seen_in = f" (seen in {bug.build.partition('@')[0]})" if bug.build else ""
+    return Want(cluster=f"bug-{bug.id}", why=f"Bug {bug.id}: {bug.text}{seen_in}", conditions=shared, count=count, like=bug.frames, bugs=(bug.id,))
+
+
+def why(cluster: Cluster) -> str:
+    """Say in one sentence what was seen."""
+    members = len(cluster.members)
+    where = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in cluster.frame_conditions.items())
+    frames = f"{cluster.frames} of the {cluster.of} evaluated frames" + (f" of {where}" if where else "")
+    often = f", {cluster.lift:.1f} times as often as on all frames" if where else ""
+    labeled = f"; {cluster.objects} {plural(cluster.category)} are labeled on them" if cluster.objects is not None else ""
+    return f"{cluster.name}: {members} mistakes on {frames} ({cluster.rate:.0%}{often}){labeled}."
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSummary:
+    """What the page tells of.
+
+    Attributes:
+        request: what is asked for.
+        asked: the clusters that ask.
+        unasked: clusters of lower rank, for which nothing is asked.
+        drawn: by cluster id, how many examples its sheet shows; 0 where there is none.
+        mistakes: all events.
+        unclustered: mistakes like too few others.
+    """
+
+    request: DataRequest
+    asked: Sequence[Cluster]
+    unasked: Sequence[Cluster]
+    drawn: Mapping[str, int]
+    mistakes: int
+    unclustered: int
+
+
+def page(found: RequestSummary) -> str:
+    """Write the request as a page of Markdown."""
+    return "\n".join(["# Data request", "", *_summary(found), *(line for want in found.request.wants for line in _want(want, found))]) + "\n"
+
+
+def _summary(found: RequestSummary) -> Iterator[str]:
+    wants = found.request.wants
+    if not found.mistakes:
+        yield "There are no mistakes to learn from." + ("" if wants else " Nothing is asked for.")
+        return
+    left = f" {found.unclustered} mistakes are like too few others to be in a cluster." if found.unclustered else ""
+    yield f"{len(wants)} wants, from {found.mistakes} mistakes in {len(found.asked) + len(found.unasked)} clusters.{left}"
+    yield "`request.json` says the same to `curate`."
+    if not found.asked:
+        return
+    yield from ("", "| rank | cluster | mistakes | frames | of | rate | lift |", "|---|---|---|---|---|---|---|")
+    for each in (*found.asked, *found.unasked):
+        yield f"| {each.rank} | {each.name} | {len(each.members)} | {each.frames} | {each.of} | {each.rate:.0%} | {each.lift:.2f} |"
+    yield ""
+    yield "*of*: evaluated frames of the cluster's conditions, as far as they are a frame's own; *rate*: the share of them that shows such a mistake;"
+    yield "*lift*: how many times as often such mistakes happen there as on all frames. Ranked by mistakes x weight x lift."
+    if found.unasked:
+        yield f"For the last {len(found.unasked)} nothing is asked: the parameter `most` asks for {len(found.asked)}."
+
+
+def _want(want: Want, found: RequestSummary) -> Iterator[str]:
+    cluster = next((each for each in found.asked if each.id == want.cluster), None)
+    yield from ("", f"## {want.cluster}" if cluster is None else f"## {cluster.rank}. {cluster.name}", "", want.why, "")
+    asked = ", ".join(f"{name.replace('_', ' ')} {' or '.join(values)}" for name, values in sorted(want.conditions.items())) or "any conditions"
+    of = f" with {plural(want.category)}" if want.category else ""
+    yield f"Wanted: {want.count} frames{of}, {asked}."
+    if want.bugs:
+        yield f"Asked for by {', '.join(f'bug/{bug}' for bug in want.bugs)}."
+    if cluster is not None and found.drawn.get(cluster.id):
+        yield from ("", f"![{cluster.name}]({sheet_name(cluster)})", "", f"{LEGEND[0].upper()}{LEGEND[1:]}.")
+
+
+class RequestUsable(tc.Check):
+    """A data request is what its schema says, and each want can be chosen by."""
+
+    name = "request_usable"
+    description = "request.json is a data request, no want stands twice, and each has conditions or frames to go by."
+
+    def run(self, context: tc.CheckContext) -> tc.CheckResult:
+        """Read the request as curation would."""
+        file = context.read() / FILE
+        try:
+            request = DataRequest.model_validate(loads_strict(file.read_bytes()))
+        except (OSError, ValueError, ValidationError) as error:
+            return tc.CheckResult(success=False, message=f"{FILE} is no data request: {str(error).splitlines()[0]}")
+        names = [want.cluster for want in request.wants]
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
+        empty = [want.cluster for want in request.wants if not want.conditions and not want.like]
+        if twice or empty:
+            said = [f"{twice[0]} stands twice"] if twice else []
+            said += [f"{empty[0]} has neither conditions nor frames to go by"] if empty else []
+            return tc.CheckResult(success=False, message=f"The request can't be chosen by: {' and '.join(said)}.")
+        return tc.CheckResult(success=True, message=f"{len(names)} wants can be chosen by.", details={"wants": len(names)})

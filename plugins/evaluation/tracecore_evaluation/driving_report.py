@@ -1,0 +1,132 @@
+"""The page of a report of level 2, and its timeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.driving_time import Time, seconds_between
+from tracecore_evaluation.mistakes import Episode
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.online_metrics import KINDS, Driving, tracking_kpis
+from tracecore_evaluation.operating_score import CRITERION, OperatingScores
+from tracecore_evaluation.report import Findings, cell, closing, headline_table, interval_words
+from tracecore_evaluation.report_pictures import COLORS, axes_of, save
+from tracecore_evaluation.tracking_metrics import COUNTS
+from tracecore_schemas.canonical import JSON
+
+__all__ = ["details", "operating_facet", "page", "plot_timeline"]
+
+_LISTED = 20  # mistakes named on the page; all stand in the table of events
+
+
+def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
+    """Give the lines of report.md."""
+    seconds = sum(time.drives.values())
+    lines = [
+        "# Mistakes per hour of driving",
+        "",
+        (
+            f"{findings.frames} frames of {findings.drives} drives, {seconds:.1f} s of driving, tracked from what {findings.executed_with} saw. "
+            "Something wrong for some time without a break is one mistake, however long it lasts; an object that is lost is one, however often. "
+            "Rates of so little driving are rough: see the intervals."
+        ),
+        "",
+        *(_operating(operating) if config.classes else ()),
+        *headline_table(findings),
+        "## Mistakes",
+        "",
+        f"| what | count | per hour | {interval_words(findings)} | baseline per hour |",
+        "|---|---|---|---|---|",
+    ]
+    by_name = Counter(name for each in driving.episodes for name in {each.type, each.category, "total"})
+    for name in ("total", *KINDS, *config.classes):
+        kpi = f"mistakes_per_hour.{name}"
+        if kpi in findings.values:
+            interval = findings.intervals.get(kpi)
+            between = "-" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f}"
+            lines.append(f"| {name} | {by_name[name]} | {_rate(findings.values[kpi])} | {between} | {_rate(findings.baseline.get(kpi))} |")
+    lines += ["", "## Slices", "", "| slice | frames | mistakes per hour | baseline |", "|---|---|---|---|"]
+    for name, frames in findings.slices.items():
+        kpi = f"mistakes_per_hour.total.{name}"
+        lines.append(f"| {name} | {frames} | {_rate(findings.values.get(kpi))} | {_rate(findings.baseline.get(kpi))} |")
+    if driving.followed:
+        lines += ["", "## Tracking", "", "| drive | objects | misses | false boxes | switches | MOTA |", "|---|---|---|---|---|---|"]
+        for name, counts in driving.by_drive().items():
+            objects, _, misses, false_boxes, switches, _ = counts.tolist()
+            lines.append(f"| {name} | {objects} | {misses} | {false_boxes} | {switches} | {cell(tracking_kpis(counts)['mota'])} |")
+    return [*lines, *_longest(driving.episodes), *closing(findings, pictures)]
+
+
+def _operating(operating: OperatingScores) -> list[str]:
+    scores = ", ".join(f"{name} {score:g}" for name, score in operating.by_class.items())
+    if not operating.frames:
+        return [f"Tracked from score: {scores}; it is the program's parameter 'score', chosen on no frames.", ""]
+    mota = "" if operating.mota is None else f" (MOTA {operating.mota:.3f} on them)"
+    return [f"Tracked from score: {scores}; chosen on {operating.frames} selection frames{mota}: {CRITERION}.", ""]
+
+
+def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
+    """Give what report.json says beside the findings of every report."""
+    counts = Counter(each.type for each in driving.episodes)
+    return {
+        "counts": {kind: counts[kind] for kind in KINDS},
+        "driving_seconds": dict(sorted(time.drives.items())),
+        "tracking": {name: dict(zip(COUNTS, counts.tolist(), strict=True)) for name, counts in driving.by_drive().items()},
+        "operating_score": operating_facet(operating),
+    }
+
+
+def operating_facet(operating: OperatingScores) -> dict[str, JSON]:
+    """Return the scores from which on detections are tracked, and what chose them."""
+    chosen_by = CRITERION if operating.frames else "the parameter 'score'"
+    return {"by_class": dict(operating.by_class), "chosen_by": chosen_by, "selection_frames": operating.frames, "selection_mota": operating.mota}
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _longest(episodes: Sequence[Episode]) -> list[str]:
+    if not episodes:
+        return []
+    longest = sorted(episodes, key=lambda each: -(each.seconds or 0.0))[:_LISTED]
+    rest = f", the longest {_LISTED}" if len(episodes) > _LISTED else ""
+    lines = ["", f"## The mistakes{rest}", "", "| drive | frame | what | of | for | expected | found |", "|---|---|---|---|---|---|---|"]
+    for each in longest:
+        lasting = "-" if each.seconds is None else f"{each.seconds:.1f} s"
+        said = f"{each.row.get('expected') or '-'} | {each.row.get('found') or '-'}"
+        lines.append(f"| {each.first.drive} | {each.first.timestamp_ns} | {each.type} | {each.category} | {lasting} | {said} |")
+    return lines
+
+
+def plot_timeline(path: Path, frames: Sequence[Frame], driving: Driving) -> None:
+    """Plot each drive as a line over time, with its mistakes as bars, a color a sort; by number of frame where there is no clock."""
+    by_drive: dict[str, list[Frame]] = {}
+    for frame in sorted(frames, key=lambda frame: (frame.drive, frame.timestamp_ns)):
+        by_drive.setdefault(frame.drive, []).append(frame)
+    figure, axes = axes_of(9.0, 0.8 + 0.9 * len(by_drive))
+    shown: set[str] = set()
+    for row, (_, of_drive) in enumerate(by_drive.items()):
+        axes.plot([0, _place(of_drive[0], of_drive[-1])], [row, row], color="#b0b0b0", linewidth=1)
+    rows = {name: row for row, name in enumerate(by_drive)}
+    for each in driving.episodes:
+        begins = _place(by_drive[each.first.drive][0], each.first)
+        lasts = max(_place(each.first, each.last), 0.05)
+        kind = KINDS.index(each.type)
+        label = None if each.type in shown else each.type.replace("_", " ")
+        shown.add(each.type)
+        axes.barh(rows[each.first.drive] + 0.27 - 0.18 * kind, lasts, 0.14, left=begins, color=COLORS[kind], label=label, alpha=0.4)
+    axes.set_yticks(range(len(by_drive)), by_drive)
+    axes.set_ylim(len(by_drive) - 0.4, -0.6)
+    axes.set(xlabel="since the drive's first frame, s (frames where there is no clock)", title="Mistakes while driving")
+    if shown:
+        axes.legend(fontsize=8, ncols=len(KINDS), loc="upper center", bbox_to_anchor=(0.5, -0.3 if len(by_drive) < 4 else -0.12))
+    save(figure, path)
+
+
+def _place(first: Frame, frame: Frame) -> float:
+    return float(frame.timestamp_ns - first.timestamp_ns) if frame.clock == "index" else seconds_between(first, frame)

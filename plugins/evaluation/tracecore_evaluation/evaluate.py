@@ -1,0 +1,224 @@
+"""Evaluation of all heads of a model, or of the trivial baseline, frame by frame (level 1), on the frames labeled for each head.
+
+The baseline predicts each class's mean box over the labels of other frames; its score is the share of those frames that hold the class. It has
+never seen an image: a detector that is not clearly above it has learned nothing more.
+
+`frame_measure` gives the headline KPIs for units (drives, blocks of time) weighted freely; confidence intervals are made from it. Matching is by
+frame and does not change with the weights, so it is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detections import Detections, Frame
+from tracecore_evaluation.ground_truth import Labels, MeanBox
+from tracecore_evaluation.intervals import Measure, Units, Weights
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.obstacle_kpis import Kpis, Thresholds, kpis, match
+from tracecore_evaluation.path_and_light_kpis import LightKpis, PathKpis, light_kpis, path_errors, path_kpis
+from tracecore_evaluation.predictions import Predictions
+from tracecore_evaluation.slices import Slicing
+
+__all__ = [
+    "BASELINE",
+    "FrameEvaluation",
+    "Limits",
+    "baseline_predictions",
+    "evaluate",
+    "frame_measure",
+    "headline",
+    "mean_boxes",
+    "mean_path_predictions",
+]
+
+BASELINE = (
+    "What is said without looking. On every frame each class's mean box over the {frames} labeled frames that are not evaluated, scored by the share "
+    "of those frames that hold the class; a path straight ahead; the state of the light most frequent on those frames."
+)
+
+
+def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict[str, Detections]:
+    """Give the baseline's detections by frame ref.
+
+    Args:
+        frames: the evaluated frames.
+        boxes: by class index.
+    """
+    known = sorted(((box.share, class_, box.box) for class_, box in enumerate(boxes) if box is not None), key=lambda entry: (-entry[0], entry[1]))
+    shares = np.array([box for _, _, box in known], dtype=np.float64).reshape(-1, 4)
+    scores = np.array([share for share, _, _ in known], dtype=np.float64)
+    classes = np.array([class_ for _, class_, _ in known], dtype=np.int64)
+    return {frame.id: Detections(shares * np.array([frame.width, frame.height] * 2), scores, classes) for frame in frames}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What counts: boxes by `thresholds`; an error of the path of at most `path_within` m is within, a mean error above `off_path` m a mistake."""
+
+    thresholds: Thresholds
+    path_within: float
+    off_path: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEvaluation:
+    """What judging found, by head; empty for a head that the model has not."""
+
+    obstacles: Kpis
+    path: PathKpis
+    light: LightKpis
+
+    @property
+    def values(self) -> dict[str, float | None]:
+        """All KPIs by name."""
+        return {**self.obstacles.values, **self.path.values, **self.light.values}
+
+    @property
+    def slices(self) -> dict[str, int | None]:
+        """Frames by slice; None for slices of objects."""
+        return {**self.light.slices, **self.path.slices, **self.obstacles.slices}
+
+
+def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, limits: Limits, slicing: Slicing) -> FrameEvaluation:
+    """Judge answers, each head on the frames that are labeled for it."""
+    boxes = [frame for frame in frames if frame.id in labels.truth and frame.id in answers.seen]
+    paths = [frame for frame in frames if frame.id in labels.paths and frame.id in answers.paths]
+    lights = [frame for frame in frames if frame.id in labels.lights and frame.id in answers.lights]
+    said = {frame.id: int(np.argmax(answers.lights[frame.id])) for frame in lights}
+    return FrameEvaluation(
+        kpis(boxes, labels.truth, answers.seen, config.classes, limits.thresholds, slicing) if config.classes else Kpis(),
+        path_kpis(paths, labels.paths, answers.paths, config.ahead, limits.path_within) if config.ahead else PathKpis(),
+        light_kpis(lights, labels.lights, said, config.states) if config.states else LightKpis(),
+    )
+
+
+def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
+    """Give what is said without looking: mean boxes, straight ahead, and the state most frequent on the labeled frames that are not evaluated."""
+    light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
+    return Predictions(
+        mean_boxes(frames, labels.elsewhere),
+        {frame.id: np.zeros(len(config.ahead)) for frame in frames},
+        {} if light is None else {frame.id: light for frame in frames},
+    )
+
+
+def mean_path_predictions(frames: Sequence[Frame], labels: Labels) -> Predictions:
+    """Give the mean path of the labeled frames that are not evaluated, on every frame; nothing where there are none."""
+    return Predictions() if labels.mean_path is None else Predictions(paths={frame.id: labels.mean_path for frame in frames})
+
+
+def headline(config: ModelConfig) -> list[str]:
+    """Give the one KPI of each head that stands for it."""
+    heads = (("map50", config.classes), ("path_error.mean", config.ahead), ("light.accuracy", config.states))
+    return [name for name, has in heads if has]
+
+
+_RECALLS = np.linspace(0, 1, 101)
+_BEST = 100  # detections of a class and frame that count for AP, as COCO has it
+_OVERLAP = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Class:
+    """The detections of one class over all frames, best first: score, whether it hits, and its unit; and the objects of each unit."""
+
+    scores: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    units: NDArray[np.int64]
+    objects: NDArray[np.int64]
+
+    def ap50(self, weights: Weights) -> float | None:
+        """Average precision over 101 recalls (COCO's), each unit counted as often as its weight."""
+        objects = int(weights @ self.objects)
+        if not objects:
+            return None
+        counted = weights[self.units]
+        true, all_ = np.cumsum(counted * self.hits), np.cumsum(counted)
+        precision = np.divide(true, all_, out=np.zeros(len(all_)), where=all_ > 0)
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        places = np.searchsorted(true / objects, _RECALLS, side="left")
+        return float(np.append(envelope, 0.0)[places].mean())
+
+    def shares(self, weights: Weights, score: float) -> tuple[float | None, float | None]:
+        """Precision and recall at a score."""
+        counted = weights[self.units] * (self.scores >= score)
+        hits, given, objects = int(counted @ self.hits), int(counted.sum()), int(weights @ self.objects)
+        return (hits / given if given else None), (hits / objects if objects else None)
+
+
+def frame_measure(
+    frames: Sequence[Frame],
+    labels: Labels,
+    answers: Predictions,
+    judged: FrameEvaluation,
+    config: ModelConfig,
+    thresholds: Thresholds,
+    within: float,
+    units: Units,
+) -> Measure:
+    """Return the measure: from weights of units to the headline KPIs.
+
+    Args:
+        frames: the evaluated frames.
+        labels: what is true.
+        answers: what the model says.
+        judged: what judging it found.
+        config: its heads.
+        thresholds: of precision and recall.
+        within: limit of `path_within`, m.
+        units: of the frames.
+    """
+    boxes = [frame for frame in frames if frame.id in labels.truth]
+    classes = {name: _class(boxes, labels, answers, units, class_, thresholds) for class_, name in enumerate(config.classes)}
+    at_overlap = classes if thresholds.iou == _OVERLAP else None
+    fifty = Thresholds(thresholds.score, _OVERLAP)
+    for_ap = at_overlap or {name: _class(boxes, labels, answers, units, class_, fifty) for class_, name in enumerate(config.classes)}
+    unit_of = {frame.id: units.number(frame) for frame in frames}
+    paths = sorted(judged.path.errors)
+    errors = [judged.path.errors[id_] for id_ in paths]
+    right = {id_: int(np.argmax(answers.lights[id_])) == state for id_, state in sorted(labels.lights.items()) if id_ in answers.lights}
+
+    def measure(weights: Weights) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for name, of_class in classes.items():
+            found[f"ap50.{name}"] = for_ap[name].ap50(weights)
+            found[f"precision.{name}"], found[f"recall.{name}"] = of_class.shares(weights, thresholds.score)
+        known = [value for name in classes if (value := found[f"ap50.{name}"]) is not None]
+        if classes:
+            found["map50"] = float(np.mean(known)) if known else None
+        if paths:
+            times = weights[[unit_of[id_] for id_ in paths]]
+            # A jackknife does not reach its level for a percentile, so there is none of `path_error.p95`.
+            of_paths = path_errors(np.repeat(np.stack(errors), times, axis=0).ravel(), within)
+            found.update((name, of_paths[name]) for name in ("path_error.mean", "path_within"))
+        if right:
+            times = weights[[unit_of[id_] for id_ in right]]
+            found["light.accuracy"] = float(times @ np.array(list(right.values())) / times.sum()) if times.sum() else None
+        return found
+
+    return measure
+
+
+def _class(frames: Sequence[Frame], labels: Labels, answers: Predictions, units: Units, class_: int, thresholds: Thresholds) -> _Class:
+    scores: list[NDArray[np.float64]] = []
+    hits: list[NDArray[np.bool_]] = []
+    numbers: list[NDArray[np.int64]] = []
+    objects = np.zeros(units.count, dtype=np.int64)
+    for frame in frames:
+        truth, seen = labels.truth[frame.id], answers.seen[frame.id]
+        seen = seen.of(seen.classes == class_).first(_BEST)
+        hit = match(seen, truth, thresholds.iou).hit
+        counted = hit != -2  # what lies on a crowd is neither right nor wrong
+        scores.append(seen.scores[counted])
+        hits.append(hit[counted] >= 0)
+        numbers.append(np.full(int(counted.sum()), units.number(frame), dtype=np.int64))
+        objects[units.number(frame)] += int(((truth.classes == class_) & ~truth.crowd).sum())
+    if not frames:
+        return _Class(np.zeros(0), np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64), objects)
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return _Class(np.concatenate(scores)[order], np.concatenate(hits)[order], np.concatenate(numbers)[order], objects)

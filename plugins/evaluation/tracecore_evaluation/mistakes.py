@@ -1,0 +1,278 @@
+"""Mistakes as rows of the event table, each leading back to its frame and label: those of single frames, and those of driving as episodes.
+
+An episode is something wrong for some time without a break, one mistake however long it lasts; an object that is lost is one mistake, however often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth
+from tracecore_evaluation.driving_time import seconds_between
+from tracecore_evaluation.evaluate import FrameEvaluation, Limits
+from tracecore_evaluation.ground_truth import LIGHT, Labels
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.obstacle_kpis import Match
+from tracecore_evaluation.predictions import Predictions
+from tracecore_evaluation.slices import Slicing
+from tracecore_evaluation.tracking_metrics import Moment, Scores
+from tracecore_schemas.arrow_tables import EVENTS, table_of
+from tracecore_schemas.canonical import digest_json, hex_of
+
+__all__ = [
+    "PATH",
+    "Episode",
+    "false_tracks",
+    "frame_mistakes",
+    "lasting",
+    "lost_tracks",
+    "mistake_row",
+    "mistakes_table",
+    "runs",
+    "seen_track",
+    "whole_frame",
+    "wrong_paths",
+    "wrong_states",
+]
+
+PATH = "path"
+"""Category of mistakes about the path."""
+
+
+def frame_mistakes(
+    frames: Sequence[Frame], labels: Labels, answers: Predictions, judged: FrameEvaluation, config: ModelConfig, limits: Limits, slicing: Slicing
+) -> list[dict[str, Any]]:
+    """Give the mistakes on evaluated frames, in order of frame; see `mistakes_table` for the rows.
+
+    A box that hits nothing but overlaps an object of another class enough is one mistake, `wrong_class`, and takes that object's miss with it.
+
+    Args:
+        frames: evaluated frames, in order.
+        labels: what is true of them.
+        answers: what the model says.
+        judged: what judging it found.
+        config: its heads.
+        limits: what counts.
+        slicing: how conditions are named.
+    """
+    rows: list[dict[str, Any]] = []
+    for frame in frames:
+        if frame.id in judged.obstacles.matches:
+            seen = answers.seen[frame.id].above(limits.thresholds.score)
+            rows += _boxes(frame, labels.truth[frame.id], seen, judged.obstacles.matches[frame.id], config.classes, limits.thresholds.iou, slicing)
+        if frame.id in labels.lights and frame.id in answers.lights:
+            probabilities = answers.lights[frame.id]
+            found = int(np.argmax(probabilities))
+            if found != labels.lights[frame.id]:
+                states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[found]}
+                rows.append(mistake_row(frame, "wrong_state", LIGHT, whole_frame(frame), slicing, **states, score=float(probabilities[found])))
+        errors = judged.path.errors.get(frame.id)
+        if errors is not None and not np.isnan(errors).all() and float(np.nanmean(errors)) > limits.off_path:
+            worst = int(np.nanargmax(errors))
+            ways = {
+                name: f"{left[worst]:+.2f} m to the left at {config.ahead[worst]:g} m ahead"
+                for name, left in (("expected", labels.paths[frame.id]), ("found", answers.paths[frame.id]))
+            }
+            rows.append(mistake_row(frame, "off_path", PATH, whole_frame(frame), slicing, **ways, error=float(np.nanmean(errors))))
+    return rows
+
+
+def _boxes(
+    frame: Frame, truth: GroundTruth, seen: Detections, match: Match, classes: Sequence[str], iou: float, slicing: Slicing
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    explained: set[int] = set()
+    for row in np.flatnonzero(match.hit == -1).tolist():
+        found, score, overlap = classes[seen.classes[row]], float(seen.scores[row]), float(match.overlap_seen[row])
+        taken_for = match.other_class(row, iou)
+        if taken_for is None:
+            rows.append(mistake_row(frame, "false_positive", found, seen.boxes[row].tolist(), slicing, score=score, iou=overlap, found=found))
+            continue
+        explained.add(taken_for)
+        of_object = _object(truth, taken_for)
+        expected = classes[truth.classes[taken_for]]
+        both = {"score": score, "iou": overlap, "expected": expected, "found": found}
+        rows.append(mistake_row(frame, "wrong_class", expected, seen.boxes[row].tolist(), slicing, **both, **of_object))
+    for row in np.flatnonzero(~match.found & ~truth.crowd).tolist():
+        if row not in explained:
+            category = classes[truth.classes[row]]
+            facts = {"iou": float(match.overlap_true[row]), "expected": category} | _object(truth, row)
+            rows.append(mistake_row(frame, "miss", category, truth.boxes[row].tolist(), slicing, **facts))
+    return rows
+
+
+def _object(truth: GroundTruth, row: int) -> dict[str, Any]:
+    return {"label_id": truth.ids[row], "track": truth.track(row), "distance": truth.distance(row), "area": float(truth.areas[row])}
+
+
+def whole_frame(frame: Frame) -> list[float]:
+    """Give the box of a mistake about the whole frame."""
+    return [0.0, 0.0, float(frame.width), float(frame.height)]
+
+
+def mistake_row(frame: Frame, type_: str, category: str, box: Sequence[float], slicing: Slicing, **facts: Any) -> dict[str, Any]:
+    """Give one row, but for its id.
+
+    Args:
+        frame: where.
+        type_: one of `EVENT_TYPES`.
+        category: class, or what the mistake is about.
+        box: x, y, width, height, px.
+        slicing: names its conditions.
+        **facts: further columns; `area` (px^2) of the object where it differs from its box's.
+    """
+    x, y, width, height = box
+    where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
+    area = facts.pop("area", width * height)
+    of_object = type_ not in {"wrong_state", "off_path"}
+    conditions = slicing.conditions(frame, area=area if of_object else None, distance=facts.get("distance"))
+    row = where | {"type": type_, "category": category, "x": x, "y": y, "width": width, "height": height, "conditions": conditions}
+    return {"iou": 0.0} | row | facts
+
+
+def mistakes_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
+    """Make the table of events, each with an id that is the digest of its content."""
+    twice: dict[str, int] = {}
+    for event in rows:
+        content = {name: str(value) if name == "timestamp_ns" else value for name, value in event.items() if value is not None}
+        digest = hex_of(digest_json(content))
+        twice[digest] = twice.get(digest, 0) + 1
+        # Two detections may agree in every bit; the second is another event all the same.
+        event["event_id"] = (digest if twice[digest] == 1 else hex_of(digest_json([digest, twice[digest]])))[:32]
+    return table_of(EVENTS, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One mistake: the frame it begins on, the last it is seen on, and its row of the table of events, but for its id."""
+
+    first: Frame
+    last: Frame
+    row: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """What sort of mistake."""
+        return str(self.row["type"])
+
+    @property
+    def category(self) -> str:
+        """Class of the object, or what the mistake is about."""
+        return str(self.row["category"])
+
+    @property
+    def seconds(self) -> float | None:
+        """From its first frame to its last; None without a clock."""
+        return None if self.first.clock == "index" else seconds_between(self.first, self.last)
+
+
+def lasting(frames: Sequence[Frame]) -> list[float]:
+    """Return how long each frame of a stretch lasts, s: until the next one; the last one as long as the one before it."""
+    seconds = [seconds_between(before, after) for before, after in pairwise(frames)]
+    return [*seconds, seconds[-1] if seconds else 0.0]
+
+
+def runs(wrong: Sequence[bool | None], seconds: Sequence[float], least: float) -> Iterator[tuple[int, int]]:
+    """Return (first, last) of each run of True that lasts long enough; None (nothing is known) breaks a run as False does.
+
+    Args:
+        wrong: by frame.
+        seconds: how long each frame lasts.
+        least: seconds that a run has to last.
+    """
+    begun: int | None = None
+    for place, value in enumerate([*wrong, False]):
+        if value and begun is None:
+            begun = place
+        elif not value and begun is not None:
+            if round(sum(seconds[begun:place]), 6) >= least:
+                yield begun, place - 1
+            begun = None
+
+
+def lost_tracks(
+    stretch: Sequence[Frame], moments: Sequence[Moment], scores: Scores, config: ModelConfig, least: float, slicing: Slicing
+) -> Iterator[Episode]:
+    """Return the objects that count and are not followed for at least so many seconds: each once, with the longest time it was lost.
+
+    Once, because else a perception that sees an object now and then would make more mistakes than one that never does.
+    """
+    places: dict[str, list[tuple[int, int]]] = {}
+    for place, moment in enumerate(moments):
+        for column, name in enumerate(moment.names):
+            if moment.relevant[column]:
+                places.setdefault(name, []).append((place, column))
+    seconds = lasting(stretch)
+    for name, there in sorted(places.items()):
+        unseen: list[bool | None] = [None] * len(moments)
+        columns = dict(there)
+        for place, column in there:
+            unseen[place] = not scores.seen[place][column]
+        lost = max(runs(unseen, seconds, least), key=lambda run: (round(sum(seconds[run[0] : run[1] + 1]), 6), -run[0]), default=None)
+        if lost is not None:
+            first, last = lost
+            truth, column = moments[first].truth, columns[first]
+            category = config.classes[truth.classes[column]]
+            time = f"{last - first + 1} frames" if stretch[0].clock == "index" else f"{sum(seconds[first : last + 1]):.1f} s"
+            facts = {
+                "expected": category,
+                "found": f"nothing for {time}",
+                "label_id": truth.ids[column],
+                "track": name,
+                "distance": truth.distance(column),
+                "area": float(truth.areas[column]),
+            }
+            row = mistake_row(stretch[first], "lost_track", category, truth.boxes[column].tolist(), slicing, **facts)
+            yield Episode(stretch[first], stretch[last], row)
+
+
+def seen_track(stretch: Sequence[Frame], number: int) -> str:
+    """Return the name of a track that the tracker hands on, unique in its drive and sensor."""
+    return f"seen-{stretch[0].timestamp_ns}-{number}"
+
+
+def false_tracks(stretch: Sequence[Frame], moments: Sequence[Moment], scores: Scores, config: ModelConfig, slicing: Slicing) -> Iterator[Episode]:
+    """Give the confirmed tracks that are on nothing."""
+    for number, places in scores.nothing.items():
+        tracked = moments[places[0]].tracked
+        at = tracked.numbers.index(number)
+        category = config.classes[tracked.classes[at]]
+        facts = {"found": category, "track": seen_track(stretch, number), "score": float(tracked.scores[at])}
+        row = mistake_row(stretch[places[0]], "false_track", category, tracked.boxes[at].tolist(), slicing, **facts)
+        yield Episode(stretch[places[0]], stretch[places[-1]], row)
+
+
+def wrong_states(
+    stretch: Sequence[Frame], labels: Labels, said: Mapping[str, int], config: ModelConfig, least: float, slicing: Slicing
+) -> Iterator[Episode]:
+    """Give when the state of the light was wrong for at least so many seconds."""
+    wrong = [labels.lights[frame.id] != said[frame.id] if frame.id in labels.lights and frame.id in said else None for frame in stretch]
+    for first, last in runs(wrong, lasting(stretch), least):
+        frame = stretch[first]
+        states = {"expected": config.states[labels.lights[frame.id]], "found": config.states[said[frame.id]]}
+        yield Episode(frame, stretch[last], mistake_row(frame, "wrong_state", LIGHT, whole_frame(frame), slicing, **states))
+
+
+def wrong_paths(
+    stretch: Sequence[Frame], labels: Labels, said: Mapping[str, NDArray[np.float64]], limit: float, least: float, slicing: Slicing
+) -> Iterator[Episode]:
+    """Give when the path's mean error was above a limit for at least so many seconds."""
+    errors = [_error(labels.paths.get(frame.id), said.get(frame.id)) for frame in stretch]
+    for first, last in runs([None if error is None else error > limit for error in errors], lasting(stretch), least):
+        frame = stretch[first]
+        worst = max(error for error in errors[first : last + 1] if error is not None)
+        yield Episode(frame, stretch[last], mistake_row(frame, "off_path", PATH, whole_frame(frame), slicing, error=worst))
+
+
+def _error(true: NDArray[np.float64] | None, said: NDArray[np.float64] | None) -> float | None:
+    if true is None or said is None:
+        return None
+    errors = np.abs(said - true)
+    return None if np.isnan(errors).all() else float(np.nanmean(errors))

@@ -1,0 +1,211 @@
+"""KPIs of the obstacles: average precision, precision and recall, by class and slice, and the matching of detections with objects behind them.
+
+Names: `ap50.<class>`, `ap.<class>`, `precision.<class>`, `recall.<class>`, each with `.<slice>` for a part of the frames or objects
+(`recall.pedestrian.night`), and `map50`, `map`, the means of `ap50` and `ap` over the classes that have objects. A slice by distance has recall
+alone: a box says nothing of how far away what isn't there would be.
+
+Matching follows COCO (Lin et al. 2014, pycocotools `evaluateImg`): in order of score each detection takes the free object of its class that it
+overlaps most, if by enough; a detection left over that lies on a crowd is neither right nor wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.average_precision import Curve, average_precision
+from tracecore_evaluation.detections import SIZES, Detections, Frame, GroundTruth, iou_matrix, size_of
+from tracecore_evaluation.slices import Slicing, endings, slice_names
+
+__all__ = ["Counts", "Kpis", "Match", "Thresholds", "kpis", "match"]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The outcome on one frame.
+
+    Attributes:
+        hit: per detection, the row of the object it takes, -1 for a false positive, -2 where it is on a crowd.
+        found: per object, whether a detection took it; never for a crowd.
+        overlap_seen: per detection, its greatest overlap with any object of any class.
+        overlap_true: per object, its greatest overlap with any detection of any class.
+        overlap_other: of each detection with each object of another class; 0 for objects of its own class, and crowds.
+    """
+
+    hit: NDArray[np.int64]
+    found: NDArray[np.bool_]
+    overlap_seen: NDArray[np.float64]
+    overlap_true: NDArray[np.float64]
+    overlap_other: NDArray[np.float64]
+
+    def other_class(self, row: int, iou: float) -> int | None:
+        """Give the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any.
+
+        Args:
+            row: of the detection.
+            iou: least overlap.
+        """
+        near = np.flatnonzero(self.overlap_other[row] >= iou).tolist()
+        return min(near, key=lambda column: (bool(self.found[column]), -self.overlap_other[row, column], column)) if near else None
+
+
+def match(seen: Detections, truth: GroundTruth, iou: float) -> Match:
+    """Match detections, best first, with true objects.
+
+    Args:
+        seen: detections of one frame that count.
+        truth: its true objects.
+        iou: least overlap of a hit.
+    """
+    overlaps = iou_matrix(seen.boxes, truth.boxes, truth.crowd)
+    hit = np.full(len(seen.scores), -1, dtype=np.int64)
+    found = np.zeros(len(truth.classes), dtype=bool)
+    for row in np.argsort(-seen.scores, kind="stable"):
+        same = truth.classes == seen.classes[row]
+        free = np.flatnonzero(same & ~truth.crowd & ~found & (overlaps[row] >= iou))
+        if len(free):
+            best = free[np.argmax(overlaps[row, free])]
+            hit[row], found[best] = best, True
+        elif (same & truth.crowd & (overlaps[row] >= iou)).any():
+            hit[row] = -2
+    other = np.where((seen.classes[:, None] != truth.classes[None]) & ~truth.crowd[None], overlaps, 0.0)
+    return Match(hit, found, overlaps.max(axis=1, initial=0.0), overlaps.max(axis=0, initial=0.0), other)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What precision, recall and events count as a detection and as a hit."""
+
+    score: float
+    iou: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """Hits, false positives and misses."""
+
+    hits: int = 0
+    false_positives: int = 0
+    misses: int = 0
+
+    @property
+    def precision(self) -> float | None:
+        """Share of detections that hit; None without any."""
+        return self.hits / (self.hits + self.false_positives) if self.hits + self.false_positives else None
+
+    @property
+    def recall(self) -> float | None:
+        """Share of objects that were found; None without any."""
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kpis:
+    """The KPIs of one detector's boxes.
+
+    Attributes:
+        values: by name; None where a class has no object (or, for precision, no detection).
+        counts: by class, over all frames.
+        curves: by class, over all frames.
+        slices: frames by slice; None for slices of objects.
+        matches: by frame ref.
+    """
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    curves: dict[str, Curve | None] = field(default_factory=dict)
+    slices: dict[str, int | None] = field(default_factory=dict)
+    matches: dict[str, Match] = field(default_factory=dict)
+
+
+def kpis(
+    frames: Sequence[Frame],
+    truth: Mapping[str, GroundTruth],
+    seen: Mapping[str, Detections],
+    classes: Sequence[str],
+    thresholds: Thresholds,
+    slicing: Slicing | None = None,
+) -> Kpis:
+    """Compare what a detector sees with what is true.
+
+    Args:
+        frames: the evaluated frames.
+        truth: by frame ref.
+        seen: by frame ref.
+        classes: names by index.
+        thresholds: for precision and recall; average precision has its own.
+        slicing: how objects are sliced; by size where None. Frames know their own slices.
+    """
+    slicing = slicing or Slicing()
+    sizes = tuple(SIZES) if slicing.sizes else ()
+    found = Kpis(matches={frame.id: match(seen[frame.id].above(thresholds.score), truth[frame.id], thresholds.iou) for frame in frames})
+    parts: dict[str, Sequence[Frame]] = {"": frames, **slice_names(frames, (*sizes, *slicing.distances, *endings(classes)))}
+    for name, members in parts.items():
+        suffix = f".{name}" if name else ""
+        precision = average_precision(members, truth, seen, len(classes))
+        areas = {"all": suffix} | ({size: f".{size}" for size in sizes} if not name else {})
+        for area, end in areas.items():
+            counts = _count(members, truth, seen, found.matches, classes, thresholds.score, None if area == "all" else area)
+            for class_, category in enumerate(classes):
+                found.values[f"ap50.{category}{end}"] = precision.ap50[area][class_]
+                found.values[f"ap.{category}{end}"] = precision.ap[area][class_]
+                found.values[f"precision.{category}{end}"] = counts[class_].precision
+                found.values[f"recall.{category}{end}"] = counts[class_].recall
+            found.values[f"map50{end}"] = _mean(precision.ap50[area])
+            found.values[f"map{end}"] = _mean(precision.ap[area])
+            if area == "all" and not name:
+                found.counts.update(zip(classes, counts, strict=True))
+        if name:
+            found.slices[name] = len(members)
+        else:
+            found.curves.update(zip(classes, precision.curves, strict=True))
+    by_distance = _count_by_distance(frames, truth, found.matches, classes, slicing)
+    found.values.update({f"recall.{category}.{part}": count.recall for (category, part), count in by_distance.items()})
+    found.slices.update(dict.fromkeys((*sizes, *(slicing.distances if by_distance else ()))))
+    return found
+
+
+def _count_by_distance(
+    frames: Sequence[Frame], truth: Mapping[str, GroundTruth], matches: Mapping[str, Match], classes: Sequence[str], slicing: Slicing
+) -> dict[tuple[str, str], Counts]:
+    counts: dict[tuple[str, str], Counts] = {}
+    for frame in frames if slicing.bounds else ():
+        of_frame = truth[frame.id]
+        for row, was_found in enumerate(matches[frame.id].found.tolist()):
+            distance = of_frame.distance(row)
+            if distance is not None and not of_frame.crowd[row]:
+                count = counts.setdefault((classes[of_frame.classes[row]], slicing.distance_of(distance)), Counts())
+                count.hits += was_found
+                count.misses += not was_found
+    return counts
+
+
+def _count(
+    frames: Sequence[Frame],
+    truth: Mapping[str, GroundTruth],
+    seen: Mapping[str, Detections],
+    matches: Mapping[str, Match],
+    classes: Sequence[str],
+    score: float,
+    size: str | None,
+) -> list[Counts]:
+    """Sum matches up by class; by size an object counts where its area lies, and a false positive where its box's does."""
+    counts = [Counts() for _ in classes]
+    for frame in frames:
+        of_truth, of_match, detections = truth[frame.id], matches[frame.id], seen[frame.id].above(score)
+        for class_, area, crowd, was_found in zip(of_truth.classes, of_truth.areas, of_truth.crowd, of_match.found, strict=True):
+            if not crowd and size in {None, size_of(float(area))}:
+                counts[class_].hits += bool(was_found)
+                counts[class_].misses += not was_found
+        for class_, area, hit in zip(detections.classes, detections.areas, of_match.hit, strict=True):
+            if hit == -1 and size in {None, size_of(float(area))}:
+                counts[class_].false_positives += 1
+    return counts
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

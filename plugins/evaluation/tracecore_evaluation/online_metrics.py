@@ -1,0 +1,242 @@
+"""Online metrics (level 2), of a perception while driving: tracks, episodes and rates per hour; and the table of tracks behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.driving_time import Time, stretches
+from tracecore_evaluation.ground_truth import Labels
+from tracecore_evaluation.intervals import Measure, Units, Weights
+from tracecore_evaluation.mistakes import Episode, false_tracks, lost_tracks, seen_track, wrong_paths, wrong_states
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.predictions import Predictions
+from tracecore_evaluation.slices import Slicing
+from tracecore_evaluation.tracker import TrackerSettings
+from tracecore_evaluation.tracking_metrics import COUNTS, Moment, Relevance, Scores, Stretch, followed, moments_of, repeated, true_stretch, untracked
+from tracecore_schemas.arrow_tables import TRACKS, table_of
+
+__all__ = [
+    "KINDS",
+    "Driving",
+    "Rules",
+    "TrackedStretch",
+    "drive",
+    "driving_measure",
+    "hours_of",
+    "rates",
+    "tracking_kpis",
+    "tracks_table",
+    "true_stretches",
+]
+
+KINDS = ("lost_track", "false_track", "wrong_state", "off_path")
+"""What a mistake of the perception while driving can be."""
+
+Counts = NDArray[np.int64]
+"""Counts of tracking, in the order of `COUNTS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedStretch:
+    """A stretch, what a tracker made of the detections on it, and how well its tracks follow the objects."""
+
+    stretch: Stretch
+    moments: Sequence[Moment]
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Driving:
+    """What was found over all drives.
+
+    Attributes:
+        episodes: the mistakes, in order of drive and time.
+        followed: every stretch on which boxes were looked for.
+        untracked: drives whose labels name no tracks, so that their boxes were tracked here.
+        repeated: drives whose labels name one track twice on a frame, so that their boxes were tracked here too.
+    """
+
+    episodes: tuple[Episode, ...]
+    followed: tuple[TrackedStretch, ...]
+    untracked: tuple[str, ...]
+    repeated: tuple[str, ...]
+
+    def by_drive(self) -> dict[str, Counts]:
+        """Return the counts of tracking, summed by drive."""
+        found: dict[str, Counts] = {}
+        for each in self.followed:
+            name = each.stretch.frames[0].drive
+            found[name] = found.get(name, np.zeros(len(COUNTS), dtype=np.int64)) + each.scores.by_moment.sum(axis=0)
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is wrong, and when it is a mistake.
+
+    Attributes:
+        iou: least overlap at which a track follows an object.
+        episode: seconds that something must be wrong for.
+        off_path: mean lateral error of a path above which it is wrong, m.
+        relevance: which objects have to be seen.
+    """
+
+    iou: float
+    episode: float
+    off_path: float
+    relevance: Relevance
+
+
+def true_stretches(frames: Sequence[Frame], labels: Labels, settings: TrackerSettings, relevance: Relevance) -> list[Stretch]:
+    """Return what is true of every stretch of frames on which boxes were looked for.
+
+    The boxes of a drive whose labels name no tracks, or name one twice on a frame, are tracked here.
+    """
+    here = untracked(frames, labels.truth) | repeated(frames, labels.truth)
+    boxed = [frame for frame in frames if frame.id in labels.truth]
+    return [true_stretch(stretch, labels.truth, settings, relevance, track=stretch[0].drive in here) for stretch in stretches(boxed)]
+
+
+def drive(
+    frames: Sequence[Frame], labels: Labels, answers: Predictions, config: ModelConfig, settings: TrackerSettings, rules: Rules, slicing: Slicing
+) -> Driving:
+    """Drive through the frames with a perception, and list what it got wrong.
+
+    Args:
+        frames: evaluated frames.
+        labels: what is true of them.
+        answers: what the perception says; boxes below its operating score are left out.
+        config: what it speaks of.
+        settings: of the tracker.
+        rules: what a mistake is.
+        slicing: names the conditions of mistakes.
+    """
+    episodes: list[Episode] = []
+    tracked: list[TrackedStretch] = []
+    said = {id_: int(np.argmax(probabilities)) for id_, probabilities in answers.lights.items()}
+    for true in true_stretches(frames, labels, settings, rules.relevance) if config.classes else ():
+        moments = moments_of(true, answers.seen, settings)
+        scores = followed(moments, rules.iou)
+        tracked.append(TrackedStretch(true, moments, scores))
+        episodes += lost_tracks(true.frames, moments, scores, config, rules.episode, slicing)
+        episodes += false_tracks(true.frames, moments, scores, config, slicing)
+    for stretch in stretches(frames):
+        episodes += wrong_states(stretch, labels, said, config, rules.episode, slicing)
+        episodes += wrong_paths(stretch, labels, answers.paths, rules.off_path, rules.episode, slicing)
+    ordered = sorted(
+        episodes, key=lambda each: (each.first.drive, each.first.timestamp_ns, each.first.sensor, each.type, each.row.get("track") or "")
+    )
+    if not config.classes:
+        return Driving(tuple(ordered), (), (), ())
+    nameless = untracked(frames, labels.truth)
+    return Driving(tuple(ordered), tuple(tracked), tuple(sorted(nameless)), tuple(sorted(repeated(frames, labels.truth))))
+
+
+def rates(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> dict[str, float | None]:
+    """Return the KPIs: mistakes per hour in all, by sort, by class and by slice, MOTA and IDF1."""
+    return dict(driving_measure(driving, time, slices, config, units)(np.ones(units.count, dtype=np.int64)))
+
+
+def hours_of(names: Sequence[str], time: Time) -> dict[str, float]:
+    """Return of how many hours of driving those KPIs are that are mistakes per hour."""
+    return {name: sum(time.lasting.values()) / 3600 for name in names if name.startswith("mistakes_per_hour.")}
+
+
+def driving_measure(driving: Driving, time: Time, slices: Mapping[str, Sequence[Frame]], config: ModelConfig, units: Units) -> Measure:
+    """Return the measure of level 2: from weights of units to its KPIs.
+
+    Args:
+        driving: what was found.
+        time: how long was driven.
+        slices: frames by slice; a mistake belongs to the slices of the frame it begins on.
+        config: what the perception speaks of.
+        units: of the evaluated frames; a mistake belongs to the unit of the frame it begins on.
+    """
+    names = [kind for kind in KINDS if _judged(kind, config)] + list(config.classes)
+    in_slice = {name: {frame.id for frame in members} for name, members in slices.items()}
+    table = {f"{name}{end}": np.zeros(units.count, dtype=np.int64) for name in ("total", *names) for end in ("", *(f".{part}" for part in slices))}
+    clocked = {name for name, seconds in time.drives.items() if seconds > 0}
+    for mistake in driving.episodes:
+        if mistake.first.drive in clocked:
+            for end in ("", *(f".{part}" for part, members in in_slice.items() if mistake.first.id in members)):
+                for name in {"total", mistake.type, mistake.category} & {"total", *names}:
+                    table[f"{name}{end}"][units.number(mistake.first)] += 1
+    hours = {part: _hours(time.lasting if part == "" else time.slices[part], time, units) for part in ("", *slices)}
+    part_of = {f"{name}{f'.{part}' if part else ''}": part for name in ("total", *names) for part in hours}
+    tracking = np.zeros((units.count, len(COUNTS)), dtype=np.int64)
+    for each in driving.followed:
+        for frame, row in zip(each.stretch.frames, each.scores.by_moment, strict=True):
+            tracking[units.number(frame)] += row
+
+    def measure(weights: Weights) -> dict[str, float | None]:
+        found: dict[str, float | None] = {}
+        for name, count in table.items():
+            driven = float(weights @ hours[part_of[name]])
+            found[f"mistakes_per_hour.{name}"] = float(weights @ count) / driven if driven > 0 else None
+        if config.classes:
+            found.update(tracking_kpis(weights @ tracking))
+        return found
+
+    return measure
+
+
+def tracking_kpis(counts: Counts) -> dict[str, float | None]:
+    """Return MOTA and IDF1; None where there is nothing to count."""
+    objects, boxes, misses, false_boxes, switches, identical = counts.tolist()
+    return {
+        "mota": 1 - (misses + false_boxes + switches) / objects if objects else None,
+        "idf1": 2 * identical / (objects + boxes) if objects + boxes else None,
+    }
+
+
+def _hours(moments: Iterable[tuple[str, int]], time: Time, units: Units) -> NDArray[np.float64]:
+    found = np.zeros(units.count)
+    for moment in moments:
+        found[units.of[moment]] += time.lasting.get(moment, 0.0) / 3600
+    return found
+
+
+def _judged(kind: str, config: ModelConfig) -> bool:
+    needs = {"lost_track": config.classes, "false_track": config.classes, "wrong_state": config.states, "off_path": config.ahead}
+    return bool(needs[kind])
+
+
+_SIDES = ("x", "y", "width", "height")
+
+
+def tracks_table(driving: Driving, config: ModelConfig) -> pa.Table:
+    """Return every true box and every box of a track, in order of drive, sensor and time.
+
+    MOTA and IDF1 are those of the rows that are `counted`, each drive and sensor for itself, their counts summed. After a break a true object is
+    another track (`…/2`), as it is for the tracker.
+    """
+    rows: list[dict[str, Any]] = []
+    begun: Counter[tuple[str, str]] = Counter()
+    for each in driving.followed:
+        first = each.stretch.frames[0]
+        begun[first.drive, first.sensor] += 1
+        rows += _rows(each, config, begun[first.drive, first.sensor])
+    return table_of(TRACKS, rows)
+
+
+def _rows(found: TrackedStretch, config: ModelConfig, number: int) -> Iterator[dict[str, Any]]:
+    suffix = f"/{number}" if number > 1 else ""
+    for place, (frame, moment) in enumerate(zip(found.stretch.frames, found.moments, strict=True)):
+        where = {"drive": frame.drive, "sensor": frame.sensor, "timestamp_ns": frame.timestamp_ns, "frame_id": frame.id}
+        truth, tracked = moment.truth, moment.tracked
+        for row, name in enumerate(moment.names):
+            box = dict(zip(_SIDES, truth.boxes[row].tolist(), strict=True))
+            known = {"track": f"{name}{suffix}", "category": config.classes[truth.classes[row]], "counted": bool(moment.relevant[row])}
+            yield where | {"side": "truth"} | known | box
+        for row, own in enumerate(tracked.numbers):
+            box = dict(zip(_SIDES, tracked.boxes[row].tolist(), strict=True))
+            known = {"track": seen_track(found.stretch.frames, own), "category": config.classes[tracked.classes[row]]}
+            yield where | {"side": "seen", "score": float(tracked.scores[row]), "counted": bool(found.scores.counted[place][row])} | known | box

@@ -1,0 +1,163 @@
+"""KPIs of the path and of the light's state.
+
+Path: `path_error.mean` and `path_error.p95` (mean and 95th percentile of the absolute lateral error in m, over all frames and distances) and
+`path_within` (share of those errors that are at most a limit), each with `.at_<distance>m` for one distance ahead or `.<slice>` for a part of the
+frames. Labels have a path as points along the way; `lateral` turns them into how far to the left it lies at given distances, as models predict it.
+
+Light: `light.accuracy`, `light.precision.<state>`, `light.recall.<state>`, `light.f1.<state>`, each with `.<slice>` for a part of the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detections import SIZES, Frame
+from tracecore_evaluation.slices import endings, slice_names
+
+__all__ = ["LightKpis", "PathKpis", "lateral", "light_kpis", "path_errors", "path_kpis", "points_of"]
+
+_DRAWN_ON = 0.1  # share of a distance by which a path's last piece may be drawn on
+
+
+def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64]:
+    """Return y of a path at distances x ahead, m.
+
+    The way begins at the vehicle's origin and counts as far as it leads forward and its points are finite; where it ends, its last piece is drawn on
+    a little, for in a bend 30 m of way end short of 30 m ahead.
+
+    Args:
+        path: x ahead and y to the left by turns, m, in the vehicle's frame.
+        ahead: distances, m, ascending.
+
+    Returns:
+        y at each distance, NaN beyond the path's end.
+    """
+    points = np.asarray(path[: len(path) // 2 * 2], dtype=np.float64).reshape(-1, 2)
+    broken = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    points = points[: broken[0]] if len(broken) else points
+    if not (len(points) and (points[0] == 0).all()):
+        points = np.concatenate([[[0.0, 0.0]], points])
+    back = np.flatnonzero(np.diff(points[:, 0]) <= 0)
+    turns_back = len(back) > 0
+    points = points[: back[0] + 1] if turns_back else points
+    x = np.asarray(ahead, dtype=np.float64)
+    if len(points) < 2:
+        return np.full(len(x), np.nan)
+    y = np.interp(x, points[:, 0], points[:, 1])
+    (near_x, near_y), (last_x, last_y) = points[-2], points[-1]
+    beyond = x > last_x
+    y[beyond] = last_y + (x[beyond] - last_x) * (last_y - near_y) / (last_x - near_x)
+    y[x * (1 if turns_back else 1 - _DRAWN_ON) > last_x] = np.nan
+    return y
+
+
+def points_of(ahead: Sequence[float], left: Sequence[float]) -> list[float]:
+    """Give a path as tables hold it, x and y by turns, of y at distances ahead."""
+    return [float(value) for pair in zip(ahead, left, strict=True) for value in pair]
+
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PathKpis:
+    """The KPIs of one model's path.
+
+    Attributes:
+        values: by name; None where nothing is known.
+        errors: by frame ref: absolute lateral error at each distance, m, NaN where the true path is not known so far.
+        slices: frames by slice.
+    """
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    errors: dict[str, Floats] = field(default_factory=dict)
+    slices: dict[str, int] = field(default_factory=dict)
+
+
+def path_kpis(frames: Sequence[Frame], truth: Mapping[str, Floats], said: Mapping[str, Floats], ahead: Sequence[float], limit: float) -> PathKpis:
+    """Compare the path that a model says with the one that was driven.
+
+    Args:
+        frames: evaluated frames with a true path.
+        truth: y to the left at each distance by frame ref, m, NaN where not known.
+        said: likewise.
+        ahead: the distances, m.
+        limit: what counts as within, m.
+    """
+    found = PathKpis(errors={frame.id: np.abs(said[frame.id] - truth[frame.id]) for frame in frames})
+    for name, members in {"": frames, **slice_names(frames)}.items():
+        errors = np.stack([found.errors[frame.id] for frame in members]) if members else np.empty((0, len(ahead)))
+        parts = {f".{name}" if name else "": errors.ravel()}
+        if not name:
+            parts |= {f".at_{x:g}m": errors[:, column] for column, x in enumerate(ahead)}
+        for suffix, part in parts.items():
+            found.values.update({f"{kpi}{suffix}": value for kpi, value in path_errors(part, limit).items()})
+        if name:
+            found.slices[name] = len(members)
+    return found
+
+
+def path_errors(errors: Floats, limit: float) -> dict[str, float | None]:
+    """Sum absolute errors up; None where there are none."""
+    known = errors[~np.isnan(errors)]
+    if not len(known):
+        return dict.fromkeys(("path_error.mean", "path_error.p95", "path_within"))
+    return {
+        "path_error.mean": float(known.mean()),
+        "path_error.p95": float(np.quantile(known, 0.95)),
+        "path_within": float((known <= limit).mean()),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class LightKpis:
+    """The KPIs of one model's light state.
+
+    Attributes:
+        values: by name; None where there is nothing to count.
+        confusion: [true state, state said], over all frames.
+        slices: frames by slice.
+    """
+
+    values: dict[str, float | None] = field(default_factory=dict)
+    confusion: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.int64))
+    slices: dict[str, int] = field(default_factory=dict)
+
+
+def light_kpis(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[str, int], states: Sequence[str]) -> LightKpis:
+    """Compare the state that a model says with the true one.
+
+    Args:
+        frames: evaluated frames with a true state.
+        truth: index of the state by frame ref.
+        said: likewise.
+        states: names by index.
+    """
+    found = LightKpis(confusion=_confusion(frames, truth, said, len(states)))
+    for name, members in {"": frames, **slice_names(frames, (*SIZES, *endings(states)))}.items():
+        suffix = f".{name}" if name else ""
+        table = _confusion(members, truth, said, len(states))
+        right, true, given = np.diag(table), table.sum(axis=1), table.sum(axis=0)
+        found.values[f"light.accuracy{suffix}"] = _share(right.sum(), table.sum())
+        for row, state in enumerate(states):
+            found.values[f"light.precision.{state}{suffix}"] = _share(right[row], given[row])
+            found.values[f"light.recall.{state}{suffix}"] = _share(right[row], true[row])
+            found.values[f"light.f1.{state}{suffix}"] = _share(2 * right[row], true[row] + given[row])
+        if name:
+            found.slices[name] = len(members)
+    return found
+
+
+def _confusion(frames: Sequence[Frame], truth: Mapping[str, int], said: Mapping[str, int], states: int) -> NDArray[np.int64]:
+    table = np.zeros((states, states), dtype=np.int64)
+    for frame in frames:
+        table[truth[frame.id], said[frame.id]] += 1
+    return table
+
+
+def _share(part: np.int64, whole: np.int64) -> float | None:
+    return float(part / whole) if whole else None

@@ -1,0 +1,204 @@
+"""Pictures of KPI reports: plots, and sample frames with predictions; equal KPIs give equal PNG bytes (no version, no date inside)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore.images import AnnotatedImage, Line, Mark, color_of, contact_sheet, draw_tile, save_png
+from tracecore_evaluation.detections import Frame
+from tracecore_evaluation.evaluate import FrameEvaluation
+from tracecore_evaluation.ground_truth import Labels
+from tracecore_evaluation.model_config import ModelConfig
+from tracecore_evaluation.obstacle_kpis import Kpis
+from tracecore_evaluation.predictions import Predictions
+
+__all__ = ["COLORS", "Samples", "axes_of", "plot_level_1", "sample_frames", "save"]
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: told apart by the color-blind too
+_GRAY = "#b0b0b0"
+
+
+def plot_level_1(folder: Path, judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig) -> dict[str, str]:
+    """Plot what each head is worth; gives title by file."""
+    made: dict[str, str] = {}
+    if config.classes:
+        _precision_recall(folder / "precision_recall.png", judged.obstacles)
+        _ap50(folder / "ap50.png", judged.obstacles, baseline.obstacles)
+        made |= {"precision_recall.png": "Precision over recall", "ap50.png": "AP50 beside the baseline"}
+    if config.ahead:
+        _path_error(folder / "path_error.png", judged.path.values, baseline.path.values, config.ahead)
+        made["path_error.png"] = "Path error over distance"
+    if config.states:
+        _confusion(folder / "light.png", judged.light.confusion.tolist(), config.states)
+        made["light.png"] = "States of the light"
+    return made
+
+
+def _precision_recall(path: Path, kpis: Kpis) -> None:
+    figure, axes = axes_of(5.5, 4.5)
+    for number, (name, curve) in enumerate(kpis.curves.items()):
+        if curve is not None:
+            ap50 = kpis.values[f"ap50.{name}"]
+            axes.plot(curve.recall, curve.precision, color=COLORS[number % len(COLORS)], label=f"{name} (AP50 {ap50:.3f})")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title="Precision over recall, IoU 0.5")
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=8)
+    save(figure, path)
+
+
+def _ap50(path: Path, kpis: Kpis, baseline: Kpis) -> None:
+    names = [name for name in kpis.curves if kpis.values[f"ap50.{name}"] is not None]
+    figure, axes = axes_of(max(4.0, 1.2 * len(names) + 1.5), 4.0)
+    for offset, color, label, source in ((-0.2, COLORS[0], "model", kpis), (0.2, _GRAY, "baseline: mean boxes", baseline)):
+        heights = [source.values.get(f"ap50.{name}") or 0.0 for name in names]
+        bars = axes.bar([place + offset for place in range(len(names))], heights, 0.4, color=color, label=label)
+        axes.bar_label(bars, fmt="%.3f", fontsize=7)
+    axes.set_xticks(range(len(names)), names)
+    axes.set(ylabel="AP50", ylim=(0, 1.08), title="AP50 beside the baseline")
+    axes.legend(fontsize=8)
+    save(figure, path)
+
+
+def _path_error(path: Path, values: Mapping[str, float | None], baseline: Mapping[str, float | None], ahead: Sequence[float]) -> None:
+    figure, axes = axes_of(5.5, 4.0)
+    for source, color, who in ((values, COLORS[0], "model"), (baseline, _GRAY, "straight ahead")):
+        for kpi, style, what in (("mean", "-", "mean"), ("p95", "--", "95th percentile")):
+            known = [(x, value) for x in ahead if (value := source.get(f"path_error.{kpi}.at_{x:g}m")) is not None]
+            axes.plot([x for x, _ in known], [value for _, value in known], style, marker="o", markersize=3, color=color, label=f"{who}, {what}")
+    axes.set(xlabel="ahead, m", ylabel="lateral error, m", title="Path error over distance")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    save(figure, path)
+
+
+def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str]) -> None:
+    figure, axes = axes_of(4.5, 4.0)
+    shares = [[count / max(sum(row), 1) for count in row] for row in counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, line in enumerate(counts):
+        for column, count in enumerate(line):
+            axes.text(column, row, str(count), ha="center", va="center", color="white" if shares[row][column] > 0.5 else "black")
+    axes.set_xticks(range(len(states)), states)
+    axes.set_yticks(range(len(states)), states)
+    axes.set(xlabel="said", ylabel="true", title="States of the light, frames")
+    save(figure, path)
+
+
+def axes_of(width: float, height: float) -> tuple[Any, Any]:
+    """Give a figure of a size in inches and its axes."""
+    # No pyplot: it keeps figures alive for the whole process and asks for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=100, layout="tight")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as PNG."""
+    figure.savefig(path, format="png", metadata={"Software": None, "Creation Time": None})
+
+
+_TRUE, _SEEN, _WRONG = "#ffffff", "#ff3cc8", "#ff2d2d"
+_COLUMNS = 3
+
+
+def sample_frames(frames: Sequence[Frame], count: int) -> list[Frame]:
+    """Choose frames evenly: nobody picked the good ones."""
+    rows = np.unique(np.linspace(0, len(frames) - 1, num=min(count, len(frames))).round().astype(int))
+    return [frames[row] for row in rows.tolist()]
+
+
+class Samples:
+    """Keeps the pictures of some frames while the model runs, and draws them on one sheet.
+
+    Args:
+        frames: which.
+    """
+
+    def __init__(self, frames: Sequence[Frame]) -> None:
+        self._frames = frames
+        self._wanted = {frame.id for frame in frames}
+        self._pictures: dict[str, bytes] = {}
+
+    def look(self, frame: Frame, image: bytes) -> None:
+        """Keep a frame's encoded picture if it is one of the samples."""
+        if frame.id in self._wanted:
+            self._pictures[frame.id] = image
+
+    def draw(self, path: Path, labels: Labels, answers: Predictions, config: ModelConfig, score: float) -> None:
+        """Draw the sheet.
+
+        True boxes are dashed, detections of at least a score have their class and score; the small plan on the right shows the true way (white) and
+        the one said (pink) from above; the state of the light stands in the corner.
+        """
+        tiles = []
+        for frame in self._frames:
+            marks = [*_true_marks(frame, labels, config), *_seen_marks(frame, answers, config, score)]
+            lines, notes = _path(frame, labels, answers, config)
+            drawn = AnnotatedImage(
+                self._pictures[frame.id], f"{frame.drive}  {frame.timestamp_ns}", marks, lines, [*_light(frame, labels, answers, config), *notes]
+            )
+            tiles.append(draw_tile(drawn))
+        shown = [tile for tile in tiles if tile is not None]
+        save_png(contact_sheet(shown, _COLUMNS), path)
+
+
+def _true_marks(frame: Frame, labels: Labels, config: ModelConfig) -> list[Mark]:
+    if frame.id not in labels.truth:
+        return []
+    truth = labels.truth[frame.id]
+    return [_mark(box, "", config.classes[class_], dashed=True) for box, class_ in zip(truth.boxes.tolist(), truth.classes.tolist(), strict=True)]
+
+
+def _seen_marks(frame: Frame, answers: Predictions, config: ModelConfig, score: float) -> list[Mark]:
+    if frame.id not in answers.seen:
+        return []
+    seen = answers.seen[frame.id].above(score)
+    rows = zip(seen.boxes.tolist(), seen.scores.tolist(), seen.classes.tolist(), strict=True)
+    return [_mark(box, f"{config.classes[class_]} {value:.2f}", config.classes[class_]) for box, value, class_ in rows]
+
+
+def _mark(box: Sequence[float], text: str, category: str, *, dashed: bool = False) -> Mark:
+    x, y, width, height = box
+    return Mark(x, y, width, height, text, color_of(category), dashed)
+
+
+def _light(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> list[tuple[str, str]]:
+    if frame.id not in answers.lights:
+        return []
+    state = int(np.argmax(answers.lights[frame.id]))
+    true = labels.lights.get(frame.id)
+    if true is None or true == state:
+        return [(f"light: {config.states[state]}" + (" (no label)" if true is None else ""), _TRUE)]
+    return [(f"light: {config.states[state]}, true: {config.states[true]}", _WRONG)]
+
+
+def _path(frame: Frame, labels: Labels, answers: Predictions, config: ModelConfig) -> tuple[list[Line], list[tuple[str, str]]]:
+    """Draw the way from above at the right edge of the picture, as high as 45 % of it for the farthest distance; sideways it is drawn to scale."""
+    if frame.id not in answers.paths:
+        return [], []
+    scale = 0.45 * frame.height / config.ahead[-1]
+    origin = (frame.width * 0.87, frame.height * 0.97)
+
+    def above(left: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+        places = [(0.0, 0.0), *((x, y) for x, y in zip(config.ahead, left.tolist(), strict=True) if not np.isnan(y))]
+        return tuple((origin[0] - y * scale, origin[1] - x * scale) for x, y in places)
+
+    said = answers.paths[frame.id]
+    lines = [Line(above(said), _SEEN)]
+    if frame.id not in labels.paths:
+        return lines, []
+    true = labels.paths[frame.id]
+    lines.insert(0, Line(above(true), _TRUE))
+    known = ~np.isnan(true)
+    error = float(np.abs(said - true)[known].mean()) if known.any() else float("nan")
+    return lines, [(f"path: {error:.2f} m off", _TRUE)]

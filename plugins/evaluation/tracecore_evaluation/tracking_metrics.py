@@ -1,0 +1,264 @@
+"""How well tracks follow objects (MOTA and IDF1), and the true tracks they are compared with: those of labeled objects that have to be detected.
+
+Sources: CLEAR MOT (Bernardin and Stiefelhagen 2008): what was paired on the frame before stays paired while it overlaps enough, the rest is paired by
+greatest overlap; MOTA = 1 - (misses + false boxes + switches) / objects. Identity scores (Ristani et al. 2016): IDF1 = 2 IDTP / (objects + boxes),
+with IDTP the most boxes that pairing each true track with one track can explain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracecore_evaluation.detections import Detections, Frame, GroundTruth, iou_matrix
+from tracecore_evaluation.driving_time import seconds_between
+from tracecore_evaluation.tracker import Tracked, Tracker, TrackerSettings, assign
+
+__all__ = ["COUNTS", "Moment", "Relevance", "Scores", "Stretch", "followed", "moments_of", "of_class", "repeated", "true_stretch", "untracked"]
+
+COUNTS = ("objects", "boxes", "misses", "false_boxes", "switches", "identical")
+"""What is counted on each frame, see `Scores`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One frame: its true boxes and their tracks, which of them count, and the tracks that follow them.
+
+    Attributes:
+        truth: the boxes.
+        names: the track of each.
+        relevant: which count; of the others it doesn't matter whether they are seen.
+        tracked: what the tracker hands on.
+    """
+
+    truth: GroundTruth
+    names: tuple[str, ...]
+    relevant: NDArray[np.bool_]
+    tracked: Tracked
+
+
+@dataclass(slots=True)
+class Scores:
+    """Counts of one stretch of driving, and what was seen of it.
+
+    Attributes:
+        by_moment: [moments, 6], in the order of `COUNTS`: true boxes that count, boxes of tracks that count (those on what doesn't count don't), true
+            boxes without a track, boxes of tracks on nothing, how often another track follows an object than before, and boxes that the best pairing
+            of tracks over the whole stretch explains (IDTP).
+        seen: by moment, whether each true box is followed.
+        counted: by moment, whether each box of a track counts.
+        nothing: numbers of tracks that never overlapped anything labeled, with the moments they were there.
+    """
+
+    by_moment: NDArray[np.int64]
+    seen: list[NDArray[np.bool_]] = field(default_factory=list)
+    counted: list[NDArray[np.bool_]] = field(default_factory=list)
+    nothing: dict[int, list[int]] = field(default_factory=dict)
+
+
+NOTHING = 0.1
+"""A track that overlaps whatever is labeled by less is on nothing; one that overlaps it by more, but too little to follow it, is merely imprecise."""
+
+
+def followed(moments: Sequence[Moment], iou: float) -> Scores:
+    """Follow the objects of one camera over a stretch of driving.
+
+    Args:
+        moments: in order.
+        iou: least overlap at which a track of the same class follows an object.
+    """
+    found = Scores(np.zeros((len(moments), len(COUNTS)), dtype=np.int64))
+    last: dict[str, int] = {}
+    explained: dict[tuple[str, int], list[int]] = {}
+    touched: set[int] = set()
+    there: dict[int, list[int]] = {}
+    for place, moment in enumerate(moments):
+        allowed = _allowed(moment, iou)
+        pairs = _pairs(moment, allowed, last)
+        overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes, moment.truth.crowd)
+        on_crowd = np.any((overlaps >= iou) & _same_class(moment) & moment.truth.crowd[None], axis=1).tolist()
+        of_row = dict(pairs)
+        counts = [bool(moment.relevant[of_row[row]]) if row in of_row else not of_crowd for row, of_crowd in enumerate(on_crowd)]
+        counted: NDArray[np.bool_] = np.array(counts, dtype=np.bool_)
+        for row, column in np.argwhere(allowed & counted[:, None] & moment.relevant[None]).tolist():
+            explained.setdefault((moment.names[column], moment.tracked.numbers[row]), []).append(place)
+        seen = np.zeros(len(moment.names), dtype=bool)
+        switches = 0
+        for row, column in pairs:
+            number, name = moment.tracked.numbers[row], moment.names[column]
+            seen[column] = True
+            if moment.relevant[column]:
+                switches += int(last.get(name, number) != number)
+                last[name] = number
+        for row, number in enumerate(moment.tracked.numbers):
+            there.setdefault(number, []).append(place)
+            touched |= {number} if overlaps[row].max(initial=0.0) >= NOTHING else set()
+        false_boxes = sum(each and row not in of_row for row, each in enumerate(counts))
+        misses = int((moment.relevant & ~seen).sum())
+        found.by_moment[place] = [int(moment.relevant.sum()), int(counted.sum()), misses, false_boxes, switches, 0]
+        found.seen.append(seen)
+        found.counted.append(counted)
+    for places in _best(explained):
+        found.by_moment[places, COUNTS.index("identical")] += 1
+    found.nothing = {number: places for number, places in sorted(there.items()) if number not in touched}
+    return found
+
+
+def _allowed(moment: Moment, iou: float) -> NDArray[np.bool_]:
+    """Say which tracks (rows) overlap which true boxes (columns) of their class enough."""
+    overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
+    return np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
+
+
+def _same_class(moment: Moment) -> NDArray[np.bool_]:
+    return np.asarray(moment.tracked.classes[:, None] == moment.truth.classes[None])
+
+
+def _pairs(moment: Moment, allowed: NDArray[np.bool_], last: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Pair tracks with true boxes: as on the frame before where that is still allowed, the others by greatest overlap."""
+    free = allowed.copy()
+    row_of = {number: row for row, number in enumerate(moment.tracked.numbers)}
+    kept: list[tuple[int, int]] = []
+    for column, name in enumerate(moment.names):
+        row = row_of.get(last[name]) if name in last else None
+        if row is not None and free[row, column]:
+            kept.append((row, column))
+            free[row, :] = False
+            free[:, column] = False
+    return sorted(kept + assign(iou_matrix(moment.tracked.boxes, moment.truth.boxes), free))
+
+
+def _best(explained: Mapping[tuple[str, int], list[int]]) -> Iterator[list[int]]:
+    """Return the moments that each pair of the best pairing of objects with tracks explains.
+
+    Objects and tracks that are linked by no other are paired by themselves: over a long drive the table of all with all would not fit into memory.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not explained:
+        return
+    places = list(explained.values())
+    rows, columns = (np.unique(ends, return_inverse=True)[1] for ends in zip(*explained, strict=True))
+    count = int(rows.max()) + 1 + int(columns.max()) + 1
+    links = coo_array((np.ones(len(places)), (rows, rows.max() + 1 + columns)), shape=(count, count))
+    parts: dict[int, list[int]] = {}
+    for pair, part in enumerate(connected_components(links, directed=False)[1][rows].tolist()):
+        parts.setdefault(part, []).append(pair)
+    for pairs in parts.values():
+        row, column = (np.unique(ends[pairs], return_inverse=True)[1] for ends in (rows, columns))
+        pair_at = np.full((row.max() + 1, column.max() + 1), -1)
+        pair_at[row, column] = pairs
+        table = np.zeros(pair_at.shape, dtype=np.int64)
+        table[row, column] = [len(places[pair]) for pair in pairs]
+        yield from (places[pair] for pair in pair_at[linear_sum_assignment(table, maximize=True)].tolist() if pair >= 0)
+
+
+_NOTHING = Detections(np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance:
+    """Which objects have to be seen: those within `distance` m, and where the distance is unknown, those at least `height` px high."""
+
+    distance: float
+    height: float
+
+    def of(self, truth: GroundTruth) -> NDArray[np.bool_]:
+        """Whether each true box counts; crowds never do."""
+        known = [truth.distance(row) for row in range(len(truth.ids))]
+        near = [high >= self.height if far is None else far <= self.distance for far, high in zip(known, truth.boxes[:, 3].tolist(), strict=True)]
+        return np.array(near, dtype=bool) & ~truth.crowd
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Frames of one camera without a break on which boxes were looked for: by frame its true boxes, their tracks, and which of them count."""
+
+    frames: tuple[Frame, ...]
+    truths: tuple[GroundTruth, ...]
+    names: tuple[tuple[str, ...], ...]
+    relevant: tuple[NDArray[np.bool_], ...]
+
+
+def untracked(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[str]:
+    """Return the drives with objects of which none names its track."""
+    named: dict[str, bool] = {}
+    for frame in frames:
+        of_frame = truth.get(frame.id)
+        rows = [] if of_frame is None else np.flatnonzero(~of_frame.crowd).tolist()
+        if of_frame is not None and rows:
+            named[frame.drive] = named.get(frame.drive, False) or any(of_frame.track(row) is not None for row in rows)
+    return {drive for drive, is_named in named.items() if not is_named}
+
+
+def repeated(frames: Sequence[Frame], truth: Mapping[str, GroundTruth]) -> set[str]:
+    """Return the drives with a frame on which one track has two boxes, so that it can't be one object's."""
+    found = set()
+    for frame in frames:
+        of_frame = truth.get(frame.id)
+        if of_frame is not None:
+            names = [name for row in np.flatnonzero(~of_frame.crowd).tolist() if (name := of_frame.track(row)) is not None]
+            found |= {frame.drive} if len(set(names)) < len(names) else set()
+    return found
+
+
+def true_stretch(
+    frames: Sequence[Frame], truth: Mapping[str, GroundTruth], settings: TrackerSettings, relevance: Relevance, *, track: bool
+) -> Stretch:
+    """Return what is true of a stretch.
+
+    Args:
+        frames: without a break, all of one camera.
+        truth: by frame ref.
+        settings: of the tracker.
+        relevance: which objects count.
+        track: whether the labels' tracks are made here, from the boxes alone, in place of those that the labels name.
+    """
+    truths = tuple(truth[frame.id] for frame in frames)
+    names = tuple(_tracked(frames, truths, settings) if track else map(_named, truths))
+    return Stretch(tuple(frames), truths, names, tuple(relevance.of(each) for each in truths))
+
+
+def _named(truth: GroundTruth) -> tuple[str, ...]:
+    """Name the tracks of boxes; a box without one, or a crowd, is a track of its own, on its frame alone."""
+    return tuple((None if truth.crowd[row] else truth.track(row)) or truth.ids[row] for row in range(len(truth.ids)))
+
+
+def _tracked(frames: Sequence[Frame], truths: Sequence[GroundTruth], settings: TrackerSettings) -> Iterator[tuple[str, ...]]:
+    """Track boxes: each counts as a detection, and one is enough."""
+    tracker = Tracker(replace(settings, confirm=0.0))
+    before = frames[0]
+    for frame, truth in zip(frames, truths, strict=True):
+        tracked = tracker.step(Detections(truth.boxes, np.ones(len(truth.classes)), truth.classes), seconds_between(before, frame))
+        names = {row: f"{frames[0].timestamp_ns}-{number}" for row, number in zip(tracked.rows, tracked.numbers, strict=True)}
+        yield tuple(names[row] for row in range(len(truth.ids)))
+        before = frame
+
+
+def moments_of(stretch: Stretch, seen: Mapping[str, Detections], settings: TrackerSettings) -> list[Moment]:
+    """Return a stretch with what a tracker makes of the detections on it.
+
+    Args:
+        stretch: what is true.
+        seen: detections by frame ref.
+        settings: of the tracker.
+    """
+    tracker = Tracker(settings)
+    moments = []
+    before = stretch.frames[0]
+    for frame, truth, names, relevant in zip(stretch.frames, stretch.truths, stretch.names, stretch.relevant, strict=True):
+        moments.append(Moment(truth, names, relevant, tracker.step(seen.get(frame.id, _NOTHING), seconds_between(before, frame))))
+        before = frame
+    return moments
+
+
+def of_class(moment: Moment, class_: int) -> Moment:
+    """Return the boxes and tracks of one class."""
+    truth, tracked = moment.truth, moment.tracked
+    true, seen = np.flatnonzero(truth.classes == class_), np.flatnonzero(tracked.classes == class_)
+    return Moment(truth.take(true), tuple(moment.names[row] for row in true.tolist()), moment.relevant[true], tracked.take(seen))

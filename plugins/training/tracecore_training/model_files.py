@@ -1,0 +1,151 @@
+"""The files of a model: weights, `config.json`, and training curves (each point is the mean over the steps since the one before).
+
+No time of day in any of them, so that the same training gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from tracecore.system.distributions import module_digest
+from tracecore_training.architecture import MultiTask
+from tracecore_training.backbone import STRIDE
+
+__all__ = ["OUTPUTS", "Curves", "model_config", "write_model"]
+
+
+@dataclass(slots=True)
+class Curves:
+    """Losses over steps, as they are drawn.
+
+    Attributes:
+        step: of each point.
+        learning_rate: at each point.
+        losses: of each point, by term; `` is their weighted sum.
+        sums: of the steps since the last point.
+        since: how many those are.
+    """
+
+    step: list[int]
+    learning_rate: list[float]
+    losses: dict[str, list[float]]
+    sums: dict[str, float]
+    since: int = 0
+
+    @classmethod
+    def of(cls, terms: Iterable[str]) -> Curves:
+        """Begin curves of the whole loss and of each term."""
+        names = ["", *terms]
+        return cls([], [], {name: [] for name in names}, dict.fromkeys(names, 0.0))
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Add the losses of one step."""
+        for name, value in losses.items():
+            self.sums[name] += value
+        self.since += 1
+
+    def close(self, step: int, learning_rate: float) -> None:
+        """Make a point of the steps since the last one."""
+        self.step.append(step)
+        self.learning_rate.append(learning_rate)
+        for name, values in self.losses.items():
+            values.append(self.sums[name] / self.since)
+            self.sums[name] = 0.0
+        self.since = 0
+
+    def last(self, term: str) -> float:
+        """Give the last point of a term."""
+        return self.losses[term][-1]
+
+    def document(self) -> dict[str, Any]:
+        """Give what `curves.json` says."""
+        series = [{"name": f"{name} loss".strip(), "values": values} for name, values in self.losses.items()]
+        return {
+            "v": 1,
+            "type": "tracecore.curves",
+            "x": {"name": "step", "values": self.step},
+            "series": [*series, {"name": "learning rate", "values": self.learning_rate}],
+        }
+
+
+_ARCHITECTURE = "tracecore_training.architecture"
+"""This plugin's distribution: the digest of its sources says which code the architecture is of."""
+
+OUTPUTS = {"obstacles": ("boxes", "scores", "classes"), "path": ("path",), "light": ("light",)}
+"""What each head answers, in the order in which a model's forward gives it."""
+
+
+def model_config(
+    entry_point: str,
+    *,
+    classes: Sequence[str] = (),
+    height: int,
+    width: int,
+    multiplier: float,
+    detections: int = 100,
+    ahead_m: Sequence[float] = (),
+    states: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Give what `config.json` says: everything needed to build the module again and to read its answers.
+
+    Args:
+        entry_point: of the architecture, in group `tracecore.models`.
+        classes: names of obstacles by index; without, there is no obstacle head.
+        height: of the input, px.
+        width: of the input, px.
+        multiplier: of the channel counts.
+        detections: boxes per image.
+        ahead_m: distances at which the path is said, m; without, there is no path head.
+        states: of the light, by index; without, there is no light head.
+    """
+    every: dict[str, dict[str, list[Any]]] = {
+        "obstacles": {"classes": list(classes)},
+        "path": {"ahead_m": [int(each) if float(each).is_integer() else each for each in ahead_m]},
+        "light": {"states": list(states)},
+    }
+    heads = {name: head for name, head in every.items() if any(head.values())}
+    config: dict[str, Any] = {
+        "v": 1,
+        "type": "tracecore.model",
+        "architecture": {"entry_point": entry_point, "source_digest": module_digest(_ARCHITECTURE), "width": multiplier},
+        "classes": list(classes),
+        "heads": heads,
+        "outputs": [output for name, outputs in OUTPUTS.items() if name in heads for output in outputs],
+        "input": {
+            "name": "image",
+            "height": height,
+            "width": width,
+            "channels": 3,
+            "layout": "NCHW",
+            "range": "0..1 RGB",
+            "resize": "stretch",
+            "filter": "bilinear, antialiased (Pillow)",
+        },
+    }
+    if classes:
+        config["decode"] = {
+            "stride": STRIDE,
+            "window": 3,
+            "detections": detections,
+            "boxes": "x1,y1,x2,y2 in input pixels",
+            "scores": "0..1, best first",
+        }
+    return config
+
+
+def write_model(folder: Path, model: MultiTask, config: Mapping[str, Any], curves: Curves) -> None:
+    """Write `model.safetensors`, `config.json` and `curves.json`."""
+    weights = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "curves.json", curves.document())
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")

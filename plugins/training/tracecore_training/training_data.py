@@ -1,0 +1,283 @@
+"""The training data of a run: labels by frame in their last revision, and the labeled frames decoded and shrunk once, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from PIL import Image
+
+from tracecore import UsageError
+from tracecore.images import decode_rgb
+from tracecore_schemas.arrow_tables import last_revisions
+from tracecore_training.targets import IGNORED
+
+__all__ = ["LIGHT_STATE", "UNSAID", "Examples", "LabelTable", "offsets_at", "read_examples", "read_labels", "shrink"]
+
+LIGHT_STATE = "light_state"
+"""Category of the tags that say what the light shows that counts for the vehicle's lane."""
+
+_COLUMNS = [
+    "frame_id", "label_id", "revision", "geometry", "category", "x", "y", "width", "height", "crowd", "ignore", "image_width", "image_height", "qa",
+    "path", "value",
+]  # fmt: skip
+_GEOMETRIES = {"boxes": ("box2d", "none", "polygon"), "paths": ("path",), "states": ("tag",)}
+_BEYOND = 0.1  # share of a distance by which a path's last piece may be drawn on: in a curve 30 m of way end before 30 m ahead
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """Labels by frame.
+
+    Attributes:
+        classes: names in the order of their index.
+        boxes: per frame id [B, 4], x1, y1, x2, y2 as shares of the image's width and height; empty for a frame that was looked at and holds nothing.
+        indices: per frame id [B], index into `classes` or `IGNORED`.
+        paths: per frame id [P], m to the left at each distance ahead; NaN where the path doesn't reach.
+        states: per frame id, index of the light's state.
+        partial: frames of which a box was left out: the boxes that are left are learned from, but nowhere else is said to be empty.
+        unusable: labels that say nothing that can be learned (a box without a size, a state that isn't asked for), and rejected ones, by reason.
+    """
+
+    classes: tuple[str, ...]
+    boxes: dict[str, NDArray[np.float32]]
+    indices: dict[str, NDArray[np.int64]]
+    paths: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    states: dict[str, int] = field(default_factory=dict)
+    partial: set[str] = field(default_factory=set)
+    unusable: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def frames(self) -> set[str]:
+        """Every frame of which anything is said."""
+        return self.boxes.keys() | self.paths.keys() | self.states.keys()
+
+
+def read_labels(
+    labels: Any, classes: Sequence[str] = (), *, obstacles: bool = True, ahead_m: Sequence[float] = (), states: Sequence[str] = ()
+) -> LabelTable:
+    """Read what heads learn from.
+
+    Args:
+        labels: a dataset of `tracecore_schemas.arrow_tables.LABELS`.
+        classes: which categories of boxes to learn; all of the labels, sorted, without.
+        obstacles: whether boxes are wanted.
+        ahead_m: distances ahead at which paths are wanted; none without.
+        states: states of the light that are wanted; none without.
+
+    Returns:
+        The labels by frame. A box of another category leaves its frame a labeled one; of an object to be ignored neither a path nor a state counts.
+        An outline alone is to be ignored beside boxes, and does not make its frame a labeled one.
+
+    Raises:
+        UsageError: a wanted class has no label, or something wanted isn't there at all.
+    """
+    wanted = [name for name, asked in (("boxes", obstacles), ("paths", ahead_m), ("states", states)) if asked]
+    geometries = [geometry for name in wanted for geometry in _GEOMETRIES[name]]
+    known = [name for name in _COLUMNS if name in labels.schema.names]  # a column that an earlier version lacks is null
+    table = labels.to_table(columns=known, filter=pc.field("geometry").isin(geometries))
+    last = last_revisions(dict.fromkeys(_COLUMNS) | row for row in table.to_pylist())
+    rows = [row for row in last if row["qa"] != "rejected"]
+    unusable = {"rejected_labels": len(last) - len(rows)}
+    found = LabelTable((), {}, {}, unusable=unusable)
+    if obstacles:
+        found = _boxes([row for row in rows if row["geometry"] in _GEOMETRIES["boxes"]], classes, unusable)
+    if ahead_m:
+        found.paths.update(_paths([row for row in rows if row["geometry"] == "path" and not row["ignore"]], ahead_m, unusable))
+    if states:
+        tags = [row for row in rows if row["geometry"] == "tag" and row["category"] == LIGHT_STATE and not row["ignore"]]
+        found.states.update(_states(tags, states, unusable))
+    return found
+
+
+def _boxes(rows: Sequence[Row], classes: Sequence[str], unusable: dict[str, int]) -> LabelTable:
+    learned = [row for row in rows if row["geometry"] == "box2d" and not (row["crowd"] or row["ignore"])]
+    found = sorted({row["category"] for row in learned if row["category"] is not None})
+    if not found:
+        raise UsageError(f"There is nothing to learn: none of the {len(rows)} labels is a box of a category. Give the training labels with boxes.")
+    absent = [name for name in classes if name not in found]
+    if absent:
+        raise UsageError(f"The labels hold no box of class {absent[0]!r}. Their classes: {', '.join(found)}.")
+    chosen = tuple(classes) or tuple(found)
+    boxes: dict[str, list[tuple[float, ...]]] = {}
+    indices: dict[str, list[int]] = {}
+    partial: set[str] = set()
+    unusable["labels_without_a_box"] = 0
+    for row in sorted(rows, key=_is_outline):
+        if _is_outline(row) and row["frame_id"] not in boxes:
+            continue  # outlines alone say nothing of a frame's boxes
+        of_frame, kinds = boxes.setdefault(row["frame_id"], []), indices.setdefault(row["frame_id"], [])
+        if row["geometry"] == "none" or not (row["crowd"] or row["category"] in chosen):
+            continue
+        x, y, width, height = (float("nan") if row[name] is None else row[name] for name in ("x", "y", "width", "height"))
+        corners = np.array([x / row["image_width"], y / row["image_height"], (x + width) / row["image_width"], (y + height) / row["image_height"]])
+        corners = corners.clip(0, 1)  # labels may reach a little over the edge
+        if not np.isfinite(corners).all() or corners[2] <= corners[0] or corners[3] <= corners[1]:
+            unusable["labels_without_a_box"] += 1
+            partial.add(row["frame_id"])
+            continue
+        of_frame.append(tuple(corners))
+        kinds.append(IGNORED if row["crowd"] or row["ignore"] or _is_outline(row) else chosen.index(row["category"]))
+    return LabelTable(
+        chosen,
+        {frame: np.array(rows_, np.float32).reshape(-1, 4) for frame, rows_ in boxes.items()},
+        {frame: np.array(kinds, np.int64) for frame, kinds in indices.items()},
+        partial=partial,
+        unusable=unusable,
+    )
+
+
+def _is_outline(row: Row) -> bool:
+    """Whether a row is an outline without a box of its own: the object is there, but its box is not what the others of its frame are."""
+    return bool(row["geometry"] == "polygon")
+
+
+def _paths(rows: Sequence[Row], ahead_m: Sequence[float], unusable: dict[str, int]) -> dict[str, NDArray[np.float32]]:
+    found = {row["frame_id"]: offsets_at(row["path"] or (), ahead_m) for row in rows}
+    usable = {frame: offsets for frame, offsets in found.items() if np.isfinite(offsets).any()}
+    unusable["paths_too_short"] = len(found) - len(usable)
+    if not usable:
+        raise UsageError(
+            f"There is nothing for the head 'path' to learn: the labels hold {len(rows)} paths, and none reaches {min(ahead_m):g} m ahead. "
+            "Give labels of geometry path, or leave the head out."
+        )
+    return usable
+
+
+def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]) -> dict[str, int]:
+    usable = {row["frame_id"]: states.index(row["value"]) for row in rows if row["value"] in states}
+    unusable["tags_of_other_states"] = len(rows) - sum(row["value"] in states for row in rows)
+    if not usable:
+        said = ", ".join(sorted({str(row["value"]) for row in rows})) or "nothing"
+        raise UsageError(
+            f"There is nothing for the head 'light' to learn: no label of geometry tag and category {LIGHT_STATE} says one of {', '.join(states)}; "
+            f"they say {said}. Give such labels, or leave the head out."
+        )
+    return usable
+
+
+def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
+    """Say how far to the left a path lies at distances ahead.
+
+    Args:
+        path: x ahead and y to the left by turns, m, from the vehicle's origin on.
+        ahead_m: where, m ahead.
+
+    Returns:
+        [P] meters; NaN where the path ends, or turns back, before.
+    """
+    points = [(0.0, 0.0), *((float(path[n]), float(path[n + 1])) for n in range(0, len(path) - 1, 2))]
+    offsets = np.full(len(ahead_m), np.nan, np.float32)
+    pieces = [(here, there) for here, there in pairwise(points) if np.isfinite((*here, *there)).all()]
+    forward = 0
+    while forward < len(pieces) and pieces[forward][1][0] > pieces[forward][0][0]:
+        forward += 1
+    for place, distance in enumerate(ahead_m):
+        for number, ((x0, y0), (x1, y1)) in enumerate(pieces[:forward]):
+            reach = x1 + _BEYOND * distance if number + 1 == len(pieces) else x1
+            if distance <= reach:
+                offsets[place] = y0 + (y1 - y0) * (distance - x0) / (x1 - x0)
+                break
+    return offsets
+
+
+UNSAID = -1
+"""Index of the light's state on a frame of which nobody said it."""
+
+_FRAME_COLUMNS = ["drive", "sensor", "timestamp_ns", "frame_id", "encoding", "image"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What is trained on.
+
+    Attributes:
+        classes: names in the order of their index.
+        images: [F, H, W, 3] uint8 RGB, shrunk to the input's size, in order of drive, sensor and time.
+        boxes: per image [B, 4] in input pixels.
+        indices: per image [B], index into `classes` or `IGNORED`.
+        looked_at: [F], whether anybody looked for obstacles there and every box is known: what is outside the boxes is then said to be empty.
+        paths: [F, P] m to the left at each distance; NaN where nobody said it.
+        states: [F] index of the light's state, or `UNSAID`.
+        ignored: what was left out, counted by reason.
+    """
+
+    classes: tuple[str, ...]
+    images: NDArray[np.uint8]
+    boxes: list[NDArray[np.float32]]
+    indices: list[NDArray[np.int64]]
+    looked_at: NDArray[np.bool_]
+    paths: NDArray[np.float32]
+    states: NDArray[np.int64]
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def objects(self) -> int:
+        """How many boxes are learned from."""
+        return sum(int((indices != IGNORED).sum()) for indices in self.indices)
+
+
+def read_examples(frames: Any, labels: LabelTable, *, height: int, width: int) -> Examples:
+    """Decode and shrink the labeled frames; a frame without any label row is left out, for nobody said that it holds nothing.
+
+    Args:
+        frames: a dataset of `tracecore_schemas.arrow_tables.FRAMES`.
+        labels: by frame.
+        height: of the input, px.
+        width: of the input, px.
+
+    Returns:
+        The examples.
+
+    Raises:
+        UsageError: no frame has a label.
+        RunFailed: a frame's image can't be decoded.
+    """
+    known = frames.to_table(columns=["frame_id"])["frame_id"].to_pylist()
+    spoken_of = labels.frames
+    unknown = spoken_of - set(known)
+    labeled = sorted(spoken_of - unknown)
+    if not labeled:
+        raise UsageError(
+            f"None of the {len(known)} frames has a label: the labels speak of {len(spoken_of)} other frames. "
+            "Wire the labels that were made for these frames."
+        )
+    order: list[tuple[tuple[Any, ...], str, NDArray[np.uint8]]] = []
+    wanted = pc.field("frame_id").isin(pa.array(labeled))
+    for batch in frames.to_batches(columns=_FRAME_COLUMNS, filter=wanted, batch_size=64):
+        for row in batch.to_pylist():
+            image = shrink(decode_rgb(row["image"], row["encoding"], row["frame_id"]), height=height, width=width)
+            order.append(((row["drive"], row["sensor"], row["timestamp_ns"]), row["frame_id"], image))
+    order.sort(key=lambda entry: entry[0])
+    scale = np.array([width, height, width, height], np.float32)
+    ids = [frame_id for _, frame_id, _ in order]
+    nowhere = np.full(len(next(iter(labels.paths.values()), ())), np.nan, np.float32)
+    no_box, no_index = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+    return Examples(
+        classes=labels.classes,
+        images=np.stack([image for _, _, image in order]),
+        boxes=[labels.boxes.get(frame_id, no_box) * scale for frame_id in ids],
+        indices=[labels.indices.get(frame_id, no_index) for frame_id in ids],
+        looked_at=np.array([frame_id in labels.boxes and frame_id not in labels.partial for frame_id in ids]),
+        paths=np.stack([labels.paths.get(frame_id, nowhere) for frame_id in ids]),
+        states=np.array([labels.states.get(frame_id, UNSAID) for frame_id in ids], np.int64),
+        ignored={
+            "frames_without_labels": len(known) - len(labeled),
+            "labels_of_unknown_frames": sum(len(labels.boxes.get(frame, ())) for frame in unknown),
+            "boxes_to_ignore": sum(int((labels.indices[frame] == IGNORED).sum()) for frame in labeled if frame in labels.indices),
+            **labels.unusable,
+        },
+    )
+
+
+def shrink(image: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
+    """Stretch an image to the input's size as `config.json` says under `input.resize`: Pillow's bilinear filter, which averages when it shrinks."""
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -1,0 +1,198 @@
+"""The training loop, for any heads: AdamW with warm-up, decay and averaged weights; torch's global state pinned, so a seed gives the same bytes."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from tracecore import RunFailed
+from tracecore_training.architecture import MultiTask
+from tracecore_training.augmentation import Augmentation
+from tracecore_training.checkpoint import Checkpoints, TrainingState
+from tracecore_training.model_files import Curves
+from tracecore_training.objectives import Objective, draw_batch
+from tracecore_training.training_data import Examples
+
+__all__ = ["Decay", "Schedule", "Trained", "reproducible", "train"]
+
+
+@contextmanager
+def reproducible(*, seed: int, threads: int) -> Iterator[torch.Generator]:
+    """Pin threads, deterministic algorithms and the seed, and restore what was before.
+
+    Sums over threads differ between thread counts, so the count is part of what makes a training the same again.
+
+    Args:
+        seed: any integer; taken modulo 2^64.
+        threads: intra-op threads.
+
+    Yields:
+        The one generator that everything random draws from.
+    """
+    before_threads = torch.get_num_threads()
+    before_mode = torch.get_deterministic_debug_mode()
+    generator = torch.Generator().manual_seed(seed % 2**64)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            torch.set_num_threads(threads)
+            # the same as use_deterministic_algorithms(True), which imports torch's compiler for seconds besides
+            torch.set_deterministic_debug_mode("error")
+            # layers draw their first weights from the global generator
+            torch.manual_seed(seed % 2**64)
+            yield generator
+        finally:
+            torch.set_deterministic_debug_mode(before_mode)
+            torch.set_num_threads(before_threads)
+
+
+Decay = Literal["cosine", "constant", "step"]
+
+_GREATEST_NORM = 20.0
+_POINTS = 200  # of a curve
+_STEP_DOWN, _STEP_FACTOR = 3, 0.1  # `step`: a tenth after each third
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast.
+
+    Attributes:
+        steps: number of batches.
+        batch: images per batch.
+        learning_rate: at its highest.
+        weight_decay: of convolution weights.
+        warm_up: share of the steps in which the learning rate rises.
+        ema: how much of the averaged weights each step keeps; 0 takes the last weights as they are.
+        decay: how the learning rate falls after the warm-up: in a cosine to 0, not at all, or to a tenth after each third.
+    """
+
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    warm_up: float
+    ema: float
+    decay: Decay = "cosine"
+
+    def rate(self, step: int) -> float:
+        """Give the learning rate of a step, from 0."""
+        rising = max(1, round(self.steps * self.warm_up))
+        if step < rising:
+            return self.learning_rate * (step + 1) / rising
+        if self.decay == "constant":
+            return self.learning_rate
+        if self.decay == "step":
+            passed = (step - rising) * _STEP_DOWN // max(1, self.steps - rising)
+            return float(self.learning_rate * _STEP_FACTOR**passed)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training gave.
+
+    Attributes:
+        model: the averaged weights, in evaluation mode.
+        curves: what it looked like.
+        resumed_at: steps that a killed run had done already, None where nothing was resumed.
+    """
+
+    model: MultiTask
+    curves: Curves
+    resumed_at: int | None = field(default=None)
+
+
+def train(
+    model: MultiTask,
+    examples: Examples,
+    objectives: Sequence[Objective],
+    schedule: Schedule,
+    how: Augmentation,
+    generator: torch.Generator,
+    progress: Callable[[int, int, str], None],
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
+    """Train a model in place.
+
+    Args:
+        model: fresh weights.
+        examples: images and what was said of them.
+        objectives: of the heads, in order.
+        schedule: how long and how fast.
+        how: augmentation.
+        generator: the one source of chance.
+        progress: told (step, steps, loss).
+        checkpoints: where the state is kept against a kill, and where a killed run's is found; the weights are the same with and without.
+
+    Raises:
+        RunFailed: a loss or the gradient is no finite number.
+    """
+    model = model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]  # torch's stubs leave this form out
+    average = copy.deepcopy(model)
+    kept = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    free = [parameter for parameter in model.parameters() if parameter.ndim == 1]  # norms and biases aren't decayed
+    groups = [{"params": kept, "weight_decay": schedule.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.99), fused=True)
+    state = TrainingState(model, average, optimizer, generator, Curves.of([term for objective in objectives for term in objective.weights]))
+    resumed_at = checkpoints.resume(state) if checkpoints else None
+    curves = state.curves
+    every = max(1, schedule.steps // _POINTS)
+    for step in range(state.step, schedule.steps):
+        while len(state.order) < schedule.batch:
+            state.order += torch.randperm(len(examples.images), generator=generator).tolist()
+        chosen, state.order = state.order[: schedule.batch], state.order[schedule.batch :]
+        rate = schedule.rate(step)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = draw_batch(examples, chosen, how, generator)
+        maps = model.maps(batch.images)
+        terms = {name: (objective.weights[name], term) for objective in objectives for name, term in objective.terms(maps, batch).items()}
+        total = _descend(model, optimizer, terms, step, schedule.steps)
+        _average(average, model, schedule.ema, step)
+        curves.add({"": total, **{name: term.item() for name, (_, term) in terms.items()}})
+        state.step = step + 1
+        if curves.since == every or step + 1 == schedule.steps:
+            curves.close(step + 1, rate)
+            progress(step + 1, schedule.steps, f"loss {curves.last(''):.3f}")
+        if checkpoints and step + 1 < schedule.steps:
+            checkpoints.keep(state)
+    return Trained(average.eval(), curves, resumed_at)
+
+
+def _descend(model: MultiTask, optimizer: torch.optim.Optimizer, terms: dict[str, tuple[float, Tensor]], step: int, steps: int) -> float:
+    """Take one step down the weighted sum of the terms, and give that sum."""
+    for name, (_, term) in terms.items():
+        _demand_finite(f"{name} loss", term, step, steps)
+    total = torch.stack([weight * term for weight, term in terms.values()]).sum()
+    optimizer.zero_grad()
+    total.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), _GREATEST_NORM)
+    _demand_finite("gradient of the loss", norm, step, steps)
+    optimizer.step()
+    return total.item()
+
+
+def _demand_finite(term: str, value: Tensor, step: int, steps: int) -> None:
+    if not math.isfinite(number := value.item()):
+        raise RunFailed(
+            f"Training stopped at step {step + 1} of {steps}: the {term} is {number}, expected a finite number. "
+            "Lower learning_rate, or look at the frames and labels."
+        )
+
+
+@torch.no_grad()
+def _average(average: MultiTask, model: MultiTask, keep: float, step: int) -> None:
+    """Move the averaged weights towards the model's: by much at first, when the model changes by much."""
+    weight = 1 - min(keep, (1 + step) / (10 + step))
+    for mean, value in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(value, weight)
+        else:
+            mean.copy_(value)
