@@ -14,7 +14,7 @@ from tracecore.running.dependencies import KIND as SOURCE
 from tracecore.store import open_store
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.stored import stored_artifacts, stored_sources
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
 
 __all__ = ["NO_RECORD", "Flip", "Target", "checkpoint_bits", "targets"]
 

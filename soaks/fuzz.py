@@ -22,8 +22,8 @@ from tracecore.commands.shell import cli
 from tracecore.errors import TracecoreError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.ingest import Ingested
-from tracecore_lineage.tables import EDGES, EVENTS, OUTBOX, PROJECTION, RUN_EVENTS
+from tracecore_lineage.exchange.ingest import Ingested
+from tracecore_lineage.ledger.sql_tables import EDGES, EVENTS, OUTBOX, PROJECTION, RUN_EVENTS
 
 __all__ = ["EVENTS_A_TRIAL", "Fuzz", "Sent", "drawn_events", "judge_import", "judge_one"]
 

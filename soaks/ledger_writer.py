@@ -64,7 +64,7 @@ class _Writer:
                 self._keep_checkpoint()
 
     def _send(self, batch: list[bytes]) -> None:
-        from tracecore_lineage.database import ConnectionLost
+        from tracecore_lineage.ledger.database import ConnectionLost
 
         until = time.monotonic() + _PATIENCE_S
         while True:
@@ -83,7 +83,7 @@ class _Writer:
             return
 
     def _keep_checkpoint(self) -> None:
-        from tracecore_lineage.database import ConnectionLost
+        from tracecore_lineage.ledger.database import ConnectionLost
 
         try:
             self.answer["checkpoints"].append(self._record.checkpoint())

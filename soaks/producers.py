@@ -11,7 +11,7 @@ from postgres_server import PostgresServer
 from producers_at_work import Judge, Producers, judged, opened
 from trials import Trial, Try
 
-from tracecore_lineage.binding import BEGINNING
+from tracecore_lineage.api.binding import BEGINNING
 
 __all__ = ["DATABASES", "ManyProducers"]
 

@@ -145,7 +145,7 @@ def _roots(leaves: Sequence[tuple[str, bytes]], sizes: Iterable[int]) -> list[tu
 
 def judged(judge: Judge, workspace: Path, url: str | None) -> list[str]:
     """Hold a record to what its writers were told, and let it verify itself."""
-    from tracecore_lineage import ledger
+    from tracecore_lineage.ledger import ledger
 
     with opened(workspace, url) as record:
         with record.database.read() as connection:

@@ -15,8 +15,8 @@ from trials import Trial, Try
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.merkle import EMPTY_ROOT
-from tracecore_lineage.tables import BLOCKS, EDGES, EVENTS, HEAD, PROJECTION, RUN_EVENTS
+from tracecore_lineage.crypto.merkle import EMPTY_ROOT
+from tracecore_lineage.ledger.sql_tables import BLOCKS, EDGES, EVENTS, HEAD, PROJECTION, RUN_EVENTS
 
 __all__ = ["EmptiedRecord", "Shuffles", "answers", "refs_and_runs", "state"]
 

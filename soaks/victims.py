@@ -33,11 +33,11 @@ _NEEDED = (
     "tracecore_assets.resolve",
     "tracecore_assets.release.release",
     "tracecore_assets.run.session",
-    "tracecore_lineage.doctor",
-    "tracecore_lineage.events",
-    "tracecore_lineage.facets",
-    "tracecore_lineage.migrations.upgrade",
-    "tracecore_lineage.verification.verify",
+    "tracecore_lineage.verify.doctor",
+    "tracecore_lineage.events.build",
+    "tracecore_lineage.model.facets",
+    "tracecore_lineage.ledger.migrations.upgrade",
+    "tracecore_lineage.verify.verify",
 )
 _WITH_DAGSTER = ("dagster", "tracecore_assets.building", "tracecore_assets.define.definitions", "tracecore_assets.run.instance")
 

@@ -122,7 +122,7 @@ class Witness:
         self._watching = True
         from tracecore.store import delta_log, open_store
         from tracecore_lineage import Record
-        from tracecore_lineage.events import EventMaker
+        from tracecore_lineage.events.build import EventMaker
 
         for name in ("start", "complete", "check", "abort", "environment"):
             self._wrap(EventMaker, name, self._remember)

@@ -103,7 +103,7 @@ ledger.append = appended
 ACKNOWLEDGED_AND_LOST = '''
 """A record that says yes and keeps nothing."""
 from tracecore_lineage import Record
-from tracecore_lineage.ingest import Ingested
+from tracecore_lineage.exchange.ingest import Ingested
 
 Record.ingest = lambda self, events, *, own=False: Ingested(len(events), 0, ())
 '''

@@ -15,7 +15,7 @@ from stored_world import StoredWorld, kept
 from tracecore.workspace import Workspace
 from tracecore_lineage.bundle.container import Container, ContainerWriter, Entry
 from tracecore_lineage.bundle.manifest import MANIFEST, SIGNATURES, read_manifest, sign
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.crypto.keys import PrivateKey
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 

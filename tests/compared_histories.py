@@ -11,15 +11,13 @@ from typing import Any
 from plain_histories import LEDGER, OURS, history, instant, rendered
 from plain_lineage import Answer, Event, Node, World
 
-from tracecore_lineage.ledger import Leaf
-from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.queries.answer import assemble
-from tracecore_lineage.queries.backward import walk_backward
-from tracecore_lineage.queries.forward import walk_forward
-from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.prefix import Prefix
-from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.replica import replica
+from tracecore_lineage.catalog.prefix import Prefix
+from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.ledger.ledger import Leaf
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.trace.answer import assemble
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.walk import Found, walk_backward, walk_forward
 from tracecore_schemas.refs import Ref, parse_ref
 
 __all__ = ["differences", "one_way", "recorded"]
@@ -70,7 +68,7 @@ def recorded(events: Iterable[Event]) -> Iterator[Reader]:
     """Record events, in the order of their recorded times."""
     listed = sorted(set(events), key=lambda event: event.recorded)
     leaves = [Leaf(seq, event.digest, instant(event.recorded), "", rendered(event)) for seq, event in enumerate(listed)]
-    with replica(leaves, LedgerName(OURS, LEDGER), len(leaves)) as connection:
+    with snapshot(leaves, LedgerName(OURS, LEDGER), len(leaves)) as connection:
         yield Reader(connection, Prefix(len(leaves), len(leaves)))
 
 

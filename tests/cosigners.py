@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tracecore_lineage import Record
-from tracecore_lineage.sealing.cosign import draft_policy, set_policy
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.seal.cosign import draft_policy, set_policy
 
 __all__ = ["ADA", "BO", "CY", "STRANGER", "files", "found", "pinned", "policy", "signatures"]
 

@@ -14,12 +14,12 @@ from stage_world import StageWorld, given
 
 from tracecore.running.executor import Outcome
 
-__all__ = ["Taken", "coco", "picture", "take", "write"]
+__all__ = ["ImportResult", "coco", "picture", "take", "write"]
 
 WIDTH, HEIGHT = 96, 64
 
 
-class Taken:
+class ImportResult:
     """A label batch of ingested images."""
 
     def __init__(self, world: StageWorld, frames: Outcome, labels: Outcome) -> None:
@@ -39,10 +39,10 @@ class Taken:
         return {file: sorted(of_file) for file, of_file in found.items()}
 
 
-def take(world: StageWorld, stage: str, folders: list[str], paths: list[str], **params: Any) -> Taken:
+def take(world: StageWorld, stage: str, folders: list[str], paths: list[str], **params: Any) -> ImportResult:
     """Ingest folders of images below the world's base, and take label files of them."""
     ingested = world.run("ingest", "images", {}, asset="drives", paths=folders)
-    return Taken(world, ingested, world.run("label", stage, {"frames": given(ingested, "frames")}, asset="labels", paths=paths, **params))
+    return ImportResult(world, ingested, world.run("label", stage, {"frames": given(ingested, "frames")}, asset="labels", paths=paths, **params))
 
 
 def picture(seed: int, *, orientation: int = 1, form: str = "PNG", size: tuple[int, int] = (WIDTH, HEIGHT)) -> bytes:

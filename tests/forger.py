@@ -8,9 +8,11 @@ from typing import Any
 
 from sqlalchemy import delete, insert, update
 
-from tracecore_lineage import Record, checkpoint, ledger, merkle
-from tracecore_lineage.sealing.envelope import open_envelope, seal_payload
-from tracecore_lineage.tables import BLOCKS, EVENTS, HEAD
+from tracecore_lineage import Record
+from tracecore_lineage.crypto import merkle, notes
+from tracecore_lineage.crypto.envelope import open_envelope, seal_payload
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import BLOCKS, EVENTS, HEAD
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.refs import artifact_ref
 
@@ -35,7 +37,7 @@ def forge(record: Record, change: Callable[[Told], Told]) -> None:
         rows: list[dict[str, Any]] = []
         for recorded_at, given in told:
             root = frontier.root()
-            body = _sealed_again(given, frontier.size, root, checkpoint.sign(key, origin, frontier.size, root), key)
+            body = _sealed_again(given, frontier.size, root, notes.sign(key, origin, frontier.size, root), key)
             hashed = ledger.leaf_hash(recorded_at, body)
             identity = ledger.event_id(body)
             row = {"seq": frontier.size, "event_id": identity, "recorded_at": recorded_at, "leaf_hash": hashed.hex(), "body": body, "block": None}
@@ -46,7 +48,7 @@ def forge(record: Record, change: Callable[[Told], Told]) -> None:
         if rows:
             connection.execute(insert(EVENTS), rows)
         stored = json.dumps([subtree.hex() for subtree in frontier.hashes])
-        note = checkpoint.sign(key, origin, frontier.size, frontier.root()) if rows else ""
+        note = notes.sign(key, origin, frontier.size, frontier.root()) if rows else ""
         connection.execute(update(HEAD).values(size=frontier.size, root=frontier.root().hex(), frontier=stored, checkpoint=note))
     record.replay()
 

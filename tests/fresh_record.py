@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.binding import BEGINNING
-from tracecore_lineage.database import Database
+from tracecore_lineage.api.binding import BEGINNING
+from tracecore_lineage.ledger.database import Database
 
 __all__ = ["BEGUN", "fresh_record"]
 

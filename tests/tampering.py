@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import create_engine, delete, text
 from stored_world import StoredWorld
 
-from tracecore_lineage import ledger, merkle
-from tracecore_lineage.migrations.upgrade import metadata
-from tracecore_lineage.tables import HEAD
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.migrations.upgrade import metadata
+from tracecore_lineage.ledger.sql_tables import HEAD
 
 __all__ = ["edit_log", "failures", "flip", "move_rows", "refit_head", "rehash", "select", "sql"]
 

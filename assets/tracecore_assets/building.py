@@ -17,8 +17,8 @@ from tracecore_assets.load.program import job_name
 from tracecore_assets.load.recent_programs import remember
 from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, refuse_other_program
 from tracecore_assets.resolve import load_program, program_document
-from tracecore_lineage.binding import make_workspace
-from tracecore_lineage.kpis import Kpi, read_kpis
+from tracecore_lineage.api.binding import make_workspace
+from tracecore_lineage.model.kpis import Kpi, read_kpis
 from tracecore_schemas.build import GateOutcome, SealedBuild
 from tracecore_schemas.run import CheckRun
 

@@ -16,7 +16,7 @@ from tracecore.store import open_store
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets.load.recent_programs import remembered
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, load_program
-from tracecore_lineage.lookup import dependencies_from
+from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact
 

@@ -1,6 +1,6 @@
 """SQLModel tables: the ledger's, the outbox's, and the catalog's, which is a projection of the ledger.
 
-Every catalog row is a pure function of one event (`tracecore_lineage.projection`), so the catalog is the union of what each event says:
+Every catalog row is a pure function of one event (`tracecore_lineage.catalog.projection`), so the catalog is the union of what each event says:
 any order and any duplication of the same events gives the same rows (`seq`, the ledger position of the event, apart). Nothing is resolved
 when writing; conflicts between events are resolved by (eventTime, event digest) when a question is asked, within the prefix of the ledger
 that it is asked of.
@@ -56,7 +56,7 @@ class LedgerEvent(SQLModel, table=True):
 
 
 class LedgerBlock(SQLModel, table=True):
-    """The bytes of several events that were appended at once, in one compressed piece (`tracecore_lineage.blocks`)."""
+    """The bytes of several events that were appended at once, in one compressed piece (`tracecore_lineage.ledger.blocks`)."""
 
     __tablename__ = "ledger_block"
 

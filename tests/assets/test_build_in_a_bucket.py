@@ -19,8 +19,8 @@ from toy_plugin import write_drives
 from tracecore.artifacts import open_artifact
 from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
-from tracecore_lineage.database import Database
-from tracecore_lineage.sealing.keys import KeyRing
+from tracecore_lineage.crypto.keys import KeyRing
+from tracecore_lineage.ledger.database import Database
 
 
 @pytest.fixture(scope="module")

@@ -165,7 +165,7 @@ def test_a_failed_attempt_is_a_run_of_its_own_and_a_failed_step_has_its_reason(d
 
 
 def _leaves(record):
-    from tracecore_lineage import ledger
+    from tracecore_lineage.ledger import ledger
 
     with record.database.read() as connection:
         return list(ledger.read(connection))

@@ -17,7 +17,8 @@ from tracecore.errors import NegativeVerdict
 from tracecore.workspace import Workspace
 from tracecore_assets import read
 from tracecore_assets.external_assets import retry_spool
-from tracecore_lineage import Record, ledger
+from tracecore_lineage import Record
+from tracecore_lineage.ledger import ledger
 from tracecore_schemas.kinds import StageKind
 
 

@@ -12,11 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from markdown_pages import examples
 
-from tracecore_lineage.sealing.attestations import judge
-from tracecore_lineage.sealing.envelope import open_envelope
-from tracecore_lineage.sealing.keys import PublicKey
-from tracecore_lineage.sealing.policy import Policies, PolicyEvent
-from tracecore_lineage.sealing.signatures import CosignEvent, signatures_of
+from tracecore_lineage.crypto.envelope import open_envelope
+from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.crypto.policy import CosignEvent, Policies, PolicyEvent, signatures_of
+from tracecore_lineage.seal.attestations import judge
 
 
 def verified(envelope: dict[str, Any], pem: str, keyid: int = 0) -> bytes:

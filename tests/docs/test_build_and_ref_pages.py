@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from markdown_pages import examples
 
-from tracecore_lineage.sealing.envelope import open_envelope
-from tracecore_lineage.sealing.keys import PublicKey
-from tracecore_lineage.sealing.statement import content_digest, predicate_content, statement
+from tracecore_lineage.crypto.envelope import open_envelope
+from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.seal.seal import content_digest, predicate_content, statement
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.refs import RefError, parse_ref
 

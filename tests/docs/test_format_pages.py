@@ -21,14 +21,15 @@ from tracecore.store import LocalStore
 from tracecore.store.delta_log import link
 from tracecore.store.manifest import DeltaFile, delta_manifest, directory_manifest, scan_directory
 from tracecore.workspace import Workspace
-from tracecore_lineage import blocks, checkpoint, ledger, merkle, people, proofs
-from tracecore_lineage.bundle import tree
 from tracecore_lineage.bundle.container import ContainerWriter
 from tracecore_lineage.bundle.manifest import read_manifest, read_signatures
-from tracecore_lineage.reading import parse_event
-from tracecore_lineage.retention.tombstones import read_erasure, statement
-from tracecore_lineage.sealing.envelope import open_envelope
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.tombstones import read_erasure, statement
+from tracecore_lineage.crypto import merkle, notes
+from tracecore_lineage.crypto.envelope import open_envelope
+from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.events.parse import parse_event
+from tracecore_lineage.ledger import blocks, ledger, proofs, pruned_tree
 from tracecore_schemas.canonical import digest_bytes, digest_json, jcs
 
 _SEEDS = ("ledger key", "signer 1", "signer 2")
@@ -84,7 +85,7 @@ def test_the_checkpoint_example_verifies_by_the_page_and_by_the_code() -> None:
     public.verify(signed[4:], (text + "\n").encode())
 
     key = PublicKey(public.public_bytes_raw())
-    parsed = checkpoint.parse(note)
+    parsed = notes.parse(note)
     assert parsed.signed_by([key]) == key
     assert (parsed.size, parsed.root.hex()) == (3, page["root"])
     assert key.id == page["key id"]
@@ -215,7 +216,7 @@ def test_the_pruned_ledger_of_the_bundle_example_gives_the_ledger_examples_root(
     data = rfc8785.dumps({"v": 1, "recorded_at": parts[1]["recorded_at"], "event_sha256": parts[1]["event_sha256"]})
     pair = hashlib.sha256(b"\x01" + bytes.fromhex(parts[0]["hash"]) + hashlib.sha256(b"\x00" + data).digest()).digest()
     assert hashlib.sha256(b"\x01" + pair + bytes.fromhex(parts[2]["hash"])).hexdigest() == root
-    assert tree.fold(tree.read_parts(parts), ())[0].root().hex() == root
+    assert pruned_tree.fold(pruned_tree.read_parts(parts), ())[0].root().hex() == root
 
 
 def test_the_manifest_of_the_bundle_example_is_signed_as_the_page_says_and_read_by_the_code() -> None:
@@ -260,7 +261,7 @@ def test_the_tombstone_example_follows_from_the_page_and_is_signed() -> None:
 def test_the_pseudonym_of_the_page_is_what_the_page_says_and_what_the_code_makes() -> None:
     salt, name, pseudonym = examples("docs/formats/events.md")["pseudonym"].split("\t")
     committed = rfc8785.dumps({"v": 1, "type": "tracecore.person", "salt": salt, "name": name})
-    assert pseudonym == f"person-{hashlib.sha256(committed).hexdigest()[:32]}" == people.commitment(salt, name)
+    assert pseudonym == f"person-{hashlib.sha256(committed).hexdigest()[:32]}" == pseudonyms.commitment(salt, name)
     assert json.loads(examples("docs/formats/build.md")["content"])["approver"] == pseudonym
 
 

@@ -19,8 +19,8 @@ from tracecore.plugins.host import PluginHost
 from tracecore.running.executor import Outcome
 from tracecore.store import StoreFailure
 from tracecore.workspace import Workspace
-from tracecore_lineage import ledger
-from tracecore_lineage.database import ConnectionLost
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.database import ConnectionLost
 
 SOURCE = '''
 """A stage that does what its parameter says."""

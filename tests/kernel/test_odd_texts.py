@@ -20,7 +20,7 @@ from tracecore.plugins.host import PluginHost
 from tracecore.store.manifest import scan_directory
 from tracecore.system.failures import disk_problem, reason_of, tellable
 from tracecore.workspace import Workspace
-from tracecore_lineage import ledger
+from tracecore_lineage.ledger import ledger
 from tracecore_schemas.strict_json import loads_strict
 
 

@@ -33,7 +33,7 @@ NOTHING_OF_OURS = {
     "tracecore/running/worker/child.py": "put in place of the server's",
     "tracecore/running/worker/handover.py": "handed on, without ours",
     "tracecore/running/worker/workers.py": "handed on, without ours",
-    "lineage/tracecore_lineage/outbox.py": "OPENLINEAGE_*",
+    "lineage/tracecore_lineage/ledger/outbox.py": "OPENLINEAGE_*",
     "assets/tracecore_assets/commands/ui.py": "handed on to Dagster's page",
 }
 """What modules that look at the environment look for."""

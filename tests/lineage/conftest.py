@@ -16,8 +16,8 @@ from stored_world import StoredWorld
 from tampering import move_rows
 
 from tracecore_lineage import Record
-from tracecore_lineage.database import Database
-from tracecore_lineage.migrations.upgrade import metadata
+from tracecore_lineage.ledger.database import Database
+from tracecore_lineage.ledger.migrations.upgrade import metadata
 
 _TEMPLATE = "tracecore"
 _EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -9,7 +9,7 @@ from record_world import World
 from rich.console import Console
 from stated_events import RUN, dataset, lake, refs, run, take
 
-from tracecore_lineage.rendering.tree import draw
+from tracecore_lineage.present.tree import draw
 
 
 def written(number: int, version: str | None, change: str | None = None) -> dict[str, Any]:

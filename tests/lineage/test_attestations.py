@@ -15,10 +15,10 @@ from record_world import World
 from shared_data import shared_data
 
 from tracecore.errors import UsageError
-from tracecore_lineage.commands.export import command as export
-from tracecore_lineage.commands.verify import command as verify
-from tracecore_lineage.sealing.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.commands.exchange import export_command as export
+from tracecore_lineage.commands.verify import verify_command as verify
+from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.seal.attestations import PROVENANCE, TEST_RESULT, attestations, judge, statements
 from tracecore_schemas.build import GateOutcome, Waiver
 from tracecore_schemas.kinds import StageKind
 

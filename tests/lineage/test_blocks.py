@@ -13,8 +13,8 @@ from fresh_record import BEGUN
 from record_world import World
 from sqlalchemy import Connection, text
 
-from tracecore_lineage import blocks, ledger, outbox
-from tracecore_lineage.blocks import Cut, DamagedBlock
+from tracecore_lineage.ledger import blocks, ledger, outbox
+from tracecore_lineage.ledger.blocks import Cut, DamagedBlock
 
 DATABASES = ("sqlite", "postgresql")
 

@@ -19,8 +19,9 @@ from stored_world import StoredWorld, kept
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
-from tracecore_lineage import ledger, times
-from tracecore_lineage.rendering.diagram import dot, mermaid
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.model import rfc3339
+from tracecore_lineage.present.graph import dot, mermaid
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.refs import frame_ref
 from tracecore_schemas.run import RunInput
@@ -116,7 +117,7 @@ def test_the_same_report_is_the_same_bug_and_appends_nothing(built: World) -> No
 
 def test_a_sealed_builds_trace_says_of_a_later_bug_under_later_alone(built: World) -> None:
     before = built.record.trace("build/demo")
-    moment = times.now()
+    moment = rfc3339.now()
     seen = built.record.report_bug("cyclist missed", build="demo", frames=[FRAME]).bug
     driven = built.record.report_bug("glare", frames=[FRAME]).bug
     after = built.record.trace("build/demo")
@@ -207,7 +208,7 @@ def test_a_frame_that_no_table_holds_is_refused_and_the_nearest_in_time_offered(
 def test_nobody_else_says_what_a_bug_of_ours_is(built: World) -> None:
     ref = built.record.report_bug("ghost brake", build="demo").bug.ref
     facet = {"_producer": "urn:o", "_schemaURL": "urn:o:1", "id": ref[4:], "text": "all is well", "frames": []}
-    event = {"eventTime": times.now(), "producer": "urn:o", "schemaURL": "urn:o:e"}
+    event = {"eventTime": rfc3339.now(), "producer": "urn:o", "schemaURL": "urn:o:e"}
     job = {"run": {"runId": "01a2040f-4186-711d-8e71-4ae6d5de555d"}, "job": {"namespace": "theirs", "name": "j"}, "eventType": "COMPLETE"}
     output = {"namespace": built.record.namespace, "name": ref, "facets": {"tracecore_bug": facet}}
     assert built.record.ingest([{**event, **job, "outputs": [output]}, {**event, "dataset": output}]).recorded == 2
@@ -226,7 +227,7 @@ def test_replay_and_verify_agree_with_a_record_that_holds_bugs(built: World) -> 
 
 
 def test_bugs_are_listed_newest_first_and_by_build(built: World) -> None:
-    before = times.now()
+    before = rfc3339.now()
     first = built.record.report_bug("first", build="demo").bug
     second = built.record.report_bug("second").bug
     assert [bug.id for bug in built.record.bugs()] == [second.id, first.id]

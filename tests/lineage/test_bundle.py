@@ -15,15 +15,14 @@ from stored_world import StoredWorld
 from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import folder_store
-from tracecore_lineage import ledger, merkle
-from tracecore_lineage.bundle import tree
-from tracecore_lineage.bundle.asking import trace_bundle
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import MANIFEST, SIGNATURES
-from tracecore_lineage.bundle.reading import open_bundle
-from tracecore_lineage.sealing.keys import PrivateKey
-from tracecore_lineage.verification.bundle import check_bundle, verify_bundle
-from tracecore_lineage.verification.findings import Findings
+from tracecore_lineage.bundle.reader import open_bundle, trace_bundle
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.ledger import ledger, pruned_tree
+from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.verify.bundle import check_bundle, verify_bundle
 from tracecore_schemas.canonical import jcs
 
 
@@ -162,7 +161,7 @@ def test_whoever_leaves_something_out_or_puts_something_in_is_named(bundle: Path
         parts = found["tree"].split(b"\n")
         place, leaf = next((place, part) for place, line in enumerate(parts) if "event_sha256" in (part := json.loads(line)))
         hashed = merkle.leaf_hash(ledger.leaf_data(leaf["recorded_at"], leaf["event_sha256"]))
-        parts[place] = jcs(tree.written(tree.Left(0, hashed)))
+        parts[place] = jcs(pruned_tree.written(pruned_tree.Left(0, hashed)))
         found["tree"] = b"\n".join(parts)
         found["events"] = found["events"][leaf["size"] :]
 
@@ -264,15 +263,17 @@ def test_a_pruned_ledger_gives_every_root_it_was_cut_at(count: int) -> None:
     for _ in range(10):
         held = {leaf.event_id for leaf in leaves if chosen.random() < 0.3}
         cuts = {chosen.randrange(count), count}
-        parts = tree.read_parts([tree.written(part) for part in tree.prune(leaves, held, cuts)])
-        frontier, roots = tree.fold(parts, cuts)
+        parts = pruned_tree.read_parts([pruned_tree.written(part) for part in pruned_tree.prune(leaves, held, cuts)])
+        frontier, roots = pruned_tree.fold(parts, cuts)
         assert frontier.size == count
         assert all(roots[cut] == merkle.root_of(hashes[:cut]) for cut in cuts)
-        assert [(place, part.event_id) for place, part in tree.kept(parts)] == [(leaf.seq, leaf.event_id) for leaf in leaves if leaf.event_id in held]
+        assert [(place, part.event_id) for place, part in pruned_tree.kept(parts)] == [
+            (leaf.seq, leaf.event_id) for leaf in leaves if leaf.event_id in held
+        ]
 
 
 def test_a_subtree_that_can_not_stand_where_it_does_is_refused() -> None:
-    with pytest.raises(tree.TreeError, match=r"a multiple of 2\^3 leaves before a subtree of that level, found 1"):
-        tree.fold([tree.Left(0, bytes(32)), tree.Left(3, bytes(32))], ())
-    with pytest.raises(tree.TreeError, match="expected a leaf"):
-        tree.read_part({"level": -1, "hash": "0" * 64})
+    with pytest.raises(pruned_tree.TreeError, match=r"a multiple of 2\^3 leaves before a subtree of that level, found 1"):
+        pruned_tree.fold([pruned_tree.Left(0, bytes(32)), pruned_tree.Left(3, bytes(32))], ())
+    with pytest.raises(pruned_tree.TreeError, match="expected a leaf"):
+        pruned_tree.read_part({"level": -1, "hash": "0" * 64})

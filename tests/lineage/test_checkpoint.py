@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from tracecore_lineage import checkpoint
-from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
 
 ROOT = bytes(range(32))
 
@@ -18,12 +18,12 @@ def key() -> PrivateKey:
 
 
 def test_a_note_says_origin_size_and_root_and_is_signed_over_them(key: PrivateKey) -> None:
-    note = checkpoint.sign(key, "tracecore/world", 17, ROOT)
+    note = notes.sign(key, "tracecore/world", 17, ROOT)
     lines = note.split("\n")
     assert lines[:4] == ["tracecore/world", "17", base64.b64encode(ROOT).decode(), ""]
     assert lines[4].startswith("— tracecore/world ")
     assert lines[5:] == [""]
-    parsed = checkpoint.parse(note)
+    parsed = notes.parse(note)
     assert (parsed.origin, parsed.size, parsed.root) == ("tracecore/world", 17, ROOT)
     assert parsed.signed_by([PrivateKey.generate().public, key.public]) == key.public
 
@@ -33,28 +33,28 @@ def test_the_signed_note_of_the_go_reference_verifies() -> None:
     encoded_key = base64.b64decode("ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
     text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n"
     signature = base64.b64decode("x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=")
-    line = checkpoint.Signature("PeterNeumann", signature[:4], signature[4:])
-    note = checkpoint.Checkpoint("PeterNeumann", 0, b"", text, (line,))
+    line = notes.Signature("PeterNeumann", signature[:4], signature[4:])
+    note = notes.Checkpoint("PeterNeumann", 0, b"", text, (line,))
     assert note.signed_by([PublicKey(encoded_key[1:])]) is not None
 
 
 def test_a_changed_size_or_a_strange_key_is_not_signed(key: PrivateKey) -> None:
-    note = checkpoint.sign(key, "tracecore/world", 17, ROOT)
-    assert checkpoint.parse(note.replace("\n17\n", "\n18\n")).signed_by([key.public]) is None
-    assert checkpoint.parse(note).signed_by([PrivateKey.generate().public]) is None
-    assert checkpoint.parse(note.replace("tracecore/world", "tracecore/other")).signed_by([key.public]) is None
+    note = notes.sign(key, "tracecore/world", 17, ROOT)
+    assert notes.parse(note.replace("\n17\n", "\n18\n")).signed_by([key.public]) is None
+    assert notes.parse(note).signed_by([PrivateKey.generate().public]) is None
+    assert notes.parse(note.replace("tracecore/world", "tracecore/other")).signed_by([key.public]) is None
 
 
 def test_base64_that_stands_for_the_same_bytes_in_another_way_is_refused(key: PrivateKey) -> None:
     assert base64.b64decode("BQ==") == base64.b64decode("BR==")
-    with pytest.raises(checkpoint.CheckpointError, match="canonical"):
-        checkpoint.canonical_base64("BR==")
-    note = checkpoint.sign(key, "tracecore/world", 17, ROOT)
+    with pytest.raises(notes.CheckpointError, match="canonical"):
+        notes.canonical_base64("BR==")
+    note = notes.sign(key, "tracecore/world", 17, ROOT)
     text = base64.b64encode(ROOT).decode()
     other = text[:-2] + chr(ord(text[-2]) + 1) + "="
     assert base64.b64decode(other) == ROOT
-    with pytest.raises(checkpoint.CheckpointError, match="another text stands for the same bytes"):
-        checkpoint.parse(note.replace(text, other))
+    with pytest.raises(notes.CheckpointError, match="another text stands for the same bytes"):
+        notes.parse(note.replace(text, other))
 
 
 @pytest.mark.parametrize(
@@ -72,5 +72,5 @@ def test_base64_that_stands_for_the_same_bytes_in_another_way_is_refused(key: Pr
     ],
 )
 def test_what_is_no_checkpoint_is_refused_with_what_was_expected(note: str, why: str) -> None:
-    with pytest.raises(checkpoint.CheckpointError, match=why):
-        checkpoint.parse(note)
+    with pytest.raises(notes.CheckpointError, match=why):
+        notes.parse(note)

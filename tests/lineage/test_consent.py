@@ -20,9 +20,9 @@ from tracecore.store import LocalStore, open_store
 from tracecore.system.locks import hold_run, own_store, share_store
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.commands.consent import command
-from tracecore_lineage.retention import erasures, sweeping
-from tracecore_lineage.verification.bundle import verify_bundle
+from tracecore_lineage.commands.retention import consent_command
+from tracecore_lineage.retention import cleanup, erasures
+from tracecore_lineage.verify.bundle import verify_bundle
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 
@@ -157,7 +157,7 @@ def test_a_kill_at_any_step_is_finished_by_recover(built: StoredWorld, monkeypat
         patched.setattr(LocalStore, "erase", dying(LocalStore.erase))
         patched.setattr(LocalStore, "rewrite", dying(LocalStore.rewrite))
         patched.setattr(erasures, "sweep", dying(erasures.sweep))
-        patched.setattr(sweeping, "empty_wal", dying(sweeping.empty_wal))
+        patched.setattr(cleanup, "empty_wal", dying(cleanup.empty_wal))
         patched.setattr(erasures, "seal_payload", dying(erasures.seal_payload))
         with pytest.raises(Killed):
             built.record.withdraw("north", REASON)
@@ -308,16 +308,16 @@ def test_it_waits_for_nobody_and_leaves_live_runs_alone(built: StoredWorld, monk
 
 def test_the_command_tells_what_went_what_it_reached_and_what_stays(built: StoredWorld) -> None:
     where = ["--workspace", str(built.record.workspace.root)]
-    unknown = CliRunner().invoke(command, ["withdraw", "noth", "--reason", "x", *where])
+    unknown = CliRunner().invoke(consent_command, ["withdraw", "noth", "--reason", "x", *where])
     assert isinstance(unknown.exception, UsageError)
     assert "Did you mean 'north'?" in str(unknown.exception)
-    assert CliRunner().invoke(command, ["withdraw", "north", *where]).exit_code == 2
+    assert CliRunner().invoke(consent_command, ["withdraw", "north", *where]).exit_code == 2
     with pytest.raises(UsageError, match="needs its reason"):
         built.record.withdraw("north", "  ")
-    planned = json.loads(CliRunner().invoke(command, ["withdraw", "north", "--reason", REASON, "--dry-run", "--json", *where]).output)
+    planned = json.loads(CliRunner().invoke(consent_command, ["withdraw", "north", "--reason", REASON, "--dry-run", "--json", *where]).output)
     assert planned["dry_run"]
     assert built.record.verify()["erased"] == []
-    told = CliRunner().invoke(command, ["withdraw", "north", "--reason", REASON, *where]).output
+    told = CliRunner().invoke(consent_command, ["withdraw", "north", "--reason", REASON, *where]).output
     assert "reached build/demo@" in told
     assert "the ledger: " in told
     assert "an MCAP file" not in told

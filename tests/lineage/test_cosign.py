@@ -14,10 +14,10 @@ from record_world import World
 
 from tracecore.errors import UsageError
 from tracecore_lineage import Record
-from tracecore_lineage.facets import TracecoreCosignRunFacet
-from tracecore_lineage.sealing.cosign import add_signature, cosign
-from tracecore_lineage.sealing.envelope import seal_payload
-from tracecore_lineage.sealing.keys import short_id
+from tracecore_lineage.crypto.envelope import seal_payload
+from tracecore_lineage.crypto.keys import short_id
+from tracecore_lineage.model.facets import TracecoreCosignRunFacet
+from tracecore_lineage.seal.cosign import add_signature, cosign
 
 DATABASES = ("sqlite", "postgresql")
 

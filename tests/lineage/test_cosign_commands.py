@@ -14,14 +14,13 @@ from rich.console import Console
 
 from tracecore.errors import UsageError
 from tracecore_lineage import Record
-from tracecore_lineage.commands.export import command as export
+from tracecore_lineage.commands.exchange import export_command as export
 from tracecore_lineage.commands.key import command as key
-from tracecore_lineage.commands.show import command as show
-from tracecore_lineage.commands.verify import command as verify
-from tracecore_lineage.rendering.sealed import sealed_of
-from tracecore_lineage.rendering.tree import draw
-from tracecore_lineage.sealing.cosign import cosign
-from tracecore_lineage.sealing.keys import PrivateKey, short_id
+from tracecore_lineage.commands.show import show_command as show
+from tracecore_lineage.commands.verify import verify_command as verify
+from tracecore_lineage.crypto.keys import PrivateKey, short_id
+from tracecore_lineage.present.tree import draw, sealed_of
+from tracecore_lineage.seal.cosign import cosign
 
 DATABASES = ("sqlite", "postgresql")
 

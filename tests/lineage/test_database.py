@@ -18,8 +18,9 @@ from sqlalchemy import text
 
 from tracecore.errors import TracecoreError, UsageError
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record, ledger
-from tracecore_lineage.database import Database
+from tracecore_lineage import Record
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.database import Database
 
 WRITER = """
 import sys

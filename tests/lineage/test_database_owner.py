@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.migrations.upgrade import downgrade
+from tracecore_lineage.ledger.migrations.upgrade import downgrade
 from tracecore_schemas.canonical import jcs
 
 pytestmark = pytest.mark.filterwarnings("ignore:XDG_RUNTIME_DIR is not set")  # pgserver falls back to a folder of its own

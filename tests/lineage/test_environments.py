@@ -10,8 +10,8 @@ from fresh_record import BEGUN
 from record_world import PROGRAM
 from stored_world import StoredWorld
 
-from tracecore_lineage.environments import environment_run, environment_runs
-from tracecore_lineage.ledger_name import LedgerName
+from tracecore_lineage.catalog.current_state import environment_run, environment_runs
+from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.run import Environment, RunInput
 
 HERE = Environment(f"sha256:{'e' * 64}", "3.11.7", "x86_64", "Debian GNU/Linux 12", (("numpy", "2.1.0", f"sha256:{'d' * 64}"),))

@@ -87,7 +87,7 @@ def test_what_a_killed_import_left_goes(built: StoredWorld, tmp_path: Path, monk
     built.record.export_bundle("demo", bundle)
     with Record.open(Workspace.create(tmp_path / "other", slug="auditor")) as other:
         with monkeypatch.context() as patched:
-            patched.setattr("tracecore_lineage.bundle.taking._record", killed)
+            patched.setattr("tracecore_lineage.exchange.importer._record", killed)
             with pytest.raises(Killed):
                 other.import_bundle(bundle)
         world = StoredWorld(other)
@@ -135,7 +135,7 @@ def test_how_old_a_version_is_the_ledger_says(built: StoredWorld, monkeypatch: p
 
     model = kept("model", "demo.model", built.folder(**{"model.safetensors": b"other" * 50}))
     with monkeypatch.context() as patched:
-        patched.setattr("tracecore_lineage.recorder.datetime", Late)
+        patched.setattr("tracecore_lineage.catalog.recorder.datetime", Late)
         built.run("model", StageKind.TRAIN, outputs={"model": model})
     assert built.record.prune(older_than=1, dry_run=True).erasure is None
     assert built.record.prune(older_than=0, dry_run=True).erasure is not None

@@ -14,7 +14,7 @@ from plain_projection import Plain
 from shuffles import EmptiedRecord, answers, state
 from sqlalchemy import select
 
-from tracecore_lineage.tables import EDGES, FACETS, RUN_EVENTS
+from tracecore_lineage.ledger.sql_tables import EDGES, FACETS, RUN_EVENTS
 
 SOURCES = {"airflow": airflow_events, "marquez": marquez_events}
 

@@ -13,7 +13,7 @@ from openlineage_data import CORE, facets_of, problems, schemas
 from record_world import World, artifact
 
 from tracecore.errors import UsageError
-from tracecore_lineage import ledger
+from tracecore_lineage.ledger import ledger
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Environment, Parent, Plugin
 

@@ -16,8 +16,9 @@ from shared_data import shared_data
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record, ledger
-from tracecore_lineage.sealing.envelope import open_envelope
+from tracecore_lineage import Record
+from tracecore_lineage.crypto.envelope import open_envelope
+from tracecore_lineage.ledger import ledger
 
 GOOD = {
     "eventType": "COMPLETE",

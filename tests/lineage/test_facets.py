@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openlineage_data import FACETS, FORMATS
 
-from tracecore_lineage import facets
+from tracecore_lineage.model import facets
 
 NAMES = sorted(path.stem for path in FACETS.glob("*.json"))
 

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.verification.bundle import verify_bundle
+from tracecore_lineage.verify.bundle import verify_bundle
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 ANSWERS: dict[str, tuple[str, ...]] = runpy.run_path(str(FIXTURES / "make.py"))["ANSWERS"]

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tracecore_lineage import Record
-from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.projection import UNVERSIONED, dataset_ref
+from tracecore_lineage.catalog.projection import UNVERSIONED, dataset_ref
+from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.refs import parse_ref
 
 NAMES = ("drive_log/north", "dataset/demo.drives", "label_batch/demo.labels", "model/demo.model", "engine/demo.engine", "build/own")

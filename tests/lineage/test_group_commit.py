@@ -19,10 +19,11 @@ from record_world import World
 from sqlalchemy import Connection, event
 
 from tracecore.errors import RunFailed, UsageError
-from tracecore_lineage import checkpoint, ledger
-from tracecore_lineage.group_commit import GroupCommit
-from tracecore_lineage.recorder import Position
-from tracecore_lineage.tables import FACETS
+from tracecore_lineage.catalog.recorder import Position
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.group_commit import GroupCommit
+from tracecore_lineage.ledger.sql_tables import FACETS
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -102,7 +103,7 @@ def test_threads_that_come_at_once_share_commits_and_each_finds_its_own(world: W
     assert [(answer.recorded, answer.known, answer.refused) for answer in answers] == [(1, 1, ())] * 30
     assert counted.commits <= 4, "the holder's own, the first leader's, and those of everybody else"
     assert world.record.position() == BEGUN + 31
-    note = checkpoint.parse(world.record.checkpoint())
+    note = notes.parse(world.record.checkpoint())
     assert note.size == BEGUN + 31
     assert note.signed_by(world.record.keys.public_keys()) is not None
     with world.record.database.read() as connection:
@@ -133,7 +134,7 @@ def test_work_that_raises_gets_its_own_error_and_leaves_nothing_while_the_others
     with world.record.database.read() as connection:
         assert {leaf.body for leaf in ledger.read(connection, BEGUN)} == {b"%d" % number for number in range(6)}
         assert ledger.root_at(connection, BEGUN + 6) == ledger.head(connection).root
-    assert checkpoint.parse(world.record.checkpoint()).size == BEGUN + 6
+    assert notes.parse(world.record.checkpoint()).size == BEGUN + 6
 
 
 def test_where_the_transaction_itself_fails_every_caller_is_told_and_nothing_is_kept(world: World) -> None:
@@ -290,7 +291,7 @@ def test_who_speaks_of_the_position_is_given_the_one_under_the_lock_with_a_check
     assert places == sorted(position.size for position in seen)
     with world.record.database.read() as connection:
         for position in seen:
-            note = checkpoint.parse(position.checkpoint)
+            note = notes.parse(position.checkpoint)
             assert (note.size, note.root) == (position.size, position.root)
             assert note.signed_by(world.record.keys.public_keys()) is not None
             assert ledger.root_at(connection, position.size) == position.root

@@ -9,8 +9,8 @@ import pytest
 from counting import calls, statements
 from stored_world import StoredWorld, frames, kept
 
-from tracecore_lineage.retention.sweeping import orphans
-from tracecore_lineage.verification.bundle import verify_bundle
+from tracecore_lineage.retention.cleanup import orphans
+from tracecore_lineage.verify.bundle import verify_bundle
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact, RunInput
 

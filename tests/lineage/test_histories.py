@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from compared_histories import differences, one_way
 
-from tracecore_lineage import projection
-from tracecore_lineage.queries import answer, facts, others, reader, resolve
+from tracecore_lineage.catalog import projection
+from tracecore_lineage.trace import answer, external, facts, reader, relation
 
 HISTORIES, A_BATCH, FEW = 10_000, 500, 100
 _IN_A_TEST = 1_000
@@ -33,64 +33,64 @@ def _first_of(made: Callable[..., Any]) -> Callable[..., Any]:
 
 _links = reader.Reader.links_of
 _run = facts.resolve_run
-_lineage = others.Datasets.lineage
-_labelled = others.Datasets.labelled
-_makers = resolve.our_makers
+_lineage = external.Datasets.lineage
+_labelled = external.Datasets.labelled
+_makers = relation.our_makers
 
 MUTANTS: dict[str, tuple[Any, str, Any]] = {
-    "a version that nobody made stands for nothing written": (resolve, "may_be", lambda label, dataset, write: False),
-    "a run that drops, empties, renames or alters is a producer": (others, "makes_bytes", lambda change: True),
-    "an overwrite appends": (others, "replaces", lambda change: change in {"DROP", "TRUNCATE"}),
-    "an append replaces what was there": (others.Datasets, "added_to", lambda self, write: []),
-    "what appends to a version is not sought": (others.Datasets, "adding_to", lambda self, write: []),
-    "a drop leaves what was there": (others, "replaces", lambda change: change in {"OVERWRITE", "CREATE"}),
-    "every output replaces": (others, "replaces", lambda change: change not in {"RENAME", "ALTER"}),
-    "a change counts in the event alone that says it": (others, "stated_change", lambda told: told[-1].change),
-    "an output stands from the first event that names it": (others, "made_at", lambda first, run: (first.event_time, first.event_id)),
+    "a version that nobody made stands for nothing written": (relation, "may_be", lambda label, dataset, write: False),
+    "a run that drops, empties, renames or alters is a producer": (external, "makes_bytes", lambda change: True),
+    "an overwrite appends": (external, "replaces", lambda change: change in {"DROP", "TRUNCATE"}),
+    "an append replaces what was there": (external.Datasets, "added_to", lambda self, write: []),
+    "what appends to a version is not sought": (external.Datasets, "adding_to", lambda self, write: []),
+    "a drop leaves what was there": (external, "replaces", lambda change: change in {"OVERWRITE", "CREATE"}),
+    "every output replaces": (external, "replaces", lambda change: change not in {"RENAME", "ALTER"}),
+    "a change counts in the event alone that says it": (external, "stated_change", lambda told: told[-1].change),
+    "an output stands from the first event that names it": (external, "made_at", lambda first, run: (first.event_time, first.event_id)),
     "an output without a version stands beside the one that names it": (
-        others,
+        external,
         "versions",
         lambda told: {link.ref.partition("@")[2]: [one for one in told if one.ref == link.ref] for link in told},
     ),
     "the newest change counts, whenever it was": (
-        others,
+        external,
         "last_change",
-        lambda dataset, before: dataset.changes[-1] if dataset.changes else others.Change(("", ""), ""),
+        lambda dataset, before: dataset.changes[-1] if dataset.changes else external.Change(("", ""), ""),
     ),
-    "aliases are other datasets": (others, "aliases", lambda named: []),
-    "an alias of ours says nothing": (others, "stands_for", lambda named: {}),
-    "a rename is not followed": (others, "renames", lambda named: []),
-    "names are not joined": (others, "joined", lambda pairs: {}),
-    "a version is not sought under earlier names": (others.Datasets, "lineage", lambda self, dataset, before=others._EVER: {dataset: before}),
+    "aliases are other datasets": (external, "aliases", lambda named: []),
+    "an alias of ours says nothing": (external, "stands_for", lambda named: {}),
+    "a rename is not followed": (external, "renames", lambda named: []),
+    "names are not joined": (external, "joined", lambda pairs: {}),
+    "a version is not sought under earlier names": (external.Datasets, "lineage", lambda self, dataset, before=external._EVER: {dataset: before}),
     "an earlier name counts after the rename too": (
-        others.Datasets,
+        external.Datasets,
         "lineage",
-        lambda self, dataset, before=others._EVER: dict.fromkeys(_lineage(self, dataset, before), before),
+        lambda self, dataset, before=external._EVER: dict.fromkeys(_lineage(self, dataset, before), before),
     ),
-    "only the first run of ours made its bytes": (resolve, "our_makers", _first_of(resolve.our_makers)),
+    "only the first run of ours made its bytes": (relation, "our_makers", _first_of(relation.our_makers)),
     "a reading of ours is of every run that made it": (
-        resolve,
+        relation,
         "our_makers",
         lambda reading, made: _makers(replace(reading, producer_run=None), made),
     ),
-    "the last maker of a label counts": (resolve, "nearest_before", lambda at, made: list(made[-1:])),
+    "the last maker of a label counts": (relation, "nearest_before", lambda at, made: list(made[-1:])),
     "where every maker is later the first counts": (
-        resolve,
+        relation,
         "nearest_before",
         lambda at, made: [write for write in made if write.at < at][-1:] or list(made[:1]),
     ),
-    "the only maker has to be before the reading": (resolve, "nearest_before", lambda at, made: [write for write in made if write.at < at][-1:]),
-    "inputs are read at the end": (resolve, "read_at", lambda run: (run.times[-1][0], "~")),
-    "a reading without a version stands beside the one that names it": (resolve, "says_the_same_with_less", lambda *given: False),
-    "what may have been read is no gap": (resolve._Doubt, "about", lambda self, resolved: None),
-    "a maker later than its reader is taken in silence": (resolve, "_too_early", lambda reading, others: ""),
+    "the only maker has to be before the reading": (relation, "nearest_before", lambda at, made: [write for write in made if write.at < at][-1:]),
+    "inputs are read at the end": (relation, "read_at", lambda run: (run.times[-1][0], "~")),
+    "a reading without a version stands beside the one that names it": (relation, "says_the_same_with_less", lambda *given: False),
+    "what may have been read is no gap": (relation._Doubt, "about", lambda self, resolved: None),
+    "a maker later than its reader is taken in silence": (relation, "_too_early", lambda reading, others: ""),
     "the reader's own run is counted": (
-        resolve.Resolved,
+        relation.Resolved,
         "times_made",
         property(lambda self: 1 if self.inferred else len(self.makers) + len(self.others) + self.rewritten),
     ),
-    "no reading names its maker": (resolve.Resolved, "made_by", property(lambda self: None)),
-    "state changes are outputs": (resolve.Relation, "_is_write", lambda self, link: True),
+    "no reading names its maker": (relation.Resolved, "made_by", property(lambda self: None)),
+    "state changes are outputs": (relation.Relation, "_is_write", lambda self, link: True),
     "the last end of a run decides": (
         reader,
         "resolve_run",

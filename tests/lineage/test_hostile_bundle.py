@@ -16,11 +16,11 @@ from stored_world import StoredWorld, kept
 
 from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict
-from tracecore_lineage.bundle.asking import trace_bundle
 from tracecore_lineage.bundle.container import NotABundle
-from tracecore_lineage.bundle.taking import ImportRefused
-from tracecore_lineage.sealing.keys import PrivateKey
-from tracecore_lineage.verification.bundle import verify_bundle
+from tracecore_lineage.bundle.reader import trace_bundle
+from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.exchange.importer import ImportRefused
+from tracecore_lineage.verify.bundle import verify_bundle
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, RunInput

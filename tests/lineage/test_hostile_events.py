@@ -10,7 +10,7 @@ from fresh_record import BEGUN
 from record_world import World
 
 from tracecore.errors import UsageError
-from tracecore_lineage.reading import BadEvent
+from tracecore_lineage.events.parse import BadEvent
 
 GOOD = {
     "eventTime": "2026-11-22T15:39:45Z",

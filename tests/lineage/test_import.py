@@ -15,10 +15,10 @@ from stored_world import StoredWorld, kept
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore
 from tracecore_lineage import Record
-from tracecore_lineage.bundle.taking import ImportRefused
-from tracecore_lineage.commands.export import command as export_command
-from tracecore_lineage.interchange import events_behind
-from tracecore_lineage.verification.bundle import verify_bundle
+from tracecore_lineage.commands.exchange import export_command
+from tracecore_lineage.exchange.event_files import events_behind
+from tracecore_lineage.exchange.importer import ImportRefused
+from tracecore_lineage.verify.bundle import verify_bundle
 from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, RunInput
 

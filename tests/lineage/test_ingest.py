@@ -9,7 +9,7 @@ from fresh_record import BEGUN
 from openlineage_data import FACETS, airflow_events, marquez_events
 from record_world import World
 
-from tracecore_lineage import ledger
+from tracecore_lineage.ledger import ledger
 
 RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"
 

@@ -11,7 +11,7 @@ from record_world import World
 
 from tracecore.errors import UsageError
 from tracecore_lineage import Record
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.crypto.keys import PublicKey
 
 
 class Rotated(World):

@@ -11,9 +11,9 @@ from record_world import World
 
 from tracecore.errors import UsageError
 from tracecore_lineage import Record
-from tracecore_lineage.sealing.cosign import cosign, draft_policy
-from tracecore_lineage.sealing.envelope import seal_payload
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.crypto.envelope import seal_payload
+from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.seal.cosign import cosign, draft_policy
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -45,8 +45,8 @@ def test_a_policy_is_changed_only_by_as_many_of_its_own_keys_as_it_asks_for(aske
 
 
 def test_a_policy_that_the_owner_of_the_workspace_slips_in_is_named_and_never_comes_into_force(asked: Record) -> None:
-    from tracecore_lineage.facets import TracecoreKeyPolicyRunFacet
-    from tracecore_lineage.sealing.policy import POLICY_PAYLOAD
+    from tracecore_lineage.crypto.policy import POLICY_PAYLOAD
+    from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet
 
     weak = draft_policy(asked, 1, [STRANGER.public])
     envelope = seal_payload(weak.payload(), asked.keys.private(), payload_type=POLICY_PAYLOAD)
@@ -63,7 +63,7 @@ def test_a_policy_that_the_owner_of_the_workspace_slips_in_is_named_and_never_co
 
 
 def _plain(facet: Any) -> dict[str, Any]:
-    from tracecore_lineage.events import plain
+    from tracecore_lineage.events.build import plain
 
     made: dict[str, Any] = plain(facet)
     return made

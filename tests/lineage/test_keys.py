@@ -14,9 +14,11 @@ from record_world import World
 
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record, checkpoint, ledger
-from tracecore_lineage.sealing import rotation
-from tracecore_lineage.sealing.keys import KeyRing, PrivateKey, PublicKey
+from tracecore_lineage import Record
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto.keys import KeyRing, PrivateKey, PublicKey
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.seal import rotation
 
 
 def test_the_first_key_is_made_on_first_use_and_its_private_part_is_its_owners_alone(tmp_path: Path) -> None:
@@ -61,9 +63,9 @@ def test_rotation_is_an_event_that_the_old_key_vouches_for(world: World) -> None
     facet = complete["run"]["facets"]["tracecore_key"]
     assert (facet["old"], facet["new"], facet["public_key"]) == (old.id, new.id, new.pem)
     assert old.verifies(base64.b64decode(facet["signature"]), rotation.statement(rotation.KEY_ROTATE, old.id, new))
-    assert checkpoint.parse(before).signed_by([old]) == old
+    assert notes.parse(before).signed_by([old]) == old
     world.ingest("south")
-    assert checkpoint.parse(record.checkpoint()).signed_by([new]) == new
+    assert notes.parse(record.checkpoint()).signed_by([new]) == new
     assert record.replay(check=True) == []
 
 
@@ -90,7 +92,7 @@ def test_a_writer_that_was_open_signs_with_the_new_key_at_once(world: World) -> 
     with Record.open(world.record.workspace) as other:
         new = other.rotate_key()
     world.ingest("south")
-    assert checkpoint.parse(world.record.checkpoint()).signed_by([new]) == new
+    assert notes.parse(world.record.checkpoint()).signed_by([new]) == new
 
 
 def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world: World) -> None:
@@ -103,7 +105,7 @@ def test_a_lost_private_key_is_named_and_rotation_goes_on_without_its_word(world
             World(again).ingest("south")
         new = again.rotate_key()
         World(again).ingest("south")
-        assert checkpoint.parse(again.checkpoint()).signed_by([new]) == new
+        assert notes.parse(again.checkpoint()).signed_by([new]) == new
         facet = again.facets(f"run:{_rotation(again)}")["tracecore_key"]
     assert "signature" not in facet
     assert facet["old"] == old.id
@@ -140,6 +142,6 @@ def test_where_the_keys_are_lost_nothing_is_signed_until_a_new_one_is_recorded(w
     assert not record.workspace.keys.exists()
     key = record.rotate_key()
     world.ingest("north")
-    assert checkpoint.parse(record.checkpoint()).signed_by([key]) == key
+    assert notes.parse(record.checkpoint()).signed_by([key]) == key
     assert record.workspace.keys.stat().st_mode & 0o077 == 0
     assert [failure for failure in record.verify()["failures"] if failure["ref"].startswith(("keys/", "ledger/"))] == []

@@ -12,7 +12,7 @@ from record_world import World, artifact
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
-from tracecore_lineage import times
+from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import StageKind
 
 REPORT = "kpi_report/demo.kpis"
@@ -34,7 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     evaluated(made, "one", values=dict.fromkeys(names, 0.5) | {"map50": 0.41}, intervals={"map50": [0.38, 0.44]})
     made.seal("2026.1")
     made.seal("2026.1-again", approver=None)
-    MOMENTS.append(times.now())
+    MOMENTS.append(rfc3339.now())
     evaluated(made, "two", values={"map50": 0.40, "map": None}, intervals={"map50": [0.36, 0.43]})
     evaluated(made, "three", values={"map50": 0.55, "map": 0.25}, intervals={"map50": [0.5, 0.6], "map": None})
     made.seal("2026.2")

@@ -15,9 +15,9 @@ from stored_world import StoredWorld, kept
 
 from tracecore.commands.shell import cli
 from tracecore.errors import UsageError
-from tracecore_lineage import times
-from tracecore_lineage.rendering.diagram import dot, mermaid
-from tracecore_lineage.rendering.tree import draw
+from tracecore_lineage.model import rfc3339
+from tracecore_lineage.present.graph import dot, mermaid
+from tracecore_lineage.present.tree import draw
 from tracecore_schemas.kinds import StageKind
 
 
@@ -100,7 +100,7 @@ def test_a_record_whose_labels_name_nobody_says_so(sealed: World) -> None:
 
 def test_as_of_a_time_before_the_campaign_the_labeler_is_unknown(world: World) -> None:
     world.ingest("north")
-    before = times.now()
+    before = rfc3339.now()
     world.campaign("w1")
     assert world.record.impact("labeler/w1")["nodes"]
     with pytest.raises(UsageError, match="names who labeled"):
@@ -178,7 +178,7 @@ def test_nobody_else_says_who_labeled_a_batch_of_ours(world: World) -> None:
     facet = {"_producer": "urn:other", "_schemaURL": "urn:other:1", "boxes": 1, "frames": 1, "categories": {}, "labelers": ["mallory"]}
     version = {"_producer": "urn:other", "_schemaURL": "urn:other:1", "datasetVersion": f"sha256:{ref.partition('@')[2]}"}
     said = {"namespace": labeled.record.namespace, "name": "label_batch/demo.labels", "facets": {"version": version, "tracecore_labels": facet}}
-    event = {"eventTime": times.now(), "producer": "urn:other", "schemaURL": "urn:other:event", "dataset": said}
+    event = {"eventTime": rfc3339.now(), "producer": "urn:other", "schemaURL": "urn:other:event", "dataset": said}
     assert labeled.record.ingest([event]).recorded == 1
     with pytest.raises(UsageError):
         labeled.record.impact("labeler/mallory")
@@ -192,7 +192,7 @@ def test_a_batch_of_another_producer_is_reached_through_its_own_run(world: World
     world.record.ingest(
         [
             {
-                "eventTime": times.now(), "producer": "urn:o", "schemaURL": "urn:o:e", "eventType": "COMPLETE", "run": {"runId": run},
+                "eventTime": rfc3339.now(), "producer": "urn:o", "schemaURL": "urn:o:e", "eventType": "COMPLETE", "run": {"runId": run},
                 "job": {"namespace": "theirs", "name": "label"},
                 "outputs": [{"namespace": "theirs", "name": "labels", "facets": {"version": version, "tracecore_labels": facet}}],
             }

@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import text
 
 from tracecore.workspace import Workspace
-from tracecore_lineage import ledger, merkle, times
-from tracecore_lineage.database import Database
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.database import Database
+from tracecore_lineage.model import rfc3339
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -93,7 +95,7 @@ def test_a_removed_event_is_a_hole(database: Database) -> None:
 
 def test_recorded_times_never_fall_even_when_the_clock_does(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(["2026-11-22T10:00:00.000000Z", "2026-11-22T09:00:00.000000Z", "2026-11-22T11:00:00.000000Z"])
-    monkeypatch.setattr(times, "now", lambda: next(clock))
+    monkeypatch.setattr(rfc3339, "now", lambda: next(clock))
     for body in (b"a", b"b", b"c"):
         append(database, body)
     with database.read() as connection:
@@ -102,7 +104,7 @@ def test_recorded_times_never_fall_even_when_the_clock_does(database: Database, 
 
 def test_a_recorded_time_names_the_prefix_recorded_by_then(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(["2026-11-22T10:00:00.000000Z", "2026-11-22T11:00:00.000000Z"])
-    monkeypatch.setattr(times, "now", lambda: next(clock))
+    monkeypatch.setattr(rfc3339, "now", lambda: next(clock))
     append(database, b"a", b"b")
     append(database, b"c")
     with database.read() as connection:

@@ -16,8 +16,9 @@ import pytest
 from postgres_server import PostgresServer
 from record_world import World
 
-from tracecore_lineage import Record, recover
-from tracecore_lineage.database import ConnectionLost
+from tracecore_lineage import Record
+from tracecore_lineage.ledger.database import ConnectionLost
+from tracecore_lineage.retention import recover
 
 DATABASES = ("postgresql",)
 

@@ -20,7 +20,7 @@ from record_world import origin
 from stored_world import StoredWorld, kept
 
 from tracecore.images import color_of
-from tracecore_lineage.commands.look import command
+from tracecore_lineage.commands.show import look_command
 from tracecore_schemas.arrow_tables import CALIBRATIONS, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
@@ -112,7 +112,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LookedAt]:
 
 
 def look(world: LookedAt, *arguments: str) -> Result:
-    return CliRunner().invoke(command, [*arguments, "--workspace", str(world.record.workspace.root)])
+    return CliRunner().invoke(look_command, [*arguments, "--workspace", str(world.record.workspace.root)])
 
 
 def answer(world: LookedAt, *arguments: str) -> Any:

@@ -13,8 +13,9 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import ProgrammingError
 
 from tracecore.errors import RunFailed
-from tracecore_lineage import Record, ledger
-from tracecore_lineage.database import ConnectionLost
+from tracecore_lineage import Record
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.database import ConnectionLost
 
 DATABASES = ("postgresql",)
 

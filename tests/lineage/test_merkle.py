@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracecore_lineage import merkle
+from tracecore_lineage.crypto import merkle
 
 # Test vectors of the certificate-transparency reference implementation (merkle tree tests of google/certificate-transparency).
 LEAVES = [bytes.fromhex(leaf) for leaf in ("", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f")]

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, inspect, text
 
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
-from tracecore_lineage import migrations
-from tracecore_lineage.database import Database
-from tracecore_lineage.migrations.upgrade import differences, downgrade, metadata, revisions, upgrade
+from tracecore_lineage.ledger import migrations
+from tracecore_lineage.ledger.database import Database
+from tracecore_lineage.ledger.migrations.upgrade import differences, downgrade, metadata, revisions, upgrade
 
 DATABASES = ("sqlite", "postgresql")
 

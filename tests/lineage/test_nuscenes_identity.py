@@ -14,7 +14,7 @@ from shared_data import shared_data
 from sqlalchemy import func, select
 from stored_world import StoredWorld, kept
 
-from tracecore_lineage.tables import EDGES
+from tracecore_lineage.ledger.sql_tables import EDGES
 from tracecore_schemas.kinds import Media, StageKind
 from tracecore_schemas.run import Artifact, Origin, Run, RunInput
 

@@ -15,10 +15,8 @@ from compared_histories import recorded
 from plain_histories import rendered
 from plain_lineage import Event, Port
 
-from tracecore_lineage.queries.backward import walk_backward
-from tracecore_lineage.queries.forward import walk_forward
-from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.walk import Found, walk_backward, walk_forward
 
 FEW, MANY = 20, 80
 _SLACK = 1.1

@@ -17,7 +17,8 @@ from stored_world import StoredWorld
 
 from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore_lineage import people, tables
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.ledger import sql_tables
 
 FALSE = {
     "another name": "UPDATE person SET name = 'mallory' WHERE name = 'Ada Lovelace'",
@@ -118,7 +119,7 @@ def test_persons_exchanged_exactly_fail_verify_and_neither_is_shown_for_the_othe
 
 
 NAMES = ["Ada Lovelace", "Grace Hopper", "Mary Jackson"]
-PERSONS = [(people.commitment(f"{number:032x}", name), f"{number:032x}", name) for number, name in enumerate(NAMES)]
+PERSONS = [(pseudonyms.commitment(f"{number:032x}", name), f"{number:032x}", name) for number, name in enumerate(NAMES)]
 EDITS = st.lists(
     st.one_of(
         st.tuples(st.just("rename"), st.sampled_from(range(3)), st.sampled_from([*NAMES, "mallory", "", "Ada Lovelace "])),
@@ -166,19 +167,19 @@ def test_whatever_is_edited_in_the_table_of_persons_a_name_is_shown_for_its_own_
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE person (pseudonym TEXT, salt TEXT, name TEXT)"))
         for row in rows:
-            connection.execute(insert(tables.PERSONS).values(row))
-        assert set(people.false_names(connection)) == {row[0] for row in rows if people.commitment(row[1], row[2]) != row[0]}
+            connection.execute(insert(sql_tables.PERSONS).values(row))
+        assert set(pseudonyms.invalid_names(connection)) == {row[0] for row in rows if pseudonyms.commitment(row[1], row[2]) != row[0]}
         for person in PERSONS:
             pseudonym, _, name = person
             there, true = any(row[0] == pseudonym for row in rows), list(person) in rows
-            assert people.resolve(connection, pseudonym) == (name if true else None)
+            assert pseudonyms.resolve(connection, pseudonym) == (name if true else None)
             reason = "NAME NOT VALID: tracecore verify says more" if there else "unresolvable"
-            assert people.shown(connection, pseudonym) == (name if true else f"{pseudonym} ({reason})")
-        assert set(people.known(connection)) <= {(pseudonym, name) for pseudonym, _, name in PERSONS}
+            assert pseudonyms.shown(connection, pseudonym) == (name if true else f"{pseudonym} ({reason})")
+        assert set(pseudonyms.known(connection)) <= {(pseudonym, name) for pseudonym, _, name in PERSONS}
         for name in NAMES:
-            pseudonyms = {row[0] for row in rows if row[2] == name}
+            same = {row[0] for row in rows if row[2] == name}
             with suppress(NegativeVerdict):
-                assert people.pseudonym_of(connection, name) in pseudonyms or not pseudonyms
+                assert pseudonyms.pseudonym_of(connection, name) in same or not same
 
 
 def test_a_false_name_is_not_shown_as_who_reported_a_bug_or_waived_a_gate(sealed: StoredWorld) -> None:
@@ -219,4 +220,4 @@ def test_the_same_name_has_another_pseudonym_in_another_workspace(sealed: Stored
     other = StoredWorld.at(tmp_path / "other")
     assert other.record.pseudonym("Ada Lovelace") != approver(sealed)
     with sealed.record.database.read() as connection:
-        assert people.false_names(connection) == []
+        assert pseudonyms.invalid_names(connection) == []

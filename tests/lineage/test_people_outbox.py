@@ -14,7 +14,8 @@ from fresh_record import BEGUN
 from record_world import World
 
 from tracecore.errors import UsageError
-from tracecore_lineage import ledger, outbox, people
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.ledger import ledger, outbox
 
 
 def test_a_pseudonym_is_kept_and_forgotten_on_request(world: World) -> None:
@@ -23,8 +24,8 @@ def test_a_pseudonym_is_kept_and_forgotten_on_request(world: World) -> None:
     assert world.record.pseudonym("Ada Lovelace") == pseudonym != world.record.pseudonym("Grace Hopper")
     assert world.record.person(pseudonym) == "Ada Lovelace"
     with world.record.database.write() as connection:
-        assert people.forget(connection, pseudonym) is True
-        assert people.forget(connection, pseudonym) is False
+        assert pseudonyms.forget(connection, pseudonym) is True
+        assert pseudonyms.forget(connection, pseudonym) is False
     assert world.record.person(pseudonym) is None
     assert world.record.pseudonym("Ada Lovelace") != pseudonym
 

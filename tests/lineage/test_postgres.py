@@ -13,9 +13,11 @@ from record_world import World, artifact
 from sqlalchemy import update
 
 from tracecore.errors import UsageError
-from tracecore_lineage import Record, ledger, outbox, times
-from tracecore_lineage.migrations.upgrade import differences, downgrade, upgrade
-from tracecore_lineage.tables import FACETS
+from tracecore_lineage import Record
+from tracecore_lineage.ledger import ledger, outbox
+from tracecore_lineage.ledger.migrations.upgrade import differences, downgrade, upgrade
+from tracecore_lineage.ledger.sql_tables import FACETS
+from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import StageKind
 
 DATABASES = ("postgresql",)
@@ -40,7 +42,7 @@ def test_a_world_is_recorded_sealed_and_replayed(world: World) -> None:
 
 
 def test_every_question_is_answered_as_on_sqlite(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tracecore_lineage.recover._CLOCKS", timedelta(days=1))  # the server counts as begun now, however long it has run
+    monkeypatch.setattr("tracecore_lineage.retention.recover._CLOCKS", timedelta(days=1))  # the server counts as begun now, however long it has run
     world.all()
     build = world.seal()
     record = world.record
@@ -48,7 +50,7 @@ def test_every_question_is_answered_as_on_sqlite(world: World, monkeypatch: pyte
         run, elsewhere = World(crashed).start("model"), World(crashed).start("model", host="another-machine")
     assert record.impact("drive_log/north")["nodes"][0]["ref"] == build.ref
     assert record.show("model/demo.model")["made_by"][0]["run"] == world.runs["model"]
-    assert record.trace("build/demo", as_of=times.now())["position"] == build.position
+    assert record.trace("build/demo", as_of=rfc3339.now())["position"] == build.position
     assert record.verify()["ok"]
     done = record.recover()
     assert (done.aborted, done.live) == ((run.id,), (elsewhere.id,)), "a server that began only now has forgotten who lives elsewhere"

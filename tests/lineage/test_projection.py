@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from openlineage_data import airflow_events, marquez_events
 
-from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.projection import Row, project
-from tracecore_lineage.reading import BadEvent, parse_event
+from tracecore_lineage.catalog.projection import Row, project
+from tracecore_lineage.events.parse import BadEvent, parse_event
+from tracecore_lineage.model.ledger_name import LedgerName
 
 WORLD = LedgerName("world", "0" * 32)
 RUN = "01a2040f-4186-711d-8e71-4ae6d5de555d"

@@ -18,8 +18,9 @@ from sqlalchemy import text
 
 from tracecore.commands.shell import cli
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore_lineage import ledger, merkle, proofs
-from tracecore_lineage.checkpoint import CheckpointError
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.crypto.notes import CheckpointError
+from tracecore_lineage.ledger import ledger, proofs
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -191,16 +192,16 @@ def test_the_command_writes_a_proof_and_compares_with_a_kept_checkpoint(world: W
 
 def test_a_ledger_that_is_another_than_the_kept_checkpoint_says_is_answered_with_no(world: World, tmp_path: Path) -> None:
     world.record.ingest([foreign(number) for number in range(5)])
-    from tracecore_lineage import checkpoint
+    from tracecore_lineage.crypto import notes
 
     def asked(origin: str, size: int, root: bytes) -> str:
         kept = tmp_path / "kept"
-        kept.write_text(checkpoint.sign(world.record.keys.private(), origin, size, root), encoding="utf-8")
+        kept.write_text(notes.sign(world.record.keys.private(), origin, size, root), encoding="utf-8")
         result = run(world, "checkpoint", "--consistent-with", str(kept))
         assert result.exit_code == 1
         return result.stderr
 
-    root = checkpoint.parse(world.record.checkpoint()).root
+    root = notes.parse(world.record.checkpoint()).root
     assert "its first 7 events are others" in asked(world.record.ledger.origin, 7, bytes(32))
     assert ": it holds 7 events, and held 8 then" in asked(world.record.ledger.origin, 8, root)
     assert "it is of another ledger" in asked("tracecore/elsewhere", 7, root)

@@ -13,7 +13,7 @@ from tampering import sql
 
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.store import LocalStore
-from tracecore_lineage.commands.prune import command
+from tracecore_lineage.commands.retention import prune_command
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import Artifact
 
@@ -117,10 +117,10 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(built: StoredWorld, mon
 
 def test_the_command_says_what_would_go_and_what_builds_hold(built: StoredWorld) -> None:
     where = ["--workspace", str(built.record.workspace.root)]
-    assert "Nothing to prune: sealed builds hold" in CliRunner().invoke(command, where).output
+    assert "Nothing to prune: sealed builds hold" in CliRunner().invoke(prune_command, where).output
     table, _ = loose(built)
-    assert f"{table.ref}  " in CliRunner().invoke(command, ["--dry-run", *where]).output
-    answer = json.loads(CliRunner().invoke(command, ["--json", *where]).output)
+    assert f"{table.ref}  " in CliRunner().invoke(prune_command, ["--dry-run", *where]).output
+    answer = json.loads(CliRunner().invoke(prune_command, ["--json", *where]).output)
     assert {entry["ref"] for entry in answer["erased"]} >= {table.ref}
     assert answer["bytes"] > 0
     assert answer["run"].startswith("run/")
@@ -130,8 +130,8 @@ def test_each_orphan_that_goes_is_listed(built: StoredWorld) -> None:
     left = built.file(b"nobody recorded this")
     where = ["--workspace", str(built.record.workspace.root)]
     expected = {"path": f"store/{left.location}", "bytes": 20}
-    assert json.loads(CliRunner().invoke(command, ["--dry-run", "--json", *where]).output)["orphans"] == [expected]
-    assert f"store/{left.location}  20 bytes  erased: no event names it" in CliRunner().invoke(command, where).output
+    assert json.loads(CliRunner().invoke(prune_command, ["--dry-run", "--json", *where]).output)["orphans"] == [expected]
+    assert f"store/{left.location}  20 bytes  erased: no event names it" in CliRunner().invoke(prune_command, where).output
     assert built.record.doctor()["orphans"] == []
 
 

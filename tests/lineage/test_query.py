@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from stored_world import StoredWorld, kept
 
 from tracecore.commands.shell import cli
-from tracecore_lineage import times
+from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import StageKind
 
 DRIVES = [f"drive-{number:02}" for number in range(20)]
@@ -111,7 +111,7 @@ def test_a_long_answer_says_how_much_of_it_is_shown(world: StoredWorld) -> None:
 def test_the_newest_version_answers_and_a_build_or_a_time_the_one_it_stood_on(tmp_path: Path) -> None:
     world = StoredWorld.at(tmp_path / "workspace").all()
     world.seal("old")
-    moment = times.now()
+    moment = rfc3339.now()
     world.table("demo.drives", frames(["never recorded"]))  # what a crashed run left: no event names that version
     record(world, "drives", frames(["north"]))
     world.check("drives", "not_empty", success=False)
@@ -278,7 +278,5 @@ def test_help_shows_examples_and_imports_neither_duckdb_nor_arrow() -> None:
 
     shown = CliRunner().invoke(cli, ["query", "--help"], prog_name="tracecore")
     assert "tracecore query --tables" in shown.output
-    code = (
-        "import sys; from tracecore_lineage.commands import query, bug; print([n for n in ('duckdb', 'pyarrow', 'sqlalchemy') if n in sys.modules])"
-    )
+    code = "import sys; from tracecore_lineage.commands import show, bug; print([n for n in ('duckdb', 'pyarrow', 'sqlalchemy') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

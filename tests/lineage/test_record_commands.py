@@ -16,8 +16,8 @@ from record_world import World
 from sqlalchemy import text
 
 from tracecore.commands.shell import cli
-from tracecore_lineage import checkpoint
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto.keys import PublicKey
 
 
 def run(world: World, *arguments: str) -> Result:
@@ -46,12 +46,12 @@ def test_keys_are_listed_rotated_and_exported(world: World, tmp_path: Path) -> N
 
 
 def test_a_checkpoint_is_printed_or_written_and_signed(world: World, tmp_path: Path) -> None:
-    empty = checkpoint.parse(run(world, "checkpoint").stdout)
+    empty = notes.parse(run(world, "checkpoint").stdout)
     assert empty.size == BEGUN
     world.ingest("north")
     file = tmp_path / "head"
     assert run(world, "checkpoint", "-o", str(file)).exit_code == 0
-    parsed = checkpoint.parse(file.read_text(encoding="utf-8"))
+    parsed = notes.parse(file.read_text(encoding="utf-8"))
     assert parsed.signed_by(world.record.keys.public_keys())
     found = answer(run(world, "checkpoint", "--json"))
     assert (found["size"], found["root"], found["origin"], found["note"]) == (
@@ -99,7 +99,7 @@ def test_without_a_workspace_the_answer_is_one_sentence(tmp_path: Path) -> None:
 
 def test_help_imports_neither_database_nor_openlineage() -> None:
     code = (
-        "import sys; from tracecore_lineage.commands import key, checkpoint, replay; "
+        "import sys; from tracecore_lineage.commands import key, checkpoint, maintenance; "
         "print([name for name in ('sqlalchemy', 'openlineage', 'alembic', 'cryptography') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

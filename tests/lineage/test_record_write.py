@@ -12,8 +12,9 @@ from sqlalchemy import event
 
 from tracecore.errors import RunFailed, UsageError
 from tracecore.running.recorder import Recorder
-from tracecore_lineage import checkpoint, lookup
-from tracecore_lineage.recorder import Position
+from tracecore_lineage.catalog import current_state
+from tracecore_lineage.catalog.recorder import Position
+from tracecore_lineage.crypto import notes
 from tracecore_schemas.kinds import Media, Severity, StageKind
 from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, ExpectationOutcome, FieldSpec, Run, RunInput, Unknown
 
@@ -69,9 +70,9 @@ def test_of_several_runs_with_one_key_the_newest_is_found(world: World) -> None:
 
 
 def test_of_many_earlier_runs_a_few_are_read_however_many_there_are(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = lookup.ledger.read_event
+    read = current_state.ledger.read_event
     events: list[str] = []
-    monkeypatch.setattr(lookup.ledger, "read_event", lambda connection, identity: events.append(identity) or read(connection, identity))
+    monkeypatch.setattr(current_state.ledger, "read_event", lambda connection, identity: events.append(identity) or read(connection, identity))
     counts = []
     for _ in range(4):
         for number in range(10):
@@ -152,7 +153,7 @@ def test_a_run_that_ended_is_never_reopened(world: World) -> None:
         world.record.complete(run, [], {"frames": table("a")})
     world.record.fail(run, "too late")
     with world.record.database.read() as connection:
-        ending = lookup.ending(connection, run.id)
+        ending = current_state.ending(connection, run.id)
     assert ending is not None
     assert ending.event_type == "ABORT"
     assert world.record.position() == BEGUN + 2
@@ -175,7 +176,7 @@ def test_an_event_can_speak_of_the_position_it_is_appended_at(world: World) -> N
     appended = world.record.append_with(build)
     assert appended is not None
     assert appended.seq == size == seen[0].size
-    parsed = checkpoint.parse(seen[0].checkpoint)
+    parsed = notes.parse(seen[0].checkpoint)
     assert (parsed.size, parsed.root) == (size, seen[0].root)
     assert parsed.signed_by(world.record.keys.public_keys())
     assert world.record.append_with(lambda _position: None) is None

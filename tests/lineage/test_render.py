@@ -14,10 +14,9 @@ from rich.console import Console
 from stored_world import StoredWorld
 
 from tracecore.commands.shell import cli
-from tracecore_lineage.rendering.diagram import dot, mermaid
-from tracecore_lineage.rendering.sealed import sealed_of
-from tracecore_lineage.rendering.tree import draw
-from tracecore_lineage.rendering.words import short_ref
+from tracecore_lineage.present.graph import dot, mermaid
+from tracecore_lineage.present.tree import draw, sealed_of
+from tracecore_lineage.present.words import short_ref
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput, Unknown

@@ -17,11 +17,12 @@ from sqlalchemy import create_engine, event, select, text
 from sqlmodel import SQLModel
 
 from tracecore.errors import NegativeVerdict
-from tracecore_lineage import catalog, ledger
-from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.projection import project
-from tracecore_lineage.replay import Difference
-from tracecore_lineage.tables import PROJECTION
+from tracecore_lineage.catalog import replay
+from tracecore_lineage.catalog.projection import project
+from tracecore_lineage.catalog.replay import Difference
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import PROJECTION
+from tracecore_lineage.model.ledger_name import LedgerName
 
 DATABASES = ("sqlite", "postgresql")
 SYMLINKS = {"_producer": "urn:etl", "_schemaURL": "urn:s", "identifiers": [{"namespace": "s3", "name": "t", "type": "TABLE"}]}
@@ -137,13 +138,13 @@ class Shuffled:
     def rows(self, bodies: Sequence[bytes], own: LedgerName) -> dict[str, list[tuple[Any, ...]]]:
         """Give the rows of events by the rules of the ledger: a byte-identical duplicate appends nothing."""
         with self.engine.begin() as connection:
-            catalog.clear(connection)
+            replay.clear(connection)
             seen: dict[str, int] = {}
             for body in bodies:
                 identity = ledger.event_id(body)
                 if identity not in seen:
                     seen[identity] = len(seen)
-                    catalog.write(connection, project(body, seen[identity], own))
+                    replay.write(connection, project(body, seen[identity], own))
             return rows_of(connection)
 
 

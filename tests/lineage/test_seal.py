@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from record_world import PROGRAM, World
 
 from tracecore.errors import RunFailed, UsageError
-from tracecore_lineage import Record, checkpoint
-from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
+from tracecore_lineage import Record
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
 from tracecore_schemas.build import GateOutcome, SealedBuild, Waiver
 from tracecore_schemas.canonical import digest_bytes, jcs
 
@@ -57,7 +58,7 @@ def test_the_statement_names_the_place_in_the_ledger_before_its_own_event(sealed
     build = sealed.record.build("demo")
     assert build is not None
     said = build.statement["predicate"]
-    note = checkpoint.parse(said["checkpoint"])
+    note = notes.parse(said["checkpoint"])
     assert said["ledger"]["position"] == build.position == note.size == sealed.record.position() - 1
     assert said["ledger"]["root"] == note.root.hex()
     assert note.signed_by([sealed.record.keys.ensure()]) is not None

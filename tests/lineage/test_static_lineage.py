@@ -15,8 +15,8 @@ from stated_events import FACET, RUN, dataset, edges, event, job, lake, refs, ru
 from tracecore.commands.shell import cli
 from tracecore_graphql.named_queries import document
 from tracecore_graphql.schema import ask
-from tracecore_lineage.bundle.asking import trace_bundle
-from tracecore_lineage.bundle.writing import export_bundle
+from tracecore_lineage.bundle.reader import trace_bundle
+from tracecore_lineage.bundle.writer import export_bundle
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import RunInput
 

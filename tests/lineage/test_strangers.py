@@ -15,10 +15,10 @@ from stored_world import StoredWorld, kept
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.rendering.page import page
-from tracecore_lineage.rendering.tree import draw
-from tracecore_lineage.voices import Import, voices_of
+from tracecore_lineage.catalog.delegation import Import, delegations_of
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.present.page import page
+from tracecore_lineage.present.tree import draw
 from tracecore_schemas.canonical import blob_location, digest_bytes
 from tracecore_schemas.kinds import StageKind
 
@@ -298,4 +298,4 @@ def test_nobody_speaks_as_this_ledger_under_another_slug(ours: StoredWorld) -> N
     other = LedgerName("other", "b" * 32)
     outer = Import("outer", 9, own, other, f"build/x@{NOBODY[7:]}", frozenset({"nested", "made"}), frozenset(), frozenset(), {})
     nested = Import("nested", -1, other, masked, f"build/y@{NOBODY[7:]}", frozenset({"made"}), frozenset(), frozenset(), {})
-    assert {voice.ledger for voice in voices_of([outer, nested], own)["made"]} == {other}
+    assert {voice.ledger for voice in delegations_of([outer, nested], own)["made"]} == {other}

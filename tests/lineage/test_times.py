@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tracecore_lineage import times
+from tracecore_lineage.model import rfc3339
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from tracecore_lineage import times
     ],
 )
 def test_a_time_with_an_offset_is_read(written: str, read: str) -> None:
-    assert times.parse_instant(written) == read
+    assert rfc3339.parse_instant(written) == read
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_a_time_with_an_offset_is_read(written: str, read: str) -> None:
 )
 def test_what_is_no_moment_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="expected"):
-        times.parse_instant(written)
+        rfc3339.parse_instant(written)
 
 
 def test_times_sort_as_texts() -> None:
-    assert times.now() <= times.now()
-    assert len(times.now()) == 27
+    assert rfc3339.now() <= rfc3339.now()
+    assert len(rfc3339.now()) == 27

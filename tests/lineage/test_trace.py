@@ -11,7 +11,7 @@ import pytest
 from record_world import PROGRAM, World, artifact
 
 from tracecore.errors import UsageError
-from tracecore_lineage import times
+from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import RunInput
 from tracecore_schemas.trace import Trace
@@ -191,7 +191,7 @@ def test_a_depth_cuts_after_levels_of_runs_and_says_so(sealed: World) -> None:
 def test_as_of_answers_from_what_was_recorded_by_then(world: World) -> None:
     world.all()
     old = world.made["model"].ref
-    moment = times.now()
+    moment = rfc3339.now()
     time.sleep(0.01)
     world.train("other weights", epochs=2)
     world.seal()

@@ -8,7 +8,7 @@ from typing import Any
 
 from record_world import World, artifact
 
-from tracecore_lineage import times
+from tracecore_lineage.model import rfc3339
 from tracecore_schemas.kinds import Severity, StageKind
 from tracecore_schemas.run import Run, RunInput
 
@@ -19,7 +19,7 @@ def dataset_event(world: World, ref: str, facets: dict[str, Any], at: str | None
     version = {"_producer": "urn:other", "_schemaURL": "urn:other:version", "datasetVersion": f"sha256:{digest}"}
     said = {facet: {"_producer": "urn:other", "_schemaURL": "urn:other:x", **value} for facet, value in facets.items()}
     return {
-        "eventTime": at or times.now(), "producer": "urn:other", "schemaURL": "urn:other:event",
+        "eventTime": at or rfc3339.now(), "producer": "urn:other", "schemaURL": "urn:other:event",
         "dataset": {"namespace": world.record.namespace, "name": name, "facets": {"version": version, **said}},
     }  # fmt: skip
 
@@ -87,7 +87,7 @@ def test_a_gap_that_is_filled_later_stays_a_gap_of_the_build_and_is_listed_as_fi
 
 def test_as_of_shows_only_what_came_later_by_then(world: World) -> None:
     world.all().seal()
-    moment = times.now()
+    moment = rfc3339.now()
     world.record.ingest([dataset_event(world, world.made["model"].ref, {"recall": {"why": "stolen weights"}})])
     assert world.record.trace("build/demo", as_of=moment)["later"] == []
     assert len(world.record.trace("build/demo")["later"]) == 1

@@ -10,8 +10,8 @@ from record_world import World
 from rich.console import Console
 from stated_events import FACET, RUN, dataset, lake, run, take
 
-from tracecore_lineage.rendering.diagram import dot, mermaid
-from tracecore_lineage.rendering.tree import draw
+from tracecore_lineage.present.graph import dot, mermaid
+from tracecore_lineage.present.tree import draw
 
 FEW, MANY = 50, 200
 

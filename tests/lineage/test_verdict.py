@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracecore_lineage.kpis import read_kpis
-from tracecore_lineage.rendering.verdict import BAD, checks_in_words, kpis_in_words
+from tracecore_lineage.model.kpis import read_kpis
+from tracecore_lineage.present.words import BAD, checks_in_words, kpis_in_words
 
 FACET: dict[str, Any] = {
     "values": {"map50": 0.41, "mota": -0.09, "mistakes_per_hour.total": 412.4, "recall.car": 0.2, "odd": None},

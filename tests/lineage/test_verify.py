@@ -10,7 +10,7 @@ from stored_world import StoredWorld, frames, kept
 from tampering import edit_log, failures, flip, select, sql
 
 from tracecore.errors import UsageError
-from tracecore_lineage.migrations.upgrade import metadata
+from tracecore_lineage.ledger.migrations.upgrade import metadata
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.sql_models import CATALOG_TABLES
 

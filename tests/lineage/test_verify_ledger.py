@@ -13,7 +13,7 @@ from stored_world import StoredWorld
 from tampering import failures, refit_head, rehash, select, sql
 
 from tracecore.errors import UsageError
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.crypto.keys import PrivateKey
 from tracecore_schemas.sql_models import CATALOG_TABLES
 
 DATABASES = ("sqlite", "postgresql")

@@ -22,7 +22,7 @@ from s3_server import S3Server
 from tracecore.commands.shell import cli
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.crypto.keys import PrivateKey
 
 CATALOG, STORE = "TRACECORE_CATALOG_URL", "TRACECORE_STORE_URL"
 

@@ -11,10 +11,10 @@ from flip_targets import Target, checkpoint_bits, targets
 from flips import Flips, judge, verdict_of
 from small_record import SmallRecord, make_small_record
 
-from tracecore_lineage.checkpoint import CheckpointError, parse
-from tracecore_lineage.sealing.keys import PublicKey
+from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.crypto.notes import CheckpointError, parse
 
-VERIFY = "tracecore_lineage.verification.verify"
+VERIFY = "tracecore_lineage.verify.verify"
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def nothing(*_: Any, **__: Any) -> None:
         (f"{VERIFY}.check_content", "directory manifest"),
         (f"{VERIFY}.check_content", "delta log"),
         (f"{VERIFY}.check_content", "parquet footer"),
-        ("tracecore_lineage.verification.history.History.tell", "ledger_event.recorded_at"),
-        ("tracecore_lineage.verification.history.History.tell", "ledger_event.leaf_hash"),
+        ("tracecore_lineage.verify.history.History.tell", "ledger_event.recorded_at"),
+        ("tracecore_lineage.verify.history.History.tell", "ledger_event.leaf_hash"),
         (f"{VERIFY}.check_head", "ledger_head.frontier"),
         (f"{VERIFY}.check_head", "ledger_head.checkpoint"),
         (f"{VERIFY}.check_own_files", "private key"),

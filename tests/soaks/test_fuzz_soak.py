@@ -14,8 +14,8 @@ from sqlalchemy import insert
 
 from tracecore.workspace import Workspace
 from tracecore_lineage import Record
-from tracecore_lineage.ingest import Ingested, Refused
-from tracecore_lineage.tables import OUTBOX
+from tracecore_lineage.exchange.ingest import Ingested, Refused
+from tracecore_lineage.ledger.sql_tables import OUTBOX
 
 
 @pytest.fixture
@@ -108,6 +108,6 @@ def test_an_import_that_leaves_something_of_a_refused_file_is_found_out(record: 
         record.ingest([strangers_events(4)[3]])
         raise UsageError("events.ndjson:2: it is no event.")
 
-    monkeypatch.setattr("tracecore_lineage.interchange.take_events", half)
+    monkeypatch.setattr("tracecore_lineage.exchange.event_files.take_events", half)
     [first, *_] = judge_import(record.workspace.root, bodies, tmp_path / "events.ndjson", Counter())
     assert "left something" in first

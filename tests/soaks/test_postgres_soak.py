@@ -11,7 +11,8 @@ from producers_at_work import Judge
 from registry import SOAKS
 
 from tracecore.workspace import Workspace
-from tracecore_lineage import Record, ledger
+from tracecore_lineage import Record
+from tracecore_lineage.ledger import ledger
 
 
 def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

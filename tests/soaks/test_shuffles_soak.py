@@ -10,7 +10,7 @@ import pytest
 from shared_data import shared_data
 from shuffles import Shuffles
 
-from tracecore_lineage import recorder
+from tracecore_lineage.catalog import recorder
 
 _real = recorder.project
 

@@ -126,8 +126,7 @@ def _show(name: str, answer: BuildAnswer) -> None:
     from rich.text import Text
 
     from tracecore.cli import console
-    from tracecore_lineage.rendering.verdict import BAD, checks_in_words, kpis_in_words, training_in_words
-    from tracecore_lineage.rendering.words import short_ref
+    from tracecore_lineage.present.words import BAD, checks_in_words, kpis_in_words, short_ref, training_in_words
 
     sealed = answer.sealed
     state = ("not released", BAD)

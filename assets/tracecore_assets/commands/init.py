@@ -41,7 +41,7 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
     from tracecore_assets.load.recent_programs import read_new_program
     from tracecore_assets.run.instance import dagster_home
     from tracecore_lineage import Record
-    from tracecore_lineage.binding import make_workspace
+    from tracecore_lineage.api.binding import make_workspace
 
     folder = directory or Path()
     program = read_new_program(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing

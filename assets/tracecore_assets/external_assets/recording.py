@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore_assets.external_assets.step_record import CheckRecord, InputRecord, OutputRecord, StepRecord, external_namespace, partition_name
-from tracecore_lineage import lookup
-from tracecore_lineage.tables import EDGES
+from tracecore_lineage.catalog import current_state
+from tracecore_lineage.ledger.sql_tables import EDGES
 from tracecore_schemas.facet_summary import summarize
 from tracecore_schemas.kinds import ArtifactKind, Media, Severity
 from tracecore_schemas.refs import parse_ref
@@ -36,7 +36,7 @@ def job_of(step: str) -> str:
 def begin(record: Record, told: StepRecord) -> None:
     """Record START, unless it is recorded."""
     with record.database.read() as connection:
-        known = lookup.start_event(connection, told.run) is not None
+        known = current_state.start_event(connection, told.run) is not None
     if not known:
         record.start(_run(record, told))
 
@@ -52,7 +52,7 @@ def finish(record: Record, told: StepRecord) -> None:
 def _finish_run(record: Record, told: StepRecord) -> None:
     begin(record, told)
     with record.database.read() as connection:
-        ended = lookup.ending(connection, told.run)
+        ended = current_state.ending(connection, told.run)
     if ended is None and told.error is not None:
         record.fail(_run(record, told), told.error, inputs=list(_inputs(record, told)))
     elif ended is None:
@@ -129,7 +129,7 @@ def _maker(record: Record, ref: str) -> str | None:
 def _check(record: Record, check: CheckRecord) -> None:
     of_run = check.of_run or _maker(record, check.target)
     with record.database.read() as connection:
-        known = lookup.ending(connection, check.id) is not None
+        known = current_state.ending(connection, check.id) is not None
     if known or of_run is None:
         return  # a version that the record doesn't know has nothing that a verdict could stand on
     ref = parse_ref(check.target)

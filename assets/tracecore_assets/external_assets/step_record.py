@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tracecore_lineage.datasets import UNVERSIONED
+from tracecore_lineage.events.artifacts import UNVERSIONED
 from tracecore_schemas.canonical import JSON
 
 if TYPE_CHECKING:

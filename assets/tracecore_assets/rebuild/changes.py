@@ -15,7 +15,7 @@ from tracecore.running.dependencies import Code, code_patch
 from tracecore.store import Store, open_store
 from tracecore_assets.rebuild.answer import Change
 from tracecore_assets.rebuild.recorded_build import RecordedBuild
-from tracecore_lineage.environments import environment_runs
+from tracecore_lineage.catalog.current_state import environment_runs
 from tracecore_schemas.run import Environment
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import Any
 from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.store import Store
 from tracecore_lineage import Record
-from tracecore_lineage.lookup import dependencies_from
-from tracecore_lineage.stored import stored_artifacts
-from tracecore_lineage.voices import known_imports
+from tracecore_lineage.catalog.current_state import dependencies_from
+from tracecore_lineage.catalog.delegation import known_imports
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.kinds import ArtifactKind

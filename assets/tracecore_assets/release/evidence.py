@@ -10,7 +10,7 @@ from tracecore.gate import GateEvidence, Report
 from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
 from tracecore_assets.load.program import Release
 from tracecore_assets.release.gates import collect_kpis
-from tracecore_lineage.kpis import kpi_values
+from tracecore_lineage.model.kpis import kpi_values
 from tracecore_schemas.facet_summary import count
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Unknown

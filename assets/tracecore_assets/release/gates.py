@@ -11,7 +11,7 @@ from tracecore.gate import GateEvidence
 from tracecore.plugins.host import PluginHost
 from tracecore.system.failures import reason_of, recordable, tellable
 from tracecore_assets.load.program import NO_LEAK, GateSpec, Release
-from tracecore_lineage.kpis import Kpi, kpi_values, read_kpis
+from tracecore_lineage.model.kpis import Kpi, kpi_values, read_kpis
 from tracecore_schemas.build import GateOutcome
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import ArtifactKind

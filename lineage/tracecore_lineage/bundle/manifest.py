@@ -10,10 +10,10 @@ from typing import Any
 import rfc8785
 
 from tracecore_lineage.bundle.container import Entry, NotABundle
-from tracecore_lineage.checkpoint import CheckpointError, canonical_base64
-from tracecore_lineage.ledger_name import LedgerName
-from tracecore_lineage.sealing.envelope import Opened
-from tracecore_lineage.sealing.keys import PrivateKey
+from tracecore_lineage.crypto.envelope import Opened
+from tracecore_lineage.crypto.keys import PrivateKey
+from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
+from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref

@@ -101,7 +101,7 @@ def list_(build: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
 def show(bug_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Show one bug: what was seen, where, and who took it up since."""
     from tracecore_lineage import Record
-    from tracecore_lineage.rendering.page import page
+    from tracecore_lineage.present.page import page
 
     with Record.open(workspace) as record:
         answer = record.show(bug_id if bug_id.startswith("bug/") else f"bug/{bug_id}")

@@ -13,7 +13,7 @@ from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
-    from tracecore_lineage.sealing.keys import PublicKey
+    from tracecore_lineage.crypto.keys import PublicKey
 
 __all__ = ["command"]
 
@@ -58,7 +58,7 @@ def command(output: Path | None, prove: str | None, old: Path | None, workspace:
 
 
 def _head(record: Record, output: Path | None, *, as_json: bool) -> None:
-    from tracecore_lineage.checkpoint import parse
+    from tracecore_lineage.crypto.notes import parse
 
     note = record.checkpoint()
     _write(output, note, "checkpoint")
@@ -92,7 +92,7 @@ def _keys(record: Record) -> list[PublicKey]:
 
 
 def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) -> None:
-    from tracecore_lineage.checkpoint import read
+    from tracecore_lineage.crypto.notes import read
 
     if output is not None:
         raise UsageError("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")

@@ -45,7 +45,7 @@ for _signers in (key_signers.new, key_signers.policy, key_signers.sign, key_sign
 def list_(workspace: NamedWorkspace, as_json: bool) -> None:
     """List every key that ever signed here, the active one first."""
     from tracecore.workspace import Workspace
-    from tracecore_lineage.sealing.keys import KeyRing
+    from tracecore_lineage.crypto.keys import KeyRing
 
     ring = KeyRing(Workspace.open(workspace))
     active = ring.active_id()
@@ -93,8 +93,8 @@ def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     It is recorded in the ledger, vouched for by the key that signs here, so that who trusts that one can follow.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.sealing import rotation
-    from tracecore_lineage.verification.trust import read_key
+    from tracecore_lineage.seal import rotation
+    from tracecore_lineage.verify.trust import read_key
 
     key = read_key(file)
     with Record.open(workspace) as record:
@@ -108,7 +108,7 @@ def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
 
 
 def _in_policy(record: Record, key: str | None) -> bool:
-    from tracecore_lineage.queries.signing import policies
+    from tracecore_lineage.catalog.signatures import policies
 
     with record.database.read() as connection:
         standing = policies(connection, record.ledger, record.public_keys(connection)).now
@@ -122,7 +122,7 @@ def _in_policy(record: Record, key: str | None) -> bool:
 def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
     """Give the active public key in PEM form, for who verifies with `--key`."""
     from tracecore.workspace import Workspace
-    from tracecore_lineage.sealing.keys import KeyRing
+    from tracecore_lineage.crypto.keys import KeyRing
 
     ring = KeyRing(Workspace.open(workspace))
     key = ring.joining() or ring.ensure()

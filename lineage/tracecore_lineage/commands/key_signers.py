@@ -15,7 +15,7 @@ from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
 if TYPE_CHECKING:
-    from tracecore_lineage.sealing.keys import PrivateKey, PublicKey
+    from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
 
 __all__ = ["cosign", "new", "policy", "sign"]
 
@@ -33,7 +33,7 @@ _SIGNED = click.option(
 @json_option
 def new(output: Path, as_json: bool) -> None:
     """Make a signer's key pair, outside any workspace: FILE holds the private key, FILE with .pub the public one."""
-    from tracecore_lineage.sealing.keys import PrivateKey
+    from tracecore_lineage.crypto.keys import PrivateKey
 
     public = output.with_suffix(".pub")
     if public == output:
@@ -76,10 +76,10 @@ def policy(
     policy before as it asks for: with --sign where they lie here, else by --draft, 'tracecore key sign' there, and --signature here.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.queries.signing import policies
-    from tracecore_lineage.sealing.cosign import draft_policy, set_policy
-    from tracecore_lineage.sealing.envelope import seal_payload
-    from tracecore_lineage.sealing.policy import POLICY_PAYLOAD
+    from tracecore_lineage.catalog.signatures import policies
+    from tracecore_lineage.crypto.envelope import seal_payload
+    from tracecore_lineage.crypto.policy import POLICY_PAYLOAD
+    from tracecore_lineage.seal.cosign import draft_policy, set_policy
 
     with Record.open(workspace) as record:
         if threshold is None and not signers:
@@ -108,8 +108,8 @@ def policy(
 @no_workspace_option
 def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None:
     """Add a signature to a DSSE envelope, without a workspace: what a signer does on another machine. What is signed is told first."""
-    from tracecore_lineage.sealing.cosign import add_signature
-    from tracecore_lineage.sealing.envelope import EnvelopeError, open_envelope
+    from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
+    from tracecore_lineage.seal.cosign import add_signature
 
     if not private:
         raise UsageError("Nothing to sign with: add --sign PRIVATE.")
@@ -141,7 +141,7 @@ def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], work
     from urllib.parse import unquote
 
     from tracecore_lineage import Record
-    from tracecore_lineage.sealing.cosign import cosign as add
+    from tracecore_lineage.seal.cosign import cosign as add
 
     if not private and not signed:
         raise UsageError("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
@@ -177,7 +177,7 @@ def _tell(found: tuple[int, Sequence[PublicKey], str] | None, *, as_json: bool) 
 
 def _said(payload: bytes) -> str:
     """Say what a payload is, in the words of whoever is to sign it."""
-    from tracecore_lineage.sealing.keys import short_id
+    from tracecore_lineage.crypto.keys import short_id
 
     try:
         said: dict[str, Any] = json.loads(payload)
@@ -193,13 +193,13 @@ def _said(payload: bytes) -> str:
 
 
 def _public(path: Path) -> PublicKey:
-    from tracecore_lineage.verification.trust import read_key
+    from tracecore_lineage.verify.trust import read_key
 
     return read_key(path)
 
 
 def _private(path: Path) -> PrivateKey:
-    from tracecore_lineage.sealing.keys import PrivateKey
+    from tracecore_lineage.crypto.keys import PrivateKey
 
     return PrivateKey.from_pem(_bytes(path, "private key"), str(path))
 

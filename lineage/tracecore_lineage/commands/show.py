@@ -1,19 +1,27 @@
-"""`tracecore show`: one thing of the record, looked at closely."""
+"""`tracecore show`, `tracecore look` and `tracecore query`: one thing in detail, its pictures, SQL over its tables."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.cli import emit_json, json_option, workspace_option
+from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
 
-__all__ = ["command"]
+if TYPE_CHECKING:
+    from tracecore_lineage.present.scene import Scene
+    from tracecore_lineage.present.sql import Answer, QueryTable
+    from tracecore_schemas.run import Artifact
 
-_EXAMPLES = """
+__all__ = ["look_command", "query_command", "show_command"]
+
+_SHOW_EXAMPLES = """
 \b
 Examples:
   tracecore show build/demo
@@ -26,7 +34,7 @@ Examples:
 """
 
 
-@click.command(name="show", epilog=_EXAMPLES)
+@click.command(name="show", epilog=_SHOW_EXAMPLES)
 @click.argument("ref")
 @click.option("--history", is_flag=True, help="Of a KPI report: its KPIs over all its versions, with the builds sealed on them.")
 @click.option("--kpi", "kpis", multiple=True, metavar="NAME", help="With --history: only this KPI; may be given often.")
@@ -34,13 +42,15 @@ Examples:
 @click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
 @workspace_option
 @json_option
-def command(ref: str, history: bool, kpis: tuple[str, ...], source: str | None, as_of: str | None, workspace: NamedWorkspace, as_json: bool) -> None:
+def show_command(
+    ref: str, history: bool, kpis: tuple[str, ...], source: str | None, as_of: str | None, workspace: NamedWorkspace, as_json: bool
+) -> None:
     """Show one artifact, run or build: its facets, its checks, and its history.
 
     Of a frame or label the tables that hold it; of a labeler the batches that name them; of a bug what was seen, and where.
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.rendering.page import page
+    from tracecore_lineage.present.page import page
 
     if kpis and not history:
         raise UsageError("--kpi chooses what --history shows: add --history.")
@@ -66,8 +76,8 @@ def command(ref: str, history: bool, kpis: tuple[str, ...], source: str | None, 
 
 
 def _history(answer: Mapping[str, Any], kpis: Sequence[str], *, as_json: bool) -> None:
-    from tracecore_lineage.rendering.history import history_table, left_out
-    from tracecore_lineage.rendering.screen import screen
+    from tracecore_lineage.present.page import history_table, left_out
+    from tracecore_lineage.present.words import screen
 
     if as_json:
         emit_json(answer)
@@ -76,3 +86,206 @@ def _history(answer: Mapping[str, Any], kpis: Sequence[str], *, as_json: bool) -
     screen().print(history_table(answer, shown))
     if more is not None:
         click.echo(more)
+
+
+_LOOK_EXAMPLES = """
+\b
+Examples:
+  tracecore look dataset/demo.training_set.validation
+  tracecore look label_batch/demo.labels --drive tokyo --frames 6 -o labels.png
+  tracecore look event_set/demo.kpis.events
+  tracecore look frame/tokyo/%2Fcamera%2Ffront%2Fimage/1700000000000000000
+  tracecore look dataset/demo.drives.frames --rerun drives.rrd
+"""
+
+
+@click.command(name="look", epilog=_LOOK_EXAMPLES)
+@click.argument("ref")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The picture (else in the workspace, looks/).")
+@click.option("--frames", "count", type=click.IntRange(1, 400), default=12, show_default=True, metavar="N", help="Most frames, taken evenly.")
+@click.option("--drive", metavar="DRIVE", help="Only frames of this drive.")
+@click.option("--labels", metavar="REF", help="Draw this label batch (else the one that the record leads to).")
+@click.option("--rerun", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an .rrd file for the Rerun viewer too.")
+@workspace_option
+@json_option
+def look_command(
+    ref: str, output: Path | None, count: int, drive: str | None, labels: str | None, rerun: Path | None, workspace: NamedWorkspace, as_json: bool
+) -> None:
+    """Draw REF as a PNG: frames with boxes, paths and mistakes; one frame with cuboids and LiDAR points too; a report's own pictures.
+
+    What was seen is drawn solid, and what is true dashed beside it. Labels and detections are those of the very versions that the record leads to.
+    """
+    from tracecore.images import save_png
+    from tracecore_lineage import Record
+    from tracecore_lineage.present.drawing import picture_of
+    from tracecore_lineage.present.scene import find_scene
+
+    with Record.open(workspace) as record:
+        scene = find_scene(record, ref, count=count, drive=drive, labels=labels)
+        picture = picture_of(scene)
+        target = output or record.workspace.root / "looks" / f"{_file_name(scene.ref)}.png"
+    _require_folder(target, made=output is None)
+    if rerun is not None:
+        _write_rerun(scene, rerun)
+    save_png(picture, target)
+    if as_json:
+        answer = {"picture": str(target), "frames": len(scene.views), "labels": scene.labels, "detections": scene.detections}
+        emit_json(answer | ({} if rerun is None else {"rerun": str(rerun)}))
+        return
+    click.echo(target)
+    for line in _said(scene):
+        say(line)
+
+
+def _said(scene: Scene) -> list[str]:
+    if scene.pictures:
+        return [f"{len(scene.pictures)} pictures of {scene.ref}"]
+    drawn = [f"labels: {scene.labels or 'none'}"]
+    if scene.detections is not None:
+        drawn.append(f"seen: {scene.detections}")
+    return [f"{len(scene.views)} frames of {scene.ref}", *drawn]
+
+
+def _write_rerun(scene: Scene, path: Path) -> None:
+    from tracecore.errors import UsageError
+    from tracecore_lineage.present.rerun_file import write_rerun
+
+    if not scene.views:
+        raise UsageError(f"{scene.ref} has no frames to write for Rerun: it holds pictures alone.")
+    _require_folder(path, made=False)
+    write_rerun(scene.views, path, scene.ref)
+
+
+def _require_folder(path: Path, *, made: bool) -> None:
+    from tracecore.errors import UsageError
+
+    if made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.parent.is_dir():
+        raise UsageError(f"The file {path} can't be written: there is no folder {path.parent}.")
+
+
+def _file_name(ref: str) -> str:
+    """Give a file name that people can tell: `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
+    name, _, digest = ref.partition("@")
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
+    return f"{safe}-{digest[:12]}" if digest else safe
+
+
+_QUERY_EXAMPLES = """
+\b
+Examples:
+  tracecore query --tables
+  tracecore query "SELECT drive, count(*) AS frames FROM drives_frames GROUP BY drive"
+  tracecore query 'SELECT category, count(*) FROM "reference.labels" GROUP BY ALL' --build demo --json
+  tracecore query "SELECT frame_id, image FROM drives_frames WHERE luma < 0.2" --format parquet -o night.parquet
+"""
+_FORMS = ("table", "csv", "json", "parquet")
+
+
+@click.command(name="query", epilog=_QUERY_EXAMPLES)
+@click.argument("sql", required=False)
+@click.option("--tables", "listing", is_flag=True, help="List the tables that SQL may name, with their rows and columns.")
+@click.option("--build", metavar="BUILD", help="The very versions that a build stands on, instead of the newest.")
+@click.option("--as-of", metavar="TIME", help="The newest versions that were recorded by a time (ISO 8601, UTC without an offset).")
+@click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True, help="How to give the answer; Parquet needs -o.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@workspace_option
+@json_option
+def query_command(
+    sql: str | None, listing: bool, build: str | None, as_of: str | None, form: str, output: Path | None, workspace: NamedWorkspace, as_json: bool
+) -> None:
+    """Ask one question in SQL (DuckDB's) of the datasets, label batches and event sets.
+
+    A table is called as its asset, in double quotes ("reference.drives.frames"), and without its program too where no other table is called so
+    (drives_frames). Tables are read at one exact version each, and nothing can be changed: no file, network or extension is in the query's reach.
+    Images and other bytes are shown as their size; Parquet holds them.
+    """
+    if listing == (sql is not None):
+        raise UsageError('Expected a query, such as "SELECT count(*) FROM drives_frames", or --tables, which lists what it can name.')
+    form = "json" if as_json else form
+    if form == "parquet" and output is None:
+        raise UsageError("Parquet is no text: say where to write it by -o FILE.")
+    from tracecore_lineage import Record
+    from tracecore_lineage.present.sql import ask, tables
+
+    with Record.open(workspace) as record:
+        with record.database.read() as connection:
+            known = tables(connection, build=build, as_of=as_of)
+        if sql is None:
+            _list(known, as_json=form == "json")
+            return
+        from tracecore.store import open_store
+
+        store = open_store(record.workspace)
+
+        def opened(artifact: Artifact) -> Any:
+            erased = record.erased(artifact)
+            if erased is not None:
+                raise UsageError(erased)
+            return store.open(artifact)
+
+        with ask(sql, known, opened) as answer:
+            _write(answer, form, output)
+    if form == "table" and output is None:
+        for table in answer.asked:
+            say(f"{table.name} is {table.artifact.ref}{' (REJECTED by a check)' if table.rejected else ''}")
+
+
+def _list(known: Sequence[QueryTable], *, as_json: bool) -> None:
+    if as_json:
+        emit_json(
+            {
+                "tables": [
+                    {
+                        "name": table.name,
+                        "short": table.short,
+                        "ref": table.artifact.ref,
+                        "rows": table.artifact.rows,
+                        "columns": [{"name": name, "type": type_} for name, type_ in table.columns],
+                        "rejected": table.rejected,
+                    }
+                    for table in known
+                ]
+            }
+        )
+        return
+    from tracecore_lineage.present.words import count, short_ref
+
+    for table in known:
+        rows = "rows not counted" if table.artifact.rows is None else count(table.artifact.rows, "row")
+        rejected = "   REJECTED" if table.rejected else ""
+        short = f"{table.short}   " if table.short else ""
+        click.echo(f'{short}"{table.name}"   {rows}   {short_ref(table.artifact.ref)}{rejected}')
+        click.echo(f"  {', '.join(f'{name} {type_}' for name, type_ in table.columns)}")
+    if not known:
+        say("No table is recorded here yet.")
+
+
+def _write(answer: Answer, form: str, output: Path | None) -> None:
+    from tracecore_lineage.present import sql_output
+    from tracecore_lineage.present.words import WHOLE, screen
+
+    if output is None:
+        if form == "json":
+            emit_json(sql_output.as_json(answer))
+        elif form == "csv":
+            sql_output.write_csv(answer, sys.stdout)
+        else:
+            sql_output.write_table(answer, screen())
+        return
+    try:
+        if form == "parquet":
+            sql_output.write_parquet(answer, output)
+            return
+        with output.open("w", encoding="utf-8", newline="") as target:
+            if form == "json":
+                sql_output.write_json(answer, target)
+            elif form == "csv":
+                sql_output.write_csv(answer, target)
+            else:
+                from rich.console import Console
+
+                sql_output.write_table(answer, Console(file=target, width=WHOLE, highlight=False))
+    except OSError as error:
+        raise UsageError(f"The answer can't be written to {output}: {error.strerror or error}.") from error

@@ -1,4 +1,4 @@
-"""`tracecore trace`: where something came from."""
+"""`tracecore trace` and `tracecore impact`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from tracecore_lineage import Record
     from tracecore_schemas.trace import Trace
 
-__all__ = ["command"]
+__all__ = ["impact_command", "trace_command"]
 
-_EXAMPLES = """
+_TRACE_EXAMPLES = """
 \b
 Examples:
   tracecore trace build/demo
@@ -28,7 +28,7 @@ Examples:
 """
 
 
-@click.command(name="trace", epilog=_EXAMPLES)
+@click.command(name="trace", epilog=_TRACE_EXAMPLES)
 @click.argument("ref", required=False)
 @click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
 @click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
@@ -38,7 +38,7 @@ Examples:
 @workspace_option
 @json_option
 @click.pass_context
-def command(
+def trace_command(
     ctx: click.Context,
     ref: str | None,
     depth: int | None,
@@ -56,7 +56,7 @@ def command(
     """
     form = "json" if as_json else form
     if bundle is not None:
-        from tracecore_lineage.bundle.asking import trace_bundle
+        from tracecore_lineage.bundle.reader import trace_bundle
 
         if as_of is not None:
             raise UsageError("--as-of asks how a record stood at a time, and a bundle holds one build's part of it: leave it out.")
@@ -77,14 +77,54 @@ def command(
 
 def _print(answer: Trace, form: str, record: Record | None) -> None:
     """Print a trace; the seal's own line is drawn where there is a record to judge it by."""
-    from tracecore_lineage.rendering.diagram import dot, mermaid
+    from tracecore_lineage.present.graph import dot, mermaid
 
     if form == "json":
         emit_json(answer)
     elif form == "tree":
-        from tracecore_lineage.rendering.sealed import sealed_of
-        from tracecore_lineage.rendering.tree import draw, show
+        from tracecore_lineage.present.tree import draw, sealed_of, show
 
         show(draw(answer, None if record is None else sealed_of(record, answer)))
+    else:
+        click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)
+
+
+_IMPACT_EXAMPLES = """
+\b
+Examples:
+  tracecore impact drive_log/0016E5
+  tracecore impact dataset/demo.training_set.train@d09c41 --json
+  tracecore impact plugin/training@0.1.0
+  tracecore impact labeler/w07
+"""
+
+
+@click.command(name="impact", epilog=_IMPACT_EXAMPLES)
+@click.argument("ref")
+@click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
+@click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
+@click.option("--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it.")
+@workspace_option
+@json_option
+def impact_command(ref: str, depth: int | None, as_of: str | None, form: str, workspace: NamedWorkspace, as_json: bool) -> None:
+    """Show everything that REF reached, builds first.
+
+    REF is a version (the newest without a digest), a run, a frame (followed through its drive), a plugin (the runs that ran it) or a labeler (the
+    batches that they labeled).
+    """
+    from tracecore_lineage import Record
+    from tracecore_lineage.present.graph import dot, mermaid
+
+    with Record.open(workspace) as record:
+        answer = record.impact(ref, depth=depth, as_of=as_of)
+    if as_json or form == "json":
+        emit_json(answer)
+    elif form == "tree":
+        from tracecore_lineage.present.tree import draw, show
+
+        for node in answer["nodes"]:
+            if node["kind"] == "build":
+                click.echo(f"reached build/{node['name']}")
+        show(draw(answer))
     else:
         click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)

@@ -1,4 +1,4 @@
-"""`tracecore verify`: every byte, event, row and signature recomputed, offline."""
+"""`tracecore verify`, and the options by which a command pins keys."""
 
 from __future__ import annotations
 
@@ -11,12 +11,22 @@ import click
 from tracecore.cli import emit_json, json_option, progress_bar, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
-from tracecore_lineage.commands.pinning import key_option, threshold_option
 
 if TYPE_CHECKING:
-    from tracecore_lineage.verification.findings import Verdict
+    from tracecore_lineage.model.findings import Verdict
 
-__all__ = ["command"]
+__all__ = ["key_option", "threshold_option", "verify_command"]
+
+key_option = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="PUB",
+    help="The public key that must have signed ('key export' where it was sealed); repeatable.",
+)
+threshold_option = click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
+
 
 _SUFFIX = ".bundle"
 
@@ -40,7 +50,7 @@ Examples:
 @workspace_option
 @json_option
 @click.pass_context
-def command(
+def verify_command(
     ctx: click.Context,
     ref: str | None,
     keys: tuple[Path, ...],
@@ -96,7 +106,7 @@ def _verdict(
             )
         from tracecore.store.ledger_binding import WrongLedger
         from tracecore_lineage import Record
-        from tracecore_lineage.verification.findings import Findings
+        from tracecore_lineage.model.findings import Findings
 
         try:
             record = Record.open(workspace)
@@ -106,7 +116,7 @@ def _verdict(
             return findings.verdict(pinned=bool(keys))
         with record:
             return record.verify(ref, key=keys or None, threshold=threshold, checkpoint=checkpoint, attestations=attestations, progress=show)
-    from tracecore_lineage.verification.bundle import verify_bundle
+    from tracecore_lineage.verify.bundle import verify_bundle
 
     for option, given in (("--checkpoint", checkpoint), ("--attestations", attestations)):
         if given is not None:

@@ -61,7 +61,7 @@ def move(catalog: str | None, store: str | None, workspace: NamedWorkspace, as_j
     Only the places are written down, without user and password: TRACECORE_CATALOG_URL and TRACECORE_STORE_URL still say how to reach them.
     """
     from tracecore.workspace import Workspace
-    from tracecore_lineage import binding
+    from tracecore_lineage.api import binding
 
     settings = workspace.settings.at(catalog=catalog, store=store)
     found = Workspace.open(workspace)
@@ -92,7 +92,7 @@ def join(directory: Path, catalog: str | None, store: str | None, workspace: Nam
     can read, and signs nothing.
     """
     from tracecore.workspace import DEFAULT
-    from tracecore_lineage.joining import join as make
+    from tracecore_lineage.api.binding import join as make
 
     settings = workspace.settings.at(catalog=catalog, store=store)
     made, key = make(replace(workspace, settings=settings, directory=workspace.directory or directory / DEFAULT))

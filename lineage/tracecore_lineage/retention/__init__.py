@@ -1,1 +1,1 @@
-"""Retention: what a sealed build holds, what may go, and how what was withdrawn goes everywhere under a signed tombstone."""
+"""Retention: what a sealed build holds, what may be removed, and how a withdrawal erases everywhere under a signed tombstone."""

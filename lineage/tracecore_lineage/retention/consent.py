@@ -12,21 +12,21 @@ from sqlalchemy import Connection, text
 from tracecore.errors import UsageError
 from tracecore.store import open_store
 from tracecore.system.failures import clear_disk_errors
-from tracecore_lineage import people, times
-from tracecore_lineage.queries.forward import walk_forward
-from tracecore_lineage.queries.found import Found
-from tracecore_lineage.queries.prefix import head, readable_catalog
-from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.prefix import head, readable_catalog
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
+from tracecore_lineage.catalog.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
+from tracecore_lineage.model import rfc3339
 from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
-from tracecore_lineage.retention.holdings import Holdings, read_holdings
+from tracecore_lineage.retention.inventory import Holdings, read_holdings
 from tracecore_lineage.retention.subjects import Subject, find_subject
-from tracecore_lineage.retention.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
-from tracecore_lineage.stored import stored_artifacts
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.walk import Walk, walk_forward
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref, parse_ref
 
 if TYPE_CHECKING:
-    from tracecore_lineage.recorder import RecordWriter
+    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["Withdrawal", "withdraw"]
 
@@ -112,7 +112,7 @@ def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = 
             if record.database.dialect == "sqlite":
                 connection.execute(text("PRAGMA secure_delete = ON"))  # the row's bytes are overwritten, not only let go
             for pseudonym, _ in planned.subject.people:
-                people.forget(connection, pseudonym)
+                pseudonyms.forget(connection, pseudonym)
 
         done = carry_out(record, promise(record, planned.erasure, forget))
         return replace(planned, erasure=done, finished=finished)
@@ -144,7 +144,7 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
             record.new_run_id(),
             WITHDRAWAL,
             reason,
-            times.instant(datetime.now(UTC)),
+            rfc3339.instant(datetime.now(UTC)),
             drives=tuple(sorted({*subject.drives, *subject.logs})),
             withdrawn=tuple(sorted(digests)),
             people=tuple(sorted(pseudonym for pseudonym, _ in subject.people)),
@@ -168,7 +168,7 @@ def _logs(reader: Reader, names: Sequence[str]) -> set[str]:
 
 def _reached(reader: Reader, start: Collection[str]) -> set[str]:
     """Give everything that was made from some versions, builds included, and the versions themselves."""
-    found = Found("", "forward")
+    found = Walk("", "forward")
     if start:
         walk_forward(reader, found, sorted(start))
     return set(found.levels)

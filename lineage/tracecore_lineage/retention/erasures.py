@@ -18,18 +18,20 @@ from tracecore.store import Store, open_store
 from tracecore.store.erasure import without_statistics
 from tracecore.store.protocol import ErasedFile
 from tracecore.system.locks import hold_run, own_store
-from tracecore_lineage import ledger, lookup, replay, times
-from tracecore_lineage.recover import OpenRun, open_runs, try_gone
-from tracecore_lineage.retention.sweeping import lies_in, sweep
-from tracecore_lineage.retention.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
-from tracecore_lineage.sealing.envelope import seal_payload
-from tracecore_lineage.stored import newest_of_tables
+from tracecore_lineage.catalog import current_state, replay
+from tracecore_lineage.catalog.stored_artifacts import newest_of_tables
+from tracecore_lineage.catalog.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
+from tracecore_lineage.crypto.envelope import seal_payload
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.model import rfc3339
+from tracecore_lineage.retention.cleanup import lies_in, sweep
+from tracecore_lineage.retention.recover import OpenRun, open_runs, try_gone
 from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
-    from tracecore_lineage.recorder import RecordWriter
+    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["alone", "carry_out", "finish_promised", "promise", "rewritten_commits"]
 
@@ -115,11 +117,11 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
         key = record.keys.private()
         signed = replace(done, done=True, envelope=seal_payload(jcs(statement(done, key.public.id)), key))
         # After its START whatever the clock says: of two facets the later one stands.
-        at = max(times.now(), times.instant(datetime.fromisoformat(erasure.at)))
+        at = max(rfc3339.now(), rfc3339.instant(datetime.fromisoformat(erasure.at)))
         body = record.events.erasure(signed, datetime.fromisoformat(at))
 
         def append(connection: Connection) -> None:
-            if lookup.ending(connection, erasure.run) is None:
+            if current_state.ending(connection, erasure.run) is None:
                 record.append_bodies(connection, [body])
 
         record.together(append)
@@ -177,7 +179,7 @@ def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> byt
 
 
 def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
-    from tracecore_lineage.retention.mixed_rows import without_drives
+    from tracecore_lineage.retention.redaction import without_drives
 
     kept = store.read(path)
     if kept is None:

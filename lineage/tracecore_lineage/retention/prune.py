@@ -1,4 +1,4 @@
-"""`prune`: the bytes of what nothing released stands on go; what was recorded of them stays, with a tombstone."""
+"""`prune`: removes the bytes of versions on which no sealed build depends; their records stay, with a tombstone."""
 
 from __future__ import annotations
 
@@ -15,24 +15,37 @@ from tracecore.errors import NegativeVerdict, TracecoreError, UsageError
 from tracecore.store import Store, open_store
 from tracecore.store.protocol import ErasedFile
 from tracecore.system.failures import clear_disk_errors
-from tracecore_lineage import times
-from tracecore_lineage.queries.named import read_ref, whole
-from tracecore_lineage.queries.prefix import chunks, head, readable_catalog, recorded_at
-from tracecore_lineage.queries.reader import Reader
+from tracecore_lineage.catalog.delegation import IMPORTS
+from tracecore_lineage.catalog.prefix import chunks, head, readable_catalog, recorded_at
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
+from tracecore_lineage.catalog.tombstones import PRUNE, Erased, Erasure, tombstones
+from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS
+from tracecore_lineage.model import rfc3339
+from tracecore_lineage.retention.cleanup import discard_staged, orphans, remove_folder
 from tracecore_lineage.retention.erasures import alone, carry_out, finish_promised, promise
-from tracecore_lineage.retention.holds import Holds, holds
-from tracecore_lineage.retention.sweeping import discard_staged, orphans, remove_folder
-from tracecore_lineage.retention.tombstones import PRUNE, Erased, Erasure, tombstones
-from tracecore_lineage.stored import stored_artifacts, stored_sources
-from tracecore_lineage.tables import FACETS, STALENESS
-from tracecore_lineage.voices import IMPORTS
+from tracecore_lineage.trace.lineage import trace
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import read_ref, whole
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 
 if TYPE_CHECKING:
-    from tracecore_lineage.recorder import RecordWriter
+    from tracecore_lineage.catalog.recorder import RecordWriter
 
-__all__ = ["REASON", "Pruned", "prune"]
+__all__ = ["REASON", "Holds", "Pruned", "holds", "prune"]
+
+Holds = dict[str, list[str]]
+"""Refs of the builds that hold a version, by the version's whole ref; in the order they were sealed."""
+
+
+def holds(connection: Connection) -> Holds:
+    """Give every version that a sealed build stands on, with the builds."""
+    found: Holds = {}
+    for build in connection.execute(select(BUILDS.c.ref).order_by(BUILDS.c.seq)).scalars().all():
+        for node in trace(connection, build)["nodes"]:
+            found.setdefault(node["ref"], []).append(build)
+    return found
+
 
 REASON = "no sealed build stands on it"
 _ABANDONED_DAYS = 30
@@ -132,7 +145,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
         chosen = _chosen(connection, refs, held)
         if older_than is not None:
             recorded = _recorded(connection, {artifact.ref for artifact in stored})
-            limit = times.instant(now - timedelta(days=older_than))
+            limit = rfc3339.instant(now - timedelta(days=older_than))
             stored_before = {ref for ref, at in recorded.items() if at <= limit}
         else:
             stored_before = {artifact.ref for artifact in stored}
@@ -145,7 +158,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
     kept = _files_of(store, [*others, *sources])
     versions, skipped = _versions(store, pruned, kept)
     left = [each for each in orphans(record, store) if not _elsewhere(record, each[0])] if chosen is None else []
-    erasure = Erasure(record.new_run_id(), PRUNE, REASON, times.instant(now), versions=tuple(versions)) if versions else None
+    erasure = Erasure(record.new_run_id(), PRUNE, REASON, rfc3339.instant(now), versions=tuple(versions)) if versions else None
     scratch = _scratch(record.workspace.root / "scratch", finished_keys, older_than) if chosen is None else []
     staged = store.staged_runs() if chosen is None else []
     return Pruned(erasure, (), tuple(left), tuple(scratch), tuple(staged), len([each for each in stored if each.ref in held]), tuple(skipped))

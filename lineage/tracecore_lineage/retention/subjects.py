@@ -11,11 +11,11 @@ from urllib.parse import unquote
 from sqlalchemy import Connection, select
 
 from tracecore.errors import UsageError, nearest
-from tracecore_lineage import people
-from tracecore_lineage.queries.labelers import known_labelers
-from tracecore_lineage.queries.prefix import head
-from tracecore_lineage.queries.reader import Reader
-from tracecore_lineage.tables import EDGES, FACETS
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.prefix import head
+from tracecore_lineage.ledger.sql_tables import EDGES, FACETS
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import known_labelers
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import RefError, parse_ref
 from tracecore_schemas.run import Artifact
@@ -135,9 +135,9 @@ def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Ma
 def _people(connection: Connection, text: str) -> list[tuple[str, str | None]]:
     pseudonym = text.removeprefix("labeler/")
     found: list[tuple[str, str | None]] = [
-        (each, name) for each, name in people.known(connection) if pseudonym == each or text.casefold() == name.casefold()
+        (each, name) for each, name in pseudonyms.known(connection) if pseudonym == each or text.casefold() == name.casefold()
     ]
-    if not found and pseudonym in people.false_names(connection):
+    if not found and pseudonym in pseudonyms.invalid_names(connection):
         return [(pseudonym, "")]
     if not found and pseudonym in known_labelers(Reader(connection, head(connection))):
         return [(pseudonym, None)]
@@ -148,7 +148,7 @@ def _unknown(connection: Connection, text: str, logs: list[_Log], tabled: Collec
     known = {log.name for log in logs} | {f"drive_log/{log.name}" for log in logs} | set(tabled)
     known |= {value for log in logs for value in log.values}
     known |= {f"labeler/{name}" for name in known_labelers(Reader(connection, head(connection)))}
-    known |= {name for _, name in people.known(connection)}
+    known |= {name for _, name in pseudonyms.known(connection)}
     offer = nearest(text, sorted(known))
     drives = sorted({log.name for log in logs})
     shown = f"Recorded drives: {', '.join(drives[:_SHOWN])}{' …' if len(drives) > _SHOWN else ''}." if drives else "No drive was recorded yet."

@@ -1,0 +1,236 @@
+"""The binding of a workspace: catalog and store carry the id of its ledger; each opening compares them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select, update
+
+from tracecore.errors import UsageError
+from tracecore.store.ledger_binding import JOIN, WrongLedger, check_store, compare_store, store_ledger, unset
+from tracecore.workspace import NamedWorkspace, Workspace
+from tracecore_lineage.crypto.keys import KeyRing, PublicKey
+from tracecore_lineage.ledger.database import Database, NoLedger
+from tracecore_lineage.ledger.sql_tables import HEAD
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.seal import rotation
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["BEGINNING", "INIT", "bind", "catalog_ledger", "join", "make_workspace", "move", "open_catalog"]
+
+INIT = "init"
+"""Verb of the job whose event begins a ledger."""
+BEGINNING = 2
+"""Events that begin a ledger: START and COMPLETE of that job's run."""
+
+
+def open_catalog(workspace: Workspace) -> Database:
+    """Open the catalog of a workspace; only a new workspace may find none there.
+
+    Raises:
+        WrongLedger: there is none although the workspace's ledger has begun.
+        UsageError: it can't be opened.
+    """
+    bound = workspace.binding()
+    try:
+        return Database(workspace.catalog_url, workspace.locks, new=bound is None)
+    except NoLedger as missing:
+        raise _lost(workspace, missing.place, bound) from None
+
+
+def bind(record: RecordWriter) -> None:
+    """Compare catalog and store with the ledger that the workspace is bound to; begin it where the workspace is new.
+
+    Raises:
+        WrongLedger: catalog or store belong to another ledger, or to none although the workspace's has begun.
+    """
+    workspace = record.workspace
+    bound = workspace.binding()
+    with record.database.read() as connection:
+        _compare(workspace, record.database.place, _named(connection), bound)
+    if bound is not None and workspace.catalog_unset(bound["catalog"]):
+        raise unset(workspace, "catalog", record.database.place, bound["catalog"])
+    check_store(workspace, None if bound is None else bound["store"])
+    if bound is None:
+        with record.database.write() as connection:  # under the write lock: another process may have begun it meanwhile
+            found = _named(connection)
+            if found is not None and not found.ledger_id:
+                _begin(connection, record)
+            else:
+                _compare(workspace, record.database.place, found, bound)
+        workspace.bind()
+    rotation.finish_joining(record)
+
+
+def make_workspace(named: NamedWorkspace, *, slug: str | None = None) -> Workspace:
+    """Make a workspace for a new ledger, or open the one that is there.
+
+    Args:
+        named: where.
+        slug: its name; the folder's where None.
+
+    Raises:
+        WrongLedger: the catalog or store that it would have holds a ledger; nothing is made.
+        UsageError: the folder can't be written.
+    """
+    future = Workspace.at(named)
+    root = future.root
+    if not Workspace.exists(root):
+        place, found = catalog_ledger(future.catalog_url)
+        if found is not None:
+            raise _taken(root, "catalog", place, str(found), "TRACECORE_CATALOG_URL")
+        where, owner = store_ledger(future, future.store_url)
+        if owner is not None:
+            raise _taken(root, "store", where, owner, "TRACECORE_STORE_URL")
+    return Workspace.create(named, slug=slug)
+
+
+def move(workspace: Workspace, *, catalog: str | None = None, store: str | None = None) -> None:
+    """Bind a workspace to the places where its ledger's catalog and store lie now.
+
+    Args:
+        workspace: what is bound.
+        catalog: URL of the database; the one in use where None.
+        store: URL of the bucket; the store in use where None.
+
+    Raises:
+        WrongLedger: the catalog or store there holds another ledger, or none; the binding stays.
+        UsageError: it can't be opened.
+    """
+    bound = workspace.binding()
+    place, found = catalog_ledger(catalog or workspace.catalog_url)
+    if found is None:
+        raise _lost(workspace, place, bound)
+    _compare(workspace, place, found, bound)
+    where, owner = store_ledger(workspace, store or workspace.store_url)
+    compare_store(workspace, where, owner, None if bound is None else bound["store"])
+    workspace.bind(catalog=catalog, store=store)
+
+
+def catalog_ledger(url: str) -> tuple[str, LedgerName | None]:
+    """Return the place of a database, and the ledger that it holds; None where it holds none. Nothing is made there.
+
+    Raises:
+        UsageError: it can't be opened.
+    """
+    with tempfile.TemporaryDirectory() as locks:
+        try:
+            database = Database(url, Path(locks), new=False)
+        except NoLedger as missing:
+            return missing.place, None
+        try:
+            with database.read() as connection:
+                found = _named(connection)
+        finally:
+            database.close()
+    return database.place, found if found is not None and found.ledger_id else None
+
+
+def _named(connection: Connection) -> LedgerName | None:
+    """Return the name of the ledger that a catalog holds; an empty one before its first event, None where the head's row is gone."""
+    row = connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one_or_none()
+    return None if row is None else LedgerName(row.slug, row.ledger_id)
+
+
+def _begin(connection: Connection, record: RecordWriter) -> None:
+    """Append the first event, and name the ledger in the head."""
+    from tracecore_lineage.model.facets import TracecoreLedgerRunFacet
+
+    key = record.keys.ensure()
+    facet = TracecoreLedgerRunFacet(record.ledger.ledger_id, record.ledger.slug, key.id, key.pem)
+    record.append_fact(connection, INIT, datetime.now(UTC), facets={"tracecore_ledger": facet})
+    connection.execute(update(HEAD).where(HEAD.c.id == 1).values(ledger_id=record.ledger.ledger_id, slug=record.ledger.slug))
+
+
+def _compare(workspace: Workspace, place: str, found: LedgerName | None, bound: Mapping[str, str] | None) -> None:
+    """Raise where a catalog holds another ledger than the workspace's, or none although that has begun."""
+    if found is None:
+        return  # a head's row that is gone is named by each question and by `verify`
+    if found.ledger_id and found != LedgerName.of(workspace):
+        raise _other(workspace, place, found)
+    if not found.ledger_id and bound is not None:
+        raise _lost(workspace, place, bound)
+
+
+def _lost(workspace: Workspace, place: str, bound: Mapping[str, str] | None) -> WrongLedger:
+    kept = "" if bound is None else f", whose catalog was {bound['catalog']}"
+    ours = str(LedgerName.of(workspace))
+    return WrongLedger(
+        f"The catalog {place} holds no ledger, and the workspace {workspace.root} is ledger {ours}{kept}: restore it, or correct "
+        "TRACECORE_CATALOG_URL.",
+        what="catalog",
+        place=place,
+        expected=ours,
+        found="none",
+    )
+
+
+def _other(workspace: Workspace, place: str, found: LedgerName) -> WrongLedger:
+    ours = str(LedgerName.of(workspace))
+    return WrongLedger(
+        f"The catalog {place} (ledger_head 1) holds ledger {found}, and the workspace {workspace.root} is ledger {ours} by its "
+        f"workspace.json: correct TRACECORE_CATALOG_URL or --workspace; {JOIN}.",
+        what="catalog",
+        place=place,
+        expected=ours,
+        found=str(found),
+    )
+
+
+def _taken(root: Path, what: str, place: str, found: str, variable: str) -> WrongLedger:
+    return WrongLedger(
+        f"The {what} {place} holds ledger {found}, so that the new workspace {root} can't begin another there: {JOIN}, or name another {what} "
+        f"with {variable}.",
+        what=what,
+        place=place,
+        expected="none",
+        found=found,
+    )
+
+
+def join(named: NamedWorkspace) -> tuple[Workspace, PublicKey]:
+    """Make a further host's folder for the ledger that lies at a catalog and a store, with a signing key of its own; again it is a no-op.
+
+    Nothing is written to catalog or store. The key signs only once a host that signs has recorded it (`rotation.add`).
+
+    Args:
+        named: the folder; its settings name the ledger's database, and the bucket of its artifacts unless they lie in the folder already.
+
+    Returns:
+        The workspace and its key.
+
+    Raises:
+        WrongLedger: the store belongs to another ledger, or to none; nothing is made.
+        UsageError: no catalog is named, it holds no ledger, or the folder is another workspace.
+    """
+    if named.settings.catalog_url is None:
+        raise UsageError("Which ledger is joined? Name its catalog with --catalog URL or TRACECORE_CATALOG_URL.")
+    place, found = catalog_ledger(named.settings.catalog_url)
+    if found is None:
+        raise UsageError(f"The catalog {place} holds no ledger, so that there is nothing to join: 'tracecore init' begins one.")
+    root = Workspace.locate(named)
+    future = Workspace.open(named) if Workspace.exists(root) else Workspace.at(named, found.slug, found.ledger_id)
+    if future.ledger_id != found.ledger_id:
+        raise UsageError(
+            f"There is a workspace at {root} already, of ledger {future.ledger_id} ('{future.slug}'), and the catalog {place} holds ledger {found}: "
+            "name another folder."
+        )
+    where, owner = store_ledger(future, future.store_url)
+    if owner is None and future.store_url is None:
+        raise UsageError(
+            f"The artifacts of ledger {found} do not lie in {where}: name their bucket with --store URL or TRACECORE_STORE_URL. A ledger whose store "
+            "is a workspace's own folder can be joined once that is copied to a bucket ('tracecore workspace move --store URL')."
+        )
+    compare_store(future, where, owner, None)
+    made = Workspace.create(named, slug=found.slug, ledger_id=found.ledger_id)
+    keys = KeyRing(made)
+    active = keys.active_id()
+    key = next((key for key in keys.public_keys() if key.id == active), None) or keys.join()
+    made.bind()  # last: a folder that a kill left without a key is joined again
+    return made, key

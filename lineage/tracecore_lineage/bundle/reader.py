@@ -1,0 +1,194 @@
+"""Reading a bundle: its manifest, the entries it names, and its trace answered without a workspace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracecore.files import fsync_file
+from tracecore.store.place import leads_out
+from tracecore.system.failures import clear_disk_errors
+from tracecore_lineage.bundle.container import Container, Entry, NotABundle
+from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, read_signatures
+from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.crypto.envelope import Opened
+from tracecore_lineage.events.parse import BadEvent
+from tracecore_lineage.ledger import ledger, pruned_tree
+from tracecore_lineage.model.findings import NONSENSE, told
+from tracecore_lineage.trace.lineage import trace
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+from tracecore_schemas.trace import Trace
+
+__all__ = ["Bundle", "Differs", "open_bundle", "trace_bundle"]
+
+_MOST_MANIFEST = 1 << 28
+_MOST_TREE = 1 << 30
+_MOST_EVENTS = 1 << 33
+_NAME = 240  # bytes of one part of a path that every file system takes
+
+Differs = Callable[[str, str, str], None]
+"""Told of an entry whose bytes are not those that the manifest names: the entry, the expected digest and the found one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """An opened bundle; of its content nothing is believed yet.
+
+    Attributes:
+        path: of the file.
+        container: its entries.
+        manifest: what it says of itself.
+        signatures: over the manifest.
+    """
+
+    path: Path
+    container: Container
+    manifest: Manifest
+    signatures: Opened
+
+    def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
+        """Give the pruned ledger.
+
+        Raises:
+            NotABundle: it is none.
+        """
+        data = self._small(TREE, _MOST_TREE, differs)
+        try:
+            return _read_tree(data)
+        except (StrictJSONError, pruned_tree.TreeError, UnicodeDecodeError) as error:
+            raise self.bad(f"its {TREE} can't be read: {error}") from None
+
+    def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
+        """Give the events, each with the place, the time and the id that the pruned ledger names.
+
+        Raises:
+            NotABundle: the events are more or fewer bytes than it names.
+        """
+        kept = list(pruned_tree.kept(parts))
+        if sum(part.size for _, part in kept) != self.container.size(EVENTS):
+            raise self.bad(f"its {EVENTS} are not as many bytes as its {TREE} says")
+        data = memoryview(self._small(EVENTS, _MOST_EVENTS, differs))
+        found: list[ledger.Leaf] = []
+        for place, part in kept:
+            found.append(ledger.Leaf(place, part.event_id, part.recorded_at, "", bytes(data[: part.size])))
+            data = data[part.size :]
+        return found
+
+    def unpack(self, folder: Path, differs: Differs, told: Callable[[int, int, str], None] | None = None) -> None:
+        """Unpack the files of its store below a new folder, each forced to disk.
+
+        Raises:
+            NotABundle: a name that leads elsewhere, or two that exclude each other.
+            UsageError: the disk is full.
+        """
+        files = [entry for entry in self.manifest.entries if entry.name.startswith(STORE)]
+        total, done = sum(entry.size for entry in files), 0
+        for entry in files:
+            target = folder / entry.name.removeprefix(STORE)
+            with clear_disk_errors(folder):
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with target.open("xb") as file:
+                        for piece in self.container.pieces(entry.name, entry.sha256, differs):
+                            file.write(piece)
+                            done += len(piece)
+                            if told is not None:
+                                told(done, total, entry.name)
+                    fsync_file(target)
+                except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                    raise self.bad(f"its entry '{entry.name}' excludes another one") from None
+
+    def bad(self, why: str) -> NotABundle:
+        """Give the error that says why the file can't be read."""
+        return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
+
+    def _small(self, name: str, most: int, differs: Differs) -> bytes:
+        entry = next(entry for entry in self.manifest.entries if entry.name == name)
+        if entry.size > most:
+            raise self.bad(f"'{name}' has {entry.size:,} bytes, expected at most {most:,}")
+        return b"".join(self.container.pieces(name, entry.sha256, differs))
+
+
+def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
+    lines = data.split(b"\n")
+    if lines.pop() != b"":
+        raise pruned_tree.TreeError("expected a newline at its end")
+    values = [loads_strict(line) for line in lines]
+    if any(jcs(value) != line for value, line in zip(values, lines, strict=True)):
+        raise pruned_tree.TreeError("expected canonical JSON in each line")
+    return pruned_tree.read_parts(values)
+
+
+@contextmanager
+def open_bundle(path: Path) -> Iterator[Bundle]:
+    """Open a bundle, and close it when the block ends.
+
+    Raises:
+        NotABundle: the file is none that this tracecore can read; the sentence says why.
+    """
+    container = Container(path)
+    try:
+        data = container.whole(MANIFEST, _MOST_MANIFEST)
+        manifest = read_manifest(data, str(path))
+        opened = read_signatures(data, container.whole(SIGNATURES, _MOST_MANIFEST), str(path))
+        bundle = Bundle(path, container, manifest, opened)
+        _check_entries(bundle)
+        yield bundle
+    finally:
+        container.close()
+
+
+def _check_entries(bundle: Bundle) -> None:
+    """Make sure that the entries are those that the manifest names, in its order and of its sizes, and that their names stay below the store."""
+    named = bundle.manifest.entries
+    expected = [*(entry.name for entry in named), MANIFEST, SIGNATURES]
+    if bundle.container.names != expected:
+        there, wanted = dict.fromkeys(bundle.container.names), dict.fromkeys(expected)
+        odd = next((name for name in there if name not in wanted), None) or next((name for name in wanted if name not in there), "their order")
+        raise bundle.bad(f"its entries are not those that its manifest names ({odd})")
+    if expected[:2] != [TREE, EVENTS] or [entry.name for entry in named[2:]] != sorted(entry.name for entry in named[2:]):
+        raise bundle.bad("its entries are not in the one order that they can have")
+    for entry in named:
+        _check_name(bundle, entry)
+
+
+def _check_name(bundle: Bundle, entry: Entry) -> None:
+    if bundle.container.size(entry.name) != entry.size:
+        raise bundle.bad(f"'{entry.name}' has {bundle.container.size(entry.name):,} bytes, expected {entry.size:,}")
+    if entry.name in {TREE, EVENTS}:
+        return
+    inside = entry.name.removeprefix(STORE)
+    parts = inside.split("/")
+    plain = all(part not in {"", ".", ".."} and len(part.encode()) <= _NAME and part.isprintable() and "\\" not in part for part in parts)
+    if not entry.name.startswith(STORE) or not plain or leads_out(inside):
+        raise bundle.bad(f"its entry {entry.name!r} is no plain path below {STORE}")
+
+
+def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
+    """Give a trace from a bundle: of its build, equal to that of the workspace it came from but for what came later, or of anything in it.
+
+    Args:
+        path: of the file.
+        ref: what is asked about; the build where None.
+        depth: how many levels of runs to follow; None for all.
+
+    Raises:
+        NotABundle: the file can't be read as one, or is damaged.
+        UsageError: the ref is not in it.
+    """
+
+    def refuse(name: str, expected: str, found: str) -> None:
+        raise NotABundle(f"{path} is damaged: the bytes of its '{name}' are {found}, expected {expected}. 'tracecore verify {path}' says more.")
+
+    with open_bundle(Path(path)) as bundle:
+        leaves = bundle.leaves(bundle.parts(refuse), refuse)
+        try:
+            with snapshot(leaves, bundle.manifest.ledger_name, bundle.manifest.size) as made:
+                return trace(made, ref or bundle.manifest.build, depth=depth)
+        except BadEvent as error:
+            raise bundle.bad(f"an event in it can't be read ({error})") from None
+        except NONSENSE as error:
+            raise bundle.bad(f"its events are not what tracecore records ({told(error)})") from None

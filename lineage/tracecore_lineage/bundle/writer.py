@@ -1,0 +1,311 @@
+"""Writing a bundle: the events a sealed build's trace follows from, the pruned ledger around them, and every file its artifacts consist of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Connection, or_, select
+
+from tracecore.errors import NegativeVerdict, UsageError
+from tracecore.files import fsync_folder
+from tracecore.store import Store, open_store
+from tracecore.system.failures import clear_disk_errors
+from tracecore.system.locks import share_store
+from tracecore_lineage.bundle.container import ContainerWriter, Entry
+from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, sign
+from tracecore_lineage.catalog.current_state import environment_runs
+from tracecore_lineage.catalog.delegation import JOB, Import, import_ids, known_imports, read_imports
+from tracecore_lineage.catalog.prefix import Prefix, chunks, head
+from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.catalog.stored_artifacts import names_once, stored_artifacts, stored_sources
+from tracecore_lineage.catalog.tombstones import tombstones
+from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.ledger import ledger, pruned_tree
+from tracecore_lineage.ledger.sql_tables import EDGES, FACETS, RUN_EVENTS, recorded_by
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.trace.lineage import imported_leaves, trace
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.relation import Relation
+from tracecore_lineage.trace.resolve import build_named
+from tracecore_lineage.trace.static import static_links
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, DeltaVersion
+from tracecore_schemas.trace import Trace
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["Exported", "events_behind", "export_bundle"]
+
+_OF_KEYS = ("tracecore.key_rotate", "tracecore.key_add", "tracecore.key_policy")
+_NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
+
+
+def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
+    """Choose the events that a sealed build's trace stands on, and those that say since how far it can be trusted.
+
+    Args:
+        connection: to the record's database.
+        own: the workspace's own ledger.
+        trace: of the build.
+        prefix: the part of the ledger that it was sealed over.
+        since: whether what came after the build's position is wanted too.
+
+    Returns:
+        Positions by event id: of its runs, their checks, their environments, whatever else describes a version in it, imports that its events stand
+        on; and from after its position every change of keys and what was said of it or erased of it since.
+    """
+    reader = Reader(connection, prefix)
+    refs = [node["ref"] for node in trace["nodes"]]
+    runs = {run["id"] for run in trace["runs"]}
+    checks = reader.checks(of_runs=runs, targets=refs)
+    deciding = {check.event_id for check in checks}
+    for facets in reader.facets(refs, deleted=True).values():
+        deciding.update(facet.event_id for facet in facets.values())
+    deciding.update(link.event_id for link in reader.first_readings(node["ref"] for node in trace["nodes"] if node["run"] is None).values())
+    runs |= {check.run for check in checks} | set(_column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, deciding))
+    runs |= set(_environments(connection, reader, runs))
+    within = RUN_EVENTS.c.seq < prefix.bound
+    found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, within))
+    found |= dict(_described(connection, deciding))
+    found |= {link.event_id: link.seq for link in static_links(reader, Relation(reader), refs, trace["direction"])}
+    if since:
+        found |= _since(connection, own, refs)
+    found |= _imports(connection, own, found, prefix)
+    return found
+
+
+def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Give the places of events that say facets: those of no run (DatasetEvents) too."""
+    for chunk in chunks(sorted(identities)):
+        for row in connection.execute(select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.event_id.in_(chunk)).distinct()):
+            yield row.event_id, row.seq
+
+
+def _column(connection: Connection, wanted: ColumnElement[str], column: ColumnElement[str], values: Iterable[str]) -> Iterator[str]:
+    for chunk in chunks(sorted(values)):
+        yield from connection.execute(select(wanted).where(column.in_(chunk))).scalars()
+
+
+def _events(connection: Connection, column: ColumnElement[str], values: Iterable[str], *where: ColumnElement[bool]) -> Iterator[tuple[str, int]]:
+    for chunk in chunks(sorted(values)):
+        for row in connection.execute(select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(column.in_(chunk), *where)):
+            yield row.event_id, row.seq
+
+
+def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
+    """Give the runs that recorded the environments that runs ran in."""
+    ran_in: dict[str, set[str]] = {}
+    for target, facets in reader.facets(f"run:{run}" for run in runs).items():
+        digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None
+        if isinstance(digest, str):
+            ran_in.setdefault(digest, set()).add(target.removeprefix("run:"))
+    for digest, there in ran_in.items():
+        yield from environment_runs(connection, digest, there)
+
+
+def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict[str, int]:
+    """Choose what happened in the record itself, whenever: changes of keys, and what it says of versions in the trace (cosigned, erased)."""
+    ours = recorded_by(own)
+    facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
+    runs: set[str] = set()
+    for chunk in chunks(sorted(refs)):
+        for table, column in ((EDGES, EDGES.c.ref), (FACETS, FACETS.c.subject)):
+            query = select(RUN_EVENTS.c.run_id).join(table, table.c.event_id == RUN_EVENTS.c.event_id).where(facts, column.in_(chunk))
+            runs.update(connection.execute(query).scalars())
+    runs |= _rewriting(connection, own, refs)
+    found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, ours))
+    keys = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(ours, or_(*(RUN_EVENTS.c.job_name == name for name in _OF_KEYS)))
+    return found | {row.event_id: row.seq for row in connection.execute(keys)}
+
+
+def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
+    """Return the erasures that rewrote a commit of a table that one of some versions is of: without them its log is not what was recorded."""
+    tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
+    erasures = tombstones(connection, own).erasures if tables else ()
+    return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
+
+
+def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
+    """Choose the imports that let one of the chosen events speak: the workspace's own, and those that came with them."""
+    behind = frozenset(found)
+    every = read_imports(connection, import_ids(connection))
+    bringing = {each.event_id: each for each in every if each.seq < prefix.bound and not each.members.isdisjoint(behind)}
+    chosen = {identity for identity, each in bringing.items() if each.importer == own}
+    waiting = list(chosen)
+    while waiting:
+        within = (bringing[waiting.pop()].members & bringing.keys()) - chosen
+        chosen |= within
+        waiting.extend(within)
+    runs = _column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, chosen)
+    return dict(_events(connection, RUN_EVENTS.c.run_id, runs, RUN_EVENTS.c.seq < prefix.bound))
+
+
+Told = Callable[[int, int, str], None]
+"""Told how many bytes are written, of about how many, and which entry is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a bundle holds: the build, and how many events, versions and files of how many bytes."""
+
+    build: str
+    events: int
+    artifacts: int
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Everything that goes into a bundle but the files' digests.
+
+    Attributes:
+        manifest: without entries where the bundle is made anew; whole where an imported build goes on as it came.
+        parts: the pruned ledger.
+        leaves: the events, at their places in it.
+        files: of each file its name below `store/`, the version it is of, and its name in this store.
+        signatures: those that an imported bundle came with.
+    """
+
+    manifest: Manifest
+    parts: Sequence[pruned_tree.Part]
+    leaves: Sequence[ledger.Leaf]
+    files: Sequence[tuple[str, Artifact, str]]
+    signatures: bytes | None = None
+
+
+def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | None = None) -> Exported:
+    """Write a sealed build into one file that verifies without this workspace. The file is whole or it is not there.
+
+    A build that was imported goes on as the very bundle that it came in.
+
+    Args:
+        record: the workspace's.
+        build: its name or ref.
+        path: the file to write.
+        told: told how far it is.
+
+    Raises:
+        UsageError: no such build, or the file can't be written.
+        NegativeVerdict: something that the build stands on is not in this workspace as it was recorded; it is named.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
+    with share_store(record.workspace.locks):  # nothing is erased while it is copied
+        store = open_store(record.workspace)
+        with record.database.read() as connection:
+            plan = _plan(connection, record, store, build)
+        try:
+            with temporary.open("wb+") as stream, clear_disk_errors(path.parent):
+                done = _write(plan, ContainerWriter(stream), record, store, told)
+            temporary.replace(path)
+            fsync_folder(path.parent)
+        except OSError as error:
+            raise UsageError(f"The bundle can't be written in {path.parent}: {error.strerror or error}.") from error
+        finally:
+            with suppress(OSError):  # what stands in its way was said
+                temporary.unlink(missing_ok=True)
+    return replace(done, size_bytes=path.stat().st_size)
+
+
+def _plan(connection: Connection, record: RecordWriter, store: Store, build: str) -> _Plan:
+    found = build_named(Reader(connection, head(connection)), build)
+    brought = next(known_imports(connection, found.ref), None)
+    if brought is not None:
+        return _again(connection, store, brought)
+    told = trace(connection, found.ref)
+    chosen = events_behind(connection, record.ledger, told, found.prefix)
+    at = ledger.head(connection)
+    parts = tuple(pruned_tree.prune(ledger.read(connection), chosen, {found.position, found.position + 1}))
+    if pruned_tree.fold(parts, ())[0].root() != at.root:
+        raise NegativeVerdict(f"{found.ref} can't be exported: the ledger is not what was recorded. 'tracecore verify' says what differs.")
+    leaves = list(ledger.read_at(connection, sorted(chosen.values())))
+    with snapshot(leaves, record.ledger, at.size) as made:
+        if {**trace(made, found.ref), "later": []} != {**told, "later": []}:
+            raise NegativeVerdict(
+                f"{found.ref} can't be exported: the catalog says of it what its events don't. 'tracecore verify' names what differs."
+            )
+        erased = tombstones(made, record.ledger)
+        kept = stored_artifacts(made, refs=[node["ref"] for node in told["nodes"]])
+        # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
+        gone = {artifact.ref for artifact in kept if erased.of(artifact)}
+        artifacts = [artifact for artifact in kept if artifact.ref not in gone]
+        sources = stored_sources(made, runs={run["id"] for run in told["runs"]})
+    keys: Sequence[PublicKey] = record.public_keys(connection)
+    manifest = Manifest(
+        found.ref,
+        record.namespace,
+        record.workspace.ledger_id,
+        found.position,
+        at.size,
+        at.checkpoint,
+        {key.id: key.pem for key in keys},
+        tuple(sorted({artifact.ref for artifact in artifacts})),
+        (),
+    )
+    files = {name: (name, artifact, name) for name, artifact in names_once(store, [*sources, *artifacts])}
+    return _Plan(manifest, parts, leaves, [files[name] for name in sorted(files)])
+
+
+def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
+    """Plan the bundle that a build came in; of its files each lies where the import, or one before it, put it."""
+    manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
+    leaves = list(imported_leaves(connection, brought))
+    local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, refs=manifest.stored)}
+    files: dict[str, tuple[str, Artifact, str]] = {}
+    there: dict[tuple[str, Media, str | None, DeltaVersion | None], tuple[Artifact, str]] = {}
+    with snapshot(leaves, manifest.ledger_name, manifest.size) as made:
+        for source in stored_sources(made, runs={run["id"] for run in trace(made, brought.build)["runs"]}):
+            files[str(source.location)] = (str(source.location), source, str(source.location))
+        for artifact in stored_artifacts(made, refs=manifest.stored):
+            here = local.get((artifact.ref, artifact.media, artifact.delta))
+            if here is None:
+                raise NegativeVerdict(f"{brought.build} can't be exported: the bytes of {artifact.ref} are not in this workspace any more.")
+            there[here.ref, here.media, here.location, here.delta] = (here, str(artifact.location))
+    for name, here in names_once(store, [here for here, _ in there.values()]):
+        at = f"{there[here.ref, here.media, here.location, here.delta][1]}{name.removeprefix(str(here.location))}"
+        files[at] = (at, here, name)
+    return _Plan(
+        manifest, pruned_tree.read_parts(brought.facet["tree"]), leaves, [files[name] for name in sorted(files)], jcs(brought.facet["signatures"])
+    )
+
+
+def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: Store, told: Told | None) -> Exported:
+    total = sum(len(leaf.body) for leaf in plan.leaves) + sum({artifact.ref: artifact.size_bytes or 0 for _, artifact, _ in plan.files}.values())
+    done = 0
+
+    def count(name: str) -> Callable[[int], None]:
+        def more(size: int) -> None:
+            nonlocal done
+            done += size
+            if told is not None:
+                told(done, max(done, total), name)
+
+        return more
+
+    entries: list[Entry] = [writer.add(TREE, (jcs(pruned_tree.written(part)) + b"\n" for part in plan.parts))]
+    entries.append(writer.add(EVENTS, (leaf.body for leaf in plan.leaves), count(EVENTS)))
+    for name, artifact, here in plan.files:
+        try:
+            with store.fetched(artifact, here).open("rb") as file:
+                entries.append(writer.add(STORE + name, file, count(name)))
+        except FileNotFoundError:
+            raise NegativeVerdict(f"{plan.manifest.build} can't be exported: '{here}' of {artifact.ref} is missing from the store.") from None
+    if plan.signatures is None:
+        manifest = replace(plan.manifest, entries=tuple(replace(entry, offset=0) for entry in entries))
+        signatures = sign(manifest.data, record.keys.private())
+    else:
+        manifest, signatures = plan.manifest, plan.signatures
+        for expected, found in zip(manifest.entries, entries, strict=True):
+            if expected != replace(found, offset=0):
+                raise NegativeVerdict(f"{manifest.build} can't be exported: {expected.name} is not what came in its bundle. Run 'tracecore verify'.")
+    writer.add(MANIFEST, [manifest.data])
+    writer.add(SIGNATURES, [signatures])
+    writer.close()
+    return Exported(manifest.build, len(plan.leaves), len(manifest.stored), len(plan.files), 0)

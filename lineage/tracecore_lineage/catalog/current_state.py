@@ -1,0 +1,267 @@
+"""Current state of the record, as recording needs it: how a run ended, what can be reused, which versions a name has."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, select
+
+from tracecore.errors import NegativeVerdict
+from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.events.artifacts import artifact_from, bare
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.canonical import JSON, jcs
+from tracecore_schemas.kinds import Severity
+from tracecore_schemas.refs import Ref
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, Dependencies, ExpectationOutcome, RunInput, Unknown
+
+__all__ = [
+    "TERMINAL",
+    "Ending",
+    "believed_runs",
+    "dependencies_from",
+    "ending",
+    "environment_run",
+    "environment_runs",
+    "facets",
+    "newest_table",
+    "reusable",
+    "start_event",
+    "versions",
+]
+
+_CHUNK = 500
+_CANDIDATES = 8
+"""Runs with one staleness key that are looked at; each was made with other code."""
+TERMINAL = ("COMPLETE", "FAIL", "ABORT")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A run's terminal event: of several, the smallest by (UTC instant, event digest)."""
+
+    event_id: str
+    event_type: str
+    event_time: str
+
+
+def ending(connection: Connection, run_id: str) -> Ending | None:
+    """Give the event that ended a run; None while it is open."""
+    query = (
+        select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.event_type, RUN_EVENTS.c.event_time)
+        .where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type.in_(TERMINAL))
+        .order_by(RUN_EVENTS.c.event_time, RUN_EVENTS.c.event_id)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Ending(row.event_id, row.event_type, row.event_time)
+
+
+def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
+    """Return those of these runs that the workspace recorded itself or imported: only the workspace they ran in can say more of them."""
+    wanted = sorted(run_ids)
+    found: set[str] = set()
+    for start in range(0, len(wanted), _CHUNK):
+        chunk = wanted[start : start + _CHUNK]
+        query = select(RUN_EVENTS.c.run_id).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.speaker != "")
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
+    """Give a run's START as it was recorded."""
+    query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type == "START").order_by(RUN_EVENTS.c.seq).limit(1)
+    identity = connection.execute(query).scalar_one_or_none()
+    return None if identity is None else _event(connection, identity)
+
+
+def reusable(connection: Connection, own: LedgerName, key: str) -> list[CompletedRun]:
+    """Find the completed runs with a staleness key, newest first; no more than a few."""
+    query = (
+        select(STALENESS.c.event_id, STALENESS.c.run_id)
+        .where(STALENESS.c.key == key)
+        .order_by(STALENESS.c.event_time.desc(), STALENESS.c.event_id.desc())
+    )
+    found: list[CompletedRun] = []
+    for row in connection.execute(query):
+        ended = ending(connection, row.run_id)
+        if ended is not None and ended.event_id == row.event_id:
+            event = _event(connection, row.event_id)
+            checks = _checks(connection, own, row.run_id)
+            rejected = frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
+            outputs = dict(_outputs(own, event))
+            found.append(CompletedRun(row.run_id, event["job"]["name"], outputs, tuple(checks), rejected, _dependencies(event)))
+        if len(found) == _CANDIDATES:
+            break
+    return found
+
+
+def _dependencies(event: Mapping[str, Any]) -> Dependencies | None:
+    said = event["run"].get("facets", {}).get("tracecore_dependencies")
+    return None if said is None else dependencies_from(said)
+
+
+def dependencies_from(facet: Mapping[str, Any]) -> Dependencies:
+    """Read the facet that records what a run depended on."""
+    return Dependencies(
+        tuple((each["name"], each["version"], each["record_sha256"]) for each in facet["distributions"]),
+        tuple((each["file"], each["sha256"], each["size_bytes"]) for each in facet["sources"]),
+        tuple((each["file"], each["sha256"]) for each in facet["natives"]),
+        tuple(facet["absent"]),
+        facet["data_format"],
+    )
+
+
+def versions(connection: Connection, own: LedgerName, kind: str, name: str) -> Iterator[Artifact]:
+    """Return every version of a name that a completed run of the workspace's own wrote, newest first by (eventTime, event digest).
+
+    Each is read when it is asked for.
+    """
+    encoded = Ref(kind, (name,)).name
+    query = (
+        select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
+        .where(EDGES.c.kind == kind, EDGES.c.name == encoded, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
+        .where(EDGES.c.speaker == own.ledger_id)
+        .order_by(EDGES.c.event_time.desc(), EDGES.c.event_id.desc(), EDGES.c.ordinal)
+    )
+    for row in connection.execute(query).all():
+        ended = ending(connection, row.run_id)
+        if ended is not None and ended.event_id == row.event_id:
+            yield from (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)) if artifact.ref == row.ref)
+
+
+def newest_table(connection: Connection, own: LedgerName, kind: str, name: str) -> DeltaVersion | None:
+    """Return the version of a name's Delta table that a run of ours recorded last; older versions are not looked at."""
+    query = (
+        select(EDGES.c.event_id, EDGES.c.run_id, EDGES.c.ref)
+        .where(
+            EDGES.c.kind == kind,
+            EDGES.c.name == Ref(kind, (name,)).name,
+            EDGES.c.direction == "output",
+            EDGES.c.event_type == "COMPLETE",
+            EDGES.c.speaker == own.ledger_id,
+        )
+        .order_by(EDGES.c.seq.desc(), EDGES.c.ordinal.desc())
+        .limit(1)
+    )
+    offset = 0
+    while (row := connection.execute(query.offset(offset)).one_or_none()) is not None:
+        offset += 1
+        ended = ending(connection, row.run_id)
+        if ended is not None and ended.event_id == row.event_id:
+            outputs = (artifact for _, artifact in _outputs(own, _event(connection, row.event_id)))
+            version = next((artifact.delta for artifact in outputs if artifact.ref == row.ref and artifact.delta is not None), None)
+            if version is not None:
+                return version
+    return None
+
+
+def facets(connection: Connection, own: LedgerName, ref: str) -> dict[str, JSON]:
+    """Return a subject's facets by name; of several values the workspace's own, and of those the greatest by (UTC instant, event digest)."""
+    ours = case((FACETS.c.speaker == own.ledger_id, 2), (FACETS.c.speaker != "", 1), else_=0)
+    query = select(FACETS.c.name, FACETS.c.value).where(FACETS.c.subject == ref).order_by(ours, FACETS.c.event_time, FACETS.c.event_id)
+    newest = {row.name: json.loads(row.value) for row in connection.execute(query)}
+    return {name: bare(value) for name, value in newest.items() if not value.get("_deleted")}
+
+
+def _event(connection: Connection, identity: str) -> dict[str, Any]:
+    leaf = ledger.read_event(connection, identity)
+    if leaf is None:
+        raise NegativeVerdict(f"The catalog names the event {identity[:12]}, which the ledger doesn't hold: run 'tracecore verify'.")
+    if ledger.event_id(leaf.body) != identity:
+        raise NegativeVerdict(f"Event {leaf.seq} of the ledger is not what was recorded, so nothing is built on it: run 'tracecore verify'.")
+    event: dict[str, Any] = json.loads(leaf.body)
+    return event
+
+
+def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, Artifact]]:
+    for dataset in event.get("outputs", ()):
+        artifact = artifact_from(own.slug, dataset)
+        port = ((dataset.get("outputFacets") or {}).get("tracecore_port") or {}).get("role")
+        if artifact is not None and port is not None:
+            yield port, artifact
+
+
+def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckRun]:
+    """Give the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
+    query = (
+        select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target)
+        .where(CHECKS.c.of_run == run_id, CHECKS.c.speaker == own.ledger_id)
+        .order_by(CHECKS.c.event_time, CHECKS.c.event_id)
+    )
+    newest = {(row.name, row.target): row.event_id for row in connection.execute(query)}
+    return [_check(connection, own, _event(connection, identity)) for _, identity in sorted(newest.items())]
+
+
+def _check(connection: Connection, own: LedgerName, event: Mapping[str, Any]) -> CheckRun:
+    run_id = event["run"]["runId"]
+    found = event["run"]["facets"]["tracecore_check"]
+    inputs: list[RunInput] = []
+    outcomes: list[ExpectationOutcome] = []
+    for dataset in event.get("inputs", ()):
+        read = dataset.get("inputFacets") or {}
+        port = read.get("tracecore_port") or {}
+        artifact = artifact_from(own.slug, dataset)
+        if artifact is not None:
+            inputs.append(RunInput(port.get("role", ""), artifact, port.get("producer_run")))
+        if not outcomes:
+            outcomes = [_outcome(entry) for entry in (read.get("dataQualityAssertions") or {}).get("assertions", ())]
+    started = start_event(connection, run_id) or event
+    return CheckRun(
+        id=run_id,
+        job=event["job"]["name"],
+        name=found["name"],
+        of_run=found["of_run"],
+        target=found["target"],
+        inputs=tuple(inputs),
+        success=found["success"],
+        severity=Severity(found["severity"]),
+        outcomes=tuple(outcomes),
+        message=found["message"],
+        started_at=datetime.fromisoformat(started["eventTime"]),
+        ended_at=datetime.fromisoformat(event["eventTime"]),
+        details=found.get("details", {}),
+        unknowns=tuple(Unknown(entry["what"], entry["why"]) for entry in found.get("unknowns", ())),
+    )
+
+
+def _outcome(entry: Mapping[str, Any]) -> ExpectationOutcome:
+    return ExpectationOutcome(entry["assertion"], entry["success"], entry.get("column"), entry.get("expected"), entry.get("actual"))
+
+
+_ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
+"""UUID namespace of the runs that record environments."""
+
+
+def environment_run(ledger: LedgerName, digest: str) -> str:
+    """Give the id of the run by which a workspace records an environment.
+
+    Two workspaces that run in the same environment record it by runs of different ids: a run is of one workspace, also where the build of one is
+    imported into the other.
+    """
+    return str(uuid.uuid5(_ENVIRONMENTS, jcs([ledger.ledger_id, digest]).decode()))
+
+
+def environment_runs(connection: Connection, digest: str, runs: Collection[str]) -> list[str]:
+    """Give the ids of the runs that recorded an environment for the workspaces of some runs.
+
+    Args:
+        connection: to the record's database.
+        digest: of the environment.
+        runs: that ran in it, of whatever workspaces.
+
+    Returns:
+        Ids, of which some may not be recorded.
+    """
+    ledgers: set[LedgerName] = set()
+    for chunk in chunks(sorted(runs)):
+        sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).where(RUN_EVENTS.c.run_id.in_(chunk)).distinct()
+        ledgers.update(LedgerName.speaking(row.job_namespace, row.producer) for row in connection.execute(sent))
+    return sorted({environment_run(ledger, digest) for ledger in ledgers})

@@ -1,0 +1,78 @@
+"""Which part of the ledger a question is asked of, and what of it stands in a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageError
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import EVENTS
+from tracecore_schemas.refs import RefError
+
+__all__ = ["Prefix", "chunks", "head", "prefix_at", "readable_catalog", "recorded_at"]
+
+T = TypeVar("T")
+
+_CHUNK = 2_000  # bound parameters of one IN: below SQLite's and PostgreSQL's limits, large enough for few round trips
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A prefix of the ledger.
+
+    Attributes:
+        bound: events with a `seq` below it are part of it.
+        position: what the answer calls it. The ledger's size; for a build the size before its release run's COMPLETE, which alone joins the prefix.
+    """
+
+    bound: int
+    position: int
+
+
+def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """Cut values into pieces that one `IN` can hold."""
+    listed = list(values)
+    for start in range(0, len(listed), _CHUNK):
+        yield listed[start : start + _CHUNK]
+
+
+@contextmanager
+def readable_catalog() -> Iterator[None]:
+    """Say in one sentence that the catalog was changed behind the record's back, where a row of it makes no sense."""
+    try:
+        yield
+    except (RefError, json.JSONDecodeError) as error:
+        raise UsageError(f"The catalog holds what no event says ({error}): run 'tracecore verify'; 'tracecore replay' makes it again.") from error
+
+
+def head(connection: Connection) -> Prefix:
+    """Give the whole ledger as a prefix."""
+    size = ledger.head(connection).size
+    return Prefix(size, size)
+
+
+def prefix_at(connection: Connection, time: str) -> Prefix:
+    """Give the largest prefix of which every event was recorded at a time or before.
+
+    Args:
+        connection: to the record's database.
+        time: RFC 3339 in UTC with six decimals, as the ledger writes times.
+    """
+    size = ledger.position_at(connection, time)
+    return Prefix(size, size)
+
+
+def recorded_at(connection: Connection, positions: Iterable[int]) -> dict[int, str]:
+    """Give the recorded time of events by their `seq`."""
+    found: dict[int, str] = {}
+    for chunk in chunks(sorted(set(positions))):
+        found.update(
+            (row.seq, row.recorded_at) for row in connection.execute(select(EVENTS.c.seq, EVENTS.c.recorded_at).where(EVENTS.c.seq.in_(chunk)))
+        )
+    return found

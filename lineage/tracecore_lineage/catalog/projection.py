@@ -1,0 +1,399 @@
+"""The projection: one event in, its catalog rows out. A pure function, so that the catalog is the union over events, whatever their order and number.
+
+Our own events may say more than others': only those of the workspace's own ledger, told by its id and slug together, give checks, staleness keys and
+builds, and only they say of our versions what the `tracecore_*` facets say. Else another producer could take an unknown away or declare an origin.
+An event that an import took over from another workspace says the same for that workspace (`voices`), staleness keys apart: what was made there is
+never reused here unasked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import SQLModel
+
+from tracecore_lineage.catalog.delegation import IMPORTED, Delegation
+from tracecore_lineage.events.claims import SAID_BY_CLAIMS, claims_in
+from tracecore_lineage.events.parse import BadEvent, Event, is_deleted, parse_event
+from tracecore_lineage.ledger.ledger import event_id
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.canonical import is_digest
+from tracecore_schemas.kinds import Use
+from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
+from tracecore_schemas.sql_models import BuildRow, CheckRow, ClaimRow, EdgeRow, FacetRow, NameRow, RunEventRow, StalenessRow
+
+__all__ = ["READS", "STATED", "UNVERSIONED", "WRITES", "Row", "dataset_ref", "project"]
+
+UNVERSIONED = "unversioned"
+"""Version of an input that names none."""
+READS, WRITES, STATED = "reads", "writes", "stated"
+"""Directions of static edges, of no run and no time: what a job reads and writes by a JobEvent, what a dataset is derived from by a DatasetEvent's
+`columnLineage`; and a dataset that a DatasetEvent describes."""
+_IMPORTED = "file"
+"""Namespace of the files that our own runs take in from outside."""
+_STORE = "urn:tracecore:store"
+"""Namespace of places in the store: in what workspaces say of their own, of single versions, which join no datasets."""
+_FACETS = frozenset({"facets", "inputFacets", "outputFacets"})
+_BY_NAME = frozenset({"bug"})
+"""Kinds of the workspace's own that have no versions: the name alone says which is meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of one catalog table, by column."""
+
+    table: type[SQLModel]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What every row of an event says of where it came from, and for which ledger it speaks."""
+
+    event_id: str
+    seq: int
+    speaker: str
+    event_time: str
+
+    def row(self, table: type[SQLModel], **values: Any) -> Row:
+        told = {"speaker": self.speaker} if "speaker" in table.model_fields else {}
+        return Row(table, {"event_id": self.event_id, "seq": self.seq, **told, "event_time": self.event_time, **values})
+
+
+@dataclass(frozen=True, slots=True)
+class _Speaker:
+    """For whom an event speaks.
+
+    Attributes:
+        homes: namespaces in which `kind/name` with a digest is an artifact.
+        ours: whether a job of one of them, or of the workspace itself, sent it.
+        own: whether the workspace's own did.
+        home: the workspace's own namespace.
+        ledger_id: of the workspace that it is believed to speak for; empty for another producer.
+        voices: the imports that let it speak for the workspace it came from.
+    """
+
+    homes: Collection[str]
+    ours: bool
+    own: bool
+    home: str
+    ledger_id: str = ""
+    voices: Sequence[Delegation] = ()
+
+    @classmethod
+    def of(cls, event: Event, ledger: LedgerName, voices: Sequence[Delegation]) -> _Speaker:
+        speaking = None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
+        heard = [voice for voice in voices if voice.ledger == speaking]
+        own = speaking == ledger
+        believed = speaking.ledger_id if speaking is not None and (own or heard) else ""
+        return cls({ledger.slug, *(voice.ledger.slug for voice in voices)}, own or bool(heard), own, ledger.slug, believed, heard)
+
+    def makes(self, namespace: str) -> bool:
+        """Whether it may say that it made a version in this namespace: nobody makes versions of another workspace's artifacts."""
+        return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
+
+    def told(self, subject: str, name: str, facet: Any) -> Any:
+        """Give what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
+        if self.own or name != "tracecore_artifact" or not self.voices or facet.get("location") is None:
+            return facet
+        folder = next((voice.folder for voice in self.voices if subject in voice.stored), None)
+        if folder is None:
+            return {name: value for name, value in facet.items() if name != "location"}
+        return {**facet, "location": f"{folder}{facet['location']}"}
+
+
+def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegation] = ()) -> list[Row]:
+    """Give the rows that one event stands for.
+
+    Args:
+        body: the event's exact bytes.
+        seq: its place in the ledger, which every row carries so that a prefix can be asked.
+        ledger: the workspace's own.
+        voices: for whom else it may speak, because an import names it.
+
+    Raises:
+        BadEvent: the bytes are no event that the catalog can show.
+    """
+    event = parse_event(body)
+    speaker = _Speaker.of(event, ledger, voices)
+    place = _Place(event_id(body), seq, speaker.ledger_id, event.time)
+    rows = list(_rows(event, place, speaker))
+    facets = _one_a_subject(row for row in rows if row.table is FacetRow)
+    names = sorted({(row.values["name"], row.values["what"], row.values["other"]) for row in rows if row.table is NameRow})
+    named = [place.row(NameRow, ordinal=ordinal, name=name, what=what, other=other) for ordinal, (name, what, other) in enumerate(names)]
+    return [*(row for row in rows if row.table not in {FacetRow, NameRow}), *facets, *named]
+
+
+def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
+    """Give the whole ref of a dataset in an event.
+
+    Args:
+        homes: namespaces where `kind/name` with a digest as its version is an artifact, and `bug/<id>` without one is a bug.
+        dataset: an entry of inputs or outputs.
+        absent: the version of a dataset that names none.
+    """
+    facet = (dataset.get("facets") or {}).get("version") or {}
+    version = None if is_deleted(facet) else facet.get("datasetVersion")
+    if dataset["namespace"] in homes and (version is None or is_digest(version)):
+        try:
+            ref = parse_ref(dataset["name"] if version is None else f"{dataset['name']}@{version.removeprefix('sha256:')}")
+        except RefError:
+            pass
+        else:
+            if ref.is_artifact if version is not None else ref.kind in _BY_NAME and ref.version is None:
+                return ref
+    return parse_ref(external_ref(dataset["namespace"], dataset["name"], _label(version) if version else absent))
+
+
+def _label(version: str) -> str:
+    """Return another producer's version label, marked where it could be taken for one of our own words."""
+    return f"label:{version}" if version == UNVERSIONED or version.startswith(("run:", "label:")) else version
+
+
+def _rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+    members = event.members
+    if event.kind == "dataset":
+        dataset = members["dataset"]
+        ref = dataset_ref(speaker.homes, dataset, UNVERSIONED)
+        yield from _dataset_facets(dataset, str(ref), place, speaker)
+        yield from _claims(event, place, speaker)
+        if ref.kind == "external":
+            columns = list(_columns(event, [], [dataset], place, speaker))
+            yield _edge(event, place, "output" if columns else STATED, 0, dataset, ref)
+            yield from columns
+        return
+    yield from _facets(members["job"].get("facets"), _job(event), place)
+    if event.kind == "run":
+        yield from _run_rows(event, place, speaker)
+    for direction in ("input", "output"):
+        for ordinal, dataset in enumerate(members.get(f"{direction}s", [])):
+            absent = UNVERSIONED if direction == "input" or event.run_id is None else f"run:{event.run_id}"
+            ref = dataset_ref(speaker.homes, dataset, absent)
+            yield from _dataset_facets(dataset, str(ref), place, speaker, static=event.run_id is None)
+            claimed = direction == "output" and ref.kind != "external" and not speaker.makes(dataset["namespace"])
+            if not claimed:
+                yield _edge(event, place, direction, ordinal, dataset if ref.kind == "external" else _sayable(dataset, speaker), ref)
+    yield from _columns(event, members.get("inputs", []), members.get("outputs", []), place, speaker)
+    if not speaker.own:
+        yield from _claims(event, place, speaker)
+
+
+def _claims(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+    """Return what an event says of artifacts that its producer has no say over."""
+    job = event.members.get("job")
+    for ordinal, claim in enumerate(claims_in(event.members, lambda namespace: namespace in speaker.homes and not speaker.makes(namespace))):
+        yield place.row(
+            ClaimRow,
+            ordinal=ordinal,
+            subject=claim.subject,
+            version=claim.version,
+            run_id=event.run_id,
+            job="" if job is None else f"{job['namespace']}/{job['name']}",
+            says=claim.says,
+        )
+
+
+def _job(event: Event) -> str:
+    """Return the subject of what an event says of its job, or of its dataset where it has no job."""
+    kind = "dataset" if event.kind == "dataset" else "job"
+    return f"{kind}:{event.members[kind]['namespace']}/{event.members[kind]['name']}"
+
+
+def _columns(
+    event: Event, inputs: Sequence[Mapping[str, Any]], outputs: Sequence[Mapping[str, Any]], place: _Place, speaker: _Speaker
+) -> Iterator[Row]:
+    """Return an input for each dataset that the `columnLineage` of outputs reads and the inputs leave out."""
+    listed = {(entry["namespace"], entry["name"]) for entry in inputs}
+    fields = (
+        field
+        for output in outputs
+        for facet in [(output.get("facets") or {}).get("columnLineage")]
+        for field in [*_entries(facet, "fields"), *([facet] if isinstance(facet, Mapping) else [])]
+    )
+    read: dict[tuple[str, str], None] = {}
+    for field in fields:
+        sources = [*_entries(field, "inputFields"), *_entries(field, "dataset")]
+        read.update(((source["namespace"], source["name"]), None) for source in sources if _word(source, "namespace") and _word(source, "name"))
+    for ordinal, (namespace, name) in enumerate(sorted(read.keys() - listed), len(inputs)):
+        dataset = {"namespace": namespace, "name": name, "inputFacets": {"tracecore_port": {"role": "column"}}}
+        ref = dataset_ref(speaker.homes, dataset, UNVERSIONED)
+        yield from _names(dataset, str(ref), place, speaker, static=event.run_id is None)
+        yield _edge(event, place, "input", ordinal, dataset, ref)
+
+
+def _entries(owner: Any, member: str) -> list[Mapping[str, Any]]:
+    """Return the objects of a list, or those of an object by name; anybody may send such a facet."""
+    value = owner.get(member) if isinstance(owner, Mapping) else None
+    listed = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [entry for entry in listed if isinstance(entry, Mapping)]
+
+
+def _sayable(dataset: Mapping[str, Any], speaker: _Speaker) -> Mapping[str, Any]:
+    """Leave out what a stranger has no say over: our facets of artifacts and of files that we imported; of artifacts also their names and changes."""
+    namespace = dataset["namespace"]
+    ours = namespace in speaker.homes and not speaker.makes(namespace)
+    if not ours and (speaker.ours or namespace != _IMPORTED):
+        return dataset
+    unsaid = SAID_BY_CLAIMS if ours and dataset_ref(speaker.homes, dataset, UNVERSIONED).kind != "external" else ()
+    return {
+        member: {name: facet for name, facet in value.items() if not name.startswith("tracecore_") and name not in unsaid}
+        if member in _FACETS and value
+        else value
+        for member, value in dataset.items()
+    }
+
+
+def _edge(event: Event, place: _Place, direction: str, ordinal: int, dataset: Mapping[str, Any], ref: Ref) -> Row:
+    port = (dataset.get(f"{'input' if direction == 'input' else 'output'}Facets") or {}).get("tracecore_port") or {}
+    static = {"input": READS, "output": WRITES} if event.run_id is None else {}
+    return place.row(
+        EdgeRow,
+        direction=static.get(direction, direction),
+        ordinal=ordinal,
+        run_id=event.run_id or _job(event),
+        ref=str(ref),
+        kind=ref.kind,
+        name=ref.name,
+        digest=f"sha256:{ref.version}" if ref.is_artifact else None,
+        role=_word(port, "role") or "",
+        producer_run=_word(port, "producer_run"),
+        use=use if (use := _word(port, "use")) in set(Use) else None,
+        change="" if event.kind == "job" else _word(_state_change(dataset), "lifecycleStateChange") or "",
+        event_type=event.type,
+    )
+
+
+def _run_rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
+    members = event.members
+    facets: Mapping[str, Any] = members["run"].get("facets") or {}
+    yield place.row(
+        RunEventRow,
+        run_id=event.run_id,
+        event_type=event.type,
+        job_namespace=members["job"]["namespace"],
+        job_name=members["job"]["name"],
+        parent_run_id=_parent(facets.get("parent")),
+        producer=members["producer"],
+    )
+    yield from _facets(facets, f"run:{event.run_id}", place)
+    if speaker.ours and event.type == "COMPLETE":
+        yield from _own_rows(event, place, speaker, facets)
+
+
+def _own_rows(event: Event, place: _Place, speaker: _Speaker, facets: Mapping[str, Any]) -> Iterator[Row]:
+    """Give what only the workspace's own jobs can say, and those that it believes, each from the facet that says it."""
+    execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
+    try:
+        if speaker.own and execution is not None and execution.get("key") is not None:
+            yield place.row(StalenessRow, key=_told(execution, "key", str), run_id=event.run_id)
+        if check is not None:
+            said = ("of_run", "target", "name", "severity", "message")
+            yield place.row(CheckRow, run_id=event.run_id, success=_told(check, "success", bool), **{name: _told(check, name, str) for name in said})
+        if build is not None and (speaker.own or any(voice.build == build.get("ref") for voice in speaker.voices)):
+            names = ("name", "ref", "program", "content_digest")
+            yield place.row(
+                BuildRow,
+                run_id=event.run_id,
+                approver=_word(build, "approver"),
+                position=_told(build, "position", int),
+                envelope=_canonical(_told(build, "envelope", dict)),
+                **{name: _told(build, name, str) for name in names},
+            )
+    except KeyError as error:
+        raise BadEvent(f"run.facets: expected {error.args[0]} in a facet of ours") from None
+
+
+def _told(facet: Mapping[str, Any], name: str, type_: type) -> Any:
+    value = facet.get(name)
+    if not isinstance(value, type_):
+        raise KeyError(f"'{name}' as {type_.__name__}")
+    return value
+
+
+def _dataset_facets(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool = False) -> Iterator[Row]:
+    """Return a dataset's facets; the version stands in the ref and the port in the edge, so that neither is said again.
+
+    What a job does to a dataset whenever it runs (`static`) happened at no time: such a `lifecycleStateChange` is left out.
+    """
+    yield from _names(dataset, subject, place, speaker, static=static)
+    dataset = _sayable(dataset, speaker)
+    # What another workspace imported is its own affair: here it would look as if this one had.
+    unsaid = {"version", *(() if speaker.own else (IMPORTED,)), *(("lifecycleStateChange",) if static else ())}
+    said = {name: speaker.told(subject, name, facet) for name, facet in (dataset.get("facets") or {}).items() if name not in unsaid}
+    yield from _facets(said, subject, place)
+    for member in ("inputFacets", "outputFacets"):
+        yield from _facets({name: facet for name, facet in (dataset.get(member) or {}).items() if name != "tracecore_port"}, subject, place)
+
+
+def _state_change(dataset: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (dataset.get("facets") or {}).get("lifecycleStateChange") or {}
+
+
+def _names(dataset: Mapping[str, Any], subject: str, place: _Place, speaker: _Speaker, *, static: bool) -> Iterator[Row]:
+    """Return the further names that an event gives another producer's dataset; one that it calls by a name of the workspace's is joined to that."""
+    symlinks = (dataset.get("facets") or {}).get("symlinks")
+    name, others = subject.partition("@")[0], _entries(symlinks, "identifiers")
+    if not subject.startswith("external/"):
+        called = {_named(other, speaker) for other in others} if not speaker.ours else set()
+        yield from (place.row(NameRow, name=each, what="ALIAS", other=name) for each in called if each is not None and each.startswith("external/"))
+        return
+    if is_deleted(symlinks):
+        yield place.row(NameRow, name=name, what="GONE", other="")
+    found = [("ALIAS", other) for other in others]
+    found.append(("ALIAS", dataset))
+    change = _state_change(dataset)
+    if not static and change.get("lifecycleStateChange") == "RENAME" and isinstance(change.get("previousIdentifier"), Mapping):
+        found.append(("RENAME", change["previousIdentifier"]))
+    for what, identifier in found:
+        if (other := _named(identifier, speaker)) not in {None, name}:
+            yield place.row(NameRow, name=name, what=what, other=other)
+
+
+def _named(identifier: Mapping[str, Any], speaker: _Speaker) -> str | None:
+    """Return the ref, without a version, of a dataset that a facet names."""
+    namespace, name = _word(identifier, "namespace"), _word(identifier, "name")
+    if not (namespace and name) or (namespace == _STORE and speaker.ours):
+        return None
+    if namespace in speaker.homes:
+        try:
+            ref = parse_ref(name)
+        except RefError:
+            pass
+        else:
+            if ref.is_artifact and ref.version is None:
+                return str(ref)
+    return parse_ref(external_ref(namespace, name, UNVERSIONED)).unversioned
+
+
+def _facets(facets: Mapping[str, Any] | None, subject: str, place: _Place) -> Iterator[Row]:
+    for name, facet in (facets or {}).items():
+        yield place.row(FacetRow, subject=subject, name=name, value=_canonical(facet))
+
+
+def _one_a_subject(rows: Iterator[Row]) -> list[Row]:
+    """Keep one row where an event describes a subject twice (one version read in two roles): the greater text, whatever the order."""
+    kept: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        key = (row.values["subject"], row.values["name"])
+        if key not in kept or kept[key].values["value"] < row.values["value"]:
+            kept[key] = row
+    return list(kept.values())
+
+
+def _parent(facet: Mapping[str, Any] | None) -> str | None:
+    run = (facet or {}).get("run")
+    parent = _word(run, "runId") if isinstance(run, Mapping) else None
+    return parent.lower() if parent else None
+
+
+def _word(owner: Mapping[str, Any], name: str) -> str | None:
+    value = owner.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _canonical(value: Any) -> str:
+    """Write JSON one way. Not RFC 8785, which has no integers beyond 2^53 - 1: others' events may hold them."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

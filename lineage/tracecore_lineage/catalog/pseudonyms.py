@@ -1,0 +1,99 @@
+"""Who is behind a pseudonym. The ledger holds pseudonyms alone; this table resolves them and can be deleted from.
+
+A pseudonym is a salted commitment to the name: whoever changes a row of the table changes what the row commits to, so that a false name is found
+out, and without its salt, which a withdrawal deletes with the name, nobody can guess the name from the pseudonym.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import rfc8785
+from sqlalchemy import Connection, delete, insert, select
+
+from tracecore.errors import NegativeVerdict, UsageError
+from tracecore_lineage.ledger.sql_tables import PERSONS
+from tracecore_schemas.canonical import digest_json, hex_of
+
+if TYPE_CHECKING:
+    from tracecore_lineage.model.findings import Findings
+
+__all__ = ["check_names", "commitment", "forget", "invalid_names", "known", "pseudonym_of", "resolve", "shown"]
+
+_DIGITS = 32
+
+
+def commitment(salt: str, name: str) -> str:
+    """Return the pseudonym of a name under a salt (docs/formats/events.md)."""
+    committed = digest_json({"v": 1, "type": "tracecore.person", "salt": salt, "name": name})
+    return f"person-{hex_of(committed)[:_DIGITS]}"
+
+
+def pseudonym_of(connection: Connection, name: str) -> str:
+    """Return a person's pseudonym, a new one where the name has none. Needs a writing transaction.
+
+    Raises:
+        NegativeVerdict: the table has the name beside another person's pseudonym.
+        UsageError: the name is not text that can be recorded.
+    """
+    salt = secrets.token_hex(16)
+    try:
+        made = commitment(salt, name)
+    except rfc8785.CanonicalizationError as error:
+        raise UsageError(f"A name can't be recorded: {error}.") from None
+    for found in connection.execute(select(PERSONS).where(PERSONS.c.name == name)).all():  # several where somebody dropped the constraints
+        if not _true(found.pseudonym, found.salt, found.name):
+            raise NegativeVerdict(
+                f"The name kept for {found.pseudonym} is not the one it stands for, so {name!r} gets no pseudonym: run 'tracecore verify'."
+            )
+        return str(found.pseudonym)
+    connection.execute(insert(PERSONS).values(pseudonym=made, salt=salt, name=name))
+    return made
+
+
+def resolve(connection: Connection, pseudonym: str) -> str | None:
+    """Return the name behind a pseudonym; None where it was never known here, was deleted, or is not the name that the pseudonym stands for."""
+    rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
+    return next((row.name for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
+
+
+def shown(connection: Connection, pseudonym: str) -> str:
+    """Return what texts for people call a pseudonym: the name, or the pseudonym and why there is no name."""
+    rows = connection.execute(select(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).all()
+    name = next((str(row.name) for row in rows if _true(row.pseudonym, row.salt, row.name)), None)
+    if name is not None:
+        return name
+    return f"{pseudonym} ({'NAME NOT VALID: tracecore verify says more' if rows else 'unresolvable'})"
+
+
+def known(connection: Connection) -> Iterator[tuple[str, str]]:
+    """Return each pseudonym whose name is known, and the name."""
+    for row in connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym)):
+        if _true(row.pseudonym, row.salt, row.name):
+            yield row.pseudonym, row.name
+
+
+def check_names(connection: Connection, findings: Findings) -> None:
+    """Name every pseudonym whose name is not the one that it stands for."""
+    for pseudonym in invalid_names(connection):
+        findings.fail(pseudonym, "name of a person", "the name that the pseudonym commits to, or none", "another name or salt")
+
+
+def invalid_names(connection: Connection) -> list[str]:
+    """Return the pseudonyms whose row is not what they commit to."""
+    rows = connection.execute(select(PERSONS).order_by(PERSONS.c.pseudonym))
+    return [str(row.pseudonym) for row in rows if not _true(row.pseudonym, row.salt, row.name)]
+
+
+def forget(connection: Connection, pseudonym: str) -> bool:
+    """Delete what resolves a pseudonym, which stays in the ledger and means nobody from here on. Needs a writing transaction."""
+    return connection.execute(delete(PERSONS).where(PERSONS.c.pseudonym == pseudonym)).rowcount > 0
+
+
+def _true(pseudonym: str, salt: str, name: str) -> bool:
+    try:
+        return commitment(salt, name) == pseudonym
+    except rfc8785.CanonicalizationError:  # no text that this module wrote
+        return False

@@ -1,0 +1,319 @@
+"""The write side of the record: each method returns when what it was told is durable.
+
+An event, its catalog rows, the new signed head and the outbox row are one transaction, which callers that come at the same time share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import Connection
+
+from tracecore.errors import RunFailed, UsageError
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.workspace import Workspace
+from tracecore_lineage.catalog import current_state, replay, tombstones
+from tracecore_lineage.catalog.current_state import environment_run
+from tracecore_lineage.catalog.delegation import Delegations
+from tracecore_lineage.catalog.projection import project
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto.keys import KeyRing, PrivateKey, PublicKey
+from tracecore_lineage.ledger import ledger, outbox
+from tracecore_lineage.ledger.database import Database
+from tracecore_lineage.ledger.group_commit import GroupCommit
+from tracecore_lineage.ledger.live_runs import LiveRuns
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, DeltaVersion, Environment, Run, RunInput
+
+if TYPE_CHECKING:
+    from tracecore_lineage.events.build import EventMaker
+
+__all__ = ["Position", "RecordWriter"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the ledger stands under the write lock.
+
+    Attributes:
+        size: number of events so far: the position that the next event will have.
+        root: over them, 32 bytes.
+        checkpoint: signed note over size and root.
+        connection: in the writing transaction, to read what stands at this position.
+    """
+
+    size: int
+    root: bytes
+    checkpoint: str
+    connection: Connection
+
+
+class RecordWriter:
+    """Records what happened in one workspace.
+
+    Args:
+        workspace: whose record.
+        database: where it is kept.
+    """
+
+    def __init__(self, workspace: Workspace, database: Database) -> None:
+        self.workspace = workspace
+        self.database = database
+        self.namespace = workspace.slug
+        self.ledger = LedgerName.of(workspace)
+        self.keys = KeyRing(workspace)
+        self.live = LiveRuns(database)
+        self._group = GroupCommit(database, lambda connection: ledger.sign_head(connection, self._sign))
+        self._environments: set[str] = set()
+
+    @cached_property
+    def events(self) -> EventMaker:
+        """What makes this workspace's events; OpenLineage's client is imported with it, so only who writes pays for that."""
+        from tracecore_lineage.events.build import EventMaker
+
+        return EventMaker(self.ledger)
+
+    def new_run_id(self) -> str:
+        """Give a fresh run id, a version 7 UUID."""
+        from openlineage.client.uuid import generate_new_uuid
+
+        return str(generate_new_uuid())
+
+    def start(self, run: Run) -> None:
+        """Record START; with it, once for each digest, the environment. From here to its end the run holds its lock on a team's server."""
+        body = self.events.start(run)
+        try:
+            self.live.hold(run.id)
+            self.together(lambda connection: self._append(connection, [*self._environment_events(connection, run.environment), body]))
+        except BaseException:
+            self.live.release(run.id)
+            raise
+        if run.environment is not None:
+            self._environments.add(run.environment.digest)
+
+    def complete(self, run: Run, inputs: Sequence[RunInput], outputs: Mapping[str, Artifact], facets: Mapping[str, Any] | None = None) -> None:
+        """Record COMPLETE with exact inputs, outputs by port, and further run facets.
+
+        Raises:
+            RunFailed: the run had ended before; an ended run is never reopened.
+        """
+        body = self.events.complete(run, inputs, outputs, facets, datetime.now(UTC))
+        self._end(run.id, body)
+
+    def fail(self, run: Run, error: str, *, trace: str | None = None, inputs: Sequence[RunInput] = (), aborted: bool = False) -> None:
+        """Record FAIL (ABORT where it was stopped) with its reason; a run that has ended stays as it ended."""
+        body = self.events.fail(run, error, trace=trace, inputs=inputs, aborted=aborted, ended_at=datetime.now(UTC))
+
+        def work(connection: Connection) -> None:
+            if current_state.ending(connection, run.id) is None:
+                self._append(connection, [body])
+
+        self.together(work)
+        self.live.release(run.id)
+
+    def abort(self, run_id: str, why: str) -> bool:
+        """Close a run that will never say its end itself; what its START said of it is said again.
+
+        Returns:
+            False where the run had ended before.
+
+        Raises:
+            UsageError: no such run was started here.
+        """
+
+        def work(connection: Connection) -> bool:
+            if current_state.ending(connection, run_id) is not None:
+                return False
+            started = current_state.start_event(connection, run_id)
+            if started is None:
+                raise UsageError(f"No run {run_id} was started in this record, so there is nothing to close.")
+            self._append(connection, [self.events.abort(started, why, datetime.now(UTC))])
+            return True
+
+        closed = self.together(work)
+        self.live.release(run_id)
+        return closed
+
+    def check(self, check: CheckRun) -> None:
+        """Record a finished check: START and COMPLETE of a run of its own, `dataQualityAssertions` on its inputs."""
+        bodies = self.events.check(check)
+        self.together(lambda connection: self._append(connection, bodies))
+
+    def together(self, work: Callable[[Connection], T]) -> T:
+        """Do a piece of work in a writing transaction, which it shares with whoever writes at the same time; it is durable when this returns.
+
+        Args:
+            work: given a connection that holds the write lock. It may run in another caller's thread and must not open a transaction of its own.
+
+        Raises:
+            ConnectionLost: the server went away; the error says whether the work is durable, if that is known.
+        """
+        done = self._group.run(work)
+        self.live.keep()
+        return done
+
+    def append_with(self, build: Callable[[Position], bytes | None]) -> ledger.Appended | None:
+        """Append an event that speaks of the ledger's own position, made and appended under the write lock.
+
+        Args:
+            build: given the position, root and signed checkpoint before the event; gives the event's bytes, or None to append nothing.
+
+        Returns:
+            Where the event stands; None where `build` gave none.
+        """
+
+        def work(connection: Connection) -> ledger.Appended | None:
+            head = ledger.locked_head(connection)
+            note = head.checkpoint or self._sign(head.size, head.root)
+            body = build(Position(head.size, head.root, note, connection))
+            return None if body is None else self._append(connection, [body])[0]
+
+        return self.together(work)
+
+    def append_fact(
+        self,
+        connection: Connection,
+        verb: str,
+        at: datetime,
+        *,
+        inputs: Sequence[RunInput] = (),
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
+        facets: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Append what happened in the record itself, as a run of job `tracecore.<verb>`; the caller's writing transaction makes it durable.
+
+        Args:
+            connection: in a writing transaction.
+            verb: what happened.
+            at: when.
+            inputs: the versions it is about.
+            outputs: dataset facets of what it made that has a name and no digest, by ref (`bug/<id>`).
+            facets: what the run says of itself.
+
+        Returns:
+            The id of its run.
+        """
+        run_id = self.new_run_id()
+        self._append(connection, self.events.fact(verb, run_id, facets or {}, at, inputs=inputs, outputs=outputs))
+        return run_id
+
+    def append_bodies(self, connection: Connection, bodies: Sequence[bytes]) -> list[ledger.Appended]:
+        """Append events of ours that are made already; the caller's writing transaction makes them durable."""
+        return self._append(connection, bodies)
+
+    def append_foreign(self, connection: Connection, bodies: Sequence[bytes], voices: Delegations) -> list[ledger.Appended]:
+        """Append events of another workspace, which an import names; the caller's writing transaction makes them durable."""
+        return self._append(connection, bodies, voices=voices)
+
+    def append_signed(self, bodies: Sequence[bytes], key: PrivateKey) -> None:
+        """Append events under a head that a given key signs: what a change of keys needs."""
+        with self.database.write() as connection:
+            self._append(connection, bodies, key)
+
+    def reusable(self, key: str) -> list[CompletedRun]:
+        """Find the completed runs with a staleness key, newest first by (eventTime, event digest); no more than a few."""
+        with self.database.read() as connection:
+            return current_state.reusable(connection, self.ledger, key)
+
+    def erased(self, artifact: Artifact) -> str | None:
+        """Say in one sentence that a version was erased on purpose, or is about to be; None where it was not."""
+        with self.database.read() as connection:
+            return tombstones.tombstones(connection, self.ledger, refs=[artifact.ref]).sentence(artifact)
+
+    def withdrawn(self) -> ErasureFilter:
+        """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
+        with self.database.read() as connection:
+            return tombstones.withdrawn(connection, self.ledger)
+
+    def artifacts(self, kind: str, name: str) -> list[Artifact]:
+        """Give every recorded version of a name, newest first."""
+        with self.database.read() as connection:
+            return list(current_state.versions(connection, self.ledger, kind, name))
+
+    def newest(self, kind: str, name: str) -> Artifact | None:
+        """Return the newest recorded version of a name; older ones are not looked at."""
+        with self.database.read() as connection:
+            return next(current_state.versions(connection, self.ledger, kind, name), None)
+
+    def newest_table(self, kind: str, name: str) -> DeltaVersion | None:
+        """Return the version of a name's Delta table that a run recorded last."""
+        with self.database.read() as connection:
+            return current_state.newest_table(connection, self.ledger, kind, name)
+
+    def facets(self, ref: str) -> dict[str, JSON]:
+        """Give the facets of one whole artifact ref by name, without OpenLineage's own members."""
+        with self.database.read() as connection:
+            return current_state.facets(connection, self.ledger, ref)
+
+    def public_keys(self, connection: Connection) -> list[PublicKey]:
+        """Return every key that signs this ledger: those kept here, the active one first, then those of other hosts that its events name."""
+        from tracecore_lineage.catalog.signatures import ledger_keys
+
+        return list({key.id: key for key in (*self.keys.public_keys(), *ledger_keys(connection, self.ledger))}.values())
+
+    def position(self) -> int:
+        """Give the number of events in the ledger."""
+        with self.database.read() as connection:
+            return ledger.head(connection).size
+
+    def checkpoint(self) -> str:
+        """Give the signed head of the ledger; it is signed anew only where no event was ever recorded."""
+        with self.database.read() as connection:
+            head = ledger.head(connection)
+        return head.checkpoint or self._sign(head.size, head.root)
+
+    def close(self) -> None:
+        """Close the record's connections, and with them the locks of runs that it started."""
+        self.live.close()
+        self.database.close()
+
+    def _end(self, run_id: str, body: bytes) -> None:
+        def work(connection: Connection) -> None:
+            ended = current_state.ending(connection, run_id)
+            if ended is not None and ended.event_id != ledger.event_id(body):
+                raise RunFailed(
+                    f"Run {run_id} was closed as {ended.event_type} at {ended.event_time}, before it was done: what it made is not recorded. "
+                    "Run it again."
+                )
+            self._append(connection, [body])
+
+        self.together(work)
+        self.live.release(run_id)
+
+    def _append(
+        self, connection: Connection, bodies: Sequence[bytes], key: PrivateKey | None = None, *, voices: Delegations = MappingProxyType({})
+    ) -> list[ledger.Appended]:
+        """Append events, their catalog rows and their outbox rows; the caller's transaction makes them durable together.
+
+        A transaction that several share is signed once, at its end.
+        """
+        grouped = key is None and connection.get_execution_options().get("tracecore_grouped")
+        appended = ledger.append(connection, bodies, None if grouped else lambda size, root: self._sign(size, root, key))
+        rows = []
+        written: set[int] = set()
+        for body, place in zip(bodies, appended, strict=True):
+            if place.new and place.seq not in written:
+                written.add(place.seq)
+                rows.extend(project(body, place.seq, self.ledger, voices.get(place.event_id, ())))
+        replay.write(connection, rows)
+        outbox.enqueue(connection, sorted(written))
+        return appended
+
+    def _sign(self, size: int, root: bytes, key: PrivateKey | None = None) -> str:
+        return notes.sign(key or self.keys.private(), self.ledger.origin, size, root)
+
+    def _environment_events(self, connection: Connection, environment: Environment | None) -> tuple[bytes, ...]:
+        if environment is None or environment.digest in self._environments:
+            return ()
+        run_id = environment_run(self.ledger, environment.digest)
+        if current_state.ending(connection, run_id) is not None:
+            return ()
+        return self.events.environment(run_id, environment, datetime.now(UTC))

@@ -1,0 +1,161 @@
+"""Catalog rows written, made again from the ledger, and compared with what the ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select
+from sqlmodel import SQLModel
+
+from tracecore.errors import NegativeVerdict
+from tracecore_lineage.catalog.delegation import Import, delegations_of, imports_in
+from tracecore_lineage.catalog.projection import Row, project
+from tracecore_lineage.events.parse import BadEvent
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import PROJECTION, table
+from tracecore_lineage.model.ledger_name import LedgerName
+
+__all__ = ["Difference", "clear", "compare", "rebuild", "write"]
+
+
+def write(connection: Connection, rows: Iterable[Row]) -> None:
+    """Insert rows, one statement a table."""
+    by_table: dict[type[SQLModel], list[Row]] = {}
+    for row in rows:
+        by_table.setdefault(row.table, []).append(row)
+    for model, found in by_table.items():
+        connection.execute(insert(table(model)), [dict(row.values) for row in found])
+
+
+def clear(connection: Connection) -> None:
+    """Delete every row of the projection."""
+    for projected in PROJECTION:
+        connection.execute(delete(projected))
+
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One catalog row that isn't what the ledger says.
+
+    Attributes:
+        row: table and key, `catalog_edge 3f2a… output 0`.
+        what: `changed`, `missing` or `extra`; `unreadable` for an event that has no rows, `false name` for a person's row that no event stands for.
+        column: of a changed row; empty otherwise.
+        expected: what the ledger's event says.
+        found: what stands in the catalog.
+    """
+
+    row: str
+    what: str
+    column: str
+    expected: str | None
+    found: str | None
+
+    def __str__(self) -> str:
+        if self.what == "changed":
+            return f"{self.row}: {self.column} expected {self.expected!r}, found {self.found!r}"
+        return f"{self.row}: {self.what}" + (f" ({self.expected})" if self.what == "unreadable" else "")
+
+
+def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
+    """Make the catalog again; needs a writing transaction.
+
+    Returns:
+        The number of events replayed.
+
+    Raises:
+        NegativeVerdict: an event is not what the ledger recorded, so that no catalog can be made of it.
+    """
+    voices = delegations_of(imports_in(connection), ledger_name)
+    clear(connection)
+    events = 0
+    for leaves in _chunked(ledger.read(connection)):
+        rows: list[Row] = []
+        for leaf in leaves:
+            if leaf.seq != events or leaf.event_id != ledger.event_id(leaf.body):
+                raise NegativeVerdict(
+                    f"Event {leaf.seq} of the ledger is not what was recorded, so the catalog stays as it is: run 'tracecore verify'."
+                )
+            try:
+                rows.extend(project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
+            except BadEvent as error:
+                raise NegativeVerdict(
+                    f"Event {leaf.seq} of the ledger can't be read ({error}), so the catalog stays as it is: run 'tracecore verify'."
+                ) from None
+            events += 1
+        write(connection, rows)
+    return events
+
+
+def compare(
+    connection: Connection, ledger_name: LedgerName, *, stop: int | None = None, imports: Sequence[Import] | None = None
+) -> Iterator[Difference]:
+    """Give every row in which catalog and ledger differ, a few hundred events at a time in memory.
+
+    Args:
+        connection: to the record's database.
+        ledger_name: the workspace's own.
+        stop: compare only what events below this position say; None compares all, rows that no event stands for too.
+        imports: those that the ledger holds, where they were read already.
+    """
+    voices = delegations_of(imports_in(connection) if imports is None else imports, ledger_name)
+    place = 0
+    for leaves in _chunked(ledger.read(connection, 0, stop)):
+        expected: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        for leaf in leaves:
+            try:
+                rows = project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ()))
+            except BadEvent as error:
+                yield Difference(f"ledger_event {leaf.seq}", "unreadable", "", str(error), None)
+                continue
+            expected.update({_key(table(row.table), row.values): row.values for row in rows})
+        last = leaves[-1].seq
+        yield from _compared(expected, _stored(connection, place, last + 1))
+        place = last + 1
+    if stop is None:
+        yield from _compared({}, _stored(connection, place, None))
+
+
+def _chunked(leaves: Iterable[ledger.Leaf]) -> Iterator[list[ledger.Leaf]]:
+    chunk: list[ledger.Leaf] = []
+    for leaf in leaves:
+        chunk.append(leaf)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _key(projected: Table, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (projected.name, *(values[column.name] for column in projected.primary_key))
+
+
+def _stored(connection: Connection, start: int, stop: int | None) -> dict[tuple[Any, ...], Mapping[str, Any]]:
+    """Read the rows of a range of positions; without `stop` those that stand outside the ledger: beyond its end or before its beginning."""
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for projected in PROJECTION:
+        seq = projected.c.seq
+        within = (seq >= start) | (seq < 0) if stop is None else (seq >= start) & (seq < stop)
+        for row in connection.execute(select(projected).where(within)).mappings():
+            values = {str(name): value for name, value in row.items()}
+            found[_key(projected, values)] = values
+    return found
+
+
+def _compared(expected: Mapping[tuple[Any, ...], Mapping[str, Any]], found: Mapping[tuple[Any, ...], Mapping[str, Any]]) -> Iterator[Difference]:
+    for key in sorted(expected.keys() | found.keys(), key=str):
+        name = " ".join(str(part) for part in key)
+        if key not in found:
+            yield Difference(name, "missing", "", None, None)
+        elif key not in expected:
+            yield Difference(name, "extra", "", None, None)
+        else:
+            for column, value in found[key].items():
+                if expected[key].get(column) != value:
+                    yield Difference(name, "changed", column, str(expected[key].get(column)), str(value))

@@ -1,0 +1,127 @@
+"""Policies and cosignatures as the catalog holds them: facets of runs of the workspace's own jobs `tracecore.key_policy` and `tracecore.cosign`."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageError
+from tracecore_lineage.crypto.envelope import Opened, open_envelope
+from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
+from tracecore_lineage.crypto.policy import CosignEvent, Policies, PolicyEvent, SealSignatures, signatures_of
+from tracecore_lineage.events.artifacts import bare
+from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, RUN_EVENTS, recorded_by
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.build import SealedBuild
+
+__all__ = ["COSIGN", "POLICY", "cosignatures", "home", "ledger_keys", "policies", "seal_signatures", "signed_envelope"]
+
+POLICY = "key_policy"
+COSIGN = "cosign"
+"""Verbs of the jobs, and with `tracecore_` before them names of the facets."""
+
+
+def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
+    """Give the policies of a workspace's ledger, judged.
+
+    Args:
+        connection: to the record's database.
+        ledger: the workspace's own.
+        vouching: keys that are believed to have signed the ledger.
+    """
+    return Policies.read((PolicyEvent(seq, facet) for seq, facet in _told(connection, ledger, POLICY)), ledger.origin, vouching)
+
+
+_OF_KEYS = ("tracecore.init", "tracecore.key_rotate", "tracecore.key_add")
+"""Jobs of a workspace's own runs that name a key that signs its ledger."""
+
+
+def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
+    """Return every key that the events of a workspace's ledger name as one that signs it, in the ledger's order."""
+    query = (
+        select(FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(RUN_EVENTS.c.job_name.in_(_OF_KEYS), FACETS.c.name.in_(("tracecore_ledger", "tracecore_key")), recorded_by(ledger))
+        .where(RUN_EVENTS.c.event_type == "COMPLETE")
+        .order_by(FACETS.c.seq)
+    )
+    found: dict[str, PublicKey] = {}
+    for value in connection.execute(query).scalars():
+        with suppress(UsageError, ValueError, KeyError, TypeError, AttributeError):  # a damaged row is named by `verify`
+            key = PublicKey.from_pem(json.loads(value)["public_key"].encode(), "a key in the ledger")
+            found.setdefault(key.id, key)
+    return list(found.values())
+
+
+def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:
+    """Give every recorded cosignature of any build, in the ledger's order; none is judged."""
+    return [CosignEvent(seq, facet) for seq, facet in _told(connection, ledger, COSIGN)]
+
+
+def home(connection: Connection, ref: str) -> LedgerName:
+    """Return the ledger that a build was sealed in, whose policies and cosignatures are about it; a nameless one where no such build is sealed."""
+    query = (
+        select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer)
+        .join(BUILDS, BUILDS.c.event_id == RUN_EVENTS.c.event_id)
+        .where(BUILDS.c.ref == ref)
+        .order_by(BUILDS.c.seq)
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    return LedgerName("", "") if row is None else LedgerName.speaking(row.job_namespace, row.producer)
+
+
+def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
+    """Give who signed a sealed build, and whether that is enough.
+
+    Args:
+        connection: to the record's database.
+        ref: the build's whole ref.
+        believed: keys whose signature of the seal itself is taken.
+
+    Raises:
+        EnvelopeError: the seal can't be read.
+    """
+    row = connection.execute(select(BUILDS.c.seq, BUILDS.c.envelope).where(BUILDS.c.ref == ref).order_by(BUILDS.c.seq).limit(1)).one()
+    opened = open_envelope(json.loads(row.envelope))
+    ledger = home(connection, ref)
+    return signatures_of(ref, row.seq, opened, cosignatures(connection, ledger), policies(connection, ledger, believed), believed)
+
+
+def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, Any]:
+    """Give a build's envelope with every valid signature that came later, so that others' tools can count them."""
+    opened = open_envelope(sealed.envelope)
+    signatures = {key: {"keyid": key, "sig": base64.b64encode(signature).decode()} for key, signature in opened.signatures}
+    for event in cosignatures(connection, home(connection, sealed.ref)):
+        if event.facet.get("build") == sealed.ref:
+            try:
+                key = PublicKey.from_pem(str(event.facet.get("public_key")).encode(), "the event")
+                signature = canonical_base64(str(event.facet.get("signature")))
+            except (UsageError, CheckpointError):
+                continue  # named by verify
+            if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is not None:
+                signatures.setdefault(key.id, {"keyid": key.id, "sig": str(event.facet["signature"])})
+    return {**sealed.envelope, "signatures": list(signatures.values())}
+
+
+def _told(connection: Connection, ledger: LedgerName, verb: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    query = (
+        select(FACETS.c.seq, FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(
+            FACETS.c.name == f"tracecore_{verb}",
+            FACETS.c.subject.startswith("run:"),
+            RUN_EVENTS.c.event_type == "COMPLETE",
+            recorded_by(ledger),
+            RUN_EVENTS.c.job_name == f"tracecore.{verb}",
+        )
+        .order_by(FACETS.c.seq)
+    )
+    for row in connection.execute(query):
+        yield row.seq, bare(json.loads(row.value))

@@ -1,0 +1,115 @@
+"""Every stored version that the record knows, as the kernel's store wants it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.running.dependencies import source_artifacts
+from tracecore_lineage.catalog.current_state import dependencies_from
+from tracecore_lineage.catalog.delegation import IMPORTS
+from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.ledger.sql_tables import FACETS
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact, DeltaVersion
+
+if TYPE_CHECKING:
+    from tracecore.store import Store
+
+__all__ = ["names_once", "newest_of_tables", "said_places", "stored_artifacts", "stored_sources"]
+
+
+def stored_artifacts(connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
+    """Return every version whose bytes are kept here, once for each place it lies at, as events of the workspace itself say, and those it imported.
+
+    Where another producer says that bytes lie is none of the store's business.
+
+    Args:
+        connection: to the record's database.
+        refs: only these versions; None gives all.
+        bound: only what events below this position say.
+    """
+    found: dict[tuple[Any, ...], Artifact] = {}
+    for subject, value in sorted(said_places(connection, refs=refs, bound=bound), key=_imports_first):
+        artifact = _artifact(subject, json.loads(value))
+        if artifact is not None:
+            found[artifact.ref, artifact.media, artifact.location, artifact.delta] = artifact
+    return list(found.values())
+
+
+def _imports_first(said: tuple[str, str]) -> tuple[str, bool, str]:
+    """Order places so that of several the workspace's own is the last, which counts where one is asked for."""
+    subject, value = said
+    return subject, f'"location":"{IMPORTS}/' not in value, value
+
+
+def newest_of_tables(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """Return the newest version of each table: its log reaches back over all of them."""
+    newest: dict[str, tuple[int, Artifact]] = {}
+    for artifact in artifacts:
+        table = str(artifact.location)
+        if artifact.delta is not None and newest.get(table, (-1,))[0] < artifact.delta.version:
+            newest[table] = (artifact.delta.version, artifact)
+    return [artifact for _, artifact in newest.values()]
+
+
+def names_once(store: Store, artifacts: Sequence[Artifact]) -> Iterator[tuple[str, Artifact]]:
+    """Return the files that versions stand on, each with a version that stands on it; a table's log is listed once for all its versions."""
+    for artifact in artifacts:
+        for name in store.names(artifact, log=False):
+            yield name, artifact
+    for artifact in newest_of_tables(artifacts):
+        for name in store.log(artifact):
+            yield name, artifact
+
+
+def stored_sources(connection: Connection, *, runs: Collection[str] | None = None, bound: int | None = None) -> list[Artifact]:
+    """Return the source files of plugins that are kept for runs of the workspace, and those that it imported, each once by name and digest.
+
+    Args:
+        connection: to the record's database.
+        runs: only of these; None returns all.
+        bound: only what events below this position say.
+    """
+    said = said_places(connection, facet="tracecore_dependencies", refs=None if runs is None else [f"run:{run}" for run in runs], bound=bound)
+    found = {source.ref: source for _, value in said for source in source_artifacts(dependencies_from(json.loads(value)))}
+    return [found[ref] for ref in sorted(found)]
+
+
+def said_places(
+    connection: Connection, *, refs: Collection[str] | None = None, bound: int | None = None, facet: str = "tracecore_artifact"
+) -> set[tuple[str, str]]:
+    """Return what those events say of where bytes lie: of which version or run, and the facet as text."""
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
+    if bound is not None:
+        query = query.where(FACETS.c.seq < bound)
+    rows = (
+        connection.execute(query).all()
+        if refs is None
+        else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))]
+    )
+    return {(row.subject, row.value) for row in rows}
+
+
+def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
+    """Read one version back; None where its bytes are not kept."""
+    if said.get("location") is None or said.get("media") in {None, Media.NONE.value}:
+        return None
+    parsed = parse_ref(ref)
+    delta = said.get("delta")
+    external = parsed.kind == "external"
+    return Artifact(
+        kind=parsed.kind,
+        name=parsed.segments[-1],
+        digest=str(parsed.version) if external else f"sha256:{parsed.version}",
+        media=Media(said["media"]),
+        location=said["location"],
+        size_bytes=said.get("size_bytes"),
+        rows=said.get("rows"),
+        delta=delta and DeltaVersion(delta["version"], delta["log"]),
+        namespace=parsed.segments[0] if external else None,
+    )

@@ -1,0 +1,355 @@
+"""Tombstones: what was erased on purpose, why and by whom, read back from the workspace's own events.
+
+An erasure is a run of job `tracecore.consent_withdraw` or `tracecore.prune`. Its START promises what will go: from then on none of it is given to
+anybody. Its COMPLETE says what went, in a signed statement (docs/formats/tombstone.md): that alone excuses bytes that are not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.store.protocol import ErasedFile
+from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact
+
+__all__ = [
+    "JOBS",
+    "PREDICATE",
+    "PRUNE",
+    "WITHDRAWAL",
+    "Erased",
+    "Erasure",
+    "Tombstones",
+    "made_since",
+    "read_erasure",
+    "readable",
+    "remade",
+    "statement",
+    "tombstones",
+    "withdrawn",
+]
+
+PREDICATE = "urn:tracecore:tombstone:1"
+WITHDRAWAL, PRUNE = "consent_withdraw", "prune"
+JOBS = frozenset({f"tracecore.{WITHDRAWAL}", f"tracecore.{PRUNE}"})
+FACET = "tracecore_erasure"
+_STATEMENT = "https://in-toto.io/Statement/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What went of one version at one place.
+
+    Attributes:
+        ref: whole.
+        location: of the version, relative to the store's root.
+        version: of a Delta table; None for files and directories.
+        files: what went, file by file.
+    """
+
+    ref: str
+    location: str
+    version: int | None
+    files: tuple[ErasedFile, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its files as they were recorded."""
+        return sum(gone.size_bytes for gone in self.files)
+
+    @property
+    def rows(self) -> int:
+        """Rows of its data files."""
+        return sum(gone.rows or 0 for gone in self.files)
+
+    def document(self) -> dict[str, Any]:
+        """Give it as the statement has it."""
+        return {
+            "ref": self.ref,
+            "location": self.location,
+            "version": self.version,
+            "files": [
+                {"path": gone.path, "digest": gone.digest, "size_bytes": gone.size_bytes, "rows": gone.rows, "left": gone.left} for gone in self.files
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One erasure, promised or done.
+
+    Attributes:
+        run: its id.
+        what: `consent_withdraw` or `prune`.
+        reason: as it was given.
+        at: eventTime of its START.
+        seq: position of its START in the ledger.
+        done: whether it came to its end.
+        drives: names of the withdrawn drives.
+        withdrawn: digests of files that may not come back.
+        people: pseudonyms that nobody can resolve any more.
+        builds: refs of the builds that the data reached.
+        versions: what went.
+        commits: files of Delta logs that were rewritten without statistics of what went: every version after them stands on them.
+        envelope: the signed statement; None while it is only promised.
+    """
+
+    run: str
+    what: str
+    reason: str
+    at: str
+    seq: int = -1
+    done: bool = False
+    drives: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    builds: tuple[str, ...] = ()
+    versions: tuple[Erased, ...] = ()
+    commits: tuple[ErasedFile, ...] = ()
+    envelope: Mapping[str, Any] | None = None
+
+    @property
+    def why(self) -> str:
+        """Why, in a few words: `consent withdrawn: <reason>`."""
+        return f"consent withdrawn: {self.reason}" if self.what == WITHDRAWAL else f"pruned: {self.reason}"
+
+    @property
+    def day(self) -> str:
+        """The date."""
+        return self.at.partition("T")[0]
+
+    def document(self) -> dict[str, Any]:
+        """Give it as the statement's predicate has it, without the key."""
+        return {
+            "type": PREDICATE,
+            "what": self.what,
+            "reason": self.reason,
+            "at": self.at,
+            "run": self.run,
+            "drives": list(self.drives),
+            "withdrawn": list(self.withdrawn),
+            "people": list(self.people),
+            "builds": list(self.builds),
+            "versions": [version.document() for version in self.versions],
+            "commits": [{"path": gone.path, "digest": gone.digest, "size_bytes": gone.size_bytes, "left": gone.left} for gone in self.commits],
+        }
+
+
+def statement(erasure: Erasure, key: str) -> dict[str, Any]:
+    """Write the in-toto Statement of an erasure that was carried out.
+
+    Args:
+        erasure: what went.
+        key: id of the key that signs it.
+    """
+    refs = {version.ref: parse_ref(version.ref) for version in erasure.versions}
+    return {
+        "_type": _STATEMENT,
+        "subject": [{"name": ref.unversioned, "digest": {"sha256": (ref.version or "").removeprefix("sha256:")}} for ref in refs.values()],
+        "predicateType": PREDICATE,
+        "predicate": {**erasure.document(), "key": key},
+    }
+
+
+def read_erasure(facet: Mapping[str, Any], seq: int) -> Erasure:
+    """Read an erasure from the run facet of its START (`plan`) or its COMPLETE (`envelope`); the signature is not judged here.
+
+    Raises:
+        EnvelopeError: the envelope can't be read.
+        ValueError: a member is missing or of another type (KeyError and TypeError too).
+    """
+    envelope = facet.get("envelope")
+    said = json.loads(open_envelope(envelope).payload)["predicate"] if envelope is not None else facet["plan"]
+    return Erasure(
+        run=str(said["run"]),
+        what=str(said["what"]),
+        reason=str(said["reason"]),
+        at=str(said["at"]),
+        seq=seq,
+        done=envelope is not None,
+        drives=tuple(map(str, said["drives"])),
+        withdrawn=tuple(map(str, said["withdrawn"])),
+        people=tuple(map(str, said["people"])),
+        builds=tuple(map(str, said["builds"])),
+        versions=tuple(_version(each) for each in said["versions"]),
+        commits=tuple(ErasedFile(str(each["path"]), str(each["digest"]), int(each["size_bytes"]), None, each["left"]) for each in said["commits"]),
+        envelope=envelope,
+    )
+
+
+def _version(said: Mapping[str, Any]) -> Erased:
+    files = tuple(ErasedFile(str(gone["path"]), str(gone["digest"]), int(gone["size_bytes"]), gone["rows"], gone["left"]) for gone in said["files"])
+    return Erased(str(said["ref"]), str(said["location"]), said["version"], files)
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """Everything that was erased on purpose, or is promised to be; oldest first.
+
+    Attributes:
+        erasures: one a run.
+        remade: (ref, location) to the last position at which an event says that its bytes are there.
+        brought: commits that were rewritten in other workspaces before bundles brought them here, by their places here.
+    """
+
+    erasures: tuple[Erasure, ...] = ()
+    remade: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    brought: tuple[ErasedFile, ...] = ()
+
+    @cached_property
+    def _by_place(self) -> Mapping[tuple[str, str, int | None], list[tuple[Erasure, Erased]]]:
+        found: dict[tuple[str, str, int | None], list[tuple[Erasure, Erased]]] = {}
+        for erasure in self.erasures:
+            for erased in erasure.versions:
+                found.setdefault((erased.ref, erased.location, erased.version), []).append((erasure, erased))
+        return found
+
+    @cached_property
+    def _by_table(self) -> Mapping[str, list[ErasedFile]]:
+        found: dict[str, list[ErasedFile]] = {}
+        for gone in (*self.brought, *(gone for erasure in self.erasures if erasure.done for gone in erasure.commits)):
+            found.setdefault(gone.table, []).append(gone)
+        return found
+
+    def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
+        """Give what was erased of one version at its place and was not made again since, oldest first."""
+        version = None if artifact.delta is None else artifact.delta.version
+        said = self._by_place.get((artifact.ref, str(artifact.location), version), ())
+        return [(erasure, erased) for erasure, erased in said if not self._again(artifact, erasure)]
+
+    def _again(self, artifact: Artifact, erasure: Erasure) -> bool:
+        """Say whether the bytes came back since; a table's version never does, it gets another number."""
+        return artifact.media is not Media.DELTA and self.remade.get((artifact.ref, str(artifact.location)), -1) > erasure.seq
+
+    def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
+        """Give the files of a version that erasures which were carried out excuse."""
+        return tuple(gone for erasure, erased in self.of(artifact) if erasure.done for gone in erased.files)
+
+    def commits(self, table: str) -> Sequence[ErasedFile]:
+        """Return the commits of a table that erasures which were carried out rewrote, oldest first."""
+        return self._by_table.get(table, ())
+
+    def unreadable(self, artifact: Artifact) -> Erasure | None:
+        """Give the erasure by which a version can't be read any more; None where it can."""
+        return next((erasure for erasure, _ in reversed(self.of(artifact))), None)
+
+    def sentence(self, artifact: Artifact) -> str | None:
+        """Say why a version can't be read, in one sentence; None where it can."""
+        erasure = self.unreadable(artifact)
+        return None if erasure is None else f"{artifact.ref} was erased on {erasure.day}: {erasure.why}."
+
+    @property
+    def unfinished(self) -> list[Erasure]:
+        """Give the erasures that were promised and not carried out to their end."""
+        return [erasure for erasure in self.erasures if not erasure.done]
+
+    def withdrawn(self) -> ErasureFilter:
+        """Give what may not come back."""
+        files: dict[str, str] = {}
+        drives: dict[str, str] = {}
+        for erasure in self.erasures:
+            if erasure.what == WITHDRAWAL:
+                files |= dict.fromkeys(erasure.withdrawn, f"consent was withdrawn on {erasure.day}: {erasure.reason}.")
+                drives |= dict.fromkeys(erasure.drives, f"consent was withdrawn on {erasure.day}: {erasure.reason}.")
+        return ErasureFilter(files, drives)
+
+
+def tombstones(connection: Connection, own: LedgerName, *, refs: Iterable[str] | None = None) -> Tombstones:
+    """Read every tombstone of the workspace.
+
+    Args:
+        connection: to the record's database.
+        own: the workspace's own ledger: nobody else's events erase anything here.
+        refs: only what erased something of these versions; None gives all.
+    """
+    wanted = None if refs is None else set(refs)
+    listed = _erasures(connection, own, JOBS, wanted)
+    return Tombstones(listed, remade(connection, own, listed, wanted))
+
+
+def withdrawn(connection: Connection, own: LedgerName) -> ErasureFilter:
+    """Return what may not come back; what was pruned may, and is not read."""
+    return Tombstones(_erasures(connection, own, {f"tracecore.{WITHDRAWAL}"}, None)).withdrawn()
+
+
+def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wanted: Collection[str] | None) -> tuple[Erasure, ...]:
+    """Read the erasures of some jobs, oldest first; of some versions where they are given."""
+    query = (
+        select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq, RUN_EVENTS.c.event_type)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(FACETS.c.name == FACET, recorded_by(own), RUN_EVENTS.c.job_name.in_(sorted(jobs)))
+        .order_by(FACETS.c.seq)
+    )
+    if wanted is None:
+        rows = list(connection.execute(query))
+    else:  # an erasure says of each version that something of it went
+        erasing = select(RUN_EVENTS.c.run_id).join(FACETS, FACETS.c.event_id == RUN_EVENTS.c.event_id).where(FACETS.c.name == "tracecore_tombstone")
+        runs = {run for chunk in chunks(sorted(wanted)) for run in connection.execute(erasing.where(FACETS.c.subject.in_(chunk))).scalars()}
+        subjects = sorted(f"run:{run}" for run in runs)
+        rows = sorted((row for chunk in chunks(subjects) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))), key=_place)
+    found: dict[str, Erasure] = {}
+    for row in rows:
+        try:
+            erasure = read_erasure(json.loads(row.value), row.seq)
+        except (EnvelopeError, ValueError, KeyError, TypeError):
+            continue  # `verify` names it; it excuses nothing
+        if row.subject == f"run:{erasure.run}" and (row.event_type == "COMPLETE") == erasure.done:
+            standing = found.get(erasure.run)
+            found[erasure.run] = erasure if standing is None else _joined(standing, erasure)
+    return tuple(found.values())
+
+
+def _joined(promised: Erasure, done: Erasure) -> Erasure:
+    """Take what was done, with the place at which it was promised: what was made between the two was made after the promise."""
+    if promised.done or not done.done:
+        return promised
+    return Erasure(**{name: getattr(done, name) for name in done.__slots__} | {"seq": min(promised.seq, done.seq)})
+
+
+def _place(row: Any) -> int:
+    return int(row.seq)
+
+
+def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure], refs: Iterable[str] | None = None) -> dict[tuple[str, str], int]:
+    """Return, for each version that was erased (of those in `refs`, if given), the last position at which an event of ours says where it lies."""
+    erased = {version.ref for erasure in erasures for version in erasure.versions}
+    found: dict[tuple[str, str], int] = {}
+    for chunk in chunks(sorted(erased if refs is None else erased.intersection(refs))):
+        query = (
+            select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq)
+            .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+            .where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact", recorded_by(own))
+        )
+        for row in connection.execute(query):
+            place = (row.subject, str(json.loads(row.value).get("location")))
+            found[place] = max(found.get(place, -1), row.seq)
+    return found
+
+
+def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
+    """Give where the files and directories lie that an event of ours after a position says are there; a table's next version has files of its own."""
+    query = (
+        select(FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(FACETS.c.name == "tracecore_artifact", FACETS.c.seq > seq, recorded_by(own))
+    )
+    said = [json.loads(value) for value in connection.execute(query).scalars()]
+    return {str(each["location"]) for each in said if each.get("location") is not None and each.get("media") != Media.DELTA.value}
+
+
+def readable(connection: Connection, own: LedgerName, artifacts: Sequence[Artifact]) -> list[Artifact]:
+    """Leave out the versions that were erased, or are about to be."""
+    known = tombstones(connection, own, refs=[artifact.ref for artifact in artifacts])
+    return [artifact for artifact in artifacts if known.unreadable(artifact) is None] if known.erasures else list(artifacts)

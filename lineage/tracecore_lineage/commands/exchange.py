@@ -1,0 +1,331 @@
+"""`tracecore export`, `tracecore import` and `tracecore events`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from tracecore.cli import emit_json, json_option, progress_bar, say, workspace_option
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.system.settings import Settings
+from tracecore.workspace import NamedWorkspace
+from tracecore_lineage.commands.verify import key_option, threshold_option
+
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
+    from tracecore_schemas.build import SealedBuild
+    from tracecore_schemas.trace import Trace
+
+__all__ = ["events_command", "export_command", "import_command"]
+
+_EXPORT_EXAMPLES = """
+\b
+Examples:
+  tracecore export build/demo --format openlineage -o demo.ndjson    # the events its trace stands on
+  tracecore export build/demo --format in-toto -o demo.intoto.json   # the signed envelope
+  tracecore export build/demo --format bundle -o demo.bundle         # one file that verifies without the workspace
+  tracecore export build/demo --format slsa -o demo.slsa.jsonl       # SLSA provenance and test results
+  tracecore export build/demo --format cyclonedx -o demo.cdx.json    # plugin tracecore-evidence
+  tracecore export build/demo --format prov -o demo.prov.json
+"""
+
+Writer = Callable[["Record", "SealedBuild", "Trace", Path], None]
+
+
+@click.command(name="export", epilog=_EXPORT_EXAMPLES)
+@click.argument("build")
+@click.option(
+    "--format", "format_", required=True, metavar="FORMAT", help="openlineage, in-toto, bundle, slsa, or one that a plugin brings (cyclonedx, prov)."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="PATH", help="The file to write.")
+@workspace_option
+@json_option
+def export_command(build: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
+    """Write the evidence of a sealed build in a format that others' tools read. The file is whole or it is not there."""
+    from tracecore_lineage import Record
+
+    write = _writer(format_, workspace.settings)
+    with Record.open(workspace) as record:
+        trace = record.trace(build if "/" in build else f"build/{build}")
+        kind, _, name = trace["root"].partition("@")[0].partition("/")
+        sealed = record.build(_decoded(name)) if kind == "build" else None
+        if sealed is None:
+            raise UsageError(f"{trace['root']} is no build: a build's evidence is exported, of anything else 'tracecore trace --json' tells.")
+        temporary = output.with_name(f".{output.name}.{os.getpid()}.part")  # of its own: another process may write the same file
+        try:
+            write(record, sealed, trace, temporary)
+            temporary.replace(output)
+        except OSError as error:
+            raise UsageError(f"The export can't be written to {output}: {error.strerror or error}.") from error
+        finally:
+            with suppress(OSError):  # what stands in its way was said
+                temporary.unlink(missing_ok=True)
+    if as_json:
+        emit_json({"build": sealed.ref, "format": format_, "file": str(output), "size_bytes": output.stat().st_size})
+        return
+    say(f"Wrote {sealed.ref} as {format_} to {output}.")
+
+
+def _decoded(name: str) -> str:
+    from urllib.parse import unquote
+
+    return unquote(name)
+
+
+def _openlineage(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    from tracecore_lineage.exchange.event_files import events_behind, line_of
+
+    del sealed
+    with path.open("wb") as stream:
+        stream.writelines(line_of(body) + b"\n" for body in events_behind(record, trace))
+
+
+def _in_toto(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    from tracecore_lineage.catalog.signatures import signed_envelope
+
+    del trace
+    with record.database.read() as connection:
+        envelope = signed_envelope(connection, sealed)
+    path.write_text(json.dumps(envelope, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _slsa(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    from tracecore_lineage.seal.attestations import attestations
+
+    lines = [json.dumps(envelope, separators=(",", ":")) for envelope in attestations(record, sealed, trace)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+
+
+def _bundle(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+    del trace
+    with progress_bar() as bar:
+        task = bar.add_task("reading the ledger", total=None)
+        record.export_bundle(
+            sealed.ref, path, progress=lambda done, total, name: bar.update(task, completed=done, total=total, description=f"wrote {name[:60]}")
+        )
+
+
+_CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto, "bundle": _bundle, "slsa": _slsa}
+
+
+def _writer(format_: str, settings: Settings) -> Writer:
+    """Find what writes a format: the core's own, else a plugin's."""
+    if format_ in _CORE:
+        return _CORE[format_]
+    from tracecore.errors import suggestion
+    from tracecore.plugins.host import PluginHost
+
+    host = PluginHost.load(settings)
+    found = host.exporter(format_)
+    if found is None:
+        raise UsageError(f"There is no export format '{format_}' here. {suggestion(format_, [*_CORE, *host.exporters])}")
+
+    def write(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
+        from tracecore.system.failures import reason_of
+
+        del record
+        try:
+            found.item.export(trace, sealed.statement["predicate"], path)
+        except (KeyboardInterrupt, TracecoreError, OSError):
+            raise
+        except BaseException as error:  # a plugin may raise anything, SystemExit too
+            raise RunFailed(f"The exporter '{format_}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
+        if not path.is_file():
+            raise RunFailed(f"The exporter '{format_}' of plugin '{found.entry_point}' ended without writing its file.")
+
+    return write
+
+
+_BUNDLE = "bundle"
+_IMPORT_EXAMPLES = """
+\b
+Examples:
+  tracecore import demo.bundle --key vendor.pub    # a build that another workspace sealed, seals intact
+  tracecore import dvc.lock --format dvc           # plugin tracecore-evidence
+  tracecore events import events.ndjson            # OpenLineage events
+"""
+
+
+@click.command(name="import", epilog=_IMPORT_EXAMPLES)
+@click.argument("source", type=click.Path(path_type=Path), metavar="FILE")
+@click.option("--format", "format_", metavar="FORMAT", help="What the file is: bundle (the default), or a format that a plugin brings (dvc).")
+@key_option
+@threshold_option
+@workspace_option
+@json_option
+@click.pass_context
+def import_command(
+    ctx: click.Context, source: Path, format_: str | None, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, as_json: bool
+) -> None:
+    """Take over a build that another workspace exported as a bundle, or a file of another tool as the OpenLineage events it stands for.
+
+    A bundle is verified first; exit 1, and nothing is recorded, where anything in it is not as it was sealed. Either is taken whole or not at all,
+    and a second time changes nothing: the file of a build that is here already is not looked into.
+    """
+    if not source.exists():
+        raise UsageError(f"There is no file {source} to import.")
+    if format_ is None and not _looks_like_bundle(source):
+        raise UsageError(f"{source} is no bundle. Say what the file is with --format. {_offer('', workspace.settings)}")
+    if format_ in {None, _BUNDLE}:
+        _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
+        return
+    if keys or threshold is not None:
+        raise UsageError("--key and --threshold say who must have signed a bundle; other files are not signed.")
+    _take_file(source, str(format_), workspace, as_json=as_json)
+
+
+def _looks_like_bundle(source: Path) -> bool:
+    try:
+        with source.open("rb") as file:
+            return file.read(2) == b"PK" or source.suffix == ".bundle"
+    except OSError:
+        return False
+
+
+def _offer(format_: str, settings: Settings) -> str:
+    from tracecore.errors import suggestion
+    from tracecore.plugins.host import PluginHost
+
+    return suggestion(format_, [_BUNDLE, *PluginHost.load(settings).importers]) + " OpenLineage events are taken by 'tracecore events import'."
+
+
+def _take_bundle(
+    ctx: click.Context, source: Path, keys: tuple[Path, ...], threshold: int | None, workspace: NamedWorkspace, *, as_json: bool
+) -> None:
+    from tracecore_lineage import Record
+    from tracecore_lineage.exchange.importer import ImportRefused
+
+    with Record.open(workspace) as record, progress_bar() as bar:
+        task = bar.add_task("reading the bundle", total=None)
+
+        def show(done: int, total: int, last: str) -> None:
+            bar.update(task, completed=done, total=total, description=f"verified {last.partition('@')[0][:60]}")
+
+        try:
+            done = record.import_bundle(source, key=keys or None, threshold=threshold, progress=show)
+        except ImportRefused as refused:
+            if not as_json:
+                raise
+            emit_json({"build": None, "verdict": refused.verdict})
+            ctx.exit(refused.exit_code)
+    if as_json:
+        emit_json(
+            {"build": done.build, "origin": done.origin, "new": done.new, "recorded": done.events, "known": done.known, "artifacts": done.artifacts}
+        )
+    elif not done.new:
+        click.echo(f"{done.build}: here already, nothing changed")
+        say(f"The file was not verified: 'tracecore verify {source}' does that.")
+    else:
+        key = "key: pinned" if keys else "key: unpinned"
+        amount = f"{done.events} events recorded, {done.known} known before, {done.artifacts} artifacts"
+        click.echo(f"{done.build}: imported from '{done.origin}': {amount} · {key}")
+
+
+def _take_file(source: Path, format_: str, workspace: NamedWorkspace, *, as_json: bool) -> None:
+    from tracecore.plugins.host import PluginHost
+    from tracecore.system.failures import reason_of
+    from tracecore_lineage import Record
+    from tracecore_lineage.exchange.ingest import checked
+
+    found = PluginHost.load(workspace.settings).importer(format_)
+    if found is None:
+        raise UsageError(f"There is no import format '{format_}'. {_offer(format_, workspace.settings)}")
+    try:
+        events = list(found.item.events(source))
+    except (KeyboardInterrupt, TracecoreError):
+        raise
+    except BaseException as error:  # a plugin may raise anything, SystemExit too
+        raise RunFailed(f"The importer '{format_}' of plugin '{found.entry_point}' failed: {reason_of(error)}.") from error
+    with Record.open(workspace) as record:
+        _, bad = checked(events, record.ledger)
+        if bad:
+            raise RunFailed(
+                f"The importer '{format_}' of plugin '{found.entry_point}' gave an event that is none (event {bad[0].index}): {bad[0].reason}."
+            )
+        done = record.ingest(events, whole=True)
+    if done.refused:
+        raise UsageError(f"{source.name}: event {done.refused[0].index}: {done.refused[0].reason}. Nothing was recorded.")
+    if as_json:
+        emit_json({"recorded": done.recorded, "known": done.known, "refused": []})
+        return
+    click.echo(f"{done.recorded} events recorded, {done.known} known before")
+
+
+_EVENTS_EXAMPLES = """
+\b
+Examples:
+  tracecore events export -o events.ndjson
+  tracecore events export --exact -o exact.ndjson    # byte for byte, in base64
+  tracecore events import from-airflow.ndjson
+  tracecore events import folder-of-events --skip-invalid
+"""
+
+
+@click.group(name="events", epilog=_EVENTS_EXAMPLES)
+def events_command() -> None:
+    """Take OpenLineage events of other producers into the record, or write the record's own out, one a line."""
+
+
+@events_command.command(name="import", epilog="\b\nExample:\n  tracecore events import from-airflow.ndjson --json")
+@click.argument("source", type=click.Path(path_type=Path, exists=True), metavar="FILE|DIR")
+@click.option("--skip-invalid", is_flag=True, help="Leave bad lines out and name them, instead of refusing the file.")
+@workspace_option
+@json_option
+def import_(source: Path, skip_invalid: bool, workspace: NamedWorkspace, as_json: bool) -> None:
+    """Record the events of a file (one a line) or of a folder of .json and .ndjson files.
+
+    One bad line refuses everything, with its number and what is wrong. What is recorded already is recognized byte for byte and not recorded twice.
+    """
+    from tracecore_lineage import Record
+    from tracecore_lineage.exchange.event_files import read_events, take_events
+
+    events = read_events(source)
+    with Record.open(workspace) as record:
+        done, refused = take_events(record, events, skip_invalid=skip_invalid)
+    if as_json:
+        emit_json({"recorded": done.recorded, "known": done.known, "refused": refused})
+        return
+    for each in refused:
+        say(f"left out {each}")
+    click.echo(f"{done.recorded} events recorded, {done.known} known before, {len(refused)} left out")
+
+
+@events_command.command(name="export", epilog="\b\nExample:\n  tracecore events export -o events.ndjson")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@click.option("--exact", is_flag=True, help="Wrap each event's exact bytes in base64, with its digest and when it was recorded.")
+@workspace_option
+def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
+    """Write every event of the ledger, in its order, one a line."""
+    from tracecore_lineage import Record
+
+    with Record.open(workspace) as record:
+        if output is None:
+            _write(record, sys.stdout.buffer, exact=exact)
+            return
+        try:
+            with output.open("wb") as stream:
+                count = _write(record, stream, exact=exact)
+        except OSError as error:
+            raise UsageError(f"The events can't be written to {output}: {error.strerror or error}.") from error
+    say(f"Wrote {count} events to {output}.")
+
+
+def _write(record: object, stream: BinaryIO, *, exact: bool) -> int:
+    from tracecore_lineage import Record
+    from tracecore_lineage.exchange.event_files import exact_line, line_of
+    from tracecore_lineage.ledger import ledger
+
+    assert isinstance(record, Record)
+    count = 0
+    with record.database.read() as connection:
+        for leaf in ledger.read(connection):
+            stream.write((exact_line(leaf) if exact else line_of(leaf.body)) + b"\n")
+            count += 1
+    return count

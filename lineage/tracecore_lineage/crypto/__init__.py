@@ -1,0 +1,1 @@
+"""Keys, envelopes, signed notes, key policies and the Merkle tree."""

@@ -1,0 +1,136 @@
+"""Checkpoints: the signed head of the ledger as a C2SP signed note.
+
+The note's text is three lines: the origin, the tree size in decimal, the root in base64; then an empty line and a line a signature:
+`— <name> <base64 of 4 bytes of key hash and 64 bytes of Ed25519 signature>`. Sources: C2SP tlog-checkpoint and signed-note.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracecore.errors import UsageError
+from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
+
+__all__ = ["Checkpoint", "CheckpointError", "Signature", "canonical_base64", "parse", "read", "sign"]
+
+_ED25519 = b"\x01"
+_SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+_SIGNATURE = re.compile("— ([^\\s+]+) ([A-Za-z0-9+/=]+)")
+
+
+class CheckpointError(ValueError):
+    """A text that is no checkpoint; the message says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """One signature line: who by the name given, the first 4 bytes of the key's hash, and the signature."""
+
+    name: str
+    key_hash: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A parsed checkpoint; nothing in it is believed before `signed_by` has named a known key.
+
+    Attributes:
+        origin: which ledger.
+        size: its number of events.
+        root: its root over them, 32 bytes.
+        text: the signed text, up to and with the last line's newline.
+        signatures: every signature line.
+    """
+
+    origin: str
+    size: int
+    root: bytes
+    text: str
+    signatures: tuple[Signature, ...]
+
+    def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
+        """Give the first of the keys that signed it; None where none did."""
+        for key in keys:
+            for line in self.signatures:
+                if line.name == self.origin and line.key_hash == _key_hash(line.name, key) and key.verifies(line.signature, self.text.encode()):
+                    return key
+        return None
+
+
+def sign(key: PrivateKey, origin: str, size: int, root: bytes) -> str:
+    """Write the signed note over a tree's size and root."""
+    text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+    signature = base64.b64encode(_key_hash(origin, key.public) + key.sign(text.encode())).decode()
+    return f"{text}\n— {origin} {signature}\n"
+
+
+def parse(note: str) -> Checkpoint:
+    """Read a checkpoint without judging its signatures.
+
+    Raises:
+        CheckpointError: it is no signed note of three lines, or a base64 in it is not the canonical one.
+    """
+    text, gap, tail = note.rpartition("\n\n")
+    lines = text.split("\n")
+    if not gap or len(lines) < 3 or not lines[0]:
+        raise CheckpointError("Expected a signed note: origin, size and root in lines of their own, an empty line, then signatures.")
+    if not _SIZE.fullmatch(lines[1]):
+        raise CheckpointError(f"Expected the ledger's size as a decimal number in the second line, found {lines[1]!r}.")
+    root = canonical_base64(lines[2])
+    if len(root) != 32:
+        raise CheckpointError(f"Expected a root of 32 bytes in the third line, found {len(root)}.")
+    if not tail.endswith("\n"):
+        raise CheckpointError("Expected each signature line to end with a newline.")
+    signatures = tuple(_signature(line) for line in tail[:-1].split("\n"))
+    return Checkpoint(lines[0], int(lines[1]), root, text + "\n", signatures)
+
+
+def read(path: Path) -> Checkpoint:
+    """Read a checkpoint that was kept in a file.
+
+    Raises:
+        UsageError: no such file, or no checkpoint.
+    """
+    try:
+        return parse(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"The checkpoint {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+    except (CheckpointError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is no checkpoint as 'tracecore checkpoint' writes it: {error}") from None
+
+
+def canonical_base64(text: str) -> bytes:
+    """Decode base64 that has exactly one form: `BQ==` and `BR==` give the same byte, so only the first is taken.
+
+    Raises:
+        CheckpointError: it is no base64, or another text stands for the same bytes.
+    """
+    try:
+        decoded = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise CheckpointError(f"Expected base64, found {text!r} ({error}).") from None
+    if base64.b64encode(decoded).decode() != text:
+        raise CheckpointError(f"Expected canonical base64, found {text!r}: another text stands for the same bytes.")
+    return decoded
+
+
+def _signature(line: str) -> Signature:
+    match = _SIGNATURE.fullmatch(line)
+    if match is None:
+        raise CheckpointError(f"Expected a signature line '— NAME BASE64', found {line!r}.")
+    decoded = canonical_base64(match[2])
+    if len(decoded) < 5:
+        raise CheckpointError(f"Expected 4 bytes of key hash and a signature behind {match[1]!r}, found {len(decoded)} bytes.")
+    return Signature(match[1], decoded[:4], decoded[4:])
+
+
+def _key_hash(name: str, key: PublicKey) -> bytes:
+    """Give the 4 bytes that name a key in a signed note: SHA-256 of the name, a newline, the algorithm's byte and the raw key."""
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.raw).digest()[:4]

@@ -1,0 +1,292 @@
+"""Key policies: which keys sign builds and how many have to; and whether the signatures of a build meet the policy it was sealed under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracecore.errors import UsageError
+from tracecore_lineage.crypto.envelope import EnvelopeError, Opened, open_envelope
+from tracecore_lineage.crypto.keys import PublicKey, short_id
+from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
+from tracecore_schemas.canonical import digest_bytes, jcs
+
+__all__ = [
+    "POLICY_PAYLOAD",
+    "CosignEvent",
+    "KeyPolicy",
+    "Policies",
+    "PolicyEvent",
+    "SealSignatures",
+    "raw_signers",
+    "refusal",
+    "short",
+    "signatures_of",
+]
+
+POLICY_PAYLOAD = "application/vnd.tracecore.key-policy+json"
+_TYPE = "urn:tracecore:key_policy:1"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPolicy:
+    """A policy.
+
+    Attributes:
+        ledger: origin of the ledger that it holds for.
+        threshold: how many of the signers have to sign a build.
+        signers: the keys that may, by id.
+        previous: digest of the policy that it takes the place of; None where it is the first.
+    """
+
+    ledger: str
+    threshold: int
+    signers: tuple[PublicKey, ...]
+    previous: str | None
+
+    def payload(self) -> bytes:
+        """Give what is signed."""
+        return jcs(
+            {
+                "type": _TYPE,
+                "ledger": self.ledger,
+                "threshold": self.threshold,
+                "signers": [{"id": key.id, "public_key": key.pem} for key in self.signers],
+                "previous": self.previous,
+            }
+        )
+
+    @property
+    def digest(self) -> str:
+        """The policy's identity: the digest of what is signed."""
+        return digest_bytes(self.payload())
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """Ids of its keys."""
+        return frozenset(key.id for key in self.signers)
+
+    def words(self) -> str:
+        """Say what it asks for."""
+        return f"{self.threshold} of {len(self.signers)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvent:
+    """A policy as an event says it; nothing in it is believed yet."""
+
+    seq: int
+    facet: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The policies that came into force, in order.
+
+    Attributes:
+        standing: (position of its event, policy).
+        problems: (position, what was expected, what was found) of each event that is no policy; the one before it stays in force.
+    """
+
+    standing: tuple[tuple[int, KeyPolicy], ...] = ()
+    problems: tuple[tuple[int, str, str], ...] = ()
+
+    @classmethod
+    def read(cls, events: Iterable[PolicyEvent], ledger: str, vouching: Sequence[PublicKey]) -> Policies:
+        """Judge every policy that a ledger holds.
+
+        Args:
+            events: in the ledger's order.
+            ledger: its origin.
+            vouching: keys that are believed to have signed the ledger.
+        """
+        standing: list[tuple[int, KeyPolicy]] = []
+        problems: list[tuple[int, str, str]] = []
+        for event in events:
+            try:
+                policy, opened = _read(event.facet)
+            except (EnvelopeError, UsageError, AttributeError, KeyError, TypeError, ValueError) as error:
+                problems.append((event.seq, "a signed policy in its one form", str(error)))
+                continue
+            before = standing[-1][1] if standing else None
+            wrong = ("a policy for this ledger", policy.ledger) if policy.ledger != ledger else refusal(policy, opened, before, vouching)
+            if wrong is None:
+                standing.append((event.seq, policy))
+            else:
+                problems.append((event.seq, *wrong))
+        return cls(tuple(standing), tuple(problems))
+
+    def at(self, position: int) -> KeyPolicy | None:
+        """Give the policy in force at a position of the ledger."""
+        return next((policy for seq, policy in reversed(self.standing) if seq < position), None)
+
+    @property
+    def now(self) -> KeyPolicy | None:
+        """The policy in force at the ledger's end."""
+        return self.standing[-1][1] if self.standing else None
+
+
+def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
+    """Say why a signed policy can't take the place of the one before: what was expected, what was found; None where it can."""
+    previous = None if before is None else before.digest
+    if policy.previous != previous:
+        return f"a policy that follows {previous or 'none'}", policy.previous or "one that follows none"
+    if before is not None:
+        signed = opened.signers(before.signers)
+        if len(signed) < before.threshold:
+            return f"signatures by {before.words()} keys of the policy before", f"{len(signed)}{short(signed)}"
+    if opened.signed_by(vouching) is None:
+        return "a signature by the key that signs the ledger", "none that is valid"
+    return None
+
+
+def short(keys: Iterable[PublicKey]) -> str:
+    """Name keys in a few letters each, behind a number."""
+    names = ", ".join(short_id(key.id) for key in keys)
+    return f" ({names})" if names else ""
+
+
+def _read(facet: Mapping[str, Any]) -> tuple[KeyPolicy, Opened]:
+    signers = tuple(PublicKey.from_pem(each["public_key"].encode(), "the policy") for each in facet["signers"])
+    ids = [key.id for key in signers]
+    threshold = facet["threshold"]
+    if ids != sorted(set(ids)) or ids != [each["id"] for each in facet["signers"]]:
+        raise ValueError("its signers are not told by their ids, each once and in order")
+    if type(threshold) is not int or not 1 <= threshold <= len(ids):
+        raise ValueError(f"its threshold is {threshold!r} of {len(ids)} keys")
+    opened = open_envelope(facet["envelope"])
+    if opened.payload_type != POLICY_PAYLOAD:
+        raise EnvelopeError(f"Expected a payload of type {POLICY_PAYLOAD}, found {opened.payload_type}.")
+    from tracecore_lineage.events.parse import strict_json
+
+    said = strict_json(opened.payload)
+    policy = KeyPolicy(str(said["ledger"]), threshold, signers, facet.get("previous"))
+    if policy.payload() != opened.payload:
+        raise EnvelopeError("Expected the policy that the event tells of, found another in the envelope.")
+    return policy, opened
+
+
+@dataclass(frozen=True, slots=True)
+class CosignEvent:
+    """A cosignature as an event says it; nothing in it is believed yet."""
+
+    seq: int
+    facet: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SealSignatures:
+    """The valid signatures over one build's payload.
+
+    Attributes:
+        policy: the policy that the build was sealed under, where there was one.
+        signed: every key that signed, the seal's own first, each once.
+        problems: (position, what was expected, what was found) of each cosignature that is none.
+    """
+
+    policy: KeyPolicy | None
+    signed: tuple[PublicKey, ...]
+    problems: tuple[tuple[int, str, str], ...] = ()
+
+    @property
+    def counted(self) -> tuple[PublicKey, ...]:
+        """Those of the keys that signed which the policy names."""
+        return () if self.policy is None else tuple(key for key in self.signed if key.id in self.policy.ids)
+
+    @property
+    def enough(self) -> bool:
+        """Whether as many keys signed as the policy asks for; true where there is none."""
+        return self.policy is None or len(self.counted) >= self.policy.threshold
+
+    def words(self) -> str | None:
+        """Say how many have signed of how many; None where no policy asks for any."""
+        if self.policy is None:
+            return None
+        return f"signatures: {self.policy.words()} required, {len(self.counted)} found"
+
+    def document(self) -> dict[str, Any]:
+        """Give it as JSON."""
+        policy = self.policy
+        return {
+            "required": None if policy is None else policy.threshold,
+            "of": None if policy is None else [key.id for key in policy.signers],
+            "signed": [key.id for key in self.signed],
+            "counted": len(self.counted),
+            "enough": self.enough,
+        }
+
+
+def signatures_of(
+    ref: str, position: int, opened: Opened, cosignatures: Iterable[CosignEvent], policies: Policies, believed: Sequence[PublicKey]
+) -> SealSignatures:
+    """Judge every signature over a build's payload.
+
+    A cosignature counts where its key stands in the policy that the build was sealed under, or in the one in force when it was given.
+
+    Args:
+        ref: the build's whole ref.
+        position: of the event that sealed it.
+        opened: its envelope.
+        cosignatures: of any build, in the ledger's order.
+        policies: of the ledger.
+        believed: keys whose signature of the seal itself is taken.
+    """
+    policy = policies.at(position)
+    signed = {key.id: key for key in opened.signers([*believed, *(policy.signers if policy is not None else ())])}
+    problems: list[tuple[int, str, str]] = []
+    for event in cosignatures:
+        if event.facet.get("build") != ref:
+            continue
+        allowed = [*(policy.signers if policy is not None else ()), *_signers(policies.at(event.seq))]
+        try:
+            key = _valid(event.facet, opened, allowed)
+        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+            problems.append((event.seq, "a signature over the build's payload by a key of the policy", str(error)))
+        else:
+            signed.setdefault(key.id, key)
+    return SealSignatures(policy, tuple(signed.values()), tuple(problems))
+
+
+def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
+    """Give every one of the keys that signed a build's payload, whatever any policy says of them.
+
+    Args:
+        ref: the build's whole ref.
+        opened: its envelope.
+        cosignatures: of any build.
+        keys: those that are asked about.
+    """
+    asked = {key.id: key for key in keys}
+    found = {key.id: key for key in opened.signers(asked.values())}
+    for event in cosignatures:
+        if event.facet.get("build") != ref:
+            continue
+        try:
+            if event.facet["key"] in asked:
+                key = _valid(event.facet, opened, list(asked.values()))
+                found.setdefault(key.id, key)
+        except (CheckpointError, UsageError, KeyError, TypeError, ValueError, AttributeError):
+            continue  # named where the signatures are checked
+    return tuple(found.values())
+
+
+def _signers(policy: KeyPolicy | None) -> tuple[PublicKey, ...]:
+    return () if policy is None else policy.signers
+
+
+def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:
+    """Give the key of a valid cosignature.
+
+    Raises:
+        ValueError: it is none; the message says what was found.
+    """
+    key = PublicKey.from_pem(facet["public_key"].encode(), "the event")
+    if key.pem != facet["public_key"] or key.id != facet["key"]:
+        raise ValueError(f"a public key that is not {short_id(str(facet['key']))}, which it names")
+    if key.id not in {each.id for each in allowed}:
+        raise ValueError(f"one by {short_id(key.id)}, which is no key of the policy{short(allowed)}")
+    signature = canonical_base64(facet["signature"])
+    if Opened(opened.payload, opened.payload_type, ((key.id, signature),)).signed_by([key]) is None:
+        raise ValueError(f"one by {short_id(key.id)} that is not valid")
+    return key

@@ -1,0 +1,1 @@
+"""OpenLineage events: parsed strictly, built, and what they say of artifacts."""

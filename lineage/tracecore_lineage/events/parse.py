@@ -1,0 +1,184 @@
+"""Reading an event's bytes strictly: what is no OpenLineage 2-0-2 event is refused with its reason.
+
+The standard library's JSON takes NaN, duplicate keys and lone surrogates; two readers of such bytes may see two things, so none of them enters the
+ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tracecore.errors import UsageError
+from tracecore_lineage.model import rfc3339
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+__all__ = ["BadEvent", "Event", "is_deleted", "parse_event", "strict_json"]
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_LONGEST = 400
+_TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
+
+
+class BadEvent(UsageError):
+    """Bytes that are no OpenLineage event; the message says what was expected and what was found, in one line that can be shown.
+
+    Args:
+        reason: may quote the event, of which anything may be in it: what can't be printed is escaped, and only so much is shown.
+    """
+
+    def __init__(self, reason: str) -> None:
+        told = reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]}…"
+        super().__init__(told if told.isprintable() else "".join(_printable(letter) for letter in told))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, checked.
+
+    Attributes:
+        kind: `run`, `job` or `dataset`.
+        members: the parsed event.
+        time: eventTime in our form.
+        run_id: of a run event, lower-case.
+        type: eventType; `OTHER` where a run event has none, empty for the other kinds.
+    """
+
+    kind: str
+    members: Mapping[str, Any]
+    time: str
+    run_id: str | None
+    type: str
+
+
+def is_deleted(facet: Any) -> bool:
+    """Whether a facet is stated to be gone (`_deleted`)."""
+    return isinstance(facet, dict) and facet.get("_deleted") is True
+
+
+def strict_json(body: bytes) -> Any:
+    """Parse JSON that means one thing to every reader.
+
+    Raises:
+        BadEvent: no UTF-8, no JSON, NaN or an infinity, a key twice, a lone surrogate, U+0000, or nested too deep.
+    """
+    try:
+        value = loads_strict(body)
+        # Written out again only where there can be one: an escaped backslash before `u0000` makes it a text that only looks like it.
+        again = json.dumps(value, ensure_ascii=False) if b"\\u0000" in body else ""
+    except StrictJSONError as error:
+        raise BadEvent(f"expected JSON: {error}") from None
+    if _NUL.search(again):
+        raise BadEvent("expected texts without U+0000, which databases can't keep")
+    return value
+
+
+def parse_event(body: bytes) -> Event:
+    """Read one event.
+
+    Raises:
+        BadEvent: it is no OpenLineage 2-0-2 event.
+    """
+    members = strict_json(body)
+    if not isinstance(members, dict):
+        raise BadEvent(f"expected one event, a JSON object, found {_word(members)}")
+    for name in ("eventTime", "producer", "schemaURL"):
+        _text(members, name, "the event")
+    try:
+        time = rfc3339.parse_instant(members["eventTime"])
+    except ValueError as error:
+        raise BadEvent(f"eventTime: {error}") from None
+    if "run" in members:
+        run_id = _run(members)
+        _job(members)
+        _datasets(members)
+        return Event("run", members, time, run_id, members.get("eventType", "OTHER"))
+    if "job" in members:
+        _job(members)
+        _datasets(members)
+        return Event("job", members, time, None, "")
+    if "dataset" in members:
+        _dataset(members["dataset"], "dataset")
+        return Event("dataset", members, time, None, "")
+    raise BadEvent("expected a run, a job or a dataset in the event, found none")
+
+
+def _run(members: Mapping[str, Any]) -> str:
+    run = _object(members, "run", "the event")
+    run_id = _text(run, "runId", "run")
+    if not _UUID.fullmatch(run_id):
+        raise BadEvent(f"run.runId: expected a UUID, found {run_id!r}")
+    _facets(run, "facets", "run")
+    if "eventType" in members and not (isinstance(members["eventType"], str) and members["eventType"] in _TYPES):
+        raise BadEvent(f"eventType: expected one of {', '.join(sorted(_TYPES))}, found {_word(members['eventType'])}")
+    return run_id.lower()
+
+
+def _job(members: Mapping[str, Any]) -> None:
+    job = _object(members, "job", "the event")
+    _text(job, "namespace", "job")
+    _text(job, "name", "job")
+    _facets(job, "facets", "job")
+
+
+def _datasets(members: Mapping[str, Any]) -> None:
+    for name in ("inputs", "outputs"):
+        entries = members.get(name, [])
+        if not isinstance(entries, list):
+            raise BadEvent(f"{name}: expected a list of datasets, found {_word(entries)}")
+        for place, entry in enumerate(entries):
+            _dataset(entry, f"{name}[{place}]")
+            _facets(entry, "inputFacets" if name == "inputs" else "outputFacets", f"{name}[{place}]")
+
+
+def _dataset(entry: Any, where: str) -> None:
+    if not isinstance(entry, dict):
+        raise BadEvent(f"{where}: expected a dataset, a JSON object, found {_word(entry)}")
+    _text(entry, "namespace", where)
+    _text(entry, "name", where)
+    _facets(entry, "facets", where)
+    found = (entry.get("facets") or {}).get("version")
+    if found is not None and not is_deleted(found):
+        _text(found, "datasetVersion", f"{where}.facets.version")
+
+
+def _facets(owner: Mapping[str, Any], member: str, where: str) -> None:
+    found = owner.get(member, {})
+    if not isinstance(found, dict):
+        raise BadEvent(f"{where}.{member}: expected facets by name, found {_word(found)}")
+    for name, facet in found.items():
+        place = f"{where}.{member}.{name}"
+        if not isinstance(facet, dict):
+            raise BadEvent(f"{place}: expected a facet, a JSON object, found {_word(facet)}")
+        _text(facet, "_producer", place)
+        _text(facet, "_schemaURL", place)
+
+
+def _object(owner: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
+    value = owner.get(name)
+    if not isinstance(value, dict):
+        raise BadEvent(f"{where}: expected an object '{name}', found {_word(value)}")
+    return value
+
+
+def _text(owner: Mapping[str, Any], name: str, where: str) -> str:
+    value = owner.get(name)
+    if not isinstance(value, str) or not value:
+        raise BadEvent(f"{where}: expected a text '{name}', found {_word(value)}")
+    return value
+
+
+def _printable(letter: str) -> str:
+    return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+
+
+def _word(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, (str, int, float)):
+        return repr(value)
+    return "a list" if isinstance(value, list) else "an object"

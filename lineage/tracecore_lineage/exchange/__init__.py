@@ -1,0 +1,1 @@
+"""What comes from and goes to others: events, event files, bundles, bug reports."""

@@ -1,0 +1,152 @@
+"""Bugs: what somebody saw go wrong enters the record as an event, and stands in it as a node that leads back to the build and the drives it is about.
+
+A report is a run of job `tracecore.bug` that read the build and the logs of the frames' drives, in their exact versions, and made `bug/<id>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from tracecore.errors import UsageError
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.prefix import head, readable_catalog
+from tracecore_lineage.trace.bugs import find
+from tracecore_lineage.trace.facts import Link
+from tracecore_lineage.trace.lineage import trace
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import build_named, read_ref
+from tracecore_lineage.trace.start import check_frame, frame_reading
+from tracecore_schemas.bug import Bug, BugSeverity
+from tracecore_schemas.canonical import JSON, digest_json, hex_of
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact, RunInput
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["Reported", "bug_id", "report"]
+
+_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What became of a report: the bug, and whether it is new or had been reported before, word for word."""
+
+    bug: Bug
+    new: bool
+
+
+def bug_id(text: str, build: str | None, frames: Sequence[str], severity: str | None) -> str:
+    """Give a bug's id: the first 12 hex digits of the SHA-256 of what was reported, as canonical JSON.
+
+    Neither time nor reporter is in it, so that a report sent twice is one bug.
+    """
+    content: JSON = {"v": 1, "type": "tracecore.bug", "text": text, "build": build, "frames": sorted(frames), "severity": severity}
+    return hex_of(digest_json(content))[:_DIGITS]
+
+
+def report(
+    record: RecordWriter,
+    text: str,
+    *,
+    build: str | None = None,
+    frames: Sequence[str] = (),
+    severity: str | None = None,
+    reporter: str | None = None,
+) -> Reported:
+    """Record a bug, durably; the same report again gives the bug that is there.
+
+    Args:
+        record: the workspace's.
+        text: what was seen.
+        build: name or ref of the build that it was seen in.
+        frames: refs of the frames that show it.
+        severity: `low`, `medium`, `high` or `critical`.
+        reporter: who reports it; the ledger gets a pseudonym.
+
+    Raises:
+        UsageError: no text, an unknown severity, or a build or frame that the record does not know, with the nearest right one.
+    """
+    said = text.strip()
+    if not said:
+        raise UsageError("A bug without a text can't be recorded: expected one sentence that says what was seen, such as 'cyclist missed at dusk'.")
+    judged = _severity(severity)
+    with record.database.read() as connection, readable_catalog():
+        seen_in = _build(connection, build)
+        shown, drives = _frames(record, connection, frames, seen_in)
+    identity = bug_id(said, None if seen_in is None else seen_in.ref, shown, judged)
+    with record.database.write() as connection:
+        standing = find(connection, identity)
+        if standing is not None:
+            return Reported(standing, new=False)
+        from tracecore_lineage.events.build import producer
+        from tracecore_lineage.model.facets import TracecoreBugDatasetFacet
+
+        pseudonym = None if reporter is None else pseudonyms.pseudonym_of(connection, reporter)
+        build_ref, judgement = None if seen_in is None else seen_in.ref, None if judged is None else judged.value
+        facet = TracecoreBugDatasetFacet(identity, said, build_ref, shown, judgement, pseudonym, producer=producer())
+        inputs = [_input(link) for link in (*((seen_in,) if seen_in else ()), *drives)]
+        record.append_fact(connection, "bug", datetime.now(UTC), inputs=inputs, outputs={f"bug/{identity}": {"tracecore_bug": facet}})
+        made = find(connection, identity)
+    if made is None:
+        raise UsageError(f"bug/{identity} was recorded and can't be read back: run 'tracecore replay --check'.")
+    return Reported(made, new=True)
+
+
+def _severity(text: str | None) -> BugSeverity | None:
+    try:
+        return None if text is None else BugSeverity(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no severity: expected {', '.join(BugSeverity)}.") from None
+
+
+def _build(connection: Connection, name: str | None) -> Link | None:
+    """Find the build that a bug was seen in, as the input of the report's run that it becomes."""
+    if name is None:
+        return None
+    reader = Reader(connection, head(connection))
+    found = build_named(reader, name)
+    return Link("", found.ref, "input", "build", found.run, "", "", found.seq, 0)
+
+
+def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str], build: Link | None) -> tuple[list[str], list[Link]]:
+    """Check the frames that show a bug.
+
+    Returns:
+        Their refs, each once, in the order given; and the drive logs that they are of, each once.
+    """
+    reader = Reader(connection, head(connection))
+    shown: dict[str, None] = {}
+    drives: dict[str, Link] = {}
+    if not frames:
+        return [], []
+    from tracecore.store import open_store  # brings pyarrow along, which a bug without frames doesn't need
+
+    store = open_store(record.workspace)
+    logs = {} if build is None else _logs(connection, build.ref)
+    for text in frames:
+        ref = read_ref(reader, text)
+        if ref.kind != "frame":
+            raise UsageError(f"{text!r} is no frame: expected frame/<drive>/<sensor>/<timestamp_ns>.")
+        reading = frame_reading(reader, ref, logs.get(ref.segments[0]))
+        check_frame(reader, store, record.ledger, ref, reading)
+        shown[str(ref)] = None
+        drives[reading.ref] = Link("", reading.ref, "input", "frame", reading.producer_run, "", "", reading.seq, 0)
+    return list(shown), [drives[ref] for ref in sorted(drives)]
+
+
+def _logs(connection: Connection, build: str) -> dict[str, str]:
+    """Give the version of each drive that a build was made of, which is the one that a bug seen in that build is about."""
+    return {parse_ref(node["ref"]).segments[0]: node["ref"] for node in trace(connection, build)["nodes"] if node["kind"] == "drive_log"}
+
+
+def _input(link: Link) -> RunInput:
+    ref = parse_ref(link.ref)
+    return RunInput(link.role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}", Media.NONE), link.producer_run)

@@ -1,0 +1,143 @@
+"""Events in and out as lines: the ones a build stands on, all of them, and files of them that others wrote.
+
+A line is one event as compact JSON, or, where bytes must survive as they were recorded, an object that wraps them in base64:
+`{"event_sha256": <64 hex>, "recorded_at": <time>, "body": <base64>}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracecore.errors import UsageError
+from tracecore_lineage.api.record import Record
+from tracecore_lineage.bundle import writer
+from tracecore_lineage.catalog.delegation import known_imports
+from tracecore_lineage.catalog.prefix import head
+from tracecore_lineage.events.parse import BadEvent, strict_json
+from tracecore_lineage.exchange.ingest import Ingested
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.trace.lineage import imported_leaves
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import find_build
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.trace import Trace
+
+__all__ = ["EventLine", "events_behind", "exact_line", "line_of", "read_events", "take_events"]
+
+_WRAPPED = frozenset({"event_sha256", "recorded_at", "body"})
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One event of a file: its bytes, and where it stands (`events.ndjson:12`)."""
+
+    where: str
+    body: bytes
+
+
+def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
+    """Give the exact bytes of every event that a build's trace was answered from, in the order of the ledger that it was sealed in.
+
+    These are the events of its runs, of their checks, and of the environments they ran in, up to the build's position; nothing that came later.
+    """
+    with record.database.read() as connection:
+        brought = next(known_imports(connection, trace["root"]), None)
+        if brought is not None:
+            yield from (leaf.body for leaf in imported_leaves(connection, brought) if leaf.seq <= trace["position"])
+            return
+        build = find_build(Reader(connection, head(connection)), parse_ref(trace["root"]))
+        found = writer.events_behind(connection, record.ledger, trace, build.prefix, since=False)
+        yield from (leaf.body for leaf in ledger.read_at(connection, sorted(found.values())))
+
+
+def line_of(body: bytes) -> bytes:
+    """Give an event on one line: its own bytes where they are on one, else the same JSON written compactly."""
+    if b"\n" not in body and b"\r" not in body:
+        return body
+    return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def exact_line(leaf: ledger.Leaf) -> bytes:
+    """Give an event's exact bytes, wrapped."""
+    wrapped = {"event_sha256": leaf.event_id, "recorded_at": leaf.recorded_at, "body": base64.b64encode(leaf.body).decode()}
+    return json.dumps(wrapped, separators=(",", ":")).encode()
+
+
+def read_events(source: Path) -> list[EventLine]:
+    """Read a file of events, or every `.json` and `.ndjson` file of a folder by name; an unreadable line is left for `take_events` to name.
+
+    A `.json` file holds one event or a list of them, any other one event a line.
+
+    Raises:
+        UsageError: it can't be read, or holds no event.
+    """
+    try:
+        files = sorted(path for path in source.iterdir() if path.suffix in {".json", ".ndjson", ".jsonl"}) if source.is_dir() else [source]
+        found = [line for file in files for line in _lines(file)]
+    except OSError as error:
+        raise UsageError(f"{source} can't be read: {(error.strerror or str(error)).lower()}.") from error
+    if not found:
+        raise UsageError(f"{source} holds no event: expected OpenLineage events, one a line.")
+    return found
+
+
+def _lines(file: Path) -> Iterator[EventLine]:
+    data = file.read_bytes().removeprefix(codecs.BOM_UTF8)
+    if file.suffix == ".json":
+        try:
+            parsed = strict_json(data)
+        except BadEvent:
+            parsed = None
+        if isinstance(parsed, list):
+            yield from (EventLine(f"{file.name}[{place}]", json.dumps(each, ensure_ascii=False).encode()) for place, each in enumerate(parsed))
+        elif parsed is not None or b"\n" not in data.strip():
+            yield EventLine(file.name, _unwrapped(data.strip()))
+        else:
+            yield from _each_line(file, data)
+        return
+    yield from _each_line(file, data)
+
+
+def _each_line(file: Path, data: bytes) -> Iterator[EventLine]:
+    for number, line in enumerate(data.splitlines(), 1):
+        if line.strip():
+            yield EventLine(f"{file.name}:{number}", _unwrapped(line.strip()))
+
+
+def _unwrapped(line: bytes) -> bytes:
+    """Give the event that a line wraps; the line itself where it wraps none, or not rightly: it is then refused as an event."""
+    try:
+        parsed = strict_json(line)
+        if not isinstance(parsed, dict) or set(parsed) != _WRAPPED:
+            return line
+        body = base64.b64decode(parsed["body"], validate=True)
+    except (BadEvent, ValueError, TypeError):
+        return line
+    return body if ledger.event_id(body) == parsed["event_sha256"] else line
+
+
+def take_events(record: Record, events: Sequence[EventLine], *, skip_invalid: bool = False) -> tuple[Ingested, list[str]]:
+    """Take events of a file into the record: all of them, or with `skip_invalid` the good ones.
+
+    Args:
+        record: of the workspace.
+        events: read by `read_events`.
+        skip_invalid: leave the bad ones out instead of refusing all.
+
+    Returns:
+        What became of them, and why each that was left out was.
+
+    Raises:
+        UsageError: an event is none, or one that only this workspace records; its line and what is wrong with it. Nothing is recorded then.
+    """
+    done = record.ingest([event.body for event in events], whole=not skip_invalid)
+    if done.refused and not skip_invalid:
+        first = done.refused[0]
+        more = f" ({len(done.refused) - 1} more are bad too)" if len(done.refused) > 1 else ""
+        raise UsageError(f"{events[first.index].where}: {first.reason}{more}. Nothing was recorded; --skip-invalid takes the others.")
+    return done, [f"{events[refused.index].where}: {refused.reason}" for refused in done.refused]

@@ -1,0 +1,129 @@
+"""Import policy: what a verified bundle may not bring, and what its import will do to the record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import NegativeVerdict
+from tracecore.running.erasure_filter import ErasureFilter
+from tracecore_lineage.catalog.delegation import Delegations
+from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.events.parse import parse_event
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import RUN_EVENTS
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.kinds import ArtifactKind
+
+if TYPE_CHECKING:
+    from tracecore_lineage.verify.bundle import Checked
+
+__all__ = ["ImportPlan", "refuse_strangers", "refuse_withdrawn", "speaker"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What an import will do to the record as it stands.
+
+    Attributes:
+        imports: ids of the imports that are here already.
+        places: where those of its events stand that are here already.
+        own: ids of its events that are this workspace's own.
+        before: voices without this import.
+        after: voices with it.
+        stored: refs of the versions whose bytes it must bring.
+    """
+
+    imports: tuple[str, ...]
+    places: Mapping[str, int]
+    own: frozenset[str]
+    before: Delegations
+    after: Delegations
+    stored: frozenset[str]
+
+
+def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
+    """Let nothing back in that was withdrawn from this workspace.
+
+    Raises:
+        NegativeVerdict: a version in the bundle holds it.
+    """
+    if not withdrawn:
+        return
+    for artifact in (*checked.artifacts, *checked.sources):
+        parts = checked.store.parts(artifact)
+        drives = [value for part in parts for name, value in part.partition if name == "drive"]
+        drives += [artifact.name] if artifact.kind == ArtifactKind.DRIVE_LOG.value else []
+        why = next((withdrawn.drives[drive] for drive in drives if drive is not None and drive in withdrawn.drives), None)
+        why = why or next((withdrawn.files[part.digest] for part in parts if part.digest in withdrawn.files), None)
+        if why is not None:
+            raise NegativeVerdict(
+                f"{checked.proof.manifest.build} is not imported: {artifact.ref} holds what was withdrawn from this workspace ({why})."
+            )
+
+
+def speaker(leaf: ledger.Leaf) -> LedgerName | None:
+    """Return the ledger that an event says it is of; None where it has no job."""
+    event = parse_event(leaf.body)
+    return None if event.kind == "dataset" else LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
+
+
+def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, plan: ImportPlan) -> None:
+    """Refuse what speaks for this workspace's own jobs or runs, or for the runs of others that were imported before.
+
+    Args:
+        connection: to the record's database.
+        own: the workspace's own ledger.
+        checked: the bundle.
+        plan: what the import would do.
+
+    Raises:
+        NegativeVerdict: the first event that does.
+    """
+    build = checked.proof.manifest.build
+    strange = sorted(identity for identity in plan.own if identity not in plan.places)
+    if strange:
+        raise NegativeVerdict(
+            f"{build} is not imported: its bundle holds the event {strange[0][:12]} of a job of this workspace ('{own.slug}'), which this"
+            " workspace never recorded."
+        )
+    said = _said(checked, plan)
+    for chunk in chunks(sorted(said)):
+        query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.speaker).where(
+            RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.speaker != ""
+        )
+        for row in connection.execute(query):
+            known = LedgerName(row.job_namespace, row.speaker)
+            for claimed, leaf in said[row.run_id]:
+                if claimed != known:
+                    raise NegativeVerdict(
+                        f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in ledger {claimed}, but here it is known as"
+                        f" one of {known}."
+                    )
+                if claimed != own and not _speaks(plan.after, leaf.event_id, claimed):
+                    raise NegativeVerdict(
+                        f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
+                        f" {claimed} before, and nothing shows that the event is from there."
+                    )
+
+
+def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
+    """Give by run the events that are new or say more than before, each with the workspace that it claims to be of."""
+    said: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
+    for leaf in checked.proof.leaves:
+        event = parse_event(leaf.body)
+        if event.run_id is None:
+            continue
+        claimed = LedgerName.speaking(event.members["job"]["namespace"], event.members["producer"])
+        more = _speaks(plan.after, leaf.event_id, claimed) and not _speaks(plan.before, leaf.event_id, claimed)
+        if more or leaf.event_id not in plan.places:
+            said.setdefault(event.run_id, []).append((claimed, leaf))
+    return said
+
+
+def _speaks(voices: Delegations, identity: str, ledger_name: LedgerName) -> bool:
+    """Say whether an event speaks for a workspace."""
+    return any(voice.ledger == ledger_name for voice in voices.get(identity, ()))

@@ -1,0 +1,312 @@
+"""The database that holds ledger, catalog and outbox: how it is opened, read and written.
+
+SQLite (the default) runs in WAL mode with `synchronous=FULL`: a commit is on disk when it returns, readers never wait for writers, and a writer takes
+its lock at once (`BEGIN IMMEDIATE`: a snapshot that turns into a writer late fails without waiting). PostgreSQL serializes writers on the ledger's
+head row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.files import fsync_file, fsync_folder
+from tracecore.system.failures import clear_disk_errors, disk_problem
+from tracecore_lineage.ledger.migrations import HEAD
+
+__all__ = ["ConnectionLost", "Database", "NoLedger", "lost"]
+
+_WRITE = "tracecore_write"
+_BUSY_SECONDS = 60
+_WRITABLE = "mode=rwc"
+
+
+class ConnectionLost(RunFailed):
+    """The database's server went away while something was written.
+
+    Args:
+        message: what happened and what to do.
+        durable: False where nothing of it is recorded; None where that can't be known, as the commit was under way. The same bytes sent again are
+            recorded once.
+    """
+
+    def __init__(self, message: str, *, durable: bool | None) -> None:
+        super().__init__(message)
+        self.durable = durable
+
+
+class NoLedger(UsageError):
+    """A database that holds no ledger where one is expected.
+
+    Args:
+        place: of the database, without a password.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"The catalog {place} holds no ledger.")
+        self.place = place
+
+
+class Database:
+    """An open database, usable from several threads; other processes may write to it at the same time.
+
+    Args:
+        url: SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`.
+        locks: folder for the lock file that keeps two processes from upgrading at once.
+        new: whether the tables of an empty ledger may be made there.
+
+    Raises:
+        UsageError: no such database, one without a ledger where none may be made, one of a newer tracecore, or one that can't be read.
+    """
+
+    def __init__(self, url: str, locks: Path, *, new: bool = True) -> None:
+        self.url = _parsed(url)
+        self._new = new
+        if not new and self.url.get_backend_name() == "sqlite" and not Path(self.url.database or "").exists():
+            raise NoLedger(self.place)  # SQLite would make the file
+        self._locks = locks
+        self._writing = threading.Lock()
+        self._writer: int | None = None
+        self.engine = self._connect()
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()  # nobody else can: a connection of a server is one of the few that it has
+            raise
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    @property
+    def place(self) -> str:
+        """Where the record lies, without a password."""
+        if self.url.get_backend_name() == "sqlite":
+            return str(self.url.database)
+        return self.url.difference_update_query(["password", "sslpassword"]).render_as_string(hide_password=True)
+
+    def refuse_nested(self) -> None:
+        """Raise where this thread has a writing transaction open: another one would wait for it for ever."""
+        if self._writer == threading.get_ident():
+            raise RuntimeError("A transaction that writes is open in this thread already: pass its connection on instead of opening another.")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that holds the write lock; it is durable when the block ends, and undone when the block raises.
+
+        Raises:
+            ConnectionLost: the server went away; the error says whether what was written is durable, if that is known.
+        """
+        self.refuse_nested()
+        reached = committing = False
+        with self._alone(), self.told("written"):
+            try:
+                with self.engine.connect().execution_options(**{_WRITE: True}) as connection:
+                    reached = True
+                    with connection.begin() as transaction:
+                        if self.dialect == "postgresql":
+                            _lock_head(connection)
+                        yield connection
+                        _refuse_undone(connection)
+                        committing = True
+                        transaction.commit()
+            except DBAPIError as error:
+                if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
+                    raise lost(error, self.place, committing=committing) from error
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open one consistent view of everything committed so far; never waits for writers.
+
+        Raises:
+            ConnectionLost: the server went away.
+        """
+        reached = False
+        with self.told("read"):
+            try:
+                with self.engine.connect() as connection, connection.begin():
+                    reached = True
+                    if self.dialect == "postgresql":
+                        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+                    yield connection
+            except DBAPIError as error:
+                if self.dialect == "postgresql" and (error.connection_invalidated or not reached):
+                    raise ConnectionLost(f"The record {self.place} can't be reached ({_reason(error)}). Ask again.", durable=False) from error
+                raise
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+    def version(self) -> str | None:
+        """Give the schema revision that the database stands at; None where it has no tables yet."""
+        with self.engine.connect() as connection:
+            if not self.engine.dialect.has_table(connection, "alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let the threads of this process write one after the other, without asking the database in turns."""
+        with self._writing:
+            self._writer = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._writer = None
+
+    def _connect(self) -> Engine:
+        if self.url.get_backend_name() == "sqlite":
+            return _sqlite_engine(self.url)
+        # Pinged before use: a server that was started anew is found again. The isolation is said, as a server's own default may be another: who waits
+        # for the head in a transaction whose view is older than its lock would be refused.
+        return create_engine(self.url, poolclass=QueuePool, pool_pre_ping=True, isolation_level="READ COMMITTED")
+
+    def _prepare(self) -> None:
+        """Bring the tables to this version's revision; a database that is there already costs one small query."""
+        with self.told("opened"):
+            found = self.version()
+            if found is None and not self._new:
+                raise NoLedger(self.place)
+            if found != HEAD:
+                self._upgrade()
+        if self.dialect == "sqlite":
+            with clear_disk_errors(f"the record {self.place}"):
+                _settle(Path(self.url.database or "").absolute())
+
+    def _upgrade(self) -> None:
+        from filelock import FileLock
+
+        from tracecore_lineage.ledger.migrations.upgrade import upgrade
+
+        self._locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._locks / "migrate.lock"):
+            upgrade(self.engine, self.version())
+
+    def explained(self, error: Exception, doing: str) -> Exception:
+        """Give what a driver or the file system says as one sentence with the right exit code; any other error is given back."""
+        if isinstance(error, DBAPIError | sqlite3.Error):
+            told = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
+            told.__cause__ = error
+            return told
+        return error
+
+    @contextmanager
+    def told(self, doing: str) -> Iterator[None]:
+        """Say what a driver or the file system says in one sentence with the right exit code."""
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            raise self.explained(error, doing) from error
+
+
+def _lock_head(connection: Connection) -> None:
+    """Let no other writer in until the transaction ends, and see to it that its commit waits for the disk, whatever the server's default is."""
+    locked = text("SELECT current_setting('synchronous_commit') FROM ledger_head WHERE id = 1 FOR UPDATE")
+    if connection.execute(locked).scalar_one_or_none() == "off":
+        connection.execute(text("SET LOCAL synchronous_commit = on"))
+
+
+def _refuse_undone(connection: Connection) -> None:
+    """Raise where the transaction is no longer what its commit would make durable: drivers answer such a commit without an error."""
+    driver = connection.connection.dbapi_connection
+    undone = not driver.in_transaction if isinstance(driver, sqlite3.Connection) else driver.info.transaction_status.name != "INTRANS"  # type: ignore[union-attr]  # psycopg's
+    if undone:
+        raise RunFailed("The database has undone what was to be written, so nothing of it is recorded. Send the same again.")
+
+
+def lost(error: DBAPIError, place: str, *, committing: bool = False) -> ConnectionLost:
+    """Say of a server that went away, or never answered, what is known of the write."""
+    reason = _reason(error)
+    if committing:
+        return ConnectionLost(
+            f"The connection to the record {place} was lost during the commit ({reason}): whether it is recorded is not known. "
+            "Send the same again: what is recorded already is not recorded twice.",
+            durable=None,
+        )
+    return ConnectionLost(f"The record {place} can't be reached ({reason}): nothing of this write is recorded. Send the same again.", durable=False)
+
+
+def _reason(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split()).rstrip(".")
+
+
+def _explained(error: Exception, reason: str, place: object, doing: str) -> TracecoreError:
+    known = disk_problem(error, f"the record {place}")
+    if known is not None:
+        return known
+    what = f"The record {place} can't be {doing}"
+    if "unable to open" in reason:
+        if os.path.exists(str(place)) and not os.access(str(place), os.R_OK | os.W_OK):  # noqa: PTH110  # a text: a URL has no such file
+            return UsageError(f"{what}: the permission is missing. Look at who owns it.")
+        return UsageError(f"{what}: {reason}. Expected a folder that exists and can be written.")
+    if "locked" in reason or "busy" in reason:
+        return RunFailed(f"{what}: another process has held its write lock for {_BUSY_SECONDS} s. Try again when it is done.")
+    return UsageError(f"{what}: {' '.join(reason.split()).rstrip('.?')}.")
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # its text may hold a password
+        raise UsageError("TRACECORE_CATALOG_URL is no database URL: expected sqlite:///PATH or postgresql+psycopg://USER@HOST/NAME.") from None
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    """Make an engine whose every transaction begins as we say, and whose every commit is on disk."""
+    path = Path(url.database or "").absolute()
+    engine = create_engine("sqlite://", creator=lambda: _sqlite_connection(path), poolclass=QueuePool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITE) else "BEGIN")
+
+    return engine
+
+
+def _sqlite_connection(path: Path) -> sqlite3.Connection:
+    mode = _mode(path)
+    connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
+    # A text whose bytes were changed may be no UTF-8 any more: it is read all the same, so that `verify` can name its row.
+    connection.text_factory = lambda data: data.decode("utf-8", "backslashreplace")
+    if mode == _WRITABLE:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _settle(path: Path) -> None:
+    """Force the write-ahead log that is there to disk, before anything is answered from it: who wrote it may have been killed before its own fsync.
+
+    The database file itself is left alone: closing it would drop the locks of this process's other connections, and the log holds what it lacks.
+    """
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        fsync_file(path.with_name(f"{path.name}-wal"))
+        fsync_folder(path.parent)
+
+
+def _mode(path: Path) -> str:
+    """Choose how to open a file: where nothing can be written SQLite can make no lock files, and needs none if no log waits to be merged."""
+    if not path.exists() or _writable(path.parent):
+        return _WRITABLE
+    log = path.with_name(path.name + "-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+
+
+def _writable(folder: Path) -> bool:
+    """Say whether files can be made in a folder; `os.access` knows read-only mounts, for root too."""
+    return os.access(folder, os.W_OK)

@@ -1,0 +1,265 @@
+"""The ledger: the exact bytes of every event, append only, under one RFC 6962 root.
+
+An event's id is the SHA-256 of its bytes. A leaf's data is the canonical JSON of `{"v": 1, "recorded_at": …, "event_sha256": …}`; one event is one
+leaf. A byte-identical duplicate appends nothing. `recorded_at` never falls from leaf to leaf, so that a recorded time names a prefix.
+
+Everything here works in the caller's transaction; `append` needs one that holds the write lock (`Database.write`).
+
+The bytes of a batch are kept as compressed blocks (`blocks`); nothing but this module knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, LargeBinary, Row, cast, func, insert, select, update
+
+from tracecore.errors import UsageError
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.ledger import blocks
+from tracecore_lineage.ledger.sql_tables import EVENTS, HEAD
+from tracecore_lineage.model import rfc3339
+from tracecore_schemas.canonical import jcs
+
+__all__ = [
+    "Appended",
+    "Head",
+    "Leaf",
+    "append",
+    "event_id",
+    "head",
+    "leaf_data",
+    "leaf_hash",
+    "leaves",
+    "locked_head",
+    "miscounted",
+    "places",
+    "position_at",
+    "read",
+    "read_at",
+    "read_event",
+    "root_at",
+    "sign_head",
+]
+
+# SQLite lets an edit turn the bytes into a text; whatever stands there is read as bytes, so that `verify` can say that they are others.
+_LEAF = (
+    EVENTS.c.seq, EVENTS.c.event_id, EVENTS.c.recorded_at, EVENTS.c.leaf_hash, cast(EVENTS.c.body, LargeBinary).label("body"), EVENTS.c.block
+)  # fmt: skip
+_CHUNK = 500
+
+Sign = Callable[[int, bytes], str]
+"""Gives the signed note over a tree's size and root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One event as the ledger keeps it; `leaf_hash` is the stored one, 64 hex, to be compared, never trusted."""
+
+    seq: int
+    event_id: str
+    recorded_at: str
+    leaf_hash: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How far the ledger goes: number of leaves, root, complete subtrees, and the signed note over size and root (empty before the first event)."""
+
+    size: int
+    root: bytes
+    frontier: tuple[bytes, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an event stands; `new` is False for a byte-identical duplicate, which keeps the place of the first."""
+
+    seq: int
+    event_id: str
+    new: bool
+
+
+def event_id(body: bytes) -> str:
+    """Give an event's id: the SHA-256 of its exact bytes, 64 hex."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def leaf_data(recorded_at: str, event_sha256: str) -> bytes:
+    """Give the bytes that a leaf hash is taken over."""
+    return jcs({"v": 1, "recorded_at": recorded_at, "event_sha256": event_sha256})
+
+
+def leaf_hash(recorded_at: str, body: bytes) -> bytes:
+    """Give the leaf hash of an event, recomputed from its bytes."""
+    return merkle.leaf_hash(leaf_data(recorded_at, event_id(body)))
+
+
+def head(connection: Connection) -> Head:
+    """Read how far the ledger goes."""
+    return _head(connection, lock=False)
+
+
+def locked_head(connection: Connection) -> Head:
+    """Read the head and keep other writers out until the transaction ends (SQLite's `BEGIN IMMEDIATE` has done so already)."""
+    return _head(connection, lock=True)
+
+
+def miscounted(connection: Connection) -> str | None:
+    """Return in words that a ledger is empty, or holds another number of events than its head says; None of a true one, which is never empty."""
+    size, found = head(connection).size, connection.execute(select(func.count()).select_from(EVENTS)).scalar_one()
+    return None if found == size != 0 else f"The ledger's head says {size} events and {found} are there"
+
+
+def _head(connection: Connection, *, lock: bool) -> Head:
+    query = select(HEAD.c.size, HEAD.c.root, HEAD.c.frontier, HEAD.c.checkpoint).where(HEAD.c.id == 1)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise UsageError("The ledger's head is damaged (its row is gone): 'tracecore verify' says what else is.")
+    try:
+        return Head(row.size, bytes.fromhex(row.root), tuple(bytes.fromhex(subtree) for subtree in json.loads(row.frontier)), row.checkpoint)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"The ledger's head is damaged ({error}): 'tracecore verify' says what else is.") from None
+
+
+def append(connection: Connection, bodies: Sequence[bytes], sign: Sign | None) -> list[Appended]:
+    """Append events that are not there yet, in order, and sign the new head.
+
+    Args:
+        connection: in a writing transaction; nothing is durable before its commit.
+        bodies: exact bytes of each event.
+        sign: signs size and root of the tree; None leaves the head unsigned for `sign_head`, once all appends of the transaction are made.
+
+    Returns:
+        One entry for each of `bodies`.
+    """
+    before = locked_head(connection)
+    known = places(connection, [event_id(body) for body in bodies])
+    frontier = merkle.Frontier(before.size, before.frontier)
+    recorded_at = max(rfc3339.now(), _last_recorded_at(connection, before.size))
+    answer: list[Appended] = []
+    rows: list[dict[str, object]] = []
+    new: list[bytes] = []
+    for body in bodies:
+        identity = event_id(body)
+        if identity in known:
+            answer.append(Appended(known[identity], identity, new=False))
+            continue
+        hashed = merkle.leaf_hash(leaf_data(recorded_at, identity))
+        known[identity] = frontier.size
+        answer.append(Appended(frontier.size, identity, new=True))
+        rows.append({"seq": frontier.size, "event_id": identity, "recorded_at": recorded_at, "leaf_hash": hashed.hex(), "body": body, "block": None})
+        new.append(body)
+        frontier.append(hashed)
+    if rows:
+        _keep(connection, before.size, rows, new)
+        root = frontier.root()
+        stored = json.dumps([subtree.hex() for subtree in frontier.hashes])
+        note = "" if sign is None else sign(frontier.size, root)
+        connection.execute(update(HEAD).where(HEAD.c.id == 1).values(size=frontier.size, root=root.hex(), frontier=stored, checkpoint=note))
+    return answer
+
+
+def _keep(connection: Connection, first: int, rows: list[dict[str, object]], bodies: Sequence[bytes]) -> None:
+    """Write the rows of new events; the bytes of many go into blocks."""
+    for piece in blocks.cut(bodies):
+        if piece.block:
+            blocks.write(connection, first + piece.start, bodies[piece.start : piece.start + piece.count])
+            for row in rows[piece.start : piece.start + piece.count]:
+                row.update(body=None, block=first + piece.start)
+    connection.execute(insert(EVENTS), rows)
+
+
+def sign_head(connection: Connection, sign: Sign) -> None:
+    """Sign the head where appends of this transaction left it unsigned; nothing unsigned is ever committed."""
+    head = locked_head(connection)
+    if head.size and not head.checkpoint:
+        connection.execute(update(HEAD).where(HEAD.c.id == 1).values(checkpoint=sign(head.size, head.root)))
+
+
+def places(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
+    """Give the place of those event ids that are in the ledger."""
+    found: dict[str, int] = {}
+    for start in range(0, len(identities), _CHUNK):
+        query = select(EVENTS.c.event_id, EVENTS.c.seq).where(EVENTS.c.event_id.in_(identities[start : start + _CHUNK]))
+        found.update({row.event_id: row.seq for row in connection.execute(query)})
+    return found
+
+
+def _last_recorded_at(connection: Connection, size: int) -> str:
+    return connection.execute(select(EVENTS.c.recorded_at).where(EVENTS.c.seq == size - 1)).scalar_one_or_none() or ""
+
+
+def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
+    """Give the leaves from `start` up to and without `stop` (the end where None), in order, a few at a time in memory."""
+    place = start
+    reader = blocks.BlockReader(connection)
+    while stop is None or place < stop:
+        upper = place + _CHUNK if stop is None else min(place + _CHUNK, stop)
+        query = select(*_LEAF).where(EVENTS.c.seq >= place, EVENTS.c.seq < upper).order_by(EVENTS.c.seq)
+        rows = connection.execute(query).all()
+        reader.load(row.block for row in rows if row.block is not None)
+        for row in rows:
+            yield _leaf(row, reader)
+        reader.forget()
+        if not rows and connection.execute(select(EVENTS.c.seq).where(EVENTS.c.seq >= upper).limit(1)).first() is None:
+            return
+        place = upper
+
+
+def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
+    """Give the leaves at some positions, in order."""
+    reader = blocks.BlockReader(connection)
+    wanted = sorted(positions)
+    for start in range(0, len(wanted), _CHUNK):
+        query = select(*_LEAF).where(EVENTS.c.seq.in_(wanted[start : start + _CHUNK])).order_by(EVENTS.c.seq)
+        for row in connection.execute(query).all():
+            yield _leaf(row, reader)
+            reader.forget()
+
+
+def read_event(connection: Connection, identity: str) -> Leaf | None:
+    """Give the leaf of one event id."""
+    row = connection.execute(select(*_LEAF).where(EVENTS.c.event_id == identity)).one_or_none()
+    return None if row is None else _leaf(row, blocks.BlockReader(connection))
+
+
+def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
+    """Make a leaf of its row. The bytes stand in the row or in a block; where in both, or in neither, somebody changed it, and none are given."""
+    alone, block = row.body, row.block
+    body = b"" if (alone is None) == (block is None) else bytes(alone) if block is None else reader.body(block, row.seq)
+    return Leaf(row.seq, row.event_id, row.recorded_at, row.leaf_hash, body)
+
+
+def leaves(connection: Connection, size: int) -> list[bytes]:
+    """Give the first `size` leaf hashes, each recomputed from the event's bytes: no stored hash is trusted.
+
+    Raises:
+        ValueError: the ledger is shorter, or a leaf is missing.
+    """
+    hashes: list[bytes] = []
+    for leaf in read(connection, 0, size):
+        if leaf.seq != len(hashes):
+            break
+        hashes.append(leaf_hash(leaf.recorded_at, leaf.body))
+    if len(hashes) != size:
+        raise ValueError(f"Expected {size} events in the ledger, found {len(hashes)} without a hole.")
+    return hashes
+
+
+def root_at(connection: Connection, size: int) -> bytes:
+    """Give the root over the first `size` events, recomputed from their bytes."""
+    return merkle.root_of(leaves(connection, size))
+
+
+def position_at(connection: Connection, recorded_at: str) -> int:
+    """Give the tree size at a recorded time: the number of events recorded up to and with that moment."""
+    query = select(EVENTS.c.seq).where(EVENTS.c.recorded_at <= recorded_at).order_by(EVENTS.c.seq.desc()).limit(1)
+    last = connection.execute(query).scalar_one_or_none()
+    return 0 if last is None else last + 1

@@ -1,0 +1,84 @@
+"""Running alembic from the program: upgrade, downgrade, and the comparison of models with tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, MetaData, text
+
+from tracecore.errors import UsageError
+from tracecore_lineage.ledger import sql_tables
+
+__all__ = ["differences", "downgrade", "metadata", "new_revision", "revisions", "upgrade"]
+
+_FOLDER = Path(__file__).parent
+_TABLES = (sql_tables.EVENTS, sql_tables.BLOCKS, sql_tables.HEAD, sql_tables.OUTBOX, sql_tables.PERSONS, *sql_tables.PROJECTION)
+
+
+def metadata() -> MetaData:
+    """Give the tables that the models of the record declare, and no other package's."""
+    ours = MetaData()
+    for declared in _TABLES:
+        declared.to_metadata(ours)
+    return ours
+
+
+def revisions() -> list[str]:
+    """Give the revisions that this version knows, newest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+
+
+def upgrade(engine: Engine, found: str | None) -> None:
+    """Bring a database to the newest revision.
+
+    Args:
+        engine: of the database.
+        found: the revision it stands at now, or None for a new one.
+
+    Raises:
+        UsageError: the database was written by a newer tracecore.
+    """
+    known = revisions()
+    if found is not None and found not in known:
+        raise UsageError(
+            f"The record was written by a newer tracecore: its tables are at revision {found!r}, this version knows {known[0]!r} and before. "
+            "Upgrade tracecore to open it."
+        )
+    with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "postgresql":  # several hosts may open a team's record at once; their lock files don't know of each other
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('tracecore.migrate'))"))
+        command.upgrade(_config(connection), "head")
+
+
+def downgrade(engine: Engine, revision: str) -> None:
+    """Take a database back to a revision (`base`: no tables)."""
+    with engine.connect() as connection, connection.begin():
+        command.downgrade(_config(connection), revision)
+
+
+def new_revision(engine: Engine, message: str) -> None:
+    """Write the revision that leads from a database's tables to the models; for developers, who read it before it is shipped."""
+    number = f"{int(revisions()[0]) + 1:04}"
+    with engine.connect() as connection, connection.begin():
+        command.revision(_config(connection), message, autogenerate=True, rev_id=number)
+
+
+def differences(connection: Connection) -> list[Any]:
+    """Compare the tables with the models; empty where they agree."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata()))
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.set_main_option("file_template", "v%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,103 @@
+"""The outbox: events on their way to another lineage backend, delivered at least once and never in the way of recording.
+
+Rows are written, in the transaction that appends their events, only where OpenLineage's own configuration names a transport. `relay` delivers them;
+the client's transports may raise or block for seconds, so it is never called while recording.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from tracecore.errors import UsageError
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.database import Database
+from tracecore_lineage.ledger.sql_tables import OUTBOX
+from tracecore_lineage.model import rfc3339
+
+__all__ = ["Relayed", "configured", "enqueue", "pending", "relay"]
+
+_UNSURE = {"async_http": "it reports success before anything was delivered", "composite": "it hides that one of its targets failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What a relay did: events delivered, events still waiting, and why the first of those wasn't delivered."""
+
+    delivered: int
+    waiting: int
+    error: str | None
+
+
+def configured() -> bool:
+    """Say whether OpenLineage's configuration names a transport: by `OPENLINEAGE_URL`, `OPENLINEAGE__TRANSPORT…` or a configuration file."""
+    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return False
+    if os.environ.get("OPENLINEAGE_URL") or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in os.environ):
+        return True
+    files = [os.environ.get("OPENLINEAGE_CONFIG"), "openlineage.yml", Path("~/.openlineage/openlineage.yml").expanduser()]
+    return any(file and Path(file).is_file() for file in files)
+
+
+def enqueue(connection: Connection, positions: list[int]) -> None:
+    """Note new events for delivery, where a transport is configured."""
+    if positions and configured():
+        connection.execute(insert(OUTBOX), [{"seq": position, "attempts": 0} for position in positions])
+
+
+def pending(connection: Connection) -> int:
+    """Give the number of events that wait."""
+    return connection.execute(select(func.count()).select_from(OUTBOX).where(OUTBOX.c.delivered_at.is_(None))).scalar_one()
+
+
+def relay(database: Database, transport: Any = None, *, limit: int = 1000) -> Relayed:
+    """Deliver waiting events in the ledger's order until one fails; each may arrive more than once, none is lost.
+
+    Args:
+        database: of the record.
+        transport: an OpenLineage transport; the configured one where None.
+        limit: events at most.
+
+    Raises:
+        UsageError: the configured transport can't say whether it delivered.
+    """
+    chosen = transport if transport is not None else _configured_transport()
+    delivered, error = 0, None
+    for position, body in _waiting(database, limit):
+        try:
+            chosen.emit(json.loads(body))
+        except Exception as problem:  # noqa: BLE001  # whatever a transport raises, the event waits for the next relay
+            error = f"{type(problem).__name__}: {problem}"
+        with database.write() as connection:
+            item = update(OUTBOX).where(OUTBOX.c.seq == position)
+            values: dict[str, Any] = {"last_error": error} if error else {"delivered_at": rfc3339.now(), "last_error": None}
+            connection.execute(item.values(attempts=OUTBOX.c.attempts + 1, **values))
+        if error:
+            break
+        delivered += 1
+    with database.read() as connection:
+        return Relayed(delivered, pending(connection), error)
+
+
+def _waiting(database: Database, limit: int) -> list[tuple[int, bytes]]:
+    query = select(OUTBOX.c.seq).where(OUTBOX.c.delivered_at.is_(None)).order_by(OUTBOX.c.seq).limit(limit)
+    with database.read() as connection:
+        return [(leaf.seq, leaf.body) for leaf in ledger.read_at(connection, list(connection.execute(query).scalars()))]
+
+
+def _configured_transport() -> Any:
+    from openlineage.client import OpenLineageClient
+
+    if not configured():
+        raise UsageError("No OpenLineage transport is configured: set OPENLINEAGE_URL, or name a configuration file with OPENLINEAGE_CONFIG.")
+    transport = OpenLineageClient().transport
+    if transport.kind in _UNSURE:
+        raise UsageError(
+            f"The OpenLineage transport {transport.kind!r} can't be relied on, as {_UNSURE[transport.kind]}: configure 'http', 'kafka' or 'file'."
+        )
+    return transport

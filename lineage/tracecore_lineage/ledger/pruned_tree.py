@@ -1,0 +1,138 @@
+"""The pruned ledger: the leaves of the events that a bundle holds, and between them the hashes of complete subtrees of those it doesn't.
+
+Folding it from the left gives the root over every size at which it was cut: where the build was sealed, and where the ledger ended when it was
+exported. That is inclusion of every leaf and consistency of every root in one list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.ledger import ledger
+
+__all__ = ["Kept", "Left", "Part", "TreeError", "fold", "kept", "prune", "read_part", "written"]
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+
+
+class TreeError(ValueError):
+    """What is no pruned ledger; the message says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The leaf of an event that is held: when its ledger took it, its id, and the size of its bytes."""
+
+    recorded_at: str
+    event_id: str
+    size: int
+
+    @property
+    def hash(self) -> bytes:
+        """The leaf hash, recomputed."""
+        return merkle.leaf_hash(ledger.leaf_data(self.recorded_at, self.event_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A complete subtree of 2^level leaves that are not held."""
+
+    level: int
+    hash: bytes
+
+
+Part = Kept | Left
+
+
+def prune(leaves: Iterable[ledger.Leaf], held: Collection[str], cuts: Collection[int]) -> Iterator[Part]:
+    """Prune a ledger.
+
+    Args:
+        leaves: all of them, in order; each hash is recomputed from the event's bytes.
+        held: ids of the events whose leaves stay.
+        cuts: sizes over which the root must come out.
+    """
+    waiting: list[Left] = []
+    for place, leaf in enumerate(leaves):
+        if place in cuts:
+            yield from waiting
+            waiting.clear()
+        if leaf.event_id in held:
+            yield from waiting
+            waiting.clear()
+            yield Kept(leaf.recorded_at, leaf.event_id, len(leaf.body))
+            continue
+        merged, level, begin = ledger.leaf_hash(leaf.recorded_at, leaf.body), 0, place
+        while waiting and waiting[-1].level == level and not (begin - (1 << level)) & ((1 << level + 1) - 1):
+            merged, begin, level = merkle.node_hash(waiting.pop().hash, merged), begin - (1 << level), level + 1
+        waiting.append(Left(level, merged))
+    yield from waiting
+
+
+def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier, dict[int, bytes]]:
+    """Fold a pruned ledger.
+
+    Args:
+        parts: in order.
+        sizes: over which the root is wanted.
+
+    Returns:
+        The tree over all, and the roots over those of the sizes at which the pruned ledger was cut.
+
+    Raises:
+        TreeError: a subtree stands where none of its level can.
+    """
+    frontier = merkle.Frontier()
+    roots = {0: merkle.EMPTY_ROOT}
+    for part in parts:
+        try:
+            frontier.append(part.hash, part.level if isinstance(part, Left) else 0)
+        except ValueError as error:
+            raise TreeError(str(error)) from None
+        if frontier.size in sizes:
+            roots[frontier.size] = frontier.root()
+    return frontier, roots
+
+
+def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
+    """Give the held leaves with their places in the ledger they are of."""
+    place = 0
+    for part in parts:
+        if isinstance(part, Kept):
+            yield place, part
+            place += 1
+        else:
+            place += 1 << part.level
+
+
+def written(part: Part) -> dict[str, Any]:
+    """Give a part as JSON."""
+    if isinstance(part, Kept):
+        return {"recorded_at": part.recorded_at, "event_sha256": part.event_id, "size": part.size}
+    return {"level": part.level, "hash": part.hash.hex()}
+
+
+def read_part(value: Any) -> Part:
+    """Read a part back.
+
+    Raises:
+        TreeError: it is neither a leaf nor a subtree.
+    """
+    match value:
+        case {"recorded_at": str(time), "event_sha256": str(identity), "size": int(size)} if len(value) == 3:
+            if _TIME.fullmatch(time) and _HASH.fullmatch(identity) and size >= 0 and not isinstance(size, bool):
+                return Kept(time, identity, size)
+        case {"level": int(level), "hash": str(hashed)} if len(value) == 2:
+            if 0 <= level < 63 and not isinstance(level, bool) and _HASH.fullmatch(hashed):
+                return Left(level, bytes.fromhex(hashed))
+    raise TreeError(f"expected a leaf (recorded_at, event_sha256, size) or a subtree (level, hash) in the tree, found {str(value)[:80]}")
+
+
+def read_parts(values: Sequence[Mapping[str, Any]]) -> tuple[Part, ...]:
+    """Read all parts back."""
+    return tuple(read_part(value) for value in values)

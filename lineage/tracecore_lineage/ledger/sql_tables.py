@@ -1,0 +1,68 @@
+"""The record's SQL tables as SQLAlchemy sees them, whose columns are typed as columns (a SQLModel class types them as their values)."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import ColumnElement, Table, and_
+from sqlmodel import SQLModel
+
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas import sql_models
+
+__all__ = [
+    "BLOCKS",
+    "BUILDS",
+    "CHECKS",
+    "CLAIMS",
+    "EDGES",
+    "EMPTY_HEAD",
+    "EVENTS",
+    "FACETS",
+    "HEAD",
+    "NAMES",
+    "OUTBOX",
+    "PERSONS",
+    "PROJECTION",
+    "RUN_EVENTS",
+    "STALENESS",
+    "recorded_by",
+    "table",
+]
+
+
+def table(model: type[SQLModel]) -> Table:
+    """Give the SQL table of a model."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
+
+
+EVENTS = table(sql_models.LedgerEvent)
+BLOCKS = table(sql_models.LedgerBlock)
+HEAD = table(sql_models.LedgerHead)
+OUTBOX = table(sql_models.OutboxItem)
+PERSONS = table(sql_models.Person)
+RUN_EVENTS = table(sql_models.RunEventRow)
+EDGES = table(sql_models.EdgeRow)
+NAMES = table(sql_models.NameRow)
+FACETS = table(sql_models.FacetRow)
+CLAIMS = table(sql_models.ClaimRow)
+CHECKS = table(sql_models.CheckRow)
+STALENESS = table(sql_models.StalenessRow)
+BUILDS = table(sql_models.BuildRow)
+PROJECTION = tuple(table(model) for model in sql_models.CATALOG_TABLES)
+"""The tables of the catalog, which replay makes again."""
+EMPTY_HEAD = {
+    "id": 1,
+    "size": 0,
+    "root": hashlib.sha256(b"").hexdigest(),
+    "frontier": "[]",
+    "checkpoint": "",
+    "ledger_id": "",
+    "slug": "",
+}
+"""The head's row before the first event."""
+
+
+def recorded_by(ledger: LedgerName) -> ColumnElement[bool]:
+    """Return the condition that a run event was written by a ledger's own recorder, not by another producer that uses its slug."""
+    return and_(RUN_EVENTS.c.job_namespace == ledger.slug, RUN_EVENTS.c.producer == ledger.producer)

@@ -1,0 +1,166 @@
+"""Frames drawn with their overlays, alone or as a contact sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tracecore.errors import UsageError
+from tracecore.geometry import CUBOID_EDGES, cuboid_corners
+from tracecore.images import AnnotatedImage, Line, Mark, color_of, contact_sheet, draw_tile
+from tracecore_lineage.present.frame_layers import View
+from tracecore_lineage.present.scene import Scene
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["cuboid_in_vehicle", "drawn", "picture_of"]
+
+_MISTAKE = "#ff2d55"
+_NOT_SEEN = frozenset({"miss", "lost_track"})
+_PATH_TRUE, _PATH_SEEN = "#2ee66b", "#ff9f1c"
+_NEAR_TO_FAR = ("#ff4d4d", "#ffb347", "#f7f75c", "#7cf57c", "#5cd6f7", "#7a8cff")
+_STEP_M = 10.0  # of distance from one color of the points to the next
+_OUTSIDE = 3.0  # times the image: lines to points farther out than that are noise
+
+
+def drawn(view: View, *, whole: bool) -> AnnotatedImage:
+    """Give what to draw of a view.
+
+    Args:
+        view: the frame.
+        whole: whether it is looked at by itself: cuboids and LiDAR points too, which would crowd a small tile.
+    """
+    lines = list(_paths(view))
+    has_boxes = any(row["geometry"] == "box2d" for row in view.labels)
+    if whole or not has_boxes:
+        lines = [*(_cuboids(view)), *lines]
+    if whole:
+        lines = [*_points(view), *lines]
+    return AnnotatedImage(view.row["image"], _caption(view), list(_marks(view)), lines, list(_notes(view)))
+
+
+def cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
+    """Give the corners (8, 3) of a label's cuboid in the vehicle's frame, None where nobody says how its frame lies in it."""
+    frame = row.get("cuboid_frame") or "vehicle"
+    matrix = view.rig.to_vehicle(view.row["drive"], frame, view.row["timestamp_ns"])
+    if matrix is None:
+        return None
+    return cuboid_corners(row["cuboid"]) @ matrix[:3, :3].T + matrix[:3, 3]
+
+
+def _caption(view: View) -> str:
+    row = view.row
+    told = " ".join(str(row[name]) for name in ("time_of_day", "region") if row.get(name))
+    return f"{row['drive']}  {row['timestamp_ns']}  {told}".rstrip()
+
+
+def _marks(view: View) -> Iterator[Mark]:
+    for row in view.labels:
+        if row["geometry"] == "box2d":
+            yield Mark(*_box(row), "" if view.seen else str(row["category"]), color_of(row["category"]), dashed=bool(view.seen))
+    for row in view.seen:
+        if row["geometry"] == "box2d":
+            yield Mark(*_box(row), f"{row['category']} {row['score'] or 0:.2f}", color_of(row["category"]))
+    for row in view.events:
+        if row["width"] < view.row["width"] or row["height"] < view.row["height"]:
+            yield Mark(*_box(row), _mistake(row), _MISTAKE, dashed=row["type"] in _NOT_SEEN)
+
+
+def _mistake(row: Mapping[str, Any]) -> str:
+    category, words = str(row["category"]).replace("_", " "), str(row["type"]).replace("_", " ")
+    return words if category in words else f"{category} {words}"
+
+
+def _box(row: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    return row["x"], row["y"], row["width"], row["height"]
+
+
+def _notes(view: View) -> Iterator[tuple[str, str]]:
+    for row in view.events:
+        if row["width"] >= view.row["width"] and row["height"] >= view.row["height"]:
+            told = f": {row['expected']} seen as {row['found']}" if row.get("expected") and row.get("found") else ""
+            off = f", off by {row['error']:.2f}" if row.get("error") is not None else ""
+            yield f"{_mistake(row)}{told}{off}", _MISTAKE
+    for rows, word in ((view.labels, "true"), (view.seen, "seen")):
+        for row in rows:
+            if row["geometry"] == "tag" and row.get("value"):
+                yield f"{row['category'].replace('_', ' ')} {word}: {row['value']}", "white"
+
+
+def _paths(view: View) -> Iterator[Line]:
+    if view.camera is None:
+        return
+    for rows, color in ((view.labels, _PATH_TRUE), (view.seen, _PATH_SEEN)):
+        for row in rows:
+            if row["geometry"] == "path" and row.get("path"):
+                yield Line(view.camera.ground(row["path"]), color)
+
+
+def _cuboids(view: View) -> Iterator[Line]:
+    if view.camera is None:
+        return
+    for row in view.labels:
+        if row["geometry"] != "cuboid" or not row.get("cuboid"):
+            continue
+        if row.get("cuboid_frame") == view.row["sensor"]:
+            at, ahead = view.camera.of_own(cuboid_corners(row["cuboid"]))
+        else:
+            corners = cuboid_in_vehicle(view, row)
+            if corners is None:
+                continue
+            at, ahead = view.camera.of_vehicle(corners)
+        yield from _edges(at, ahead, color_of(row["category"]), max(view.row["width"], view.row["height"]))
+
+
+def _edges(at: Any, ahead: Any, color: str, size: int) -> Iterator[Line]:
+    shown = ahead & (np.abs(at) < _OUTSIDE * size).all(axis=1)
+    for start, end in CUBOID_EDGES:
+        if shown[start] and shown[end]:
+            yield Line(((float(at[start, 0]), float(at[start, 1])), (float(at[end, 0]), float(at[end, 1]))), color)
+
+
+def _points(view: View) -> Iterator[Line]:
+    if view.camera is None or view.points is None:
+        return
+    at, ahead = view.camera.of_vehicle(view.points[:, :3])
+    inside = ahead & (at[:, 0] >= 0) & (at[:, 1] >= 0) & (at[:, 0] < view.row["width"]) & (at[:, 1] < view.row["height"])
+    far = np.linalg.norm(view.points[:, :2], axis=1)
+    band = np.minimum(far // _STEP_M, len(_NEAR_TO_FAR) - 1).astype(int)
+    for number, color in enumerate(_NEAR_TO_FAR):
+        chosen = at[inside & (band == number)]
+        if len(chosen):
+            yield Line(tuple((float(u), float(v)) for u, v in chosen), color, dots=True)
+
+
+_ALONE, _FEW, _MANY = 1280, 480, 320
+_FILE_WIDTH = 900
+
+
+def picture_of(scene: Scene) -> Image:
+    """Draw a scene.
+
+    Raises:
+        UsageError: none of its images can be decoded.
+    """
+    tiles = _files(scene.pictures) if scene.pictures else _frames(scene)
+    if not tiles:
+        raise UsageError(f"{scene.ref} has nothing to look at: none of its images can be decoded.")
+    if scene.pictures:
+        return contact_sheet(tiles, 1 if len(tiles) == 1 else 2)
+    return contact_sheet(tiles, 1 if len(tiles) == 1 else 2 if len(tiles) <= 4 else 3 if len(tiles) <= 12 else 4)
+
+
+def _frames(scene: Scene) -> list[Image]:
+    count = len(scene.views)
+    width = _ALONE if count == 1 else _FEW if count <= 4 else _MANY
+    tiles = (draw_tile(drawn(view, whole=count == 1), width) for view in scene.views)
+    return [tile for tile in tiles if tile is not None]
+
+
+def _files(pictures: Sequence[Path]) -> list[Image]:
+    tiles = (draw_tile(AnnotatedImage(path.read_bytes(), path.name), _FILE_WIDTH) for path in pictures)
+    return [tile for tile in tiles if tile is not None]

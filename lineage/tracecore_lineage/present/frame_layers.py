@@ -1,0 +1,295 @@
+"""Frames with their layers: image, labels, detections, sweeps and calibrations of the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tracecore.errors import TracecoreError
+from tracecore.geometry import Camera, Rig
+from tracecore.store import open_store
+from tracecore_lineage.api.record import RecordQuestions
+from tracecore_schemas.arrow_tables import POINTS_DTYPE, last_revisions
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Layers", "Surroundings", "Table", "TableKind", "View", "read_views", "spread", "table_kind"]
+
+
+class TableKind(StrEnum):
+    """Tables that have something to look at."""
+
+    FRAMES = "frames"
+    LABELS = "labels"
+    DETECTIONS = "detections"
+    EVENTS = "events"
+    SWEEPS = "sweeps"
+    CALIBRATIONS = "calibrations"
+
+
+_TOLD_BY = {
+    TableKind.FRAMES: {"frame_id", "drive", "sensor", "timestamp_ns", "image"},
+    TableKind.EVENTS: {"frame_id", "event_id", "type", "category", "x", "y", "width", "height"},
+    TableKind.LABELS: {"frame_id", "label_id", "geometry", "category"},
+    TableKind.DETECTIONS: {"frame_id", "number", "geometry", "score"},
+    TableKind.SWEEPS: {"sweep_id", "drive", "timestamp_ns", "data"},
+    TableKind.CALIBRATIONS: {"drive", "sensor", "projection", "to_vehicle"},
+}
+
+
+def table_kind(table: Any) -> TableKind | None:
+    """Give what a `pyarrow.dataset.Dataset` holds, None where there is nothing to look at in it."""
+    names = set(table.schema.names)
+    return next((kind for kind, columns in _TOLD_BY.items() if columns <= names), None)
+
+
+_DEEPEST = 12  # runs between a curated set and its ingest
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An opened table and what it is."""
+
+    ref: str
+    kind: TableKind | None
+    data: Any
+
+
+class Surroundings:
+    """Walks the record from one version to what lies around it; every table is opened once.
+
+    Args:
+        record: the record.
+    """
+
+    def __init__(self, record: RecordQuestions) -> None:
+        self._record = record
+        self._store = open_store(record.workspace)
+        self._pages: dict[str, Any] = {}
+        self._opened: dict[str, Table | None] = {}
+
+    def artifact(self, ref: str) -> Artifact:
+        """Give a stored version by its ref."""
+        return self._record.artifact(ref)
+
+    def open(self, artifact: Artifact) -> Any:
+        """Open a stored version: a table, else its path."""
+        return self._store.open(artifact)
+
+    def table(self, ref: str) -> Table | None:
+        """Open a version as a table; None where it is none, or its bytes are not here."""
+        if ref not in self._opened:
+            try:
+                opened = self._store.open(self._record.artifact(ref))
+            except TracecoreError:  # `doctor` names what is missing
+                opened = None
+            is_table = opened is not None and hasattr(opened, "schema")
+            self._opened[ref] = Table(ref, table_kind(opened), opened) if is_table else None
+        return self._opened[ref]
+
+    def readers(self, ref: str) -> list[str]:
+        """Give the runs that read a version, the newest first."""
+        return self._runs(ref, "read_by")
+
+    def makers(self, ref: str) -> list[str]:
+        """Give the runs that made a version, the newest first."""
+        return self._runs(ref, "made_by")
+
+    def inputs(self, run: str, kind: TableKind) -> Iterator[Table]:
+        """Give the tables of a kind that a run read."""
+        yield from self._tables(run, "inputs", kind)
+
+    def outputs(self, run: str, kind: TableKind) -> Iterator[Table]:
+        """Give the tables of a kind that a run made."""
+        yield from self._tables(run, "outputs", kind)
+
+    def sources(self, frames: Table) -> list[Table]:
+        """Give a table of frames and the tables of frames it was chosen from, back to the ingest."""
+        found = [frames]
+        for _ in range(_DEEPEST):
+            parents = [table for run in self.makers(found[-1].ref) for table in self.inputs(run, TableKind.FRAMES)]
+            new = [table for table in parents if all(table.ref != each.ref for each in found)]
+            if not new:
+                break
+            found.append(new[0])
+        return found
+
+    def labels_of(self, frames: Table) -> Iterator[Table]:
+        """Give label tables that may speak of these frames: those read beside them or made from them first, then those of their sources."""
+        sources = self.sources(frames)
+        yield from self._beside(sources, TableKind.LABELS)
+        # Last what was known when the drives were made: the truth of a simulation.
+        for run in self.makers(sources[-1].ref):
+            for log in self._drive_logs(run, "inputs"):
+                for maker in self.makers(log):
+                    yield from self.outputs(maker, TableKind.LABELS)
+
+    def detections_of(self, frames: Table) -> Iterator[Table]:
+        """Give tables of what was seen on these very frames."""
+        yield from self._beside([frames], TableKind.DETECTIONS)
+
+    def recorded_with(self, frames: Table, kind: TableKind) -> Iterator[Table]:
+        """Give tables that the ingest of these frames made beside them."""
+        for run in self.makers(self.sources(frames)[-1].ref):
+            yield from self.outputs(run, kind)
+
+    def frames_of(self, table: Table) -> Iterator[Table]:
+        """Give the tables of frames that a table of labels, detections, events, sweeps or calibrations may be about."""
+        for run in (*self.makers(table.ref), *self.readers(table.ref)):
+            yield from self.inputs(run, TableKind.FRAMES)
+            yield from self.outputs(run, TableKind.FRAMES)
+        # What a simulation knows is about the frames that an ingest took out of its drives.
+        for run in self.makers(table.ref):
+            for log in self._drive_logs(run, "outputs"):
+                for reader in self.readers(log):
+                    yield from self.outputs(reader, TableKind.FRAMES)
+
+    def read_beside(self, table: Table, kind: TableKind) -> Iterator[Table]:
+        """Give the tables of a kind that the run which made a table read or made."""
+        for run in self.makers(table.ref):
+            yield from self.outputs(run, kind)
+            yield from self.inputs(run, kind)
+
+    def _drive_logs(self, run: str, side: str) -> list[str]:
+        return [link["ref"] for link in self._page(f"run/{run}")[side] if link["ref"].startswith("drive_log/")]
+
+    def _beside(self, tables: list[Table], kind: TableKind) -> Iterator[Table]:
+        given: set[str] = set()
+        for table in tables:
+            for run in self.readers(table.ref):
+                for found in (*self.outputs(run, kind), *self.inputs(run, kind)):
+                    if found.ref not in given:
+                        given.add(found.ref)
+                        yield found
+
+    def _tables(self, run: str, side: str, kind: TableKind) -> Iterator[Table]:
+        for link in self._page(f"run/{run}")[side]:
+            if not link["ref"].startswith(("dataset/", "label_batch/", "event_set/")):
+                continue
+            table = self.table(link["ref"])
+            if table is not None and table.kind is kind and not self._page(table.ref)["rejected"]:
+                yield table
+
+    def _runs(self, ref: str, side: str) -> list[str]:
+        uses = [use for use in self._page(ref)[side] if use["state"] == "COMPLETE"]
+        return list(dict.fromkeys(use["run"] for use in sorted(uses, key=lambda use: (use["at"], use["run"]), reverse=True)))
+
+    def _page(self, ref: str) -> Any:
+        if ref not in self._pages:
+            self._pages[ref] = self._record.show(ref)
+        return self._pages[ref]
+
+
+Floats = NDArray[np.float64]
+_SAME_MOMENT_NS = 150_000_000  # a LiDAR turns ten times a second: the nearest sweep is no farther than this
+_LEFT_OUT = {"image", "data"}
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """Tables to draw over the frames, as `pyarrow.dataset.Dataset`; None for nothing."""
+
+    labels: Any = None
+    detections: Any = None
+    events: Any = None
+    sweeps: Any = None
+    rig: Rig | None = None
+    score: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One frame.
+
+    Attributes:
+        row: of the frame table.
+        labels: rows of the label table, the last revision of each that was not rejected.
+        seen: rows of the detection table that count.
+        events: rows of the event table.
+        camera: how it sees, None where it was not calibrated.
+        points: of the nearest LiDAR sweep in the vehicle's frame, x y z in m and intensity [n, 4]; None where there is none.
+        rig: of its drive.
+    """
+
+    row: Mapping[str, Any]
+    labels: tuple[Mapping[str, Any], ...]
+    seen: tuple[Mapping[str, Any], ...]
+    events: tuple[Mapping[str, Any], ...]
+    camera: Camera | None
+    points: Floats | None
+    rig: Rig
+
+
+def spread(rows: Sequence[Any], count: int) -> list[Any]:
+    """Choose evenly: nobody picks the good ones."""
+    if not rows:
+        return []
+    places = np.unique(np.linspace(0, len(rows) - 1, num=min(count, len(rows))).round().astype(int))
+    return [rows[place] for place in places.tolist()]
+
+
+def read_views(frames: Any, ids: Collection[str], layers: Layers) -> list[View]:
+    """Read frames by ref, in order of drive, sensor and time.
+
+    Args:
+        frames: the frame table.
+        ids: refs.
+        layers: what to read beside them.
+    """
+    rows = _rows(frames, ids, without=())
+    rows.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
+    labels, seen, events = (_by_frame(_rows(table, ids)) for table in (layers.labels, layers.detections, layers.events))
+    rig = layers.rig or Rig()
+    return [
+        View(
+            row,
+            tuple(_newest(labels.get(row["frame_id"], []))),
+            tuple(each for each in seen.get(row["frame_id"], []) if each["geometry"] != "box2d" or (each["score"] or 0) >= layers.score),
+            tuple(events.get(row["frame_id"], [])),
+            rig.camera(row["drive"], row["sensor"], row["timestamp_ns"]),
+            _points(layers.sweeps, row, rig),
+            rig,
+        )
+        for row in rows
+    ]
+
+
+def _rows(table: Any, ids: Collection[str], without: Collection[str] = _LEFT_OUT) -> list[dict[str, Any]]:
+    if table is None:
+        return []
+    wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
+    found: list[dict[str, Any]] = table.to_table(columns=[name for name in table.schema.names if name not in without], filter=wanted).to_pylist()
+    return found
+
+
+def _by_frame(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["frame_id"], []).append(row)
+    return found
+
+
+def _newest(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in last_revisions(rows) if row.get("qa") != "rejected"]
+
+
+def _points(sweeps: Any, row: Mapping[str, Any], rig: Rig) -> Floats | None:
+    if sweeps is None:
+        return None
+    time = row["timestamp_ns"]
+    near = pc.field("drive") == row["drive"]
+    near &= (pc.field("timestamp_ns") >= time - _SAME_MOMENT_NS) & (pc.field("timestamp_ns") <= time + _SAME_MOMENT_NS)
+    found = sweeps.to_table(columns=["sensor", "timestamp_ns", "data"], filter=near).to_pylist()
+    placed = [(each, matrix) for each in found if (matrix := rig.to_vehicle(row["drive"], each["sensor"], time)) is not None]
+    if not placed:
+        return None
+    sweep, matrix = min(placed, key=lambda each: (abs(each[0]["timestamp_ns"] - time), each[0]["sensor"]))
+    points = np.frombuffer(sweep["data"], dtype=np.dtype(POINTS_DTYPE))
+    own = np.stack([points["x"], points["y"], points["z"]], axis=1).astype(np.float64)
+    return np.column_stack([own @ matrix[:3, :3].T + matrix[:3, 3], points["intensity"].astype(np.float64)])

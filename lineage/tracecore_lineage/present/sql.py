@@ -1,0 +1,256 @@
+"""SQL over the recorded tables: DuckDB sees the tables of exact versions and nothing else, and can change nothing."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection
+
+from tracecore.errors import UsageError, nearest
+from tracecore_lineage.catalog.prefix import readable_catalog
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
+from tracecore_lineage.trace.lineage import horizon, trace
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import build_named
+from tracecore_schemas.kinds import Media, Severity
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["Answer", "QueryTable", "ask", "tables"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTable:
+    """A recorded table as SQL sees it.
+
+    Attributes:
+        name: the artifact's name; `kind/name` where two kinds have one of that name, `name@<6 digits>` for a further version in one build.
+        short: the name without its program, dots and dashes as underscores; None where two tables would be called so.
+        artifact: the version that is read.
+        columns: (name, type) as recorded.
+        rejected: whether that version failed a blocking check.
+    """
+
+    name: str
+    short: str | None
+    artifact: Artifact
+    columns: tuple[tuple[str, str], ...]
+    rejected: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What SQL may call it."""
+        return (self.name,) if self.short is None or self.short == self.name else (self.name, self.short)
+
+
+def tables(connection: Connection, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
+    """Give the tables that a query may name: of each name the newest version, or the very versions that a build stands on.
+
+    Args:
+        connection: to the record's database.
+        build: name or ref of a build: the versions in its trace, no others.
+        as_of: recorded time: the newest versions by then.
+
+    Returns:
+        Sorted by name.
+
+    Raises:
+        UsageError: no such build, with the nearest right one; both a build and a time.
+    """
+    if build is not None and as_of is not None:
+        raise UsageError("A build stands on the same versions for ever: expected --build or --as-of, found both.")
+    with readable_catalog():
+        reader = Reader(connection, horizon(connection, as_of))
+        if build is None:
+            found = _newest(reader)
+        else:
+            seen = build_named(reader, build)
+            refs = [node["ref"] for node in trace(connection, seen.ref)["nodes"]]
+            held = {artifact.ref: artifact for artifact in _kept(stored_artifacts(connection, refs=refs))}
+            found = [held[ref] for ref in refs if ref in held]
+        return _named(reader, found)
+
+
+def _newest(reader: Reader) -> list[Artifact]:
+    kept = {artifact.ref: artifact for artifact in _kept(stored_artifacts(reader.connection, bound=reader.prefix.bound))}
+    names: dict[str, set[str]] = {}
+    for ref in map(parse_ref, kept):
+        names.setdefault(ref.kind, set()).add(ref.name)
+    newest: dict[tuple[str, str], Artifact] = {}
+    for kind, of_kind in sorted(names.items()):
+        for link in reader.outputs_named(kind, of_kind, preferred=True):  # earliest first: the last one stands
+            if link.ref in kept:
+                newest[kind, kept[link.ref].name] = kept[link.ref]
+    return list(newest.values())
+
+
+def _kept(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    return [artifact for artifact in artifacts if artifact.media is Media.DELTA]
+
+
+def _named(reader: Reader, artifacts: list[Artifact]) -> list[QueryTable]:
+    kinds: dict[str, set[str]] = {}
+    for artifact in artifacts:
+        kinds.setdefault(artifact.name, set()).add(artifact.kind)
+    names: dict[str, Artifact] = {}
+    for artifact in artifacts:
+        name = artifact.name if len(kinds[artifact.name]) == 1 else f"{artifact.kind}/{artifact.name}"
+        names[name if name not in names else f"{name}@{artifact.digest.removeprefix('sha256:')[:6]}"] = artifact
+    shorts = Counter(_short(name) for name in names)
+    refs = [artifact.ref for artifact in names.values()]
+    facets = reader.facets(refs)
+    rejected = {check.target for check in reader.checks(targets=refs) if not check.success and check.severity == Severity.BLOCKING.value}
+    return [
+        QueryTable(
+            name,
+            short if shorts[short] == 1 and (short == name or short not in names) else None,
+            artifact,
+            _columns(facets.get(artifact.ref, {})),
+            artifact.ref in rejected,
+        )
+        for name, artifact in sorted(names.items())
+        for short in [_short(name)]
+    ]
+
+
+def _short(name: str) -> str:
+    return re.sub(r"\W", "_", name.partition(".")[2] or name)
+
+
+def _columns(facets: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    fields = facets["schema"].value.get("fields", ()) if "schema" in facets else ()
+    return tuple((str(field["name"]), str(field.get("type", ""))) for field in fields)
+
+
+_BATCH_ROWS = 4_096
+_LISTING = re.compile(r"\b(show|information_schema|duckdb_\w+|pg_\w+|sqlite_\w+)\b", re.IGNORECASE)
+"""Statements that may list tables without naming one."""
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
+_NO_TABLE = re.compile(r'Table with name "?(?P<name>.+?)"? does not exist')
+_SHUT: Final = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "python_enable_replacements": "false",
+}
+_SETTINGS = ("enable_progress_bar = false", "TimeZone = 'UTC'", "lock_configuration = true")
+"""What can't be set before DuckDB runs; the last lets nothing be set any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a query is answered with, read as it comes.
+
+    Attributes:
+        schema: Arrow's, of the columns.
+        batches: the rows.
+        asked: the tables that were read, by the name the record has for them.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    asked: tuple[QueryTable, ...]
+
+
+@contextmanager
+def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any]) -> Iterator[Answer]:
+    """Ask one question in SQL.
+
+    Args:
+        sql: one SELECT (WITH, FROM, VALUES), DESCRIBE, SUMMARIZE or SHOW.
+        tables: what it may name.
+        opened: gives the `pyarrow.dataset.Dataset` of a table's version; asked only for tables that the text may mean.
+
+    Raises:
+        UsageError: it is no single statement that reads, it can't be answered, or it names a table that is not recorded; the nearest right one is
+            offered.
+    """
+    import duckdb
+
+    with (
+        tempfile.TemporaryDirectory(prefix="tracecore-query-") as spill,
+        _told(tables),
+        duckdb.connect(":memory:", config={**_SHUT, "temp_directory": spill}) as connection,
+    ):
+        _one_reading_statement(connection, sql)
+        mentioned = tuple(table for table in tables if _may_mean(sql, table))
+        for table in mentioned:
+            dataset = opened(table.artifact)
+            for name in table.names:
+                connection.register(name, dataset)
+        for setting in _SETTINGS:
+            connection.execute(f"SET {setting}")
+        reader = connection.sql(sql).to_arrow_reader(_BATCH_ROWS)
+        yield Answer(reader.schema, iter(reader), mentioned)
+
+
+def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise UsageError(f"A query is one statement: expected one SELECT, found {len(statements)} statements.")
+    kind = statements[0].type
+    if kind != duckdb.StatementType.SELECT:
+        raise UsageError(f"The record is only read: expected SELECT, WITH, DESCRIBE, SUMMARIZE or SHOW, found {kind.name.replace('_', ' ')}.")
+
+
+def _may_mean(sql: str, table: QueryTable) -> bool:
+    """Say whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be there already."""
+    text = sql.lower()
+    return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
+
+
+@contextmanager
+def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
+    """Say what DuckDB says in one sentence."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.CatalogException as error:
+        missing = _NO_TABLE.search(str(error))
+        raise UsageError(_sentence(error) if missing is None else _no_table(missing["name"], tables)) from None
+    except duckdb.PermissionException as error:
+        raise UsageError(f"A query reads recorded tables alone, no files: {_sentence(error)}") from None
+    except duckdb.Error as error:
+        raise UsageError(_sentence(error)) from None
+
+
+def _sentence(error: duckdb.Error) -> str:
+    """Cut DuckDB's message to what is wrong; where in the text it is, is said by the words it quotes."""
+    said = str(error).partition("\n\nLINE ")[0]
+    words = " ".join(said.split())
+    return words if words.endswith((".", "?", "!")) else f"{words}."
+
+
+def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
+    meant = next((table for table in tables if table.name.lower() == name.lower()), None)
+    if meant is not None:
+        other = "" if meant.short is None else f", or call it {meant.short}"
+        return f"A name with dots or dashes stands in double quotes: write {_identifier(meant.name)}{other}."
+    known = {each: table for table in tables for each in table.names}
+    unquoted = next((table for table in tables if table.name.lower() == name.lower() or table.name.lower().endswith(f".{name.lower()}")), None)
+    offer = nearest(name, known) or (unquoted.name if unquoted else None)
+    if offer is not None:
+        return f"There is no table {_identifier(name)}. Did you mean {_identifier(offer)}?"
+    if not known:
+        return f"There is no table {_identifier(name)}: no table is recorded here."
+    return f"There is no table {_identifier(name)}; 'tracecore query --tables' lists those that there are."
+
+
+def _identifier(name: str) -> str:
+    """Spell a table's name as SQL wants it: in double quotes where it holds dots or dashes."""
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'

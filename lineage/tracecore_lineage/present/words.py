@@ -1,0 +1,216 @@
+"""A node or a build of a trace in a few words for the terminal, from the summaries recorded with its facets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tracecore.cli import console
+from tracecore_lineage.model.kpis import Kpi
+from tracecore_schemas.facet_summary import count, size, summarize
+from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = [
+    "BAD",
+    "WHOLE",
+    "Words",
+    "checks_in_words",
+    "claim_in_words",
+    "count",
+    "kpis_in_words",
+    "node_in_words",
+    "origin_in_words",
+    "screen",
+    "short_ref",
+    "static_in_words",
+    "together_in_words",
+    "training_in_words",
+]
+
+_DIGITS = 6
+_MANY = 7
+"""Different values that are all named where several versions are one line; of more the first and the last are."""
+
+_PLAIN = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_imported", "tracecore_tombstone"})
+"""Facets of every version, of which a trace says what is worth saying elsewhere."""
+
+
+def short_ref(ref: str) -> str:
+    """Cut the digest of a ref to what people compare: six digits."""
+    name, at, version = ref.partition("@")
+    digits = version.removeprefix("sha256:")
+    return f"{name}@{digits[:_DIGITS]}" if at and len(digits) == 64 else ref
+
+
+def claim_in_words(claim: Claim) -> str:
+    """Return who claims what, without what it is about."""
+    who = f"run/{claim['run']} of job {claim['job']}" if claim["run"] else f"job {claim['job']}" if claim["job"] else "an event of no job"
+    return f"{who} says that it {claim['says']}"
+
+
+def origin_in_words(origin: Origin) -> str:
+    """Return where a version or run was imported from."""
+    return f"imported from {origin['slug']} ({origin['ledger_id'][:_DIGITS]})"
+
+
+def node_in_words(node: Node, run: RunNode | None) -> list[str]:
+    """Return what is worth knowing of a node at a glance: who made a model, what its facets say, how its checks went."""
+    made = [f"{run['plugin']} {run['plugin_version']}"] if node["kind"] == "model" and run is not None and run["plugin"] else []
+    return [*made, *(_summaries(node) or _counted(node)), *_checks(run, node)]
+
+
+def together_in_words(nodes: Sequence[Node]) -> list[str]:
+    """Return the summaries of several versions of one kind as one: the values at each place, or the first and the last of many."""
+    said = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
+    if len({len(parts) for parts in said}) != 1:
+        return []
+    return [_listed(sorted(set(values))) for values in zip(*said, strict=True) if any(values)]
+
+
+def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
+    """Return static lineage, a line for each job: what it is stated to read and to write."""
+    by_job: dict[str | None, dict[str, list[str]]] = {}
+    for edge in edges:
+        by_job.setdefault(edge["job"], {"input": [], "output": []})[edge["direction"]].append(short_ref(edge["ref"]))
+    lines = []
+    for job, of_job in by_job.items():
+        read, written = (", ".join(dict.fromkeys(of_job[direction])) for direction in ("input", "output"))
+        lines.append(f"{f'job {job}' if job else 'somebody'} is stated to make {written or 'nothing'} from {read or 'nothing'}; no run says so")
+    return lines
+
+
+def _listed(values: Sequence[str]) -> str:
+    return ", ".join(values) if len(values) <= _MANY else f"{values[0]} … {values[-1]}"
+
+
+def _summaries(node: Node) -> list[str]:
+    facets = (facet for name, facet in sorted(node["facets"].items()) if name not in _PLAIN and isinstance(facet, Mapping))
+    said = (facet.get("summary") for facet in facets)
+    return [words for each in said if isinstance(each, str) and (words := summarize(each))]
+
+
+def _counted(node: Node) -> list[str]:
+    """Return how much a version holds that no facet describes."""
+    if node["rows"] is not None:
+        return [count(node["rows"], "row")]
+    return [size(node["size_bytes"])] if node["size_bytes"] else []
+
+
+def _checks(run: RunNode | None, node: Node) -> list[str]:
+    """Say how the checks of the run went; a run with several outputs is checked as a whole."""
+    if run is None or not run["checks"] or node["kind"] == "drive_log":
+        return []
+    failed = [check["name"] for check in run["checks"] if not check["success"]]
+    passed = len(run["checks"]) - len(failed)
+    return [*([f"{count(passed, 'check')} passed"] if passed else []), *([f"failed: {', '.join(failed)}"] if failed else [])]
+
+
+Words = tuple[str, str]
+"""A few words and the style that a terminal draws them in."""
+
+BAD = "bold red"
+_NAMED = 3
+_DIGEST = re.compile(r"(@[0-9a-f]{6})[0-9a-f]{58}")
+_BOUNDS = ("min", "max", "above_baseline", "max_drop")
+
+
+def checks_in_words(failed: Sequence[str]) -> list[Words]:
+    """Return how many checks failed, by name; nothing where none did."""
+    if not failed:
+        return []
+    names = list(dict.fromkeys(failed))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [(f"{count(len(failed), 'check')} failed: {', '.join(names[:_NAMED])}{more}", BAD)]
+
+
+def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
+    """Return of a build's unknowns (what, why) the training data that the gate `no_leak` let pass unknown, by the models' names."""
+    told = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
+    return [f"unknown: {words[:1].lower()}{words[1:]}" for words in told]
+
+
+def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
+    """Return each KPI that a gate asks for with what it asks, other gates that did not pass, and the other headline KPIs with their baselines.
+
+    Args:
+        gates: outcomes of the release's gates, as the seal names them.
+        kpis: of the build's reports, by the names that gates find them by.
+    """
+    words: list[Words] = []
+    told: set[Kpi] = set()
+    for gate in gates:
+        kpi = kpis.get(gate["name"])
+        if kpi is not None and kpi.value == gate["measured"]:
+            told.add(kpi)
+        else:  # the gate has a name of its own, or none that it may be judged by
+            kpi = None
+        required = gate["required"] if isinstance(gate["required"], Mapping) else {}
+        bounds = {key: required[key] for key in _BOUNDS if _number(required.get(key))}
+        if bounds and _number(gate["measured"]):
+            words.append(_with_gate(gate, bounds, required.get("baseline"), kpi))
+        elif not gate["passed"]:
+            words.append((f"{gate['name']} {_verdict(gate)}", BAD))
+    names: dict[Kpi, str] = {}
+    for name, kpi in kpis.items():
+        names[kpi] = min(names.get(kpi, name), name, key=len)
+    for kpi, name in names.items():
+        if kpi.headline and not kpi.selection and kpi not in told:
+            baseline = "" if kpi.baseline is None else f" (baseline {_figure(kpi.baseline)})"
+            words.append((f"{name} {_figure(kpi.value)}{baseline}", ""))
+    return words
+
+
+def _verdict(gate: Mapping[str, Any]) -> str:
+    return "WAIVED" if gate["waived"] else "FAILED"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: Any, kpi: Kpi | None) -> Words:
+    asked = [f"{sign} {_figure(bounds[key])}" for key, sign in (("min", "≥"), ("max", "≤")) if key in bounds]
+    compared = ""
+    if "above_baseline" in bounds:
+        compared, above = _above(bounds["above_baseline"], baseline, kpi)
+        asked.append(above)
+    if "max_drop" in bounds:
+        asked.append(f"at most {_figure(bounds['max_drop'])} worse than before")
+    value = _figure(gate["measured"])
+    if any(value == _figure(bounds[key]) and gate["measured"] != bounds[key] for key in ("min", "max") if key in bounds):
+        value = f"{gate['measured']:.4g}"  # rounded, it would look as if it met the bound, or did not
+    text = " ".join([f"{gate['name']} {value}{compared}", *asked])
+    return (text, "") if gate["passed"] else (f"{text} {_verdict(gate)}", BAD)
+
+
+def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
+    """Return what a gate above the baseline compares, and what it asks; as good as the baseline is not better, so that 0 is asked for strictly."""
+    than = _figure(baseline) if _number(baseline) else "its baseline"
+    if kpi is None:
+        return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"
+    compared, words = (kpi.interval, "") if kpi.gain is None else (kpi.gain, "less by " if kpi.less_is_better else "more by ")
+    between = "" if compared is None else f" ({words}{_figure(compared[0])} to {_figure(compared[1])})"
+    if not margin:
+        return between, f"{'<' if kpi.less_is_better else '>'} {than}"
+    return between, f"≤ {than} − {_figure(margin)}" if kpi.less_is_better else f"≥ {than} + {_figure(margin)}"  # noqa: RUF001
+
+
+def _figure(value: float) -> str:
+    """Write a figure as a glance needs it."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+WHOLE = 100_000
+"""Columns of a file or pipe: what is drawn there is never cut."""
+
+
+def screen() -> Console:
+    """Give stdout as rich draws on it: as wide as the terminal, and whole lines into a file or pipe."""
+    target = console()
+    if not target.is_terminal:
+        target.width = WHOLE  # soft wrapping, which would do for plain text, doesn't reach into trees and tables
+    return target

@@ -1,0 +1,180 @@
+"""Cleanup after a withdrawal: staging, scratch, pictures, campaigns, Dagster's files and stray copies of withdrawn files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from tracecore.errors import TracecoreError
+from tracecore.files import fsync_folder
+from tracecore.store import Store
+from tracecore.system.failures import clear_disk_errors, unless_missing
+from tracecore.system.locks import try_run
+from tracecore_lineage.bundle.container import NotABundle
+from tracecore_lineage.bundle.manifest import TREE
+from tracecore_lineage.bundle.reader import open_bundle
+from tracecore_lineage.catalog.stored_artifacts import newest_of_tables, stored_artifacts, stored_sources
+from tracecore_lineage.catalog.tombstones import Erasure
+from tracecore_lineage.retention.redaction import empty_wal, is_sqlite, names_of, scrub_pictures
+from tracecore_schemas.canonical import digest_file
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["discard_staged", "files_below", "lies_in", "named_files", "naming", "orphans", "remove_copies", "remove_folder", "sweep"]
+
+_OWN = frozenset({"record.db", "record.db-wal", "record.db-shm", "workspace.json"})
+_UNTOUCHED = frozenset({"keys", "locks"})
+_STORE = "store"
+_ZIP = b"PK\x03\x04"
+_NAMED_AT = 30
+"""Where a zip's first entry is named: PKWARE APPNOTE.TXT 4.3.7."""
+
+
+def remove_copies(root: Path, erasure: Erasure) -> None:
+    """Remove every file of the workspace that has the bytes of an erased one, and every bundle that holds them.
+
+    Inside the store only what may never come back goes by its bytes alone: whatever else lies there is some version's, and the tombstone names it.
+
+    Args:
+        root: of the workspace.
+        erasure: what was withdrawn.
+    """
+    withdrawn = frozenset(erasure.withdrawn)
+    erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}
+    for path in sorted(files_below(root)):
+        inside = path.relative_to(root).parts
+        if inside[0] in _OWN or inside[0] in _UNTOUCHED:
+            continue
+        stored = inside[0] == _STORE
+        if digest_file(path) in (withdrawn if stored else erased) or (not stored and _packed(path, erased)):
+            path.unlink()
+            fsync_folder(path.parent)
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Give every file below a folder; what links point to is not ours."""
+    for folder, _, names in os.walk(root, onerror=unless_missing):
+        for name in names:
+            path = Path(folder) / name
+            if path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _packed(path: Path, erased: Collection[str]) -> bool:
+    """Say whether a file is a bundle that holds erased bytes; of one that a kill left half written nobody can tell, so that it counts as such."""
+    with path.open("rb") as file:
+        begin = file.read(_NAMED_AT + len(TREE))
+    if not begin.startswith(_ZIP) or begin[_NAMED_AT:] != TREE.encode():
+        return False
+    try:
+        with open_bundle(path) as bundle:
+            return any(f"sha256:{entry.sha256}" in erased for entry in bundle.manifest.entries)
+    except NotABundle:
+        return True
+
+
+def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
+    """Remove what is left of withdrawn drives outside recorded versions; can be done again at any time.
+
+    Args:
+        record: the workspace's, which no live run uses.
+        store: the workspace's.
+        erasure: what was withdrawn.
+    """
+    root = record.workspace.root
+    with clear_disk_errors(root):
+        discard_staged(record, store)
+        if erasure.drives or erasure.withdrawn:
+            for folder in ("scratch", "looks"):
+                remove_folder(root / folder)
+            _campaigns(root / "campaigns", erasure.drives)
+            _dagster(record.workspace.dagster, erasure)
+            store.erase([path for path, _ in orphans(record, store)])
+            remove_copies(root, erasure)
+    if record.database.dialect == "sqlite":
+        empty_wal(root / "record.db")
+
+
+def discard_staged(record: RecordWriter, store: Store) -> list[str]:
+    """Remove what crashed runs left in staging, damaged and half-adopted copies too; give their ids."""
+    removed: list[str] = []
+    for run_id in store.staged_runs():
+        with try_run(record.workspace.locks, run_id) as gone:
+            if gone:
+                store.discard(run_id)
+                removed.append(run_id)
+    return removed
+
+
+def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
+    """Give path and size of what the store holds and no event names: a crash between the two left it."""
+    with record.database.read() as connection:
+        artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
+    named, unreadable = named_files(store, artifacts)
+    kept = {str(artifact.location) for artifact, _ in unreadable}  # what lies there can't be told apart, so that nothing of it goes
+    return [(path, size) for path, size in store.inventory() if path not in named and not lies_in(path, kept)]
+
+
+def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], list[tuple[Artifact, str]]]:
+    """Return every file that versions stand on, a table's log once for all its versions; and the versions of which nobody can tell, with why."""
+    named: set[str] = set()
+    unreadable: list[tuple[Artifact, str]] = []
+    for artifact in artifacts:
+        try:
+            named.update(store.names(artifact, log=False))
+        except (TracecoreError, OSError, ValueError, KeyError) as error:
+            unreadable.append((artifact, str(error)))
+    for artifact in newest_of_tables(artifacts):
+        with contextlib.suppress(TracecoreError, OSError, ValueError, KeyError):  # said of each version above
+            named.update(store.log(artifact))
+    return named, unreadable
+
+
+def lies_in(path: str, places: Collection[str]) -> bool:
+    """Whether a path is one of some places, or lies below one."""
+    return path in places or any(str(folder) in places for folder in PurePosixPath(path).parents)
+
+
+def remove_folder(folder: Path) -> bool:
+    """Remove a folder durably; give whether it was there."""
+    if not folder.is_dir():
+        return False
+    shutil.rmtree(folder)
+    fsync_folder(folder.parent)
+    return True
+
+
+def naming(drives: Collection[str]) -> re.Pattern[bytes]:
+    """Give what finds a drive's name in a text, as a word of its own."""
+    spelled = sorted({name for drive in drives for name in names_of(drive)}, key=len, reverse=True)
+    return re.compile(rb"(?<![\w.-])(?:" + b"|".join(re.escape(name).encode() for name in spelled) + rb")(?![\w-])")
+
+
+def _campaigns(folder: Path, drives: Collection[str]) -> None:
+    """Remove the campaigns that have tasks of a drive: their log can't be changed row by row, that is its point."""
+    if not folder.is_dir() or not drives:
+        return
+    named = naming(drives)
+    for path in sorted(folder.glob("*.db")):
+        beside = [path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm")]
+        if any(named.search(each.read_bytes()) for each in (path, *beside) if each.is_file()):
+            for each in (path, *beside):
+                each.unlink(missing_ok=True)
+    fsync_folder(folder)
+
+
+def _dagster(home: Path, erasure: Erasure) -> None:
+    """Take pictures out of Dagster's event log, and remove the logs and values that its steps left."""
+    if not home.is_dir():
+        return
+    remove_folder(home / "storage")
+    for path in sorted(files_below(home)):
+        if is_sqlite(path):
+            scrub_pictures(path, f"erased on {erasure.day}, for consent was withdrawn")

@@ -1,0 +1,206 @@
+"""Where drives lie in the store: which files of which versions hold bytes, rows or pictures of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from tracecore.errors import TracecoreError
+from tracecore.store import Part, Store
+from tracecore.store.protocol import ErasedFile
+from tracecore_lineage.catalog.tombstones import Erased, Tombstones
+from tracecore_lineage.retention.cleanup import naming
+from tracecore_lineage.retention.erasures import rewritten_commits
+from tracecore_lineage.retention.redaction import without_drives
+from tracecore_lineage.retention.subjects import Subject
+from tracecore_schemas.arrow_tables import PARTITION
+from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Holdings", "read_holdings"]
+
+_EMBEDDED = re.compile(rb"data:[\w.+-]+/[\w.+-]+[;,]|[A-Za-z0-9+/]{512}|[0-9a-fA-F]{512}")
+"""A data URI, or a run of base64 or hex digits long enough for a picture."""
+_DRAWN = re.compile(rb"^\s*(<\?xml[^>]*>\s*)?<(svg|!doctype html|html)", re.IGNORECASE)
+_MOST_TEXT = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    """One stored version and the files that hold its content, without those that are gone."""
+
+    artifact: Artifact
+    parts: tuple[Part, ...]
+
+    @property
+    def place(self) -> tuple[str, str, int | None]:
+        delta = self.artifact.delta
+        return (self.artifact.ref, str(self.artifact.location), None if delta is None else delta.version)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Everything that the store holds of recorded versions.
+
+    Attributes:
+        store: where it lies.
+        all: each version with its files.
+        drives: names of the drives that tables have rows of, or had before those were erased.
+    """
+
+    store: Store
+    all: tuple[_Holding, ...]
+    drives: frozenset[str]
+
+    @cached_property
+    def members(self) -> dict[str, frozenset[str]]:
+        """Digests of the files inside each directory, by ref."""
+        return {each.artifact.ref: frozenset(part.digest for part in each.parts) for each in self.all if each.artifact.media is Media.DIRECTORY}
+
+    def contents(self, subject: Subject) -> set[str]:
+        """Give the digests of files that are the drives' own: their logs, and the images that their rows hold as they were found."""
+        found = {
+            each.artifact.digest
+            for each in self.all
+            if each.artifact.kind == ArtifactKind.DRIVE_LOG and each.artifact.media is Media.FILE and each.artifact.name in subject.logs
+        }
+        adopted = {each.artifact.digest for each in self.all if each.artifact.kind == ArtifactKind.EXTERNAL}
+        for path in {part.path for each in self.all for part in each.parts if _drive(part) in subject.drives}:
+            found |= _cells(self.store.read(path)) & adopted
+        segments = {
+            each.artifact.digest
+            for each in self.all
+            if each.artifact.kind == ArtifactKind.EXTERNAL and set(each.artifact.name.split("/")[:-1]) & set(subject.drives)
+        }
+        return found | segments
+
+    def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
+        """Give what holds the drives' own files or rows: by digest, by partition, by what rows name."""
+        found: list[Erased] = []
+        mixed: dict[str, ErasedFile | None] = {}
+        for each in self.all:
+            gone: list[ErasedFile] = []
+            for part in each.parts:
+                if part.digest in digests or _drive(part) in subject.drives:
+                    gone.append(ErasedFile(part.path, part.digest, part.size_bytes, part.rows))
+                elif each.artifact.media is Media.DELTA and not part.partition:
+                    if part.path not in mixed:
+                        mixed[part.path] = self._mixed(part, subject.drives)
+                    gone.extend(one for one in [mixed[part.path]] if one is not None)
+            if gone:
+                found.append(Erased(*each.place, files=tuple(gone)))
+        return found
+
+    def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
+        """Give a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
+        data = self.store.read(part.path)
+        bare = None if data is None or not drives else without_drives(data, drives)
+        return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
+
+    def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[ErasedFile, ...]:
+        """Return the commits whose statistics say values of what goes, or of rows that went before."""
+        data = (gone.path for version in versions for gone in version.files)
+        return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
+
+    def pictures(self, subject: Subject, first: Sequence[Erased], reached: Collection[str] | None = None) -> list[Erased]:
+        """Return what may show the drives or names them, and is not among what goes anyway.
+
+        Which drives a picture shows can't be told from it, so it goes where any of them may be in it.
+
+        Args:
+            subject: whose drives.
+            first: what holds the drives' own files or rows.
+            reached: versions that were made from what shows them, of which pictures and pages go; None gives the others, of which texts go that name
+                the drives: adopted files, and what lies beside a drive's log.
+        """
+        if not subject.drives:
+            return []
+        named = naming(subject.drives)
+        taken = {gone.path for version in first for gone in version.files}
+        if reached is None:
+            candidates = [each for each in self.all if each.artifact.kind == ArtifactKind.EXTERNAL or _world(each, taken)]
+        else:
+            candidates = [each for ref in sorted(reached) for each in self._by_ref.get(ref, ())]
+        found: list[Erased] = []
+        for each in candidates:
+            if each.artifact.media is Media.DELTA or each.artifact.kind in _LEARNED:
+                continue
+            pictures = reached is not None and each.artifact.kind != ArtifactKind.DRIVE_LOG
+            parts = [part for part in each.parts if part.path not in taken and self._shows(part, named, pictures=pictures)]
+            if parts:
+                found.append(Erased(*each.place, files=tuple(ErasedFile(part.path, part.digest, part.size_bytes) for part in parts)))
+        return found
+
+    @cached_property
+    def _by_ref(self) -> dict[str, list[_Holding]]:
+        found: dict[str, list[_Holding]] = {}
+        for each in self.all:
+            found.setdefault(each.artifact.ref, []).append(each)
+        return found
+
+    def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
+        """Say whether a file may show a drive (`pictures`), or is a text that names one."""
+        data = self.store.read(part.path)
+        if data is None:
+            return False
+        if not _is_text(data):
+            return pictures
+        return named.search(data) is not None or (pictures and (_EMBEDDED.search(data) is not None or _DRAWN.match(data) is not None))
+
+
+_LEARNED = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE, ArtifactKind.PROGRAM, ArtifactKind.BUILD})
+
+
+def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Holdings:
+    """Read which files hold what; a version whose log or manifest can't be read has none that could be told apart, and `verify` names it."""
+    found: list[_Holding] = []
+    drives: set[str] = set()
+    for artifact in stored:
+        gone = {each.path for each in known.gone(artifact) if each.left is None}
+        try:
+            parts = tuple(store.parts(artifact))
+        except (TracecoreError, OSError, ValueError, KeyError):
+            parts = ()
+        drives.update(drive for part in parts if (drive := _drive(part)) is not None)
+        found.append(_Holding(artifact, tuple(part for part in parts if part.path not in gone)))
+    return Holdings(store, tuple(found), frozenset(drives))
+
+
+def _drive(part: Part) -> str | None:
+    return dict(part.partition).get(PARTITION)
+
+
+def _world(holding: _Holding, taken: Collection[str]) -> bool:
+    """Say whether a directory held a drive's log itself: what lies beside it may speak of it."""
+    return holding.artifact.media is Media.DIRECTORY and any(part.path in taken for part in holding.parts)
+
+
+def _is_text(data: bytes) -> bool:
+    if len(data) > _MOST_TEXT or b"\x00" in data[:4096]:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _cells(data: bytes | None) -> set[str]:
+    """Give the digests of the binary cells of a Parquet file: the images of a folder are kept there as they were found."""
+    import pyarrow.parquet as pq
+    import pyarrow.types as pat
+
+    if data is None:
+        return set()
+    file = pq.ParquetFile(io.BytesIO(data))
+    columns = [field.name for field in file.schema_arrow if pat.is_binary(field.type) or pat.is_large_binary(field.type)]
+    found: set[str] = set()
+    for batch in file.iter_batches(columns=columns, batch_size=64) if columns else ():
+        for column in batch.columns:
+            found |= {f"sha256:{hashlib.sha256(cell).hexdigest()}" for cell in column.to_pylist() if cell is not None}
+    return found

@@ -1,0 +1,141 @@
+"""Redaction: rows and pictures of withdrawn drives taken out of files that hold other drives' too."""
+
+from __future__ import annotations
+
+import io
+import re
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from tracecore.errors import UsageError
+
+__all__ = ["empty_wal", "is_sqlite", "names_of", "scrub_pictures", "without_drives"]
+
+
+def names_of(drive: str) -> tuple[str, str]:
+    """Give how a drive is written in refs of its frames: as it is, and percent-encoded."""
+    return drive, quote(drive, safe="")
+
+
+def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
+    """Give a Parquet file without the rows that name a drive.
+
+    A row names it where a text in it is the drive's name, or a path or frame ref that begins with it.
+
+    Args:
+        data: the file's bytes.
+        drives: names.
+
+    Returns:
+        The new file's bytes; None where no row names one of them.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+    import pyarrow.types as pat
+
+    table = pq.read_table(io.BytesIO(data))
+    spelled = sorted({name for drive in drives for name in names_of(drive)})
+    named: Any = None
+    for column in table.columns:
+        kind = column.type.value_type if pat.is_dictionary(column.type) else column.type
+        if not (pat.is_string(kind) or pat.is_large_string(kind)):
+            continue
+        texts = column.cast(pa.string())
+        for name in spelled:
+            for hit in (pc.equal(texts, name), pc.starts_with(texts, f"{name}/"), pc.starts_with(texts, f"frame/{name}/")):
+                filled = pc.fill_null(hit, False)  # Arrow's own signature
+                named = filled if named is None else pc.or_(named, filled)
+    if named is None or not pc.any(named).as_py():
+        return None
+    sink = io.BytesIO()
+    pq.write_table(table.filter(pc.invert(named)), sink, version="2.6", compression="zstd", store_schema=False)
+    return sink.getvalue()
+
+
+_MAGIC = b"SQLite format 3\x00"
+_MARKDOWN = re.compile(r"!\[([^\]]*)\]\(data:[^)]*\)")
+_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(?:;[\w=.+-]+)*,[A-Za-z0-9+/=_%-]*")
+_BUSY_MS = 10_000
+
+
+def is_sqlite(path: Path) -> bool:
+    """Say whether a file is an SQLite database."""
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def scrub_pictures(path: Path, sentence: str) -> int:
+    """Take every picture out of a database, for good.
+
+    Which drives a picture shows can't be told from it, so all go.
+
+    Args:
+        path: of the SQLite file.
+        sentence: what stands in their place.
+
+    Returns:
+        How many values were rewritten.
+
+    Raises:
+        UsageError: somebody else has the file open and keeps it from being cleaned.
+    """
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
+    try:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.create_function("scrubbed", 1, lambda value: _scrubbed(value, sentence), deterministic=True)
+        connection.execute("BEGIN IMMEDIATE")
+        changed = sum(_table(connection, name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall())
+        connection.execute("COMMIT")
+        # Free pages may hold what was deleted long before: the file is written anew, and the log that held the old pages is emptied.
+        connection.execute("VACUUM")
+        _checkpoint(connection, path)
+    except sqlite3.OperationalError as error:
+        raise UsageError(
+            f"{path} can't be cleaned of pictures ({error}): close Dagster's page ('tracecore ui') and do the same again, which goes on from here."
+        ) from error
+    finally:
+        connection.close()
+    return changed
+
+
+def _table(connection: sqlite3.Connection, table: str) -> int:
+    quoted = table.replace('"', '""')
+    columns = [row[1].replace('"', '""') for row in connection.execute(f'PRAGMA table_info("{quoted}")').fetchall()]
+    changed = 0
+    for column in columns:
+        query = f'UPDATE "{quoted}" SET "{column}" = scrubbed("{column}") WHERE "{column}" LIKE \'%data:%\''  # noqa: S608  # names are the file's own
+        changed += connection.execute(query).rowcount
+    return changed
+
+
+def _scrubbed(value: Any, sentence: str) -> Any:
+    """Put a sentence in the place of each data URI of a value."""
+    if isinstance(value, bytes):
+        try:
+            return str(_scrubbed(value.decode(), sentence)).encode()
+        except UnicodeDecodeError:
+            return value
+    if not isinstance(value, str):
+        return value
+    # Plain words, for the value is JSON and stays so.
+    plain = sentence.replace("\\", "/").replace('"', "'")
+    return _URI.sub("data:,", _MARKDOWN.sub(lambda found: f"*{found[1]}: {plain}*", value))
+
+
+def empty_wal(path: Path) -> None:
+    """Write the write-ahead log of a database into its file and empty it: old pages in it hold what was changed since."""
+    connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
+    try:
+        _checkpoint(connection, path)
+    finally:
+        connection.close()
+
+
+def _checkpoint(connection: sqlite3.Connection, path: Path) -> None:
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise UsageError(f"The write-ahead log of {path} can't be emptied, for somebody reads it: do the same again when nobody does.")

@@ -1,0 +1,1 @@
+"""Sealing of builds, cosignatures, key rotation and attestations."""

@@ -1,0 +1,226 @@
+"""Policies and cosignatures, recorded: each is an event of the ledger, checked before and judged again by whoever reads it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from tracecore.errors import UsageError, suggestion
+from tracecore_lineage.catalog.signatures import COSIGN, POLICY, home, policies, seal_signatures
+from tracecore_lineage.crypto.envelope import IN_TOTO, Opened, open_envelope, seal_payload
+from tracecore_lineage.crypto.keys import PrivateKey, PublicKey, short_id
+from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
+from tracecore_lineage.crypto.policy import POLICY_PAYLOAD, KeyPolicy, SealSignatures, refusal, short
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.seal import seal
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.refs import parse_ref
+from tracecore_schemas.run import Artifact, RunInput
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+    from tracecore_schemas.build import SealedBuild
+
+__all__ = ["Cosigned", "add_signature", "cosign", "draft_policy", "set_policy"]
+
+_NO_POLICY = "say first which keys sign builds ('tracecore key policy --threshold M --signer PUB …')"
+
+
+@dataclass(frozen=True, slots=True)
+class Cosigned:
+    """What came of cosigning: the build, the keys that signed now, and all its signatures."""
+
+    ref: str
+    new: tuple[str, ...]
+    signatures: SealSignatures
+
+
+def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
+    """Write the policy that would take the place of the one in force.
+
+    Raises:
+        UsageError: a signer is given twice, or the threshold can't be reached.
+    """
+    keys = sorted(signers, key=lambda key: key.id)
+    twice = [key.id for key, other in pairwise(keys) if key.id == other.id]
+    if twice:
+        raise UsageError(f"The signer {short_id(twice[0])} is given twice: each key counts once.")
+    if not 1 <= threshold <= len(keys):
+        raise UsageError(f"A threshold of {threshold} can't be met by {len(keys)} signer{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}.")
+    with record.database.read() as connection:
+        before = policies(connection, record.ledger, record.public_keys(connection)).now
+    return KeyPolicy(record.ledger.origin, threshold, tuple(keys), None if before is None else before.digest)
+
+
+def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """Record a policy, durably; the same policy again is a no-op.
+
+    Args:
+        record: the workspace's.
+        policy: from `draft_policy`.
+        signing: private keys of the policy in force.
+        envelopes: the policy's envelope as others signed it elsewhere.
+
+    Returns:
+        Whether anything was recorded.
+
+    Raises:
+        UsageError: too few keys of the policy in force signed, or another policy came into force in the meantime.
+    """
+    from tracecore_lineage.model.facets import TracecoreKeyPolicyRunFacet
+
+    active = record.keys.private()
+
+    def work(connection: Connection) -> bool:
+        before = policies(connection, record.ledger, record.public_keys(connection)).now
+        if before is not None and (before.threshold, before.signers) == (policy.threshold, policy.signers):
+            return False
+        known = () if before is None else before.signers
+        _refuse_strangers(signing, known, "the policy in force")
+        envelope = seal_payload(policy.payload(), *{key.public.id: key for key in (active, *signing)}.values(), payload_type=POLICY_PAYLOAD)
+        for given in envelopes:
+            for key, signature in _foreign(given, policy.payload(), POLICY_PAYLOAD, [*known, active.public], "the policy"):
+                _join(envelope, key, signature)
+        wrong = refusal(policy, open_envelope(envelope), before, [active.public])
+        if wrong is not None:
+            raise UsageError(f"The policy can't be changed: expected {wrong[0]}, found {wrong[1]}. Add --sign PRIVATE.pem for each of its keys.")
+        facet = TracecoreKeyPolicyRunFacet(
+            policy.threshold, [{"id": key.id, "public_key": key.pem} for key in policy.signers], policy.previous, envelope, producer=_producer()
+        )
+        record.append_fact(connection, POLICY, datetime.now(UTC), facets={f"tracecore_{POLICY}": facet})
+        return True
+
+    return record.together(work)
+
+
+def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
+    """Record further signatures over a sealed build's payload, durably; a key that has signed before is left out.
+
+    Args:
+        record: the workspace's.
+        name: of the build.
+        signing: private keys of signers.
+        envelopes: the build's envelope as others signed it elsewhere.
+
+    Raises:
+        UsageError: no such build, no policy, a key that is no signer of it, or an envelope around something else.
+    """
+
+    def work(connection: Connection) -> Cosigned:
+        build = _build(connection, name, record.ledger)
+        believed = record.public_keys(connection)
+        before = seal_signatures(connection, build.ref, believed)
+        now = policies(connection, record.ledger, believed).now
+        allowed = {key.id: key for policy in (before.policy, now) if policy is not None for key in policy.signers}
+        if not allowed:
+            raise UsageError(f"build/{name} can't be cosigned: no key policy is in force, so that nobody is asked to; {_NO_POLICY}.")
+        _refuse_strangers(signing, allowed.values(), "the policy")
+        opened = open_envelope(build.envelope)
+        own = {(key, signature) for key, signature in opened.signatures}
+        given = [(key.public, _signature(opened.payload, key)) for key in signing]
+        for envelope in envelopes:
+            given += _foreign(envelope, opened.payload, IN_TOTO, list(allowed.values()), f"build/{name}", own)
+        new = {key.id: (key, signature) for key, signature in given if key.id not in {each.id for each in before.signed}}
+        for key, signature in new.values():
+            _append(record, connection, build, key, signature)
+        return Cosigned(build.ref, tuple(new), seal_signatures(connection, build.ref, believed))
+
+    return record.together(work)
+
+
+def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
+    """Sign an envelope's payload with further keys, without any workspace: what a signer does elsewhere.
+
+    Raises:
+        EnvelopeError: it is no canonical DSSE envelope.
+    """
+    opened = open_envelope(envelope)
+    signed = {"payload": envelope["payload"], "payloadType": envelope["payloadType"], "signatures": list(envelope["signatures"])}
+    for key in signing:
+        _join(signed, key.public, base64.b64decode(seal_payload(opened.payload, key, payload_type=opened.payload_type)["signatures"][0]["sig"]))
+    return signed
+
+
+def _append(record: RecordWriter, connection: Connection, build: SealedBuild, key: PublicKey, signature: bytes) -> None:
+    from tracecore_lineage.model.facets import TracecoreCosignRunFacet
+
+    facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=_producer())
+    digest = f"sha256:{parse_ref(build.ref).version}"
+    run = build.statement["predicate"]["run"]
+    about = RunInput("build", Artifact(ArtifactKind.BUILD.value, build.name, digest, Media.NONE), run)
+    record.append_fact(connection, COSIGN, datetime.now(UTC), inputs=[about], facets={f"tracecore_{COSIGN}": facet})
+
+
+def _build(connection: Connection, name: str, ledger_name: LedgerName) -> SealedBuild:
+    found = seal.find(connection, name)
+    if found is None:
+        known = [build.name for build in seal.builds(connection)]
+        raise UsageError(f"build/{name} is not in the record. {suggestion(name, known, none_known='No build was sealed yet.')}")
+    sealed_in = home(connection, found.ref)
+    if sealed_in != ledger_name:
+        raise UsageError(f"build/{name} was sealed in the workspace '{sealed_in.slug}': cosign it there, and import it again.")
+    return found
+
+
+def _refuse_strangers(signing: Iterable[PrivateKey], known: Iterable[PublicKey], whose: str) -> None:
+    keys = list(known)
+    for key in signing:
+        if key.public.id not in {each.id for each in keys}:
+            names = short(keys)
+            raise UsageError(
+                f"The key {short_id(key.public.id)} is no signer of {whose}: " + (f"expected one of{names}." if names else "none is in force.")
+            )
+
+
+def _signature(payload: bytes, key: PrivateKey) -> bytes:
+    return base64.b64decode(seal_payload(payload, key)["signatures"][0]["sig"])
+
+
+def _join(envelope: dict[str, Any], key: PublicKey, signature: bytes) -> None:
+    if all(each["keyid"] != key.id for each in envelope["signatures"]):
+        envelope["signatures"].append({"keyid": key.id, "sig": base64.b64encode(signature).decode()})
+
+
+def _foreign(
+    envelope: Mapping[str, Any],
+    payload: bytes,
+    payload_type: str,
+    allowed: Sequence[PublicKey],
+    what: str,
+    own: Iterable[tuple[str, bytes]] = (),
+) -> list[tuple[PublicKey, bytes]]:
+    """Give the signatures in an envelope that was signed elsewhere, by other tools perhaps, which name keys in their own way or not at all.
+
+    Raises:
+        UsageError: it holds something else, or a signature that is no signer's.
+    """
+    try:
+        found = canonical_base64(envelope["payload"])
+        signatures = [canonical_base64(each["sig"]) for each in envelope["signatures"]]
+        kind = envelope["payloadType"]
+    except (CheckpointError, KeyError, TypeError) as error:
+        raise UsageError(f"The signed file is no DSSE envelope with payload, payloadType and signatures in canonical base64: {error}") from None
+    if found != payload or kind != payload_type:
+        raise UsageError(f"The signed file holds something else than {what}: sign what this workspace exports.")
+    known = {signature for _, signature in own}
+    taken: list[tuple[PublicKey, bytes]] = []
+    for signature in signatures:
+        if signature in known:
+            continue
+        key = next((each for each in allowed if Opened(payload, payload_type, ((each.id, signature),)).signed_by([each]) is not None), None)
+        if key is None:
+            raise UsageError(f"The signed file holds a signature that no signer of the policy made: expected one of{short(allowed)}.")
+        taken.append((key, signature))
+    return taken
+
+
+def _producer() -> str:
+    from tracecore_lineage.events.build import producer
+
+    return producer()

@@ -1,0 +1,132 @@
+"""Changing the signing key, and adding a further host's: events of the ledger, so that who trusts the old key can follow to the new one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from tracecore.errors import UsageError
+from tracecore_lineage.catalog.signatures import ledger_keys
+from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
+from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by
+from tracecore_schemas.canonical import jcs
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["KEY_ADD", "KEY_ROTATE", "add", "finish", "finish_joining", "rotate", "statement"]
+
+KEY_ROTATE = "key_rotate"
+KEY_ADD = "key_add"
+"""Verbs of the jobs that record another key."""
+
+
+def statement(verb: str, old: str, new: PublicKey) -> bytes:
+    """Return what the old key signs: that the new one follows it, or signs beside it.
+
+    Args:
+        verb: `key_rotate` or `key_add`.
+        old: id of the key that signs this.
+        new: the other key.
+    """
+    return jcs({"v": 1, "type": f"tracecore.{verb}", "old": old, "new": new.id, "public_key": new.pem})
+
+
+def add(writer: RecordWriter, key: PublicKey) -> bool:
+    """Record the key of a further host of this ledger, vouched for by the key that signs here.
+
+    Returns:
+        Whether anything was recorded: False where the ledger names the key already.
+    """
+    from tracecore_lineage.model.facets import TracecoreKeyRunFacet
+
+    with writer.database.read() as connection:
+        if key.id in {each.id for each in writer.public_keys(connection)}:
+            return False
+    signer = writer.keys.private()
+    signature = base64.b64encode(signer.sign(statement(KEY_ADD, signer.public.id, key))).decode()
+    facet = TracecoreKeyRunFacet(signer.public.id, key.id, key.pem, signature)
+    writer.append_signed(writer.events.fact(KEY_ADD, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC)), signer)
+    return True
+
+
+def finish_joining(writer: RecordWriter) -> None:
+    """Let a further host sign, once the ledger names its key."""
+    waiting = writer.keys.joining()
+    if waiting is None:
+        return
+    with writer.database.read() as connection:
+        if waiting.id in {key.id for key in ledger_keys(connection, writer.ledger)}:
+            writer.keys.activate(waiting.id)
+
+
+def rotate(writer: RecordWriter) -> PublicKey:
+    """Make a new signing key and record the change; the old public key stays, and what it signed keeps verifying.
+
+    A key that the record names is on disk before; the new one signs only after its event is durable.
+
+    Returns:
+        The new key.
+    """
+    with writer.keys.changing():
+        return _rotate(writer)
+
+
+def _rotate(writer: RecordWriter) -> PublicKey:
+    from tracecore_lineage.model.facets import TracecoreKeyRunFacet
+
+    ring = writer.keys
+    ring.refuse_joining()
+    old, signer = ring.active_id(), None
+    if old is not None:
+        try:
+            signer = ring.private()
+        except UsageError:  # the old private key is lost: the new one can't be vouched for, and the event says so by its missing signature
+            signer = None
+    key = PrivateKey.generate()
+    ring.add(key)
+    signature = base64.b64encode(signer.sign(statement(KEY_ROTATE, signer.public.id, key.public))).decode() if signer else None
+    facet = TracecoreKeyRunFacet(old, key.public.id, key.public.pem, signature)
+    events = writer.events.fact(KEY_ROTATE, writer.new_run_id(), {"tracecore_key": facet}, datetime.now(UTC))
+    writer.append_signed(events, signer or key)
+    ring.activate(key.public.id)
+    return key.public
+
+
+def finish(writer: RecordWriter) -> str | None:
+    """Make the last key that the ledger names the one that signs, where a crash came between its event and that.
+
+    Returns:
+        The id of the key that now signs; None where nothing was to be done.
+    """
+    if _unfinished(writer) is None:
+        return None
+    with writer.keys.changing():  # whoever is in the middle of it finishes it
+        last = _unfinished(writer)
+        if last is not None:
+            writer.keys.activate(last)
+        return last
+
+
+def _unfinished(writer: RecordWriter) -> str | None:
+    """Return the last key that the ledger names of those kept here, where it does not sign."""
+    query = (
+        select(FACETS.c.value)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(
+            FACETS.c.name == "tracecore_key",
+            RUN_EVENTS.c.event_type == "COMPLETE",
+            recorded_by(writer.ledger),
+            RUN_EVENTS.c.job_name == f"tracecore.{KEY_ROTATE}",
+        )
+        .order_by(FACETS.c.seq.desc())
+    )
+    kept = {key.id for key in writer.keys.public_keys()}
+    with writer.database.read() as connection:
+        named = [str(json.loads(facet).get("new")) for facet in connection.execute(query).scalars()]
+    last = next((key for key in named if key in kept), None)  # a rotation on another host is finished there
+    return last if last != writer.keys.active_id() else None

@@ -1,0 +1,286 @@
+"""The seal: a build's content as an in-toto Statement in a DSSE envelope, bound to the ledger position at which it was sealed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import rfc8785
+from sqlalchemy import Connection, Row, select
+
+from tracecore.errors import RunFailed, UsageError
+from tracecore.system.locks import hold_run
+from tracecore_lineage.catalog import current_state, pseudonyms
+from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope, seal_payload
+from tracecore_lineage.ledger.sql_tables import BUILDS
+from tracecore_lineage.model import rfc3339
+from tracecore_schemas.build import BUILD_PREDICATE, SealedBuild, SealRequest
+from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of, jcs
+from tracecore_schemas.facet_summary import count
+from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.refs import artifact_ref, parse_ref
+from tracecore_schemas.run import Artifact, RunInput, Unknown
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import Position, RecordWriter
+
+__all__ = ["STATEMENT", "Place", "builds", "content_digest", "content_of", "differences", "find", "predicate_content", "seal", "statement"]
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+_CONTENT = ("program", "artifacts", "gates", "waivers", "approver")
+_GATE_CONTENT = ("name", "passed", "waived", "measured", "required")
+
+Place = Mapping[str, Any]
+"""Where and when a build was sealed: `ledger`, `checkpoint`, `sealed_at`, `key`, `run`."""
+
+
+def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[str, Any]:
+    """Give what a build is to hold, as JSON, people as pseudonyms; artifacts sorted by role, gates and waivers as the program has them.
+
+    Args:
+        request: what is asked to be sealed.
+        pseudonym: gives the pseudonym of a person.
+    """
+    return {
+        "program": request.program.ref,
+        "artifacts": sorted(
+            ({"role": role, "ref": artifact.ref, "run": run} for role, artifact, run in request.artifacts), key=lambda entry: entry["role"]
+        ),
+        "gates": [
+            {
+                "name": gate.name,
+                "passed": gate.passed,
+                "waived": gate.waived,
+                "measured": gate.measured,
+                "required": gate.required,
+                "message": gate.message,
+            }
+            for gate in request.gates
+        ],
+        "waivers": [
+            {"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat(), "by": pseudonym(waiver.by)}
+            for waiver in request.waivers
+        ],
+        "approver": None if request.approver is None else pseudonym(request.approver),
+    }
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Give the digest of a build's content: versions by role, whichever run made them, and gates without the sentence that explains their outcome."""
+    return digest_json(_bare(content))
+
+
+def predicate_content(predicate: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the content out of a statement's predicate."""
+    return {key: predicate[key] for key in _CONTENT}
+
+
+def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """Write the in-toto Statement of a build.
+
+    Args:
+        name: the build's.
+        content: from `content_of`.
+        place: where and when it is sealed.
+    """
+    subjects = {ref: parse_ref(ref) for ref in [content["program"], *(entry["ref"] for entry in content["artifacts"])]}
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": ref.unversioned, "digest": {"sha256": (ref.version or "").removeprefix("sha256:")}} for ref in subjects.values()],
+        "predicateType": BUILD_PREDICATE,
+        "predicate": {"type": BUILD_PREDICATE, "name": name, **content, "content_digest": content_digest(content), **place},
+    }
+
+
+def differences(sealed: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """Name what differs between the content that is sealed under a name and what was asked to be, a few words each."""
+    old, new = _bare(sealed), _bare(asked)
+    found: list[str] = []
+    if old["program"] != new["program"]:
+        found.append("the program")
+    before = {entry["role"]: entry for entry in old["artifacts"]}
+    after = {entry["role"]: entry for entry in new["artifacts"]}
+    changed = [role for role in sorted(before.keys() | after.keys()) if before.get(role) != after.get(role)]
+    if changed:
+        found.append(f"the artifact{'s' if len(changed) > 1 else ''} {', '.join(changed)}")
+    found += [words for key, words in (("gates", "the gates"), ("waivers", "the waivers"), ("approver", "the approver")) if old[key] != new[key]]
+    return found
+
+
+def _bare(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **{key: content[key] for key in _CONTENT},
+        "artifacts": [{"role": entry["role"], "ref": entry["ref"]} for entry in content["artifacts"]],
+        "gates": [{key: gate[key] for key in _GATE_CONTENT} for gate in content["gates"]],
+    }
+
+
+_EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (ArtifactKind.KPI_REPORT, "KPIs"))
+
+
+def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
+    """Seal a build, durably.
+
+    Args:
+        record: the workspace's.
+        request: what the build is to hold.
+
+    Returns:
+        The sealed build; the one that was there, with `new` False, where the same content had been sealed under this name.
+
+    Raises:
+        UsageError: the name holds other content, or nothing can be sealed as asked; the run is then closed as aborted.
+    """
+    _check(request)
+    content = _content(record, request)
+    with record.database.read() as connection:
+        standing = find(connection, request.name)
+    if standing is not None:
+        return _same(standing, content)
+    with record.database.read() as connection:
+        started = current_state.start_event(connection, request.run.id) is not None
+    if started:
+        return _run(record, request, content)
+    with hold_run(record.workspace.locks, request.run.id):
+        record.start(request.run)
+        return _run(record, request, content)
+
+
+def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
+    """Complete the release run with the seal, unless another run has sealed the name in this moment."""
+    sealed: list[SealedBuild] = []
+
+    def release(position: Position) -> bytes | None:
+        found = find(position.connection, request.name)
+        ended = current_state.ending(position.connection, request.run.id)
+        if found is None and ended is not None:
+            raise RunFailed(
+                f"The release run {request.run.id} was closed as {ended.event_type} before build/{request.name} was sealed. Build it again."
+            )
+        if found is not None:
+            sealed.append(found)
+            return None
+        build, event = _release(record, request, content, position)
+        sealed.append(build)
+        return event
+
+    appended = record.append_with(release)
+    record.live.release(request.run.id)
+    if appended is None:
+        record.fail(request.run, f"build/{request.name} was sealed by another run in the same moment.", aborted=True)
+        return _same(sealed[0], content)
+    return sealed[0]
+
+
+def find(connection: Connection, name: str) -> SealedBuild | None:
+    """Give the build of a name: the first that was sealed under it."""
+    row = connection.execute(select(BUILDS).where(BUILDS.c.name == name).order_by(BUILDS.c.seq).limit(1)).one_or_none()
+    return None if row is None else _from_row(row)
+
+
+def builds(connection: Connection) -> list[SealedBuild]:
+    """Give every sealed build, in the order they were sealed."""
+    return [_from_row(row) for row in connection.execute(select(BUILDS).order_by(BUILDS.c.seq))]
+
+
+def _from_row(row: Row[Any]) -> SealedBuild:
+    envelope = json.loads(row.envelope)
+    try:
+        parsed = json.loads(open_envelope(envelope).payload)
+    except (EnvelopeError, ValueError) as error:
+        raise UsageError(f"The seal of build/{row.name} can't be read: {error} 'tracecore verify' says what else is wrong.") from None
+    return SealedBuild(row.name, row.ref, row.position, row.content_digest, parsed, envelope, new=False)
+
+
+def _check(request: SealRequest) -> None:
+    roles = [role for role, _, _ in request.artifacts]
+    twice = sorted({role for role in roles if roles.count(role) > 1})
+    if twice:
+        raise UsageError(f"build/{request.name} can't be sealed: the role {twice[0]!r} is given twice, expected one artifact a role.")
+    failed = [gate for gate in request.gates if not gate.passed and not gate.waived]
+    if failed:
+        raise UsageError(f"build/{request.name} can't be sealed: the gate {failed[0].name!r} failed and was not waived ({failed[0].message}).")
+    waived = {gate.name for gate in request.gates if gate.waived}
+    loose = sorted({waiver.gate for waiver in request.waivers} ^ waived)
+    if loose:
+        raise UsageError(f"build/{request.name} can't be sealed: expected one waiver for each waived gate, found them apart for {', '.join(loose)}.")
+
+
+def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
+    with record.database.write() as connection:  # a person named for the first time gets a pseudonym
+        content = content_of(request, lambda name: pseudonyms.pseudonym_of(connection, name))
+    try:
+        jcs(content)
+    except (rfc8785.CanonicalizationError, TypeError) as error:
+        raise UsageError(f"build/{request.name} can't be sealed: a gate measured or requires what JSON has no number for ({error}).") from error
+    return content
+
+
+def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
+    """Take a standing build for what was asked, if it is."""
+    if standing.content_digest == content_digest(content):
+        return standing
+    changed = differences(predicate_content(standing.statement["predicate"]), content)
+    verb = "differs" if len(changed) == 1 and not changed[0].startswith(("the artifacts", "the gates", "the waivers")) else "differ"
+    raise UsageError(
+        f"build/{standing.name} is sealed already ({standing.ref}) and holds something else: {' and '.join(changed)} {verb}."
+        " A build's name is written once; choose another."
+    )
+
+
+def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
+    """Make the envelope and the release run's COMPLETE for a position of the ledger."""
+    from tracecore_lineage.model.facets import TracecoreBuildRunFacet
+
+    key = record.keys.private()
+    at = datetime.now(UTC)
+    place = {
+        "run": request.run.id,
+        "ledger": {"origin": record.ledger.origin, "position": position.size, "root": position.root.hex()},
+        "checkpoint": position.checkpoint,
+        "sealed_at": rfc3339.instant(at),
+        "key": key.public.id,
+    }
+    said = statement(request.name, content, place)
+    payload = jcs(said)
+    envelope = seal_payload(payload, key)
+    build = Artifact(
+        ArtifactKind.BUILD.value,
+        request.name,
+        digest_bytes(payload),
+        Media.NONE,
+        size_bytes=len(payload),
+        unknowns=_lacking(request),
+        facets=_selection(request),
+    )
+    facet = TracecoreBuildRunFacet(
+        request.name, build.ref, position.size, content_digest(content), envelope, content["approver"], request.program.ref, producer=_producer()
+    )
+    inputs = [
+        RunInput("program", request.program),
+        *(RunInput(role, artifact, run) for role, artifact, run in sorted(request.artifacts, key=lambda a: a[0])),
+    ]
+    event = record.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
+    ref = artifact_ref(ArtifactKind.BUILD.value, request.name, f"sha256:{hex_of(build.digest)}")
+    return SealedBuild(request.name, ref, position.size, content_digest(content), said, envelope, new=True), event
+
+
+def _producer() -> str:
+    from tracecore_lineage.events.build import producer
+
+    return producer()
+
+
+def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
+    """Return what a vehicle build is expected to hold and this one doesn't, what is unknown of it, and what its gates could not assess."""
+    held = {artifact.kind for _, artifact, _ in request.artifacts}
+    lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held]
+    return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
+
+
+def _selection(request: SealRequest) -> dict[str, JSON]:
+    """Return the facet that names the KPI reports of selection, which are no headline of the build; nothing where there are none."""
+    reports: list[JSON] = [{"role": role, "ref": artifact.ref} for role, artifact, _ in request.artifacts if role in request.selection]
+    return {"tracecore_selection": {"summary": f"{count(len(reports), 'report')} of selection", "reports": reports}} if reports else {}

@@ -1,0 +1,1 @@
+"""Queries of the catalog as of a ledger position: trace, impact, show, histories."""

@@ -1,0 +1,109 @@
+"""Reported bugs, read from their facets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageError, suggestion
+from tracecore_lineage.catalog.prefix import head, readable_catalog
+from tracecore_lineage.ledger.sql_tables import EDGES
+from tracecore_lineage.trace.facts import Facet, Link
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import build_named
+from tracecore_schemas.bug import Bug, BugSeverity
+from tracecore_schemas.refs import Ref, RefError, parse_ref
+
+__all__ = ["KIND", "bugs", "find", "reported_since", "the_bug"]
+
+KIND = "bug"
+_FACET = "tracecore_bug"
+
+
+def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
+    """Give the reported bugs, newest first.
+
+    Args:
+        connection: to the record's database.
+        build: name or ref of a build: only bugs that were seen in it.
+
+    Raises:
+        UsageError: no such build, with the nearest right one.
+    """
+    with readable_catalog():
+        reader = Reader(connection, head(connection))
+        seen_in = None if build is None else build_named(reader, build).ref
+        return sorted((bug for bug in _all(reader) if seen_in in {None, bug.build}), key=lambda bug: (bug.reported_at, bug.id), reverse=True)
+
+
+def find(connection: Connection, identity: str) -> Bug | None:
+    """Give a bug by its id (or `bug/<id>`), or None."""
+    with readable_catalog():
+        try:
+            ref = parse_ref(identity) if identity.startswith(f"{KIND}/") else Ref(KIND, (identity,))
+        except RefError:
+            return None
+        return _find(Reader(connection, head(connection)), ref)
+
+
+def the_bug(reader: Reader, ref: Ref) -> Bug:
+    """Give a bug that must be there.
+
+    Args:
+        reader: of the asked prefix.
+        ref: `bug/<id>`.
+
+    Raises:
+        UsageError: no such bug was reported; the nearest right id is offered.
+    """
+    found = _find(reader, ref)
+    if found is None:
+        known = (bug.id for bug in _all(reader))
+        raise UsageError(f"{ref} is not in the record. {suggestion(ref.name, known, none_known='No bug was reported yet.')}")
+    return found
+
+
+def _find(reader: Reader, ref: Ref) -> Bug | None:
+    return next(iter(_bugs(reader, reader.outputs_named(KIND, [ref.name]))), None)
+
+
+def _all(reader: Reader) -> list[Bug]:
+    query = select(EDGES.c.name).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq < reader.prefix.bound)
+    return _bugs(reader, reader.outputs_named(KIND, reader.connection.execute(query.distinct()).scalars()))
+
+
+def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Link]]]:
+    """Give the bugs that were reported from a position on: their refs, their facets, and what each is about."""
+    query = select(EDGES.c.ref).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq >= bound, EDGES.c.seq < reader.prefix.bound)
+    made = reader.outputs_like(reader.connection.execute(query).scalars())
+    facets = reader.facets({link.ref for link in made})
+    about: dict[str, list[Link]] = {}
+    for link in reader.links_of({link.run for link in made}):
+        if link.direction == "input":
+            about.setdefault(link.run, []).append(link)
+    first = {link.ref: link for link in reversed(made) if _FACET in facets.get(link.ref, {})}
+    return [(ref, facets[ref][_FACET], about.get(link.run, [])) for ref, link in sorted(first.items()) if link.seq >= bound]
+
+
+def _bugs(reader: Reader, made: Iterable[Link]) -> list[Bug]:
+    first: dict[str, Link] = {}
+    for link in made:
+        first.setdefault(link.ref, link)  # earliest first: what was reported, not what was said of it again
+    facets = reader.facets(first)
+    return [_bug(link, facets[ref][_FACET].value) for ref, link in first.items() if _FACET in facets.get(ref, {})]
+
+
+def _bug(link: Link, said: dict[str, Any]) -> Bug:
+    severity = said.get("severity")
+    return Bug(
+        id=str(said.get("id")),
+        text=str(said.get("text")),
+        build=said.get("build"),
+        frames=tuple(said.get("frames") or ()),
+        severity=BugSeverity(severity) if severity in set(BugSeverity) else None,
+        reporter=said.get("reporter"),
+        reported_at=link.event_time,
+        run=link.run,
+    )

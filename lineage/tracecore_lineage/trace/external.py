@@ -1,0 +1,339 @@
+"""Other producers' datasets as events tell of them: their names, what wrote them, and what emptied, replaced or renamed them.
+
+Each rule is a small function that is looked up when it is called. Nothing depends on the order in which events arrived: what happened is ordered by
+(eventTime, event digest).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tracecore_lineage.trace.facts import Link, Naming, RunFacts, dataset_of, is_external, label_of
+from tracecore_lineage.trace.reader import Reader
+from tracecore_schemas.refs import parse_ref
+
+__all__ = ["Dataset", "Datasets", "Instant", "Write"]
+
+_REPLACING = frozenset({"OVERWRITE", "CREATE"})
+_EMPTYING = frozenset({"DROP", "TRUNCATE"})
+_UNWRITTEN = frozenset({"RENAME", "ALTER"})
+
+Instant = tuple[str, str]
+"""(eventTime, event digest)."""
+_EVER: Instant = ("~", "")
+"""After every instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One version as one run made it, and since when it stood."""
+
+    at: Instant
+    label: str
+    link: Link
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """What ended all that a dataset held: `DROP`, `TRUNCATE`, `OVERWRITE`, `CREATE`, `RENAME` from `old`, or `MOVED` to another name."""
+
+    at: Instant
+    what: str
+    old: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Dataset:
+    """One dataset under all its names.
+
+    Attributes:
+        names: that others call it by.
+        ours: artifacts that those names were said to stand for: what others say of having written or changed it is then a claim.
+        writes: what runs made of it, in order.
+        changes: in order.
+        by_label: its writes by version.
+        relabelled: versions that runs named which only renamed or altered it.
+        renamed: the events of its runs that say RENAME, with the instant of each.
+    """
+
+    names: frozenset[str]
+    ours: frozenset[str] = frozenset()
+    writes: list[Write] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    by_label: dict[str, list[Write]] = field(default_factory=dict)
+    relabelled: set[str] = field(default_factory=set)
+    renamed: dict[str, Instant] = field(default_factory=dict)
+
+
+class Datasets:
+    """Loads datasets, and those that their names lead to, within one prefix.
+
+    Args:
+        reader: of the asked prefix.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self._by_name: dict[str, Dataset] = {}
+        self._near: dict[str, frozenset[str]] = {}
+
+    def load(self, refs: Iterable[str]) -> None:
+        """Read what is not known yet of the datasets of these refs, and of those that they were renamed from or to."""
+        listed = set(refs)
+        asked = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
+        if not asked:
+            return
+        rows: dict[tuple[str, int], Naming] = {}
+        known, waiting = set[str](), asked
+        while waiting:
+            known |= waiting
+            found = {(row.event_id, row.ordinal): row for row in self.reader.names(waiting)}
+            rows |= found
+            # An artifact joins nothing: two names that were said to stand for it are not two names of one dataset.
+            waiting = {name for row in found.values() for name in (row.name, row.other) if is_external(name)} - known
+        named = [rows[key] for key in sorted(rows)]
+        new = self._build({name for name in known if is_external(name)} - self._by_name.keys(), named)
+        for row in renames(named):
+            self._rename(row, new)
+        for dataset in new:
+            dataset.changes.sort()
+        near = joined((row.name, row.other) for row in named if row.other)
+        self._near.update((name, near.get(name, frozenset({name}))) for name in known)
+
+    def of(self, ref: str) -> Dataset:
+        """Return the dataset of a ref; it was loaded."""
+        return self._by_name[dataset_of(ref)]
+
+    def near(self, ref: str) -> list[str]:
+        """Return every name by which a version may have been read: those of its dataset, and those that renaming leads to."""
+        return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
+
+    def stands_for(self, ref: str) -> frozenset[str]:
+        """Return the artifacts that the dataset of a ref was said to stand for, as far as it was loaded."""
+        known = self._by_name.get(dataset_of(ref))
+        return known.ours if known is not None else frozenset()
+
+    def canonical(self, ref: str) -> str:
+        """Return one ref for a version, whichever of its names it was called by."""
+        if not is_external(ref):
+            return ref
+        dataset, label = self.of(ref), label_of(ref)
+        made = dataset.by_label.get(label)
+        return made[0].link.ref if made and dataset.ours else f"{min(dataset.names)}@{label}"
+
+    def held(self, dataset: Dataset, before: Instant) -> tuple[list[Write], str]:
+        """Return the writes that a dataset held before an instant, and `DROP` or `TRUNCATE` where that emptied it last."""
+        found: list[Write] = []
+        while True:
+            since = last_change(dataset, before)
+            found = between(dataset.writes, since.at, before) + found
+            if not since.old:
+                return found, since.what if since.what in _EMPTYING and not found else ""
+            dataset, before = self.of(since.old), since.at
+
+    def added_to(self, write: Write) -> list[Write]:
+        """Return the earlier writes that a write appended to: those since the last overwrite.
+
+        Where none is recorded, nothing tells an append from a replacement, and a version stands for itself.
+        """
+        dataset, since = self._appending(write)
+        return [each for each in between(dataset.writes, since.at, write.at) if _apart(each, write)] if dataset is not None else []
+
+    def adding_to(self, write: Write) -> list[Write]:
+        """Return the later writes that appended to a write."""
+        dataset, _ = self._appending(write)
+        if dataset is None:
+            return []
+        place = bisect_right(dataset.changes, write.at, key=_at)
+        until = dataset.changes[place].at if place < len(dataset.changes) else _EVER
+        return [each for each in between(dataset.writes, write.at, until) if _apart(each, write)]
+
+    def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
+        """Return the dataset of a write and the overwrite since which it holds what was appended; no dataset where none is recorded."""
+        if not is_external(write.link.ref):
+            return None, Change(("", ""), "")
+        dataset = self.of(write.link.ref)
+        since = last_change(dataset, (write.at[0], f"{write.at[1]}~"))
+        return (dataset if since.what in _REPLACING else None), since
+
+    def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
+        """Return a dataset and those whose contents it took over before an instant, each with the instant until which its writes count."""
+        until = {dataset: before}
+        waiting = [dataset]
+        while waiting:
+            current = waiting.pop()
+            for change in current.changes:
+                if change.old and change.at < until[current] and change.at > until.get(old := self.of(change.old), ("", "")):
+                    until[old] = change.at
+                    waiting.append(old)
+        return until
+
+    def labelled(self, ref: str) -> list[Write]:
+        """Return what each run made under the version of a ref, in order; of a run that made it under several names, what it made under this one."""
+        own, label = self.of(ref), label_of(ref)
+        found = [
+            (dataset is not own, write.at, write.link.ref, write)
+            for dataset, until in self.lineage(own).items()
+            for write in dataset.by_label.get(label, ())
+            if write.at < until
+        ]
+        first: dict[str, Write] = {}
+        for *_, write in sorted(found, key=lambda each: each[:3]):
+            first.setdefault(write.link.run, write)
+        return sorted(first.values(), key=_at)
+
+    def _build(self, names: set[str], named: Sequence[Naming]) -> list[Dataset]:
+        """Put the names of each dataset together, and read what was written to it."""
+        groups, ours = joined(aliases(named)), stands_for(named)
+        made: list[Dataset] = []
+        for name in sorted(names):
+            if name not in self._by_name:
+                group = groups.get(name, frozenset({name}))
+                made.append(Dataset(group, frozenset().union(*(ours.get(each, ()) for each in group))))
+                self._by_name.update(dict.fromkeys(group, made[-1]))
+        called: dict[str, set[str]] = defaultdict(set)
+        for ref in (parse_ref(name) for dataset in made for name in dataset.ours or dataset.names):
+            called[ref.kind].add(ref.name)
+        outputs: dict[str, list[Link]] = defaultdict(list)
+        for kind, written in called.items():
+            for link in self.reader.outputs_of(kind, written):
+                outputs[dataset_of(link.ref)].append(link)
+                if not is_external(link.ref):
+                    outputs[link.ref].append(link)  # a place in the store holds one version
+        runs = self.reader.runs({link.run for links in outputs.values() for link in links})
+        emptied: dict[str, list[Link]] = defaultdict(list)
+        for link in self.reader.described(called["external"]):
+            emptied[dataset_of(link.ref)].append(link)
+        for dataset in made:
+            stated = [] if dataset.ours else [link for name in dataset.names for link in emptied.get(name, ()) if link.change in _EMPTYING]
+            dataset.changes.extend(Change((link.event_time, link.event_id), link.change) for link in stated)
+            links = [link for name in dataset.ours or dataset.names for link in outputs.get(name, ())]
+            _fill(dataset, sorted(links, key=lambda link: link.order), runs)
+        return made
+
+    def _rename(self, row: Naming, new: Sequence[Dataset]) -> None:
+        """Note a renaming at both ends; one from or to a name of an artifact of a workspace's is a claim."""
+        to, from_ = self.of(row.name), self._by_name.get(row.other)
+        if from_ is None or to is from_ or to.ours or from_.ours or to not in new:
+            return
+        at = to.renamed.get(row.event_id, (row.event_time, row.event_id))
+        to.changes.append(Change(at, "RENAME", row.other))
+        from_.changes.append(Change(at, "MOVED"))
+
+
+def makes_bytes(change: str) -> bool:
+    """Whether an output with this lifecycleStateChange wrote anything: a run that drops, empties, renames or alters a dataset is no producer."""
+    return change not in _EMPTYING and change not in _UNWRITTEN
+
+
+def replaces(change: str) -> bool:
+    """Whether nothing that a dataset held before is in it after this lifecycleStateChange; what says nothing appends."""
+    return change in _EMPTYING or change in _REPLACING
+
+
+def stated_change(told: Sequence[Link]) -> str:
+    """Return what a run did to a dataset, as all of its events say together: the last statement counts, also of an event that names no version."""
+    return next((link.change for link in reversed(told) if link.change), "")
+
+
+def made_at(first: Link, run: RunFacts) -> Instant:
+    """Return the instant since which an output stood: its run's end; of an open run, the first event that names it."""
+    return (first.event_time, first.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
+
+
+def versions(told: Sequence[Link]) -> dict[str, list[Link]]:
+    """Return what a run wrote to a dataset by version; where an event names a version, one that names none says the same with less."""
+    found: dict[str, list[Link]] = {}
+    for link in told:
+        found.setdefault(label_of(link.ref), []).append(link)
+    named = {label: links for label, links in found.items() if not label.startswith("run:")}
+    return named or found
+
+
+def last_change(dataset: Dataset, before: Instant) -> Change:
+    """Return the last change before an instant; the beginning where there is none."""
+    place = bisect_left(dataset.changes, before, key=_at)
+    return dataset.changes[place - 1] if place else Change(("", ""), "")
+
+
+def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
+    """Return the writes from one instant on, before another."""
+    return writes[bisect_left(writes, since, key=_at) : bisect_left(writes, until, key=_at)]
+
+
+def standing(named: Iterable[Naming]) -> list[Naming]:
+    """Return the further names that were given and not taken back: deleted `symlinks` undo what was stated before of the same name."""
+    listed = list(named)
+    gone: dict[str, Instant] = {}
+    for row in listed:
+        if row.what == "GONE":
+            gone[row.name] = max(gone.get(row.name, ("", "")), (row.event_time, row.event_id))
+    return [row for row in listed if row.what == "ALIAS" and (row.event_time, row.event_id) >= gone.get(row.name, ("", ""))]
+
+
+def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
+    """Return the pairs of names that `symlinks` join."""
+    return [(row.name, row.other) for row in standing(named) if is_external(row.other)]
+
+
+def stands_for(named: Iterable[Naming]) -> dict[str, set[str]]:
+    """Return, by name, the artifacts of workspaces that it was said to stand for."""
+    found: dict[str, set[str]] = {}
+    for row in standing(named):
+        if not is_external(row.other):
+            found.setdefault(row.name, set()).add(row.other)
+    return found
+
+
+def renames(named: Iterable[Naming]) -> list[Naming]:
+    """Return what was renamed."""
+    return [row for row in named if row.what == "RENAME"]
+
+
+def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Return, by name, all names that are joined to it by any number of steps."""
+    groups: dict[str, set[str]] = {}
+    for one, other in pairs:
+        merged = groups.get(one, {one})
+        further = groups.get(other, {other})
+        if merged is further:
+            continue
+        if len(merged) < len(further):
+            merged, further = further, merged
+        merged |= further
+        for name in (*further, one, other):
+            groups[name] = merged
+    return {name: frozenset(group) for name, group in groups.items()}
+
+
+def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts]) -> None:
+    """Note what runs wrote to a dataset and did to it."""
+    by_run: dict[str, list[Link]] = defaultdict(list)
+    for link in links:
+        by_run[link.run].append(link)
+    for run, told in by_run.items():
+        change, at = stated_change(told), made_at(told[0], runs[run])
+        dataset.renamed.update((link.event_id, at) for link in told if link.change == "RENAME")
+        if replaces(change) or dataset.ours:  # a version of an artifact is whole
+            dataset.changes.append(Change(at, change))
+        if change in _UNWRITTEN:
+            dataset.relabelled.update(label for label in versions(told) if not label.startswith("run:"))
+        if makes_bytes(change):
+            for label, named in versions(told).items():
+                link = next((each for each in named if each.event_id == runs[run].terminal), named[0])
+                dataset.writes.append(Write(made_at(named[0], runs[run]), label, link))
+    dataset.writes.sort(key=_at)
+    for write in dataset.writes:
+        dataset.by_label.setdefault(write.label, []).append(write)
+
+
+def _apart(one: Write, other: Write) -> bool:
+    """Whether two writes are of two runs and two versions: a version that is made again is made anew."""
+    return one.label != other.label and one.link.run != other.link.run
+
+
+def _at(one: Write | Change) -> Instant:
+    return one.at

@@ -1,0 +1,129 @@
+"""How the KPIs of a report went over its versions, and which builds were sealed on each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageError, suggestion
+from tracecore_lineage.catalog.prefix import readable_catalog
+from tracecore_lineage.ledger.sql_tables import BUILDS
+from tracecore_lineage.trace.facts import Link
+from tracecore_lineage.trace.lineage import horizon
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import read_ref, whole
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.refs import Ref
+
+__all__ = ["kpi_history"]
+
+_FACET = "tracecore_kpis"
+
+
+def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
+    """Give the KPIs of every version of a report, in the order in which the versions were made.
+
+    Args:
+        connection: to the record's database, in one consistent view.
+        text: `kpi_report/<name>`.
+        kpis: only these names; all where there are none.
+        as_of: recorded time: the record as it stood then.
+
+    Returns:
+        `name`; `kpis`, the names that are told of; `history`, oldest first: `ref`, `build` (the first build that was sealed on it, else None),
+        `builds` (all of them), `created_at`, `values`, `intervals` (low and high end by KPI, of those that have one) and `change` since the version
+        before by KPI: `difference`, and `overlap`: whether the two intervals do, None where one of them is not known.
+
+    Raises:
+        UsageError: no report of that name, or no such KPI in it, with the nearest right one.
+    """
+    with readable_catalog():
+        reader = Reader(connection, horizon(connection, as_of))
+        ref = read_ref(reader, text)
+        if ref.kind != ArtifactKind.KPI_REPORT:
+            raise UsageError(f"{ref} has no history of KPIs: expected kpi_report/NAME. {_reports(reader)}")
+        whole(reader, Ref(ref.kind, ref.segments))  # says what is nearest where there is none
+        made: dict[str, Link] = {}
+        for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
+            made.setdefault(link.ref, link)  # the same report made again is no news
+        facets = {version: found[_FACET].value for version, found in reader.facets(made).items() if _FACET in found}
+        told = _chosen(ref, kpis, facets.values())
+        builds = _builds(reader, made)
+        history: list[dict[str, Any]] = []
+        for version, link in made.items():
+            facet = facets.get(version, {})
+            values, intervals = _picked(facet.get("values"), told), _intervals(facet.get("intervals"), told)
+            before = history[-1] if history else None
+            history.append(
+                {
+                    "ref": version,
+                    "build": builds[version][0] if version in builds else None,
+                    "builds": builds.get(version, []),
+                    "created_at": link.event_time,
+                    "values": values,
+                    "intervals": intervals,
+                    "change": {} if before is None else _change(before, values, intervals),
+                }
+            )
+        return {"name": ref.name, "kpis": told, "history": history}
+
+
+def _reports(reader: Reader) -> str:
+    from tracecore_lineage.trace.resolve import known_refs
+
+    reports = [text for text in known_refs(reader) if text.startswith(f"{ArtifactKind.KPI_REPORT}/")]
+    return f"There are {', '.join(reports)}." if reports else "No report is recorded yet."
+
+
+def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Give the KPIs to tell of: those asked for, in that order; else all, the summary ones first."""
+    known = {name for facet in facets for name in facet.get("values") or ()}
+    for name in kpis:
+        if name not in known:
+            raise UsageError(f"{ref.unversioned} has no KPI {name!r}. {suggestion(name, known, none_known='It says nothing of KPIs.')}")
+    return list(dict.fromkeys(kpis)) or sorted(known, key=lambda name: (name.count("."), not name.startswith("map"), name))
+
+
+def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
+    """Give the names of the builds that were sealed on each version, in the order they were sealed."""
+    links = reader.inputs_like(refs)
+    query = select(BUILDS.c.run_id, BUILDS.c.name).where(BUILDS.c.seq < reader.prefix.bound).order_by(BUILDS.c.seq)
+    sealed = {row.run_id: row.name for row in reader.connection.execute(query)}
+    places = {run: place for place, run in enumerate(sealed)}
+    found: dict[str, list[str]] = {}
+    for link in sorted((link for link in links if link.run in sealed), key=lambda link: places[link.run]):
+        if sealed[link.run] not in found.setdefault(link.ref, []):
+            found[link.ref].append(sealed[link.run])
+    return found
+
+
+def _picked(values: Any, names: Sequence[str]) -> dict[str, float | None]:
+    return {name: values[name] for name in names if name in values} if isinstance(values, Mapping) else {}
+
+
+def _intervals(said: Any, names: Sequence[str]) -> dict[str, list[float]]:
+    """Read the intervals that a report gives; of other forms than (low, high) none is made up."""
+    if not isinstance(said, Mapping):
+        return {}
+    found: dict[str, list[float]] = {}
+    for name in names:
+        ends = said.get(name)
+        if isinstance(ends, Mapping):
+            ends = [ends.get("low"), ends.get("high")]
+        if isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, (int, float)) for end in ends):
+            found[name] = [float(end) for end in ends]
+    return found
+
+
+def _change(before: Mapping[str, Any], values: Mapping[str, float | None], intervals: Mapping[str, list[float]]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        earlier = before["values"].get(name)
+        if value is None or earlier is None:
+            continue
+        now, then = intervals.get(name), before["intervals"].get(name)
+        overlap = None if now is None or then is None else max(now[0], then[0]) <= min(now[1], then[1])
+        found[name] = {"difference": value - earlier, "overlap": overlap}
+    return found

@@ -1,0 +1,170 @@
+"""The two questions of lineage, trace and impact, asked of the record as of a position in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from tracecore.errors import NegativeVerdict, UsageError
+from tracecore_lineage.catalog.delegation import Import, known_imports
+from tracecore_lineage.catalog.prefix import Prefix, head, prefix_at, readable_catalog
+from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.ledger import ledger, pruned_tree
+from tracecore_lineage.model import rfc3339
+from tracecore_lineage.trace.answer import assemble
+from tracecore_lineage.trace.later import what_came_later
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import read_ref
+from tracecore_lineage.trace.start import locate
+from tracecore_lineage.trace.static import note_static
+from tracecore_lineage.trace.store_paths import StorePlace
+from tracecore_lineage.trace.walk import Walk, walk_backward, walk_forward
+from tracecore_schemas.trace import Trace
+
+__all__ = ["catalog_as_of", "horizon", "impact", "imported_leaves", "of_build", "trace"]
+
+
+@contextmanager
+def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
+    """Read a part of the ledger as it was when it was all of it.
+
+    Args:
+        connection: to the record's database.
+        prefix: which part.
+    """
+    heard = next((each for each in known_imports(connection, since=prefix.bound) if _hears(connection, each, prefix)), None)
+    if heard is None:
+        yield Reader(connection, prefix)
+        return
+    with snapshot(ledger.read(connection, 0, prefix.bound), heard.importer, prefix.bound) as made:
+        yield Reader(made, prefix)
+
+
+def _hears(connection: Connection, each: Import, prefix: Prefix) -> bool:
+    """Say whether an import let events of a part of the ledger say more than they did before."""
+    return any(place < prefix.bound for place in ledger.places(connection, sorted(each.changed)).values())
+
+
+@contextmanager
+def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
+    """Read the part of a ledger that a sealed build stands on: of this one, or of the one that it was imported from.
+
+    Args:
+        now: of what the question may look at.
+        ref: the build.
+        prefix: where its release run's COMPLETE stands here.
+    """
+    if prefix == now.prefix:
+        yield now
+        return
+    brought = next(known_imports(now.connection, ref), None)
+    if brought is None:
+        with catalog_as_of(now.connection, prefix) as reader:
+            yield reader
+        return
+    told = brought.facet["manifest"]["ledger"]
+    with snapshot(list(imported_leaves(now.connection, brought)), brought.origin, told["size"]) as made:
+        yield Reader(made, Prefix(told["position"] + 1, told["position"]))
+
+
+def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.Leaf]:
+    """Give the events that an import names, with the places and times that the ledger they came from gave them.
+
+    Raises:
+        NegativeVerdict: one of them is not in the ledger.
+    """
+    places = ledger.places(connection, sorted(brought.members))
+    bodies = ledger.read_at(connection, sorted(places.values()))
+    here = {leaf.event_id: leaf.body for leaf in bodies}
+    for place, part in pruned_tree.kept(pruned_tree.read_parts(brought.facet["tree"])):
+        if part.event_id not in here:
+            raise NegativeVerdict(
+                f"Event {part.event_id[:12]}, which the import of {brought.build} names, is not in the ledger: run 'tracecore verify'."
+            )
+        yield ledger.Leaf(place, part.event_id, part.recorded_at, "", here[part.event_id])
+
+
+def horizon(connection: Connection, as_of: str | None) -> Prefix:
+    """Give what a question may look at: all of the ledger, or what was recorded up to a time.
+
+    Raises:
+        UsageError: the time can't be read.
+    """
+    return head(connection) if as_of is None else prefix_at(connection, _instant(as_of))
+
+
+def _instant(text: str) -> str:
+    try:
+        return rfc3339.instant(datetime.fromisoformat(text).astimezone(UTC)) if _has_offset(text) else rfc3339.instant(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):  # the year 10000 in UTC is no time either
+        raise UsageError(f"{text!r} is no time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
+
+
+def _has_offset(text: str) -> bool:
+    return datetime.fromisoformat(text).tzinfo is not None
+
+
+def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
+    """Give the complete backward trace of a ref.
+
+    Args:
+        connection: to the record's database, in one consistent view.
+        text: any ref; a build is answered from the prefix it was sealed over.
+        depth: how many levels of runs to follow; None for all.
+        as_of: recorded time: the record as it stood then.
+        places: how others call what lies in the workspace's store.
+
+    Raises:
+        UsageError: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+    """
+    with readable_catalog():
+        with catalog_as_of(connection, horizon(connection, as_of)) as now:
+            now.places = places
+            start = locate(now, read_ref(now, text))
+            found = start.found("backward")
+            with of_build(now, start.root, start.prefix) as reader:
+                reader.places = places if reader.own == now.own else ()
+                versions = () if start.batches else start.versions
+                note_static(reader, walk_backward(reader, found, versions, runs=start.runs, level=len(found.runs), depth=_checked(depth)), found)
+                _say_cut(found, depth)
+                answer = assemble(reader, found)
+            answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
+        return answer.trace
+
+
+def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
+    """Give everything that a ref reached, builds first: the same shape as a trace, its direction `forward`.
+
+    Args:
+        connection: to the record's database, in one consistent view.
+        text: any ref; a build reaches nothing but itself until it is installed.
+        depth: how many levels of runs to follow; None for all.
+        as_of: recorded time: the record as it stood then.
+        places: how others call what lies in the workspace's store.
+
+    Raises:
+        UsageError: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+    """
+    with readable_catalog(), catalog_as_of(connection, horizon(connection, as_of)) as now:
+        now.places = places
+        start = locate(now, read_ref(now, text))
+        found = start.found("forward", _checked(depth))
+        relation = walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
+        note_static(now, relation, found)
+        _say_cut(found, depth)
+        return assemble(now, found).trace
+
+
+def _checked(depth: int | None) -> int | None:
+    if depth is not None and depth < 0:
+        raise UsageError(f"A depth counts levels of runs: expected 0 or more, found {depth}.")
+    return depth
+
+
+def _say_cut(found: Walk, depth: int | None) -> None:
+    if found.truncated:
+        cut = f"Cut after {depth} level{'' if depth == 1 else 's'} of runs: what lies beyond is not shown."
+        found.note = cut if found.note is None else f"{found.note} {cut}"

@@ -1,0 +1,40 @@
+"""Which plugins the recorded runs ran: asked of the record, never of what is installed now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from tracecore_lineage.ledger.sql_tables import FACETS
+
+__all__ = ["plugins"]
+
+_FACET = "tracecore_execution"
+_IDENTITY = ("entry_point", "distribution", "version", "source_digest")
+
+
+def plugins(connection: Connection) -> list[dict[str, Any]]:
+    """Give every version of every plugin that a recorded run ran.
+
+    Returns:
+        Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (how many) of each.
+    """
+    standing: dict[str, tuple[tuple[str, str], str]] = {}
+    for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):
+        moment = (row.event_time, row.event_id)
+        # START and COMPLETE both say it; the greatest wins, as with every facet.
+        if row.subject not in standing or moment > standing[row.subject][0]:
+            standing[row.subject] = (moment, row.value)
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for _, text in standing.values():
+        plugin = json.loads(text).get("plugin")
+        if not isinstance(plugin, Mapping):
+            continue  # the record's own runs (release) run no plugin
+        identity = tuple(str(plugin.get(name, "")) for name in _IDENTITY)
+        entry = found.setdefault(identity, {**dict(zip(_IDENTITY, identity, strict=True)), "stages": set(), "runs": 0})
+        entry["stages"].add(str(plugin.get("stage", "")))
+        entry["runs"] += 1
+    return [{**entry, "stages": sorted(entry["stages"])} for _, entry in sorted(found.items())]

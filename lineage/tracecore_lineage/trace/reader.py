@@ -1,0 +1,311 @@
+"""Batched reads of the catalog within one prefix; conflicts between events are resolved here, by (eventTime, event digest).
+
+Terminal events of one run: the smallest wins, so that a run that ended is never reopened. Facets and check verdicts: the greatest wins. Before that,
+the workspace's own word goes before that of workspaces whose builds were imported, and theirs before other producers'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from tracecore_lineage.catalog.prefix import Prefix, chunks
+from tracecore_lineage.catalog.projection import READS, STATED, WRITES
+from tracecore_lineage.events.claims import CHANGES, MADE
+from tracecore_lineage.ledger.sql_tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.trace.facts import CheckVerdict, Facet, Link, Naming, RunFacts, dataset_of, is_external, is_unversioned, resolve_run, verdict
+from tracecore_lineage.trace.store_paths import StorePlace, digest_at, name_at, paths_of
+from tracecore_schemas.kinds import RunState
+from tracecore_schemas.trace import Claim, Origin
+
+__all__ = ["Reader"]
+
+_EVER = "~"
+"""After every time: what a place in the store holds is not taken back."""
+
+
+class Reader:
+    """Reads one prefix of the catalog.
+
+    Args:
+        connection: to the record's database; all reads of one answer go through one transaction.
+        prefix: which part of the ledger.
+        places: how others call what lies in the workspace's store; none where it is not at hand.
+    """
+
+    def __init__(self, connection: Connection, prefix: Prefix, places: Sequence[StorePlace] = ()) -> None:
+        self.connection = connection
+        self.prefix = prefix
+        self.places = places
+        self._runs: dict[str, RunFacts] = {}
+
+    @cached_property
+    def own(self) -> LedgerName:
+        """The ledger that is asked."""
+        row = self.connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one()
+        return LedgerName(row.slug, row.ledger_id)
+
+    def origin(self, run: RunFacts) -> Origin | None:
+        """Return the workspace that a run was imported from; None for this workspace's own and for another producer's."""
+        if self.rank(run.speaker) != 1:
+            return None
+        return Origin(ledger_id=run.speaker, slug=run.namespace)
+
+    def rank(self, speaker: str) -> int:
+        """Return 2 for the workspace's own word, 1 for that of an imported workspace, 0 for another producer's."""
+        return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
+
+    def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
+        """Give the runs with these ids that the prefix knows."""
+        wanted = set(ids)
+        rows: dict[str, list[Row[Any]]] = {}
+        for chunk in chunks(sorted(wanted - self._runs.keys())):
+            for row in self.connection.execute(select(RUN_EVENTS).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.seq < self.prefix.bound)):
+                rows.setdefault(row.run_id, []).append(row)
+        self._runs.update((run, resolve_run(found, self.rank)) for run, found in rows.items())
+        return {run: self._runs[run] for run in wanted if run in self._runs}
+
+    def links_of(self, runs: Iterable[str]) -> list[Link]:
+        """Return what runs read and wrote, as all of their events say together; each (run, direction, ref, role) once."""
+        known = self.runs(runs)
+        links = [link for link in self._links("run_id", known, "input", "output") if link.speaker == known[link.run].speaker]
+        terminal = {run.terminal for run in known.values()}
+        # What the terminal event says of an edge (the run it was taken from) goes before what START could know.
+        links.sort(key=lambda link: (link.event_id not in terminal, link.order))
+        found: dict[tuple[str, str, str, str], Link] = {}
+        for link in links:
+            found.setdefault((link.run, link.direction, link.ref, link.role), link)
+        versioned = {(link.run, link.direction, dataset_of(link.ref)) for link in found.values() if not is_unversioned(link.ref)}
+        kept = [link for link in found.values() if not is_unversioned(link.ref) or (link.run, link.direction, dataset_of(link.ref)) not in versioned]
+        return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
+
+    def outputs_like(self, refs: Iterable[str]) -> list[Link]:
+        """Return every output of these refs, whatever its run's state, once a run and role, earliest first."""
+        return self._once(self._links("ref", refs, "output"))
+
+    def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Return every output of these names, in any version and whatever its run's state, earliest first."""
+        return sorted(self._links("name", names, "output", kind=kind), key=lambda link: link.order)
+
+    def inputs_like(self, refs: Iterable[str]) -> list[Link]:
+        """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
+        return self._once(self._links("ref", refs, "input"))
+
+    def read_of(self, dataset: str) -> set[str]:
+        """Return the refs in which any run read a dataset of other producers'."""
+        read = select(EDGES.c.ref).where(EDGES.c.kind == "external", EDGES.c.name == dataset.removeprefix("external/"), EDGES.c.direction == "input")
+        return set(self.connection.execute(read.where(EDGES.c.seq < self.prefix.bound).distinct()).scalars())
+
+    def names(self, names: Iterable[str]) -> list[Naming]:
+        """Return what joins any of these names, or names that any of these had before, to others; of whole refs the places where they are kept."""
+        asked = set(names)
+        found: dict[tuple[str, int], Naming] = {}
+        for chunk in chunks(sorted(asked)):
+            for column in (NAMES.c.name, NAMES.c.other):
+                rows = self.connection.execute(select(NAMES).where(column.in_(chunk), NAMES.c.seq < self.prefix.bound))
+                found.update(
+                    ((row.event_id, row.ordinal), Naming(row.event_id, row.ordinal, row.event_time, row.name, row.what, row.other)) for row in rows
+                )
+        stored = (Naming("", 0, _EVER, name, "ALIAS", ref) for name, ref in self._stored(asked))
+        return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
+
+    def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """Return the names that are places in the workspace's store, of these names or of what others call so, each with the artifact kept there."""
+        if not self.places:
+            return []
+        found: set[tuple[str, str]] = set()
+        digests: dict[str, list[str]] = {}
+        kept: dict[str, str] = {}
+        for name in names:
+            if not is_external(name):
+                kept |= dict.fromkeys(paths_of(name, self.places), name)
+            elif (table := name_at(name, self.places)) is not None:
+                found.add((name, table))
+            elif (digest := digest_at(name, self.places)) is not None:
+                digests.setdefault(f"sha256:{digest}", []).append(name)
+        for chunk in chunks(sorted(digests)):
+            made = (
+                select(EDGES.c.digest, EDGES.c.ref)
+                .where(EDGES.c.digest.in_(chunk), EDGES.c.speaker == self.own.ledger_id, EDGES.c.seq < self.prefix.bound)
+                .distinct()
+            )
+            found.update((name, row.ref) for row in self.connection.execute(made) for name in digests[row.digest])
+        for chunk in chunks(sorted(kept)):
+            named = [name.removeprefix("external/") for name in chunk]
+            edges = select(EDGES.c.name).where(EDGES.c.kind == "external", EDGES.c.name.in_(named), EDGES.c.seq < self.prefix.bound).distinct()
+            others = select(NAMES.c.other).where(NAMES.c.other.in_(chunk), NAMES.c.seq < self.prefix.bound).distinct()
+            known = {f"external/{name}" for name in self.connection.execute(edges).scalars()} | set(self.connection.execute(others).scalars())
+            found.update((name, kept[name]) for name in known)
+        return sorted(found)
+
+    def claims(self, refs: Iterable[str]) -> list[Claim]:
+        """Return what producers say of versions that they have no say over, each once, sorted.
+
+        Args:
+            refs: whole refs. What was said of a name without naming a version was said of each version.
+        """
+        named: dict[str, list[str]] = {}
+        for ref in refs:
+            if not is_external(ref):
+                named.setdefault(ref.partition("@")[0], []).append(ref)
+        found: set[tuple[str, str, str, str]] = set()
+        for chunk in chunks(sorted(named)):
+            for row in self.connection.execute(select(CLAIMS).where(CLAIMS.c.subject.in_(chunk), CLAIMS.c.seq < self.prefix.bound)):
+                meant = [ref for ref in named[row.subject] if row.version in {"", ref.partition("@")[2]}]
+                found.update((ref, row.run_id or "", row.job, row.says) for ref in meant)
+        found.update(self._claimed_by_path(named))
+        every = self._once(self._links("ref", (ref for refs in named.values() for ref in refs), "output"))
+        runs = self.runs({link.run for link in every})
+        others = {(link.ref, link.run) for link in every} - {(link.ref, link.run) for link in self.ours_first(every)}
+        found.update((ref, run, f"{runs[run].namespace}/{runs[run].job}", MADE) for ref, run in others)
+        return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
+
+    def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
+        """Return what others say that they wrote to places in the store where versions are kept."""
+        stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
+        kept_at = dict(stored)
+        for chunk in chunks(sorted(kept_at)):
+            called = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.other.in_(chunk), NAMES.c.what == "ALIAS", NAMES.c.seq < self.prefix.bound)
+            stored += [(row.name, kept_at[row.other]) for row in self.connection.execute(called.distinct())]
+        written = self.outputs_of("external", {name.removeprefix("external/") for name, _ in stored})
+        runs = self.runs({link.run for link in written})
+        for name, kept in stored:
+            for link in (link for link in written if dataset_of(link.ref) == name):
+                did = CHANGES.get(link.change, "wrote a version of it")
+                for ref in [kept] if "@" in kept else named[kept]:
+                    yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
+
+    def ours_first(self, links: Iterable[Link]) -> list[Link]:
+        """Leave out the makers of a version that this workspace made too: what others say of it is a claim."""
+        listed = list(links)
+        ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
+        return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
+
+    def first_readings(self, refs: Iterable[str]) -> dict[str, Link]:
+        """Return the earliest reading of each ref, the workspace's own before others'."""
+        found: dict[str, Link] = {}
+        for link in sorted(self.inputs_like(refs), key=lambda link: -self.rank(link.speaker)):
+            found.setdefault(link.ref, link)
+        return found
+
+    def static_of(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Return every static edge of these names, in any version; its `run` is the subject that it was stated of."""
+        return self._links("name", names, READS, WRITES, kind=kind)
+
+    def static_by(self, subjects: Iterable[str]) -> list[Link]:
+        """Return every static edge that was stated of these subjects: `job:<namespace>/<name>`, or `dataset:…` where no job is known."""
+        return self._links("run_id", subjects, READS, WRITES)
+
+    def described(self, names: Iterable[str]) -> list[Link]:
+        """Return each DatasetEvent's mention of these datasets of other producers, in any version."""
+        return self._links("name", names, STATED, WRITES, kind="external")
+
+    def readings_of(self, kind: str, names: Iterable[str]) -> list[Link]:
+        """Return every reading of these names by any run, in any version."""
+        return self._links("name", names, "input", kind=kind)
+
+    def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
+        """Return every completed output of these names, in any version, earliest first.
+
+        Args:
+            kind: of the artifacts.
+            names: as they stand in refs.
+            preferred: of a name that this workspace has versions of, only those: what was imported under it is not what the name means here.
+        """
+        links = self.outputs_of(kind, names)
+        known = self.runs({link.run for link in links})
+        done = [link for link in links if known[link.run].state is RunState.COMPLETE and link.speaker == known[link.run].speaker]
+        ours = {dataset_of(link.ref) for link in done if preferred and link.speaker == self.own.ledger_id}
+        return [link for link in done if link.speaker == self.own.ledger_id or dataset_of(link.ref) not in ours]
+
+    def facets(self, subjects: Iterable[str], *, since: int = 0, deleted: bool = False) -> dict[str, dict[str, Facet]]:
+        """Return the winning facets by subject and name; of what this workspace made, imported workspaces' say nothing.
+
+        One that is stated to be gone is left out.
+
+        Args:
+            subjects: `run:<uuid>` or whole refs.
+            since: only what events from this position on say.
+            deleted: whether those that are stated to be gone are wanted too.
+        """
+        found: dict[str, dict[str, Facet]] = {}
+        imported: set[str] = set()
+        for chunk in chunks(sorted(set(subjects))):
+            query = select(FACETS).where(FACETS.c.subject.in_(chunk), FACETS.c.seq < self.prefix.bound)
+            for row in self.connection.execute(query.where(FACETS.c.seq >= since) if since else query).all():
+                of_subject = found.setdefault(row.subject, {})
+                standing = of_subject.get(row.name)
+                facet = Facet(row.name, self.rank(row.speaker), row.value, row.seq, row.event_time, row.event_id)
+                if standing is None or facet.order > standing.order:
+                    of_subject[row.name] = facet
+                if facet.rank == 1:
+                    imported.add(row.subject)
+        for subject in self._made_here(imported):
+            found[subject] = {name: facet for name, facet in found[subject].items() if facet.rank != 1}
+        if deleted:
+            return found
+        return {subject: {name: facet for name, facet in of_subject.items() if not facet.is_deleted} for subject, of_subject in found.items()}
+
+    def _made_here(self, refs: Iterable[str]) -> set[str]:
+        """Return those of these refs that the workspace itself made."""
+        return {link.ref for link in self._links("ref", refs, "output") if link.speaker == self.own.ledger_id}
+
+    def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
+        """Return the newest verdict of each check on outputs of runs, or on outputs themselves; sorted by name, target and run.
+
+        A run is judged by its own workspace and by this one; a version that was made here by its makers here.
+        """
+        asked = set(of_runs)
+        newest: dict[tuple[str, str, str], CheckVerdict] = {}
+        rows: list[Row[Any]] = []
+        for column, values in (("of_run", asked), ("target", targets)):
+            for chunk in chunks(sorted(set(values))):
+                rows.extend(self.connection.execute(select(CHECKS).where(CHECKS.c[column].in_(chunk), CHECKS.c.seq < self.prefix.bound)).all())
+        judged = self.runs({row.of_run for row in rows})
+        here = self._made_here({row.target for row in rows if row.of_run not in asked and self._of_another(row.of_run, judged)})
+        for row in rows:
+            if row.speaker != self.own.ledger_id and not (row.of_run in judged and row.speaker == judged[row.of_run].speaker):
+                continue
+            if row.target in here and row.of_run not in asked and self._of_another(row.of_run, judged):
+                continue
+            key = (row.of_run, row.target, row.name)
+            standing = newest.get(key)
+            if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
+                newest[key] = verdict(row)
+        return sorted(newest.values(), key=lambda check: (check.name, check.target, check.of_run))
+
+    def _of_another(self, run: str, known: Mapping[str, RunFacts]) -> bool:
+        return run in known and self.rank(known[run].speaker) == 1
+
+    def check_runs(self, runs: Iterable[str]) -> set[str]:
+        """Say which of these runs are checks: runs that read an output to judge it, and make nothing."""
+        found: set[str] = set()
+        for chunk in chunks(sorted(set(runs))):
+            subjects = [f"run:{run}" for run in chunk]
+            query = select(FACETS.c.subject).where(
+                FACETS.c.subject.in_(subjects), FACETS.c.name == "tracecore_check", FACETS.c.speaker != "", FACETS.c.seq < self.prefix.bound
+            )
+            found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
+        return found
+
+    def _once(self, links: list[Link]) -> list[Link]:
+        """Keep one edge of each (run, ref, role): what the terminal event says of it goes before what others say."""
+        terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
+        kept: dict[tuple[str, str, str], Link] = {}
+        for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):
+            kept.setdefault((link.run, link.ref, link.role), link)
+        return sorted(kept.values(), key=lambda link: link.order)
+
+    def _links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
+        found: list[Link] = []
+        for chunk in chunks(sorted(set(values))):
+            query = select(EDGES).where(EDGES.c[column].in_(chunk), EDGES.c.direction.in_(directions), EDGES.c.seq < self.prefix.bound)
+            if kind is not None:
+                query = query.where(EDGES.c.kind == kind)
+            found.extend(Link.of(row) for row in self.connection.execute(query).all())  # at once: a fetch a row costs more than the rows
+        return found

@@ -1,0 +1,361 @@
+"""Which runs a reading of a version resolves to: the one relation that `trace` follows backward and `impact` forward.
+
+Each rule is a small function that is looked up when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tracecore_lineage.trace.external import Dataset, Datasets, Instant, Write
+from tracecore_lineage.trace.facts import UNVERSIONED, Link, RunFacts, dataset_of, is_external, is_unversioned, label_of
+from tracecore_lineage.trace.reader import Reader
+from tracecore_schemas.canonical import is_digest
+from tracecore_schemas.kinds import RunState
+
+__all__ = ["Reached", "Relation", "Resolved", "lost"]
+
+_COLUMN = "column"
+"""Role of an input that `columnLineage` alone names."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resolved:
+    """What one reading resolves to.
+
+    Attributes:
+        reading: an input edge of a run.
+        makers: output edges of the runs that made what was read; empty where none is recorded.
+        others: output edges of the other runs that made a version of the same name; the reader's own is none.
+        rewritten: whether the reader made one itself.
+        added: output edges of the other runs that the version was appended to, since the last overwrite.
+        missing: what of this reading is not known; empty where all is.
+        why: it is not.
+    """
+
+    reading: Link
+    makers: tuple[Link, ...]
+    others: tuple[Link, ...] = ()
+    rewritten: bool = False
+    missing: str = ""
+    why: str = ""
+    added: tuple[Link, ...] = ()
+
+    @property
+    def inferred(self) -> bool:
+        """Whether the makers are the likely ones, since the reading names no version."""
+        return is_unversioned(self.reading.ref)
+
+    @property
+    def made_by(self) -> str | None:
+        """The run that made what was read, where its name alone does not tell."""
+        ambiguous = not self.inferred and self.makers and (self.others or self.rewritten)
+        return self.makers[0].run if ambiguous else None
+
+    @property
+    def unmade(self) -> bool:
+        """Whether it names a version that no recorded run says it made."""
+        return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
+
+    @property
+    def left_open(self) -> tuple[str, str]:
+        """What of this reading is not known to who asks about a version that it may be of, and why; empty where all is."""
+        if self.unmade:
+            return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
+        return self.missing, self.why
+
+    @property
+    def times_made(self) -> int:
+        """How many runs made a version of the name that was read."""
+        is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
+        return len(self.makers) + len(self.others) if is_label else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A reading that has to do with a version that was reached.
+
+    Attributes:
+        resolved: the reading.
+        through: its makers that were reached.
+        at: the ref that was reached.
+        certain: whether it is a reading of that; else nothing tells that it is not.
+    """
+
+    resolved: Resolved
+    through: tuple[Link, ...]
+    at: str
+    certain: bool = True
+
+
+class Relation:
+    """Resolves readings within one prefix.
+
+    Args:
+        reader: of the asked prefix.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.datasets = Datasets(reader)
+        self._by_maker: dict[tuple[str, str | None], list[Resolved]] = {}
+        """Readings that were resolved, by version and the run that made it."""
+        self._by_ref: dict[str, list[Resolved]] = {}
+        """Those that name no version, or one that nobody made."""
+        self._unmade_of: dict[str, set[str]] = {}
+        self._doubtful: dict[str, list[Resolved]] = {}
+        """By ref: readings that were not reached, and of those without a version not told to be in doubt."""
+
+    def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
+        """Resolve each reading to the output edges of the runs that made what it read."""
+        listed = list(readings)
+        self.datasets.load(link.ref for link in listed if is_external(link.ref))
+        made: dict[str, list[Link]] = {}
+        for link in self.reader.outputs_like({link.ref for link in listed if not is_external(link.ref)}):
+            made.setdefault(link.ref, []).append(link)
+        self.reader.runs({link.run for link in listed} | {link.producer_run for link in listed if link.producer_run})
+        beside = self._beside([link for link in listed if is_unversioned(link.ref)])
+        return [
+            self._external(link) if is_external(link.ref) else self._ours(link, made.get(link.ref, []))
+            for link in listed
+            if not (is_unversioned(link.ref) and says_the_same_with_less(link, self.datasets.of(link.ref), beside[link.run]))
+        ]
+
+    def makers_of(self, ref: str) -> list[Link]:
+        """Return an output edge of each run that made a version asked about by itself."""
+        if not is_external(ref):
+            return one_a_run(self.reader.ours_first(self.reader.outputs_like([ref])))
+        self.datasets.load([ref])
+        return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
+
+    def added_to(self, ref: str) -> list[Link]:
+        """Return the output edges that a version asked about by itself was appended to."""
+        if not is_external(ref) or is_unversioned(ref):
+            return []
+        return [each.link for write in self.datasets.labelled(ref) for each in self.datasets.added_to(write)]
+
+    def adding_to(self, made: Iterable[tuple[str, str | None]]) -> list[tuple[Link, Link]]:
+        """Return the output edges of versions, without a run of all that made one, each with an output edge that appended to it."""
+        wanted = [(ref, run) for ref, run in made if is_external(ref) and not is_unversioned(ref)]
+        self.datasets.load(ref for ref, _ in wanted)
+        writes = [write for ref, run in wanted for write in self.datasets.labelled(ref) if run in {None, write.link.run}]
+        return [(write.link, later.link) for write in writes for later in self.datasets.adding_to(write)]
+
+    def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
+        """Find the readings of these versions.
+
+        Args:
+            made: refs, each with the run that made it; without one, the version as a whole, whoever made it.
+        """
+        wanted = list(made)
+        self.datasets.load(ref for ref, _ in wanted)
+        reached = {(self.datasets.canonical(ref), run): ref for ref, run in reversed(wanted)}
+        reached |= {(self.datasets.canonical(link.ref), link.run): ref for ref, run in wanted if run is None for link in self.makers_of(ref)}
+        names = {ref for ref, _ in wanted} | {later.ref for _, later in self.adding_to(wanted)}
+        for ref in set(names):
+            for dataset in self.datasets.near(ref):
+                names |= {f"{dataset}@{label_of(ref)}", f"{dataset}@{UNVERSIONED}"} | self._unmade(dataset)
+        self._read(names)
+        through: dict[Resolved, list[Link]] = {}
+        for key in reached:
+            for each in self._by_maker.get(key, ()):
+                through.setdefault(each, []).extend(link for link in (*each.makers, *each.added) if self._key(link) == key)
+        found = [Reached(each, tuple(links), reached[self._key(links[0])]) for each, links in through.items()]
+        for (ref, run), shown in reached.items():
+            found += [Reached(each, each.makers, shown) for each in self._by_ref.get(ref, ()) if run is None and each not in through]
+        doubt, followed = _Doubt(self.datasets, reached), {each.resolved for each in found}
+        for name in names:
+            left = [each for each in self._doubtful[name] if each not in followed]
+            told = [Reached(each, (), at, certain=False) for each in left if (at := doubt.about(each)) is not None]
+            found += told
+            named = {each.resolved for each in told if each.resolved.inferred}
+            self._doubtful[name] = [each for each in left if each not in named]
+        return sorted(found, key=lambda each: each.resolved.reading.order)
+
+    def _unmade(self, name: str) -> set[str]:
+        """Return what was read of a dataset under labels that no run made, where it holds something that such a label may stand for."""
+        if name not in self._unmade_of:
+            dataset = self.datasets.of(name)
+            read = self.reader.read_of(name) if any(map(may_be_unmade, self.datasets.lineage(dataset))) else set[str]()
+            self._unmade_of[name] = {ref for ref in read if label_of(ref) not in dataset.by_label}
+        return self._unmade_of[name]
+
+    def _read(self, names: Iterable[str]) -> None:
+        """Resolve the readings of names that were not asked about yet; checks judge a version and make nothing."""
+        new = [name for name in names if name not in self._doubtful]
+        links = self.reader.inputs_like(new)
+        checks = self.reader.check_runs({link.run for link in links})
+        self._doubtful.update((name, []) for name in new)
+        for each in self.of_readings(link for link in links if link.run not in checks):
+            for link in (*each.makers, *each.added):
+                self._by_maker.setdefault(self._key(link), []).append(each)
+            if each.inferred or not each.makers:
+                self._by_ref.setdefault(self.datasets.canonical(each.reading.ref), []).append(each)
+            if is_external(each.reading.ref):
+                self._doubtful[each.reading.ref].append(each)
+
+    def written(self, outputs: Iterable[Link]) -> list[Link]:
+        """Leave out the outputs by which nothing was made: those that only changed the state of a dataset, and strangers' of an artifact."""
+        listed = list(outputs)
+        self.datasets.load(link.ref for link in listed if is_external(link.ref))
+        return [link for link in listed if not is_external(link.ref) or self._is_write(link)]
+
+    def _is_write(self, link: Link) -> bool:
+        return any(write.link.run == link.run for write in self.datasets.of(link.ref).by_label.get(label_of(link.ref), ()))
+
+    def _key(self, link: Link) -> tuple[str, str]:
+        return self.datasets.canonical(link.ref), link.run
+
+    def _beside(self, unversioned: Sequence[Link]) -> dict[str, _Beside]:
+        """Return, for the runs of readings without a version, which datasets they read otherwise."""
+        links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
+        if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
+            self.datasets.load(link.ref for link in links if is_external(link.ref))
+        found = {link.run: _Beside(set(), set()) for link in unversioned}
+        for link in links:
+            names = {dataset_of(link.ref), *self.datasets.stands_for(link.ref)}
+            found[link.run].versioned.update(() if is_unversioned(link.ref) else names)
+            found[link.run].listed.update(() if link.role == _COLUMN else names)
+        return found
+
+    def _ours(self, reading: Link, made: Sequence[Link]) -> Resolved:
+        makers = our_makers(reading, self.reader.ours_first(made) if reading.producer_run is None else made)
+        if makers or reading.producer_run is None:
+            return Resolved(reading, makers)
+        return Resolved(reading, (), missing="producing run", why=lost(self.reader, reading.producer_run))
+
+    def _external(self, reading: Link) -> Resolved:
+        dataset, at = self.datasets.of(reading.ref), read_at(self.reader.runs([reading.run])[reading.run])
+        if is_unversioned(reading.ref):
+            held, ended = self.datasets.held(dataset, at)
+            makers = tuple(write.link for write in held if write.link.run != reading.run)
+            return Resolved(reading, makers, missing="version", why=_unversioned(reading, makers, ended))
+        every = self.datasets.labelled(reading.ref)
+        if dataset.ours and every:
+            return self._ours(reading, [write.link for write in every])
+        others = [write for write in every if write.link.run != reading.run]
+        rewritten = len(others) < len(every)
+        if reading.producer_run is not None:
+            chosen = [write for write in others if write.link.run == reading.producer_run][:1]
+            why = "" if chosen else lost(self.reader, reading.producer_run)
+        else:
+            chosen = nearest_before(at, others)
+            why = "" if chosen or not every else _too_early(reading, others)
+        left = tuple(write.link for write in others if write not in chosen)
+        added = tuple(each.link for write in chosen for each in self.datasets.added_to(write) if each.link.run != reading.run)
+        return Resolved(reading, tuple(write.link for write in chosen), left, rewritten, "producing run" if why else "", why, added)
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """Datasets that a run read in a version that it names, and those that it lists as inputs."""
+
+    versioned: set[str]
+    listed: set[str]
+
+
+class _Doubt:
+    """Tells which readings may be of what was reached, though they are taken for readings of something else.
+
+    Args:
+        datasets: that were loaded.
+        reached: by (ref, making run).
+    """
+
+    def __init__(self, datasets: Datasets, reached: dict[tuple[str, str | None], str]) -> None:
+        self.datasets = datasets
+        self.reached = reached
+        self._in: dict[Dataset, list[tuple[Write | None, str]]] = {}
+        for (ref, run), shown in reached.items():
+            for name in [ref] if is_external(ref) else datasets.near(ref):
+                dataset = datasets.of(name)
+                written = [write for write in dataset.by_label.get(label_of(ref), ()) if write.link.run == run]
+                if written or (run is None and is_external(ref) and not datasets.labelled(ref)):
+                    self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
+
+    def about(self, resolved: Resolved) -> str | None:
+        """Return what was reached that a reading may be of; None where it can't be."""
+        reading = resolved.reading
+        if not resolved.inferred:
+            keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
+            if not resolved.unmade:
+                return next((self.reached[key] for key in keys if key in self.reached), None)
+        at = read_at(self.datasets.reader.runs([reading.run])[reading.run])
+        read = self.datasets.of(reading.ref)
+        for dataset, until in self.datasets.lineage(read, at).items():
+            for write, shown in self._in.get(dataset, ()):
+                if resolved.unmade and not (write is not None and may_be(label_of(reading.ref), read, write)):
+                    continue
+                if write is None or (write.at < until and write.link.run != reading.run):
+                    return shown
+        return None
+
+
+def may_be_unmade(dataset: Dataset) -> bool:
+    """Whether a dataset holds something that a label which no run made may stand for."""
+    return bool(dataset.ours or dataset.relabelled) or any(label.startswith("run:") for label in dataset.by_label)
+
+
+def may_be(label: str, dataset: Dataset, write: Write) -> bool:
+    """Whether a label of a dataset that no run made may stand for what was written to it, or to what it took its content over from.
+
+    It may where the writer named no version, where a run that only renamed or altered the dataset named it so, and for an artifact where it is no
+    digest: another producer's number of it.
+    """
+    return write.label.startswith("run:") or label in dataset.relabelled or (bool(dataset.ours) and not is_digest(label))
+
+
+def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
+    """Return the run that a reading of an artifact names; where it names none, all runs that made the same bytes, here before elsewhere."""
+    return tuple(one_a_run([link for link in made if reading.producer_run in {None, link.run}]))
+
+
+def one_a_run(made: Sequence[Link]) -> list[Link]:
+    """Keep one output edge of each run, the earliest first."""
+    return list({link.run: link for link in reversed(made)}.values())[::-1]
+
+
+def nearest_before(at: Instant, made: Sequence[Write]) -> list[Write]:
+    """Return the maker of a version nearest before an instant. The only maker is the one whatever the clocks say."""
+    earlier = [write for write in made if write.at < at]
+    return earlier[-1:] if len(made) > 1 else list(made)
+
+
+def read_at(run: RunFacts) -> Instant:
+    """Return the instant at which a run read its inputs: its START, or an event of its that is dated before."""
+    return run.times[0][0], ""
+
+
+def says_the_same_with_less(reading: Link, dataset: Dataset, beside: _Beside) -> bool:
+    """Whether a run that read a dataset without a version says elsewhere in which version it did; or, of columns, that it read the dataset."""
+    names = dataset.names | dataset.ours
+    return not names.isdisjoint(beside.versioned) or (reading.role == _COLUMN and not names.isdisjoint(beside.listed))
+
+
+def _unversioned(reading: Link, makers: Sequence[Link], ended: str) -> str:
+    read = f"run/{reading.run} read it without saying which version"
+    if ended:
+        return f"{read}, and it was {'dropped' if ended == 'DROP' else 'truncated'} before: no output of that dataset is recorded since."
+    if not makers:
+        return f"{read}, and no earlier output of that dataset is recorded."
+    if len(makers) == 1:
+        return f"{read}; the newest earlier output is shown, by run/{makers[0].run}."
+    return f"{read}; the {len(makers)} outputs since it was last replaced are shown."
+
+
+def _too_early(reading: Link, others: Sequence[Write]) -> str:
+    if not others:
+        return f"run/{reading.run} read it and made it itself; no run is recorded that made it before."
+    return f"run/{reading.run} read it before any of the {len(others)} runs that made it had ended."
+
+
+def lost(reader: Reader, run: str) -> str:
+    """Return why the run that a version was taken from is not shown as its maker."""
+    taken = f"Its reader took it from run/{run}, which"
+    known = reader.runs([run]).get(run)
+    if known is None:
+        return f"{taken} this part of the record does not know."
+    if known.state is not RunState.COMPLETE:
+        return f"{taken} is {known.state.value} and says nothing of having made it."
+    return f"{taken} says nothing of having made it."

@@ -1,0 +1,246 @@
+"""From what a user typed to recorded versions: newest versions, digest prefixes, labelers, and the nearest right ref where nothing matches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, or_, select
+
+from tracecore.errors import UsageError, nearest
+from tracecore_lineage.catalog.prefix import Prefix
+from tracecore_lineage.ledger.sql_tables import BUILDS, EDGES, FACETS
+from tracecore_lineage.trace.facts import Link
+from tracecore_lineage.trace.reader import Reader
+from tracecore_schemas.refs import Ref, RefError, parse_ref
+
+__all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "newest", "read_ref", "whole"]
+
+ROLE = "labeler"
+"""What a labeler is to the run that made a batch of labels."""
+_FACET = "tracecore_labels"
+_LABELERS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A version of a label batch that names a labeler.
+
+    Attributes:
+        ref: whole.
+        facet: `tracecore_labels`, as it stands in the asked prefix.
+        made: the outputs of runs that it is, earliest first; empty where no recorded run made it.
+    """
+
+    ref: str
+    facet: dict[str, Any]
+    made: tuple[Link, ...]
+
+
+def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
+    """Give the batches that a labeler labeled.
+
+    Args:
+        reader: of the asked prefix.
+        ref: `labeler/<pseudonym>`.
+
+    Returns:
+        Sorted by the first time each was made, then by ref.
+
+    Raises:
+        UsageError: no recorded batch names that pseudonym; the nearest that one names is offered.
+    """
+    pseudonym = ref.segments[0]
+    # As the facet's text spells it: a quick look into the text of each batch's facet, of which only those that may match are read.
+    spelled = json.dumps(pseudonym, ensure_ascii=False)
+    query = select(FACETS.c.subject).where(
+        FACETS.c.name == _FACET, FACETS.c.seq < reader.prefix.bound, FACETS.c.value.contains(spelled, autoescape=True)
+    )
+    subjects = set(reader.connection.execute(query).scalars())
+    facets = {subject: found[_FACET].value for subject, found in reader.facets(subjects).items() if _FACET in found}
+    named = {subject: facet for subject, facet in facets.items() if pseudonym in _labelers(facet)}
+    if not named:
+        raise UsageError(_unknown_labeler(reader, ref))
+    made: dict[str, list[Link]] = {}
+    for link in reader.outputs_like(named):
+        made.setdefault(link.ref, []).append(link)
+    found = [Batch(subject, facet, tuple(made.get(subject, ()))) for subject, facet in named.items()]
+    return sorted(found, key=lambda batch: (batch.made[0].event_time if batch.made else "", batch.ref))
+
+
+def known_labelers(reader: Reader) -> list[str]:
+    """Give every pseudonym that a recorded batch names, sorted."""
+    query = select(FACETS.c.value).where(FACETS.c.name == _FACET, FACETS.c.seq < reader.prefix.bound)
+    return sorted({name for value in reader.connection.execute(query).scalars() for name in _labelers(json.loads(value))})
+
+
+def _labelers(facet: Any) -> list[str]:
+    listed = facet.get("labelers") if isinstance(facet, dict) else None
+    return [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+
+
+def _unknown_labeler(reader: Reader, ref: Ref) -> str:
+    known = known_labelers(reader)
+    offer = nearest(ref.segments[0], known)
+    if offer is not None:
+        return f"{ref} is not in this part of the record. Did you mean '{Ref('labeler', (offer,))}'?"
+    if not known:
+        return f"{ref} is not in this part of the record: no label batch in it names who labeled."
+    more = f" and {len(known) - _LABELERS_SHOWN} more" if len(known) > _LABELERS_SHOWN else ""
+    return f"{ref} is not in this part of the record. Its label batches name {', '.join(known[:_LABELERS_SHOWN])}{more}."
+
+
+_SHOWN = 10
+_KNOWN = or_(EDGES.c.direction.in_(["input", "output"]), EDGES.c.kind == "external")
+"""Whether an edge shows that a version exists: of ours a run must have read or made it, a static statement is not enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Where a sealed build stands in the record."""
+
+    name: str
+    ref: str
+    run: str
+    seq: int
+    position: int
+
+    @property
+    def prefix(self) -> Prefix:
+        """The part of the ledger that the build was sealed over, and its own COMPLETE."""
+        return Prefix(self.seq + 1, self.position)
+
+
+def read_ref(reader: Reader, text: str) -> Ref:
+    """Read a ref as typed.
+
+    Raises:
+        UsageError: no ref; the nearest recorded one is offered.
+    """
+    try:
+        return parse_ref(text)
+    except RefError as error:
+        offer = nearest(text, [*known_refs(reader), *(str(Ref("labeler", (name,))) for name in known_labelers(reader))])
+        raise UsageError(f"{error}{f' Did you mean {offer!r}?' if offer else ''}") from None
+
+
+def known_refs(reader: Reader) -> list[str]:
+    """Return every ref that a question may name, without versions, sorted."""
+    rows = reader.connection.execute(select(EDGES.c.kind, EDGES.c.name).where(EDGES.c.seq < reader.prefix.bound).distinct())
+    return sorted(
+        {f"{row.kind}/{row.name}" for row in rows} | {f"build/{quote(build.name, safe='')}" for build in _builds(reader.connection, reader.prefix)}
+    )
+
+
+def find_build(reader: Reader, ref: Ref) -> Build:
+    """Find a sealed build by name.
+
+    Raises:
+        UsageError: no such build in this part of the record, or one of another digest.
+    """
+    builds = _builds(reader.connection, reader.prefix, ref.segments[0])
+    if not builds:
+        raise UsageError(_unknown(reader, ref))
+    for build in builds:
+        if ref.version is None or (parse_ref(build.ref).version or "").startswith(ref.version):
+            return build
+    raise UsageError(f"{ref} is not in the record; what is sealed under that name is {builds[0].ref}.")
+
+
+def build_named(reader: Reader, text: str) -> Build:
+    """Find a sealed build by its name alone, or by its ref.
+
+    Raises:
+        UsageError: no such build, with the nearest right one.
+    """
+    return find_build(reader, read_ref(reader, text) if text.startswith("build/") else Ref("build", (text,)))
+
+
+def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> list[Build]:
+    query = select(BUILDS).where(BUILDS.c.seq < prefix.bound).order_by(BUILDS.c.seq)
+    found = connection.execute(query if name is None else query.where(BUILDS.c.name == name))
+    return [Build(row.name, row.ref, row.run_id, row.seq, row.position) for row in found]
+
+
+def whole(reader: Reader, ref: Ref) -> str:
+    """Find the one version that a ref means: as it stands, by digest prefix, or the newest.
+
+    Raises:
+        UsageError: unknown, with the nearest right one; or ambiguous, with the versions that are meant.
+    """
+    if ref.is_whole and _is_recorded(reader, str(ref)):
+        return str(ref)
+    versions = _versions(reader, ref)
+    if not versions:
+        raise UsageError(_unknown(reader, ref))
+    if ref.version is None:
+        known = next(filter(None, _preferred(reader, versions)), None)
+        if known is None:
+            raise UsageError(_unknown(reader, ref))
+        return newest(reader, known)
+    of_version = [link for link in versions if (parse_ref(link.ref).version or "").startswith(ref.version)]
+    meant = sorted({link.ref for link in next(filter(None, _preferred(reader, of_version)), of_version)})
+    if ref.kind == "external":
+        meant = [text for text in meant if text == str(ref)] or meant
+    if len(meant) == 1:
+        return meant[0]
+    if not meant:
+        recorded = sorted({link.ref for link in versions})
+        raise UsageError(f"{ref} is not in the record. Recorded versions of {ref.unversioned}: {_cut(recorded)}.")
+    raise UsageError(f"{ref} is ambiguous: it may be any of {_cut(meant)}. Give more digits.")
+
+
+def newest(reader: Reader, links: list[Link]) -> str:
+    """Choose the newest version by its COMPLETE's eventTime, then event digest; of what no run made, the one last read."""
+    completed = {run.id for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
+    made = [link for link in links if link.direction == "output" and link.run in completed]
+    return max(made or links, key=lambda link: link.order).ref
+
+
+def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
+    """Return the versions that this workspace made, then those whose bytes it keeps; whatever else others read or made answers for no name."""
+    if all(link.ref.startswith("external/") for link in links):
+        yield links
+        return
+    ours = {link.ref for link in links if link.direction == "output" and link.speaker == reader.own.ledger_id}
+    yield [link for link in links if link.ref in ours]
+    described = reader.facets({link.ref for link in links} - ours)
+    yield [
+        link
+        for link in links
+        if "tracecore_artifact" in (facets := described.get(link.ref, {})) and facets["tracecore_artifact"].value.get("location") is not None
+    ]
+
+
+def _is_recorded(reader: Reader, ref: str) -> bool:
+    """Whether a run read or made the very version; other versions of its name are not looked at."""
+    query = select(EDGES.c.seq).where(EDGES.c.ref == ref, _KNOWN, EDGES.c.seq < reader.prefix.bound).limit(1)
+    return reader.connection.execute(query).first() is not None
+
+
+def _versions(reader: Reader, ref: Ref) -> list[Link]:
+    query = select(EDGES).where(EDGES.c.kind == ref.kind, EDGES.c.name == ref.name, _KNOWN, EDGES.c.seq < reader.prefix.bound)
+    return [Link.of(row) for row in reader.connection.execute(query)]
+
+
+def _unknown(reader: Reader, ref: Ref) -> str:
+    # Kinds are left out of the comparison: every two builds would be near for their kind's sake.
+    known = [(text.partition("/")[2], text) for text in known_refs(reader)]
+    every, same_kind = dict(known), {name: text for name, text in known if text.startswith(f"{ref.kind}/")}
+    absent, name = f"{ref} is not in this part of the record", ref.unversioned.partition("/")[2]
+    shown = _cut([*(same_kind or every).values()])
+    offer = same_kind.get(nearest(name, same_kind) or "")
+    if ref.kind == "build" and every and offer is None:
+        return f"{absent}: no build of that name is sealed, and a refused one is none. It knows {shown}."
+    offer = offer or every.get(nearest(name, every) or "")
+    if offer is not None:
+        return f"{absent}. Did you mean {offer!r}?"
+    return f"{absent}, which knows {shown or 'nothing yet'}."
+
+
+def _cut(refs: list[str]) -> str:
+    more = f" and {len(refs) - _SHOWN} more" if len(refs) > _SHOWN else ""
+    return ", ".join(refs[:_SHOWN]) + more

@@ -1,0 +1,155 @@
+"""One frame, label or labeler in detail, read from the stored tables that hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
+
+from tracecore.errors import TracecoreError, UsageError
+from tracecore.workspace import Workspace
+from tracecore_lineage.catalog.prefix import Prefix, recorded_at
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
+from tracecore_lineage.catalog.tombstones import readable, withdrawn
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.model.values import json_cell
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import Batch, batches_of
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import Ref
+from tracecore_schemas.run import Artifact
+
+if TYPE_CHECKING:
+    from tracecore.store import Store
+
+__all__ = ["show_labeler", "show_row"]
+
+_COLUMN = {"frame": "frame_id", "label": "label_id"}
+
+
+def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
+    """Give what the recorded tables say of one frame or label.
+
+    Args:
+        connection: to the record's database.
+        store: where the tables lie.
+        own: the workspace's own ledger.
+        ref: the frame or label.
+        prefix: which part of the ledger may be looked at.
+
+    Returns:
+        `ref`, `kind` and `held_by`: each version that holds it, with its rows, images left out.
+
+    Raises:
+        UsageError: no recorded table holds it.
+    """
+    column = _COLUMN[ref.kind]
+    value = str(ref) if ref.kind == "frame" else ref.segments[0]
+    held = [
+        {"ref": artifact.ref, "rows": rows}
+        for artifact in _tables(connection, own, column, prefix)
+        if (rows := list(_rows(store, artifact, column, value, ref)))
+    ]
+    if not held:
+        why = withdrawn(connection, own).drives.get(ref.segments[0]) if ref.kind == "frame" else None
+        if why is not None:
+            raise UsageError(f"{ref} was erased: {why}")
+        raise UsageError(f"{ref} is not in the record: no recorded table holds it.")
+    return {"ref": str(ref), "kind": ref.kind, "held_by": held}
+
+
+def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
+    """Give the tables that have a column, as their schema facet says."""
+    stored = readable(connection, own, stored_artifacts(connection, bound=prefix.bound))
+    tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
+    schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
+    return [
+        artifact
+        for artifact in tables
+        if "schema" in (facets := schemas.get(artifact.ref, {}))
+        and any(field["name"] == column for field in facets["schema"].value.get("fields", ()))
+    ]
+
+
+def _rows(store: Store, artifact: Artifact, column: str, value: str, ref: Ref) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    try:
+        table: Any = store.open(artifact)
+    except TracecoreError:
+        return  # `doctor` names what is missing; the other tables can still answer
+    names = [field.name for field in table.schema if not pa.types.is_binary(field.type) and not pa.types.is_large_binary(field.type)]
+    chosen = ds.field(column) == value
+    if ref.kind == "frame" and "drive" in names:
+        chosen &= ds.field("drive") == ref.segments[0]  # one partition instead of all
+    for row in table.to_table(filter=chosen, columns=names).to_pylist():
+        yield {name: json_cell(cell) for name, cell in row.items()}
+
+
+_LABELER_COLUMN = "labeler"
+
+
+def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
+    """Give what is recorded of a labeler.
+
+    Args:
+        reader: of the asked prefix.
+        ref: `labeler/<pseudonym>`.
+        workspace: whose store holds the tables of labels; without it labels are not counted.
+
+    Returns:
+        `ref`, `kind`, `name`, `digest` (None), `guidelines` (every version that a batch of theirs followed) and `batches`, newest first: `ref`,
+        `run`, `created_at`, `recorded_at`, `labels` (how many of its rows are theirs; None where the table is not kept here), `boxes` (of all
+        labelers), `guidelines`, `labelers` (how many).
+
+    Raises:
+        UsageError: no recorded batch names that pseudonym.
+    """
+    batches = batches_of(reader, ref)
+    times = recorded_at(reader.connection, [batch.made[0].seq for batch in batches if batch.made])
+    counts = {} if workspace is None else _counts(reader, workspace, [batch.ref for batch in batches], ref.segments[0])
+    listed = [_described(batch, times, counts.get(batch.ref)) for batch in reversed(batches)]
+    return {
+        "ref": str(ref),
+        "kind": ref.kind,
+        "name": ref.name,
+        "digest": None,
+        "guidelines": sorted({guideline for batch in listed for guideline in batch["guidelines"]}),
+        "batches": listed,
+    }
+
+
+def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[str, Any]:
+    made = batch.made[0] if batch.made else None
+    return {
+        "ref": batch.ref,
+        "run": made.run if made else None,
+        "created_at": made.event_time if made else None,
+        "recorded_at": times.get(made.seq) if made else None,
+        "labels": labels,
+        "boxes": batch.facet.get("boxes"),
+        "guidelines": list(batch.facet.get("guidelines") or ()),
+        "labelers": len(batch.facet.get("labelers") or ()),
+    }
+
+
+def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: str) -> dict[str, int]:
+    """Count the labeler's rows in each batch whose table is kept here and names who labeled."""
+    import pyarrow.dataset as ds
+
+    from tracecore.store import open_store
+
+    store = open_store(workspace)
+    found: dict[str, int] = {}
+    for artifact in readable(reader.connection, LedgerName.of(workspace), stored_artifacts(reader.connection, refs=refs)):
+        if artifact.media is not Media.DELTA or artifact.ref in found:
+            continue
+        try:
+            table: Any = store.open(artifact)
+        except TracecoreError:
+            continue  # `doctor` names what is missing; the other batches can still be counted
+        if _LABELER_COLUMN in table.schema.names:
+            found[artifact.ref] = table.count_rows(filter=ds.field(_LABELER_COLUMN) == pseudonym)
+    return found

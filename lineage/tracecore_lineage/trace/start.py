@@ -1,0 +1,214 @@
+"""Where a walk starts: what a ref of any kind, a frame's among them, stands for in the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from tracecore.errors import TracecoreError, UsageError, suggestion
+from tracecore_lineage.catalog.prefix import Prefix
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
+from tracecore_lineage.catalog.tombstones import readable
+from tracecore_lineage.ledger.sql_tables import FACETS
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.trace.facts import Link
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import ROLE, Batch, batches_of, find_build, whole
+from tracecore_lineage.trace.walk import Walk
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.refs import Ref, artifact_ref, frame_ref
+
+if TYPE_CHECKING:
+    from tracecore.store import Store
+
+__all__ = ["Start", "check_frame", "frame_reading", "locate"]
+
+_COLUMNS = ("drive", "sensor", "timestamp_ns", "frame_id")
+
+
+def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
+    """Find the drive that a frame is of, make sure that the drive can hold it, and give the reading of its log that took the frame out.
+
+    Args:
+        reader: of the asked prefix.
+        ref: `frame/<drive>/<sensor>/<timestamp_ns>`.
+        log: the version of the drive's log; the newest where None.
+
+    Raises:
+        UsageError: no such drive, sensor or time, with the nearest right one.
+    """
+    drive, sensor, time = ref.segments
+    log = log or whole(reader, Ref("drive_log", (drive,)))
+    facet = reader.facets([log]).get(log, {}).get("tracecore_drive")
+    said: dict[str, Any] = facet.value if facet is not None else {}
+    sensors = [str(name) for name in said.get("sensors") or ()]
+    if sensors and sensor not in sensors:
+        raise UsageError(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} has no sensor {sensor!r}. {suggestion(sensor, sensors)}")
+    start, end = said.get("start_ns"), said.get("end_ns")
+    if start is not None and end is not None and not int(start) <= int(time) <= int(end):
+        raise UsageError(f"{ref} is not in the record: {artifact_ref('drive_log', drive)} goes from {start} to {end} ns.")
+    links = reader.inputs_like([log])
+    checks = reader.check_runs({link.run for link in links})
+    runs = reader.runs({link.run for link in links})
+    readings = [link for link in links if link.run not in checks and runs[link.run].ended_at is not None and not runs[link.run].is_fact]
+    if not readings:
+        raise UsageError(f"{ref} is not in the record: no completed run has read {log}.")
+    return readings[-1]
+
+
+def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
+    """Make sure that the tables which the drive's log was read into hold a frame; where none of them is kept here nothing can be said.
+
+    Args:
+        reader: of the asked prefix.
+        store: where the tables lie.
+        own: the workspace's own ledger.
+        ref: the frame.
+        reading: what `frame_reading` found of it.
+
+    Raises:
+        UsageError: they don't; the frame of that sensor nearest in time is offered.
+    """
+    import pyarrow.dataset as ds
+
+    drive, sensor, time = ref.segments
+    outputs = [link.ref for link in reader.links_of([reading.run]) if link.direction == "output"]
+    looked = False
+    times: list[int] = []
+    for artifact in readable(reader.connection, own, stored_artifacts(reader.connection, refs=outputs)):
+        if artifact.media is not Media.DELTA:
+            continue
+        try:
+            table: Any = store.open(artifact)
+        except TracecoreError:
+            continue  # `doctor` names what is missing; the other tables can still answer
+        if not set(_COLUMNS) <= set(table.schema.names):
+            continue
+        looked = True
+        rows = table.to_table(filter=(ds.field("drive") == drive) & (ds.field("sensor") == sensor), columns=["timestamp_ns"])
+        times.extend(rows.column("timestamp_ns").to_pylist())
+    if not looked or int(time) in times:
+        return
+    if not times:
+        raise UsageError(f"{ref} is not in the record: no table that {artifact_ref('drive_log', drive)} was read into holds a frame of {sensor!r}.")
+    offer = frame_ref(drive, sensor, min(times, key=lambda one: (abs(one - int(time)), one)))
+    raise UsageError(f"{ref} is not in the record: no table holds it. Did you mean '{offer}', the nearest in time?")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a walk starts.
+
+    Attributes:
+        root: the whole ref that is answered for.
+        prefix: the part of the ledger that is asked.
+        versions: (ref, run it was taken from, or None) to start from.
+        runs: runs to start from.
+        frame: for a single frame, the reading of its drive log by the run that took the frame out of it.
+        batches: for a labeler, the label batches that name them.
+    """
+
+    root: str
+    prefix: Prefix
+    versions: tuple[tuple[str, str | None], ...] = ()
+    runs: tuple[str, ...] = ()
+    frame: Link | None = None
+    batches: tuple[Batch, ...] = ()
+
+    @property
+    def level(self) -> int:
+        """How many levels of runs lie between the root and the versions that a forward walk starts from."""
+        return 1 if self.batches else 0
+
+    def found(self, direction: str, depth: int | None = None) -> Walk:
+        """Begin a walk: a frame stands before it, as what ingest took out of its drive log; a labeler, as who labeled for a run."""
+        found = Walk(self.root, direction)
+        if self.batches:
+            self._labeler(found, depth)
+        if self.frame is not None:
+            found.gap(self.root, "frame", f"Followed by drive, through {self.frame.ref}: versions may be named that never held this very frame.")
+            found.note = f"Followed through {self.frame.ref}; which tables hold this very frame is not looked up."
+            found.node(self.root, 0)
+            if direction == "backward":
+                found.run(self.frame.run, 1)
+                found.made(self.root, self.frame.run)
+                found.edge(self.frame.run, self.root, "output", "frame")
+                found.edge(self.frame.run, self.frame.ref, "input", self.frame.role)
+        return found
+
+    def _labeler(self, found: Walk, depth: int | None) -> None:
+        found.node(self.root, 0)
+        if found.direction == "backward":
+            found.note = f"A trace ends at who labeled; 'tracecore impact {self.root}' gives what they labeled and what it reached."
+        elif depth is None or depth >= self.level:
+            for link in (link for batch in self.batches for link in batch.made):
+                found.run(link.run, self.level)
+                found.edge(link.run, self.root, "input", ROLE)
+                found.edge(link.run, link.ref, "output", link.role)
+                found.made(link.ref, link.run)
+
+
+def locate(reader: Reader, ref: Ref) -> Start:
+    """Find what a ref stands for.
+
+    Raises:
+        UsageError: nothing in the record, with the nearest right ref; or a kind that can't be followed.
+    """
+    if ref.kind == "build":
+        build = find_build(reader, ref)
+        return Start(build.ref, build.prefix, ((build.ref, build.run),))
+    if ref.kind == "run":
+        return _run(reader, ref)
+    if ref.kind == "frame":
+        reading = frame_reading(reader, ref)
+        return Start(str(ref), reader.prefix, ((reading.ref, reading.producer_run),), frame=reading)
+    if ref.kind == "plugin":
+        return _plugin(reader, ref)
+    if ref.kind == "label":
+        raise UsageError(
+            f"{ref} can't be followed by itself: labels are recorded in batches. 'tracecore show {ref}' names the batch that holds it; ask for that."
+        )
+    if ref.kind == "labeler":
+        batches = batches_of(reader, ref)
+        return Start(str(ref), reader.prefix, tuple((batch.ref, None) for batch in batches), batches=tuple(batches))
+    if ref.kind == "job":
+        raise UsageError(
+            f"{ref} can't be followed: a job is no version. 'tracecore show {ref}' gives its runs and its static lineage; ask for those."
+        )
+    if ref.kind == "vehicle":
+        raise UsageError(f"{ref} is not in the record: nothing was recorded of any {ref.kind} yet.")
+    version = whole(reader, ref)
+    return Start(version, reader.prefix, ((version, None),))
+
+
+def _run(reader: Reader, ref: Ref) -> Start:
+    run = ref.segments[0]
+    found = reader.runs([run, run.lower()])
+    if not found:
+        raise UsageError(f"{ref} is not in this part of the record: no event of that run was recorded.")
+    known = next(iter(found))
+    return Start(f"run/{known}", reader.prefix, runs=(known,))
+
+
+def _plugin(reader: Reader, ref: Ref) -> Start:
+    """Find the runs of a plugin, by its entry point or stage, in one version or in all."""
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_execution", FACETS.c.seq < reader.prefix.bound)
+    runs: set[str] = set()
+    known: set[str] = set()
+    for row in reader.connection.execute(query):
+        plugin = json.loads(row.value).get("plugin")
+        if not isinstance(plugin, Mapping):
+            continue  # a fact of the record's own, or a stranger's facet
+        known.add(f"plugin/{plugin.get('entry_point')}@{plugin.get('version')}")
+        if ref.segments[0] in {plugin.get("entry_point"), plugin.get("stage"), plugin.get("distribution")} and ref.version in {
+            None,
+            plugin.get("version"),
+        }:
+            runs.add(row.subject.removeprefix("run:"))
+    if not runs:
+        raise UsageError(f"{ref} is not in the record: no recorded run ran it. {suggestion(str(ref), known)}")
+    return Start(str(ref), reader.prefix, runs=tuple(sorted(runs)))

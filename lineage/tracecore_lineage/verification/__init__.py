@@ -1,1 +1,0 @@
-"""Verification: every byte, event, row and signature recomputed, offline, with no stored hash believed."""

@@ -1,0 +1,1 @@
+"""Verification: every byte, event, row and signature recomputed offline; no stored hash is trusted."""

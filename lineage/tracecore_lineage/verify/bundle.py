@@ -1,0 +1,147 @@
+"""`verify FILE`: a bundle, with no workspace at hand."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracecore.store import Store, folder_store
+from tracecore.store.place import leads_out
+from tracecore_lineage.bundle.manifest import MANIFEST, STORE
+from tracecore_lineage.bundle.reader import Bundle, open_bundle
+from tracecore_lineage.catalog.stored_artifacts import said_places, stored_artifacts, stored_sources
+from tracecore_lineage.model.findings import NONSENSE, Findings, Verdict, told
+from tracecore_lineage.retention.cleanup import named_files
+from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose, report_erased
+from tracecore_lineage.verify.imported import Proof, Shown, check_proof
+from tracecore_lineage.verify.trust import Pins, read_pins
+from tracecore_schemas.run import Artifact
+
+__all__ = ["Checked", "check_bundle", "verify_bundle"]
+
+Progress = Callable[[int, int, str], None]
+
+
+def verify_bundle(
+    path: Path | str,
+    *,
+    key: Path | str | Sequence[Path | str] | None = None,
+    threshold: int | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Verify a bundle: nothing but the file is needed, and room to unpack it in the folder for temporary files.
+
+    Args:
+        path: of the file.
+        key: file of the public key that the caller trusts, or several; without it those in the bundle are taken, and the answer says `unpinned`.
+        threshold: how many of several such keys must have signed the build; all of them where None.
+        progress: told how much is done, of how much, and what was last.
+
+    Raises:
+        NotABundle: the file can't be read as one.
+        UsageError: a key can't be read, or there is no room to unpack it.
+    """
+    pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    findings = Findings()
+    with (
+        open_bundle(Path(path)) as bundle,
+        tempfile.TemporaryDirectory(prefix="tracecore-verify-") as folder,
+        check_bundle(bundle, Path(folder), pins, findings, progress),
+    ):
+        pass  # to its end: the temporary folder is gone when the answer is given
+    return findings.verdict(pinned=pins is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An opened bundle while it is unpacked.
+
+    Attributes:
+        proof: its events and the pruned ledger.
+        shown: what its events say of the build.
+        artifacts: the versions whose bytes are in it, as they lie in the unpacked store.
+        sources: the source files of its runs that are in it.
+        store: the unpacked store.
+    """
+
+    proof: Proof
+    shown: Shown
+    artifacts: Sequence[Artifact]
+    sources: Sequence[Artifact]
+    store: Store
+
+
+@contextmanager
+def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Findings, progress: Progress | None = None) -> Iterator[Checked | None]:
+    """Verify an opened bundle.
+
+    Args:
+        bundle: to be verified.
+        folder: empty; its store is unpacked there, below `store/`.
+        pins: the keys that the caller trusts; None takes those in the bundle.
+        findings: failures are added to it.
+        progress: told how much is done, of how much, and what was last.
+
+    Yields:
+        What it holds; None where its events can't be asked.
+    """
+
+    def differs(name: str, expected: str, found: str) -> None:
+        findings.fail(name, "bytes of the entry", expected, found)
+
+    parts = bundle.parts(differs)
+    proof = Proof(bundle.manifest, bundle.signatures, parts, bundle.leaves(parts, differs))
+    bundle.unpack(folder / "store", differs, progress)
+    with check_proof(proof, pins, findings) as shown:
+        if shown is None:
+            yield None
+            return
+        store = folder_store(folder)
+        try:
+            artifacts, sources = _check_store(bundle, shown, store, findings, progress)
+        except NONSENSE as error:
+            findings.fail(bundle.manifest.build, "versions", "versions as tracecore records them", told(error))
+            artifacts, sources = [], []
+        yield Checked(proof, shown, artifacts, sources, store)
+
+
+def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> tuple[list[Artifact], list[Artifact]]:
+    """Recompute every version and source file that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
+    manifest = bundle.manifest
+    kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
+    erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)
+    gone = {artifact.ref for artifact in kept if erased.of(artifact)}
+    expected = {artifact.ref for artifact in kept} - gone
+    for ref in sorted(expected ^ set(manifest.stored)):
+        words = ("in the bundle", "left out") if ref in expected else ("a version whose bytes the build's trace stands on", "another")
+        findings.fail(ref, "bytes", *words)
+    if list(manifest.stored) != sorted(set(manifest.stored)):
+        findings.fail(MANIFEST, "versions", "each once, sorted", "others")
+    _check_locations(shown, findings)
+    here = expected & set(manifest.stored)
+    present = [artifact for artifact in kept if artifact.ref in here and not _strays(artifact.location)]  # nothing outside is looked at
+    check_content(store, present, findings, progress, erased)
+    report_erased([artifact for artifact in kept if artifact.ref in gone], erased, findings)
+    sources = stored_sources(shown.connection, runs={run["id"] for run in shown.trace["runs"]})
+    check_sources(store, sources, findings)
+    named, _ = named_files(store, [*present, *sources])  # what can't be read is named by its content
+    for entry in manifest.entries:
+        if entry.name.startswith(STORE) and entry.name.removeprefix(STORE) not in named:
+            findings.fail(entry.name, "file", "one that a version in the build's trace stands on", "one of none")
+    return present, sources
+
+
+def _check_locations(shown: Shown, findings: Findings) -> None:
+    """Name every version that claims to lie outside of its store: whoever imports the bundle keeps what its events say."""
+    for subject, value in sorted(said_places(shown.connection)):
+        location = json.loads(value).get("location")
+        if location is not None and _strays(location):
+            findings.fail(subject, "location", "a plain path in the store", location)
+
+
+def _strays(location: object) -> bool:
+    return not isinstance(location, str) or leads_out(location) or location.startswith(".")

@@ -1,0 +1,170 @@
+"""Stored bytes: the digest of each version recomputed; tombstones recomputed from the ledger before they excuse a missing one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tracecore.errors import TracecoreError
+from tracecore.store import Store, StoreFailure
+from tracecore.store.protocol import ErasedFile
+from tracecore_lineage.catalog.tombstones import JOBS, Erasure, Tombstones, read_erasure, remade, statement
+from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, open_envelope
+from tracecore_lineage.crypto.keys import short_id
+from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.verify.history import ErasureEvent, History
+from tracecore_lineage.verify.trust import Trust
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.run import Artifact, DeltaVersion
+
+__all__ = ["check_content", "check_sources", "erased_on_purpose", "report_erased"]
+
+_FORM = "a tombstone as docs/formats/tombstone.md says"
+
+
+def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
+    """Give the tombstones that excuse what is gone; a tombstone that isn't what it should be is a failure and excuses nothing.
+
+    Args:
+        connection: to a catalog that says what the ledger says.
+        own: the workspace's own ledger.
+        history: the ledger, recomputed.
+        trust: the keys that are believed.
+        findings: gets what is wrong.
+    """
+    promised: dict[str, int] = {}
+    done: dict[str, Erasure] = {}
+    for event in history.erasures:
+        erasure = _judged(event, trust, findings)
+        if erasure is None:
+            continue
+        if erasure.done:
+            done.setdefault(erasure.run, erasure)
+        else:
+            promised.setdefault(erasure.run, event.seq)
+    found = tuple(replace(erasure, seq=min(promised.get(run, erasure.seq), erasure.seq)) for run, erasure in done.items())
+    for run in promised.keys() - done.keys():
+        findings.fail(f"run/{run}", "erasure", "an end: 'tracecore recover' carries it out", "a promise that was not kept yet")
+    return Tombstones(found, remade(connection, own, found))
+
+
+def _judged(event: ErasureEvent, trust: Trust, findings: Findings) -> Erasure | None:
+    where = f"run/{event.run}"
+    try:
+        erasure = read_erasure(event.facet, event.seq)
+        said = (erasure.run, f"tracecore.{erasure.what}", "COMPLETE" if erasure.done else "START")
+        if event.job not in JOBS or not findings.equal(where, "tombstone's run, job and event", (event.run, event.job, event.type), said):
+            return None
+        if erasure.done and not _signed(where, erasure, event.facet["envelope"], trust, findings):
+            return None
+    except (EnvelopeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        findings.fail(where, "tombstone", _FORM, f"{type(error).__name__}: {error}")
+        return None
+    return erasure
+
+
+def _signed(where: str, erasure: Erasure, envelope: dict[str, Any], trust: Trust, findings: Findings) -> bool:
+    opened = open_envelope(envelope)
+    findings.checked["signatures"] += 1
+    signer = opened.signed_by(trust.keys)
+    if signer is None:
+        findings.fail(
+            where,
+            "tombstone's signature",
+            trust.expected,
+            f"none that is valid (it names {', '.join(short_id(key) for key, _ in opened.signatures)})",
+        )
+        return False
+    return findings.equal(where, "tombstone's payload type", IN_TOTO, opened.payload_type) and findings.equal(
+        where, "tombstone", "the statement that follows from its own members", _same(jcs(statement(erasure, signer.id)) == opened.payload)
+    )
+
+
+def _same(agrees: bool) -> str:  # the one thing it turns into words
+    return "the statement that follows from its own members" if agrees else "another"
+
+
+def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Findings) -> None:
+    """List what is gone of the verified versions, with why and by which run."""
+    for artifact in artifacts:
+        for erasure, erased in known.of(artifact):
+            what = f"{len(erased.files)} file{'' if len(erased.files) == 1 else 's'}, {erased.size_bytes} bytes"
+            findings.erased.append({"ref": artifact.ref, "what": what, "why": erasure.why, "by": f"run/{erasure.run}"})
+
+
+Progress = Callable[[int, int, str], None]
+
+
+def check_content(
+    store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None, erased: Tombstones | None = None
+) -> None:
+    """Recompute the digest of every stored version and name each file that is not as recorded.
+
+    Args:
+        store: where the bytes lie.
+        artifacts: versions whose bytes are kept; a version that lies at two places is checked at both.
+        findings: failures are added to it, in the order of `artifacts`.
+        progress: told how many versions are done, of how many, and which was last.
+        erased: what is gone on purpose: no failure, and the rest is verified all the same.
+    """
+    known = Tombstones() if erased is None else erased
+    failures: dict[int, list[StoreFailure]] = {}
+    tables: dict[str, set[DeltaVersion]] = {}
+    for artifact in artifacts:
+        if artifact.delta is not None:
+            tables.setdefault(str(artifact.location), set()).add(artifact.delta)
+    # Hashing lets go of the interpreter's lock, so that threads do run side by side.
+    with ThreadPoolExecutor(max_workers=min(8, (os.cpu_count() or 1) + 1)) as pool:
+        logs = dict(zip(tables, pool.map(lambda table: _verify_log(store, table, tables[table], known.commits(table)), tables), strict=True))
+        running = {
+            pool.submit(
+                _verify, store, artifact, known.gone(artifact), logs[str(artifact.location)][artifact.delta] if artifact.delta else None
+            ): place
+            for place, artifact in enumerate(artifacts)
+        }
+        for done, future in enumerate(as_completed(running), start=1):
+            place = running[future]
+            failures[place] = future.result()
+            if progress is not None:
+                progress(done, len(artifacts), artifacts[place].ref)
+    for place, artifact in enumerate(artifacts):
+        for failure in failures[place]:
+            findings.fail(artifact.ref, failure.what, failure.expected, failure.found)
+    findings.checked["artifacts"] += len({artifact.ref for artifact in artifacts})
+    findings.checked["bytes"] += sum((artifact.size_bytes or 0) - _absent(known, artifact) for artifact in artifacts)
+    report_erased(artifacts, known, findings)
+
+
+def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings) -> None:
+    """Recompute the digest of every kept source file of plugins; they are counted neither as versions nor in bytes."""
+    for source in sources:
+        for failure in _verify(store, source, (), None):
+            findings.fail(source.ref, failure.what, failure.expected, failure.found)
+
+
+def _absent(known: Tombstones, artifact: Artifact) -> int:
+    """Count the bytes of a version that are erased, each file once."""
+    return sum({gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}.values())
+
+
+def _verify_log(
+    store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
+) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
+    """Look at a table's log once for all its versions; None leaves it to each version to say why it can't be read."""
+    try:
+        return store.verify_log(table, versions, gone)
+    except (TracecoreError, OSError, ValueError, KeyError):
+        return dict.fromkeys(versions)
+
+
+def _verify(store: Store, artifact: Artifact, gone: Sequence[ErasedFile], log: Sequence[StoreFailure] | None) -> list[StoreFailure]:
+    try:
+        return store.verify(artifact, gone, log=log)
+    except (TracecoreError, OSError, ValueError, KeyError) as error:
+        return [StoreFailure(str(artifact.location), "bytes that can be read", f"{type(error).__name__}: {error}")]

@@ -1,0 +1,167 @@
+"""What is wrong in a workspace: crashed runs, what they left behind, what is missing, and what keeps it from working. Nothing is changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from tracecore.errors import TracecoreError
+from tracecore.store import open_store
+from tracecore.system.settings import Settings
+from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
+from tracecore_lineage.catalog.tombstones import tombstones
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.retention.cleanup import named_files
+from tracecore_lineage.retention.recover import OpenRun, forgotten, open_runs, try_gone
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["examine", "unopened"]
+
+
+def unopened(why: TracecoreError) -> dict[str, Any]:
+    """Return the finding about a workspace whose record is refused: in the form of `examine`, which could look at nothing else."""
+    return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
+
+
+def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str, Any]:
+    """Look at a workspace.
+
+    Args:
+        record: of it.
+        settings: of the process; read here where None.
+
+    Returns:
+        `ok`; `open_runs` with whether each is `live`; `orphans`, what the store holds and no event names; `dangling`, what an event names and the
+        store lacks; `problems`, in sentences. Live runs and orphans are no fault.
+    """
+    live: set[str] = set()
+    found = open_runs(record)
+    for run in found:
+        if _live(record, run) or run.parent in live:  # oldest first: a run that a live run started is a part of it
+            live.add(run.id)
+    runs = [{"run": run.id, "job": run.job, "started_at": run.started_at, "live": run.id in live} for run in found]
+    problems = list(_problems(record, settings))
+    try:
+        dangling, orphans = _store(record, live)
+    except TracecoreError as error:
+        dangling, orphans = [], []
+        problems.append(str(error))
+    except (ValueError, KeyError, TypeError) as error:
+        dangling, orphans = [], []
+        problems.append(f"The catalog can't be read ({error}): run 'tracecore verify', then 'tracecore replay' to make it again from the ledger.")
+    ok = len(live) == len(runs) and not dangling and not problems
+    return {"ok": ok, "open_runs": runs, "orphans": orphans, "dangling": dangling, "problems": problems}
+
+
+def _live(record: RecordWriter, run: OpenRun) -> bool:
+    try:
+        with try_gone(record, run) as gone:
+            return not gone
+    except OSError:  # where no lock file can be written no run of this host can be going on
+        with record.live.attempt(run.id) as gone:
+            return not gone or forgotten(record, run)
+
+
+def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+    """Compare what the record names with what lies in the store."""
+    store = open_store(record.workspace)
+    kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
+    with record.database.read() as connection:
+        artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
+        erased = tombstones(connection, record.ledger)
+    dangling: list[dict[str, str]] = []
+    for artifact in artifacts:
+        try:
+            if erased.unreadable(artifact) is None and not store.exists(artifact):
+                why = "missing from the store, or not of its recorded size"
+                dangling.append({"ref": artifact.ref, "location": str(artifact.location), "why": why})
+        except (TracecoreError, OSError, ValueError, KeyError) as error:
+            dangling.append({"ref": artifact.ref, "location": str(artifact.location), "why": str(error)})
+    named, unreadable = named_files(store, artifacts)
+    dangling += [{"ref": artifact.ref, "location": str(artifact.location), "why": why} for artifact, why in unreadable]
+    orphans = [
+        {"path": f"store/staging/{run_id}", "why": "left by a crashed run: 'tracecore recover' removes it"}
+        for run_id in store.staged_runs()
+        if run_id not in live
+    ]
+    written = "no event names it: left by a crashed run" + (", or being written by a live one" if live else "")
+    orphans += [{"path": f"store/{path}", "why": written} for path in kept if path not in named]
+    return dangling, orphans
+
+
+def _problems(record: RecordWriter, settings: Settings | None) -> Iterator[str]:
+    yield from _keys(record)
+    yield from _database(record)
+    if not os.access(record.workspace.root, os.W_OK):
+        yield f"The workspace {record.workspace.root} can't be written: nothing new can be recorded there."
+    yield from _people(record)
+    yield from _erasures(record)
+    yield from _unrecorded(record)
+    yield from _plugins(settings)
+
+
+def _keys(record: RecordWriter) -> Iterator[str]:
+    folder = record.workspace.keys
+    try:
+        record.keys.refuse_joining()
+        if record.keys.active_id() is None:
+            if record.position():
+                yield f"No signing key is active in {folder}, although the ledger was signed: restore the keys, or run 'tracecore key rotate'."
+            return
+        record.keys.private()
+    except TracecoreError as error:
+        yield str(error)
+    for path in (folder, *sorted(folder.glob("*.pem"))):
+        mode = path.stat().st_mode & 0o077
+        if mode:
+            yield f"{path} can be used by others than its owner (mode {path.stat().st_mode & 0o777:o}): run 'chmod go= {path}'."
+
+
+def _database(record: RecordWriter) -> Iterator[str]:
+    with record.database.read() as connection:
+        if record.database.dialect == "sqlite":
+            found = [row[0] for row in connection.execute(text("PRAGMA quick_check(5)"))]
+            if found != ["ok"]:
+                yield f"The record's database is damaged: {'; '.join(found)}."
+        elif connection.execute(text("SELECT current_setting('fsync')")).scalar_one() != "on":
+            yield "The PostgreSQL server runs with fsync off: what is acknowledged may be lost in a power cut."
+        miscounted = ledger.miscounted(connection)
+        if miscounted is not None:
+            yield f"{miscounted}: run 'tracecore verify'."
+
+
+def _people(record: RecordWriter) -> Iterator[str]:
+    with record.database.read() as connection:
+        found = pseudonyms.invalid_names(connection)
+    for pseudonym in found:
+        yield (
+            f"The name kept for {pseudonym} is not the one that it stands for, and is not shown: "
+            f"restore the table 'person', or forget it by 'tracecore consent withdraw {pseudonym} --reason TEXT'."
+        )
+
+
+def _erasures(record: RecordWriter) -> Iterator[str]:
+    with record.database.read() as connection:
+        unfinished = tombstones(connection, record.ledger).unfinished
+    for erasure in unfinished:
+        yield f"The erasure run/{erasure.run} ({erasure.why}) was promised and is not finished: run 'tracecore recover'."
+
+
+def _unrecorded(record: RecordWriter) -> Iterator[str]:
+    waiting = [path for path in (record.workspace.dagster / "unrecorded").glob("*.json") if not path.name.startswith(".")]
+    if waiting:
+        many = f"{len(waiting)} steps of Dagster's assets are" if len(waiting) > 1 else "One step of Dagster's assets is"
+        yield f"{many} not recorded yet and kept in {waiting[0].parent}: the next such step or build records what waits, or says why it can't."
+
+
+def _plugins(settings: Settings | None) -> Iterator[str]:
+    from tracecore.plugins.host import PluginHost
+
+    for broken in PluginHost.load(settings).broken:
+        yield f"The plugin '{broken.entry_point}' ({broken.distribution} {broken.version}) can't be used: {broken.error}."

@@ -1,0 +1,218 @@
+"""The ledger against itself: every event's id, leaf hash and place recomputed from its bytes, and the roots that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tracecore_lineage.catalog.delegation import Import, read_import
+from tracecore_lineage.catalog.projection import project
+from tracecore_lineage.crypto import merkle
+from tracecore_lineage.crypto.policy import CosignEvent, PolicyEvent
+from tracecore_lineage.events.artifacts import bare
+from tracecore_lineage.events.parse import BadEvent, strict_json
+from tracecore_lineage.ledger import blocks, ledger
+from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.seal.rotation import KEY_ADD, KEY_ROTATE
+from tracecore_schemas.sql_models import BuildRow
+
+__all__ = ["ErasureEvent", "History", "KeyChange", "SealEvent", "collect", "read_history"]
+
+
+@dataclass(frozen=True, slots=True)
+class SealEvent:
+    """A release COMPLETE as the ledger holds it: where it stands, what it says of the build, and its bytes."""
+
+    seq: int
+    build: dict[str, Any]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyChange:
+    """A key that the ledger names: its first, one that follows another, or that of a further host.
+
+    Attributes:
+        verb: of the run that says so: `init`, `key_rotate` or `key_add`.
+        old: id of the key that it follows, or that vouches for it.
+        new: its id.
+        public_key: in PEM form.
+        signature: of the old key, base64.
+    """
+
+    verb: str
+    old: str | None
+    new: str
+    public_key: str
+    signature: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureEvent:
+    """The START or COMPLETE of an erasure as the ledger holds it: what it promises or says was done."""
+
+    seq: int
+    run: str
+    job: str
+    type: str
+    facet: dict[str, Any]
+
+
+@dataclass(slots=True)
+class History:
+    """What one pass over the ledger gives.
+
+    Attributes:
+        size: number of events read.
+        frontier: the tree over them.
+        roots: the recomputed root at each position that was asked for.
+        seals: every build that its events seal.
+        key_changes: every key that it names, in its order.
+        policies: every key policy.
+        cosignatures: every further signature over a build's payload.
+        erasures: every event by which something is erased.
+        begun: the ledger that the first event begins; None where it begins none.
+        imports: every import of a bundle, by this workspace or, among imported events, by another.
+        problems: (position, what to tell of it) of every event that is not what was recorded.
+    """
+
+    size: int = 0
+    frontier: merkle.Frontier = field(default_factory=merkle.Frontier)
+    roots: dict[int, bytes] = field(default_factory=lambda: {0: merkle.EMPTY_ROOT})
+    seals: list[SealEvent] = field(default_factory=list)
+    key_changes: list[KeyChange] = field(default_factory=list)
+    policies: list[PolicyEvent] = field(default_factory=list)
+    cosignatures: list[CosignEvent] = field(default_factory=list)
+    erasures: list[ErasureEvent] = field(default_factory=list)
+    begun: LedgerName | None = None
+    imports: list[Import] = field(default_factory=list)
+    problems: list[tuple[int, str, str, str]] = field(default_factory=list)
+
+    def tell(self, findings: Findings, bound: int | None) -> None:
+        """Report the problems of the events below a position, and how many were looked at."""
+        for position, what, expected, found in self.problems:
+            if bound is None or position < bound:
+                findings.fail(f"event/{position}", what, expected, found)
+        findings.checked["events"] += self.size if bound is None else min(self.size, bound)
+
+
+def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
+    """Read the whole ledger once, and note every event that is not what was recorded.
+
+    Args:
+        connection: to the record's database.
+        ledger_name: the workspace's own.
+        positions: sizes whose root is wanted, beside those of the builds met.
+    """
+    history = History()
+    previous = ""
+    for leaf in ledger.read(connection):
+        if leaf.seq != history.size:
+            history.problems.append((history.size, "event missing from the ledger", f"an event at every position up to {leaf.seq}", "none"))
+            history.size = leaf.seq
+        hashed = ledger.leaf_hash(leaf.recorded_at, leaf.body)
+        identity = ledger.event_id(leaf.body)
+        if identity != leaf.event_id:
+            history.problems.append((leaf.seq, "bytes of the event", leaf.event_id, identity))
+        elif hashed.hex() != leaf.leaf_hash:
+            history.problems.append((leaf.seq, "leaf hash (event and recorded time)", leaf.leaf_hash, hashed.hex()))
+        if leaf.recorded_at < previous:
+            history.problems.append((leaf.seq, "recorded time", f"{previous} or later", leaf.recorded_at))
+        previous = leaf.recorded_at
+        collect(leaf, ledger_name, history)
+        history.frontier.append(hashed)
+        history.size += 1
+        if history.size in positions:
+            history.roots[history.size] = history.frontier.root()
+    history.roots[history.size] = history.frontier.root()
+    history.problems.extend(blocks.problems(connection))
+    return history
+
+
+def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    """Keep what seals a build, changes or adds a key's say, erases or imports; the tree of the history goes up to the event."""
+    brought = read_import(leaf.body, leaf.seq)
+    if brought is not None:
+        history.imports.append(brought)
+    # Every one of them that is mentioned: a reason or a parameter may be the name of another one.
+    for member, keep in _KEPT.items():
+        if member in leaf.body:
+            keep(leaf, ledger_name, history)
+
+
+def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    """Keep a seal, and the root before it, which is what it has to name."""
+    try:
+        rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
+    except BadEvent:
+        return  # named where the catalog is compared
+    if rows:
+        history.roots[leaf.seq] = history.frontier.root()
+        history.seals.extend(SealEvent(leaf.seq, dict(row.values), leaf.body) for row in rows)
+
+
+def _collect_key(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    for verb in (KEY_ROTATE, KEY_ADD):
+        facet = _said(leaf.body, ledger_name, verb, "tracecore_key")
+        if facet is not None:
+            old, new, public_key, signature = (facet.get(name) for name in ("old", "new", "public_key", "signature"))
+            if isinstance(new, str) and isinstance(public_key, str) and all(each is None or isinstance(each, str) for each in (old, signature)):
+                history.key_changes.append(KeyChange(verb, old, new, public_key, signature))
+
+
+def _collect_erasure(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    try:
+        event = strict_json(leaf.body)
+        run, job, facet = event["run"], event["job"], event["run"]["facets"]["tracecore_erasure"]
+        if LedgerName.speaking(job["namespace"], event["producer"]) == ledger_name and isinstance(facet, dict):
+            history.erasures.append(ErasureEvent(leaf.seq, run["runId"], job["name"], event["eventType"], facet))
+    except (BadEvent, KeyError, TypeError, AttributeError):
+        return
+
+
+def _collect_beginning(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "init", "tracecore_ledger")
+    if facet is not None and leaf.seq <= 1:  # its START and its COMPLETE
+        history.begun = LedgerName(str(facet.get("slug")), str(facet.get("ledger_id")))
+        history.key_changes.append(KeyChange("init", None, str(facet.get("key_id")), str(facet.get("public_key")), None))
+
+
+def _collect_policy(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "key_policy")
+    if facet is not None:
+        history.policies.append(PolicyEvent(leaf.seq, facet))
+
+
+def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
+    facet = _said(leaf.body, ledger_name, "cosign")
+    if facet is not None:
+        history.cosignatures.append(CosignEvent(leaf.seq, facet))
+
+
+def _said(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
+    """Give the facet by which a run of our own job `tracecore.<verb>` says what happened; `tracecore_<verb>` where it has no name of its own."""
+    try:
+        event = strict_json(body)
+        job = event["job"]
+        speaking = LedgerName.speaking(job["namespace"], event["producer"])
+        if event.get("eventType") != "COMPLETE" or speaking != ledger_name or job["name"] != f"tracecore.{verb}":
+            return None
+        facet = event["run"]["facets"][name or f"tracecore_{verb}"]
+        return bare(facet) if isinstance(facet, dict) else None
+    except (BadEvent, KeyError, TypeError, AttributeError):
+        return None
+
+
+_KEPT: dict[bytes, Callable[[ledger.Leaf, LedgerName, History], None]] = {
+    b'"tracecore_ledger"': _collect_beginning,
+    b'"tracecore_build"': _collect_seal,
+    b'"tracecore_key"': _collect_key,
+    b'"tracecore_key_policy"': _collect_policy,
+    b'"tracecore_cosign"': _collect_cosignature,
+    b'"tracecore_erasure"': _collect_erasure,
+}
+"""What is kept of an event that holds one of these members."""

@@ -1,0 +1,260 @@
+"""Imported builds: verified from what came with them, that is events, pruned ledger, seal and keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from tracecore.errors import TracecoreError, UsageError
+from tracecore.store.protocol import ErasedFile
+from tracecore_lineage.bundle.container import NotABundle
+from tracecore_lineage.bundle.manifest import MANIFEST, Manifest, read_manifest, read_signatures
+from tracecore_lineage.catalog.delegation import Import, folder_of, read_import
+from tracecore_lineage.catalog.snapshot import snapshot
+from tracecore_lineage.crypto.envelope import EnvelopeError, Opened, open_envelope
+from tracecore_lineage.crypto.keys import PublicKey, short_id
+from tracecore_lineage.crypto.notes import CheckpointError, parse
+from tracecore_lineage.events.parse import BadEvent, parse_event
+from tracecore_lineage.ledger import ledger, pruned_tree
+from tracecore_lineage.model.findings import NONSENSE, Findings, told
+from tracecore_lineage.trace.lineage import trace
+from tracecore_lineage.verify.content import erased_on_purpose
+from tracecore_lineage.verify.history import History, SealEvent, collect
+from tracecore_lineage.verify.seals import check_kept_checkpoint, check_seal
+from tracecore_lineage.verify.trust import Pins, Trust, check_policies, check_signatures, trust
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.trace import Trace
+
+__all__ = ["Proof", "Shown", "check_imports", "check_proof"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a build from elsewhere is proven by.
+
+    Attributes:
+        manifest: which build, where in which ledger, and whose keys.
+        signatures: over the manifest.
+        parts: the pruned ledger.
+        leaves: the events that are held, at their places; their bytes as they are here, believed no more than anything else.
+    """
+
+    manifest: Manifest
+    signatures: Opened
+    parts: Sequence[pruned_tree.Part]
+    leaves: Sequence[ledger.Leaf]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A replica that was made of a proof, the build's trace as it answers, the folded ledger, and the keys that are believed for it."""
+
+    connection: Connection
+    trace: Trace
+    history: History
+    trust: Trust
+
+
+@contextmanager
+def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Shown | None]:
+    """Recompute everything that a proof says, and name what is not so.
+
+    Args:
+        proof: of the build.
+        pins: the keys that the caller trusts; None takes those that came along.
+        findings: failures are added to it.
+
+    Yields:
+        What the events say of the build; None where they can't be asked.
+    """
+    history = _history(proof, findings)
+    believed = _check_trust(proof, history, pins, findings)
+    for leaf in proof.leaves:
+        nested = read_import(leaf.body, leaf.seq)
+        if nested is not None:
+            _check_nested(nested.build, nested.facet, leaf, findings)
+    with ExitStack() as held:
+        yield _asked(held, proof, history, believed, findings)
+
+
+def _asked(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
+    """Make the replica, which is held open, and ask it; whoever made the events may have written anything into them."""
+    try:
+        made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
+        return _shown(made, proof, history, believed, findings)
+    except BadEvent as error:
+        findings.fail(proof.manifest.build, "events", "events that can be read", error)
+    except NONSENSE as error:
+        findings.fail(proof.manifest.build, "events", "events as tracecore records them", told(error))
+    return None
+
+
+def _shown(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
+    """Ask the replica for the build's trace, and compare what the seal names with what it names."""
+    build = proof.manifest.build
+    try:
+        answer = trace(made, build)
+    except TracecoreError as error:
+        findings.fail(build, "trace", "an answer from its events", error)
+        return None
+    findings.equal(build, "position of the trace", proof.manifest.position, answer["position"])
+    nodes = {node["ref"] for node in answer["nodes"]}
+    for seal in history.seals:
+        if seal.build["ref"] == build:
+            for ref in sorted(_sealed(seal) - nodes):
+                findings.fail(build, "trace", f"{ref}, which the seal names", "a trace without it")
+    return Shown(made, answer, history, believed)
+
+
+def _sealed(seal: SealEvent) -> set[str]:
+    """Give the refs that a seal names: its program and its artifacts; none where it can't be read, which is named where it is checked."""
+    try:
+        predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
+        return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}
+    except (EnvelopeError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _history(proof: Proof, findings: Findings) -> History:
+    """Fold the pruned ledger, comparing each event with its leaf."""
+    held = {leaf.seq: leaf for leaf in proof.leaves}
+    history = History()
+    previous = ""
+    cuts = {proof.manifest.position, proof.manifest.position + 1, proof.manifest.size}
+    for part in proof.parts:
+        if isinstance(part, pruned_tree.Left):
+            try:
+                history.frontier.append(part.hash, part.level)
+            except ValueError as error:
+                findings.fail("tree", "pruned ledger", "subtrees that stand where they can", error)
+                break
+        else:
+            leaf = held[history.frontier.size]
+            findings.equal(f"event/{leaf.seq}", "bytes of the event", part.event_id, ledger.event_id(leaf.body))
+            findings.equal(f"event/{leaf.seq}", "number of bytes", part.size, len(leaf.body))
+            if part.recorded_at < previous:
+                findings.fail(f"event/{leaf.seq}", "recorded time", f"{previous} or later", part.recorded_at)
+            previous = part.recorded_at
+            with suppress(BadEvent):  # named where the replica is made
+                parse_event(leaf.body)
+                collect(leaf, proof.manifest.ledger_name, history)
+            history.frontier.append(part.hash)
+        if history.frontier.size in cuts:
+            history.roots[history.frontier.size] = history.frontier.root()
+    history.size = history.frontier.size
+    findings.checked["events"] += len(proof.leaves)
+    findings.equal("tree", "number of events in the ledger", proof.manifest.size, history.size)
+    return history
+
+
+def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Findings) -> Trust:
+    """Compare seal, checkpoint and signatures with the folded ledger; give the keys that are believed."""
+    manifest = proof.manifest
+    keys = list(_keys(manifest.keys, findings))
+    origin = manifest.ledger_name.origin
+    try:
+        note = parse(manifest.checkpoint)
+    except CheckpointError as error:
+        findings.fail(manifest.build, "checkpoint of the ledger", "a canonical signed note", error)
+        note = None
+    believed = trust(keys, pins, history, note)
+    if note is not None:
+        findings.equal(MANIFEST, "number of events in the checkpoint", manifest.size, note.size)
+        check_kept_checkpoint(note, history, origin, believed, findings)
+    findings.checked["signatures"] += 1
+    if proof.signatures.signed_by(believed.keys) is None:
+        findings.fail(MANIFEST, "signature of the bundle", believed.expected, "none that is valid")
+    policies = check_policies(history, origin, believed, None, findings)
+    seals = [seal for seal in history.seals if seal.build["ref"] == manifest.build]
+    if [seal.seq for seal in seals] != [manifest.position]:
+        found = ", ".join(str(seal.seq) for seal in seals) or "none"
+        findings.fail(manifest.build, "seal", f"one event that seals it, at position {manifest.position}", found)
+    for seal in history.seals:
+        check_seal(seal, history, manifest.ledger_name, believed, findings)
+        check_signatures(seal, history, policies, believed, findings)
+    return believed
+
+
+def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
+    """Read the keys that came along, each of which has one form under one name."""
+    for identity, pem in keys.items():
+        try:
+            key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
+        except UsageError as error:
+            findings.fail(f"keys/{identity}", "public key", "an Ed25519 public key in PEM form", error)
+            continue
+        if key.id != identity or key.pem != pem:
+            found = key.id if key.id != identity else "another form"
+            findings.fail(f"keys/{identity}", "public key", f"the key {identity}, in its one form", found)
+            continue
+        yield key
+
+
+def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, findings: Findings) -> None:
+    """Recompute the root that an import among the events names: which events it let speak, and that their ledger was signed so."""
+    where = f"event/{leaf.seq}"
+    try:
+        manifest = read_manifest(jcs(facet["manifest"]), f"the import of {build}")  # type: ignore[arg-type]  # read_manifest judges it
+        frontier, _ = pruned_tree.fold(pruned_tree.read_parts(facet["tree"]), ())  # type: ignore[arg-type]  # read_part judges it
+        note = parse(manifest.checkpoint)
+    except (NotABundle, pruned_tree.TreeError, CheckpointError, KeyError, TypeError, ValueError) as error:
+        findings.fail(where, f"import of {build}", "the pruned ledger that it came with", error)
+        return
+    findings.equal(where, f"root of the ledger that {build} came from", note.root.hex(), frontier.root().hex())
+    findings.checked["signatures"] += 1
+    if note.signed_by(_keys(manifest.keys, findings)) is None:
+        findings.fail(where, f"checkpoint of the ledger that {build} came from", "a signature by a key that came along", "none that is valid")
+
+
+def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
+    """Verify builds that were sealed in other workspaces; their keys are believed for them alone.
+
+    Args:
+        connection: to the record's database.
+        imports: of this workspace, as its ledger holds them.
+        pins: the keys that the caller trusts to have sealed them; None takes those that came along, which the ledger names.
+        findings: failures are added to it, those of an imported ledger under the build that they came with.
+
+    Returns:
+        Commits of Delta logs that their workspaces had rewritten before the bundles were made, by their places here.
+    """
+    commits: list[ErasedFile] = []
+    for each in imports:
+        inner = Findings()
+        try:
+            proof = _proof(connection, each)
+        except (NotABundle, pruned_tree.TreeError, KeyError, TypeError) as error:
+            findings.fail(f"event/{each.seq}", f"import of {each.build}", "the manifest and the pruned ledger that it came with", error)
+            continue
+        with check_proof(proof, pins, inner) as shown:
+            if shown is not None:
+                told = erased_on_purpose(shown.connection, each.origin, shown.history, shown.trust, inner)
+                rewritten = (gone for erasure in told.erasures for gone in erasure.commits)
+                commits.extend(replace(gone, path=f"{folder_of(each.build)}/{gone.path}") for gone in rewritten)
+        name = each.build.partition("@")[0]
+        for failure in inner.failures:
+            ref = failure["ref"] if failure["ref"].startswith(name) else f"{name}: {failure['ref']}"
+            findings.fail(ref, failure["what"], failure["expected"], failure["found"])
+        findings.checked["signatures"] += inner.checked["signatures"]
+    return tuple(commits)
+
+
+def _proof(connection: Connection, each: Import) -> Proof:
+    manifest_data = jcs(each.facet["manifest"])
+    where = f"the import of {each.build}"
+    manifest = read_manifest(manifest_data, where)
+    parts = pruned_tree.read_parts(each.facet["tree"])
+    places = ledger.places(connection, sorted(each.members))
+    bodies = {leaf.seq: leaf.body for leaf in ledger.read_at(connection, sorted(places.values()))}
+    leaves = [
+        # An event that is gone has no bytes, which is named where its leaf is compared.
+        ledger.Leaf(place, part.event_id, part.recorded_at, "", bodies.get(places.get(part.event_id, -1), b""))
+        for place, part in pruned_tree.kept(parts)
+    ]
+    if manifest.build != each.build or manifest.ledger_name != each.origin:
+        raise KeyError(f"{manifest.build} of '{manifest.origin}'")
+    return Proof(manifest, read_signatures(manifest_data, each.facet["signatures"], where), parts, leaves)

@@ -1,0 +1,98 @@
+"""The workspace's own small files: `workspace.json` and the keys, each of which has one form for what it says.
+
+Not what a file means is compared but its bytes: a changed newline means nothing to a reader of PEM or JSON, and is a changed record all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tracecore.errors import UsageError
+from tracecore.workspace import Workspace, written
+from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
+from tracecore_lineage.crypto.notes import Checkpoint
+from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+__all__ = ["check_own_files", "readable_keys"]
+
+_CONFIG = "workspace.json"
+
+
+def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
+    """Name each of the workspace's own files that is not as it was written.
+
+    Args:
+        workspace: whose.
+        head: the ledger's checkpoint, parsed, whose origin names the workspace's ledger; None where it can't be read.
+        findings: failures are added to it.
+    """
+    _check_config(workspace, head, findings)
+    for path in sorted(workspace.keys.glob("*.pub")):
+        _same_bytes(f"keys/{path.name}", "the public key whose id is its name", path, _public(path), findings)
+    for path in sorted(workspace.keys.glob("*.pem")):
+        _same_bytes(f"keys/{path.name}", "the private key whose id is its name", path, _private(path), findings)
+    known = [f"{key.id}\n".encode() for key in readable_keys(workspace.keys)]
+    for name in ("active", "joining"):
+        path = workspace.keys / name
+        if path.is_file() and (found := path.read_bytes()) not in known:
+            findings.fail(f"keys/{name}", "the key that signs", "the id of a key whose public part is kept here", _shown(found))
+
+
+def readable_keys(folder: Path) -> Iterator[PublicKey]:
+    """Give the public keys in a folder; a file that holds none is named by `check_own_files`."""
+    for path in sorted(folder.glob("*.pub")):
+        try:
+            yield PublicKey.from_pem(path.read_bytes(), str(path))
+        except (UsageError, OSError):
+            continue
+
+
+def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
+    data = (workspace.root / _CONFIG).read_bytes()
+    try:
+        expected = written(loads_strict(data))
+    except (StrictJSONError, AttributeError) as error:
+        findings.fail(_CONFIG, "what the workspace is", "JSON as 'tracecore init' writes it", error)
+        return
+    if data != expected:
+        findings.fail(_CONFIG, "what the workspace is", _shown(expected), _shown(data))
+    if head is not None:
+        findings.equal(_CONFIG, "the workspace's name, which the ledger is signed under", head.origin, LedgerName.of(workspace).origin)
+
+
+def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
+    """Compare a file with the one form of what it says, but never show the bytes of a key."""
+    if written is None:
+        findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
+    elif path.read_bytes() != written:
+        findings.fail(ref, what, "the key in the one form in which it is written", "the same key in other bytes")
+
+
+def _public(path: Path) -> bytes | None:
+    try:
+        key = PublicKey.from_pem(path.read_bytes(), str(path))
+    except (UsageError, OSError):
+        return None
+    return key.pem.encode() if key.file_name == path.stem else None
+
+
+def _private(path: Path) -> bytes | None:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+        return None
+    if not isinstance(key, Ed25519PrivateKey):
+        return None
+    private = PrivateKey(key)
+    return private.pem() if private.public.file_name == path.stem else None
+
+
+def _shown(data: bytes) -> str:
+    return repr(data[:200])[1:]

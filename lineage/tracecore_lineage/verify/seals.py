@@ -1,0 +1,251 @@
+"""Seals, checkpoints, the ledger's head and exported attestations, each recomputed from the ledger and compared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from sqlalchemy import Connection, select
+
+from tracecore.errors import UsageError
+from tracecore_lineage.catalog.projection import project
+from tracecore_lineage.crypto import notes
+from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, Opened, open_envelope
+from tracecore_lineage.crypto.keys import short_id
+from tracecore_lineage.crypto.notes import Checkpoint, CheckpointError, parse
+from tracecore_lineage.events.parse import BadEvent, strict_json
+from tracecore_lineage.ledger.sql_tables import HEAD
+from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.seal import seal
+from tracecore_lineage.seal.attestations import judge, statements
+from tracecore_lineage.seal.seal import content_digest, predicate_content, statement
+from tracecore_lineage.verify.history import History, SealEvent
+from tracecore_lineage.verify.trust import Trust
+from tracecore_schemas.canonical import digest_bytes, jcs
+from tracecore_schemas.refs import artifact_ref, parse_ref
+from tracecore_schemas.sql_models import EdgeRow
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+from tracecore_schemas.trace import Trace
+
+__all__ = ["StoredHead", "check_attestations", "check_head", "check_kept_checkpoint", "check_note", "check_seal", "read_attestations", "stored_head"]
+
+_PLACE = ("run", "ledger", "checkpoint", "sealed_at", "key")
+
+
+def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust: Trust, findings: Findings) -> None:
+    """Compare the ledger with a checkpoint that was kept elsewhere: it must hold the same events, and may only have grown."""
+    where = "checkpoint"
+    findings.equal(where, "origin", note.origin, origin)
+    if note.size > history.size:
+        findings.fail(
+            where, "number of events (the ledger was truncated, or the checkpoint is of a fork of it)", f"{note.size} or more", history.size
+        )
+    else:
+        what = f"Merkle root over the first {note.size} events (the ledger was rewritten, or the checkpoint is of a fork of it)"
+        findings.equal(where, what, note.root.hex(), _hex(history.roots.get(note.size)))
+    _check_signed(where, note, trust, findings)
+
+
+def check_seal(seal: SealEvent, history: History, ledger_name: LedgerName, trust: Trust, findings: Findings) -> None:
+    """Recompute everything that a build's seal says: content, ref, position, root, and the event it came in."""
+    row = seal.build
+    where = f"build/{row['name']}"
+    try:
+        opened = open_envelope(json.loads(row["envelope"]))
+        said = _parsed(opened)
+        predicate = said["predicate"]
+        expected = statement(predicate["name"], predicate_content(predicate), {key: predicate[key] for key in _PLACE})
+    except (EnvelopeError, BadEvent) as error:
+        findings.fail(where, "seal", "a canonical DSSE envelope around an in-toto statement of a build", error)
+        return
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        findings.fail(where, "seal", "an in-toto statement of a build", f"{type(error).__name__}: {error}")
+        return
+    try:
+        _check_statement(where, seal, opened, predicate, expected, history, ledger_name, trust, findings)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        findings.fail(where, "seal", "a statement whose members are what docs/formats/build.md says", f"{type(error).__name__}: {error}")
+
+
+def _check_statement(
+    where: str,
+    seal: SealEvent,
+    opened: Opened,
+    predicate: Mapping[str, Any],
+    expected: Mapping[str, Any],
+    history: History,
+    ledger_name: LedgerName,
+    trust: Trust,
+    findings: Findings,
+) -> None:
+    """Compare each thing that a statement says with what is recomputed."""
+    row = seal.build
+    if jcs(dict(expected)) != opened.payload:
+        findings.fail(where, "statement", "the statement that follows from its own content", "another (subjects, content digest or members differ)")
+    findings.equal(where, "payload type", IN_TOTO, opened.payload_type)
+    _check_signature(where, opened, predicate, trust, findings)
+    ref = artifact_ref("build", predicate["name"], digest_bytes(opened.payload))
+    findings.equal(where, "ref", ref, row["ref"])
+    findings.equal(where, "content digest", content_digest(predicate_content(predicate)), row["content_digest"])
+    for member in ("name", "program", "approver"):
+        findings.equal(where, member, predicate[member], row[member])
+    findings.equal(where, "release run", predicate["run"], row["run_id"])
+    _check_versions(where, seal, predicate, ref, ledger_name, findings)
+    _check_place(where, seal, predicate, history, ledger_name, trust, findings)
+
+
+def _parsed(opened: Opened) -> Mapping[str, Any]:
+    said = strict_json(opened.payload)
+    try:
+        if not isinstance(said, dict) or jcs(said) != opened.payload:
+            raise EnvelopeError("Expected a statement in canonical JSON (RFC 8785), found another text.")
+    except (rfc8785.CanonicalizationError, TypeError) as error:
+        raise EnvelopeError(f"Expected a statement in canonical JSON ({error}).") from None
+    return said
+
+
+def _check_signature(where: str, opened: Opened, predicate: Mapping[str, Any], trust: Trust, findings: Findings) -> None:
+    findings.checked["signatures"] += 1
+    signer = opened.signed_by(trust.keys)
+    if signer is None:
+        names = ", ".join(short_id(key) for key, _ in opened.signatures)
+        findings.fail(where, "signature", trust.expected, f"none that is valid (it names {names})")
+    else:
+        findings.equal(where, "key named in the statement", signer.id, predicate["key"])
+
+
+def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], ref: str, ledger_name: LedgerName, findings: Findings) -> None:
+    """Compare the manifest with what the release run's event says it read and made."""
+    edges = [row.values for row in project(seal.body, seal.seq, ledger_name) if row.table is EdgeRow]
+    read = sorted((edge["role"], edge["ref"], edge["producer_run"]) for edge in edges if edge["direction"] == "input" and edge["role"] != "program")
+    sealed = sorted((entry["role"], entry["ref"], entry["run"]) for entry in predicate["artifacts"])
+    for role, version, run in [entry for entry in sealed if entry not in read]:
+        findings.fail(where, f"artifact {role} in the release event", f"{version} of run/{run}", "not what the event says")
+    for role, version, run in [entry for entry in read if entry not in sealed]:
+        findings.fail(where, f"artifact {role} in the seal", f"{version} of run/{run}", "not what the seal says")
+    findings.equal(where, "output of the release event", [ref], [edge["ref"] for edge in edges if edge["direction"] == "output"])
+
+
+def _check_place(
+    where: str, seal: SealEvent, predicate: Mapping[str, Any], history: History, ledger_name: LedgerName, trust: Trust, findings: Findings
+) -> None:
+    """Compare the place that a seal names with where its event stands, and the root there with the recomputed one."""
+    place = predicate["ledger"]
+    origin = ledger_name.origin
+    findings.equal(where, "ledger", origin, place["origin"])
+    findings.equal(where, "position", place["position"], seal.seq)
+    findings.equal(where, "position in the event", place["position"], seal.build["position"])
+    root = history.roots.get(seal.seq)
+    findings.equal(where, f"Merkle root over the first {place['position']} events", place["root"], _hex(root))
+    check_note(where, predicate["checkpoint"], history, origin, trust, findings, size=seal.seq)
+
+
+def check_note(where: str, text: str, history: History, origin: str, trust: Trust, findings: Findings, *, size: int) -> None:
+    """Compare a stored signed note with the ledger of a size, and look at its signature."""
+    try:
+        note = notes.parse(text)
+    except CheckpointError as error:
+        findings.fail(where, "checkpoint", "a canonical signed note", error)
+        return
+    findings.equal(where, "origin of the checkpoint", origin, note.origin)
+    if findings.equal(where, "number of events in the checkpoint", size, note.size):
+        findings.equal(where, "Merkle root in the checkpoint", note.root.hex(), _hex(history.roots.get(size)))
+    _check_signed(where, note, trust, findings)
+
+
+def _check_signed(where: str, note: Checkpoint, trust: Trust, findings: Findings) -> None:
+    findings.checked["signatures"] += 1
+    if note.signed_by(trust.keys) is None:
+        findings.fail(where, "signature of the checkpoint", trust.expected, "none that is valid")
+
+
+def _hex(root: bytes | None) -> str:
+    return "none: an event is missing" if root is None else root.hex()
+
+
+_WHERE = "ledger/head"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """What stands in the head's table, read without making sense of it: `ids` of all its rows, and the texts of the first."""
+
+    ids: tuple[int, ...]
+    size: int
+    root: str
+    frontier: str
+    checkpoint: str
+    name: LedgerName
+
+    @property
+    def note(self) -> Checkpoint | None:
+        """The checkpoint, parsed; None where it is none."""
+        try:
+            return parse(self.checkpoint)
+        except CheckpointError:
+            return None
+
+
+def stored_head(connection: Connection) -> StoredHead:
+    """Read the head's row whatever was made of it; a head that is gone is an empty one."""
+    rows = connection.execute(select(HEAD).order_by(HEAD.c.id)).all()
+    ids = tuple(row.id for row in rows)
+    if not rows:
+        return StoredHead(ids, 0, "", "", "", LedgerName("", ""))
+    row = rows[0]
+    return StoredHead(ids, row.size, row.root, row.frontier, row.checkpoint, LedgerName(row.slug, row.ledger_id))
+
+
+def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust, findings: Findings) -> None:
+    """Compare the stored head with the ledger: a shorter ledger than its head says was truncated."""
+    findings.equal(_WHERE, "rows of the head", "the row 1 alone", _rows(head.ids))
+    findings.equal(_WHERE, "ledger", own, head.name)
+    findings.equal("event/0", "the ledger that the first event begins", own, history.begun)
+    findings.equal(_WHERE, "number of events", head.size, history.size)
+    if findings.equal(_WHERE, "Merkle root", head.root, history.frontier.root().hex()):
+        subtrees = json.dumps([subtree.hex() for subtree in history.frontier.hashes])
+        if head.frontier != subtrees:
+            findings.fail(_WHERE, "stored subtrees", "those of the recomputed tree", "others")
+    check_note(_WHERE, head.checkpoint, history, own.origin, trust, findings, size=history.size)
+
+
+def _rows(ids: tuple[int, ...]) -> str:
+    return "the row 1 alone" if ids == (1,) else ", ".join(f"row {each}" for each in ids) or "none"
+
+
+def read_attestations(path: Path) -> list[dict[str, Any]]:
+    """Read a file of attestations, an envelope a line.
+
+    Raises:
+        UsageError: it can't be read, or a line is no JSON object.
+    """
+    found: list[dict[str, Any]] = []
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise UsageError(f"The attestations {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            envelope = loads_strict(line)
+        except StrictJSONError as error:
+            raise UsageError(f"{path}:{number} is no JSON: {error}") from None
+        if not isinstance(envelope, dict):
+            raise UsageError(f"{path}:{number} is no envelope: expected what 'tracecore export BUILD --format slsa' writes, one a line.")
+        found.append(envelope)
+    return found
+
+
+def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
+    """Compare attestations with what the record says of the build whose trace is given."""
+    root = trace["root"]
+    sealed = seal.find(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
+    if sealed is None:
+        raise UsageError(f"{root} is no build: attestations are about builds, so name the build that they are of.")
+    findings.checked["signatures"] += len(envelopes)
+    for problem in judge(envelopes, statements(connection, sealed, trace), trust.keys):
+        findings.fail(root.partition("@")[0], problem.what, problem.expected, problem.found)

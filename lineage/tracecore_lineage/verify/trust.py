@@ -1,0 +1,259 @@
+"""Which keys a verification trusts, and whether enough of them signed each build."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tracecore.errors import UsageError
+from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
+from tracecore_lineage.crypto.keys import PublicKey, short_id
+from tracecore_lineage.crypto.notes import Checkpoint
+from tracecore_lineage.crypto.policy import Policies, raw_signers, short, signatures_of
+from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.seal import rotation
+from tracecore_lineage.verify.history import History, KeyChange, SealEvent
+
+__all__ = ["Pins", "Trust", "check_active", "check_cosignatures", "check_policies", "check_signatures", "read_key", "read_pins", "trust"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The keys that a caller trusts, and how many of them must have signed each build."""
+
+    keys: tuple[PublicKey, ...]
+    threshold: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Believed keys.
+
+    Attributes:
+        keys: every key whose signature is taken.
+        pins: the keys that the caller named, where any were.
+        families: of each pinned key, the ids of the keys that the ledger's rotations tie to it, its own among them.
+    """
+
+    keys: tuple[PublicKey, ...]
+    pins: Pins | None
+    families: tuple[frozenset[str], ...] = ()
+
+    @property
+    def expected(self) -> str:
+        """What is expected of a signature, in words."""
+        if self.pins is not None:
+            names = ", ".join(short_id(key.id) for key in self.pins.keys)
+            return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
+        return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
+
+    def counted(self, signed: Iterable[PublicKey]) -> int:
+        """Count the pinned keys that signed, by themselves or by a key that a rotation ties to them; one signature counts for one of them."""
+        return _counted(self.families, self.pins, signed)
+
+
+def _counted(families: Sequence[frozenset[str]], pins: Pins | None, signed: Iterable[PublicKey]) -> int:
+    if pins is None:
+        return 0
+    own = [key.id for key in pins.keys]
+    left = dict(zip(own, families, strict=True))
+    ids = [key.id for key in signed]
+    others = [identity for identity in ids if left.pop(identity, None) is None]  # a pinned key itself first, then those tied to one
+    for identity in others:
+        found = next((pin for pin, family in left.items() if identity in family), None)
+        if found is not None:
+            del left[found]
+    return len(own) - len(left)
+
+
+def read_key(path: Path) -> PublicKey:
+    """Read the public key that a caller pins.
+
+    Raises:
+        UsageError: no such file, or no Ed25519 public key.
+    """
+    try:
+        return PublicKey.from_pem(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UsageError(f"The public key {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+
+
+def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
+    """Read the keys that a caller pins; without a threshold all of them must have signed.
+
+    Raises:
+        UsageError: a key can't be read or is given twice, or the threshold can't be met.
+    """
+    keys = [read_key(path) for path in paths]
+    if not keys:
+        if threshold is not None:
+            raise UsageError("A threshold says how many of the pinned keys must have signed: add --key PUB for each of them.")
+        return None
+    if len({key.id for key in keys}) < len(keys):
+        raise UsageError("A key is pinned twice: each counts once, so leave one out.")
+    needed = len(keys) if threshold is None else threshold
+    if not 1 <= needed <= len(keys):
+        raise UsageError(f"A threshold of {needed} can't be met by {len(keys)} pinned key{'' if len(keys) == 1 else 's'}: expected 1 to {len(keys)}.")
+    return Pins(tuple(keys), needed)
+
+
+def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: Checkpoint | None) -> Trust:
+    """Choose the keys to believe.
+
+    A key that signed its successor is followed to it. Backwards a pinned key vouches for the keys before it only through the whole ledger: it must
+    have signed the head that follows from the events, which name them. And where as many pinned keys as were asked for signed a build, they vouch for
+    the key that the signed statement names as the one that sealed it.
+
+    Args:
+        kept: public keys of the workspace, or those that came along with what was sealed in it.
+        pins: the keys that the caller trusts; None takes the workspace's own.
+        history: the ledger, recomputed.
+        head: the ledger's checkpoint, parsed; None where it can't be read.
+    """
+    known = _known(kept, history)
+    if pins is None:
+        return Trust(tuple(known.values()), None)
+    families = [{key.id: key} for key in pins.keys]
+    for family in families:
+        _grow(family, history.key_changes, _successor)
+    root = history.roots.get(head.size) if head is not None else None
+    for family in families:
+        if head is not None and head.root == root and head.signed_by(family.values()) is not None:
+            _grow(family, history.key_changes, lambda change, keys: known.get(change.old or "") if change.new in keys else None)
+    believed = {identity: key for family in families for identity, key in family.items()}
+    tied = tuple(frozenset(family) for family in families)
+    vouched = {key.id: key for seal in history.seals if (key := _sealer(seal, history, pins, tied, believed, known)) is not None}
+    _grow(vouched, history.key_changes, _successor)
+    return Trust(tuple({**believed, **vouched}.values()), pins, tied)
+
+
+def check_active(folder: Path, history: History, findings: Findings) -> None:
+    """Name an active key that does not sign the ledger, and a key that led to it and that the keys folder lacks.
+
+    Keys come in lines: the ledger's first key and what followed it, and for each further host the key that it joined with and what followed that;
+    a key that was made where all were lost begins one too.
+    A host keeps the keys of its own line, and signs with the last of them.
+    """
+    lines: dict[str, list[str]] = {}
+    for change in history.key_changes:
+        line = next((line for line in lines.values() if change.old in line), None)
+        if change.verb == rotation.KEY_ROTATE and line is not None:
+            line.append(change.new)
+        else:
+            lines[change.new] = [change.new]
+    if not lines or (not (folder / "active").exists() and (folder / "joining").exists()):
+        return  # a further host, whose key the ledger does not name yet, signs nothing
+    active = folder / "active"
+    found = active.read_bytes() if active.is_file() else b""
+    own = next((line for line in lines.values() if found == f"{line[-1]}\n".encode()), None)
+    if own is None:
+        shown = repr(found[:80])[2:-1].removesuffix("\\n") or "none"
+        last = " or ".join(line[-1] for line in lines.values())
+        findings.fail("keys/active", "the key that signs", f"{last}, the last that the ledger names", shown)
+        own = next((line for line in lines.values() if shown in line), next(iter(lines.values())))
+    for identity in own:
+        if not (folder / f"{identity.replace(':', '-')}.pub").is_file():
+            findings.fail(f"keys/{identity.replace(':', '-')}.pub", "a public key that the ledger names", "its file", "none")
+
+
+def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
+    """Give the keys of the workspace: those that were kept, and those whose coming the ledger tells of."""
+    known = {key.id: key for key in kept}
+    for change in history.key_changes:
+        try:
+            key = PublicKey.from_pem(change.public_key.encode(), "a key change in the ledger")
+        except (UsageError, AttributeError):
+            continue
+        if key.id == change.new:
+            known.setdefault(key.id, key)
+    return known
+
+
+def _sealer(
+    seal: SealEvent,
+    history: History,
+    pins: Pins,
+    families: Sequence[frozenset[str]],
+    believed: Mapping[str, PublicKey],
+    known: Mapping[str, PublicKey],
+) -> PublicKey | None:
+    """Give the key that a build's statement names, where enough pinned keys signed that statement."""
+    try:
+        opened = open_envelope(json.loads(seal.build["envelope"]))
+        named: Any = json.loads(opened.payload)["predicate"]["key"]
+    except (EnvelopeError, ValueError, KeyError, TypeError):
+        return None  # named where the seal is checked
+    signed = raw_signers(str(seal.build["ref"]), opened, history.cosignatures, believed.values())
+    return known.get(named) if isinstance(named, str) and _counted(families, pins, signed) >= pins.threshold else None
+
+
+def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:
+    """Take a step along every change until none leads further."""
+    grown = True
+    while grown:
+        grown = False
+        for change in changes:
+            found = step(change, keys)
+            if found is not None and found.id not in keys:
+                keys[found.id] = found
+                grown = True
+
+
+def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | None:
+    old = keys.get(change.old or "")
+    if old is None or change.signature is None:
+        return None
+    try:
+        new = PublicKey.from_pem(change.public_key.encode(), "a key change in the ledger")
+        signature = base64.b64decode(change.signature, validate=True)
+    except (UsageError, ValueError):
+        return None
+    return new if new.id == change.new and old.verifies(signature, rotation.statement(change.verb, old.id, new)) else None
+
+
+def check_policies(history: History, origin: str, trust: Trust, bound: int | None, findings: Findings) -> Policies:
+    """Judge every key policy, and name each below a position that is none; it never came into force."""
+    policies = Policies.read(history.policies, origin, trust.keys)
+    for seq, expected, found in policies.problems:
+        if bound is None or seq < bound:
+            findings.fail(f"event/{seq}", "key policy", expected, found)
+    return policies
+
+
+def check_cosignatures(history: History, findings: Findings) -> None:
+    """Name each cosignature of a build that the ledger doesn't seal; those of its builds are judged with them."""
+    sealed = {seal.build["ref"] for seal in history.seals}
+    for event in history.cosignatures:
+        build = event.facet.get("build")
+        if not isinstance(build, str) or build not in sealed:  # an event may name anything, what can't be hashed too
+            findings.fail(f"event/{event.seq}", "cosignature", "one of a build that the ledger seals", event.facet.get("build"))
+
+
+def check_signatures(seal: SealEvent, history: History, policies: Policies, trust: Trust, findings: Findings) -> None:
+    """Count the keys that signed a build: those of the policy that it was sealed under, and those that the caller pinned."""
+    where, ref = f"build/{seal.build['name']}", str(seal.build["ref"])
+    try:
+        opened = open_envelope(json.loads(seal.build["envelope"]))
+    except (EnvelopeError, ValueError):
+        return  # named where the seal is checked
+    found = signatures_of(ref, seal.seq, opened, history.cosignatures, policies, trust.keys)
+    findings.checked["signatures"] += sum(event.facet.get("build") == ref for event in history.cosignatures)
+    for seq, expected, given in found.problems:
+        findings.fail(where, f"cosignature at event/{seq}", expected, given)
+    if found.policy is not None and not found.enough:
+        named = f"signatures by {found.policy.words()} keys of the policy{short(found.policy.signers)}"
+        findings.fail(where, str(found.words()), named, f"{len(found.counted)}{short(found.counted)}")
+    if trust.pins is None or (len(trust.pins.keys) == 1 and opened.signed_by(trust.keys) is None):
+        return  # of one pinned key, its missing signature is named where the seal is checked
+    tied = {identity for family in trust.families for identity in family}
+    signed = raw_signers(ref, opened, history.cosignatures, [key for key in trust.keys if key.id in tied])
+    counted = trust.counted(signed)
+    if counted < trust.pins.threshold:
+        of = f"{trust.pins.threshold} of {len(trust.pins.keys)}"
+        findings.fail(
+            where, f"signatures: {of} pinned keys required, {counted} found", f"signatures by {of} pinned keys", f"{counted}{short(signed)}"
+        )

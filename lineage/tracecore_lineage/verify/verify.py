@@ -1,0 +1,210 @@
+"""`verify`: the whole workspace or one build, recomputed from bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, create_engine, insert
+from sqlmodel import SQLModel
+
+from tracecore.errors import UsageError
+from tracecore.store import open_store
+from tracecore_lineage.catalog import replay
+from tracecore_lineage.catalog.delegation import Import, delegations_of
+from tracecore_lineage.catalog.prefix import Prefix
+from tracecore_lineage.catalog.projection import project
+from tracecore_lineage.catalog.pseudonyms import check_names
+from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
+from tracecore_lineage.crypto.notes import Checkpoint
+from tracecore_lineage.crypto.notes import read as read_checkpoint
+from tracecore_lineage.events.parse import BadEvent
+from tracecore_lineage.ledger import ledger
+from tracecore_lineage.ledger.sql_tables import EMPTY_HEAD, EVENTS, HEAD
+from tracecore_lineage.model.findings import Findings, Verdict
+from tracecore_lineage.model.ledger_name import LedgerName
+from tracecore_lineage.trace.lineage import trace
+from tracecore_lineage.trace.reader import Reader
+from tracecore_lineage.trace.resolve import find_build, read_ref
+from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose
+from tracecore_lineage.verify.history import History, read_history
+from tracecore_lineage.verify.imported import check_imports
+from tracecore_lineage.verify.own_files import check_own_files, readable_keys
+from tracecore_lineage.verify.seals import check_attestations, check_head, check_kept_checkpoint, check_seal, read_attestations, stored_head
+from tracecore_lineage.verify.trust import Pins, Trust, check_active, check_cosignatures, check_policies, check_signatures, read_pins, trust
+from tracecore_schemas.refs import parse_ref
+
+if TYPE_CHECKING:
+    from tracecore_lineage.catalog.recorder import RecordWriter
+
+__all__ = ["verify"]
+
+Progress = Callable[[int, int, str], None]
+
+
+def verify(
+    record: RecordWriter,
+    ref: str | None = None,
+    *,
+    key: Path | str | Sequence[Path | str] | None = None,
+    threshold: int | None = None,
+    checkpoint: Path | str | None = None,
+    attestations: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Recompute a build, or everything, and name what is not as recorded.
+
+    Args:
+        record: the workspace's.
+        ref: what to verify: its trace's bytes, and the ledger as far as the trace stands on it; everything without it.
+        key: file of the public key that the caller trusts, or several; without it the workspace's own are taken, and the answer says `unpinned`.
+        threshold: how many of several such keys must have signed a build; all of them where None.
+        checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
+        attestations: file of exported attestations about the build, which must say what the record says.
+        progress: told how many stored versions are done, of how many, and which was last.
+
+    Raises:
+        UsageError: an unknown ref, or a file of the caller's that can't be read.
+    """
+    pinned = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
+    kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
+    attested = None if attestations is None else read_attestations(Path(attestations))
+    if attested is not None and ref is None:
+        raise UsageError("Attestations are about one build: name it.")
+    findings = Findings()
+    with record.database.read() as connection:
+        history = read_history(connection, record.ledger, positions=() if kept is None else {kept.size})
+        imports = [each for each in history.imports if each.importer == record.ledger]
+        brought = None if ref is None else _imported(connection, ref, history, imports)
+        bound = None if ref is None else _bound(connection, ref, history) if brought is None else brought.seq + 1
+        history.tell(findings, bound)
+        # An imported build stands on keys of its own: a key that is pinned for it has signed nothing here.
+        trusted = _check_seals(connection, record, findings, history, bound, pinned if brought is None else None, kept)
+        if brought is not None:
+            rewritten = check_imports(connection, [brought], pinned, findings)
+        else:
+            rewritten = check_imports(connection, (each for each in imports if bound is None or each.seq < bound), None, findings)
+        check_names(connection, findings)
+        agrees = _check_catalog(connection, record.ledger, findings, bound, history.imports) and _is_whole(connection, history)
+        with _believable(connection, record.ledger, history, agrees=agrees) as believed:
+            answer = None if ref is None else trace(believed, ref)
+            refs = None if answer is None else {node["ref"] for node in answer["nodes"]}
+            if attested is not None and answer is not None:
+                check_attestations(attested, believed, answer, trusted, findings)
+            artifacts = stored_artifacts(believed, refs=refs, bound=bound)
+            runs = None if answer is None else {run["id"] for run in answer["runs"]}
+            sources = stored_sources(believed, runs=runs, bound=bound)
+            erased = replace(erased_on_purpose(believed, record.ledger, history, trusted, findings), brought=rewritten)
+    store = open_store(record.workspace)
+    check_content(store, artifacts, findings, progress, erased)
+    check_sources(store, sources, findings)
+    return findings.verdict(pinned=pinned is not None)
+
+
+def _bound(connection: Connection, text: str, history: History) -> int | None:
+    """Give how far the ledger matters to a ref: for a build up to its own event, as the ledger says, not the catalog; else all of it."""
+    whole = Prefix(history.size, history.size)  # as recomputed: the stored head may be damaged
+    ref = read_ref(Reader(connection, whole), text)
+    if ref.kind != "build":
+        return None
+    sealed = [seal for seal in history.seals if seal.build["name"] == ref.segments[0]]
+    if not sealed:
+        find_build(Reader(connection, whole), ref)  # says what is there instead
+    return sealed[0].seq + 1 if sealed else None
+
+
+def _check_seals(
+    connection: Connection,
+    record: RecordWriter,
+    findings: Findings,
+    history: History,
+    bound: int | None,
+    pinned: Pins | None,
+    kept: Checkpoint | None,
+) -> Trust:
+    """Compare seals, checkpoints and the ledger's head with the recomputed ledger; give the keys that are believed."""
+    stored = stored_head(connection)
+    believed = trust(readable_keys(record.keys.folder), pinned, history, stored.note)
+    origin = record.ledger.origin
+    if bound is None:
+        check_head(stored, history, record.ledger, believed, findings)
+        check_own_files(record.workspace, stored.note, findings)
+        check_active(record.keys.folder, history, findings)
+        check_cosignatures(history, findings)
+    if kept is not None:
+        check_kept_checkpoint(kept, history, origin, believed, findings)
+    policies = check_policies(history, origin, believed, bound, findings)
+    names: set[str] = set()
+    for seal in history.seals:
+        if bound is None or seal.seq < bound:
+            if seal.build["name"] in names:
+                findings.fail(f"build/{seal.build['name']}", "name", "a name that is written once", f"sealed again at position {seal.seq}")
+            names.add(seal.build["name"])
+            check_seal(seal, history, record.ledger, believed, findings)
+            if bound is None or seal.seq == bound - 1:  # an earlier build that nobody cosigned says nothing against this one
+                check_signatures(seal, history, policies, believed, findings)
+    return believed
+
+
+def _imported(connection: Connection, text: str, history: History, imports: Sequence[Import]) -> Import | None:
+    """Give the import that a ref's build came by, as the ledger says; None of anything else."""
+    ref = read_ref(Reader(connection, Prefix(history.size, history.size)), text)
+    return next((each for each in imports if ref.kind == "build" and parse_ref(each.build).segments == ref.segments), None)
+
+
+def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
+    """Name every catalog row that is not what the ledger's events say; give whether all are."""
+    agrees = True
+    for difference in replay.compare(connection, ledger_name, stop=bound, imports=imports):
+        agrees = False
+        what = f"catalog row {difference.what}" + (f": {difference.column}" if difference.column else "")
+        findings.fail(difference.row, what, difference.expected or "what the ledger's events say", difference.found or "nothing such")
+    return agrees
+
+
+def _is_whole(connection: Connection, history: History) -> bool:
+    """Say whether questions can be asked of the stored record: its head is read by each of them."""
+    try:
+        return ledger.head(connection).size == history.size
+    except UsageError:
+        return False
+
+
+@contextmanager
+def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
+    """Give a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
+    if agrees:
+        yield connection
+        return
+    with _in_memory() as made:
+        SQLModel.metadata.create_all(made)
+        root = history.frontier.root().hex()
+        named = {"ledger_id": ledger_name.ledger_id, "slug": ledger_name.slug}
+        made.execute(insert(HEAD), {**EMPTY_HEAD, "size": history.size, "root": root, **named})
+        written: set[str] = set()
+        voices, speaking = delegations_of(history.imports, ledger_name), {each.seq for each in history.imports}
+        for leaf in ledger.read(connection):
+            # Bytes are asked for of imports alone: an imported build is answered from its own events.
+            body = leaf.body if leaf.event_id in voices or leaf.seq in speaking else b""
+            row = {"seq": leaf.seq, "event_id": leaf.event_id, "recorded_at": leaf.recorded_at, "leaf_hash": leaf.leaf_hash, "body": body}
+            made.execute(insert(EVENTS), row)
+            identity = ledger.event_id(leaf.body)
+            if identity in written:
+                continue  # the same bytes again under another id: named where the ledger was read
+            written.add(identity)
+            with suppress(BadEvent):  # named where the catalog was compared
+                replay.write(made, project(leaf.body, leaf.seq, ledger_name, voices.get(leaf.event_id, ())))
+        yield made
+
+
+@contextmanager
+def _in_memory() -> Iterator[Connection]:
+    engine = create_engine("sqlite://")
+    try:
+        with engine.connect() as made, made.begin():
+            yield made
+    finally:
+        engine.dispose()
