@@ -61,7 +61,7 @@ def _without_gates(program: str) -> str:
 
 
 def differences(found: Mapping[int, Sequence[Mapping[str, str]]]) -> list[str]:
-    """Say what is not as it must be: bytes that differ for one seed, or agree where the seed should change them."""
+    """Return what is not as it must be: bytes that differ for one seed, or agree where the seed should change them."""
     wrong = []
     for seed, (one, other) in found.items():
         wrong += [f"seed {seed}: {name} differs" for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]

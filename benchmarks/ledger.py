@@ -22,7 +22,7 @@ BATCH = 2_000
 
 
 def _events(marks: Iterator[int], number: int) -> list[bytes]:
-    """Give so many events that were never recorded before."""
+    """Return so many events that were never recorded before."""
     said = {"eventType": "START", "producer": "urn:bench", "schemaURL": "urn:bench:event", "job": {"namespace": "bench", "name": "load"}}
     return [
         json.dumps({**said, "eventTime": f"2026-01-01T00:00:00.{mark:06}Z", "run": {"runId": f"00000000-0000-7000-8000-{mark:012x}"}}).encode()

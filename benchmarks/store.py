@@ -22,7 +22,7 @@ ROWS = 200_000
 
 
 def _signals(rows: int) -> pa.Table:
-    """Give rows as a drive's signals have them: sorted by time, three drives."""
+    """Return rows as a drive's signals have them: sorted by time, three drives."""
     random = np.random.default_rng(7)
     drives = pa.array(np.repeat(["a", "b", "c"], rows // 3 + 1)[:rows])
     return pa.table(

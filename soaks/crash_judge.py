@@ -46,7 +46,7 @@ class CrashJudge:
         self._parsed: dict[str, dict[str, Any]] = {}
 
     def judge(self, *, recovered: bool = False) -> list[str]:
-        """Give every promise that is broken now, one sentence each.
+        """Return every promise that is broken now, one sentence each.
 
         Args:
             recovered: whether `recover` has run since the last crash: then nothing of it may be left.
@@ -147,7 +147,7 @@ class CrashJudge:
         return self._looked[key]
 
     def _said(self, ledger: PlainLedger) -> Iterator[dict[str, Any]]:
-        """Give each event as JSON; its id, checked against its bytes, says whether it was read before."""
+        """Yield each event as JSON; its id, checked against its bytes, says whether it was read before."""
         for identity, body in ledger.events:
             if identity not in self._parsed:
                 self._parsed[identity] = json.loads(body)
@@ -164,7 +164,7 @@ class CrashJudge:
 
 
 def _outputs(said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give the outputs of one event of ours that have a version."""
+    """Yield the outputs of one event of ours that have a version."""
     if said["job"]["namespace"] == "airflow":
         return
     for output in said.get("outputs") or ():

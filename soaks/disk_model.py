@@ -74,7 +74,7 @@ class Disk:
             node.lost = node.written > node.synced
 
     def unsafe(self, path: PurePosixPath) -> Iterator[str]:
-        """Say what a power cut could take of a file or folder: its content, its entry, or one of a folder above it."""
+        """Return what a power cut could take of a file or folder: its content, its entry, or one of a folder above it."""
         node = self._node(path)
         if node.written > node.synced or node.lost:
             yield f"{path.relative_to(self._base)} has writes that were not forced to disk"
@@ -86,13 +86,13 @@ class Disk:
             path = path.parent
 
     def files(self, path: PurePosixPath) -> Iterator[PurePosixPath]:
-        """Give a path and all that the calls put below it."""
+        """Yield a path and all that the calls put below it."""
         yield path
         for name in self._node(path).entries:
             yield from self.files(path / name)
 
     def written(self, path: PurePosixPath) -> bool:
-        """Say whether the calls wrote to the file of this name."""
+        """Return whether the calls wrote to the file of this name."""
         return path.name in self._node(path.parent).entries and self._node(path).written > 0
 
     def _inside(self, text: str) -> PurePosixPath | None:

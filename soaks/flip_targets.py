@@ -48,7 +48,7 @@ class Target:
 
 
 def targets(root: Path) -> list[Target]:
-    """Give every class there is in a workspace, in an order that is the same each time."""
+    """Return every class there is in a workspace, in an order that is the same each time."""
     return [*_store_targets(root), *_table_targets(root / "record.db"), _envelopes(root / "record.db"), *_own_files(root)]
 
 
@@ -128,7 +128,7 @@ def _class_of(where: str) -> str:
 
 
 def _footer(path: Path) -> int:
-    """Give the size of a Parquet file's footer: metadata, their length in 4 bytes, and 4 bytes of magic."""
+    """Return the size of a Parquet file's footer: metadata, their length in 4 bytes, and 4 bytes of magic."""
     data = path.read_bytes()
     return int.from_bytes(data[-8:-4], "little") + 8
 
@@ -146,7 +146,7 @@ def _own_files(root: Path) -> list[Target]:
 
 
 def checkpoint_bits(path: Path) -> list[Flip]:
-    """Give every bit of an exported checkpoint."""
+    """Return every bit of an exported checkpoint."""
     return [
         Flip(f"bit {bit} of byte {place} of the checkpoint", frozenset({"checkpoint"}), path.name, _bit_of(path, place, bit))
         for place in range(path.stat().st_size)

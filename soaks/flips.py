@@ -73,7 +73,7 @@ def _try(made: SmallRecord, flip: Flip, *, pinned: bool) -> str | None:
 
 
 def verdict_of(made: SmallRecord, *, pinned: bool) -> list[dict[str, Any]] | str:
-    """Give the failures that `verify` lists, or the sentence it refuses with."""
+    """Return the failures that `verify` lists, or the sentence it refuses with."""
     try:
         with Record.open(made.root) as record:
             verdict = record.verify(key=made.key if pinned else None, checkpoint=made.checkpoint)
@@ -83,7 +83,7 @@ def verdict_of(made: SmallRecord, *, pinned: bool) -> list[dict[str, Any]] | str
 
 
 def judge(flip: Flip, found: list[dict[str, Any]] | str) -> str | None:
-    """Say what is wrong with the answer to a flip; None where it names what was flipped."""
+    """Return what is wrong with the answer to a flip; None where it names what was flipped."""
     if isinstance(found, str):
         return None if flip.words in found else f"{flip.told}: the sentence does not name {flip.words}: {found}"
     if not found:

@@ -63,7 +63,7 @@ def audit(calls: Iterable[Call], acks: Path, root: Path, *, disk: Disk | None = 
 
 
 def _stands_on(said: Mapping[str, Any], root: PurePosixPath, disk: Disk) -> Iterator[PurePosixPath]:
-    """Give the files that must outlive a power cut for an acknowledgement to be true."""
+    """Yield the files that must outlive a power cut for an acknowledgement to be true."""
     yield root / "workspace.json"
     if said["kind"] == "stored":
         place = root / "store" / said["location"]
@@ -82,7 +82,7 @@ def _stands_on(said: Mapping[str, Any], root: PurePosixPath, disk: Disk) -> Iter
 
 
 def _run_of(said: Mapping[str, Any], place: PurePosixPath) -> str:
-    """Give the folder of a table version's data files: that which its last commit names."""
+    """Return the folder of a table version's data files: that which its last commit names."""
     commit = Path(place) / "_delta_log" / f"{said['delta']['version']:020d}.json"
     actions = [json.loads(line) for line in commit.read_text(encoding="utf-8").splitlines()]
     return str(next(action["add"]["path"] for action in actions if "add" in action)).partition("/")[0]

@@ -82,7 +82,7 @@ class Fuzz:
 
 
 def drawn_events(number: int) -> list[bytes]:
-    """Give a trial's events, which are the same each time."""
+    """Return a trial's events, which are the same each time."""
     drawn: list[bytes] = []
 
     @seed(number)
@@ -153,7 +153,7 @@ def _judge_answer(answer: Ingested, before: Sent, after: Sent, counts: Counter[s
 
 
 def _bad_reason(reason: str) -> str | None:
-    """Say what is wrong with a reason: it is one sentence, for people, of bounded length."""
+    """Return what is wrong with a reason: it is one sentence, for people, of bounded length."""
     if not reason.strip():
         return "it was refused without a reason"
     if len(reason) > _LONGEST_REASON or "\n" in reason or "Traceback" in reason or not reason.isprintable():

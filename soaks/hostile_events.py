@@ -53,12 +53,12 @@ _NUMBERS = (0, -1, 2**31, 2**53, 2**63, 2**64, -(2**63) - 1, 10**400, 1e308, -0.
 
 
 def hostile_events() -> st.SearchStrategy[bytes]:
-    """Give a strategy for the bytes of one event that may be anything."""
+    """Return a strategy for the bytes of one event that may be anything."""
     return st.one_of(_mutated(), _mutated(), _mutated(), _quarrel(), _quarrel(), _spoiled_text(), _absurd(), st.binary(max_size=200), _just_json())
 
 
 def giant(number: int) -> bytes:
-    """Give one of a few events of 50 MB: good ones and bad ones."""
+    """Return one of a few events of 50 MB: good ones and bad ones."""
     good = json.loads(_samples()[0])
     facet = {"_producer": "urn:p", "_schemaURL": "urn:s", "text": "x" * _GIANT}
     made: tuple[Callable[[], bytes], ...] = (
@@ -73,7 +73,7 @@ def giant(number: int) -> bytes:
 
 
 def many(number: int) -> bytes:
-    """Give an event of ten thousand facets or, in turns, of ten thousand inputs."""
+    """Return an event of ten thousand facets or, in turns, of ten thousand inputs."""
     event = json.loads(strangers_events(2)[1])
     event["run"] = {"runId": f"00000000-0000-7000-8000-{number:012d}"}
     if number % 2:
@@ -85,12 +85,12 @@ def many(number: int) -> bytes:
 
 @cache
 def _samples() -> tuple[bytes, ...]:
-    """Give good events: another producer's, those of the shared data where they are there, and some that speak as the workspace itself."""
+    """Return good events: another producer's, those of the shared data where they are there, and some that speak as the workspace itself."""
     return (*strangers_events(6), *real_events(), *(json.dumps(event).encode() for event in _ours()))
 
 
 def _ours() -> Iterator[dict[str, Any]]:
-    """Give events that say what only the workspace itself may say: its jobs, its facets, in its own name and in a stranger's."""
+    """Yield events that say what only the workspace itself may say: its jobs, its facets, in its own name and in a stranger's."""
     examples = {
         path.stem: json.loads(path.read_bytes()) for path in sorted((_REPOSITORY / "lineage" / "facets" / "examples").glob("tracecore_*.json"))
     }

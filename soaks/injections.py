@@ -41,7 +41,7 @@ class Point:
 
     @property
     def inject(self) -> str:
-        """Give it as strace wants it."""
+        """Return it as strace wants it."""
         return f"{self.call.name}:{FAULTS[self.fault]}:when={self.call.when}"
 
 

@@ -23,7 +23,7 @@ _PAUSE_S = 0.02
 
 
 def event(writer: int, number: int) -> bytes:
-    """Give an event's bytes: the same for the same writer and number."""
+    """Return an event's bytes: the same for the same writer and number."""
     run = hashlib.sha256(f"{writer} {number}".encode()).hexdigest()
     said = {
         "eventType": "START",

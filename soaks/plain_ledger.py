@@ -99,7 +99,7 @@ def _judged(rows: Iterable[tuple[int, str, str, bytes]], head: tuple[int, str], 
 
 
 def roots(leaf_hashes: Iterable[bytes]) -> list[bytes]:
-    """Give the RFC 6962 root of every prefix, that of no leaves first."""
+    """Return the RFC 6962 root of every prefix, that of no leaves first."""
     found = [hashlib.sha256().digest()]
     subtrees: list[tuple[int, bytes]] = []  # complete ones from left to right, with their heights
     for leaf in leaf_hashes:
@@ -116,6 +116,6 @@ def roots(leaf_hashes: Iterable[bytes]) -> list[bytes]:
 
 
 def read_note(note: str) -> tuple[int, str]:
-    """Give size and root (hex) of a checkpoint."""
+    """Return size and root (hex) of a checkpoint."""
     _, size, root, *_ = note.split("\n")
     return int(size), base64.b64decode(root).hex()

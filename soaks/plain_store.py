@@ -20,7 +20,7 @@ _commits: dict[str, list[dict[str, Any]]] = {}
 
 
 def missing(store: Path, said: Mapping[str, Any]) -> str | None:
-    """Say what is not there of what was said to be there; None where all of it is, with its digest.
+    """Return what is not there of what was said to be there; None where all of it is, with its digest.
 
     Args:
         store: its folder.

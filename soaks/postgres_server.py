@@ -63,7 +63,7 @@ class PostgresServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:
-        """Give the URL of a database as TRACECORE_CATALOG_URL has it."""
+        """Return the URL of a database as TRACECORE_CATALOG_URL has it."""
         return f"postgresql+psycopg://postgres@/{database}?host={self._folder}"
 
     def start(self) -> None:

@@ -68,7 +68,7 @@ class Producers:
             process.stdin.flush()
 
     def answers(self) -> list[dict[str, Any]]:
-        """Give what each writer was told, once all are done."""
+        """Return what each writer was told, once all are done."""
         return [answer for process in self._processes for answer in self._line(process)]
 
     def _line(self, process: subprocess.Popen[str]) -> Any:
@@ -125,7 +125,7 @@ class Judge:
 
 
 def _roots(leaves: Sequence[tuple[str, bytes]], sizes: Iterable[int]) -> list[tuple[int, str]]:
-    """Give the Merkle roots at some sizes by RFC 6962 and docs/formats/ledger.md alone."""
+    """Return the Merkle roots at some sizes by RFC 6962 and docs/formats/ledger.md alone."""
     wanted = set(sizes)
     complete: list[tuple[int, bytes]] = []  # (leaves, hash) of the complete subtrees, largest first
     found = [(0, hashlib.sha256().hexdigest())] if 0 in wanted else []

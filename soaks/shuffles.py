@@ -89,7 +89,7 @@ def state(record: Record) -> dict[str, set[tuple[Any, ...]]]:
 
 
 def refs_and_runs(record: Record) -> tuple[list[str], list[str]]:
-    """Give every version that has one, and every run."""
+    """Return every version that has one, and every run."""
     with record.database.read() as connection:
         refs = sorted(set(connection.execute(select(EDGES.c.ref)).scalars()))
         runs = sorted(set(connection.execute(select(RUN_EVENTS.c.run_id)).scalars()))

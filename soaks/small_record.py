@@ -59,7 +59,7 @@ def make_small_record(folder: Path) -> SmallRecord:
 
 
 def strangers_events(number: int) -> list[bytes]:
-    """Give events of another producer, one line each, that are many enough to be kept as a block."""
+    """Return events of another producer, one line each, that are many enough to be kept as a block."""
     made = []
     for place in range(number):
         run = f"00000000-0000-7000-8000-{place // 2:012d}"

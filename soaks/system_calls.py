@@ -64,7 +64,7 @@ class Call:
 
 
 def missing_tool() -> str | None:
-    """Say why calls can't be watched here; None where they can."""
+    """Return why calls can't be watched here; None where they can."""
     if shutil.which("strace") is None:
         return "strace is not installed here: apt install strace"
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +99,7 @@ def read_log(log: Path) -> list[Call]:
 
 
 def points(log: Path, root: Path) -> Iterator[Call]:
-    """Give the calls that write inside a folder; others only count, so that numbers stay true."""
+    """Yield the calls that write inside a folder; others only count, so that numbers stay true."""
     inside = str(root)
     for call in read_log(log):
         if (

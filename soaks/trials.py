@@ -67,7 +67,7 @@ class Tally:
             self.trials[said["number"]] = Trial(said["number"], tuple(said["broken"]), said["counts"])
 
     def missing(self, count: int) -> list[int]:
-        """Give the numbers below `count` that were not tried yet."""
+        """Return the numbers below `count` that were not tried yet."""
         return [number for number in range(count) if number not in self.trials]
 
     def add(self, trial: Trial, commit: str) -> None:
@@ -89,7 +89,7 @@ class Tally:
         return dict(sorted(total.items()))
 
     def broken(self) -> list[str]:
-        """Give every broken promise with the number of its trial."""
+        """Return every broken promise with the number of its trial."""
         return [f"trial {trial.number}: {why}" for trial in self.trials.values() for why in trial.broken]
 
 

@@ -49,7 +49,7 @@ class BuildPlan:
     salt: int
 
     def arguments(self) -> dict[str, Any]:
-        """Give it as it travels to another process."""
+        """Return it as it travels to another process."""
         return {"plan": asdict(self)}
 
 
@@ -74,11 +74,11 @@ class Project:
                 (drives / f"{name}.txt").write_text(" ".join(values), encoding="utf-8")
 
     def drives(self, variant: int) -> Path:
-        """Give the folder of one variant's drive files."""
+        """Return the folder of one variant's drive files."""
         return self.folder / "drives" / str(variant)
 
     def plan(self, workspace: Path, number: int) -> BuildPlan:
-        """Give the build of a trial."""
+        """Return the build of a trial."""
         return BuildPlan(str(workspace), str(self.program), str(self.drives(number % VARIANTS)), f"b{number}", number + 1)
 
 

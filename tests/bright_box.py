@@ -24,7 +24,7 @@ THREE_HEADS = {
 
 
 def config(height: int = 32, width: int = 48) -> dict[str, Any]:
-    """Give the config.json of the detector; half of the drawn frames' size by default."""
+    """Return the config.json of the detector; half of the drawn frames' size by default."""
     shape = {"height": height, "width": width, "channels": 3, "layout": "NCHW", "range": "0..1 RGB", "resize": "stretch"}
     return {"v": 1, "type": "tracecore.model", "architecture": {"entry_point": "bright-box"}, "classes": list(CLASSES), "input": shape, "decode": {}}
 
@@ -102,7 +102,7 @@ def write_detector(
 
 
 def _two_heads(width: int) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
-    """Give the nodes and constants of the heads for path and light."""
+    """Return the nodes and constants of the heads for path and light."""
     nodes = [
         helper.make_node("Cast", ["x_first"], ["left_edge"], to=TensorProto.FLOAT),
         helper.make_node("Mul", ["left_edge", "per_px"], ["left_share"]),

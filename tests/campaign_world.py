@@ -14,12 +14,12 @@ CLASSES = ("car", "pedestrian", "sign")
 
 
 def frames_of(count: int) -> list[dict[str, Any]]:
-    """Give frames of two drives, the second by night."""
+    """Return frames of two drives, the second by night."""
     return [*drive_of("alpha", count - count // 2, time_of_day="day"), *drive_of("beta", count // 2, time_of_day="night")]
 
 
 def truth_rows(frames: list[dict[str, Any]], seed: int = 1) -> list[dict[str, Any]]:
-    """Give boxes with cuboids of the same track, a path and a light state for each frame; every fifth frame holds no object."""
+    """Return boxes with cuboids of the same track, a path and a light state for each frame; every fifth frame holds no object."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for place, frame in enumerate(frames):
@@ -47,6 +47,6 @@ def truth_table(frames: list[dict[str, Any]]) -> pa.Table:
 
 
 def tables(count: int) -> tuple[pa.Table, pa.Table]:
-    """Give frames and their truth."""
+    """Return frames and their truth."""
     frames = frames_of(count)
     return frame_table(frames), truth_table(frames)

@@ -34,7 +34,7 @@ def picture(seed: int, *, box: tuple[int, int, int, int] | None = None, noise: i
 
 
 def dhash(data: bytes) -> str:
-    """Give the 64-bit difference hash of a picture: whether each of 8x8 pixels is brighter than its left neighbor."""
+    """Return the 64-bit difference hash of a picture: whether each of 8x8 pixels is brighter than its left neighbor."""
     with Image.open(io.BytesIO(data)) as image:
         small = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), dtype=int)
     bits = "".join("01"[int(bit)] for bit in (small[:, 1:] > small[:, :-1]).ravel())
@@ -42,7 +42,7 @@ def dhash(data: bytes) -> str:
 
 
 def frame(drive: str, index: int, image: bytes, **other: Any) -> dict[str, Any]:
-    """Give one row of the frame table, ten frames a second; unmeasured clock and place unless said."""
+    """Return one row of the frame table, ten frames a second; unmeasured clock and place unless said."""
     time = other.pop("timestamp_ns", EPOCH_NS + index * 100_000_000)
     return {
         "drive": drive,
@@ -70,13 +70,13 @@ def frame(drive: str, index: int, image: bytes, **other: Any) -> dict[str, Any]:
 
 
 def drive_of(name: str, count: int, *, first_seed: int | None = None, **other: Any) -> list[dict[str, Any]]:
-    """Give the frames of a drive, each of another scene."""
+    """Return the frames of a drive, each of another scene."""
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:6], 16) if first_seed is None else first_seed
     return [frame(name, index, picture(seed + index), **other) for index in range(count)]
 
 
 def label(of: dict[str, Any], number: int, category: str | None, box: tuple[float, float, float, float] | None, **other: Any) -> dict[str, Any]:
-    """Give one row of the label table; without a box the statement that the frame holds nothing."""
+    """Return one row of the label table; without a box the statement that the frame holds nothing."""
     x, y, width, height = box or (None,) * 4
     return {
         "drive": of["drive"],

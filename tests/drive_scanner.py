@@ -201,7 +201,7 @@ class Scan:
                 self.note(where, "picture")
 
     def likeness(self, picture: Image.Image) -> float:
-        """Say how much the likest part of a picture is like the likest frame, -1 to 1: edges correlated at many sizes of a tile."""
+        """Return how much the likest part of a picture is like the likest frame, -1 to 1: edges correlated at many sizes of a tile."""
         best = -1.0
         for tile in {*(each for each in _TILES if each <= picture.width), picture.width}:
             width, height = round(picture.width * _WIDTH / tile), round(picture.height * _WIDTH / tile)
@@ -217,7 +217,7 @@ def _edges(picture: Image.Image, width: int, height: int) -> np.ndarray:
 
 
 def _correlation(picture: np.ndarray, templates: tuple[np.ndarray, ...]) -> float:
-    """Give the best normalized cross-correlation of any template anywhere in a picture (by FFT)."""
+    """Return the best normalized cross-correlation of any template anywhere in a picture (by FFT)."""
     size = templates[0].shape
     shape = [one + other - 1 for one, other in zip(picture.shape, size, strict=True)]
     inside = tuple(slice(small - 1, whole - small + 1) for small, whole in zip(size, shape, strict=True))
@@ -244,7 +244,7 @@ def _flat(values: Any) -> Iterator[Any]:
 
 
 def _opened(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Give what bytes are a packing of."""
+    """Yield what bytes are a packing of."""
     if data[:4] == b"PK\x03\x04":
         with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(data)) as archive:
             yield from ((name, archive.read(name)) for name in archive.namelist())
@@ -259,7 +259,7 @@ def _opened(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _pictures(data: bytes) -> Iterator[tuple[int, Image.Image]]:
-    """Give every picture that begins somewhere in bytes."""
+    """Yield every picture that begins somewhere in bytes."""
     for magic in (_JPEG, _PNG, _WEBP):
         at = data.find(magic)
         while at >= 0:
@@ -281,7 +281,7 @@ def _decoded(text: bytes) -> bytes | None:
 
 
 def _page_map(data: bytes) -> dict[int, int]:
-    """Give where each page of a database file or of a write-ahead log begins."""
+    """Return where each page of a database file or of a write-ahead log begins."""
     if data.startswith(_SQLITE):
         size = struct.unpack(">H", data[16:18])[0] or 1
         size = 65_536 if size == 1 else size

@@ -10,12 +10,12 @@ _BLOCK = r"```(?P<language>\w*)\n(?P<body>.*?)\n```"
 
 
 def examples(page: str) -> dict[str, str]:
-    """Give the blocks that follow a comment `<!-- example: NAME -->`, by name."""
+    """Return the blocks that follow a comment `<!-- example: NAME -->`, by name."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return {match["name"]: match["body"] for match in re.finditer(rf"<!-- example: (?P<name>[\w ]+) -->\n+{_BLOCK}", text, re.DOTALL)}
 
 
 def blocks(page: str, language: str) -> list[str]:
-    """Give the fenced blocks of one language, in order."""
+    """Return the fenced blocks of one language, in order."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return [match["body"] for match in re.finditer(rf"^{_BLOCK}", text, re.DOTALL | re.MULTILINE) if match["language"] == language]

@@ -15,7 +15,7 @@ BOX = (30, 20, 12, 24)
 
 
 def event(of: Mapping[str, Any], type_: str, category: str, box: tuple[float, float, float, float] = BOX, **other: Any) -> dict[str, Any]:
-    """Give one row of the event table."""
+    """Return one row of the event table."""
     x, y, width, height = box
     told = f"{of['frame_id']} {type_} {category} {box}"
     return {
@@ -39,7 +39,7 @@ def event_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def seen(of: Mapping[str, Any], number: int, category: str, box: tuple[float, float, float, float], score: float) -> dict[str, Any]:
-    """Give one row of the detection table."""
+    """Return one row of the detection table."""
     x, y, width, height = box
     where = {name: of[name] for name in ("drive", "sensor", "timestamp_ns", "frame_id")}
     boxes = {"x": float(x), "y": float(y), "width": float(width), "height": float(height)}
@@ -52,7 +52,7 @@ def detection_table(rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def evaluated_drives(count: int = 12) -> list[dict[str, Any]]:
-    """Give three drives: by day in DE, by night in DE and by night in JP, each frame with one white box."""
+    """Return three drives: by day in DE, by night in DE and by night in JP, each frame with one white box."""
     rows = []
     for place, (name, region, time_of_day, light) in enumerate(
         [("noon", "DE", "day", 1.0), ("late", "DE", "night", 0.4), ("tokyo", "JP", "night", 0.4)]
@@ -65,7 +65,7 @@ def evaluated_drives(count: int = 12) -> list[dict[str, Any]]:
 
 
 def pool_drives(count: int = 10) -> list[dict[str, Any]]:
-    """Give drives to choose from: the evaluated ones are not among them."""
+    """Return drives to choose from: the evaluated ones are not among them."""
     return [
         *drive_of("spring", count, region="DE", time_of_day="day"),
         *drive_of("osaka", count, region="JP", time_of_day="night", luma=0.12),

@@ -45,6 +45,6 @@ def write_distribution(
 
 
 def entry_points_of(*folders: Path) -> list[metadata.EntryPoint]:
-    """Give the entry points of group `tracecore` that the distributions in some folders offer, and no others."""
+    """Return the entry points of group `tracecore` that the distributions in some folders offer, and no others."""
     found = [entry for each in metadata.distributions(path=[str(folder) for folder in folders]) for entry in each.entry_points]
     return [entry for entry in found if entry.group == "tracecore"]

@@ -128,7 +128,7 @@ class S3Server:
                 left.unlink(missing_ok=True)
 
     def environment(self, prefix: str) -> dict[str, str]:
-        """Give the variables that make a store of a prefix."""
+        """Return the variables that make a store of a prefix."""
         return {
             "TRACECORE_STORE_URL": f"s3://{BUCKET}/{prefix}",
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -140,5 +140,5 @@ class S3Server:
 
 
 def settings_of(server: S3Server, prefix: str) -> dict[str, str]:
-    """Give a whole process environment for a child that uses a prefix."""
+    """Return a whole process environment for a child that uses a prefix."""
     return {**os.environ, **server.environment(prefix)}

@@ -12,7 +12,7 @@ _BESIDE = Path(__file__).parents[2] / "shared" / "data"
 
 
 def shared_data(*parts: str) -> Path:
-    """Give a file or folder of the shared data, or skip the test, saying what is absent.
+    """Return a file or folder of the shared data, or skip the test, saying what is absent.
 
     Looked for in the folder that TRACECORE_SHARED_DATA names, else beside the repository in `shared/data`.
     """

@@ -91,7 +91,7 @@ class StageWorld:
 
 
 def check_of(outcome: Outcome, name: str) -> CheckRun:
-    """Give the one check of a name."""
+    """Return the one check of a name."""
     found = [check for check in outcome.checks if check.name == name]
     assert len(found) == 1, [check.name for check in outcome.checks]
     return found[0]

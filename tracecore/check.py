@@ -33,7 +33,7 @@ class CheckContext(Protocol):
     readers: Sequence[str]
 
     def read(self, port: str | None = None) -> Any:
-        """Give an output as a stage would read it, the target without `port`; recorded as an input of the check's run."""
+        """Return an output as a stage would read it, the target without `port`; recorded as an input of the check's run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,7 @@ def say(message: str) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Give a rich console: stdout for answers, stderr for progress; plain text where neither is a terminal."""
+    """Return a rich console: stdout for answers, stderr for progress; plain text where neither is a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -105,7 +105,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def progress_bar() -> Progress:
-    """Give a rich progress display on stderr, gone when the work is done; silent where stderr is no terminal."""
+    """Return a rich progress display on stderr, gone when the work is done; silent where stderr is no terminal."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     target = console(stderr=True)

@@ -41,7 +41,7 @@ def _os_words() -> str:
 
 
 def host_name() -> str:
-    """Give this machine's name."""
+    """Return this machine's name."""
     return socket.gethostname()
 
 
@@ -70,7 +70,7 @@ UNPUBLISHED = "urn:tracecore:unpublished-checkout"
 
 @cache
 def code_location(folder: Path) -> CodeLocation | None:
-    """Give the git remote, path inside the repository and commit of a folder, None where it is in no checkout or nothing is committed.
+    """Return the git remote, path inside the repository and commit of a folder, None where it is in no checkout or nothing is committed.
 
     Args:
         folder: a package folder.

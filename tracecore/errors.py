@@ -47,7 +47,7 @@ def again(name: str, message: str) -> TracecoreError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Give the known name that is most like a mistyped one, or None where none is near."""
+    """Return the known name that is most like a mistyped one, or None where none is near."""
     options = list(known)
     lowered = {option.lower(): option for option in options}
     found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
@@ -57,7 +57,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def suggestion(name: str, known: Iterable[str], *, none_known: str = "There are none.") -> str:
-    """Give the second half of an error sentence: the nearest right name, else every right name."""
+    """Return the second half of an error sentence: the nearest right name, else every right name."""
     options = sorted(set(known))
     found = nearest(name, options)
     if found is not None:

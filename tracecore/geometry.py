@@ -21,7 +21,7 @@ _NEAR = 0.1  # m: what is nearer to the camera's plane, or behind it, has no pla
 
 
 def quaternion_matrix(quaternion: ArrayLike) -> Floats:
-    """Give the rotation matrix (3, 3) of a quaternion x y z w; it is normalized first.
+    """Return the rotation matrix (3, 3) of a quaternion x y z w; it is normalized first.
 
     Raises:
         ValueError: it has no length.
@@ -41,7 +41,7 @@ def quaternion_matrix(quaternion: ArrayLike) -> Floats:
 
 
 def cuboid_corners(cuboid: Sequence[float]) -> Floats:
-    """Give the corners (8, 3) of a cuboid in its own frame: below front left, front right, rear right, rear left, then above them."""
+    """Return the corners (8, 3) of a cuboid in its own frame: below front left, front right, rear right, rear left, then above them."""
     values = np.asarray(cuboid, dtype=np.float64)
     corners: Floats = (_UNIT * values[7:10]) @ quaternion_matrix(values[3:7]).T + values[:3]
     return corners
@@ -107,7 +107,7 @@ class Camera:
         return project(transform(points, self.from_vehicle), self.projection)
 
     def ground(self, path: Sequence[float]) -> tuple[tuple[float, float], ...]:
-        """Give where points on the road (x and y by turns, m) are on the image; those that are not ahead are left out."""
+        """Return where points on the road (x and y by turns, m) are on the image; those that are not ahead are left out."""
         flat = np.asarray(path, dtype=np.float64).reshape(-1, 2)
         at, ahead = self.of_vehicle(np.column_stack([flat, np.zeros(len(flat))]))
         return tuple((float(u), float(v)) for u, v in at[ahead])
@@ -138,7 +138,7 @@ class Rig:
         return cls([row for row in rows if wanted is None or row["drive"] in wanted])
 
     def camera(self, drive: str, sensor: str, timestamp_ns: int) -> Camera | None:
-        """Give how a camera sees at a time, None where it was not calibrated."""
+        """Return how a camera sees at a time, None where it was not calibrated."""
         row = self._at(drive, sensor, timestamp_ns)
         if row is None or not row["projection"]:
             return None
@@ -148,7 +148,7 @@ class Rig:
         )
 
     def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> _Floats | None:
-        """Give the 4x4 from a sensor's frame (named by sensor or frame) to the vehicle's, None where nobody says it; `vehicle` is its own."""
+        """Return the 4x4 from a sensor's frame (named by sensor or frame) to the vehicle's, None where nobody says it; `vehicle` is its own."""
         if sensor == "vehicle":
             return np.eye(4)
         row = self._at(drive, sensor, timestamp_ns)

@@ -31,7 +31,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def tracecore_register_stages() -> list[type[Stage]]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Give the stages a plugin brings.
+    """Return the stages a plugin brings.
 
     Returns:
         Stage classes; a program names them by `Stage.name`, or `<entry point>/<name>` where two plugins offer the same.
@@ -40,7 +40,7 @@ def tracecore_register_stages() -> list[type[Stage]]:  # type: ignore[empty-body
 
 @hookspec
 def tracecore_register_checks() -> list[Check]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Give the checks a plugin brings.
+    """Return the checks a plugin brings.
 
     Returns:
         Check instances; stages and programs name them by `Check.name`.
@@ -49,7 +49,7 @@ def tracecore_register_checks() -> list[Check]:  # type: ignore[empty-body]  # a
 
 @hookspec
 def tracecore_register_gates() -> list[Gate]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Give the release gates a plugin brings.
+    """Return the release gates a plugin brings.
 
     Returns:
         Gate instances; a program's `release.gates` names them as `{gate: NAME}`.
@@ -58,7 +58,7 @@ def tracecore_register_gates() -> list[Gate]:  # type: ignore[empty-body]  # a h
 
 @hookspec
 def tracecore_register_exporters() -> list[Exporter]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Give the export formats a plugin brings.
+    """Return the export formats a plugin brings.
 
     Returns:
         Exporter instances, by name for `tracecore export --format`.
@@ -67,7 +67,7 @@ def tracecore_register_exporters() -> list[Exporter]:  # type: ignore[empty-body
 
 @hookspec
 def tracecore_register_importers() -> list[Importer]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Give the import formats a plugin brings.
+    """Return the import formats a plugin brings.
 
     Returns:
         Importer instances, by name.
@@ -76,7 +76,7 @@ def tracecore_register_importers() -> list[Importer]:  # type: ignore[empty-body
 
 @hookspec
 def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-body]  # a hook specification has no body
-    """Give the CLI commands a plugin brings.
+    """Return the CLI commands a plugin brings.
 
     Returns:
         Click commands, shown by `tracecore --help` beside the core ones; a core command's name can't be taken.
@@ -132,7 +132,7 @@ class Importer(ABC):
 
     @abstractmethod
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Give the OpenLineage events that a file stands for."""
+        """Return the OpenLineage events that a file stands for."""
 
 
 @dataclass(frozen=True, slots=True)

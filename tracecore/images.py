@@ -159,7 +159,7 @@ class AnnotatedImage:
 
 
 def color_of(category: str) -> str:
-    """Give the color of a class, the same in every process and picture."""
+    """Return the color of a class, the same in every process and picture."""
     return _PALETTE[zlib.crc32(category.encode()) % len(_PALETTE)]
 
 

@@ -55,7 +55,7 @@ class Answers:
 
 
 def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the outputs of a model in order, as its `config.json` says; models of before there were heads have an obstacle head alone.
+    """Return the outputs of a model in order, as its `config.json` says; models of before there were heads have an obstacle head alone.
 
     Raises:
         UsageError: it names an output that nobody knows, leaves out part of a head, or has another order.
@@ -73,7 +73,7 @@ def outputs_of(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def reach_of(config: Mapping[str, Any]) -> float:
-    """Give the farthest distance at which a model says the path, m; 1 for a model that doesn't."""
+    """Return the farthest distance at which a model says the path, m; 1 for a model that doesn't."""
     distances = config.get("heads", {}).get("path", {}).get("ahead_m", ())
     return max((float(each) for each in distances), default=1.0)
 
@@ -327,6 +327,6 @@ def _compare_boxes(one: Answers, other: Answers) -> tuple[float, float, int, int
 
 
 def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]]:
-    """Give boxes, scores and classes image by image."""
+    """Yield boxes, scores and classes image by image."""
     if answers.boxes is not None and answers.scores is not None and answers.classes is not None:
         yield from zip(answers.boxes, answers.scores, answers.classes, strict=True)

@@ -133,10 +133,10 @@ class Lineage(Protocol):
     """What a stage may ask of the record: read-only."""
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Give the backward trace of a ref, as `tracecore trace --json` does."""
+        """Return the backward trace of a ref, as `tracecore trace --json` does."""
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Give the facets of one whole artifact ref by name."""
+        """Return the facets of one whole artifact ref by name."""
 
 
 class Context(Protocol):
@@ -155,25 +155,25 @@ class Context(Protocol):
     lineage: Lineage
 
     def read(self, port: Input) -> Any:
-        """Give an input: a `pyarrow.dataset.Dataset` (`to_table(filter=, columns=)`) for a Delta table, else a `Path`.
+        """Return an input: a `pyarrow.dataset.Dataset` (`to_table(filter=, columns=)`) for a Delta table, else a `Path`.
 
         None for an optional input that the program leaves out.
         """
 
     def artifact(self, port: Input) -> Artifact | None:
-        """Give the recorded identity of an input: its ref, digest and facets."""
+        """Return the recorded identity of an input: its ref, digest and facets."""
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Give the files found for a port, sorted by name; a read that is recorded."""
+        """Return the files found for a port, sorted by name; a read that is recorded."""
 
     def members(self, port: Input) -> list[SourceFile]:
-        """Give the files of an input that is a directory, by path; empty for an optional input left out.
+        """Return the files of an input that is a directory, by path; empty for an optional input left out.
 
         One that is adopted is recorded as made from that input, so that its trace goes on to whoever wrote the directory.
         """
 
     def scratch(self) -> Path:
-        """Give a folder that outlives a kill: the next run that is to make the same finds what this one left there.
+        """Return a folder that outlives a kill: the next run that is to make the same finds what this one left there.
 
         For checkpoints of long work. What is made must be the same with and without it; it is removed when the run completes.
         """
@@ -196,7 +196,7 @@ class Context(Protocol):
         """Write an output table: a `pyarrow.Table`, or a `RecordBatchReader` to write more than memory holds."""
 
     def path(self, port: Output) -> Path:
-        """Give the directory to write an output's files to."""
+        """Return the directory to write an output's files to."""
 
     def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
         """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show (`tc.summarize` makes one).

@@ -34,7 +34,7 @@ def slugify(text: str) -> str:
 
 
 def holds_workspace(root: Path) -> bool:
-    """Say whether a folder is a workspace; of one that may not be entered nobody can say so."""
+    """Return whether a folder is a workspace; of one that may not be entered nobody can say so."""
     try:
         return (root / _CONFIG).exists()
     except OSError:

@@ -55,7 +55,7 @@ def run_sessions(wired: ResolvedProgram, host: PluginHost, workspace: NamedWorks
 
 
 def program_definitions(program: str | Path, overrides: Overrides | None = None) -> dg.Definitions:
-    """Give the assets, checks and build job of a program, to be merged with others; what they make goes into the workspace of `TRACECORE_HOME`.
+    """Return the assets, checks and build job of a program, to be merged with others; what they make goes into the workspace of `TRACECORE_HOME`.
 
     Args:
         program: a shipped program's name, or a path.
@@ -83,7 +83,7 @@ class VehicleProgram(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """Give the shape of `attributes`: a program's own."""
+        """Return the shape of `attributes`: a program's own."""
         return programs.VehicleProgram
 
     @classmethod

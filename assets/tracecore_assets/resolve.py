@@ -265,7 +265,7 @@ _OPTIONS = {StageKind.INGEST: "--drives", StageKind.LABEL: "--labels"}
 
 
 def replace_files(wired: ResolvedProgram, overrides: Overrides) -> ResolvedProgram:
-    """Give a program whose ingest and label assets read the files of `--drives` and `--labels` instead of their own.
+    """Return a program whose ingest and label assets read the files of `--drives` and `--labels` instead of their own.
 
     Raises:
         UsageError: the program has no asset that would take them.
@@ -311,7 +311,7 @@ def _paths(asset: ResolvedAsset, port: Files) -> Any:
 
 
 def program_document(wired: ResolvedProgram) -> dict[str, Any]:
-    """Give a program as JSON, overrides in place, its file parameters replaced by the sorted names of the files found.
+    """Return a program as JSON, overrides in place, its file parameters replaced by the sorted names of the files found.
 
     Raises:
         UsageError: a file that the program names is not there.

@@ -15,19 +15,19 @@ class AuditSource(Protocol):
     """The reading half of the record."""
 
     def trace(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Mapping[str, Any]:
-        """Give the backward trace of a ref."""
+        """Return the backward trace of a ref."""
 
     def impact(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Mapping[str, Any]:
-        """Give everything that a ref reached."""
+        """Return everything that a ref reached."""
 
     def builds(self) -> Sequence[SealedBuild]:
-        """Give every sealed build."""
+        """Return every sealed build."""
 
     def build(self, name: str) -> SealedBuild | None:
-        """Give one sealed build by its name."""
+        """Return one sealed build by its name."""
 
     def bug(self, identity: str) -> Bug | None:
-        """Give one reported bug by its id."""
+        """Return one reported bug by its id."""
 
     def plugins(self) -> Sequence[Mapping[str, Any]]:
-        """Give the plugins that recorded runs ran: entry_point, distribution, version, source_digest, stages, runs."""
+        """Return the plugins that recorded runs ran: entry_point, distribution, version, source_digest, stages, runs."""

@@ -13,12 +13,12 @@ _SUFFIX = ".graphql"
 
 
 def names() -> list[str]:
-    """Give the names of all documents."""
+    """Return the names of all documents."""
     return sorted(file.name.removesuffix(_SUFFIX) for file in _FOLDER.iterdir() if file.name.endswith(_SUFFIX))
 
 
 def document(name: str) -> str:
-    """Give the GraphQL text of a named document.
+    """Return the GraphQL text of a named document.
 
     Raises:
         UsageError: there is none of that name.

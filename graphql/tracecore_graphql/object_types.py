@@ -95,7 +95,7 @@ class Plugin:
 
 
 def build_of(sealed: SealedBuild) -> Build:
-    """Give a sealed build as its GraphQL type."""
+    """Return a sealed build as its GraphQL type."""
     return Build(
         name=sealed.name,
         ref=sealed.ref,
@@ -122,7 +122,7 @@ class Bug:
 
 
 def bug_of(bug: shapes.Bug) -> Bug:
-    """Give a reported bug as its GraphQL type."""
+    """Return a reported bug as its GraphQL type."""
     return Bug(
         id=strawberry.ID(bug.id),
         ref=bug.ref,
@@ -280,7 +280,7 @@ def typed(type_: type[T], item: Mapping[str, Any]) -> T:
 
 
 def trace_run(run: Mapping[str, Any]) -> TraceRun:
-    """Give a run of an answer as its GraphQL type."""
+    """Return a run of an answer as its GraphQL type."""
     return typed(TraceRun, {**run, "checks": [typed(TraceCheck, check) for check in run["checks"]], "origin": _origin(run)})
 
 
@@ -289,7 +289,7 @@ def _origin(item: Mapping[str, Any]) -> Origin | None:
 
 
 def trace_answer(answer: Mapping[str, Any]) -> Trace:
-    """Give what `Record.trace` or `Record.impact` answered as its GraphQL type, list by list."""
+    """Return what `Record.trace` or `Record.impact` answered as its GraphQL type, list by list."""
     return typed(
         Trace,
         {

@@ -33,7 +33,7 @@ class RequestContext:
     deadline: float
 
     def in_time(self) -> AuditSource:
-        """Give the record while there is time left: each question of the root asks for it again.
+        """Return the record while there is time left: each question of the root asks for it again.
 
         Raises:
             TookTooLong: the time is over.

@@ -37,7 +37,7 @@ schema = _Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
 
 
 def sdl() -> str:
-    """Give the schema in GraphQL's own language; `graphql/schema.graphql` is the committed snapshot of it."""
+    """Return the schema in GraphQL's own language; `graphql/schema.graphql` is the committed snapshot of it."""
     return schema.as_str().rstrip() + "\n"
 
 
@@ -102,7 +102,7 @@ def _check_operation(document: DocumentNode, name: str | None) -> None:
 
 
 def _told(error: GraphQLError) -> Any:
-    """Give an error as the asker sees it: what they can mend in words, what is ours by a number that the log explains."""
+    """Return an error as the asker sees it: what they can mend in words, what is ours by a number that the log explains."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error

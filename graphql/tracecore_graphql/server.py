@@ -179,19 +179,19 @@ def _read_request(content_type: str, body: bytes) -> GraphQLRequest:
 
 
 def _problem(status: int, message: str) -> JSONResponse:
-    """Give an error in the one form that all answers have."""
+    """Return an error in the one form that all answers have."""
     return _json(status, {"errors": [{"message": message}]})
 
 
 def _later(message: str) -> JSONResponse:
-    """Give an error that says when to ask again."""
+    """Return an error that says when to ask again."""
     answer = _problem(503, message)
     answer.headers["Retry-After"] = "5"
     return answer
 
 
 def _json(status: int, body: Any) -> JSONResponse:
-    """Give a JSON answer that nobody on the way may keep or take for anything else."""
+    """Return a JSON answer that nobody on the way may keep or take for anything else."""
     return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
 
 

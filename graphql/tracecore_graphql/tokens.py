@@ -56,7 +56,7 @@ class Token:
     revoked_at: str | None = None
 
     def state(self, now: datetime) -> str:
-        """Give `valid`, `expired` or `revoked`."""
+        """Return `valid`, `expired` or `revoked`."""
         if self.revoked_at is not None:
             return "revoked"
         return "valid" if now < datetime.fromisoformat(self.expires_at) else "expired"
@@ -121,7 +121,7 @@ class TokenStore:
         return tuple(self._known().values())
 
     def find(self, text: str) -> Token | None:
-        """Give the valid token that a text stands for, or None."""
+        """Return the valid token that a text stands for, or None."""
         found = self._known().get(_hash(text))  # how long that takes tells of the hash at most, which leads to no token
         return found if found is not None and found.state(self._clock()) == "valid" else None
 

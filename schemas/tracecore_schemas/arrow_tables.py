@@ -234,7 +234,7 @@ CLUSTERS = pa.schema(
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
-    """Give (name, type in words, meaning) of each column; the meaning is empty where a column has no comment."""
+    """Return (name, type in words, meaning) of each column; the meaning is empty where a column has no comment."""
     return [(field.name, str(field.type), (field.metadata or {}).get(b"comment", b"").decode()) for field in schema]
 
 
@@ -268,7 +268,7 @@ def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:
-    """Give each label in its last revision, rejected ones too, in order of frame and label.
+    """Return each label in its last revision, rejected ones too, in order of frame and label.
 
     Args:
         labels: rows of the label table with at least `frame_id` and `label_id`; one without `revision` is the first.

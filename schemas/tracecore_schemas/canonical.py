@@ -32,7 +32,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def jcs(value: JSON) -> bytes:
-    """Give the RFC 8785 canonical UTF-8 bytes of a JSON value.
+    """Return the RFC 8785 canonical UTF-8 bytes of a JSON value.
 
     Raises:
         rfc8785.CanonicalizationError: a NaN, an infinity, a lone surrogate or an integer beyond 2^53 - 1 (nanoseconds and
@@ -42,28 +42,28 @@ def jcs(value: JSON) -> bytes:
 
 
 def digest_bytes(data: bytes) -> str:
-    """Give the digest of bytes, `sha256:<64 hex>`."""
+    """Return the digest of bytes, `sha256:<64 hex>`."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def digest_json(value: JSON) -> str:
-    """Give the digest of a JSON value's canonical bytes."""
+    """Return the digest of a JSON value's canonical bytes."""
     return digest_bytes(jcs(value))
 
 
 def digest_file(path: Path) -> str:
-    """Give the digest of a file's bytes, read in chunks."""
+    """Return the digest of a file's bytes, read in chunks."""
     with path.open("rb") as file:
         return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_digest(text: str) -> bool:
-    """Say whether a text is a whole digest in our notation."""
+    """Return whether a text is a whole digest in our notation."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def hex_of(digest: str) -> str:
-    """Give the 64 hex digits of a digest, without its algorithm.
+    """Return the 64 hex digits of a digest, without its algorithm.
 
     Raises:
         ValueError: the text is no whole `sha256:` digest.

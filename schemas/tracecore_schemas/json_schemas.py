@@ -32,14 +32,14 @@ _PSEUDONYM = {"type": ["string", "null"]}
 
 
 def trace_answer() -> dict[str, Any]:
-    """Give the schema of what `tracecore trace --json` prints."""
+    """Return the schema of what `tracecore trace --json` prints."""
     found = TypeAdapter(Trace).json_schema(ref_template="#/$defs/{model}")
     answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": "urn:tracecore:trace:1", **found})
     return answer
 
 
 def build_predicate() -> dict[str, Any]:
-    """Give the schema of the predicate in a build's in-toto Statement (docs/formats/build.md)."""
+    """Return the schema of the predicate in a build's in-toto Statement (docs/formats/build.md)."""
     return {
         "$schema": _DRAFT,
         "$id": BUILD_PREDICATE,
@@ -66,7 +66,7 @@ def build_predicate() -> dict[str, Any]:
 
 
 def data_request() -> dict[str, Any]:
-    """Give the schema of a data request's `request.json` (docs/formats/data_request.md)."""
+    """Return the schema of a data request's `request.json` (docs/formats/data_request.md)."""
     found = DataRequest.model_json_schema(ref_template="#/$defs/{model}")
     answer: dict[str, Any] = first_paragraphs({"$schema": _DRAFT, "$id": "urn:tracecore:data_request:1", **found})
     return answer
@@ -113,7 +113,7 @@ def export(folder: Path, schemas: dict[str, dict[str, Any]]) -> None:
 
 
 def _closed(**properties: Any) -> dict[str, Any]:
-    """Give an object schema whose members are all required and no other is allowed."""
+    """Return an object schema whose members are all required and no other is allowed."""
     return {"type": "object", "properties": properties, "required": sorted(properties), "additionalProperties": False}
 
 

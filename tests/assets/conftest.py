@@ -58,7 +58,7 @@ def begin_project(folder: Path, site: Path) -> Project:
 
 @pytest.fixture
 def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Give a project whose plugin this process sees too."""
+    """Return a project whose plugin this process sees too."""
     monkeypatch.syspath_prepend(str(toy_site))
     monkeypatch.setenv("TRACECORE_PLUGINS", "toy")
     monkeypatch.delenv("TRACECORE_HOME", raising=False)
@@ -67,13 +67,13 @@ def project(tmp_path: Path, toy_site: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def own_project(tmp_path: Path, toy_site: Path) -> Project:
-    """Give a project whose plugin is its own, to be edited."""
+    """Return a project whose plugin is its own, to be edited."""
     return begin_project(tmp_path, shutil.copytree(toy_site, tmp_path / "site"))
 
 
 @pytest.fixture(scope="module")
 def shared_project(tmp_path_factory: pytest.TempPathFactory, toy_site: Path) -> Project:
-    """Give one project to all tests of a file, which use it by its command line alone."""
+    """Return one project to all tests of a file, which use it by its command line alone."""
     return begin_project(tmp_path_factory.mktemp("project"), toy_site)
 
 
@@ -91,7 +91,7 @@ def built_once(shared_project: Project) -> Project:
 
 @pytest.fixture
 def built(built_once: Project, project: Project) -> Project:
-    """Give a copy of that workspace, with neither drives nor program on the disk: the record alone is left."""
+    """Return a copy of that workspace, with neither drives nor program on the disk: the record alone is left."""
     shutil.copytree(built_once.workspace, project.workspace)
     shutil.rmtree(project.folder / "drives")
     project.program.unlink()

@@ -95,7 +95,7 @@ def of(trace, kind):
 
 
 def read_by(trace, job):
-    """Give what the runs of a job read, by role."""
+    """Return what the runs of a job read, by role."""
     runs = {run["id"] for run in trace["runs"] if run["job"] == job}
     return {edge["role"]: edge["ref"] for edge in trace["edges"] if edge["run"] in runs and edge["direction"] == "input"}
 

@@ -38,7 +38,7 @@ def instance(workspace: Workspace) -> Iterator[dg.DagsterInstance]:
 
 
 def ends(record: Record, job: str) -> list[dict[str, Any]]:
-    """Give the terminal events of a job's runs."""
+    """Return the terminal events of a job's runs."""
     with record.database.read() as connection:
         events = [json.loads(leaf.body) for leaf in ledger.read(connection)]
     return [event for event in events if event["job"]["name"] == job and event["eventType"] != "START"]

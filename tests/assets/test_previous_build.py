@@ -18,7 +18,7 @@ GATE = "{kpi: recall.car, max_drop: 0.02}"
 
 @pytest.fixture
 def compared(project):
-    """Give a project whose only gate compares with the build before."""
+    """Return a project whose only gate compares with the build before."""
     project.write(PROGRAM.replace("- {check: toy_no_leak}\n", "").replace("{kpi: recall.car, min: 0.4}", GATE))
     return project
 

@@ -31,7 +31,7 @@ def verdicts(answer):
 
 
 def written(folder):
-    """Give every file of the record and the store with what is in it."""
+    """Return every file of the record and the store with what is in it."""
     kept = [path for path in folder.rglob("*") if path.is_file() and not {"locks", "dagster"} & set(path.relative_to(folder).parts)]
     return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept if not path.name.endswith(("-wal", "-shm"))}
 

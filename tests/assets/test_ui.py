@@ -94,6 +94,6 @@ def test_a_browser_shows_the_asset_graph_and_a_past_materialization(page, tmp_pa
 
 
 def _render(address, folder):
-    """Give a page's document as a real browser has drawn it."""
+    """Return a page's document as a real browser has drawn it."""
     flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}", "--virtual-time-budget=20000", "--dump-dom"]
     return subprocess.run([CHROMIUM, *flags, address], capture_output=True, text=True, timeout=120, check=True).stdout

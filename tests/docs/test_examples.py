@@ -25,7 +25,7 @@ PAGES = ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "
 
 
 def commands(page: str) -> list[list[str]]:
-    """Give the command lines of a page's shell blocks, comments and continuations resolved."""
+    """Return the command lines of a page's shell blocks, comments and continuations resolved."""
     lines = "\n".join(blocks(page, "sh")).replace("\\\n", " ").splitlines()
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 

@@ -33,7 +33,7 @@ def named_in_code(source: str) -> set[str]:
 
 
 def problems(hooks: dict[str, object], *, page: str, tested: set[str], used: set[str]) -> list[str]:
-    """Say what each hook lacks."""
+    """Return what each hook lacks."""
     found = []
     for name, hook in hooks.items():
         doc = inspect.getdoc(hook) or ""

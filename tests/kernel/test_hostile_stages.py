@@ -87,7 +87,7 @@ def reads(world: World, outcome: Outcome) -> list[str]:
 
 
 def states(world: World) -> list[str]:
-    """Give the types of the run's events, in the order they were recorded."""
+    """Return the types of the run's events, in the order they were recorded."""
     with world.record.database.read() as connection:
         events = [json.loads(leaf.body) for leaf in ledger.read(connection)]
     return [event["eventType"] for event in events if event["job"]["name"] == "test.made"]

@@ -16,7 +16,7 @@ from tracecore_schemas.run import Artifact
 
 
 def answer(*rows: tuple[float, float, int]) -> Answers:
-    """Give one image's detections: (x, score, class), each box 10 px wide."""
+    """Return one image's detections: (x, score, class), each box 10 px wide."""
     boxes = np.array([[[x, 0, x + 10, 10] for x, _, _ in rows]], np.float32)
     return Answers(boxes, np.array([[score for _, score, _ in rows]], np.float32), np.array([[kind for *_, kind in rows]], np.int64))
 

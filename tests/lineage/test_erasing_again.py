@@ -26,7 +26,7 @@ def killed(*_: Any) -> None:
 
 
 def said_of(world: StoredWorld, drive: str) -> list[bytes]:
-    """Give every line of a Delta log that says values of a drive's rows."""
+    """Return every line of a Delta log that says values of a drive's rows."""
     logs = world.record.workspace.store.rglob("_delta_log/*.json")
     return [line for path in logs for line in path.read_bytes().splitlines() if f'"drive":"{drive}"'.encode() in line and b"minValues" in line]
 

@@ -136,7 +136,7 @@ class Shuffled:
         SQLModel.metadata.create_all(self.engine, tables=list(PROJECTION))
 
     def rows(self, bodies: Sequence[bytes], own: LedgerName) -> dict[str, list[tuple[Any, ...]]]:
-        """Give the rows of events by the rules of the ledger: a byte-identical duplicate appends nothing."""
+        """Return the rows of events by the rules of the ledger: a byte-identical duplicate appends nothing."""
         with self.engine.begin() as connection:
             replay.clear(connection)
             seen: dict[str, int] = {}

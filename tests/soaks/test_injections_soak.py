@@ -36,7 +36,7 @@ def _planted(folder: Path, plant: str, project: Project, server: ForkServer) -> 
 
 
 def _at(trials: InjectionTrials, fault: str, name: str, inside: str, without: str = "") -> Point:
-    """Give the middle one of the calls of a name that touch a place."""
+    """Return the middle one of the calls of a name that touch a place."""
     found = [
         point
         for point in trials.points

@@ -219,7 +219,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _exit_code(error: SystemExit) -> int:
-    """Give the code of a command that exited by itself."""
+    """Return the code of a command that exited by itself."""
     return error.code if isinstance(error.code, int) else 0 if error.code is None else _tell(str(error.code), UNEXPECTED)
 
 

@@ -75,7 +75,7 @@ def _missing(expectation: Mapping[str, Any], present: set[str]) -> ExpectationOu
 
 
 def _expected(expectation: Mapping[str, Any]) -> str:
-    """Say what was asked, the column's name left out."""
+    """Return what was asked, the column's name left out."""
     return json.dumps({key: value for key, value in expectation["kwargs"].items() if key != "column"}, sort_keys=True)
 
 
@@ -154,7 +154,7 @@ def _whole_table() -> Any:
 
 
 def _expectation(gx: Any, name: str, each: Mapping[str, Any], number: int) -> Any:
-    """Give Great Expectations' own object for one assertion; its place in the suite goes along, as results come in any order."""
+    """Return Great Expectations' own object for one assertion; its place in the suite goes along, as results come in any order."""
     try:
         return gx.expectations.core.__dict__[_class_name(each["type"])](**each["kwargs"], meta={"place": number})
     except (KeyError, TypeError, ValueError) as error:
@@ -175,7 +175,7 @@ def _outcome(expectation: Mapping[str, Any], result: Any) -> ExpectationOutcome:
 
 
 def _actual(result: Any) -> str | None:
-    """Say what was found: the counted value, or how many rows were wrong and the first of them."""
+    """Return what was found: the counted value, or how many rows were wrong and the first of them."""
     raised = _raised(result.exception_info)
     if raised is not None:
         return f"could not be judged: {raised}"

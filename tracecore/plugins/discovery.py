@@ -127,7 +127,7 @@ def load_plugins(
 
 
 def mentions(entry: metadata.EntryPoint, hook: str) -> bool:
-    """Say whether a plugin's module may implement a hook, by looking at its source without running it; True where that can't be seen."""
+    """Return whether a plugin's module may implement a hook, by looking at its source without running it; True where that can't be seen."""
     try:
         spec = importlib.util.find_spec(entry.module)
         source = spec.loader.get_source(entry.module) if spec is not None and isinstance(spec.loader, SourceFileLoader) else None

@@ -51,7 +51,7 @@ def validate_params(stage: RegisteredStage, params: Mapping[str, Any], asset: st
 
 
 def _names_inside(model: type[BaseModel], place: Sequence[int | str]) -> set[str]:
-    """Give the names that a block of parameters inside others has, by its place; none where it is no block."""
+    """Return the names that a block of parameters inside others has, by its place; none where it is no block."""
     blocks: list[type[BaseModel]] = [model]
     for name in place:
         if isinstance(name, str):
@@ -66,7 +66,7 @@ def _blocks_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def effective_params(stage: RegisteredStage, params: BaseModel, asset: str) -> dict[str, JSON]:
-    """Give the parameters as they ran, as JSON, without those that hold file paths: where a file lay is no part of the record.
+    """Return the parameters as they ran, as JSON, without those that hold file paths: where a file lay is no part of the record.
 
     Raises:
         UsageError: a value that canonical JSON can't hold.

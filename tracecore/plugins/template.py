@@ -92,7 +92,7 @@ def _check_name(name: str) -> None:
 
 
 def _files(kind: StageKind) -> dict[str, str]:
-    """Give the template's files by their path, with the stage of a kind."""
+    """Return the template's files by their path, with the stage of a kind."""
     root = template_folder()
     found = {
         path.relative_to(root).as_posix(): path.read_text(encoding="utf-8")
@@ -111,7 +111,7 @@ def _files(kind: StageKind) -> dict[str, str]:
 
 
 def _series() -> str:
-    """Give the series of releases that a new plugin is made for: `0.1`."""
+    """Return the series of releases that a new plugin is made for: `0.1`."""
     return ".".join(metadata.version("tracecore").split(".")[:2])
 
 

@@ -55,7 +55,7 @@ class AllowedPaths:
         self._kernel.update(os.path.realpath(path) for path in paths)
 
     def covers(self, verb: str, path: str, code: Collection[str], *, in_kernel: bool) -> bool:
-        """Say whether an access is the stage's to have.
+        """Return whether an access is the stage's to have.
 
         Args:
             verb: `read` or `write`.
@@ -81,7 +81,7 @@ class AllowedPaths:
 
 
 def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
-    """Give where matplotlib and fontconfig keep what they found out of the installed fonts, and the folders that these may have to be made in.
+    """Return where matplotlib and fontconfig keep what they found out of the installed fonts, and the folders that these may have to be made in.
 
     No other cache: weights that a library once downloaded into one are an input.
     """
@@ -92,7 +92,7 @@ def _font_caches() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _inside(path: str, folders: Collection[str]) -> bool:
-    """Say whether a path is one of these, or lies in one; as quick with a thousand folders as with one."""
+    """Return whether a path is one of these, or lies in one; as quick with a thousand folders as with one."""
     while path:
         if path in folders:
             return True
@@ -101,7 +101,7 @@ def _inside(path: str, folders: Collection[str]) -> bool:
 
 
 def _cached_bytecode(path: str, code: Collection[str]) -> bool:
-    """Say whether a path is where the interpreter keeps what it compiled."""
+    """Return whether a path is where the interpreter keeps what it compiled."""
     prefix = sys.pycache_prefix
     if prefix is not None and _inside(path, {os.path.realpath(prefix)}):
         return True
@@ -109,7 +109,7 @@ def _cached_bytecode(path: str, code: Collection[str]) -> bool:
 
 
 def _metadata(path: str) -> bool:
-    """Say whether a path belongs to the machinery of imports: a folder on the import path itself, or a distribution's metadata.
+    """Return whether a path belongs to the machinery of imports: a folder on the import path itself, or a distribution's metadata.
 
     Of a distribution that is installed from its folder, pyproject.toml is metadata too: which packages it ships stands there.
     """
@@ -124,7 +124,7 @@ def _import_path(folders: tuple[str, ...]) -> frozenset[str]:
 
 
 def code_folders() -> frozenset[str]:
-    """Give where this process's code lies: the interpreter, site-packages, and every package that was imported."""
+    """Return where this process's code lies: the interpreter, site-packages, and every package that was imported."""
     # A base prefix of / or /usr would allow the whole disk.
     return frozenset(real for folder in set(_code()) if len(Path(real := os.path.realpath(folder)).parts) > 2)
 

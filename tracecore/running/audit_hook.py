@@ -117,7 +117,7 @@ class Watch:
             _give_back(ident, before)
 
     def strays(self) -> list[Access]:
-        """Give what was touched and not the stage's to touch, each once, in the order it was first seen."""
+        """Return what was touched and not the stage's to touch, each once, in the order it was first seen."""
         code = code_folders() if self._seen else frozenset()  # with what was imported since
         return [
             seen.access
@@ -170,7 +170,7 @@ class Watch:
         return os.path.realpath(whole) if stat.S_ISLNK(mode) else whole
 
     def _lies_in_readable(self, path: str) -> bool:
-        """Say whether a file's folder is readable as a whole, which is remembered until a place is added."""
+        """Return whether a file's folder is readable as a whole, which is remembered until a place is added."""
         if self._version != self.places.version:
             self._version = self.places.version
             self._readable = {}

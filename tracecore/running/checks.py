@@ -137,7 +137,7 @@ def _mapping(value: JSON) -> Mapping[str, JSON]:
 
 
 def rejected_refs(checks: Sequence[CheckRun]) -> frozenset[str]:
-    """Give the outputs that failed a blocking check: nothing downstream may read them."""
+    """Return the outputs that failed a blocking check: nothing downstream may read them."""
     return frozenset(check.target for check in checks if not check.success and check.severity is Severity.BLOCKING)
 
 
@@ -156,7 +156,7 @@ class _Reading:
         self._read: dict[str, None] = {}
 
     def read(self, port: str | None = None) -> Any:
-        """Give an output as a stage would read it."""
+        """Return an output as a stage would read it."""
         name = port or self._port
         if name not in self._outputs:
             raise KeyError(f"the run has no output '{name}'; it has {', '.join(self._outputs)}")

@@ -124,20 +124,20 @@ class RunContext:
         return port
 
     def read(self, port: Input) -> Any:
-        """Give an input: a dataset for a table, else a path; None for an optional input left out."""
+        """Return an input: a dataset for a table, else a path; None for an optional input left out."""
         artifact = self._inputs.get(self._own(port, Input).name)
         return None if artifact is None else self._store.open(artifact)
 
     def artifact(self, port: Input) -> Artifact | None:
-        """Give the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
+        """Return the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
         return copy.deepcopy(self._inputs.get(self._own(port, Input).name))
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Give the files found for a port."""
+        """Return the files found for a port."""
         return list(self._found[self._own(port, Files).name])
 
     def members(self, port: Input) -> list[SourceFile]:
-        """Give the files of an input that is a directory."""
+        """Return the files of an input that is a directory."""
         artifact = self._inputs.get(self._own(port, Input).name)
         if artifact is None:
             return []
@@ -151,7 +151,7 @@ class RunContext:
         return members
 
     def scratch(self) -> Path:
-        """Give the folder that outlives a kill."""
+        """Return the folder that outlives a kill."""
         self._scratch.mkdir(parents=True, exist_ok=True)
         return self._scratch
 
@@ -178,7 +178,7 @@ class RunContext:
             self.unknown("drive withdrawn", f"{drive}: {reason}", port=port)
 
     def path(self, port: Output) -> Path:
-        """Give the staging directory of an output's files."""
+        """Return the staging directory of an output's files."""
         name = self._own(port, Output).name
         if name in self.tables:
             raise TypeError(f"the stage wrote the output '{name}' both as a table and as files")
@@ -241,12 +241,12 @@ class _Questions:
         self._watch = watch
 
     def trace(self, ref: str) -> Mapping[str, Any]:
-        """Give the backward trace of a ref."""
+        """Return the backward trace of a ref."""
         with self._watch.kernel():
             return self._lineage.trace(ref)
 
     def facets(self, ref: str) -> Mapping[str, JSON]:
-        """Give the facets of one whole artifact ref."""
+        """Return the facets of one whole artifact ref."""
         with self._watch.kernel():
             return self._lineage.facets(ref)
 
@@ -278,7 +278,7 @@ class WatchedContext:
         self.places.kernel(workspace.root, workspace.store)
 
     def read(self, port: Input) -> Any:
-        """Give an input, and let it be read."""
+        """Return an input, and let it be read."""
         with self.watch.kernel():
             value = self._context.read(port)
             artifact = self._context.artifact(port)
@@ -289,25 +289,25 @@ class WatchedContext:
         return value
 
     def artifact(self, port: Input) -> Artifact | None:
-        """Give the recorded identity of an input."""
+        """Return the recorded identity of an input."""
         return self._context.artifact(port)
 
     def files(self, port: Files) -> list[SourceFile]:
-        """Give the files found for a port, and let them be read."""
+        """Return the files found for a port, and let them be read."""
         with self.watch.kernel():
             found = self._context.files(port)
         self.places.read(*(file.path for file in found))
         return found
 
     def members(self, port: Input) -> list[SourceFile]:
-        """Give the files of an input that is a directory, and let them be read."""
+        """Return the files of an input that is a directory, and let them be read."""
         with self.watch.kernel():
             found = self._context.members(port)
         self.places.read(*(file.path for file in found))
         return found
 
     def scratch(self) -> Path:
-        """Give the folder that outlives a kill."""
+        """Return the folder that outlives a kill."""
         with self.watch.kernel():
             folder = self._context.scratch()
         self.places.write(folder)
@@ -332,7 +332,7 @@ class WatchedContext:
             self._context.write(port, value)
 
     def path(self, port: Output) -> Path:
-        """Give the directory to write an output's files to."""
+        """Return the directory to write an output's files to."""
         with self.watch.kernel():
             folder = self.folders[port.name] = self._context.path(port)
         self.places.write(folder)

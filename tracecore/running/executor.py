@@ -146,7 +146,7 @@ class Executor:
                 self._progress(0, 0, "another process makes the same: waiting for it")
 
     def _usable(self, task: Task, known: CompletedRun) -> bool:
-        """Say whether a completed run's outputs are all still in the store."""
+        """Return whether a completed run's outputs are all still in the store."""
         wanted = set(task.stage.stage_class.outputs())
         if not wanted <= known.outputs.keys():
             return False

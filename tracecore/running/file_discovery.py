@@ -95,7 +95,7 @@ def _by_kind(port: Files, besides: Sequence[str]) -> str:
 
 
 def _expand(text: str, port: Files, base: Path) -> Iterator[tuple[Path, Path | None, bool]]:
-    """Give each file with the folder it was found in, None where it was named outright, and whether the port means it."""
+    """Yield each file with the folder it was found in, None where it was named outright, and whether the port means it."""
     path = base / Path(text).expanduser()
     if path.is_file():
         yield path, None, True

@@ -29,7 +29,7 @@ class Recorder(Lineage, Protocol):
     namespace: str
 
     def new_run_id(self) -> str:
-        """Give a fresh run id, a version 7 UUID."""
+        """Return a fresh run id, a version 7 UUID."""
 
     def start(self, run: Run) -> None:
         """Record START. A run whose environment was not recorded before has it recorded with it."""
@@ -62,4 +62,4 @@ class Recorder(Lineage, Protocol):
         """Say in one sentence that the bytes of a version were erased on purpose, or are about to be; None where they were not."""
 
     def withdrawn(self) -> ErasureFilter:
-        """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
+        """Return what was withdrawn, by digest of files and name of drives: it may not come back."""

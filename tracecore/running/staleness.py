@@ -55,7 +55,7 @@ def staleness_key(
 def adoption_key(
     kind: str, name: str, digest: str, facets: Mapping[str, JSON], unknowns: Sequence[tuple[str, str]], made_from: str | None = None
 ) -> str:
-    """Give the key of the run that records a file as an artifact, so that the same file said the same of is recorded once.
+    """Return the key of the run that records a file as an artifact, so that the same file said the same of is recorded once.
 
     Args:
         kind: what it is recorded as.

@@ -71,7 +71,7 @@ class Task:
         return f"{self.program}.{self.asset}"
 
     def output_name(self, port: str) -> str:
-        """Give the artifact name of an output: `<program>.<asset>`, with `.<port>` where the stage has several."""
+        """Return the artifact name of an output: `<program>.<asset>`, with `.<port>` where the stage has several."""
         return self.job if len(self.stage.stage_class.outputs()) == 1 else f"{self.job}.{port}"
 
     @property

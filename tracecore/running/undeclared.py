@@ -49,7 +49,7 @@ class UndeclaredAccess:
         return bool(self.accesses or self.more)
 
     def facet(self) -> dict[str, JSON]:
-        """Give the run facet: the first accesses of each sort, and how many more there were."""
+        """Return the run facet: the first accesses of each sort, and how many more there were."""
         listed: dict[str, JSON] = {}
         left = self.more
         for verb, member in _MEMBERS.items():
@@ -64,7 +64,7 @@ class UndeclaredAccess:
         return summarize(*words, f"{self.more:,} more" if self.more else "")
 
     def unknown(self) -> Unknown | None:
-        """Say what the run's outputs don't know; None where nothing was read."""
+        """Return what the run's outputs don't know; None where nothing was read."""
         read = [each for each in self.accesses if each.verb != "write"]
         if not read:
             return None
@@ -74,7 +74,7 @@ class UndeclaredAccess:
         )
 
     def sentence(self, who: str) -> str:
-        """Say why a run fails in strict mode, and what to do."""
+        """Return why a run fails in strict mode, and what to do."""
         if not self.accesses:
             return f"{who} touched {self.more} things that nothing handed to it, and which could not be told apart."
         first = self.accesses[0]

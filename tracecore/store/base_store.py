@@ -66,7 +66,7 @@ def staged_table(staging: Path, port: str, data: pa.Table | pa.RecordBatchReader
 
 
 def described_file(source: Path) -> tuple[str, int]:
-    """Give a staged file's digest and its size in bytes; it is nobody else's afterwards."""
+    """Return a staged file's digest and its size in bytes; it is nobody else's afterwards."""
     _unshare(source)
     return digest_file(source), source.stat().st_size
 
@@ -80,7 +80,7 @@ def _unshare(file: Path) -> None:
 
 
 def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes]:
-    """Give a staged directory's files (path, size, sha256 hex) and its canonical manifest.
+    """Return a staged directory's files (path, size, sha256 hex) and its canonical manifest.
 
     Raises:
         UsageError: it is empty.
@@ -96,12 +96,12 @@ def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes
 
 
 def manifest_beside(location: str) -> str:
-    """Give where the manifest of a directory lies."""
+    """Return where the manifest of a directory lies."""
     return f"{location}.manifest.json"
 
 
 def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, str]]:
-    """Give (path, size, SHA-256 hex) of a kept directory's members from the manifest beside it.
+    """Return (path, size, SHA-256 hex) of a kept directory's members from the manifest beside it.
 
     Raises:
         UsageError: there is none, or it is another than the recorded one.
@@ -176,7 +176,7 @@ class BaseStore:
         return artifact.location
 
     def exists(self, artifact: Artifact) -> bool:
-        """Say whether all files of an artifact are there with their recorded sizes."""
+        """Return whether all files of an artifact are there with their recorded sizes."""
         try:
             location = self._location(artifact)
         except UsageError:
@@ -204,7 +204,7 @@ class BaseStore:
         return [location]
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Give the files that hold a version's content."""
+        """Return the files that hold a version's content."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             return delta_tables.table_parts(artifact, self.place)

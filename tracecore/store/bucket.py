@@ -90,7 +90,7 @@ class Bucket:
     # --- reading
 
     def read(self, path: str) -> bytes:
-        """Give a small object's bytes."""
+        """Return a small object's bytes."""
         import obstore
 
         try:
@@ -100,11 +100,11 @@ class Bucket:
             raise FileNotFoundError(errno.ENOENT, "no such object", path) from error
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Give several small objects' bytes, asked for side by side."""
+        """Return several small objects' bytes, asked for side by side."""
         return self._side_by_side(self.read, paths)
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """Give an object's bytes piece by piece.
+        """Yield an object's bytes piece by piece.
 
         Raises:
             FileNotFoundError: it is not there.
@@ -116,7 +116,7 @@ class Bucket:
                 yield bytes(chunk)
 
     def size(self, path: str) -> int | None:
-        """Give an object's size."""
+        """Return an object's size."""
         import obstore
 
         try:
@@ -145,7 +145,7 @@ class Bucket:
         yield from sorted(each for each in found if each[0] != MARKER)
 
     def is_folder(self, folder: str) -> bool:
-        """Say whether a directory is there: its manifest is put last, so one without a manifest is none."""
+        """Return whether a directory is there: its manifest is put last, so one without a manifest is none."""
         return self.size(manifest_beside(folder)) is not None
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
@@ -155,7 +155,7 @@ class Bucket:
         return sorted((path.removeprefix(f"{folder}/"), facts[1], facts[0].removeprefix("sha256:")) for path, facts in found if facts is not None)
 
     def contains(self, folder: str, path: str) -> bool:  # noqa: ARG002  # keys are plain texts: nothing leads elsewhere
-        """Say whether a path stays below a folder."""
+        """Return whether a path stays below a folder."""
         return not leads_out(path)
 
     def rows(self, path: str) -> int:
@@ -166,7 +166,7 @@ class Bucket:
         return counted
 
     def arrow(self, folder: str) -> FileSystem:
-        """Give a folder to Arrow's own S3 client: it reads the columns and row groups that are asked for, and calls no Python from its threads."""
+        """Return a folder to Arrow's own S3 client: it reads the columns and row groups that are asked for, and calls no Python from its threads."""
         from pyarrow.fs import S3FileSystem, SubTreeFileSystem
 
         endpoint = self.settings.endpoint

@@ -47,7 +47,7 @@ class Cache:
                 _rename(staged, place)
 
     def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
-        """Give the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
+        """Return the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
 
         Args:
             path: of the object.
@@ -67,7 +67,7 @@ class Cache:
         return place
 
     def fetch_tree(self, location: str, digest: str, members: Sequence[tuple[str, int, str]]) -> Path:
-        """Give the copy of a directory, as `fetch`.
+        """Return the copy of a directory, as `fetch`.
 
         Args:
             location: of the directory.

@@ -87,14 +87,14 @@ def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
 
 
 def _sizes(place: Place, artifact: Artifact, snapshot: Snapshot) -> dict[str, int]:
-    """Give the sizes of the data files that are there, by path relative to the table; one listing a folder, not one question a file."""
+    """Return the sizes of the data files that are there, by path relative to the table; one listing a folder, not one question a file."""
     folders = sorted({str(PurePosixPath(entry.path).parent) for entry in snapshot.files})
     start = f"{artifact.location}/"
     return {path.removeprefix(start): size for folder in folders for path, size in place.listed(f"{start}{folder}")}
 
 
 def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
-    """Give the dataset at exactly the recorded version; rows are read from where they lie.
+    """Return the dataset at exactly the recorded version; rows are read from where they lie.
 
     Raises:
         UsageError: the log or a data file of that version is missing, named.
@@ -117,7 +117,7 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
 
 
 def _partition_expression(entry: LogEntry) -> pc.Expression | None:
-    """Say what the partition values of a file hold for each of its rows."""
+    """Return what the partition values of a file hold for each of its rows."""
     known = [pc.field(name) == value for name, value in entry.partition if value is not None]
     return reduce(and_, known) if known else None
 
@@ -134,7 +134,7 @@ def data_names(artifact: Artifact, place: Place) -> list[str]:
 
 
 def table_parts(artifact: Artifact, place: Place) -> list[Part]:
-    """Give the data files of the recorded version: each file's name carries the digest it was written with, its footer says its rows."""
+    """Return the data files of the recorded version: each file's name carries the digest it was written with, its footer says its rows."""
     snapshot = _snapshot(artifact, place)
     there = _sizes(place, artifact, snapshot)
     return [
@@ -150,7 +150,7 @@ def table_parts(artifact: Artifact, place: Place) -> list[Part]:
 
 
 def table_exists(artifact: Artifact, place: Place) -> bool:
-    """Say whether all files of the recorded version are there with their sizes."""
+    """Return whether all files of the recorded version are there with their sizes."""
     try:
         snapshot = _snapshot(artifact, place)
     except _Unreadable:

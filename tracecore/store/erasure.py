@@ -30,7 +30,7 @@ def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Give the place of a path of the store.
+    """Return the place of a path of the store.
 
     Raises:
         UsageError: it leads out of the store.
@@ -81,7 +81,7 @@ def rewrite_file(root: Path, path: str, data: bytes) -> None:
 
 
 def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
-    """Give path and size of every file below a store's root, staging apart, in order."""
+    """Yield path and size of every file below a store's root, staging apart, in order."""
     for place, folders, files in os.walk(root):
         here = Path(place)
         folders[:] = sorted(name for name in folders if here / name != staging)
@@ -90,7 +90,7 @@ def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
 
 
 def without_statistics(commit: bytes, paths: Collection[str], partitions: Collection[tuple[str, str]] = ()) -> bytes:
-    """Give a Delta commit that says no value of some data files: of their statistics only the number of rows stays.
+    """Return a Delta commit that says no value of some data files: of their statistics only the number of rows stays.
 
     Args:
         commit: bytes of a commit file, one action a line.

@@ -147,7 +147,7 @@ class LocalStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Give a path, or a dataset at the recorded version.
+        """Return a path, or a dataset at the recorded version.
 
         Raises:
             UsageError: the bytes are not kept here, or are missing; the file is named.
@@ -166,11 +166,11 @@ class LocalStore(BaseStore):
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Give path and size of everything that is kept, staging apart."""
+        """Return path and size of everything that is kept, staging apart."""
         return (each for each in inventory(self.root, self._staging) if each[0] != MARKER)
 
     def read(self, path: str) -> bytes | None:
-        """Give the bytes of a kept file; None where it is not there."""
+        """Return the bytes of a kept file; None where it is not there."""
         try:
             return inside(self.root, path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):

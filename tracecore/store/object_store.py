@@ -158,7 +158,7 @@ class ObjectStore(BaseStore):
     # --- reading
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Give a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket as they are asked for.
+        """Return a path in the cache, or a dataset at the recorded version, whose rows are read from the bucket as they are asked for.
 
         Raises:
             UsageError: the bytes are not kept here, are missing, or are not those recorded; the file is named.
@@ -180,7 +180,7 @@ class ObjectStore(BaseStore):
             raise self._missing(artifact) from error
 
     def _original(self, artifact: Artifact, location: str) -> bool:
-        """Say whether what a copy is of is still in the bucket."""
+        """Return whether what a copy is of is still in the bucket."""
         if artifact.media is not Media.DIRECTORY:
             return self._bucket.size(location) is not None
         if not self._bucket.is_folder(location):
@@ -200,11 +200,11 @@ class ObjectStore(BaseStore):
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Give path and size of everything that is kept, whoever put it."""
+        """Return path and size of everything that is kept, whoever put it."""
         return self._bucket.listed("")
 
     def read(self, path: str) -> bytes | None:
-        """Give the bytes of a kept file; None where it is not there."""
+        """Return the bytes of a kept file; None where it is not there."""
         try:
             return self._bucket.read(_inside(path))
         except FileNotFoundError:
@@ -252,7 +252,7 @@ class _BucketTables:
 
 
 def _brought(staging: Path) -> list[str]:
-    """Give the folders of tables that a run brought data to."""
+    """Return the folders of tables that a run brought data to."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
     return []

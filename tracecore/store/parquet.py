@@ -38,7 +38,7 @@ _WIDENED: dict[pa.DataType, pa.DataType] = {
 
 
 def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # one answer a family of types
-    """Give the Delta-representable type that holds an Arrow type's values."""
+    """Return the Delta-representable type that holds an Arrow type's values."""
     if type_ in _WIDENED:
         return _WIDENED[type_]
     if pat.is_dictionary(type_):
@@ -65,7 +65,7 @@ def _field(field: pa.Field) -> pa.Field:
 
 
 def delta_schema(schema: pa.Schema) -> pa.Schema:
-    """Give the schema of the table that a stage's rows are written to; pandas' and Parquet's metadata are left out.
+    """Return the schema of the table that a stage's rows are written to; pandas' and Parquet's metadata are left out.
 
     Raises:
         UsageError: a column that a Delta table can't hold, or two columns of one name.
@@ -138,7 +138,7 @@ def _require_drives(table: pa.Table) -> None:
 
 
 def _in_memory(table: pa.Table, schema: pa.Schema, partitioned: bool) -> Iterator[tuple[str | None, list[pa.RecordBatch]]]:  # private
-    """Give the rows of each drive, drives by name."""
+    """Yield the rows of each drive, drives by name."""
     table = conform(table, schema)
     if not partitioned:
         if table.num_rows:
@@ -217,7 +217,7 @@ def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive:
 
 
 def _order(table: pa.Table) -> list[int] | None:
-    """Give the stable order of rows by their primary columns, None where they are in order."""
+    """Return the stable order of rows by their primary columns, None where they are in order."""
     keys = [name for name in PRIMARY if name in table.column_names and not pat.is_nested(table.schema.field(name).type)]
     if not keys:
         return None
@@ -265,7 +265,7 @@ def _gather(batches: Sequence[pa.RecordBatch], wanted: Sequence[int]) -> pa.Tabl
 
 
 def _stats(path: Path) -> str:
-    """Give Delta's file statistics from a Parquet footer: rows, and least, greatest and null count of each flat column."""
+    """Return Delta's file statistics from a Parquet footer: rows, and least, greatest and null count of each flat column."""
     footer = pq.read_metadata(path)
     least: dict[str, Any] = {}
     greatest: dict[str, Any] = {}
@@ -298,7 +298,7 @@ def _stats(path: Path) -> str:
 
 
 def _plain(value: Any) -> bool:
-    """Say whether a bound may stand in the log: a whole number, a finite float or a short text."""
+    """Return whether a bound may stand in the log: a whole number, a finite float or a short text."""
     if isinstance(value, float):
         return math.isfinite(value)
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and len(value) <= 64)

@@ -22,46 +22,46 @@ class Place(Protocol):
     """What a store's readers need of the place of its bytes; nothing here changes any."""
 
     def read(self, path: str) -> bytes:
-        """Give a small file's bytes.
+        """Return a small file's bytes.
 
         Raises:
             FileNotFoundError: it is not there.
         """
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Give several small files' bytes, as `read`."""
+        """Return several small files' bytes, as `read`."""
 
     def size(self, path: str) -> int | None:
-        """Give a file's size, None where it is not there."""
+        """Return a file's size, None where it is not there."""
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
         """Recompute a file's digest from its bytes, and count them; None where it is not there."""
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Give path and size of every file below a folder, in order."""
+        """Return path and size of every file below a folder, in order."""
 
     def is_folder(self, folder: str) -> bool:
-        """Say whether there is a folder, whole."""
+        """Return whether there is a folder, whole."""
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
         """Hash every file below a folder: (path relative to it, size, SHA-256 hex), as `scan_directory`."""
 
     def contains(self, folder: str, path: str) -> bool:
-        """Say whether a path stays below a folder, links followed."""
+        """Return whether a path stays below a folder, links followed."""
 
     def rows(self, path: str) -> int:
-        """Give the rows that a Parquet file's footer counts.
+        """Return the rows that a Parquet file's footer counts.
 
         Raises:
             OSError, ValueError: it is none.
         """
 
     def arrow(self, folder: str) -> FileSystem:
-        """Give a folder as a file system for Arrow."""
+        """Return a folder as a file system for Arrow."""
 
 
 def leads_out(path: str) -> bool:
-    """Say whether a path, taken from a record or a log, is no plain path below its folder."""
+    """Return whether a path, taken from a record or a log, is no plain path below its folder."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts or not parts.parts
 
@@ -73,15 +73,15 @@ class LocalPlace:
     root: Path
 
     def read(self, path: str) -> bytes:
-        """Give a file's bytes."""
+        """Return a file's bytes."""
         return (self.root / path).read_bytes()
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
-        """Give several files' bytes."""
+        """Return several files' bytes."""
         return [self.read(path) for path in paths]
 
     def size(self, path: str) -> int | None:
-        """Give a file's size."""
+        """Return a file's size."""
         place = self.root / path
         return place.stat().st_size if place.is_file() else None
 
@@ -100,7 +100,7 @@ class LocalPlace:
                     yield path.relative_to(self.root).as_posix(), path.stat().st_size
 
     def is_folder(self, folder: str) -> bool:
-        """Say whether there is a folder: it was moved there as a whole."""
+        """Return whether there is a folder: it was moved there as a whole."""
         return (self.root / folder).is_dir()
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
@@ -108,7 +108,7 @@ class LocalPlace:
         return scan_directory(self.root / folder)
 
     def contains(self, folder: str, path: str) -> bool:
-        """Say whether a path stays below a folder, links followed."""
+        """Return whether a path stays below a folder, links followed."""
         return (self.root / folder / path).resolve().is_relative_to((self.root / folder).resolve())
 
     def rows(self, path: str) -> int:
@@ -119,7 +119,7 @@ class LocalPlace:
         return counted
 
     def arrow(self, folder: str) -> Any:
-        """Give a folder to Arrow."""
+        """Return a folder to Arrow."""
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
         # The plain local file system: deltalake's own handler calls back into Python from Arrow's threads, which aborts the process at exit.

@@ -162,10 +162,10 @@ class Store(Protocol):
         """
 
     def exists(self, artifact: Artifact) -> bool:
-        """Say whether all files of an artifact are there with their recorded sizes, without reading them."""
+        """Return whether all files of an artifact are there with their recorded sizes, without reading them."""
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
-        """Give a file's or directory's path, or a dataset at exactly the recorded version of a table."""
+        """Return a file's or directory's path, or a dataset at exactly the recorded version of a table."""
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
         """Return the place on disk of one of the files that an artifact stands on, fetched where it lies elsewhere.
@@ -201,13 +201,13 @@ class Store(Protocol):
         """Recompute a table's log once, from its first commit, and compare it with every recorded version; what is wrong, by version."""
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Give the files that hold a version's content (of a table its data files, without the log), as the log or manifest says, gone or not."""
+        """Return the files that hold a version's content (of a table its data files, without the log), as the log or manifest says, gone or not."""
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Give (POSIX path relative to the store's root, size) of everything that is kept, staging apart, in order."""
+        """Return (POSIX path relative to the store's root, size) of everything that is kept, staging apart, in order."""
 
     def read(self, path: str) -> bytes | None:
-        """Give the bytes of one kept file by its path relative to the store's root; None where it is not there."""
+        """Return the bytes of one kept file by its path relative to the store's root; None where it is not there."""
 
     def erase(self, paths: Collection[str]) -> int:
         """Remove kept files for good, copies in caches too, and give the bytes that went; durable when it returns, and no error where one is gone."""

@@ -50,7 +50,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def failure_trace(error: BaseException) -> str:
-    """Give the frames of an exception, innermost last: `package/module.py:12 function`, as paths inside their package folder."""
+    """Return the frames of an exception, innermost last: `package/module.py:12 function`, as paths inside their package folder."""
     frames = traceback.extract_tb(error.__traceback__)[-_MOST_FRAMES:]
     lines = [f"{inside_package(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]
     return tellable("\n".join([*lines, type(error).__name__]))

@@ -147,7 +147,7 @@ def _class(where: str, klass: type) -> dict[str, str]:
 
 
 def _fingerprint(value: Any) -> str:
-    """Give a text that is another when a plain value changed in place, or any value was replaced."""
+    """Return a text that is another when a plain value changed in place, or any value was replaced."""
     if isinstance(value, _CODE):
         return str(id(value))
     if isinstance(value, _PLAIN):

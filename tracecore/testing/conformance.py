@@ -79,7 +79,7 @@ class Finding:
 
 
 def findings(rule: str, subject: str, problems: Iterable[str]) -> list[Finding]:
-    """Give one finding a problem, or the one that says there is none."""
+    """Return one finding a problem, or the one that says there is none."""
     listed = list(dict.fromkeys(problems))
     return [Finding(rule, subject, Result.FAILED, problem) for problem in listed] or [Finding(rule, subject, Result.PASSED)]
 
@@ -121,11 +121,11 @@ class Report:
         return tuple(dict.fromkeys(each.subject for each in self.findings))
 
     def of(self, subject: str) -> Report:
-        """Give the part of the report about one subject."""
+        """Return the part of the report about one subject."""
         return Report(self.plugin, self.distribution, self.version, tuple(each for each in self.findings if each.subject == subject))
 
     def document(self) -> dict[str, Any]:
-        """Give the report as JSON: what `tracecore plugins check --json` prints."""
+        """Return the report as JSON: what `tracecore plugins check --json` prints."""
         return {
             "plugin": self.plugin,
             "distribution": self.distribution,
@@ -269,7 +269,7 @@ def _unloaded(broken: BrokenPlugin | None) -> Finding:
 
 
 def _sample(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sample | str:
-    """Give what a stage is tried on, or why there is nothing."""
+    """Return what a stage is tried on, or why there is nothing."""
     try:
         return sample_of(stage, source, folder)
     except NoSample as error:

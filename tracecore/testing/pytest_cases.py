@@ -39,7 +39,7 @@ def conformance_reports() -> dict[str, Report]:
 
 @pytest.fixture
 def conformance_case(request: Any, conformance_reports: dict[str, Report]) -> Callable[[], None]:
-    """Give a function that fails with what is wrong with one subject of the plugin."""
+    """Return a function that fails with what is wrong with one subject of the plugin."""
     name, subject = request.param
 
     def case() -> None:

@@ -50,12 +50,12 @@ class Imported:
 
 
 def package_of(module: str) -> str:
-    """Give the top-level package of a dotted module name."""
+    """Return the top-level package of a dotted module name."""
     return module.partition(".")[0]
 
 
 def other_plugins(entry_point: str, own_package: str) -> dict[str, str]:
-    """Give the top-level packages of every other installed plugin, each with its entry point."""
+    """Return the top-level packages of every other installed plugin, each with its entry point."""
     found = {package_of(each.module): each.name for each in metadata.entry_points(group=GROUP) if each.name != entry_point}
     return {package: name for package, name in found.items() if package != own_package}
 
@@ -71,7 +71,7 @@ def source_files(package: str) -> list[Path]:
 
 
 def sources_import(package: str) -> Iterator[Imported]:
-    """Give every absolute import in a package's sources, those inside functions too."""
+    """Yield every absolute import in a package's sources, those inside functions too."""
     for file in source_files(package):
         try:
             tree = ast.parse(file.read_bytes(), filename=str(file))
@@ -86,7 +86,7 @@ def sources_import(package: str) -> Iterator[Imported]:
 
 
 def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
-    """Say which imports a plugin may not have."""
+    """Return which imports a plugin may not have."""
     for each in sources_import(package):
         top = package_of(each.module)
         if top in RECORD:
@@ -116,7 +116,7 @@ _MAKES: dict[StageKind, tuple[ArtifactKind, ...]] = {
 
 
 def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
-    """Say which of a plugin's own names are not as names are here."""
+    """Return which of a plugin's own names are not as names are here."""
     brings = plugin.brings
     if not _KEBAB.fullmatch(plugin.entry_point):
         yield f"the entry point '{plugin.entry_point}' is not in kebab-case"
@@ -129,7 +129,7 @@ def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
 
 
 def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterator[str]:
-    """Say which names of a stage are not as names are here."""
+    """Return which names of a stage are not as names are here."""
     if not _KEBAB.fullmatch(stage.name):
         yield f"the stage's name '{stage.name}' is not in kebab-case: expected something like 'night-frames'"
     if sum(each.name == stage.name for each in siblings) > 1:
@@ -154,7 +154,7 @@ def kind_problem(stage: type[Stage]) -> Iterator[str]:
 
 
 def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distribution | None) -> Iterator[str]:
-    """Say what of a plugin nobody could understand without reading its code."""
+    """Return what of a plugin nobody could understand without reading its code."""
     if not plugin.description:
         yield f"its module {plugin.module} has no docstring"
     if distribution is not None and not _readme(distribution):
@@ -166,13 +166,13 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
 
 
 def _readme(distribution: metadata.Distribution) -> bool:
-    """Say whether the metadata has a long description: as a header, or, since version 2.1, as the message's body."""
+    """Return whether the metadata has a long description: as a header, or, since version 2.1, as the message's body."""
     head, _, body = (distribution.read_text("METADATA") or "").partition("\n\n")
     return bool(body.strip()) or "\nDescription: " in head
 
 
 def doc_problems(stage: type[Stage]) -> Iterator[str]:
-    """Say which part of a stage has no description."""
+    """Return which part of a stage has no description."""
     if not stage.description() or stage.__doc__ == Stage.__doc__:
         yield "the stage has no docstring: its first line is what people read of it"
     for name, field in stage.Params.model_fields.items():
@@ -188,7 +188,7 @@ def _undescribed(what: str, port: Input | Output) -> str:
 
 
 def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is wrong with a stage's `Params`.
+    """Return what is wrong with a stage's `Params`.
 
     Args:
         model: the stage's.

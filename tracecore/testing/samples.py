@@ -78,7 +78,7 @@ def _each() -> list[tuple[int, int]]:
 
 @cache
 def frames() -> pa.Table:
-    """Give a frame table: two drives of four frames, JPEG 96x64, with a measured clock and place."""
+    """Return a frame table: two drives of four frames, JPEG 96x64, with a measured clock and place."""
     rows = []
     for drive, index in _each():
         name, time_of_day, light = _DRIVES[drive]
@@ -109,7 +109,7 @@ def frames() -> pa.Table:
 
 @cache
 def labels() -> pa.Table:
-    """Give their labels: a box and its cuboid (one track), the way driven, the state of the light."""
+    """Return their labels: a box and its cuboid (one track), the way driven, the state of the light."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -146,7 +146,7 @@ def labels() -> pa.Table:
 
 @cache
 def detections() -> pa.Table:
-    """Give what a model saw: each box a little off, a false one on every other frame, a way and a light."""
+    """Return what a model saw: each box a little off, a false one on every other frame, a way and a light."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -164,7 +164,7 @@ def detections() -> pa.Table:
 
 @cache
 def events() -> pa.Table:
-    """Give what it got wrong: a miss by day, a false positive by night, on every frame one of them."""
+    """Return what it got wrong: a miss by day, a false positive by night, on every frame one of them."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -186,7 +186,7 @@ def events() -> pa.Table:
 
 @cache
 def sweeps() -> pa.Table:
-    """Give a LiDAR sweep a frame, of 64 points."""
+    """Return a LiDAR sweep a frame, of 64 points."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -213,7 +213,7 @@ def sweeps() -> pa.Table:
 
 @cache
 def signals() -> pa.Table:
-    """Give two signals a frame: speed and steering."""
+    """Return two signals a frame: speed and steering."""
     rows = []
     for drive, index in _each():
         place = _place(drive, index)
@@ -235,7 +235,7 @@ def signals() -> pa.Table:
 
 @cache
 def calibrations() -> pa.Table:
-    """Give the camera's and the LiDAR's calibration of each drive."""
+    """Return the camera's and the LiDAR's calibration of each drive."""
     to_vehicle = [0.0, 0.0, 1.0, 1.5, -1.0, 0.0, 0.0, 0.0, 0.0, -1.0, 0.0, 1.4, 0.0, 0.0, 0.0, 1.0]
     mounted = [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.8, 0.0, 0.0, 0.0, 1.0]
     projection = [80.0, 0.0, WIDTH / 2, 0.0, 0.0, 80.0, HEIGHT / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
@@ -272,7 +272,7 @@ _TABLES: Mapping[str, Callable[[], pa.Table]] = {"signals": signals, "sweeps": s
 
 
 def built_in(port: Input, folder: Path) -> pa.Table | Path | None:
-    """Give the built-in sample for an input; a dataset or event set is told by its port's name (`sweeps`, `detections`), else frames or events.
+    """Return the built-in sample for an input; a dataset or event set is told by its port's name (`sweeps`, `detections`), else frames or events.
 
     Args:
         port: of a stage.

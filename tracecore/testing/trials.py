@@ -218,7 +218,7 @@ class _Process:
 
 
 def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dict[str, str]:
-    """Give a process's environment: this one's import path, temporary files and caches of its own."""
+    """Return a process's environment: this one's import path, temporary files and caches of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("TRACECORE_", "PYTEST_", "COV_"))}
     return {
         **kept,
@@ -234,6 +234,6 @@ def _environment(plugin: str, folder: Path, different: Mapping[str, str]) -> dic
 
 
 def _import_path() -> Iterator[str]:
-    """Give what this process has on its import path beyond what any interpreter of this environment has."""
+    """Yield what this process has on its import path beyond what any interpreter of this environment has."""
     own = tuple(str(Path(each)) + os.sep for each in (sys.prefix, sys.base_prefix))
     yield from (each for each in dict.fromkeys(sys.path) if each and not f"{each}{os.sep}".startswith(own))

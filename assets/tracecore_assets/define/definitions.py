@@ -39,7 +39,7 @@ class ReleaseConfig(dg.Config):
 
 
 def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.AssetKey:
-    """Give the asset key of an output."""
+    """Return the asset key of an output."""
     return dg.AssetKey(asset_path(program.name, asset.name, port if len(asset.outputs) > 1 else None))
 
 
@@ -67,7 +67,7 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Defini
 
 
 def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[str, Any]:
-    """Give the run config that asks a build's run for a release."""
+    """Return the run config that asks a build's run for a release."""
     waivers = [{"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat()} for waiver in request.waivers]
     return _run_config(program, request.name, request.approver, waivers)
 

@@ -68,7 +68,7 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
 
 
 def picture_file(path: Path) -> str:
-    """Give a stored picture as markdown, made smaller where it is too big for an event log."""
+    """Return a stored picture as markdown, made smaller where it is too big for an event log."""
     from PIL import Image
 
     if path.stat().st_size <= MAX_BYTES:
@@ -130,7 +130,7 @@ def _markdown(image: Image, name: str) -> str:
 
 
 def png_markdown(picture: bytes, name: str) -> str:
-    """Give a PNG as markdown, made smaller where it is too big for an event log."""
+    """Return a PNG as markdown, made smaller where it is too big for an event log."""
     from PIL import Image
 
     if len(picture) <= MAX_BYTES:
@@ -258,7 +258,7 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
 
 
 def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
-    """Give a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
+    """Return a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
     facet = artifact.facets.get("tracecore_kpis")
     values = facet.get("values") if isinstance(facet, Mapping) else None
     if not isinstance(values, Mapping) or not isinstance(facet, Mapping):
@@ -280,7 +280,7 @@ def _number(value: JSON) -> str:
 
 
 def _interval(name: str, intervals: JSON) -> dict[str, str]:
-    """Give the column of confidence intervals, where a report has any."""
+    """Return the column of confidence intervals, where a report has any."""
     if not isinstance(intervals, Mapping) or not intervals:
         return {}
     bounds = intervals.get(name)

@@ -37,7 +37,7 @@ class FailedCheck:
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck]:
-    """Give the checks that failed in a Dagster run, blocking ones first."""
+    """Return the checks that failed in a Dagster run, blocking ones first."""
     records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION).records
     found = []
     for record in records:

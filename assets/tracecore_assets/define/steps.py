@@ -84,7 +84,7 @@ def _plain_interrupts() -> Iterator[None]:
 def materializations(
     context: dg.AssetExecutionContext, session: Session, asset: ResolvedAsset, outcome: Outcome, keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Give one event per output, with its checks."""
+    """Yield one event per output, with its checks."""
     for port, artifact in outcome.outputs.items():
         planned = [check.name for check in asset.checks if check.output == port]
         runs = {check.name: check for check in outcome.checks if check.target == artifact.ref}
@@ -145,7 +145,7 @@ def _check_result(run: CheckRun, key: dg.AssetKey) -> dg.AssetCheckResult:
 
 
 def release_result(session: Session, key: dg.AssetKey) -> dg.MaterializeResult[None]:
-    """Give the event of a sealed build."""
+    """Return the event of a sealed build."""
     sealed = session.sealed
     assert sealed is not None, "called after the build was sealed"
     gates = [

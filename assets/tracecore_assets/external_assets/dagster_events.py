@@ -119,7 +119,7 @@ class Inputs:
     def of(
         self, made: Iterable[AssetMaterialization], said: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Give a step's inputs, and what can't be known of them.
+        """Return a step's inputs, and what can't be known of them.
 
         Args:
             made: what it made.
@@ -164,7 +164,7 @@ class Inputs:
         partition: str | None,
         unknowns: dict[tuple[str, str], None],
     ) -> Iterator[InputRecord]:
-        """Give the versions that Dagster froze when the step started."""
+        """Yield the versions that Dagster froze when the step started."""
         if event is None:
             yield InputRecord(key)  # never made and never seen: a gap
         elif event.partition is None:

@@ -115,7 +115,7 @@ def _output(record: Record, told: StepRecord, output: OutputRecord) -> Artifact:
 
 
 def _maker(record: Record, ref: str) -> str | None:
-    """Give the run that made a version last, where one is recorded."""
+    """Return the run that made a version last, where one is recorded."""
     query = (
         select(EDGES.c.run_id)
         .where(EDGES.c.ref == ref, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")

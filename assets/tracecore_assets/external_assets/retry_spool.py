@@ -39,7 +39,7 @@ def spool(workspace: Workspace, told: StepRecord) -> Path:
 
 
 def pending(workspace: Workspace) -> list[Path]:
-    """Give the files of what still has to be recorded, oldest first."""
+    """Return the files of what still has to be recorded, oldest first."""
     folder = _folder(workspace)
     found: list[tuple[int, str, Path]] = []
     for each in folder.glob("*.json") if folder.is_dir() else ():

@@ -32,12 +32,12 @@ _RUNS = uuid.UUID("3c1f6f0e-7f57-5d0b-8b7a-0a4d2b1f9e63")
 
 
 def run_id_of(dagster_run: str, step: str, attempt: int) -> str:
-    """Give the run id of one attempt of a step."""
+    """Return the run id of one attempt of a step."""
     return str(uuid.uuid5(_RUNS, json.dumps([dagster_run, step, attempt])))
 
 
 def check_id(run: str, asset: str, check: str, partition: str | None, at: str) -> str:
-    """Give the run id of one evaluation of an asset check."""
+    """Return the run id of one evaluation of an asset check."""
     return str(uuid.uuid5(_RUNS, json.dumps(["check", run, asset, check, partition, at])))
 
 

@@ -30,13 +30,13 @@ class Overrides:
     labels: tuple[str, ...] = ()
 
     def absolute(self) -> Overrides:
-        """Give the same overrides with paths that hold from any directory."""
+        """Return the same overrides with paths that hold from any directory."""
         drives, labels = (tuple(str(Path(path).expanduser().absolute()) for path in paths) for paths in (self.drives, self.labels))
         return replace(self, drives=drives, labels=labels)
 
 
 def apply_settings(source: YamlSource, settings: tuple[str, ...]) -> YamlSource:
-    """Give a program's YAML with `--set` applied; errors about a value so set name the option instead of a line.
+    """Return a program's YAML with `--set` applied; errors about a value so set name the option instead of a line.
 
     Raises:
         UsageError: a setting that is no `asset.param=value`, or of an asset that the program does not have.

@@ -47,7 +47,7 @@ class YamlSource:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """Say where a value stands: `vehicle.yaml, line 12`, or the option that set it; a missing value stands where its parent does."""
+        """Return where a value stands: `vehicle.yaml, line 12`, or the option that set it; a missing value stands where its parent does."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -56,7 +56,7 @@ class YamlSource:
         return self.name
 
     def problem(self, path: KeyPath, sentence: str) -> UsageError:
-        """Give the error of a value, with where it stands."""
+        """Return the error of a value, with where it stands."""
         return UsageError(f"{self.where(path)}: {sentence}")
 
 
@@ -183,13 +183,13 @@ _GATES_HELP = "{check: NAME}, {kpi: NAME, min: X}, {gate: NAME} or {unknowns: no
 
 
 def shipped_programs() -> dict[str, Path]:
-    """Give the programs that ship with tracecore, by name."""
+    """Return the programs that ship with tracecore, by name."""
     folder = resources.files("tracecore_assets") / "programs"
     return {Path(str(file)).stem: Path(str(file)) for file in sorted(folder.iterdir(), key=str) if file.name.endswith(".yaml")}
 
 
 def program_file(name_or_path: str | Path) -> Path:
-    """Give the file of a program: a shipped one by its name (a file of that name goes first), any other by its path.
+    """Return the file of a program: a shipped one by its name (a file of that name goes first), any other by its path.
 
     Raises:
         UsageError: there is neither.

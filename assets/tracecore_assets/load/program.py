@@ -101,7 +101,7 @@ class GateSpec(_Frozen):
         return {"form": form, "subject": subject, "requirement": rest, "name": value.get("name", "unknowns" if form == "unknowns" else subject)}
 
     def document(self) -> dict[str, Any]:
-        """Give the gate as a program writes it."""
+        """Return the gate as a program writes it."""
         return {self.form: self.subject, **self.requirement, "name": self.name}
 
 
@@ -162,7 +162,7 @@ class VehicleProgram(_Frozen):
     release: Release | None = None
 
     def document(self) -> dict[str, Any]:
-        """Give the whole effective program as plain JSON, in the form that a program file has."""
+        """Return the whole effective program as plain JSON, in the form that a program file has."""
         attributes = self.model_dump(mode="json", exclude={"release"}, exclude_defaults=True)
         attributes |= {"name": self.name, "seed": self.seed, "threads": self.threads}
         if self.release is not None:
@@ -194,5 +194,5 @@ def op_name(program: str, asset: str) -> str:
 
 
 def asset_path(program: str, asset: str, port: str | None = None) -> list[str]:
-    """Give the Dagster asset key of an output: `[program, asset, port?]`."""
+    """Return the Dagster asset key of an output: `[program, asset, port?]`."""
     return [program, asset] if port is None else [program, asset, port]

@@ -21,7 +21,7 @@ _BOUNDS = {"min": {"type": "number"}, "max": {"type": "number"}, "above_baseline
 
 
 def program_file() -> dict[str, Any]:
-    """Give the schema of a program as it is written in YAML: gates in their short forms (`{check: no_leak}`)."""
+    """Return the schema of a program as it is written in YAML: gates in their short forms (`{check: no_leak}`)."""
     attributes = VehicleProgram.model_json_schema(mode="validation")
     definitions = attributes.pop("$defs", {})
     definitions[GateSpec.__name__] = {

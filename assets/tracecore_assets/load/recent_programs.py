@@ -44,7 +44,7 @@ def remember(workspace: Workspace, name: str, source: str | Path, overrides: Ove
 
 
 def remembered(workspace: Workspace) -> list[RecentProgram]:
-    """Give all programs of a workspace, by name.
+    """Return all programs of a workspace, by name.
 
     Raises:
         UsageError: an entry can't be read.

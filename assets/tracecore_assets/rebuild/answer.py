@@ -119,7 +119,7 @@ class RebuildAnswer:
         return next((each for each in self.artifacts if each.verdict is Verdict.DIFFERENT and each.follows is None), None)
 
     def document(self) -> dict[str, Any]:
-        """Give the answer in the shape of `rebuild --json`."""
+        """Return the answer in the shape of `rebuild --json`."""
         return {
             "build": self.build,
             "ok": self.ok,

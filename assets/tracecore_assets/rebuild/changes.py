@@ -123,7 +123,7 @@ def _environments(sealed: RecordedBuild, record: Record) -> Iterator[Change]:
 
 
 def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
-    """Give what was installed where runs ran; None where it is not recorded."""
+    """Return what was installed where runs ran; None where it is not recorded."""
     with record.database.read() as connection:
         candidates = environment_runs(connection, digest, runs)
     found = (record.facets(f"run:{run}").get("tracecore_environment") for run in candidates)

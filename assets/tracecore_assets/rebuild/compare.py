@@ -103,7 +103,7 @@ class Comparison:
         return "the same bytes"
 
     def _reason(self, target: Target) -> str | None:
-        """Give what declares a difference of bytes: a change of its own asset, or an input that is not the same bytes, though near."""
+        """Return what declares a difference of bytes: a change of its own asset, or an input that is not the same bytes, though near."""
         own = self._changed.get(target.asset, [])
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
@@ -113,7 +113,7 @@ class Comparison:
         return f"its input {_short(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 
     def _follows(self, target: Target) -> str | None:
-        """Give the first difference upstream, by itself, that an input of this one is or follows from."""
+        """Return the first difference upstream, by itself, that an input of this one is or follows from."""
         for ref in target.made_from:
             judged = self.verdicts.get(ref)
             if judged is not None and judged.verdict is Verdict.DIFFERENT:
@@ -126,7 +126,7 @@ class Comparison:
         return "" if not lacks else f"; it lacks: {shown}" + (f" and {len(lacks) - _SHOWN} more" if len(lacks) > _SHOWN else "")
 
     def _difference(self, target: Target, rebuilt: Rebuilt) -> tuple[str, bool]:
-        """Say what differs, and whether it does so by no more than the tolerance."""
+        """Return what differs, and whether it does so by no more than the tolerance."""
         assert rebuilt.artifact is not None, "called for what was made"
         kept = self._sealed.stored.get(target.ref)
         words = _facets_apart(target.facets, rebuilt.facets)

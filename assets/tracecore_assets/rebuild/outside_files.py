@@ -72,7 +72,7 @@ def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], st
 
 
 def _outside(run: RecordedRun) -> Iterator[Reading]:
-    """Give what a run read from outside: everything with the name of a file, but for its program."""
+    """Yield what a run read from outside: everything with the name of a file, but for its program."""
     yield from (reading for reading in run.readings if reading.file is not None and reading.role != "program")
 
 

@@ -173,7 +173,7 @@ def _rows_apart(one: pa.Array, other: pa.Array) -> int:
 
 
 def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
-    """Give the greatest difference as a share of the greatest value: max |a - b| / max |a|."""
+    """Return the greatest difference as a share of the greatest value: max |a - b| / max |a|."""
     import numpy as np
 
     if one.dtype.kind not in "fiu" or other.dtype.kind not in "fiu":

@@ -75,7 +75,7 @@ def _settle(workspace: Workspace) -> None:
 
 
 def process_tags() -> dict[str, str]:
-    """Give the tags by which a later process finds out whether the one that ran a build is still there."""
+    """Return the tags by which a later process finds out whether the one that ran a build is still there."""
     return {_HOST_TAG: socket.gethostname(), _PROCESS_TAG: str(os.getpid())}
 
 

@@ -31,7 +31,7 @@ def describe(artifact: Artifact) -> str:
 
 
 def remaining(done: int, total: int, seconds: float) -> str:
-    """Say how long the rest takes if it goes on as before: `about 1:40 left`; empty where nobody can know."""
+    """Return how long the rest takes if it goes on as before: `about 1:40 left`; empty where nobody can know."""
     if not 0 < done < total:
         return ""
     minutes, rest = divmod(round(seconds * (total - done) / done), 60)

@@ -89,7 +89,7 @@ class Session:
         )
 
     def ensure(self, name: str) -> Outcome:
-        """Give an asset's outcome: from this session, from the record, or made now.
+        """Return an asset's outcome: from this session, from the record, or made now.
 
         Raises:
             NegativeVerdict: an input was rejected by a blocking check.
@@ -155,11 +155,11 @@ class Session:
                 raise NegativeVerdict(f"'{self.wired.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
 
     def inputs_of(self, name: str) -> list[Artifact]:
-        """Give what an ensured asset was made from."""
+        """Return what an ensured asset was made from."""
         return [self.outcomes[wire.asset].outputs[wire.output] for wire in self.wired.asset(name).wires if wire.asset in self.outcomes]
 
     def unknowns(self) -> list[tuple[str, Unknown]]:
-        """Give all unknowns of the traces behind the program's outputs, each once, with the ref they are of."""
+        """Return all unknowns of the traces behind the program's outputs, each once, with the ref they are of."""
         read = {(wire.asset, wire.output) for asset in self.wired.assets for wire in asset.wires}
         found: dict[tuple[str, str, str], tuple[str, Unknown]] = {}
         for name, outcome in self.outcomes.items():
@@ -177,7 +177,7 @@ class Session:
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
-    """Say which blocking check rejected an output, and what it found."""
+    """Return which blocking check rejected an output, and what it found."""
     failed: list[CheckRun] = [check for check in outcome.checks if not check.success and check.target == artifact.ref]
     if not failed:
         return f"{artifact.ref} was rejected by a blocking check."

@@ -41,7 +41,7 @@ class RecordQuestions(RecordWriter):
     """A record that can be asked."""
 
     def trace(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
-        """Give the complete backward trace of a ref, in the shape of the public contract.
+        """Return the complete backward trace of a ref, in the shape of the public contract.
 
         Args:
             ref: any ref; a build is answered from the part of the ledger it was sealed over, the same for ever.
@@ -58,7 +58,7 @@ class RecordQuestions(RecordWriter):
             return trace(connection, ref, depth=depth, as_of=as_of, places=store_places(self.workspace))
 
     def impact(self, ref: str, *, depth: int | None = None, as_of: str | None = None) -> Trace:
-        """Give everything that a ref reached, builds first, in the same shape."""
+        """Return everything that a ref reached, builds first, in the same shape."""
         from tracecore_lineage.trace.lineage import impact
         from tracecore_lineage.trace.store_paths import store_places
 
@@ -66,7 +66,7 @@ class RecordQuestions(RecordWriter):
             return impact(connection, ref, depth=depth, as_of=as_of, places=store_places(self.workspace))
 
     def show(self, ref: str, *, as_of: str | None = None) -> dict[str, Any]:
-        """Give one artifact, run or build with its facets, checks and history, or one frame or label with the tables that hold it."""
+        """Return one artifact, run or build with its facets, checks and history, or one frame or label with the tables that hold it."""
         from tracecore_lineage.trace.show import show
 
         with self.database.read() as connection:
@@ -80,7 +80,7 @@ class RecordQuestions(RecordWriter):
             return run_source(connection, ref, file, self.workspace)
 
     def kpi_history(self, ref: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
-        """Give the KPIs of every version of a report, oldest first, with the builds sealed on each and the change since the one before.
+        """Return the KPIs of every version of a report, oldest first, with the builds sealed on each and the change since the one before.
 
         Args:
             ref: `kpi_report/<name>`.
@@ -96,7 +96,7 @@ class RecordQuestions(RecordWriter):
             return kpi_history(connection, ref, kpis=kpis, as_of=as_of)
 
     def artifact(self, ref: str) -> Artifact:
-        """Give one stored version by its ref (the newest of its name where the ref names none), as the store opens it.
+        """Return one stored version by its ref (the newest of its name where the ref names none), as the store opens it.
 
         Raises:
             UsageError: it is not in the record, or its bytes are not kept in this workspace.
@@ -117,14 +117,14 @@ class RecordQuestions(RecordWriter):
         return seal(self, request)
 
     def builds(self) -> list[SealedBuild]:
-        """Give every sealed build, in the order they were sealed."""
+        """Return every sealed build, in the order they were sealed."""
         from tracecore_lineage.seal.seal import builds
 
         with self.database.read() as connection:
             return builds(connection)
 
     def build(self, name: str) -> SealedBuild | None:
-        """Give the build of a name."""
+        """Return the build of a name."""
         from tracecore_lineage.seal.seal import find
 
         with self.database.read() as connection:
@@ -150,21 +150,21 @@ class RecordQuestions(RecordWriter):
         return report(self, text, build=build, frames=frames, severity=severity, reporter=reporter)
 
     def bugs(self, *, build: str | None = None) -> list[Bug]:
-        """Give the reported bugs, newest first; with a build (name or ref) only those that were seen in it."""
+        """Return the reported bugs, newest first; with a build (name or ref) only those that were seen in it."""
         from tracecore_lineage.trace.bugs import bugs
 
         with self.database.read() as connection:
             return bugs(connection, build=build)
 
     def bug(self, identity: str) -> Bug | None:
-        """Give a bug by its id."""
+        """Return a bug by its id."""
         from tracecore_lineage.trace.bugs import find
 
         with self.database.read() as connection:
             return find(connection, identity)
 
     def plugins(self) -> list[dict[str, Any]]:
-        """Give the plugins that recorded runs ran, each version with its digests, its stages and the number of its runs."""
+        """Return the plugins that recorded runs ran, each version with its digests, its stages and the number of its runs."""
         from tracecore_lineage.trace.plugins import plugins
 
         with self.database.read() as connection:
@@ -235,7 +235,7 @@ class RecordQuestions(RecordWriter):
             return consistency(connection, old_size)
 
     def open_runs(self) -> list[str]:
-        """Give the ids of runs that were started and have not ended, live ones among them; oldest first."""
+        """Return the ids of runs that were started and have not ended, live ones among them; oldest first."""
         from tracecore_lineage.retention.recover import open_runs
 
         return [run.id for run in open_runs(self)]
@@ -349,7 +349,7 @@ class Record(RecordQuestions):
         return rotation.rotate(self)
 
     def pseudonym(self, name: str) -> str:
-        """Give a person's pseudonym, which is all that the ledger may hold of them."""
+        """Return a person's pseudonym, which is all that the ledger may hold of them."""
         return self.together(lambda connection: pseudonyms.pseudonym_of(connection, name))
 
     def person(self, pseudonym: str) -> str | None:

@@ -127,7 +127,7 @@ class Container:
         return list(self._entries)
 
     def size(self, name: str) -> int:
-        """Give the size of an entry."""
+        """Return the size of an entry."""
         return self._entries[name][2]
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Container:
         self._stream.close()
 
     def pieces(self, name: str, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> Iterator[bytes]:
-        """Give an entry's bytes a piece at a time, then compare header, checksum and, where it is known, digest.
+        """Yield an entry's bytes a piece at a time, then compare header, checksum and, where it is known, digest.
 
         Args:
             name: of an entry that is there.
@@ -165,7 +165,7 @@ class Container:
             differs(name, *told[0])
 
     def whole(self, name: str, most: int, expected: str | None = None) -> bytes:
-        """Give a small entry's bytes.
+        """Return a small entry's bytes.
 
         Raises:
             NotABundle: it is not there, larger than `most`, or damaged.

@@ -56,7 +56,7 @@ class Manifest:
     entries: tuple[Entry, ...]
 
     def written(self) -> dict[str, Any]:
-        """Give the manifest as JSON."""
+        """Return the manifest as JSON."""
         return {
             "v": 1,
             "type": TYPE,
@@ -185,5 +185,5 @@ def _signature(each: Mapping[str, str]) -> tuple[str, bytes]:
 
 
 def names(entries: Iterable[Entry]) -> list[str]:
-    """Give the entries' names."""
+    """Return the entries' names."""
     return [entry.name for entry in entries]

@@ -50,7 +50,7 @@ class Bundle:
     signatures: Opened
 
     def parts(self, differs: Differs) -> tuple[pruned_tree.Part, ...]:
-        """Give the pruned ledger.
+        """Return the pruned ledger.
 
         Raises:
             NotABundle: it is none.
@@ -62,7 +62,7 @@ class Bundle:
             raise self.bad(f"its {TREE} can't be read: {error}") from None
 
     def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
-        """Give the events, each with the place, the time and the id that the pruned ledger names.
+        """Return the events, each with the place, the time and the id that the pruned ledger names.
 
         Raises:
             NotABundle: the events are more or fewer bytes than it names.
@@ -102,7 +102,7 @@ class Bundle:
                     raise self.bad(f"its entry '{entry.name}' excludes another one") from None
 
     def bad(self, why: str) -> NotABundle:
-        """Give the error that says why the file can't be read."""
+        """Return the error that says why the file can't be read."""
         return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
 
     def _small(self, name: str, most: int, differs: Differs) -> bytes:
@@ -168,7 +168,7 @@ def _check_name(bundle: Bundle, entry: Entry) -> None:
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
-    """Give a trace from a bundle: of its build, equal to that of the workspace it came from but for what came later, or of anything in it.
+    """Return a trace from a bundle: of its build, equal to that of the workspace it came from but for what came later, or of anything in it.
 
     Args:
         path: of the file.

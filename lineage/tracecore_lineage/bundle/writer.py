@@ -82,7 +82,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
 
 
 def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Give the places of events that say facets: those of no run (DatasetEvents) too."""
+    """Yield the places of events that say facets: those of no run (DatasetEvents) too."""
     for chunk in chunks(sorted(identities)):
         for row in connection.execute(select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.event_id.in_(chunk)).distinct()):
             yield row.event_id, row.seq
@@ -100,7 +100,7 @@ def _events(connection: Connection, column: ColumnElement[str], values: Iterable
 
 
 def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
-    """Give the runs that recorded the environments that runs ran in."""
+    """Yield the runs that recorded the environments that runs ran in."""
     ran_in: dict[str, set[str]] = {}
     for target, facets in reader.facets(f"run:{run}" for run in runs).items():
         digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None

@@ -53,7 +53,7 @@ class Ending:
 
 
 def ending(connection: Connection, run_id: str) -> Ending | None:
-    """Give the event that ended a run; None while it is open."""
+    """Return the event that ended a run; None while it is open."""
     query = (
         select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.event_type, RUN_EVENTS.c.event_time)
         .where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type.in_(TERMINAL))
@@ -76,7 +76,7 @@ def believed_runs(connection: Connection, run_ids: Iterable[str]) -> set[str]:
 
 
 def start_event(connection: Connection, run_id: str) -> dict[str, Any] | None:
-    """Give a run's START as it was recorded."""
+    """Return a run's START as it was recorded."""
     query = select(RUN_EVENTS.c.event_id).where(RUN_EVENTS.c.run_id == run_id, RUN_EVENTS.c.event_type == "START").order_by(RUN_EVENTS.c.seq).limit(1)
     identity = connection.execute(query).scalar_one_or_none()
     return None if identity is None else _event(connection, identity)
@@ -190,7 +190,7 @@ def _outputs(own: LedgerName, event: Mapping[str, Any]) -> Iterable[tuple[str, A
 
 
 def _checks(connection: Connection, own: LedgerName, run_id: str) -> list[CheckRun]:
-    """Give the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
+    """Return the verdicts on a run's outputs; of a check that ran twice on one output, the newest."""
     query = (
         select(CHECKS.c.event_id, CHECKS.c.name, CHECKS.c.target)
         .where(CHECKS.c.of_run == run_id, CHECKS.c.speaker == own.ledger_id)
@@ -241,7 +241,7 @@ _ENVIRONMENTS = uuid.UUID("6f0b8f0e-6a1f-5d0e-9a59-4d2d6c0f5a11")
 
 
 def environment_run(ledger: LedgerName, digest: str) -> str:
-    """Give the id of the run by which a workspace records an environment.
+    """Return the id of the run by which a workspace records an environment.
 
     Two workspaces that run in the same environment record it by runs of different ids: a run is of one workspace, also where the build of one is
     imported into the other.
@@ -250,7 +250,7 @@ def environment_run(ledger: LedgerName, digest: str) -> str:
 
 
 def environment_runs(connection: Connection, digest: str, runs: Collection[str]) -> list[str]:
-    """Give the ids of the runs that recorded an environment for the workspaces of some runs.
+    """Return the ids of the runs that recorded an environment for the workspaces of some runs.
 
     Args:
         connection: to the record's database.

@@ -103,7 +103,7 @@ class Import:
 
 
 def folder_of(build: str) -> str:
-    """Give the folder of an imported build's bytes, relative to the store."""
+    """Return the folder of an imported build's bytes, relative to the store."""
     return f"{IMPORTS}/{str(parse_ref(build).version).removeprefix('sha256:')}"
 
 
@@ -227,7 +227,7 @@ def read_imports(connection: Connection, identities: Iterable[str]) -> list[Impo
 
 
 def keys_of(connection: Connection, build: str, own: Iterable[PublicKey]) -> list[PublicKey]:
-    """Give the keys that may have sealed a build: the workspace's own, or those that an imported one came with; they are believed for it alone."""
+    """Return the keys that may have sealed a build: the workspace's own, or those that an imported one came with; they are believed for it alone."""
     brought = next(known_imports(connection, build), None)
     if brought is None:
         return list(own)

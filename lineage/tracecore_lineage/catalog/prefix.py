@@ -52,13 +52,13 @@ def readable_catalog() -> Iterator[None]:
 
 
 def head(connection: Connection) -> Prefix:
-    """Give the whole ledger as a prefix."""
+    """Return the whole ledger as a prefix."""
     size = ledger.head(connection).size
     return Prefix(size, size)
 
 
 def prefix_at(connection: Connection, time: str) -> Prefix:
-    """Give the largest prefix of which every event was recorded at a time or before.
+    """Return the largest prefix of which every event was recorded at a time or before.
 
     Args:
         connection: to the record's database.
@@ -69,7 +69,7 @@ def prefix_at(connection: Connection, time: str) -> Prefix:
 
 
 def recorded_at(connection: Connection, positions: Iterable[int]) -> dict[int, str]:
-    """Give the recorded time of events by their `seq`."""
+    """Return the recorded time of events by their `seq`."""
     found: dict[int, str] = {}
     for chunk in chunks(sorted(set(positions))):
         found.update(

@@ -96,7 +96,7 @@ class _Speaker:
         return (self.own and namespace == self.home) or any(voice.ledger.slug == namespace for voice in self.voices)
 
     def told(self, subject: str, name: str, facet: Any) -> Any:
-        """Give what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
+        """Return what a facet says here: of an imported version the bytes lie where the import put them, or are not kept at all."""
         if self.own or name != "tracecore_artifact" or not self.voices or facet.get("location") is None:
             return facet
         folder = next((voice.folder for voice in self.voices if subject in voice.stored), None)
@@ -106,7 +106,7 @@ class _Speaker:
 
 
 def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegation] = ()) -> list[Row]:
-    """Give the rows that one event stands for.
+    """Return the rows that one event stands for.
 
     Args:
         body: the event's exact bytes.
@@ -128,7 +128,7 @@ def project(body: bytes, seq: int, ledger: LedgerName, voices: Sequence[Delegati
 
 
 def dataset_ref(homes: Collection[str], dataset: Mapping[str, Any], absent: str) -> Ref:
-    """Give the whole ref of a dataset in an event.
+    """Return the whole ref of a dataset in an event.
 
     Args:
         homes: namespaces where `kind/name` with a digest as its version is an artifact, and `bug/<id>` without one is a bug.
@@ -284,7 +284,7 @@ def _run_rows(event: Event, place: _Place, speaker: _Speaker) -> Iterator[Row]:
 
 
 def _own_rows(event: Event, place: _Place, speaker: _Speaker, facets: Mapping[str, Any]) -> Iterator[Row]:
-    """Give what only the workspace's own jobs can say, and those that it believes, each from the facet that says it."""
+    """Yield what only the workspace's own jobs can say, and those that it believes, each from the facet that says it."""
     execution, check, build = (facets.get(f"tracecore_{name}") for name in ("execution", "check", "build"))
     try:
         if speaker.own and execution is not None and execution.get("key") is not None:

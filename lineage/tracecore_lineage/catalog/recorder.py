@@ -82,7 +82,7 @@ class RecordWriter:
         return EventMaker(self.ledger)
 
     def new_run_id(self) -> str:
-        """Give a fresh run id, a version 7 UUID."""
+        """Return a fresh run id, a version 7 UUID."""
         from openlineage.client.uuid import generate_new_uuid
 
         return str(generate_new_uuid())
@@ -229,12 +229,12 @@ class RecordWriter:
             return tombstones.tombstones(connection, self.ledger, refs=[artifact.ref]).sentence(artifact)
 
     def withdrawn(self) -> ErasureFilter:
-        """Give what was withdrawn, by digest of files and name of drives: it may not come back."""
+        """Return what was withdrawn, by digest of files and name of drives: it may not come back."""
         with self.database.read() as connection:
             return tombstones.withdrawn(connection, self.ledger)
 
     def artifacts(self, kind: str, name: str) -> list[Artifact]:
-        """Give every recorded version of a name, newest first."""
+        """Return every recorded version of a name, newest first."""
         with self.database.read() as connection:
             return list(current_state.versions(connection, self.ledger, kind, name))
 
@@ -249,7 +249,7 @@ class RecordWriter:
             return current_state.newest_table(connection, self.ledger, kind, name)
 
     def facets(self, ref: str) -> dict[str, JSON]:
-        """Give the facets of one whole artifact ref by name, without OpenLineage's own members."""
+        """Return the facets of one whole artifact ref by name, without OpenLineage's own members."""
         with self.database.read() as connection:
             return current_state.facets(connection, self.ledger, ref)
 
@@ -260,12 +260,12 @@ class RecordWriter:
         return list({key.id: key for key in (*self.keys.public_keys(), *ledger_keys(connection, self.ledger))}.values())
 
     def position(self) -> int:
-        """Give the number of events in the ledger."""
+        """Return the number of events in the ledger."""
         with self.database.read() as connection:
             return ledger.head(connection).size
 
     def checkpoint(self) -> str:
-        """Give the signed head of the ledger; it is signed anew only where no event was ever recorded."""
+        """Return the signed head of the ledger; it is signed anew only where no event was ever recorded."""
         with self.database.read() as connection:
             head = ledger.head(connection)
         return head.checkpoint or self._sign(head.size, head.root)

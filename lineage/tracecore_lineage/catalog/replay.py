@@ -95,7 +95,7 @@ def rebuild(connection: Connection, ledger_name: LedgerName) -> int:
 def compare(
     connection: Connection, ledger_name: LedgerName, *, stop: int | None = None, imports: Sequence[Import] | None = None
 ) -> Iterator[Difference]:
-    """Give every row in which catalog and ledger differ, a few hundred events at a time in memory.
+    """Yield every row in which catalog and ledger differ, a few hundred events at a time in memory.
 
     Args:
         connection: to the record's database.

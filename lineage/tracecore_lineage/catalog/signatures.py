@@ -28,7 +28,7 @@ COSIGN = "cosign"
 
 
 def policies(connection: Connection, ledger: LedgerName, vouching: Sequence[PublicKey]) -> Policies:
-    """Give the policies of a workspace's ledger, judged.
+    """Return the policies of a workspace's ledger, judged.
 
     Args:
         connection: to the record's database.
@@ -60,7 +60,7 @@ def ledger_keys(connection: Connection, ledger: LedgerName) -> list[PublicKey]:
 
 
 def cosignatures(connection: Connection, ledger: LedgerName) -> list[CosignEvent]:
-    """Give every recorded cosignature of any build, in the ledger's order; none is judged."""
+    """Return every recorded cosignature of any build, in the ledger's order; none is judged."""
     return [CosignEvent(seq, facet) for seq, facet in _told(connection, ledger, COSIGN)]
 
 
@@ -78,7 +78,7 @@ def home(connection: Connection, ref: str) -> LedgerName:
 
 
 def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicKey]) -> SealSignatures:
-    """Give who signed a sealed build, and whether that is enough.
+    """Return who signed a sealed build, and whether that is enough.
 
     Args:
         connection: to the record's database.
@@ -95,7 +95,7 @@ def seal_signatures(connection: Connection, ref: str, believed: Sequence[PublicK
 
 
 def signed_envelope(connection: Connection, sealed: SealedBuild) -> dict[str, Any]:
-    """Give a build's envelope with every valid signature that came later, so that others' tools can count them."""
+    """Return a build's envelope with every valid signature that came later, so that others' tools can count them."""
     opened = open_envelope(sealed.envelope)
     signatures = {key: {"keyid": key, "sig": base64.b64encode(signature).decode()} for key, signature in opened.signatures}
     for event in cosignatures(connection, home(connection, sealed.ref)):

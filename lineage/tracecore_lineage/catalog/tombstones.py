@@ -75,7 +75,7 @@ class Erased:
         return sum(gone.rows or 0 for gone in self.files)
 
     def document(self) -> dict[str, Any]:
-        """Give it as the statement has it."""
+        """Return it as the statement has it."""
         return {
             "ref": self.ref,
             "location": self.location,
@@ -131,7 +131,7 @@ class Erasure:
         return self.at.partition("T")[0]
 
     def document(self) -> dict[str, Any]:
-        """Give it as the statement's predicate has it, without the key."""
+        """Return it as the statement's predicate has it, without the key."""
         return {
             "type": PREDICATE,
             "what": self.what,
@@ -224,17 +224,17 @@ class Tombstones:
         return found
 
     def of(self, artifact: Artifact) -> list[tuple[Erasure, Erased]]:
-        """Give what was erased of one version at its place and was not made again since, oldest first."""
+        """Return what was erased of one version at its place and was not made again since, oldest first."""
         version = None if artifact.delta is None else artifact.delta.version
         said = self._by_place.get((artifact.ref, str(artifact.location), version), ())
         return [(erasure, erased) for erasure, erased in said if not self._again(artifact, erasure)]
 
     def _again(self, artifact: Artifact, erasure: Erasure) -> bool:
-        """Say whether the bytes came back since; a table's version never does, it gets another number."""
+        """Return whether the bytes came back since; a table's version never does, it gets another number."""
         return artifact.media is not Media.DELTA and self.remade.get((artifact.ref, str(artifact.location)), -1) > erasure.seq
 
     def gone(self, artifact: Artifact) -> tuple[ErasedFile, ...]:
-        """Give the files of a version that erasures which were carried out excuse."""
+        """Return the files of a version that erasures which were carried out excuse."""
         return tuple(gone for erasure, erased in self.of(artifact) if erasure.done for gone in erased.files)
 
     def commits(self, table: str) -> Sequence[ErasedFile]:
@@ -242,21 +242,21 @@ class Tombstones:
         return self._by_table.get(table, ())
 
     def unreadable(self, artifact: Artifact) -> Erasure | None:
-        """Give the erasure by which a version can't be read any more; None where it can."""
+        """Return the erasure by which a version can't be read any more; None where it can."""
         return next((erasure for erasure, _ in reversed(self.of(artifact))), None)
 
     def sentence(self, artifact: Artifact) -> str | None:
-        """Say why a version can't be read, in one sentence; None where it can."""
+        """Return why a version can't be read, in one sentence; None where it can."""
         erasure = self.unreadable(artifact)
         return None if erasure is None else f"{artifact.ref} was erased on {erasure.day}: {erasure.why}."
 
     @property
     def unfinished(self) -> list[Erasure]:
-        """Give the erasures that were promised and not carried out to their end."""
+        """Return the erasures that were promised and not carried out to their end."""
         return [erasure for erasure in self.erasures if not erasure.done]
 
     def withdrawn(self) -> ErasureFilter:
-        """Give what may not come back."""
+        """Return what may not come back."""
         files: dict[str, str] = {}
         drives: dict[str, str] = {}
         for erasure in self.erasures:
@@ -339,7 +339,7 @@ def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure],
 
 
 def made_since(connection: Connection, own: LedgerName, seq: int) -> set[str]:
-    """Give where the files and directories lie that an event of ours after a position says are there; a table's next version has files of its own."""
+    """Return the paths that events of ours after a position name as stored; the next version of a table has files of its own."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)

@@ -176,7 +176,7 @@ def _tell(found: tuple[int, Sequence[PublicKey], str] | None, *, as_json: bool) 
 
 
 def _said(payload: bytes) -> str:
-    """Say what a payload is, in the words of whoever is to sign it."""
+    """Return what a payload is, in the words of whoever is to sign it."""
     from tracecore_lineage.crypto.keys import short_id
 
     try:

@@ -37,7 +37,7 @@ class Opened:
     signatures: tuple[tuple[str, bytes], ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Give the first of the keys that signed it; None where none did."""
+        """Return the first of the keys that signed it; None where none did."""
         from securesystemslib.dsse import Envelope
         from securesystemslib.exceptions import VerificationError
         from securesystemslib.signer import Signature
@@ -52,7 +52,7 @@ class Opened:
         return None
 
     def signers(self, keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-        """Give every one of the keys that signed it, each once."""
+        """Return every one of the keys that signed it, each once."""
         return tuple(key for key in {key.id: key for key in keys}.values() if self.signed_by([key]) is not None)
 
 

@@ -69,7 +69,7 @@ class PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Say whether a signature over data was made with this key."""
+        """Return whether a signature over data was made with this key."""
         try:
             self._key.verify(signature, data)
         except InvalidSignature:
@@ -77,7 +77,7 @@ class PublicKey:
         return True
 
     def verifier(self) -> Any:
-        """Give the key as `securesystemslib` wants it to verify DSSE envelopes."""
+        """Return the key as `securesystemslib` wants it to verify DSSE envelopes."""
         from securesystemslib.signer import SSlibKey
 
         return SSlibKey.from_crypto(self._key, keyid=self.id)
@@ -116,13 +116,13 @@ class PrivateKey:
         return self._key.sign(data)
 
     def signer(self) -> Any:
-        """Give the key as `securesystemslib` wants it to sign DSSE envelopes."""
+        """Return the key as `securesystemslib` wants it to sign DSSE envelopes."""
         from securesystemslib.signer import CryptoSigner
 
         return CryptoSigner(self._key, self.public.verifier())
 
     def pem(self) -> bytes:
-        """Give the private key for its file: unencrypted PKCS #8."""
+        """Return the private key for its file: unencrypted PKCS #8."""
         return self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     @classmethod
@@ -171,7 +171,7 @@ class KeyRing:
         return self._folder
 
     def active_id(self) -> str | None:
-        """Give the id of the key that signs; None before the first one is made."""
+        """Return the id of the key that signs; None before the first one is made."""
         return self._named(_ACTIVE)
 
     def joining(self) -> PublicKey | None:
@@ -190,17 +190,17 @@ class KeyRing:
             raise UsageError(f"The signing keys in {self._folder} can't be read: {error.strerror or error}.") from error
 
     def public_keys(self) -> list[PublicKey]:
-        """Give every key ever used here, the active one first."""
+        """Return every key ever used here, the active one first."""
         active = self.active_id()
         found = [PublicKey.from_pem(path.read_bytes(), str(path)) for path in sorted(self._folder.glob("*.pub"))]
         return sorted(found, key=lambda key: key.id != active)
 
     def ensure(self) -> PublicKey:
-        """Give the active public key; the first one is made where there is none."""
+        """Return the active public key; the first one is made where there is none."""
         return self.private().public
 
     def private(self) -> PrivateKey:
-        """Give the key that signs now; another process may have changed it a moment ago.
+        """Return the key that signs now; another process may have changed it a moment ago.
 
         Raises:
             UsageError: no key signs here although the ledger has begun, or the private key's file is missing or can't be read.

@@ -69,7 +69,7 @@ class Frontier:
         self.size += 1 << level
 
     def root(self) -> bytes:
-        """Give the root of the tree so far."""
+        """Return the root of the tree so far."""
         if not self.hashes:
             return EMPTY_ROOT
         root = self.hashes[-1]
@@ -79,7 +79,7 @@ class Frontier:
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:
-    """Give the root over leaf hashes, in memory that grows with the logarithm of their number."""
+    """Return the root over leaf hashes, in memory that grows with the logarithm of their number."""
     frontier = Frontier()
     for leaf in leaves:
         frontier.append(leaf)
@@ -87,12 +87,12 @@ def root_of(leaves: Iterable[bytes]) -> bytes:
 
 
 def _split(size: int) -> int:
-    """Give the largest power of two below `size` (which is at least 2)."""
+    """Return the largest power of two below `size` (which is at least 2)."""
     return 1 << ((size - 1).bit_length() - 1)
 
 
 def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
-    """Give the audit path of one leaf (RFC 6962, PATH).
+    """Return the audit path of one leaf (RFC 6962, PATH).
 
     Raises:
         ValueError: there is no such leaf.
@@ -108,7 +108,7 @@ def inclusion_proof(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def consistency_proof(leaves: Sequence[bytes], old_size: int) -> list[bytes]:
-    """Give the proof that the tree over all leaves extends the tree over the first `old_size` (RFC 6962, PROOF).
+    """Return the proof that the tree over all leaves extends the tree over the first `old_size` (RFC 6962, PROOF).
 
     Raises:
         ValueError: the old tree is larger.
@@ -128,7 +128,7 @@ def _subproof(leaves: Sequence[bytes], old_size: int, *, whole: bool) -> list[by
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """Say whether a leaf hash stands at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
+    """Return whether a leaf hash stands at `index` in the tree of `size` leaves with this root (RFC 9162, 2.1.3.2)."""
     if not 0 <= index < size:
         return False
     place, last, value = index, size - 1, leaf
@@ -146,7 +146,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 
 def verify_consistency(old_size: int, new_size: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
-    """Say whether the tree with `new_root` extends the tree with `old_root` (RFC 9162, 2.1.4.2)."""
+    """Return whether the tree with `new_root` extends the tree with `old_root` (RFC 9162, 2.1.4.2)."""
     if old_size in {0, new_size}:
         return not proof and (old_root == new_root if old_size else old_root == EMPTY_ROOT)
     if not 0 < old_size < new_size or not proof:

@@ -56,7 +56,7 @@ class Checkpoint:
     signatures: tuple[Signature, ...]
 
     def signed_by(self, keys: Iterable[PublicKey]) -> PublicKey | None:
-        """Give the first of the keys that signed it; None where none did."""
+        """Return the first of the keys that signed it; None where none did."""
         for key in keys:
             for line in self.signatures:
                 if line.name == self.origin and line.key_hash == _key_hash(line.name, key) and key.verifies(line.signature, self.text.encode()):
@@ -132,5 +132,5 @@ def _signature(line: str) -> Signature:
 
 
 def _key_hash(name: str, key: PublicKey) -> bytes:
-    """Give the 4 bytes that name a key in a signed note: SHA-256 of the name, a newline, the algorithm's byte and the raw key."""
+    """Return the 4 bytes that name a key in a signed note: SHA-256 of the name, a newline, the algorithm's byte and the raw key."""
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key.raw).digest()[:4]

@@ -46,7 +46,7 @@ class KeyPolicy:
     previous: str | None
 
     def payload(self) -> bytes:
-        """Give what is signed."""
+        """Return what is signed."""
         return jcs(
             {
                 "type": _TYPE,
@@ -68,7 +68,7 @@ class KeyPolicy:
         return frozenset(key.id for key in self.signers)
 
     def words(self) -> str:
-        """Say what it asks for."""
+        """Return what it asks for."""
         return f"{self.threshold} of {len(self.signers)}"
 
 
@@ -118,7 +118,7 @@ class Policies:
         return cls(tuple(standing), tuple(problems))
 
     def at(self, position: int) -> KeyPolicy | None:
-        """Give the policy in force at a position of the ledger."""
+        """Return the policy in force at a position of the ledger."""
         return next((policy for seq, policy in reversed(self.standing) if seq < position), None)
 
     @property
@@ -128,7 +128,7 @@ class Policies:
 
 
 def refusal(policy: KeyPolicy, opened: Opened, before: KeyPolicy | None, vouching: Sequence[PublicKey]) -> tuple[str, str] | None:
-    """Say why a signed policy can't take the place of the one before: what was expected, what was found; None where it can."""
+    """Return why a signed policy can't take the place of the one before: what was expected, what was found; None where it can."""
     previous = None if before is None else before.digest
     if policy.previous != previous:
         return f"a policy that follows {previous or 'none'}", policy.previous or "one that follows none"
@@ -200,13 +200,13 @@ class SealSignatures:
         return self.policy is None or len(self.counted) >= self.policy.threshold
 
     def words(self) -> str | None:
-        """Say how many have signed of how many; None where no policy asks for any."""
+        """Return how many have signed of how many; None where no policy asks for any."""
         if self.policy is None:
             return None
         return f"signatures: {self.policy.words()} required, {len(self.counted)} found"
 
     def document(self) -> dict[str, Any]:
-        """Give it as JSON."""
+        """Return it as JSON."""
         policy = self.policy
         return {
             "required": None if policy is None else policy.threshold,
@@ -249,7 +249,7 @@ def signatures_of(
 
 
 def raw_signers(ref: str, opened: Opened, cosignatures: Iterable[CosignEvent], keys: Iterable[PublicKey]) -> tuple[PublicKey, ...]:
-    """Give every one of the keys that signed a build's payload, whatever any policy says of them.
+    """Return every one of the keys that signed a build's payload, whatever any policy says of them.
 
     Args:
         ref: the build's whole ref.
@@ -276,7 +276,7 @@ def _signers(policy: KeyPolicy | None) -> tuple[PublicKey, ...]:
 
 
 def _valid(facet: Mapping[str, Any], opened: Opened, allowed: Sequence[PublicKey]) -> PublicKey:
-    """Give the key of a valid cosignature.
+    """Return the key of a valid cosignature.
 
     Raises:
         ValueError: it is none; the message says what was found.

@@ -36,7 +36,7 @@ _STORE = "urn:tracecore:store"
 
 
 def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
-    """Give an output with everything known of it."""
+    """Return an output with everything known of it."""
     from openlineage.client.event_v2 import OutputDataset
     from openlineage.client.facet_v2 import output_statistics_output_dataset
 
@@ -50,7 +50,7 @@ def output_dataset(namespace: str, port: str, artifact: Artifact) -> Any:
 
 
 def named_output(namespace: str, ref: str, port: str, described: Mapping[str, Any]) -> Any:
-    """Give an output that is known by its name alone and has no digest: a bug."""
+    """Return an output that is known by its name alone and has no digest: a bug."""
     from openlineage.client.event_v2 import OutputDataset
 
     from tracecore_lineage.events.build import producer
@@ -62,7 +62,7 @@ def named_output(namespace: str, ref: str, port: str, described: Mapping[str, An
 
 
 def named_input(namespace: str, ref: str, role: str) -> Any:
-    """Give an input that is known by its name alone and has no digest: a bug."""
+    """Return an input that is known by its name alone and has no digest: a bug."""
     from openlineage.client.event_v2 import InputDataset
 
     from tracecore_lineage.events.build import producer
@@ -72,7 +72,7 @@ def named_input(namespace: str, ref: str, role: str) -> Any:
 
 
 def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any:
-    """Give an input by its exact version; described in full only where no recorded run has described it."""
+    """Return an input by its exact version; described in full only where no recorded run has described it."""
     from openlineage.client.event_v2 import InputDataset
 
     from tracecore_lineage.events.build import producer
@@ -90,7 +90,7 @@ def input_dataset(namespace: str, item: RunInput, assertions: Any = None) -> Any
 
 
 def touched_input(namespace: str, kind: str, name: str, digest: str, described: Mapping[str, Any], home: str | None = None) -> Any:
-    """Give a version that something happened to as an input, with what is said of it and nothing else.
+    """Return a version that something happened to as an input, with what is said of it and nothing else.
 
     Args:
         namespace: the workspace's.
@@ -112,7 +112,7 @@ def touched_input(namespace: str, kind: str, name: str, digest: str, described: 
 
 
 def checked_inputs(namespace: str, check: CheckRun) -> list[Any]:
-    """Give the inputs of a check's run; its assertions stand on those that the checked run made."""
+    """Return the inputs of a check's run; its assertions stand on those that the checked run made."""
     from openlineage.client.facet_v2 import data_quality_assertions_dataset
 
     from tracecore_lineage.events.build import producer
@@ -212,7 +212,7 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
 
 
 def bare(facet: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a facet's own members, without OpenLineage's `_producer` and `_schemaURL`."""
+    """Return a facet's own members, without OpenLineage's `_producer` and `_schemaURL`."""
     return {name: value for name, value in facet.items() if name not in {"_producer", "_schemaURL"}}
 
 

@@ -51,7 +51,7 @@ def producer() -> str:
 
 
 def event_bytes(event: RunEvent) -> bytes:
-    """Give the canonical bytes of an event.
+    """Return the canonical bytes of an event.
 
     Raises:
         UsageError: a value in it has no canonical JSON (NaN, an infinity, an integer beyond 2^53 - 1, a broken text).
@@ -93,7 +93,7 @@ class EventMaker:
         self._producer = ledger.producer
 
     def start(self, run: StageRun) -> bytes:
-        """Give a run's START."""
+        """Return a run's START."""
         return self._stage_event(RunState.START, run, run.started_at)
 
     def complete(
@@ -104,7 +104,7 @@ class EventMaker:
         run_facets: Mapping[str, Any] | None,
         ended_at: datetime,
     ) -> bytes:
-        """Give a run's COMPLETE, with the exact versions it read and wrote."""
+        """Return a run's COMPLETE, with the exact versions it read and wrote."""
         further = {name: _run_facet(name, value) for name, value in (run_facets or {}).items()}
         return self._stage_event(
             RunState.COMPLETE,
@@ -116,7 +116,7 @@ class EventMaker:
         )
 
     def fail(self, run: StageRun, error: str, *, trace: str | None, inputs: Sequence[RunInput], aborted: bool, ended_at: datetime) -> bytes:
-        """Give a run's FAIL or ABORT with its reason."""
+        """Return a run's FAIL or ABORT with its reason."""
         further: dict[str, Any] = {"errorMessage": error_message_run.ErrorMessageRunFacet(error, "python", trace, producer=producer())}
         if aborted:
             further["tracecore_abort"] = facets.TracecoreAbortRunFacet(error, producer=producer())
@@ -126,7 +126,7 @@ class EventMaker:
         )
 
     def abort(self, started: Mapping[str, Any], why: str, ended_at: datetime) -> bytes:
-        """Give the ABORT of a run that is known by its START alone; its facets are said again, so that the two events agree.
+        """Return the ABORT of a run that is known by its START alone; its facets are said again, so that the two events agree.
 
         Args:
             started: the parsed START.
@@ -143,7 +143,7 @@ class EventMaker:
         return self.event(RunState.ABORT, again, job, ended_at)
 
     def check(self, check: CheckRun) -> tuple[bytes, bytes]:
-        """Give the START and COMPLETE of a finished check: a run that reads what it checks."""
+        """Return the START and COMPLETE of a finished check: a run that reads what it checks."""
         parent = Parent(check.of_run, check.job.rpartition(".check.")[0] or check.job, self.namespace)
         common = {"parent": _parent(parent), "processing_engine": _engine()}
         found = facets.TracecoreCheckRunFacet(
@@ -165,7 +165,7 @@ class EventMaker:
         )
 
     def environment(self, run_id: str, environment: Environment, recorded_at: datetime) -> tuple[bytes, bytes]:
-        """Give the START and COMPLETE that record what is installed where runs run."""
+        """Return the START and COMPLETE that record what is installed where runs run."""
         facet = facets.TracecoreEnvironmentRunFacet(
             environment.digest,
             environment.python,
@@ -186,7 +186,7 @@ class EventMaker:
         inputs: Sequence[RunInput] = (),
         outputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> tuple[bytes, bytes]:
-        """Give the START and COMPLETE of something that happened in the record itself: a run of job `tracecore.<verb>`.
+        """Return the START and COMPLETE of something that happened in the record itself: a run of job `tracecore.<verb>`.
 
         Args:
             verb: what happened.
@@ -211,7 +211,7 @@ class EventMaker:
         )
 
     def erasure(self, erasure: Erasure, at: datetime) -> bytes:
-        """Give the START of an erasure that is promised, or the COMPLETE of one that is done.
+        """Return the START of an erasure that is promised, or the COMPLETE of one that is done.
 
         Args:
             erasure: what goes or went; signed where it is done.
@@ -251,7 +251,7 @@ class EventMaker:
         inputs: Sequence[InputDataset] = (),
         outputs: Sequence[OutputDataset] = (),
     ) -> bytes:
-        """Give the bytes of one RunEvent."""
+        """Return the bytes of one RunEvent."""
         return event_bytes(
             RunEvent(
                 eventTime=rfc3339.instant(at), producer=self._producer, run=run, job=job, eventType=state, inputs=list(inputs), outputs=list(outputs)
@@ -259,7 +259,7 @@ class EventMaker:
         )
 
     def _named_inputs(self, run: StageRun) -> list[InputDataset]:
-        """Give the bugs that a run's parameters name as its inputs: it was run because of them."""
+        """Return the bugs that a run's parameters name as its inputs: it was run because of them."""
         given = ((role, value if isinstance(value, (list, tuple)) else [value]) for role, value in sorted(run.params.items()))
         named = {(role, text) for role, values in given for text in values if isinstance(text, str) and _BUG.fullmatch(text)}
         return [artifacts.named_input(self.namespace, text, role) for role, text in sorted(named)]

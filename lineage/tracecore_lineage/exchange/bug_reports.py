@@ -44,7 +44,7 @@ class Reported:
 
 
 def bug_id(text: str, build: str | None, frames: Sequence[str], severity: str | None) -> str:
-    """Give a bug's id: the first 12 hex digits of the SHA-256 of what was reported, as canonical JSON.
+    """Return a bug's id: the first 12 hex digits of the SHA-256 of what was reported, as canonical JSON.
 
     Neither time nor reporter is in it, so that a report sent twice is one bug.
     """
@@ -143,7 +143,7 @@ def _frames(record: RecordWriter, connection: Connection, frames: Sequence[str],
 
 
 def _logs(connection: Connection, build: str) -> dict[str, str]:
-    """Give the version of each drive that a build was made of, which is the one that a bug seen in that build is about."""
+    """Return the version of each drive that a build was made of, which is the one that a bug seen in that build is about."""
     return {parse_ref(node["ref"]).segments[0]: node["ref"] for node in trace(connection, build)["nodes"] if node["kind"] == "drive_log"}
 
 

@@ -41,7 +41,7 @@ class EventLine:
 
 
 def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
-    """Give the exact bytes of every event that a build's trace was answered from, in the order of the ledger that it was sealed in.
+    """Yield the exact bytes of every event that a build's trace was answered from, in the order of the ledger that it was sealed in.
 
     These are the events of its runs, of their checks, and of the environments they ran in, up to the build's position; nothing that came later.
     """
@@ -56,14 +56,14 @@ def events_behind(record: Record, trace: Trace) -> Iterator[bytes]:
 
 
 def line_of(body: bytes) -> bytes:
-    """Give an event on one line: its own bytes where they are on one, else the same JSON written compactly."""
+    """Return an event on one line: its own bytes where they are on one, else the same JSON written compactly."""
     if b"\n" not in body and b"\r" not in body:
         return body
     return json.dumps(json.loads(body), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def exact_line(leaf: ledger.Leaf) -> bytes:
-    """Give an event's exact bytes, wrapped."""
+    """Return an event's exact bytes, wrapped."""
     wrapped = {"event_sha256": leaf.event_id, "recorded_at": leaf.recorded_at, "body": base64.b64encode(leaf.body).decode()}
     return json.dumps(wrapped, separators=(",", ":")).encode()
 
@@ -110,7 +110,7 @@ def _each_line(file: Path, data: bytes) -> Iterator[EventLine]:
 
 
 def _unwrapped(line: bytes) -> bytes:
-    """Give the event that a line wraps; the line itself where it wraps none, or not rightly: it is then refused as an event."""
+    """Return the event that a line wraps; the line itself where it wraps none, or not rightly: it is then refused as an event."""
     try:
         parsed = strict_json(line)
         if not isinstance(parsed, dict) or set(parsed) != _WRAPPED:

@@ -111,7 +111,7 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
 
 
 def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:
-    """Give by run the events that are new or say more than before, each with the workspace that it claims to be of."""
+    """Return by run the events that are new or say more than before, each with the workspace that it claims to be of."""
     said: dict[str, list[tuple[LedgerName, ledger.Leaf]]] = {}
     for leaf in checked.proof.leaves:
         event = parse_event(leaf.body)
@@ -125,5 +125,5 @@ def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName
 
 
 def _speaks(voices: Delegations, identity: str, ledger_name: LedgerName) -> bool:
-    """Say whether an event speaks for a workspace."""
+    """Return whether an event speaks for a workspace."""
     return any(voice.ledger == ledger_name for voice in voices.get(identity, ()))

@@ -206,7 +206,7 @@ def _take_back(record: Record, store: Store, manifest: Manifest, brought: Collec
 
 
 def _at(artifact: Artifact, location: str) -> Artifact:
-    """Give a version of the bundle as it lies in this workspace's store."""
+    """Return a version of the bundle as it lies in this workspace's store."""
     return replace(artifact, location=f"{location}/{artifact.location}")
 
 
@@ -310,7 +310,7 @@ def _heard(connection: Connection, own: LedgerName, leaves: Sequence[ledger.Leaf
 
 
 def _build(checked: Checked, imported: Any) -> Artifact:
-    """Give the build as the import's event names it: what it is, and where it came from."""
+    """Return the build as the import's event names it: what it is, and where it came from."""
     from tracecore_lineage.events.artifacts import bare
     from tracecore_lineage.events.build import plain
 

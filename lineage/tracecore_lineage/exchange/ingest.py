@@ -108,7 +108,7 @@ def _refuse_unkeepable(rows: Iterable[Row]) -> None:
 
 @cache
 def _found_by(kept: Table) -> tuple[tuple[str, ...], ...]:
-    """Give the columns of each index of a table."""
+    """Return the columns of each index of a table."""
     return (tuple(column.name for column in kept.primary_key), *(tuple(column.name for column in index.columns) for index in kept.indexes))
 
 

@@ -46,7 +46,7 @@ class Cut:
 
 
 def cut(bodies: Sequence[bytes]) -> list[Cut]:
-    """Say how the new events of one append are kept: in blocks of bounded size, large ones and small rests each by itself."""
+    """Return how the new events of one append are kept: in blocks of bounded size, large ones and small rests each by itself."""
     pieces: list[Cut] = []
     start = size = 0
     for place, body in enumerate(bodies):
@@ -68,7 +68,7 @@ def _piece(start: int, count: int) -> Cut:
 
 
 def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
-    """Give a block's frame, and the size of its content."""
+    """Return a block's frame, and the size of its content."""
     import zstandard  # here, as who asks a question of a record without batches has no use for it
 
     content = b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
@@ -76,7 +76,7 @@ def pack(bodies: Iterable[bytes]) -> tuple[bytes, int]:
 
 
 def unpack(codec: str, data: bytes, raw_size: int, events: int) -> list[bytes]:
-    """Give the events of a block, in memory that is bounded whatever the frame says.
+    """Return the events of a block, in memory that is bounded whatever the frame says.
 
     Raises:
         DamagedBlock: it is not what a writer makes.
@@ -131,7 +131,7 @@ class BlockReader:
             self._blocks.setdefault(first, [])
 
     def body(self, first: int, seq: int) -> bytes:
-        """Give the bytes of the event at a position; none where its block is damaged or gone."""
+        """Return the bytes of the event at a position; none where its block is damaged or gone."""
         if first not in self._blocks:
             self.load([first])
         self._blocks.move_to_end(first)
@@ -158,7 +158,7 @@ def _events(row: RowMapping) -> list[bytes]:
 
 
 def problems(connection: Connection) -> Iterator[tuple[int, str, str, str]]:
-    """Give what is wrong with the blocks themselves, whatever their events say: (first position, what, expected, found).
+    """Yield what is wrong with the blocks themselves, whatever their events say: (first position, what, expected, found).
 
     A block's stored digest proves nothing; it makes a flipped bit visible that decompressing would not show.
     """

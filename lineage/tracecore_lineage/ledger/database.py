@@ -152,7 +152,7 @@ class Database:
         self.engine.dispose()
 
     def version(self) -> str | None:
-        """Give the schema revision that the database stands at; None where it has no tables yet."""
+        """Return the schema revision that the database stands at; None where it has no tables yet."""
         with self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
@@ -197,7 +197,7 @@ class Database:
             upgrade(self.engine, self.version())
 
     def explained(self, error: Exception, doing: str) -> Exception:
-        """Give what a driver or the file system says as one sentence with the right exit code; any other error is given back."""
+        """Return what a driver or the file system says as one sentence with the right exit code; any other error is given back."""
         if isinstance(error, DBAPIError | sqlite3.Error):
             told = _explained(error, str(error.orig if isinstance(error, DBAPIError) else error), self.place, doing)
             told.__cause__ = error
@@ -206,7 +206,7 @@ class Database:
 
     @contextmanager
     def told(self, doing: str) -> Iterator[None]:
-        """Say what a driver or the file system says in one sentence with the right exit code."""
+        """Return what a driver or the file system says in one sentence with the right exit code."""
         try:
             yield
         except (DBAPIError, sqlite3.Error) as error:
@@ -308,5 +308,5 @@ def _mode(path: Path) -> str:
 
 
 def _writable(folder: Path) -> bool:
-    """Say whether files can be made in a folder; `os.access` knows read-only mounts, for root too."""
+    """Return whether files can be made in a folder; `os.access` knows read-only mounts, for root too."""
     return os.access(folder, os.W_OK)

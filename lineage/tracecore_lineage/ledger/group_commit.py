@@ -143,7 +143,7 @@ class GroupCommit:
 
 
 def _ends_transaction(connection: Connection, error: Exception) -> bool:
-    """Say whether the database itself failed: a full disk makes SQLite undo the whole transaction, and what followed would commit by itself.
+    """Return whether the database itself failed: a full disk makes SQLite undo the whole transaction, and what followed would commit by itself.
 
     PostgreSQL goes on from a savepoint whatever happened behind it, as long as the connection is there.
     """
@@ -154,7 +154,7 @@ def _ends_transaction(connection: Connection, error: Exception) -> bool:
 
 
 def _told(error: BaseException) -> BaseException:
-    """Give each caller an error of its own that says what became of the transaction it was in."""
+    """Return each caller an error of its own that says what became of the transaction it was in."""
     told: BaseException
     if isinstance(error, ConnectionLost):
         told = ConnectionLost(str(error), durable=error.durable)

@@ -87,17 +87,17 @@ class Appended:
 
 
 def event_id(body: bytes) -> str:
-    """Give an event's id: the SHA-256 of its exact bytes, 64 hex."""
+    """Return an event's id: the SHA-256 of its exact bytes, 64 hex."""
     return hashlib.sha256(body).hexdigest()
 
 
 def leaf_data(recorded_at: str, event_sha256: str) -> bytes:
-    """Give the bytes that a leaf hash is taken over."""
+    """Return the bytes that a leaf hash is taken over."""
     return jcs({"v": 1, "recorded_at": recorded_at, "event_sha256": event_sha256})
 
 
 def leaf_hash(recorded_at: str, body: bytes) -> bytes:
-    """Give the leaf hash of an event, recomputed from its bytes."""
+    """Return the leaf hash of an event, recomputed from its bytes."""
     return merkle.leaf_hash(leaf_data(recorded_at, event_id(body)))
 
 
@@ -184,7 +184,7 @@ def sign_head(connection: Connection, sign: Sign) -> None:
 
 
 def places(connection: Connection, identities: Sequence[str]) -> dict[str, int]:
-    """Give the place of those event ids that are in the ledger."""
+    """Return the place of those event ids that are in the ledger."""
     found: dict[str, int] = {}
     for start in range(0, len(identities), _CHUNK):
         query = select(EVENTS.c.event_id, EVENTS.c.seq).where(EVENTS.c.event_id.in_(identities[start : start + _CHUNK]))
@@ -197,7 +197,7 @@ def _last_recorded_at(connection: Connection, size: int) -> str:
 
 
 def read(connection: Connection, start: int = 0, stop: int | None = None) -> Iterator[Leaf]:
-    """Give the leaves from `start` up to and without `stop` (the end where None), in order, a few at a time in memory."""
+    """Yield the leaves from `start` up to and without `stop` (the end where None), in order, a few at a time in memory."""
     place = start
     reader = blocks.BlockReader(connection)
     while stop is None or place < stop:
@@ -214,7 +214,7 @@ def read(connection: Connection, start: int = 0, stop: int | None = None) -> Ite
 
 
 def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
-    """Give the leaves at some positions, in order."""
+    """Yield the leaves at some positions, in order."""
     reader = blocks.BlockReader(connection)
     wanted = sorted(positions)
     for start in range(0, len(wanted), _CHUNK):
@@ -225,7 +225,7 @@ def read_at(connection: Connection, positions: Sequence[int]) -> Iterator[Leaf]:
 
 
 def read_event(connection: Connection, identity: str) -> Leaf | None:
-    """Give the leaf of one event id."""
+    """Return the leaf of one event id."""
     row = connection.execute(select(*_LEAF).where(EVENTS.c.event_id == identity)).one_or_none()
     return None if row is None else _leaf(row, blocks.BlockReader(connection))
 
@@ -238,7 +238,7 @@ def _leaf(row: Row[Any], reader: blocks.BlockReader) -> Leaf:
 
 
 def leaves(connection: Connection, size: int) -> list[bytes]:
-    """Give the first `size` leaf hashes, each recomputed from the event's bytes: no stored hash is trusted.
+    """Return the first `size` leaf hashes, each recomputed from the event's bytes: no stored hash is trusted.
 
     Raises:
         ValueError: the ledger is shorter, or a leaf is missing.
@@ -254,12 +254,12 @@ def leaves(connection: Connection, size: int) -> list[bytes]:
 
 
 def root_at(connection: Connection, size: int) -> bytes:
-    """Give the root over the first `size` events, recomputed from their bytes."""
+    """Return the root over the first `size` events, recomputed from their bytes."""
     return merkle.root_of(leaves(connection, size))
 
 
 def position_at(connection: Connection, recorded_at: str) -> int:
-    """Give the tree size at a recorded time: the number of events recorded up to and with that moment."""
+    """Return the tree size at a recorded time: the number of events recorded up to and with that moment."""
     query = select(EVENTS.c.seq).where(EVENTS.c.recorded_at <= recorded_at).order_by(EVENTS.c.seq.desc()).limit(1)
     last = connection.execute(query).scalar_one_or_none()
     return 0 if last is None else last + 1

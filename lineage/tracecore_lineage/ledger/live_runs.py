@@ -84,7 +84,7 @@ class LiveRuns:
                     session.execute(_RELEASE, {"key": _key(run_id)})
 
     def since(self) -> datetime | None:
-        """Give since when the server has known who lives; None where lock files alone say so."""
+        """Return since when the server has known who lives; None where lock files alone say so."""
         if not self._shared:
             return None
         with self._database.engine.connect() as connection:
@@ -137,5 +137,5 @@ def _version(session: Connection) -> int:
 
 
 def _key(run_id: str) -> int:
-    """Give the number that stands for a run's lock: 8 bytes of a SHA-256, signed as PostgreSQL's bigint is."""
+    """Return the number that stands for a run's lock: 8 bytes of a SHA-256, signed as PostgreSQL's bigint is."""
     return int.from_bytes(hashlib.sha256(f"tracecore run {run_id}".encode()).digest()[:8], "big", signed=True)

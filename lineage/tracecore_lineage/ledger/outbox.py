@@ -35,7 +35,7 @@ class Relayed:
 
 
 def configured() -> bool:
-    """Say whether OpenLineage's configuration names a transport: by `OPENLINEAGE_URL`, `OPENLINEAGE__TRANSPORT…` or a configuration file."""
+    """Return whether OpenLineage's configuration names a transport: by `OPENLINEAGE_URL`, `OPENLINEAGE__TRANSPORT…` or a configuration file."""
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
     if os.environ.get("OPENLINEAGE_URL") or any(name.startswith("OPENLINEAGE__TRANSPORT") for name in os.environ):
@@ -51,7 +51,7 @@ def enqueue(connection: Connection, positions: list[int]) -> None:
 
 
 def pending(connection: Connection) -> int:
-    """Give the number of events that wait."""
+    """Return the number of events that wait."""
     return connection.execute(select(func.count()).select_from(OUTBOX).where(OUTBOX.c.delivered_at.is_(None))).scalar_one()
 
 

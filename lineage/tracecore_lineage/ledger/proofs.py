@@ -54,7 +54,7 @@ class InclusionProof:
         return "\n".join(lines) + "\n\n" + self.note
 
     def signed_by(self, keys: Collection[PublicKey]) -> PublicKey | None:
-        """Give the first of the keys that signed a tree in which the leaf stands; None where none did, or where it doesn't stand there."""
+        """Return the first of the keys that signed a tree in which the leaf stands; None where none did, or where it doesn't stand there."""
         head = self.head
         stands = merkle.verify_inclusion(merkle.leaf_hash(self.leaf_data), self.index, head.size, self.hashes, head.root)
         return head.signed_by(keys) if stands else None

@@ -100,7 +100,7 @@ def fold(parts: Iterable[Part], sizes: Collection[int]) -> tuple[merkle.Frontier
 
 
 def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
-    """Give the held leaves with their places in the ledger they are of."""
+    """Yield the held leaves with their places in the ledger they are of."""
     place = 0
     for part in parts:
         if isinstance(part, Kept):
@@ -111,7 +111,7 @@ def kept(parts: Iterable[Part]) -> Iterator[tuple[int, Kept]]:
 
 
 def written(part: Part) -> dict[str, Any]:
-    """Give a part as JSON."""
+    """Return a part as JSON."""
     if isinstance(part, Kept):
         return {"recorded_at": part.recorded_at, "event_sha256": part.event_id, "size": part.size}
     return {"level": part.level, "hash": part.hash.hex()}

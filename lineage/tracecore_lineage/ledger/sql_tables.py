@@ -32,7 +32,7 @@ __all__ = [
 
 
 def table(model: type[SQLModel]) -> Table:
-    """Give the SQL table of a model."""
+    """Return the SQL table of a model."""
     return SQLModel.metadata.tables[str(model.__tablename__)]
 
 

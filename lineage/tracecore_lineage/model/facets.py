@@ -59,7 +59,7 @@ def _summary(parts: Callable[[Any], Iterable[str]]) -> Any:
 
 
 def schema_url(name: str, version: int = 1) -> str:
-    """Give the `_schemaURL` of one of our facets."""
+    """Return the `_schemaURL` of one of our facets."""
     return f"urn:tracecore:{name}:{version}"
 
 

@@ -80,5 +80,5 @@ class Findings:
         return expected == found
 
     def verdict(self, *, pinned: bool) -> Verdict:
-        """Give the answer."""
+        """Return the answer."""
         return Verdict(ok=not self.failures, key="pinned" if pinned else "unpinned", checked=self.checked, failures=self.failures, erased=self.erased)

@@ -13,7 +13,7 @@ _EXACT = 2**53
 
 
 def json_cell(cell: Any) -> Any:
-    """Give a cell as JSON has it: large integers, times and what is no number as texts, bytes as their size, maps as objects."""
+    """Return a cell as JSON has it: large integers, times and what is no number as texts, bytes as their size, maps as objects."""
     if isinstance(cell, Decimal):
         cell = int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, bytes):
@@ -31,7 +31,7 @@ def json_cell(cell: Any) -> Any:
 
 
 def text_cell(cell: Any) -> str:
-    """Give a cell as text: nothing where it is null, bytes as their size, lists and maps as JSON."""
+    """Return a cell as text: nothing where it is null, bytes as their size, lists and maps as JSON."""
     import json
 
     value = json_cell(cell)

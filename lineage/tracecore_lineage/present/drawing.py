@@ -28,7 +28,7 @@ _OUTSIDE = 3.0  # times the image: lines to points farther out than that are noi
 
 
 def drawn(view: View, *, whole: bool) -> AnnotatedImage:
-    """Give what to draw of a view.
+    """Return what to draw of a view.
 
     Args:
         view: the frame.
@@ -44,7 +44,7 @@ def drawn(view: View, *, whole: bool) -> AnnotatedImage:
 
 
 def cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
-    """Give the corners (8, 3) of a label's cuboid in the vehicle's frame, None where nobody says how its frame lies in it."""
+    """Return the corners (8, 3) of a label's cuboid in the vehicle's frame, None where nobody says how its frame lies in it."""
     frame = row.get("cuboid_frame") or "vehicle"
     matrix = view.rig.to_vehicle(view.row["drive"], frame, view.row["timestamp_ns"])
     if matrix is None:

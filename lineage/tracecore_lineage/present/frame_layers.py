@@ -44,7 +44,7 @@ _TOLD_BY = {
 
 
 def table_kind(table: Any) -> TableKind | None:
-    """Give what a `pyarrow.dataset.Dataset` holds, None where there is nothing to look at in it."""
+    """Return what a `pyarrow.dataset.Dataset` holds, None where there is nothing to look at in it."""
     names = set(table.schema.names)
     return next((kind for kind, columns in _TOLD_BY.items() if columns <= names), None)
 
@@ -75,7 +75,7 @@ class Surroundings:
         self._opened: dict[str, Table | None] = {}
 
     def artifact(self, ref: str) -> Artifact:
-        """Give a stored version by its ref."""
+        """Return a stored version by its ref."""
         return self._record.artifact(ref)
 
     def open(self, artifact: Artifact) -> Any:
@@ -94,23 +94,23 @@ class Surroundings:
         return self._opened[ref]
 
     def readers(self, ref: str) -> list[str]:
-        """Give the runs that read a version, the newest first."""
+        """Return the runs that read a version, the newest first."""
         return self._runs(ref, "read_by")
 
     def makers(self, ref: str) -> list[str]:
-        """Give the runs that made a version, the newest first."""
+        """Return the runs that made a version, the newest first."""
         return self._runs(ref, "made_by")
 
     def inputs(self, run: str, kind: TableKind) -> Iterator[Table]:
-        """Give the tables of a kind that a run read."""
+        """Yield the tables of a kind that a run read."""
         yield from self._tables(run, "inputs", kind)
 
     def outputs(self, run: str, kind: TableKind) -> Iterator[Table]:
-        """Give the tables of a kind that a run made."""
+        """Yield the tables of a kind that a run made."""
         yield from self._tables(run, "outputs", kind)
 
     def sources(self, frames: Table) -> list[Table]:
-        """Give a table of frames and the tables of frames it was chosen from, back to the ingest."""
+        """Return a table of frames and the tables of frames it was chosen from, back to the ingest."""
         found = [frames]
         for _ in range(_DEEPEST):
             parents = [table for run in self.makers(found[-1].ref) for table in self.inputs(run, TableKind.FRAMES)]
@@ -121,7 +121,7 @@ class Surroundings:
         return found
 
     def labels_of(self, frames: Table) -> Iterator[Table]:
-        """Give label tables that may speak of these frames: those read beside them or made from them first, then those of their sources."""
+        """Yield label tables that may speak of these frames: those read beside them or made from them first, then those of their sources."""
         sources = self.sources(frames)
         yield from self._beside(sources, TableKind.LABELS)
         # Last what was known when the drives were made: the truth of a simulation.
@@ -131,16 +131,16 @@ class Surroundings:
                     yield from self.outputs(maker, TableKind.LABELS)
 
     def detections_of(self, frames: Table) -> Iterator[Table]:
-        """Give tables of what was seen on these very frames."""
+        """Yield tables of what was seen on these very frames."""
         yield from self._beside([frames], TableKind.DETECTIONS)
 
     def recorded_with(self, frames: Table, kind: TableKind) -> Iterator[Table]:
-        """Give tables that the ingest of these frames made beside them."""
+        """Yield tables that the ingest of these frames made beside them."""
         for run in self.makers(self.sources(frames)[-1].ref):
             yield from self.outputs(run, kind)
 
     def frames_of(self, table: Table) -> Iterator[Table]:
-        """Give the tables of frames that a table of labels, detections, events, sweeps or calibrations may be about."""
+        """Yield the tables of frames that a table of labels, detections, events, sweeps or calibrations may be about."""
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
             yield from self.inputs(run, TableKind.FRAMES)
             yield from self.outputs(run, TableKind.FRAMES)
@@ -151,7 +151,7 @@ class Surroundings:
                     yield from self.outputs(reader, TableKind.FRAMES)
 
     def read_beside(self, table: Table, kind: TableKind) -> Iterator[Table]:
-        """Give the tables of a kind that the run which made a table read or made."""
+        """Yield the tables of a kind that the run which made a table read or made."""
         for run in self.makers(table.ref):
             yield from self.outputs(run, kind)
             yield from self.inputs(run, kind)

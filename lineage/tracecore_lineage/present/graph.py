@@ -101,7 +101,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def beside(self) -> frozenset[str]:
-        """Give what was measured of the product, and everything made from that: it is no part of what the product was made from."""
+        """Return what was measured of the product, and everything made from that: it is no part of what the product was made from."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)
@@ -111,7 +111,7 @@ class TraceGraph:
         return frozenset(found)
 
     def roots(self) -> list[str]:
-        """Give what to begin to draw with: the root, or what the run that was asked about made or read."""
+        """Return what to begin to draw with: the root, or what the run that was asked about made or read."""
         root = self.trace["root"]
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]

@@ -144,7 +144,7 @@ def _frame(record: RecordQuestions, around: Surroundings, text: str, labels: str
 
 
 def _speaking_of(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
-    """Give the first table that says something of one of these frames."""
+    """Return the first table that says something of one of these frames."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     return next((table for table in tables if table.data.count_rows(filter=wanted)), None)
 
@@ -158,7 +158,7 @@ def _given_labels(around: Surroundings, ref: str) -> Table:
 
 
 def _frames_for(around: Surroundings, table: Table) -> Table:
-    """Give the frames that a table is about: those that hold most of what it names."""
+    """Return the frames that a table is about: those that hold most of what it names."""
     if table.kind in {TableKind.SWEEPS, TableKind.CALIBRATIONS}:
         found = next(iter(around.frames_of(table)), None)
     else:

@@ -54,7 +54,7 @@ class QueryTable:
 
 
 def tables(connection: Connection, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
-    """Give the tables that a query may name: of each name the newest version, or the very versions that a build stands on.
+    """Return the tables that a query may name: of each name the newest version, or the very versions that a build stands on.
 
     Args:
         connection: to the record's database.
@@ -208,14 +208,14 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
-    """Say whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be there already."""
+    """Return whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be there already."""
     text = sql.lower()
     return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
 
 
 @contextmanager
 def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
-    """Say what DuckDB says in one sentence."""
+    """Return what DuckDB says in one sentence."""
     import duckdb
 
     try:

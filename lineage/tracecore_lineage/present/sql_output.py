@@ -23,7 +23,7 @@ _CELL = 80
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """Give the whole answer: the versions that were read, which of them failed a blocking check, the columns, and the rows by column."""
+    """Return the whole answer: the versions that were read, which of them failed a blocking check, the columns, and the rows by column."""
     names = _unique(answer.schema.names)
     return {
         "tables": {table.name: table.artifact.ref for table in answer.asked},

@@ -101,7 +101,7 @@ def _counted(node: Node) -> list[str]:
 
 
 def _checks(run: RunNode | None, node: Node) -> list[str]:
-    """Say how the checks of the run went; a run with several outputs is checked as a whole."""
+    """Return how the checks of the run went; a run with several outputs is checked as a whole."""
     if run is None or not run["checks"] or node["kind"] == "drive_log":
         return []
     failed = [check["name"] for check in run["checks"] if not check["success"]]
@@ -209,7 +209,7 @@ WHOLE = 100_000
 
 
 def screen() -> Console:
-    """Give stdout as rich draws on it: as wide as the terminal, and whole lines into a file or pipe."""
+    """Return stdout as rich draws on it: as wide as the terminal, and whole lines into a file or pipe."""
     target = console()
     if not target.is_terminal:
         target.width = WHOLE  # soft wrapping, which would do for plain text, doesn't reach into trees and tables

@@ -59,7 +59,7 @@ def remove_copies(root: Path, erasure: Erasure) -> None:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Give every file below a folder; what links point to is not ours."""
+    """Yield every file below a folder; what links point to is not ours."""
     for folder, _, names in os.walk(root, onerror=unless_missing):
         for name in names:
             path = Path(folder) / name
@@ -68,7 +68,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def _packed(path: Path, erased: Collection[str]) -> bool:
-    """Say whether a file is a bundle that holds erased bytes; of one that a kill left half written nobody can tell, so that it counts as such."""
+    """Return whether a file is a bundle that holds erased bytes; of one that a kill left half written nobody can tell, so that it counts as such."""
     with path.open("rb") as file:
         begin = file.read(_NAMED_AT + len(TREE))
     if not begin.startswith(_ZIP) or begin[_NAMED_AT:] != TREE.encode():
@@ -114,7 +114,7 @@ def discard_staged(record: RecordWriter, store: Store) -> list[str]:
 
 
 def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
-    """Give path and size of what the store holds and no event names: a crash between the two left it."""
+    """Return path and size of what the store holds and no event names: a crash between the two left it."""
     with record.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
@@ -152,7 +152,7 @@ def remove_folder(folder: Path) -> bool:
 
 
 def naming(drives: Collection[str]) -> re.Pattern[bytes]:
-    """Give what finds a drive's name in a text, as a word of its own."""
+    """Return what finds a drive's name in a text, as a word of its own."""
     spelled = sorted({name for drive in drives for name in names_of(drive)}, key=len, reverse=True)
     return re.compile(rb"(?<![\w.-])(?:" + b"|".join(re.escape(name).encode() for name in spelled) + rb")(?![\w-])")
 

@@ -68,7 +68,7 @@ class Withdrawal:
         return [*self.reached, *said]
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Give the answer as JSON."""
+        """Return the answer as JSON."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -156,18 +156,18 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
 
 
 def _fresh(known: Tombstones, subject: Subject, digests: Collection[str]) -> bool:
-    """Say whether something may still come back that must not."""
+    """Return whether something may still come back that must not."""
     withdrawn = known.withdrawn()
     return bool({*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys())
 
 
 def _logs(reader: Reader, names: Sequence[str]) -> set[str]:
-    """Give every recorded version of the drives' logs, whether its bytes are here or not."""
+    """Return every recorded version of the drives' logs, whether its bytes are here or not."""
     return {link.ref for link in reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in names])}
 
 
 def _reached(reader: Reader, start: Collection[str]) -> set[str]:
-    """Give everything that was made from some versions, builds included, and the versions themselves."""
+    """Return everything that was made from some versions, builds included, and the versions themselves."""
     found = Walk("", "forward")
     if start:
         walk_forward(reader, found, sorted(start))

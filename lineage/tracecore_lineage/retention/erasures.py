@@ -208,13 +208,13 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
 
 
 def _as_done(store: Store, erasure: Erasure) -> Erasure:
-    """Say what went as it lies there now."""
+    """Return what went as it lies there now."""
     versions = [replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions]
     return replace(erasure, versions=tuple(versions), commits=tuple(_now(store, gone) for gone in erasure.commits))
 
 
 def _now(store: Store, gone: ErasedFile) -> ErasedFile:
-    """Give what lies in the place of a file that was to be rewritten."""
+    """Return what lies in the place of a file that was to be rewritten."""
     if gone.left is None:
         return gone
     left = store.read(gone.path)
@@ -236,7 +236,7 @@ def finish_promised(record: RecordWriter) -> list[Erasure]:
 
 
 def document(erasure: Erasure) -> dict[str, Any]:
-    """Give what every answer about an erasure holds."""
+    """Return what every answer about an erasure holds."""
     return {
         "run": f"run/{erasure.run}",
         "reason": erasure.reason,

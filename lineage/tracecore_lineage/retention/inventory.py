@@ -63,7 +63,7 @@ class Holdings:
         return {each.artifact.ref: frozenset(part.digest for part in each.parts) for each in self.all if each.artifact.media is Media.DIRECTORY}
 
     def contents(self, subject: Subject) -> set[str]:
-        """Give the digests of files that are the drives' own: their logs, and the images that their rows hold as they were found."""
+        """Return the digests of files that are the drives' own: their logs, and the images that their rows hold as they were found."""
         found = {
             each.artifact.digest
             for each in self.all
@@ -80,7 +80,7 @@ class Holdings:
         return found | segments
 
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
-        """Give what holds the drives' own files or rows: by digest, by partition, by what rows name."""
+        """Return what holds the drives' own files or rows: by digest, by partition, by what rows name."""
         found: list[Erased] = []
         mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
@@ -97,7 +97,7 @@ class Holdings:
         return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
-        """Give a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
+        """Return a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
@@ -144,7 +144,7 @@ class Holdings:
         return found
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
-        """Say whether a file may show a drive (`pictures`), or is a text that names one."""
+        """Return whether a file may show a drive (`pictures`), or is a text that names one."""
         data = self.store.read(part.path)
         if data is None:
             return False
@@ -176,7 +176,7 @@ def _drive(part: Part) -> str | None:
 
 
 def _world(holding: _Holding, taken: Collection[str]) -> bool:
-    """Say whether a directory held a drive's log itself: what lies beside it may speak of it."""
+    """Return whether a directory held a drive's log itself: what lies beside it may speak of it."""
     return holding.artifact.media is Media.DIRECTORY and any(part.path in taken for part in holding.parts)
 
 
@@ -191,7 +191,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _cells(data: bytes | None) -> set[str]:
-    """Give the digests of the binary cells of a Parquet file: the images of a folder are kept there as they were found."""
+    """Return the digests of the binary cells of a Parquet file: the images of a folder are kept there as they were found."""
     import pyarrow.parquet as pq
     import pyarrow.types as pat
 

@@ -39,7 +39,7 @@ Holds = dict[str, list[str]]
 
 
 def holds(connection: Connection) -> Holds:
-    """Give every version that a sealed build stands on, with the builds."""
+    """Return every version that a sealed build stands on, with the builds."""
     found: Holds = {}
     for build in connection.execute(select(BUILDS.c.ref).order_by(BUILDS.c.seq)).scalars().all():
         for node in trace(connection, build)["nodes"]:
@@ -81,7 +81,7 @@ class Pruned:
         return sum(version.size_bytes for version in versions) + sum(size for _, size in self.orphans)
 
     def document(self, *, dry_run: bool) -> dict[str, Any]:
-        """Give the answer as JSON."""
+        """Return the answer as JSON."""
         versions = () if self.erasure is None else self.erasure.versions
         return {
             "dry_run": dry_run,
@@ -188,12 +188,12 @@ def _listed(builds: Sequence[str]) -> str:
 
 
 def _elsewhere(record: RecordWriter, path: str) -> bool:
-    """Say whether what looks left over may belong to an import that another host of the team is making: no lock here tells of it."""
+    """Return whether what looks left over may belong to an import that another host of the team is making: no lock here tells of it."""
     return record.database.dialect != "sqlite" and path.startswith(f"{IMPORTS}/")
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Give when the ledger took the last event that says a version is there; what events say of the time themselves is not trusted."""
+    """Return when the ledger took the last event that says a version is there; what events say of the time themselves is not trusted."""
     said: dict[str, int] = {}
     for chunk in chunks(sorted(refs)):
         query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact")
@@ -204,7 +204,7 @@ def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
 
 
 def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
-    """Give every file that versions stand on; of one that can't be read its place, so that nothing below it goes."""
+    """Return every file that versions stand on; of one that can't be read its place, so that nothing below it goes."""
     found: set[str] = set()
     for artifact in artifacts:
         try:
@@ -215,7 +215,7 @@ def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
 
 
 def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tuple[list[Erased], list[tuple[str, str]]]:
-    """Say what goes of each version: its files that nothing kept stands on. Logs of tables and manifests stay, so that `verify` can go on."""
+    """Return what goes of each version: its files that nothing kept stands on. Logs of tables and manifests stay, so that `verify` can go on."""
     versions: list[Erased] = []
     skipped: list[tuple[str, str]] = []
     for artifact in artifacts:
@@ -235,7 +235,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
 
 
 def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
-    """Give the scratch folders of keys that came to their end, or that nobody has touched for long."""
+    """Return the scratch folders of keys that came to their end, or that nobody has touched for long."""
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)

@@ -63,7 +63,7 @@ class Recovered:
 
 
 def open_runs(record: RecordWriter) -> list[OpenRun]:
-    """Give the workspace's own runs that have not ended, oldest first; other producers' runs are theirs to end."""
+    """Return the workspace's own runs that have not ended, oldest first; other producers' runs are theirs to end."""
     with record.database.read() as connection:
         return _open(connection, record.ledger)
 
@@ -89,7 +89,7 @@ def try_gone(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def forgotten(record: RecordWriter, run: OpenRun) -> bool:
-    """Say whether the server can't know of a run on another host that it lives: it was started anew since, which forgets all locks.
+    """Return whether the server can't know of a run on another host that it lives: it was started anew since, which forgets all locks.
 
     The run takes its lock again when it next writes. Until then its own host alone can tell it from a crashed one.
     """

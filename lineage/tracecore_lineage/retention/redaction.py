@@ -16,12 +16,12 @@ __all__ = ["empty_wal", "is_sqlite", "names_of", "scrub_pictures", "without_driv
 
 
 def names_of(drive: str) -> tuple[str, str]:
-    """Give how a drive is written in refs of its frames: as it is, and percent-encoded."""
+    """Return how a drive is written in refs of its frames: as it is, and percent-encoded."""
     return drive, quote(drive, safe="")
 
 
 def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
-    """Give a Parquet file without the rows that name a drive.
+    """Return a Parquet file without the rows that name a drive.
 
     A row names it where a text in it is the drive's name, or a path or frame ref that begins with it.
 
@@ -63,7 +63,7 @@ _BUSY_MS = 10_000
 
 
 def is_sqlite(path: Path) -> bool:
-    """Say whether a file is an SQLite database."""
+    """Return whether a file is an SQLite database."""
     with path.open("rb") as file:
         return file.read(len(_MAGIC)) == _MAGIC
 

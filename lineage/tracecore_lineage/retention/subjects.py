@@ -85,7 +85,7 @@ def find_subject(
 
 
 def _bare(text: str) -> str:
-    """Give the name that a ref of a drive log names, or the text itself."""
+    """Return the name that a ref of a drive log names, or the text itself."""
     try:
         ref = parse_ref(text)
     except RefError:
@@ -94,7 +94,7 @@ def _bare(text: str) -> str:
 
 
 def _logs(connection: Connection) -> Iterator[_Log]:
-    """Give every drive log that a facet describes."""
+    """Yield every drive log that a facet describes."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_drive").distinct()
     described: set[str] = set()
     for row in connection.execute(query):
@@ -113,7 +113,7 @@ def _logs(connection: Connection) -> Iterator[_Log]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Give every text and number in a facet's metadata."""
+    """Yield every text and number in a facet's metadata."""
     if isinstance(value, Mapping):
         for each in value.values():
             yield from _texts(each)
@@ -125,7 +125,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]]) -> list[_Log]:
-    """Give the drives that a directory of drive logs holds, where that is what was named."""
+    """Return the drives that a directory of drive logs holds, where that is what was named."""
     whole = [each for each in stored if each.kind == "drive_log" and each.name == name and each.media is Media.DIRECTORY]
     held = {digest for each in whole for digest in members.get(each.ref, ())}
     named = {each.name for each in stored if each.kind == "drive_log" and each.media is Media.FILE and each.digest in held}

@@ -50,7 +50,7 @@ class Problem:
 
 
 def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> list[dict[str, Any]]:
-    """Give the attestations of a build in DSSE envelopes signed by the active key: provenance, then test results.
+    """Return the attestations of a build in DSSE envelopes signed by the active key: provenance, then test results.
 
     Args:
         record: the workspace's.
@@ -171,7 +171,7 @@ def _test_result(sealed: SealedBuild) -> dict[str, Any]:
 
 
 def _is_dependency(node: Node) -> bool:
-    """Say whether a version came from outside: a drive, a file, the program, or what no recorded run made."""
+    """Return whether a version came from outside: a drive, a file, the program, or what no recorded run made."""
     return node["kind"] in {ArtifactKind.DRIVE_LOG, ArtifactKind.PROGRAM, ArtifactKind.EXTERNAL} or node["run"] is None
 
 

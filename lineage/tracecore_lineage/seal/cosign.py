@@ -195,7 +195,7 @@ def _foreign(
     what: str,
     own: Iterable[tuple[str, bytes]] = (),
 ) -> list[tuple[PublicKey, bytes]]:
-    """Give the signatures in an envelope that was signed elsewhere, by other tools perhaps, which name keys in their own way or not at all.
+    """Return the signatures in an envelope that was signed elsewhere, by other tools perhaps, which name keys in their own way or not at all.
 
     Raises:
         UsageError: it holds something else, or a signature that is no signer's.

@@ -37,7 +37,7 @@ Place = Mapping[str, Any]
 
 
 def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[str, Any]:
-    """Give what a build is to hold, as JSON, people as pseudonyms; artifacts sorted by role, gates and waivers as the program has them.
+    """Return what a build is to hold, as JSON, people as pseudonyms; artifacts sorted by role, gates and waivers as the program has them.
 
     Args:
         request: what is asked to be sealed.
@@ -68,12 +68,12 @@ def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[st
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Give the digest of a build's content: versions by role, whichever run made them, and gates without the sentence that explains their outcome."""
+    """Return the digest of a build's content: versions by role, whichever run made them, and gates without the explanation of their outcome."""
     return digest_json(_bare(content))
 
 
 def predicate_content(predicate: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the content out of a statement's predicate."""
+    """Return the content out of a statement's predicate."""
     return {key: predicate[key] for key in _CONTENT}
 
 
@@ -175,13 +175,13 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
 
 
 def find(connection: Connection, name: str) -> SealedBuild | None:
-    """Give the build of a name: the first that was sealed under it."""
+    """Return the build of a name: the first that was sealed under it."""
     row = connection.execute(select(BUILDS).where(BUILDS.c.name == name).order_by(BUILDS.c.seq).limit(1)).one_or_none()
     return None if row is None else _from_row(row)
 
 
 def builds(connection: Connection) -> list[SealedBuild]:
-    """Give every sealed build, in the order they were sealed."""
+    """Return every sealed build, in the order they were sealed."""
     return [_from_row(row) for row in connection.execute(select(BUILDS).order_by(BUILDS.c.seq))]
 
 

@@ -23,7 +23,7 @@ _FACET = "tracecore_bug"
 
 
 def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
-    """Give the reported bugs, newest first.
+    """Return the reported bugs, newest first.
 
     Args:
         connection: to the record's database.
@@ -39,7 +39,7 @@ def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
 
 
 def find(connection: Connection, identity: str) -> Bug | None:
-    """Give a bug by its id (or `bug/<id>`), or None."""
+    """Return a bug by its id (or `bug/<id>`), or None."""
     with readable_catalog():
         try:
             ref = parse_ref(identity) if identity.startswith(f"{KIND}/") else Ref(KIND, (identity,))
@@ -49,7 +49,7 @@ def find(connection: Connection, identity: str) -> Bug | None:
 
 
 def the_bug(reader: Reader, ref: Ref) -> Bug:
-    """Give a bug that must be there.
+    """Return a bug that must be there.
 
     Args:
         reader: of the asked prefix.
@@ -75,7 +75,7 @@ def _all(reader: Reader) -> list[Bug]:
 
 
 def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Link]]]:
-    """Give the bugs that were reported from a position on: their refs, their facets, and what each is about."""
+    """Return the bugs that were reported from a position on: their refs, their facets, and what each is about."""
     query = select(EDGES.c.ref).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq >= bound, EDGES.c.seq < reader.prefix.bound)
     made = reader.outputs_like(reader.connection.execute(query).scalars())
     facets = reader.facets({link.ref for link in made})

@@ -23,7 +23,7 @@ _FACET = "tracecore_kpis"
 
 
 def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
-    """Give the KPIs of every version of a report, in the order in which the versions were made.
+    """Return the KPIs of every version of a report, in the order in which the versions were made.
 
     Args:
         connection: to the record's database, in one consistent view.
@@ -78,7 +78,7 @@ def _reports(reader: Reader) -> str:
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Give the KPIs to tell of: those asked for, in that order; else all, the summary ones first."""
+    """Return the KPIs to tell of: those asked for, in that order; else all, the summary ones first."""
     known = {name for facet in facets for name in facet.get("values") or ()}
     for name in kpis:
         if name not in known:
@@ -87,7 +87,7 @@ def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) 
 
 
 def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
-    """Give the names of the builds that were sealed on each version, in the order they were sealed."""
+    """Return the names of the builds that were sealed on each version, in the order they were sealed."""
     links = reader.inputs_like(refs)
     query = select(BUILDS.c.run_id, BUILDS.c.name).where(BUILDS.c.seq < reader.prefix.bound).order_by(BUILDS.c.seq)
     sealed = {row.run_id: row.name for row in reader.connection.execute(query)}

@@ -44,7 +44,7 @@ def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
 
 
 def _hears(connection: Connection, each: Import, prefix: Prefix) -> bool:
-    """Say whether an import let events of a part of the ledger say more than they did before."""
+    """Return whether an import let events of a part of the ledger say more than they did before."""
     return any(place < prefix.bound for place in ledger.places(connection, sorted(each.changed)).values())
 
 
@@ -71,7 +71,7 @@ def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
 
 
 def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.Leaf]:
-    """Give the events that an import names, with the places and times that the ledger they came from gave them.
+    """Yield the events that an import names, with the places and times that the ledger they came from gave them.
 
     Raises:
         NegativeVerdict: one of them is not in the ledger.
@@ -88,7 +88,7 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
 
 
 def horizon(connection: Connection, as_of: str | None) -> Prefix:
-    """Give what a question may look at: all of the ledger, or what was recorded up to a time.
+    """Return what a question may look at: all of the ledger, or what was recorded up to a time.
 
     Raises:
         UsageError: the time can't be read.
@@ -108,7 +108,7 @@ def _has_offset(text: str) -> bool:
 
 
 def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
-    """Give the complete backward trace of a ref.
+    """Return the complete backward trace of a ref.
 
     Args:
         connection: to the record's database, in one consistent view.
@@ -136,7 +136,7 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
 
 
 def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
-    """Give everything that a ref reached, builds first: the same shape as a trace, its direction `forward`.
+    """Return everything that a ref reached, builds first: the same shape as a trace, its direction `forward`.
 
     Args:
         connection: to the record's database, in one consistent view.

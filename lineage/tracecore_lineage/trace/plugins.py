@@ -17,7 +17,7 @@ _IDENTITY = ("entry_point", "distribution", "version", "source_digest")
 
 
 def plugins(connection: Connection) -> list[dict[str, Any]]:
-    """Give every version of every plugin that a recorded run ran.
+    """Return every version of every plugin that a recorded run ran.
 
     Returns:
         Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (how many) of each.

@@ -61,7 +61,7 @@ class Reader:
         return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
 
     def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
-        """Give the runs with these ids that the prefix knows."""
+        """Return the runs with these ids that the prefix knows."""
         wanted = set(ids)
         rows: dict[str, list[Row[Any]]] = {}
         for chunk in chunks(sorted(wanted - self._runs.keys())):
@@ -283,7 +283,7 @@ class Reader:
         return run in known and self.rank(known[run].speaker) == 1
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
-        """Say which of these runs are checks: runs that read an output to judge it, and make nothing."""
+        """Return which of these runs are checks: runs that read an output to judge it, and make nothing."""
         found: set[str] = set()
         for chunk in chunks(sorted(set(runs))):
             subjects = [f"run:{run}" for run in chunk]

@@ -41,7 +41,7 @@ class Batch:
 
 
 def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
-    """Give the batches that a labeler labeled.
+    """Return the batches that a labeler labeled.
 
     Args:
         reader: of the asked prefix.
@@ -72,7 +72,7 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
 
 
 def known_labelers(reader: Reader) -> list[str]:
-    """Give every pseudonym that a recorded batch names, sorted."""
+    """Return every pseudonym that a recorded batch names, sorted."""
     query = select(FACETS.c.value).where(FACETS.c.name == _FACET, FACETS.c.seq < reader.prefix.bound)
     return sorted({name for value in reader.connection.execute(query).scalars() for name in _labelers(json.loads(value))})
 

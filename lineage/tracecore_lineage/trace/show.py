@@ -152,7 +152,7 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
 
 
 def _erased(connection: Connection, own: LedgerName, ref: str) -> str | None:
-    """Say why a version can't be opened any more; None where its bytes are there, again or still."""
+    """Return why a version can't be opened any more; None where its bytes are there, again or still."""
     known = tombstones(connection, own, refs=[ref])
     said = [known.sentence(artifact) for artifact in stored_artifacts(connection, refs=[ref])]
     return said[0] if said and None not in said else None
@@ -188,7 +188,7 @@ def _marked(reader: Reader, runs: Iterable[str]) -> dict[str, Origin]:
 
 
 def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
-    """Give every version of the name, newest first: its history."""
+    """Return every version of the name, newest first: its history."""
     made = reader.outputs_named(ref.kind, [ref.name], preferred=True)
     times = recorded_at(reader.connection, (link.seq for link in made))
     return [{"ref": link.ref, "run": link.run, "created_at": link.event_time, "recorded_at": times.get(link.seq)} for link in reversed(made)]

@@ -29,7 +29,7 @@ _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
 def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
-    """Give what the recorded tables say of one frame or label.
+    """Return what the recorded tables say of one frame or label.
 
     Args:
         connection: to the record's database.
@@ -60,7 +60,7 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
 
 
 def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
-    """Give the tables that have a column, as their schema facet says."""
+    """Return the tables that have a column, as their schema facet says."""
     stored = readable(connection, own, stored_artifacts(connection, bound=prefix.bound))
     tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
@@ -92,7 +92,7 @@ _LABELER_COLUMN = "labeler"
 
 
 def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
-    """Give what is recorded of a labeler.
+    """Return what is recorded of a labeler.
 
     Args:
         reader: of the asked prefix.

@@ -78,7 +78,7 @@ class Walk:
         self.gaps.setdefault((at, missing), Gap(at=at, missing=missing, why=why))
 
     def unmade(self) -> Iterable[str]:
-        """Give the nodes that no run of this walk made."""
+        """Return the nodes that no run of this walk made."""
         return [ref for ref in self.levels if ref not in self.made_by]
 
 

@@ -29,7 +29,7 @@ _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
 def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
-    """Give the tombstones that excuse what is gone; a tombstone that isn't what it should be is a failure and excuses nothing.
+    """Return the tombstones that excuse what is gone; a tombstone that isn't what it should be is a failure and excuses nothing.
 
     Args:
         connection: to a catalog that says what the ledger says.

@@ -194,7 +194,7 @@ def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hi
 
 
 def _said(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
-    """Give the facet by which a run of our own job `tracecore.<verb>` says what happened; `tracecore_<verb>` where it has no name of its own."""
+    """Return the facet by which a run of our own job `tracecore.<verb>` says what happened; `tracecore_<verb>` where it has no name of its own."""
     try:
         event = strict_json(body)
         job = event["job"]

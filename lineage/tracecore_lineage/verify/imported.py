@@ -111,7 +111,7 @@ def _shown(made: Connection, proof: Proof, history: History, believed: Trust, fi
 
 
 def _sealed(seal: SealEvent) -> set[str]:
-    """Give the refs that a seal names: its program and its artifacts; none where it can't be read, which is named where it is checked."""
+    """Return the refs that a seal names: its program and its artifacts; none where it can't be read, which is named where it is checked."""
     try:
         predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
         return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}

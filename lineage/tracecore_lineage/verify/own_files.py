@@ -46,7 +46,7 @@ def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Fin
 
 
 def readable_keys(folder: Path) -> Iterator[PublicKey]:
-    """Give the public keys in a folder; a file that holds none is named by `check_own_files`."""
+    """Yield the public keys in a folder; a file that holds none is named by `check_own_files`."""
     for path in sorted(folder.glob("*.pub")):
         try:
             yield PublicKey.from_pem(path.read_bytes(), str(path))

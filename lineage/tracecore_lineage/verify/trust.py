@@ -161,7 +161,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
 
 
 def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
-    """Give the keys of the workspace: those that were kept, and those whose coming the ledger tells of."""
+    """Return the keys of the workspace: those that were kept, and those whose coming the ledger tells of."""
     known = {key.id: key for key in kept}
     for change in history.key_changes:
         try:
@@ -181,7 +181,7 @@ def _sealer(
     believed: Mapping[str, PublicKey],
     known: Mapping[str, PublicKey],
 ) -> PublicKey | None:
-    """Give the key that a build's statement names, where enough pinned keys signed that statement."""
+    """Return the key that a build's statement names, where enough pinned keys signed that statement."""
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
         named: Any = json.loads(opened.payload)["predicate"]["key"]

@@ -105,7 +105,7 @@ def verify(
 
 
 def _bound(connection: Connection, text: str, history: History) -> int | None:
-    """Give how far the ledger matters to a ref: for a build up to its own event, as the ledger says, not the catalog; else all of it."""
+    """Return how far the ledger matters to a ref: for a build up to its own event, as the ledger says, not the catalog; else all of it."""
     whole = Prefix(history.size, history.size)  # as recomputed: the stored head may be damaged
     ref = read_ref(Reader(connection, whole), text)
     if ref.kind != "build":
@@ -150,7 +150,7 @@ def _check_seals(
 
 
 def _imported(connection: Connection, text: str, history: History, imports: Sequence[Import]) -> Import | None:
-    """Give the import that a ref's build came by, as the ledger says; None of anything else."""
+    """Return the import that a ref's build came by, as the ledger says; None of anything else."""
     ref = read_ref(Reader(connection, Prefix(history.size, history.size)), text)
     return next((each for each in imports if ref.kind == "build" and parse_ref(each.build).segments == ref.segments), None)
 
@@ -166,7 +166,7 @@ def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Fi
 
 
 def _is_whole(connection: Connection, history: History) -> bool:
-    """Say whether questions can be asked of the stored record: its head is read by each of them."""
+    """Return whether questions can be asked of the stored record: its head is read by each of them."""
     try:
         return ledger.head(connection).size == history.size
     except UsageError:
@@ -175,7 +175,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
 
 @contextmanager
 def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
-    """Give a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
+    """Return a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
     if agrees:
         yield connection
         return

@@ -10,7 +10,7 @@ __all__ = ["tracecore_samples"]
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on; None takes the built-in sample of each input."""
+    """Return what a stage is tried on; None takes the built-in sample of each input."""
     if stage != "template":
         return None
     file = folder / "drive.txt"

@@ -10,5 +10,5 @@ __all__ = ["tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the stage `template`."""
+    """Return the stage `template`."""
     return [Template]

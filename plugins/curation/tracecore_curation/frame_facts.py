@@ -69,7 +69,7 @@ class FrameFacts:
         return np.asarray(np.isfinite(self.places).all(axis=1), dtype=bool)
 
     def take(self, chosen: NDArray[Any]) -> FrameFacts:
-        """Give the frames of a mask or of row numbers."""
+        """Return the frames of a mask or of row numbers."""
         return FrameFacts(
             self.ids[chosen],
             self.drives[chosen],

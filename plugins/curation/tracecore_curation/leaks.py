@@ -55,7 +55,7 @@ class Leak:
 
 
 def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) -> list[Leak]:
-    """Give every leak between two sides, the plainest reason first.
+    """Return every leak between two sides, the plainest reason first.
 
     Args:
         a: one side.
@@ -68,7 +68,7 @@ def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) 
 
 
 def counted(number: int, what: str) -> str:
-    """Give a number with its noun, in the plural where it has to be."""
+    """Return a number with its noun, in the plural where it has to be."""
     return f"{number} {what}{'s' * (number != 1)}"
 
 
@@ -106,7 +106,7 @@ def _shared_drives(a: Side, b: Side, *, timed: bool) -> list[Leak]:
 
 
 def _nearest_in_time(a: FrameFacts, b: FrameFacts) -> tuple[FramePair, ...]:
-    """Give each frame of `b` with the frame of `a` nearest to it in time, the nearest pairs first; one drive's own frames share one clock."""
+    """Return each frame of `b` with the frame of `a` nearest to it in time, the nearest pairs first; one drive's own frames share one clock."""
     order = np.argsort(a.times, kind="stable")
     times = a.times[order]
     after = np.clip(np.searchsorted(times, b.times), 0, len(times) - 1)

@@ -91,7 +91,7 @@ def _params(given: Mapping[str, JSON]) -> NoLeakParams:
 
 
 def _frame_tables(context: tc.CheckContext, ports: Sequence[str]) -> tuple[dict[str, Any], list[Unknown]]:
-    """Give the outputs that can be compared, and those that hold frames but lack what a comparison needs."""
+    """Return the outputs that can be compared, and those that hold frames but lack what a comparison needs."""
     for port in ports:
         if port not in context.ports:
             raise tc.UsageError(

@@ -14,13 +14,13 @@ __all__ = ["tracecore_register_checks", "tracecore_register_gates", "tracecore_r
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the stages `leak-free-split`, `frame-filter` and `requested-frames`."""
+    """Return the stages `leak-free-split`, `frame-filter` and `requested-frames`."""
     return [LeakFreeSplit, FrameFilter, RequestedFrames]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Give the checks `no_leak` and `request_met`."""
+    """Return the checks `no_leak` and `request_met`."""
     return [NoLeak(), RequestMet()]
 
 

@@ -88,7 +88,7 @@ def neighbors(a: FrameFacts, b: FrameFacts, *, seconds: float, meters: float) ->
 
 
 def _points(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give points in m [n, 3] of degrees north and east [n, 2]."""
+    """Return points in m [n, 3] of degrees north and east [n, 2]."""
     north, east = np.radians(places[:, 0]), np.radians(places[:, 1])
     return _EARTH_M * np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=1)
 

@@ -77,7 +77,7 @@ def appearance_of(frames: Any, mistakes: Sequence[Mistake], progress: Callable[[
 
 
 def crop_box(box: Sequence[float], size: tuple[int, int], margin: float) -> tuple[int, int, int, int]:
-    """Give left, top, right, bottom of a box with some of its surroundings, inside an image of (width, height), at least 2 px each way."""
+    """Return left, top, right, bottom of a box with some of its surroundings, inside an image of (width, height), at least 2 px each way."""
     x, y, width, height = box
     left, top = int(max(0, min(size[0] - 2, x - margin * width))), int(max(0, min(size[1] - 2, y - margin * height)))
     right = int(min(size[0], max(left + 2, round(x + (1 + margin) * width))))
@@ -197,7 +197,7 @@ def _cut(features: NDArray[np.float64], least: int, clear: float, seed: int) -> 
 
 
 def _silhouette(distances: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Give the mean over all of (nearest other part - own part) / the greater of both, by mean distance."""
+    """Return the mean over all of (nearest other part - own part) / the greater of both, by mean distance."""
     names = np.unique(labels)
     if len(names) < 2:
         return -1.0

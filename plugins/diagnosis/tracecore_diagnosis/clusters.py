@@ -29,7 +29,7 @@ _TYPES = {
 
 
 def plural(category: str) -> str:
-    """Give a class name in the plural: `traffic_light` gives `traffic lights`, `bus` gives `buses`."""
+    """Return a class name in the plural: `traffic_light` gives `traffic lights`, `bus` gives `buses`."""
     words = category.replace("_", " ")
     if words.endswith("s") and not words.endswith(("ss", "us")):
         return words
@@ -37,7 +37,7 @@ def plural(category: str) -> str:
 
 
 def type_words(type_: str, category: str, confusion: str | None = None) -> str:
-    """Say what kind of mistake it is: `missed pedestrians`."""
+    """Return what kind of mistake it is: `missed pedestrians`."""
     template = _TYPES.get(type_, type_.replace("_", " ") + " of {many}")
     words = template.format(many=plural(category), one=category.replace("_", " "))
     return f"{words}: {confusion}" if confusion else words

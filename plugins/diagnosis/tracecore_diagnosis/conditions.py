@@ -47,22 +47,22 @@ class Exposure:
         return {id_: frame for id_, frame in self.frames.items() if id_ in labeled} if labeled else self.frames
 
     def counts_objects(self, type_: str) -> bool:
-        """Say whether mistakes of a type are counted against labeled objects."""
+        """Return whether mistakes of a type are counted against labeled objects."""
         return self.objects is not None and type_ in _CAN_BE_MISSED
 
     def among(self, type_: str, category: str, frames: Iterable[str]) -> int:
-        """Give the chances on some frames."""
+        """Return the chances on some frames."""
         if not self.counts_objects(type_):
             return len(set(frames))
         return self.labeled(category, frames)
 
     def labeled(self, category: str, frames: Iterable[str]) -> int:
-        """Give how many labeled objects of a class some frames hold."""
+        """Return how many labeled objects of a class some frames hold."""
         return sum((self.objects or {}).get((id_, category), 0) for id_ in frames)
 
 
 def lift_of(mistakes: Sequence[Mistake], type_: str, category: str, conditions: Mapping[str, str], chances: Exposure) -> float:
-    """Give how many times as often mistakes happen under conditions of the frame as on all frames, by chance to make them; 1 where nothing tells.
+    """Return how many times as often mistakes happen under conditions of the frame as on all frames, by chance to make them; 1 where nothing tells.
 
     Args:
         mistakes: of one type and class.

@@ -38,7 +38,7 @@ class SheetContent:
 
 
 def sheet_name(cluster: Cluster) -> str:
-    """Give the file name of a cluster's sheet inside the request."""
+    """Return the file name of a cluster's sheet inside the request."""
     return f"sheets/{cluster.rank:02d}-{cluster.id}.png"
 
 

@@ -144,7 +144,7 @@ class EventClusters(tc.Stage):
         return drawn
 
     def _score(self, context: tc.Context) -> float:
-        """Give the least score of a detection: the one that the events were found by, where they say it."""
+        """Return the least score of a detection: the one that the events were found by, where they say it."""
         artifact = context.artifact(self.events)
         facet = artifact.facets.get("tracecore_events") if artifact else None
         score = facet.get("score") if isinstance(facet, Mapping) else None

@@ -74,12 +74,12 @@ class Mistake:
     of_object: Mapping[str, str]
 
     def says(self, dimension: str) -> str | None:
-        """Give its value of a dimension; `confusion` is one."""
+        """Return its value of a dimension; `confusion` is one."""
         return self.confusion if dimension == "confusion" else self.conditions.get(dimension)
 
 
 def join_events(*tables: Any) -> pa.Table:
-    """Give the events of several event sets as one table, ordered by frame and id; one that stands in two of them comes once.
+    """Return the events of several event sets as one table, ordered by frame and id; one that stands in two of them comes once.
 
     Args:
         tables: `pyarrow.dataset.Dataset` of the columns of EVENTS; None is left out.
@@ -240,7 +240,7 @@ def frames_labeled_for(labels: Any) -> dict[str, set[str]]:
 
 
 def _rows(table: Any, columns: Sequence[str], frames: Collection[str]) -> list[Mapping[str, Any]]:
-    """Give the rows of some frames in a fixed order: detections by number, labels in their last revision where that was not rejected."""
+    """Return the rows of some frames in a fixed order: detections by number, labels in their last revision where that was not rejected."""
     if table is None:
         return []
     wanted = pc.field("frame_id").isin(pa.array(sorted(frames), type=pa.string()))

@@ -11,11 +11,11 @@ __all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the stage `event-clusters`."""
+    """Return the stage `event-clusters`."""
     return [EventClusters]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Give the check `request_usable`."""
+    """Return the check `request_usable`."""
     return [RequestUsable()]

@@ -13,7 +13,7 @@ _DETECTOR = Path(__file__).parents[3] / "tests" / "bright_box.py"
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on; mistakes-per-hour takes the built-in detections."""
+    """Return what a stage is tried on; mistakes-per-hour takes the built-in detections."""
     if stage != "detection-kpis":
         return None
     return Sample(params={"samples": 2}, inputs={"model": runpy.run_path(str(_DETECTOR))["write_detector"](folder / "model")})

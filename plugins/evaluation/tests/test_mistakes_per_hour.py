@@ -36,7 +36,7 @@ def labeled(rows: list[dict[str, Any]], *, track: str | None = "one", distance: 
 
 
 def saw(row: dict[str, Any], *boxes: tuple[float, float, float, float], state: str = "red", left: float = 0.0) -> list[dict[str, Any]]:
-    """Give the detections of one frame: cars, the way, the light."""
+    """Return the detections of one frame: cars, the way, the light."""
     where = {name: row[name] for name in ("drive", "sensor", "timestamp_ns", "frame_id")}
     things: list[dict[str, Any]] = [
         {"geometry": "box2d", "category": "car", "score": 0.9} | dict(zip(("x", "y", "width", "height"), box, strict=True)) for box in boxes

@@ -33,7 +33,7 @@ def truth(*boxes: tuple[float, float, float, float], crowd: Sequence[bool] = ())
 
 
 def tracked(**boxes: tuple[float, float, float, float]) -> Tracked:
-    """Give tracks by number (`t3=box`)."""
+    """Return tracks by number (`t3=box`)."""
     numbers = tuple(int(name[1:]) for name in boxes)
     array = np.array(list(boxes.values()), dtype=np.float64).reshape(-1, 4)
     return Tracked(numbers, tuple(range(len(numbers))), array, np.zeros(len(numbers), dtype=np.int64), np.ones(len(numbers)))

@@ -55,12 +55,12 @@ class GroundTruth:
     known_tracks: tuple[str | None, ...] = ()
 
     def distance(self, row: int) -> float | None:
-        """Give how far an object is from the vehicle, m; None where nobody said."""
+        """Return how far an object is from the vehicle, m; None where nobody said."""
         value = self.known_distances[row] if self.known_distances else math.nan
         return None if math.isnan(value) else value
 
     def track(self, row: int) -> str | None:
-        """Give an object's track; None where nobody said."""
+        """Return an object's track; None where nobody said."""
         return self.known_tracks[row] if self.known_tracks else None
 
     def take(self, rows: NDArray[np.int64]) -> GroundTruth:
@@ -91,25 +91,25 @@ class Detections:
         return np.asarray(self.boxes[:, 2] * self.boxes[:, 3])
 
     def above(self, score: float) -> Detections:
-        """Give the boxes of at least a score."""
+        """Return the boxes of at least a score."""
         return self.of(self.scores >= score)
 
     def of(self, kept: NDArray[np.bool_]) -> Detections:
-        """Give some of the boxes."""
+        """Return some of the boxes."""
         return Detections(self.boxes[kept], self.scores[kept], self.classes[kept])
 
     def first(self, count: int) -> Detections:
-        """Give at most so many of the boxes, the best."""
+        """Return at most so many of the boxes, the best."""
         return Detections(self.boxes[:count], self.scores[:count], self.classes[:count])
 
 
 def size_of(area: float) -> str:
-    """Give the name of an area's range."""
+    """Return the name of an area's range."""
     return next((name for name, (low, high) in SIZES.items() if low <= area < high), "large")
 
 
 def iou_matrix(a: NDArray[np.float64], b: NDArray[np.float64], crowd: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-    """Give the overlap of each box of `a` with each of `b` [n, m]: intersection over union, over the box of `a` alone where `b` is a crowd."""
+    """Return the overlap of each box of `a` with each of `b` [n, m]: intersection over union, over the box of `a` alone where `b` is a crowd."""
     left_top = np.maximum(a[:, None, :2], b[None, :, :2])
     right_bottom = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])
     shared = np.clip(right_bottom - left_top, 0, None).prod(axis=2)

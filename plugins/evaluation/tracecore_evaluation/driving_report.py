@@ -24,7 +24,7 @@ _LISTED = 20  # mistakes named on the page; all stand in the table of events
 
 
 def page(findings: Findings, driving: Driving, time: Time, config: ModelConfig, operating: OperatingScores, pictures: Mapping[str, str]) -> list[str]:
-    """Give the lines of report.md."""
+    """Return the lines of report.md."""
     seconds = sum(time.drives.values())
     lines = [
         "# Mistakes per hour of driving",
@@ -70,7 +70,7 @@ def _operating(operating: OperatingScores) -> list[str]:
 
 
 def details(driving: Driving, time: Time, operating: OperatingScores) -> dict[str, Any]:
-    """Give what report.json says beside the findings of every report."""
+    """Return what report.json says beside the findings of every report."""
     counts = Counter(each.type for each in driving.episodes)
     return {
         "counts": {kind: counts[kind] for kind in KINDS},

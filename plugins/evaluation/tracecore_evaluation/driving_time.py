@@ -43,7 +43,7 @@ class Time:
 
 
 def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
-    """Give the frames of each camera of each drive, split where more than `MOST_SECONDS` lie between two."""
+    """Yield the frames of each camera of each drive, split where more than `MOST_SECONDS` lie between two."""
     ordered = sorted(frames, key=lambda frame: (frame.drive, frame.sensor, frame.timestamp_ns))
     for _, group in groupby(ordered, key=lambda frame: (frame.drive, frame.sensor)):
         stretch: list[Frame] = []
@@ -56,7 +56,7 @@ def stretches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
 
 
 def seconds_between(before: Frame, after: Frame) -> float:
-    """Give the time between two frames of a drive."""
+    """Return the time between two frames of a drive."""
     if after.clock == "index":
         return BY_INDEX * (after.timestamp_ns - before.timestamp_ns)
     return (after.timestamp_ns - before.timestamp_ns) / 1e9

@@ -43,7 +43,7 @@ BASELINE = (
 
 
 def mean_boxes(frames: Sequence[Frame], boxes: Sequence[MeanBox | None]) -> dict[str, Detections]:
-    """Give the baseline's detections by frame ref.
+    """Return the baseline's detections by frame ref.
 
     Args:
         frames: the evaluated frames.
@@ -98,7 +98,7 @@ def evaluate(frames: Sequence[Frame], labels: Labels, answers: Predictions, conf
 
 
 def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelConfig) -> Predictions:
-    """Give what is said without looking: mean boxes, straight ahead, and the state most frequent on the labeled frames that are not evaluated."""
+    """Return what is said without looking: mean boxes, straight ahead, and the state most frequent on the labeled frames that are not evaluated."""
     light = None if labels.usual_state is None else np.eye(len(config.states))[labels.usual_state]
     return Predictions(
         mean_boxes(frames, labels.elsewhere),
@@ -108,12 +108,12 @@ def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelC
 
 
 def mean_path_predictions(frames: Sequence[Frame], labels: Labels) -> Predictions:
-    """Give the mean path of the labeled frames that are not evaluated, on every frame; nothing where there are none."""
+    """Return the mean path of the labeled frames that are not evaluated, on every frame; nothing where there are none."""
     return Predictions() if labels.mean_path is None else Predictions(paths={frame.id: labels.mean_path for frame in frames})
 
 
 def headline(config: ModelConfig) -> list[str]:
-    """Give the one KPI of each head that stands for it."""
+    """Return the one KPI of each head that stands for it."""
     heads = (("map50", config.classes), ("path_error.mean", config.ahead), ("light.accuracy", config.states))
     return [name for name, has in heads if has]
 

@@ -17,7 +17,7 @@ __all__ = ["details", "page"]
 def page(
     findings: Findings, judged: FrameEvaluation, baseline: FrameEvaluation, config: ModelConfig, limits: Limits, pictures: Mapping[str, str]
 ) -> list[str]:
-    """Give the lines of report.md."""
+    """Return the lines of report.md."""
     lines = ["# KPIs, frame by frame", "", f"{findings.frames} frames of {findings.drives} drives, executed with {findings.executed_with}.", ""]
     lines += headline_table(findings)
     if config.classes:
@@ -30,7 +30,7 @@ def page(
 
 
 def details(judged: FrameEvaluation, baseline: FrameEvaluation, mean_path: FrameEvaluation, config: ModelConfig, limits: Limits) -> dict[str, Any]:
-    """Give what report.json says beside the findings of every report."""
+    """Return what report.json says beside the findings of every report."""
     return {
         "classes": list(config.classes),
         "thresholds": {

@@ -150,7 +150,7 @@ class Labels:
     frames_elsewhere: int
 
     def speaks_of(self, frame: str) -> bool:
-        """Say whether anything that the model is judged by is labeled on a frame."""
+        """Return whether anything that the model is judged by is labeled on a frame."""
         return frame in self.truth or frame in self.paths or frame in self.lights
 
 

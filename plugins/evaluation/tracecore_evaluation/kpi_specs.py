@@ -36,17 +36,17 @@ _FAMILIES = {
 
 
 def figure_of(name: str) -> Figure:
-    """Give the sort of a KPI's figure by the first part of its name (`path_error.mean.night`); a share where nothing else is known of it."""
+    """Return the sort of a KPI's figure by the first part of its name (`path_error.mean.night`); a share where nothing else is known of it."""
     return _FAMILIES.get(name.partition(".")[0], _SHARE)
 
 
 def better(name: str, value: float, other: float) -> bool:
-    """Say whether one value of a KPI is better than another."""
+    """Return whether one value of a KPI is better than another."""
     return value < other if figure_of(name).lower_is_better else value > other
 
 
 def lower_is_better(names: Iterable[str]) -> list[str]:
-    """Give the families (first parts of names) of which less is better, for readers that know nothing of these figures."""
+    """Return the families (first parts of names) of which less is better, for readers that know nothing of these figures."""
     return sorted({name.partition(".")[0] for name in names if figure_of(name).lower_is_better})
 
 

@@ -49,7 +49,7 @@ PATH = "path"
 def frame_mistakes(
     frames: Sequence[Frame], labels: Labels, answers: Predictions, judged: FrameEvaluation, config: ModelConfig, limits: Limits, slicing: Slicing
 ) -> list[dict[str, Any]]:
-    """Give the mistakes on evaluated frames, in order of frame; see `mistakes_table` for the rows.
+    """Return the mistakes on evaluated frames, in order of frame; see `mistakes_table` for the rows.
 
     A box that hits nothing but overlaps an object of another class enough is one mistake, `wrong_class`, and takes that object's miss with it.
 
@@ -113,12 +113,12 @@ def _object(truth: GroundTruth, row: int) -> dict[str, Any]:
 
 
 def whole_frame(frame: Frame) -> list[float]:
-    """Give the box of a mistake about the whole frame."""
+    """Return the box of a mistake about the whole frame."""
     return [0.0, 0.0, float(frame.width), float(frame.height)]
 
 
 def mistake_row(frame: Frame, type_: str, category: str, box: Sequence[float], slicing: Slicing, **facts: Any) -> dict[str, Any]:
-    """Give one row, but for its id.
+    """Return one row, but for its id.
 
     Args:
         frame: where.
@@ -239,7 +239,7 @@ def seen_track(stretch: Sequence[Frame], number: int) -> str:
 
 
 def false_tracks(stretch: Sequence[Frame], moments: Sequence[Moment], scores: Scores, config: ModelConfig, slicing: Slicing) -> Iterator[Episode]:
-    """Give the confirmed tracks that are on nothing."""
+    """Yield the confirmed tracks that are on nothing."""
     for number, places in scores.nothing.items():
         tracked = moments[places[0]].tracked
         at = tracked.numbers.index(number)
@@ -252,7 +252,7 @@ def false_tracks(stretch: Sequence[Frame], moments: Sequence[Moment], scores: Sc
 def wrong_states(
     stretch: Sequence[Frame], labels: Labels, said: Mapping[str, int], config: ModelConfig, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Give when the state of the light was wrong for at least so many seconds."""
+    """Yield when the state of the light was wrong for at least so many seconds."""
     wrong = [labels.lights[frame.id] != said[frame.id] if frame.id in labels.lights and frame.id in said else None for frame in stretch]
     for first, last in runs(wrong, lasting(stretch), least):
         frame = stretch[first]
@@ -263,7 +263,7 @@ def wrong_states(
 def wrong_paths(
     stretch: Sequence[Frame], labels: Labels, said: Mapping[str, NDArray[np.float64]], limit: float, least: float, slicing: Slicing
 ) -> Iterator[Episode]:
-    """Give when the path's mean error was above a limit for at least so many seconds."""
+    """Yield when the path's mean error was above a limit for at least so many seconds."""
     errors = [_error(labels.paths.get(frame.id), said.get(frame.id)) for frame in stretch]
     for first, last in runs([None if error is None else error > limit for error in errors], lasting(stretch), least):
         frame = stretch[first]

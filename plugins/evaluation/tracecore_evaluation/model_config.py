@@ -52,7 +52,7 @@ class ModelConfig:
         return replace(self, classes=self.classes if of_boxes else (), ahead=self.ahead if of_path else (), states=self.states if of_light else ())
 
     def spoken_of(self) -> dict[str, JSON]:
-        """Give what the heads speak of, for the record."""
+        """Return what the heads speak of, for the record."""
         return {"heads": [*self.heads], "classes": [*self.classes], "ahead_m": [*self.ahead], "states": [*self.states]}
 
     @property

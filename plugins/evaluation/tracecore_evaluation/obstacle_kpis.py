@@ -42,7 +42,7 @@ class Match:
     overlap_other: NDArray[np.float64]
 
     def other_class(self, row: int, iou: float) -> int | None:
-        """Give the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any.
+        """Return the object of another class that a false positive was put on: the one it overlaps most, missed ones first; None without any.
 
         Args:
             row: of the detection.

@@ -56,7 +56,7 @@ def lateral(path: Sequence[float], ahead: Sequence[float]) -> NDArray[np.float64
 
 
 def points_of(ahead: Sequence[float], left: Sequence[float]) -> list[float]:
-    """Give a path as tables hold it, x and y by turns, of y at distances ahead."""
+    """Return a path as tables hold it, x and y by turns, of y at distances ahead."""
     return [float(value) for pair in zip(ahead, left, strict=True) for value in pair]
 
 

@@ -12,11 +12,11 @@ __all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the stages `detection-kpis` and `mistakes-per-hour`."""
+    """Return the stages `detection-kpis` and `mistakes-per-hour`."""
     return [DetectionKpis, MistakesPerHour]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Give the checks `kpis_finite` and `kpis_above_baseline`."""
+    """Return the checks `kpis_finite` and `kpis_above_baseline`."""
     return [KpisFinite(), KpisAboveBaseline()]

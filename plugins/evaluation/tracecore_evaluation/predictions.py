@@ -35,7 +35,7 @@ class Detector(Protocol):
     executed_with: str
 
     def __call__(self, image: NDArray[np.float32]) -> Outputs:
-        """Give what the heads say of an image [3, H, W], by output.
+        """Return what the heads say of an image [3, H, W], by output.
 
         `boxes` [K, 4] as x1, y1, x2, y2 in input px, `scores` [K], `classes` [K], `path` [P] in m to the left, `light` [S] probabilities.
         """
@@ -163,7 +163,7 @@ FLOOR = 0.05
 
 
 def detections_table(frames: Sequence[Frame], answers: Predictions, config: ModelConfig) -> pa.Table:
-    """Give what a model sees on frames: boxes of at least `FLOOR`, best first, then the path and the light's state.
+    """Return what a model sees on frames: boxes of at least `FLOOR`, best first, then the path and the light's state.
 
     Args:
         frames: in order.

@@ -145,7 +145,7 @@ def _known(values: Values) -> dict[str, JSON]:
 
 
 def headline_table(findings: Findings) -> list[str]:
-    """Give the table that a report begins with: each headline KPI, its interval and the baseline's value."""
+    """Return the table that a report begins with: each headline KPI, its interval and the baseline's value."""
     lines = [f"| KPI | value | {interval_words(findings)} | baseline | better by | better is |", "|---|---|---|---|---|---|"]
     for name in findings.headline:
         figure = figure_of(name)
@@ -174,16 +174,16 @@ def _review_words(review: Review) -> str:
 
 
 def closing(findings: Findings, pictures: Mapping[str, str]) -> list[str]:
-    """Give how a report ends: what is unknown, and its pictures (title by file)."""
+    """Return how a report ends: what is unknown, and its pictures (title by file)."""
     lines = ["", "## Unknown", "", *(f"- {what}: {why}" for what, why in findings.unknowns)] if findings.unknowns else []
     return [*lines, *(line for file, title in pictures.items() for line in ("", f"![{title}]({file})"))]
 
 
 def cell(value: float | None) -> str:
-    """Give a figure as it stands in a table."""
+    """Return a figure as it stands in a table."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def cells(values: Sequence[float | None]) -> str:
-    """Give figures as cells of a table."""
+    """Return figures as cells of a table."""
     return " | ".join(cell(value) for value in values)

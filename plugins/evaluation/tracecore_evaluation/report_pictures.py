@@ -92,7 +92,7 @@ def _confusion(path: Path, counts: Sequence[Sequence[int]], states: Sequence[str
 
 
 def axes_of(width: float, height: float) -> tuple[Any, Any]:
-    """Give a figure of a size in inches and its axes."""
+    """Return a figure of a size in inches and its axes."""
     # No pyplot: it keeps figures alive for the whole process and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -40,13 +40,13 @@ class Slicing:
         return tuple(self.distance_of(low) for low in (0.0, *self.bounds)) if self.bounds else ()
 
     def distance_of(self, distance: float) -> str:
-        """Give the name of a distance's range; a bound belongs to the farther one."""
+        """Return the name of a distance's range; a bound belongs to the farther one."""
         edges = (0.0, *self.bounds, math.inf)
         low, high = next((low, high) for low, high in pairwise(edges) if distance < high)
         return f"{low:g}-{high:g}m" if high < math.inf else f"over-{low:g}m"
 
     def conditions(self, frame: Frame, *, area: float | None = None, distance: float | None = None) -> dict[str, str]:
-        """Give all that is known of where a mistake happened, by dimension, whichever dimensions are sliced by."""
+        """Return all that is known of where a mistake happened, by dimension, whichever dimensions are sliced by."""
         known = dict(frame.conditions)
         if area is not None:
             known["size"] = size_of(area)
@@ -86,7 +86,7 @@ def _said(frame: Frame) -> dict[str, str]:
 
 
 def slice_names(frames: Sequence[Frame], reserved: Iterable[str] = SIZES) -> dict[str, list[Frame]]:
-    """Give the frames of each slice by its name: the value itself (`night`), behind its dimension where two dimensions share a value.
+    """Return the frames of each slice by its name: the value itself (`night`), behind its dimension where two dimensions share a value.
 
     Args:
         frames: the frames.

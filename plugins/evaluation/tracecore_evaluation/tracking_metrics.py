@@ -108,7 +108,7 @@ def followed(moments: Sequence[Moment], iou: float) -> Scores:
 
 
 def _allowed(moment: Moment, iou: float) -> NDArray[np.bool_]:
-    """Say which tracks (rows) overlap which true boxes (columns) of their class enough."""
+    """Return which tracks (rows) overlap which true boxes (columns) of their class enough."""
     overlaps = iou_matrix(moment.tracked.boxes, moment.truth.boxes)
     return np.asarray(_same_class(moment) & ~moment.truth.crowd[None] & (overlaps >= iou))
 

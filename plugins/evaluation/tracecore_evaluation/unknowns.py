@@ -19,7 +19,7 @@ Unknowns = Iterator[tuple[str, str]]
 def level_1_unknowns(
     known: int, frames: Sequence[Frame], labels: Labels, judged: FrameEvaluation, config: ModelConfig, slicing: Slicing, score: float
 ) -> Unknowns:
-    """Give (what, why) of all that is not known.
+    """Yield (what, why) of all that is not known.
 
     Args:
         known: frames that were to be evaluated.

@@ -38,7 +38,7 @@ class Dvc(tc.Importer):
     description = "A dvc.lock: each stage a run, its dependencies and outs datasets external/dvc/<path>@md5:<hex>."
 
     def events(self, source: Path) -> list[Mapping[str, Any]]:
-        """Give an event a stage.
+        """Return an event a stage.
 
         Raises:
             UsageError: no lock file of DVC's schema 2.0, or a stage of it that can't be understood.
@@ -56,7 +56,7 @@ class Dvc(tc.Importer):
 
 
 def events_of(stages: Mapping[str, Any], file: str) -> Iterator[Mapping[str, Any]]:
-    """Give the events of a lock file's stages, in its order.
+    """Yield the events of a lock file's stages, in its order.
 
     Args:
         stages: as the file has them.
@@ -100,7 +100,7 @@ def _datasets(stage: Mapping[str, Any], key: str, where: str) -> list[dict[str, 
 
 
 def _dataset(entry: Any, where: str) -> dict[str, Any]:
-    """Give the dataset of one dependency or out; one without a hash has no version, which the record shows as a gap."""
+    """Return the dataset of one dependency or out; one without a hash has no version, which the record shows as a gap."""
     if not isinstance(entry, Mapping) or not isinstance(entry.get("path"), str):
         raise tc.UsageError(f"{where}: expected a path in each of deps and outs, found {entry!r}.")
     found = next(((name, entry[name]) for name in _HASHES if entry.get(name)), None)

@@ -21,17 +21,17 @@ __all__ = [
 
 @tc.hookimpl
 def tracecore_register_exporters() -> list[tc.Exporter]:
-    """Give the export formats `cyclonedx` and `prov`."""
+    """Return the export formats `cyclonedx` and `prov`."""
     return [CycloneDx(), Prov()]
 
 
 @tc.hookimpl
 def tracecore_register_importers() -> list[tc.Importer]:
-    """Give the import format `dvc`."""
+    """Return the import format `dvc`."""
     return [Dvc()]
 
 
 @tc.hookimpl
 def tracecore_register_gates() -> list[tc.Gate]:
-    """Give the gate `no-unknowns`."""
+    """Return the gate `no-unknowns`."""
     return [NoUnknowns()]

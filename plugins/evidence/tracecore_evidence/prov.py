@@ -83,5 +83,5 @@ def _time(text: str | None) -> datetime | None:
 
 
 def _id(ref: str) -> str:
-    """Give the qualified name of a ref: percent-encoded once more, as PROV's local names take neither '/' nor '@' everywhere."""
+    """Return the qualified name of a ref: percent-encoded once more, as PROV's local names take neither '/' nor '@' everywhere."""
     return f"tc:{quote(ref, safe='')}"

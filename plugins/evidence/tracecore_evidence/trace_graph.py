@@ -36,10 +36,10 @@ class Graph:
         return {edge["ref"]: edge["run"] for edge in self.trace["edges"] if edge["direction"] == "output"}
 
     def made_from(self, ref: str) -> list[str]:
-        """Give the refs that the run behind an artifact read, in order."""
+        """Return the refs that the run behind an artifact read, in order."""
         run = self.maker.get(ref)
         return sorted({edge["ref"] for edge in self.trace["edges"] if edge["run"] == run and edge["direction"] == "input"} - {ref})
 
     def unknowns_of(self, ref: str) -> list[str]:
-        """Give what nobody knows of an artifact, in words."""
+        """Return what nobody knows of an artifact, in words."""
         return [f"{each['what']}: {each['why']}" for each in self.trace["unknowns"] if each["at"] == ref]

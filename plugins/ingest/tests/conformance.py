@@ -16,7 +16,7 @@ __all__ = ["tracecore_samples"]
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on."""
+    """Return what a stage is tried on."""
     write = {"mcap": _mcap, "kitti": _kitti, "images": _images}.get(stage)
     return None if write is None else Sample(params={"paths": [str(write(folder))]})
 

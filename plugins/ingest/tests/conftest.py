@@ -140,13 +140,13 @@ def small_drive(drive_file: Callable[..., DriveFile]) -> Callable[..., Path]:
 
 
 def rows(batches: Sequence[Any]) -> list[dict[str, Any]]:
-    """Give the rows of batches."""
+    """Return the rows of batches."""
     return [row for batch in batches for row in batch.to_pylist()]
 
 
 @pytest.fixture(name="rows")
 def rows_fixture() -> Callable[..., list[dict[str, Any]]]:
-    """Give the rows of batches."""
+    """Return the rows of batches."""
     return rows
 
 

@@ -74,7 +74,7 @@ def seen(sweep: dict[str, Any], lidar: dict[str, Any], camera: dict[str, Any]) -
 
 
 def _at(rows: list[dict[str, Any]], sensor: str, time: int) -> dict[str, Any]:
-    """Give the calibration that holds at a time."""
+    """Return the calibration that holds at a time."""
     return [row for row in rows if row["sensor"] == sensor and row["timestamp_ns"] <= time][-1]
 
 

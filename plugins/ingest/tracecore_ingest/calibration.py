@@ -25,7 +25,7 @@ Matrix = npt.NDArray[np.float64]
 
 
 def clean_frame(name: str) -> str:
-    """Give a frame's name without the slash that old ROS puts before it."""
+    """Return a frame's name without the slash that old ROS puts before it."""
     return name.strip().removeprefix("/")
 
 
@@ -71,7 +71,7 @@ class FrameTree:
         self.moving |= other.moving
 
     def vehicle_frame(self, named: Sequence[str] = VEHICLE_FRAMES) -> str | None:
-        """Give the name of the vehicle's frame, None where no known name occurs."""
+        """Return the name of the vehicle's frame, None where no known name occurs."""
         known = {frame for edge in self.edges for frame in edge}
         return next((name for name in named if name in known), None)
 
@@ -110,7 +110,7 @@ class FrameTree:
 
 
 def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
-    """Give (parent, child, matrix) of each transform in a message, of Foxglove or ROS.
+    """Yield (parent, child, matrix) of each transform in a message, of Foxglove or ROS.
 
     Args:
         message: as JSON values: one `foxglove.FrameTransform`, or `transforms` of them, or a `tf2_msgs/TFMessage`.
@@ -265,7 +265,7 @@ def _row(drive: str, sensor: str, time_ns: int, frame: str, chain: Chain, source
 def _changes(
     drive: str, models: Iterable[CameraModel], cameras: Mapping[str, str], unknowns: dict[tuple[str, str], None]
 ) -> list[tuple[str, CameraModel, bool]]:
-    """Give (camera, calibration, whether it is the camera's first) wherever a camera's calibration begins or changes."""
+    """Return (camera, calibration, whether it is the camera's first) wherever a camera's calibration begins or changes."""
     found: list[tuple[str, CameraModel, bool]] = []
     last: dict[str, CameraModel] = {}
     for model in models:

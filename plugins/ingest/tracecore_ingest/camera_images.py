@@ -45,13 +45,13 @@ class ImageFacts:
 
 
 def encoding_of(format_: str) -> str:
-    """Give the name of an image format as the frames table has it: `jpg` is `jpeg`."""
+    """Return the name of an image format as the frames table has it: `jpg` is `jpeg`."""
     name = format_.strip().lower().removeprefix("image/")
     return _NAMES.get(name, name)
 
 
 def encoding_in(data: bytes) -> str:
-    """Say how an image file is encoded, by its first bytes: names of files may be wrong.
+    """Return how an image file is encoded, by its first bytes: names of files may be wrong.
 
     Raises:
         Damaged: it is none of `DECODED`.
@@ -115,7 +115,7 @@ def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8],
 
 
 def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
-    """Give the 64-bit difference hash of a gray image: near-duplicates differ in few bits.
+    """Return the 64-bit difference hash of a gray image: near-duplicates differ in few bits.
 
     The image is averaged to 9 x 8 cells; each bit says whether a cell is brighter than its right neighbor, row by row, first bit highest.
     Source: Neal Krawetz, 'Kind of Like That', The Hacker Factor Blog, 2013-01-21.
@@ -175,7 +175,7 @@ class RecordedImage:
 
 
 def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedImage]:
-    """Give what reads the images of a channel.
+    """Return what reads the images of a channel.
 
     Raises:
         Damaged: the recorded schema can't be used.

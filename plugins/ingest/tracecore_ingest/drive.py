@@ -197,11 +197,11 @@ class Drive:
         return {topic: column.frame for topic, column in self.clouds.items() if column.sweeps}
 
     def log_name(self, number: int) -> str:
-        """Give the name of the drive log that a file of the drive becomes: the drive's own, of further files with their number."""
+        """Return the name of the drive log that a file of the drive becomes: the drive's own, of further files with their number."""
         return f"{self.name}.{number}" if number else self.name
 
     def facet(self) -> dict[str, JSON]:
-        """Give the facet `tracecore_drive`."""
+        """Return the facet `tracecore_drive`."""
         bounds = self.fixes.bounds()
         return {
             "summary": self._summary(),
@@ -240,7 +240,7 @@ class Drive:
         return {name: text for name, value in sorted(self.metadata.items()) if name not in _NO_CONDITION and (text := str(value).strip())}
 
     def without_time_or_place(self) -> list[str]:
-        """Say what of time and place was not measured; empty where both were."""
+        """Return what of time and place was not measured; empty where both were."""
         found = []
         if self.clock == UNSTATED:
             found.append("nothing says that its clock is a measured one")
@@ -251,7 +251,7 @@ class Drive:
         return found
 
     def unknowns(self) -> list[tuple[str, str]]:
-        """Give what the file does not tell, or what was not read of it."""
+        """Return what the file does not tell, or what was not read of it."""
         found: list[tuple[str, str]] = [*self.bag]
         if self.assumed:
             why = f"drive {self.name}: the bag does not hold them; those of ROS 2 Humble were taken for {', '.join(self.assumed)}"

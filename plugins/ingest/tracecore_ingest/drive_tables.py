@@ -33,7 +33,7 @@ def _recording(drive: Drive) -> Recording:
 
 
 def _places(drive: Drive, recording: Recording, roles: frozenset[Role], wanted: Sequence[str] | None) -> list[TopicMessages]:
-    """Give the topics that become a table, by name, each in the order of time."""
+    """Return the topics that become a table, by name, each in the order of time."""
     keys: dict[str, set[int]] = {}
     for key, index in recording.used():
         topic = index.channel.topic
@@ -47,7 +47,7 @@ def _channels(group: Sequence[Portion]) -> list[int]:
 
 
 def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Give a drive's camera frames, sorted by sensor and time.
+    """Yield a drive's camera frames, sorted by sensor and time.
 
     Args:
         drive: as judged.
@@ -104,7 +104,7 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
 
 
 def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Give a drive's LiDAR sweeps, sorted by sensor and time.
+    """Yield a drive's LiDAR sweeps, sorted by sensor and time.
 
     Args:
         drive: as judged.
@@ -146,7 +146,7 @@ def _sweep_batch(drive: Drive, group: Sequence[Portion], clouds: list[RecordedCl
 
 
 def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Give a drive's signals, one row a message, sorted by topic and time.
+    """Yield a drive's signals, one row a message, sorted by topic and time.
 
     Args:
         drive: as judged.

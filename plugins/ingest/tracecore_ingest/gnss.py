@@ -76,7 +76,7 @@ class Fixes:
         return Bounds(min(self.latitudes), min(self.longitudes), max(self.latitudes), max(self.longitudes))
 
     def nearest(self, times: npt.NDArray[np.int64]) -> list[tuple[float, float] | None]:
-        """Give (latitude, longitude) of the fix nearest in time to each moment, None where none is within 5 s.
+        """Return (latitude, longitude) of the fix nearest in time to each moment, None where none is within 5 s.
 
         Args:
             times: log times in ns.
@@ -94,7 +94,7 @@ class Fixes:
 
 
 def utc_of(message: dict[str, Any]) -> int | None:
-    """Give the receiver's own time of a fix in ns since the Unix epoch, where it states one.
+    """Return the receiver's own time of a fix in ns since the Unix epoch, where it states one.
 
     Known forms: `utc_timestamp_ms` (comma2k19), `timestamp` as RFC 3339 text or as `{sec, nsec}` (foxglove).
     """
@@ -114,5 +114,5 @@ def utc_of(message: dict[str, Any]) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """Give a finite number as it is, None for everything else: truth values are no numbers."""
+    """Return a finite number as it is, None for everything else: truth values are no numbers."""
     return value if type(value) in (int, float) and math.isfinite(value) else None

@@ -71,7 +71,7 @@ def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str,
 
 
 def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
-    """Give a drive's frames, sorted by camera and number, in batches that memory holds."""
+    """Yield a drive's frames, sorted by camera and number, in batches that memory holds."""
     places: dict[str, int] = {}
     rows: list[dict[str, object]] = []
     held = 0

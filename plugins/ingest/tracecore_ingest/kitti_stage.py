@@ -209,7 +209,7 @@ def _sweep_batches(found: _Set) -> Iterator[pa.RecordBatch]:
 
 
 def _calibration_rows(found: _Set, lidar_at: tuple[float, float, float] | None) -> Iterator[dict[str, Any]]:
-    """Give a row wherever a sensor's calibration begins or changes."""
+    """Yield a row wherever a sensor's calibration begins or changes."""
     on_vehicle = np.eye(4)
     if lidar_at is not None:
         on_vehicle[:3, 3] = lidar_at

@@ -45,7 +45,7 @@ class RecordedCloud:
     top: float
 
     def points(self, scale: float) -> bytes:
-        """Give the points as the sweeps table has them.
+        """Return the points as the sweeps table has them.
 
         Args:
             scale: the brightness that counts as 1.
@@ -59,12 +59,12 @@ class RecordedCloud:
 
 
 def full_scale(top: float) -> float:
-    """Give the brightness that counts as 1: the least of 1, 255 and 65535 that no point exceeds, else the brightest point's own."""
+    """Return the brightness that counts as 1: the least of 1, 255 and 65535 that no point exceeds, else the brightest point's own."""
     return next((scale for scale in _SCALES if top <= scale), top)
 
 
 def cloud_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedCloud]:
-    """Give what reads the sweeps of a channel.
+    """Return what reads the sweeps of a channel.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -98,7 +98,7 @@ def _ros(message: Any, kind: str) -> RecordedCloud:
 
 
 def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_field: str, order: str) -> np.dtype[Any]:
-    """Give the NumPy layout of one point: where x, y, z and the brightness lie in it."""
+    """Return the NumPy layout of one point: where x, y, z and the brightness lie in it."""
     if stride > _LARGEST_POINT:
         raise Damaged(f"is no {kind}: it claims {stride} bytes a point; more than {_LARGEST_POINT} are not taken")
     offered: dict[str, tuple[str, int]] = {}

@@ -79,7 +79,7 @@ class _Exact(BytesIO):
 
 
 def record_name(opcode: int) -> str:
-    """Give a record kind's name in words: `ChunkIndex`."""
+    """Return a record kind's name in words: `ChunkIndex`."""
     try:
         return str(Opcode(opcode).name).title().replace("_", "")
     except ValueError:
@@ -198,7 +198,7 @@ class RecordFile:
 
 
 def attachment_checksum_at(body: bytes, at: int) -> int:
-    """Give where in an attachment's body its checksum stands: behind its data.
+    """Return where in an attachment's body its checksum stands: behind its data.
 
     Raises:
         Damaged: the fields before the data don't fit.
@@ -286,7 +286,7 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
 
 
 def read_chunk(file: IO[bytes], offset: int) -> bytes:
-    """Give the verified content of the chunk at an offset of a file that was judged sound."""
+    """Return the verified content of the chunk at an offset of a file that was judged sound."""
     return chunk_content(read_record(file, offset))[1]
 
 

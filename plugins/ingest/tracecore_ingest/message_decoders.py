@@ -74,7 +74,7 @@ def read_json(data: bytes) -> JsonMessage:
 
 
 def numeric_leaves(value: Any) -> dict[str, float]:
-    """Give the finite numbers of a message by dotted path.
+    """Return the finite numbers of a message by dotted path.
 
     Args:
         value: of any JSON type. `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0`: truth values are no numbers. A message
@@ -114,21 +114,21 @@ class JsonRewriter:
         self.exact = True
 
     def number(self, value: float) -> float | None:
-        """Give a finite number as it is, None for NaN and infinities."""
+        """Return a finite number as it is, None for NaN and infinities."""
         if math.isfinite(value):
             return value
         self.exact = False
         return None
 
     def numbers(self, values: Any) -> Any:
-        """Give a (nested) list of numbers with None in the place of NaN and infinities."""
+        """Return a (nested) list of numbers with None in the place of NaN and infinities."""
         if isinstance(values, list):
             return [self.numbers(value) for value in values]
         return self.number(values) if isinstance(values, float) else values
 
     @staticmethod
     def octets(data: bytes) -> str:
-        """Give bytes as base64, as protobuf's JSON mapping does."""
+        """Return bytes as base64, as protobuf's JSON mapping does."""
         return base64.b64encode(data).decode("ascii")
 
     def message(self, value: Any) -> JsonMessage:
@@ -141,7 +141,7 @@ _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[[bytes], Any]:
-    """Give what decodes the messages of a channel: by the schema recorded with them, not by today's.
+    """Return what decodes the messages of a channel: by the schema recorded with them, not by today's.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -160,7 +160,7 @@ def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[
 
 
 def protobuf_readable(schema: layout.Schema) -> bool:
-    """Say whether a recorded schema can be used."""
+    """Return whether a recorded schema can be used."""
     return _protobuf_readable(schema.name, schema.data)
 
 
@@ -235,7 +235,7 @@ _INCLUDES = re.compile(r"^\s*#include .*$", re.MULTILINE)  # of files that stand
 
 
 def ros_name(name: str) -> str:
-    """Give a type's full name: `sensor_msgs/Imu` is `sensor_msgs/msg/Imu`."""
+    """Return a type's full name: `sensor_msgs/Imu` is `sensor_msgs/msg/Imu`."""
     package, slash, rest = name.partition("/")
     return name if not slash or "/" in rest else f"{package}/msg/{rest}"
 
@@ -283,7 +283,7 @@ class RosReader:
 
 
 def ros_reader(schema: layout.Schema) -> RosReader | None:
-    """Give what decodes the messages of a schema; None where its definition can't be read."""
+    """Return what decodes the messages of a schema; None where its definition can't be read."""
     return _ros_reader(ros_name(schema.name), schema.encoding, schema.data)
 
 
@@ -311,6 +311,6 @@ def _lines(definition: bytes) -> list[bytes]:
 
 
 def ros_text(schema: layout.Schema) -> Callable[[bytes], JsonMessage] | None:
-    """Give what turns the messages of a schema into JSON; None where its definition can't be read."""
+    """Return what turns the messages of a schema into JSON; None where its definition can't be read."""
     read = ros_reader(schema)
     return None if read is None else lambda data: read.json(read(data))

@@ -43,7 +43,7 @@ __all__ = [
 
 
 def field(message: Any, name: str, kind: str) -> Any:
-    """Give a field of a message.
+    """Return a field of a message.
 
     Raises:
         Damaged: its recorded schema has none of that name.
@@ -55,7 +55,7 @@ def field(message: Any, name: str, kind: str) -> Any:
 
 
 def text_of(message: Any, name: str, kind: str) -> str:
-    """Give a field that is text."""
+    """Return a field that is text."""
     value = field(message, name, kind)
     if not isinstance(value, str):
         raise Damaged(f"is no {kind}: expected text as '{name}', found {type(value).__name__}")
@@ -63,7 +63,7 @@ def text_of(message: Any, name: str, kind: str) -> str:
 
 
 def int_of(message: Any, name: str, kind: str) -> int:
-    """Give a field that is a whole number from 0 on."""
+    """Return a field that is a whole number from 0 on."""
     value = field(message, name, kind)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise Damaged(f"is no {kind}: expected a whole number from 0 on as '{name}', found {value!r}")
@@ -71,7 +71,7 @@ def int_of(message: Any, name: str, kind: str) -> int:
 
 
 def bytes_of(message: Any, name: str, kind: str) -> bytes:
-    """Give a field that is bytes: as they are, as an array of them, or as base64 in JSON."""
+    """Return a field that is bytes: as they are, as an array of them, or as base64 in JSON."""
     value = field(message, name, kind)
     if isinstance(value, bytes):
         return value
@@ -129,7 +129,7 @@ _ROS = {
 
 
 def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect:
-    """Say how a channel's messages are to be read; `UNKNOWN` where this plugin can't."""
+    """Return how a channel's messages are to be read; `UNKNOWN` where this plugin can't."""
     match channel.message_encoding, schema:
         case "json", _:
             return Dialect.JSON
@@ -141,12 +141,12 @@ def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect
 
 
 def type_of(schema: layout.Schema | None) -> str:
-    """Give the name of a message type as this plugin knows it."""
+    """Return the name of a message type as this plugin knows it."""
     return "" if schema is None else ros_name(schema.name) if schema.encoding in ROS_SCHEMAS else str(schema.name)
 
 
 def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
-    """Say what a channel's messages become: by encoding and schema, never by topic."""
+    """Return what a channel's messages become: by encoding and schema, never by topic."""
     name = type_of(schema)
     match dialect_of(channel, schema):
         case Dialect.PROTOBUF | Dialect.JSON:
@@ -177,7 +177,7 @@ def shows_images(schema: layout.Schema | None) -> bool:
 
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
-    """Give what reads messages into objects with the message's fields as attributes: for images and clouds, whose bulk stays bytes.
+    """Return what reads messages into objects with the message's fields as attributes: for images and clouds, whose bulk stays bytes.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -209,7 +209,7 @@ def _attributes(value: Any) -> Any:
 
 
 def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], JsonMessage]:
-    """Give what reads the signals of a channel.
+    """Return what reads the signals of a channel.
 
     Raises:
         Damaged: the recorded schema can't be used.

@@ -139,7 +139,7 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
 
 
 def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
-    """Give the data of a group's messages, in its order.
+    """Return the data of a group's messages, in its order.
 
     Args:
         recording: the files.

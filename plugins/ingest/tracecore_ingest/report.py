@@ -75,7 +75,7 @@ class RowCounter:
         self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
 
     def facts(self, topics_key: str) -> dict[str, JSON]:
-        """Give the counts as JSON; times as text, because they are larger than JSON's whole numbers."""
+        """Return the counts as JSON; times as text, because they are larger than JSON's whole numbers."""
         return {
             "summary": tc.summarize(f"{tc.count(self.drives.total(), self.noun[:-1])} of {tc.count(len(self.drives), 'drive')}"),
             self.noun: self.drives.total(),

@@ -94,7 +94,7 @@ def _counts(listed: Any) -> dict[str, int]:
 
 
 def _name(files: Sequence[Path]) -> str:
-    """Give the name that rosbag2 made its files' names from: `rosbag2_x_0.mcap`, `rosbag2_x_1.mcap` come from `rosbag2_x`."""
+    """Return the name that rosbag2 made its files' names from: `rosbag2_x_0.mcap`, `rosbag2_x_1.mcap` come from `rosbag2_x`."""
     number = r"_0$" if len(files) == 1 else r"_\d+$"
     stems = {re.sub(number, "", stem_of(file)) or stem_of(file) for file in files}
     return stems.pop() if len(stems) == 1 else stem_of(files[0])

@@ -75,7 +75,7 @@ def _topics(connection: sqlite3.Connection, log: Log) -> None:
 
 @cache
 def _known_definition(kind: str) -> str | None:
-    """Give the definition that ROS 2 Humble has of a type, None where it has none: old bags hold no definitions."""
+    """Return the definition that ROS 2 Humble has of a type, None where it has none: old bags hold no definitions."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     return store.generate_msgdef(kind, ros_version=2)[0] if kind in store.fielddefs else None
 
@@ -104,6 +104,6 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:
-    """Give the data of messages by their ids, in the order asked for, of a file that was judged sound."""
+    """Return the data of messages by their ids, in the order asked for, of a file that was judged sound."""
     with _opened(path) as connection:
         return [bytes(connection.execute("SELECT data FROM messages WHERE id = ?", (row,)).fetchone()[0]) for row in rows]

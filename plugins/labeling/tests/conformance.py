@@ -12,7 +12,7 @@ __all__ = ["tracecore_samples"]
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on."""
+    """Return what a stage is tried on."""
     if stage == "campaign":
         return Sample(params={"labelers": 3}, inputs={"truth": samples.labels()})
     if stage == "kitti":

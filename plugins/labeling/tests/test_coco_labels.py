@@ -57,7 +57,7 @@ def take(world: StageWorld) -> Take:
 
 
 def refused(take: Take, content: Document | str, **params: Any) -> str:
-    """Give the sentence that a file is refused with; one sentence, naming the file."""
+    """Return the sentence that a file is refused with; one sentence, naming the file."""
     with pytest.raises(UsageError) as raised:
         take(content, **params)
     sentence = str(raised.value)

@@ -43,7 +43,7 @@ def again(
 
 
 def told(rows: list[dict[str, Any]], geometries: set[str], *columns: str) -> list[tuple[Any, ...]]:
-    """Say what rows hold, in an order of its own."""
+    """Return what rows hold, in an order of its own."""
     kept = [row for row in rows if row["geometry"] in geometries]
     return sorted((row["frame_id"], row["geometry"], str(row["category"]), *(str(row[name]) for name in columns), *_numbers(row)) for row in kept)
 

@@ -68,7 +68,7 @@ _COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def label_id(source: str, place: str | int) -> str:
-    """Give a label its id for ever: 32 hex digits of the SHA-256 of JCS [source, place].
+    """Return a label its id for ever: 32 hex digits of the SHA-256 of JCS [source, place].
 
     Args:
         source: digest of the label file, `sha256:<hex>`, or the task of a campaign.
@@ -169,7 +169,7 @@ def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
 
 
 def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:
-    """Say what is not known of the labels' making, and of how many.
+    """Return what is not known of the labels' making, and of how many.
 
     Args:
         rows: of the batch.

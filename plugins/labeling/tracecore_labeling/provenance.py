@@ -40,7 +40,7 @@ NOTHING_KNOWN = Provenance()
 
 
 def is_pseudonym(text: str) -> bool:
-    """Say whether a text can stand for a person without naming one: `labeler-3f9c`, `w17`."""
+    """Return whether a text can stand for a person without naming one: `labeler-3f9c`, `w17`."""
     return _PSEUDONYM.fullmatch(text) is not None
 
 
@@ -98,7 +98,7 @@ def new_pseudonym() -> str:
 
 
 def simulated_pseudonym(seed: int, number: int) -> str:
-    """Give a simulated labeler's pseudonym."""
+    """Return a simulated labeler's pseudonym."""
     return f"labeler-{hashlib.sha256(f'{seed} labeler {number}'.encode()).hexdigest()[:8]}"
 
 

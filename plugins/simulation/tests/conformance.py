@@ -10,6 +10,6 @@ __all__ = ["tracecore_samples"]
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on."""
+    """Return what a stage is tried on."""
     del stage, folder
     return Sample(params={"drives": 1, "frames": 2, "width": 160, "height": 96})

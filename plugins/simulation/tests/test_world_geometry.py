@@ -57,7 +57,7 @@ class _Recorded:
         return project(transform(points, np.linalg.inv(self.to_vehicle[self.calibration.frame_id])), list(self.calibration.P))
 
     def points(self, time: int) -> npt.NDArray[np.float64]:
-        """Give the LiDAR's points (N, 3) in the vehicle's frame."""
+        """Return the LiDAR's points (N, 3) in the vehicle's frame."""
         sweep = self.by_topic["/lidar/top/points"][time]
         assert [(field.name, field.offset, field.type) for field in sweep.fields] == [("x", 0, 7), ("y", 4, 7), ("z", 8, 7), ("intensity", 12, 7)]
         points = np.frombuffer(sweep.data, dtype=POINTS_DTYPE)

@@ -37,7 +37,7 @@ class Camera:
     eye: float = 1.5
 
     def project(self, point: Point3) -> Point2:
-        """Give the pixel of a point ahead."""
+        """Return the pixel of a point ahead."""
         x, y, z = point
         scale = self.focal / max(z, 1e-3)
         return self.width / 2 + scale * x, self.horizon + scale * (self.eye - y)
@@ -147,7 +147,7 @@ class Canvas:
         return seen
 
     def marked(self) -> npt.NDArray[np.uint8]:
-        """Give the number of the object that each pixel shows, 0 for scenery and sky, (height, width)."""
+        """Return the number of the object that each pixel shows, 0 for scenery and sky, (height, width)."""
         found = np.array(self._ids_image)
         found[found == _SKY] = 0
         return found
@@ -165,11 +165,11 @@ class Canvas:
         return int(self._ids_image.crop(box).histogram()[self.subject])
 
     def colors(self) -> npt.NDArray[np.float32]:
-        """Give the colors by daylight, (height, width, 3), 0 to 1."""
+        """Return the colors by daylight, (height, width, 3), 0 to 1."""
         return _unit(self._image)
 
     def glows(self) -> npt.NDArray[np.float32] | None:
-        """Give the light that things give off by themselves, (height, width, 3), 0 to 1; None by day."""
+        """Return the light that things give off by themselves, (height, width, 3), 0 to 1; None by day."""
         return None if self._glow_image is None else _unit(self._glow_image)
 
 

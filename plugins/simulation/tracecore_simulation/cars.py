@@ -168,7 +168,7 @@ def draw_car(
 
 
 def _normal(corners: list[Point3], outward: Point3) -> Point3:
-    """Give the unit normal of a flat face that points away from the middle of the car."""
+    """Return the unit normal of a flat face that points away from the middle of the car."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners[:3]
     ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx

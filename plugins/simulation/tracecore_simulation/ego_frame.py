@@ -50,7 +50,7 @@ class View:
         self._points, self._first, self._last = town.road.points(), town.road.first(), len(town.road.points()) - 2
 
     def __call__(self, across: float, along: float, up: float = 0.0) -> Point3:
-        """Give a place of the road as the camera sees it: x to its right, z ahead, m."""
+        """Return a place of the road as the camera sees it: x to its right, z ahead, m."""
         offset = along - self._first
         index = int(offset)
         if index > self._last:
@@ -65,12 +65,12 @@ class View:
         return x * self._cos - z * self._sin, up, x * self._sin + z * self._cos
 
     def vehicle(self, across: float, along: float, up: float = 0.0) -> tuple[float, float, float]:
-        """Give a place of the road in the vehicle's frame: x ahead of the rear axle, y to the left, z up, m."""
+        """Return a place of the road in the vehicle's frame: x ahead of the rear axle, y to the left, z up, m."""
         x, _, z = self(across, along)
         return z + CAMERA_PLACE[0], CAMERA_PLACE[1] - x, up
 
     def turn(self, along: float, turned: float = 0.0) -> float:
-        """Give where something looks, radians to the right of where the car points."""
+        """Return where something looks, radians to the right of where the car points."""
         return self.town.road.heading(along) - self.heading + turned
 
 
@@ -125,19 +125,19 @@ def actor_cuboid(view: View, actor: Actor) -> Cuboid:
 
 
 def sign_cuboid(view: View, sign: RoadSign) -> Cuboid:
-    """Give the cuboid of a sign's plate."""
+    """Return the cuboid of a sign's plate."""
     wide, low, high = plate_of(sign)
     return _upright(view.vehicle(sign.lateral, sign.along, (low + high) / 2), -view.turn(sign.along), (0.08, wide, high - low))
 
 
 def light_cuboid(view: View, light: TrafficLight) -> Cuboid:
-    """Give the cuboid of a traffic light's head."""
+    """Return the cuboid of a traffic light's head."""
     depth, wide, high = HEAD if not light.lying else (HEAD[0], HEAD[2], HEAD[1])
     return _upright(view.vehicle(light.lateral, light.along, light.high), -view.turn(light.along), (depth, wide, high))
 
 
 def plate_of(sign: RoadSign) -> tuple[float, float, float]:
-    """Give the width of a sign's plate, and its lower and upper edge above the road, m."""
+    """Return the width of a sign's plate, and its lower and upper edge above the road, m."""
     r = sign.size / 2
     if sign.shape == "warning":  # a triangle, not in the middle of its circle
         return 2 * r * 1.15 * math.cos(math.pi / 6), sign.high - r * 1.15 / 2, sign.high + r * 1.15
@@ -150,7 +150,7 @@ def plate_of(sign: RoadSign) -> tuple[float, float, float]:
 
 
 def actor_blocks(cuboid: Cuboid, actor: Actor) -> Iterator[Block]:
-    """Give what a LiDAR sees of someone: the body and the cabin of a car, a trunk and legs of a person, a bicycle below a bicyclist."""
+    """Yield what a LiDAR sees of someone: the body and the cabin of a car, a trunk and legs of a person, a bicycle below a bicyclist."""
     x, y, z, yaw, (long, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     top = z + high / 2 - _INSIDE
     if actor.category == "car":
@@ -170,21 +170,21 @@ def actor_blocks(cuboid: Cuboid, actor: Actor) -> Iterator[Block]:
 
 
 def sign_blocks(view: View, sign: RoadSign, cuboid: Cuboid) -> Iterator[Block]:
-    """Give what a LiDAR sees of a sign: its plate, which shines back, and its post."""
+    """Yield what a LiDAR sees of a sign: its plate, which shines back, and its post."""
     x, y, z, yaw, (_, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     yield Block(x, y, yaw, 0.005, wide / 2 * 0.9, z - high / 2 * 0.9, z + high / 2 * 0.9, 0.95)
     yield _post(view, sign.lateral, sign.along, z - high / 2)
 
 
 def light_blocks(view: View, light: TrafficLight, cuboid: Cuboid) -> Iterator[Block]:
-    """Give what a LiDAR sees of a traffic light: its head and its post."""
+    """Yield what a LiDAR sees of a traffic light: its head and its post."""
     x, y, z, yaw, (long, wide, high) = cuboid[0], cuboid[1], cuboid[2], _yaw(cuboid), cuboid[7:]
     yield Block(x, y, yaw, long / 2 - _INSIDE, wide / 2 - _INSIDE, z - high / 2 + _INSIDE, z + high / 2 - _INSIDE, 0.2)
     yield _post(view, light.post, light.along, z - high / 2 if light.post == light.lateral else light.high)
 
 
 def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
-    """Give what a LiDAR sees of a tree or a street lamp."""
+    """Yield what a LiDAR sees of a tree or a street lamp."""
     if tree.lamp:
         yield _post(view, tree.lateral, tree.along, tree.height)
         return
@@ -194,7 +194,7 @@ def tree_blocks(view: View, tree: Tree) -> Iterator[Block]:
 
 
 def house_blocks(view: View) -> Iterator[Block]:
-    """Give what a LiDAR sees of the houses near by."""
+    """Yield what a LiDAR sees of the houses near by."""
     for house in view.town.buildings:
         if house.end < view.along - 60 or house.start > view.along + 100:
             continue

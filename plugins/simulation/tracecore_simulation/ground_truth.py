@@ -90,7 +90,7 @@ def light_ahead(view: View, boxes: Sequence[Box], camera: Camera) -> str:
 
 
 def _lamp_shown(view: View, light: TrafficLight, camera: Camera) -> bool:
-    """Say whether the middle of a light's lit lamp lies on the picture: near by, the edge may cut through its head."""
+    """Return whether the middle of a light's lit lamp lies on the picture: near by, the edge may cut through its head."""
     aside, down = lamp_offset(light, light.signal.state(view.t))
     x, y, z = view(light.lateral, light.along, light.high)
     u, v = camera.project((x + aside, y - down, z))

@@ -24,7 +24,7 @@ _VEHICLE = "vehicle"
 
 
 def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool: str) -> Iterator[dict[str, Any]]:
-    """Give rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame.
+    """Yield rows of `tracecore_schemas.arrow_tables.LABELS`, drive by drive and frame by frame.
 
     Each visible object has a box and a cuboid of the same track, both `ignore` where a person could not label it; each frame has a path, as far as
     any way is free, and the state of the light, and one row of geometry `none` where nothing is to be seen.
@@ -55,7 +55,7 @@ def label_rows(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], too
 
 
 def _of_frame(truth: FrameTruth) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Give (geometry, what of the frame, further columns) of each label."""
+    """Yield (geometry, what of the frame, further columns) of each label."""
     if not truth.boxes:
         yield "none", "", {}
     for box in truth.boxes:
@@ -85,7 +85,7 @@ def _box(box: Box) -> dict[str, Any]:
 
 
 def facet_of(drives: Sequence[Drive], tool: str) -> dict[str, JSON]:
-    """Give the facet `tracecore_labels` of the batch."""
+    """Return the facet `tracecore_labels` of the batch."""
     frames = [truth for drive in drives for truth in drive.frames]
     boxes = [box for truth in frames for box in truth.boxes]
     ignored = sum(box.ignore for box in boxes)
@@ -117,7 +117,7 @@ _REVIEWED = 0.1
 
 
 def label_file(drives: Sequence[Drive], *, seed: int, size: tuple[int, int], tool_version: str) -> dict[str, JSON]:
-    """Give a COCO detection file.
+    """Return a COCO detection file.
 
     Args:
         drives: with the truth of their frames; traffic lights are left out, which these files never had.

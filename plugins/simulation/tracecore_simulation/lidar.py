@@ -36,7 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def blocks_of(view: View) -> list[Block]:
-    """Give what stands within reach of the LiDAR, in the vehicle's frame."""
+    """Return what stands within reach of the LiDAR, in the vehicle's frame."""
     found = list(house_blocks(view))
     for actor in view.town.actors:
         cuboid = actor_cuboid(view, actor)
@@ -62,7 +62,7 @@ def _near(x: float, y: float) -> bool:
 
 
 def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[np.void]:
-    """Give the echoes of one turn of the LiDAR.
+    """Return the echoes of one turn of the LiDAR.
 
     A block stands upright, so each direction enters and leaves it at two distances over the ground, whatever the ray's elevation; the ray hits it
     where it is between its bottom and top in between, or where it comes down on its top.
@@ -98,7 +98,7 @@ def cast_rays(blocks: Sequence[Block], rng: np.random.Generator) -> npt.NDArray[
 
 
 def _spans(blocks: Sequence[Block], azimuth: Floats) -> tuple[Floats, Floats]:
-    """Give where each direction enters and leaves each block over the ground, m, (blocks, azimuths); entering later than leaving is a miss."""
+    """Return where each direction enters and leaves each block over the ground, m, (blocks, azimuths); entering later than leaving is a miss."""
     x, y, yaw, long, wide = (np.array([getattr(block, name) for block in blocks])[:, None] for name in ("x", "y", "yaw", "long", "wide"))
     cos, sin = np.cos(yaw), np.sin(yaw)
     dx, dy = LIDAR_PLACE[0] - x, LIDAR_PLACE[1] - y

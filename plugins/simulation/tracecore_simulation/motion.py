@@ -64,7 +64,7 @@ class Stop:
 
 
 def steady(along: float, speed: float) -> Motion:
-    """Give the motion of something that keeps its speed."""
+    """Return the motion of something that keeps its speed."""
     return Motion((along,), (speed,))
 
 

@@ -120,14 +120,14 @@ _FIELDS: dict[str, tuple[_Field, ...]] = {
 
 
 def file_descriptor_set(name: str) -> bytes:
-    """Give the schema of a message as MCAP stores it: a serialized FileDescriptorSet with everything it refers to, what is referred to first."""
+    """Return the schema of a message as MCAP stores it: a serialized FileDescriptorSet with everything it refers to, what is referred to first."""
     stamp = FileDescriptorProto()
     timestamp_pb2.DESCRIPTOR.CopyToProto(stamp)  # type: ignore[attr-defined, unused-ignore]  # the generated module is not typed everywhere
     return bytes(FileDescriptorSet(file=[stamp, *(_file(each) for each in _needed(name))]).SerializeToString(deterministic=True))
 
 
 def message_class(name: str) -> Any:
-    """Give the class of a message."""
+    """Return the class of a message."""
     pool = DescriptorPool()
     for file in FileDescriptorSet.FromString(file_descriptor_set(name)).file:
         pool.Add(file)

@@ -39,5 +39,5 @@ class Mount:
     lamps: float = 1.0
 
     def intrinsics(self, width: int, height: int) -> tuple[float, float, float]:
-        """Give the focal length and the principal point (u, v) in px for a size of picture."""
+        """Return the focal length and the principal point (u, v) in px for a size of picture."""
         return self.focal * width, width / 2, self.horizon * height

@@ -24,7 +24,7 @@ _APART = 0.36  # m between the middles of two lamps
 
 
 def lamp_offset(light: TrafficLight, color: str) -> tuple[float, float]:
-    """Give how far a lamp sits to the right of and below the middle of its head, m."""
+    """Return how far a lamp sits to the right of and below the middle of its head, m."""
     step = {"red": -1, "yellow": 0, "green": 1}[color] * _APART
     if not light.lying:
         return 0.0, step
@@ -178,7 +178,7 @@ def _leaves(canvas: Canvas, foot: Point2, tree: Tree, scale: float, green: npt.N
 
 
 def lamp_head(camera: Camera, place: Point3, tree: Tree) -> Point2:
-    """Give the pixel of a street lamp's head, which hangs over the road."""
+    """Return the pixel of a street lamp's head, which hangs over the road."""
     return camera.project((place[0] - math.copysign(1.3, tree.lateral), tree.height, place[2]))
 
 

@@ -153,7 +153,7 @@ class Box:
 
 
 def camera_of(town: Town, size: tuple[int, int]) -> Camera:
-    """Give the camera of a drive for a size of picture in px."""
+    """Return the camera of a drive for a size of picture in px."""
     focal, _, horizon = town.mount.intrinsics(*size)
     return Camera(size[0], size[1], focal, horizon)
 
@@ -240,7 +240,7 @@ def _trees(canvas: Canvas, camera: Camera, view: View, *, dark: bool) -> Iterato
 
 
 def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterator[_Scenery]:
-    """Give the houses ahead with how far their fronts are in each column: whatever is further away than a house's far end stands behind it."""
+    """Yield the houses ahead with how far their fronts are in each column: whatever is further away than a house's far end stands behind it."""
     ratio = (np.arange(canvas.width, dtype=np.float32) + 0.5 - canvas.width / 2) / camera.focal
     for house in view.town.buildings:
         if house.end <= view.along or house.start >= view.along + AHEAD:
@@ -256,7 +256,7 @@ def _houses(canvas: Canvas, camera: Camera, view: View, *, lit: float) -> Iterat
 
 
 def _depth(canvas: Canvas, camera: Camera, near: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Give the distance of each pixel: of the object it shows, else of the road; 0 for the sky, which has no haze before it."""
+    """Return the distance of each pixel: of the object it shows, else of the road; 0 for the sky, which has no haze before it."""
     rows = np.arange(canvas.height, dtype=np.float32)[:, None]
     marked = canvas.marked()
     road = np.where(rows > camera.horizon + 1, camera.focal * camera.eye / np.maximum(rows - camera.horizon, 1), 400.0).astype(np.float32)

@@ -76,7 +76,7 @@ class CarSignals:
         return middle / (1 - middle * self.town.ego.lateral())
 
     def state(self, t: float) -> dict[str, JSON]:
-        """Give the state of the vehicle."""
+        """Return the state of the vehicle."""
         ego = self.town.ego
         return {"speed_mps": round(self.speed(t), 3), "yaw_rate_radps": round(self.yaw_rate(t), 5), "brake": ego.braking(t)}
 
@@ -86,7 +86,7 @@ class CarSignals:
         return self.town.ego.motion.speed(t) * (1 - self.town.road.curvature(along) * self.town.ego.lateral())
 
     def imu(self, t: float, rng: np.random.Generator) -> dict[str, JSON]:
-        """Give what an inertial unit at the rear axle measures, with its noise."""
+        """Return what an inertial unit at the rear axle measures, with its noise."""
         turns = self.yaw_rate(t)
         noise = [float(value) for value in rng.standard_normal(6)]
         acceleration = (self.town.ego.motion.acceleration(t), self.speed(t) * turns, _GRAVITY)
@@ -97,7 +97,7 @@ class CarSignals:
         }
 
     def can(self, t: float, count: int) -> list[dict[str, JSON]]:
-        """Give three CAN frames: speed, steering and brake; `count` runs with time, its low four bits are sent along."""
+        """Return three CAN frames: speed, steering and brake; `count` runs with time, its low four bits are sent along."""
         ego = self.town.ego
         wheel = math.degrees(math.atan(-WHEELBASE * self.curvature(ego.motion.along(t)))) * _STEERING_RATIO
         pressure = max(0.0, -ego.motion.acceleration(t)) * 12 if ego.braking(t) else 0.0  # bar
@@ -114,7 +114,7 @@ class CarSignals:
         return found
 
     def place(self, t: float) -> tuple[float, float]:
-        """Give latitude and longitude in degrees: the road sets out to the north."""
+        """Return latitude and longitude in degrees: the road sets out to the north."""
         east, north = self.town.road.place(self.town.ego.lateral(), self.town.ego.motion.along(t))
         latitude = self.latitude + north / _METERS_PER_DEGREE
         return round(latitude, 8), round(self.longitude + east / (_METERS_PER_DEGREE * math.cos(math.radians(self.latitude))), 8)

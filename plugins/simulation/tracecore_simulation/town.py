@@ -55,7 +55,7 @@ class Road:
         return sum(amplitude / wave * math.cos(along / wave + phase) for amplitude, wave, phase in self.bends)
 
     def points(self) -> list[RoadPoint]:
-        """Give its points, one a meter from `first()` on."""
+        """Return its points, one a meter from `first()` on."""
         return _points(self)
 
     @staticmethod
@@ -64,7 +64,7 @@ class Road:
         return -_BEFORE
 
     def place(self, across: float, along: float) -> tuple[float, float]:
-        """Give (x, z) in m of a place beside its middle, `across` to the right."""
+        """Return (x, z) in m of a place beside its middle, `across` to the right."""
         points = _points(self)
         index = min(max(int(along + _BEFORE), 0), len(points) - 2)
         part = along + _BEFORE - index
@@ -108,7 +108,7 @@ class Ego:
         return self.side * LANE / 2
 
     def braking(self, t: float) -> bool:
-        """Say whether its brake is on: while it slows down, and while it stands."""
+        """Return whether its brake is on: while it slows down, and while it stands."""
         return self.motion.acceleration(t) < -0.6 or self.motion.speed(t) < 0.3
 
 
@@ -154,7 +154,7 @@ class Actor:
         return self.crossing != 0 and self.category != "car"
 
     def braking(self, t: float) -> bool:
-        """Say whether its brake lights are on."""
+        """Return whether its brake lights are on."""
         towards = -1.0 if abs(self.turned) > math.pi / 2 else 1.0
         return len(self.motion.speeds) > 1 and (towards * self.motion.acceleration(t) < -0.5 or self.speed(t) < 0.3)
 
@@ -174,7 +174,7 @@ class Signal:
         return "green" if at < self.green else "yellow" if at < self.green + self.yellow else "red"
 
     def reds(self, seconds: float) -> list[tuple[float, float]]:
-        """Give when it is red within a time, (from, to) in s."""
+        """Return when it is red within a time, (from, to) in s."""
         cycle = self.green + self.yellow + self.red
         start = self.green + self.yellow - self.offset
         start -= math.ceil((start + self.red) / cycle) * cycle

@@ -12,7 +12,7 @@ __all__ = ["tracecore_samples"]
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on."""
+    """Return what a stage is tried on."""
     beside = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
     if stage == "onnx":
         return Sample(inputs={"model": beside["write_torch_model"](folder / "model")})

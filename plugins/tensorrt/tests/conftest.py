@@ -27,7 +27,7 @@ OUTPUTS = {"obstacles": ["boxes", "scores", "classes"], "path": ["path"], "light
 
 
 def with_heads(*names: str) -> dict[str, Any]:
-    """Give the config of a model with these heads alone."""
+    """Return the config of a model with these heads alone."""
     config = CONFIG | {
         "architecture": {"entry_point": "multitask", "width": 0.25},
         "heads": {name: HEADS[name] for name in names},

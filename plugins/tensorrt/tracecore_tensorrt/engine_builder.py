@@ -199,7 +199,7 @@ def _layers(network: Any) -> dict[str, Any]:
 
 
 def run_logger(trt: ModuleType, log: logging.Logger) -> Any:
-    """Give a logger of the builder's own kind that hands every line on to the run's log, under the builder's name."""
+    """Return a logger of the builder's own kind that hands every line on to the run's log, under the builder's name."""
     levels = {
         trt.ILogger.Severity.INTERNAL_ERROR: logging.ERROR,
         trt.ILogger.Severity.ERROR: logging.ERROR,

@@ -18,14 +18,14 @@ __all__ = ["inspect_engine", "present_capability", "run_engine", "why_not_execut
 
 
 def present_capability() -> str | None:
-    """Give the compute capability of this machine's GPU in the builders' words (`SM89`), None without one."""
+    """Return the compute capability of this machine's GPU in the builders' words (`SM89`), None without one."""
     found = accelerator()
     number = re.search(r"(\d+)\.(\d+)$", found) if found else None
     return f"SM{number[1]}{number[2]}" if number else None
 
 
 def why_not_executed(targets: list[str], present: str | None) -> str | None:
-    """Say why an engine can't be run here; None where it can."""
+    """Return why an engine can't be run here; None where it can."""
     if present is None:
         return f"There is no GPU of {', '.join(targets)} on this machine: it has none."
     if present not in targets:

@@ -79,7 +79,7 @@ def _clear(message: Message) -> None:
 
 
 def describe(model: onnx.ModelProto) -> dict[str, Any]:
-    """Say what a graph is: versions, operators, inputs and outputs with their shapes."""
+    """Return what a graph is: versions, operators, inputs and outputs with their shapes."""
     operators = Counter(node.op_type for node in model.graph.node)
     return {
         "opset": next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),

@@ -12,7 +12,7 @@ _TINY = {"steps": 2, "batch": 2, "size": [32, 48], "width": 0.25, "checkpoint_ev
 
 
 def tracecore_samples(stage: str, folder: Path) -> Sample | None:
-    """Give what a stage is tried on."""
+    """Return what a stage is tried on."""
     if stage == "ultralytics-run":
         run = folder / "runs" / "detect" / "train"
         run.mkdir(parents=True)

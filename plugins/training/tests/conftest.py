@@ -93,7 +93,7 @@ def label(
     time: int = 0,
     **other: Any,
 ) -> dict[str, Any]:
-    """Give one row of labels; without a box it says that the frame holds nothing."""
+    """Return one row of labels; without a box it says that the frame holds nothing."""
     x, y, width, height = box or (None,) * 4
     return {
         "drive": drive,

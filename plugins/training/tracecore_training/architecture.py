@@ -99,7 +99,7 @@ class PathHead(nn.Module):
         self.register_buffer("columns", columns.repeat(size[0]), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Give meters to the left at each distance, [N, P], from a map [N, C, H/8, W/8]."""
+        """Return meters to the left at each distance, [N, P], from a map [N, C, H/8, W/8]."""
         seen = functional.relu(self.norm(self.look(features)) + self.place)
         where = self.points(seen).flatten(2).softmax(dim=2)
         column = (where * self.columns).sum(dim=2)
@@ -128,7 +128,7 @@ class LightHead(nn.Module):
         self.state = nn.Linear(2 * hidden, states)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Give the logits of the states [N, S] and those of where it looks [N, h, w], from a map [N, C, h, w]."""
+        """Return the logits of the states [N, S] and those of where it looks [N, h, w], from a map [N, C, h, w]."""
         seen = self.look(features)
         focus = self.where(seen).squeeze(1)
         attention = focus.flatten(1).softmax(dim=1)
@@ -209,7 +209,7 @@ class MultiTask(Backbone):
         self.light = LightHead(2 * self.channels + (head if classes else 0), states, width) if states else None
 
     def maps(self, image: Tensor) -> Maps:
-        """Give what the heads say, undecoded.
+        """Return what the heads say, undecoded.
 
         Args:
             image: [N, 3, H, W] RGB, 0 to 1; H and W are multiples of 16.
@@ -228,7 +228,7 @@ class MultiTask(Backbone):
         return Maps(centers, sides, path, light, focus)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Give the answers about each image, those of absent heads left out.
+        """Return the answers about each image, those of absent heads left out.
 
         Args:
             image: [N, 3, H, W] RGB, 0 to 1.

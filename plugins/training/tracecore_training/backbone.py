@@ -35,7 +35,7 @@ def channels_of(count: int, width: float) -> int:
 
 
 def convolution(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    """Give a 3x3 convolution, its norm and its rectifier."""
+    """Return a 3x3 convolution, its norm and its rectifier."""
     layer = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True))
 
@@ -74,7 +74,7 @@ class Backbone(nn.Module):
         self.lateral8 = nn.Conv2d(c8, c4, 1)
 
     def features(self, image: Tensor) -> Features:
-        """Give the features of images.
+        """Return the features of images.
 
         Args:
             image: [N, 3, H, W] RGB, 0 to 1; H and W are multiples of 16.

@@ -60,11 +60,11 @@ class Curves:
         self.since = 0
 
     def last(self, term: str) -> float:
-        """Give the last point of a term."""
+        """Return the last point of a term."""
         return self.losses[term][-1]
 
     def document(self) -> dict[str, Any]:
-        """Give what `curves.json` says."""
+        """Return what `curves.json` says."""
         series = [{"name": f"{name} loss".strip(), "values": values} for name, values in self.losses.items()]
         return {
             "v": 1,
@@ -92,7 +92,7 @@ def model_config(
     ahead_m: Sequence[float] = (),
     states: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Give what `config.json` says: everything needed to build the module again and to read its answers.
+    """Return what `config.json` says: everything needed to build the module again and to read its answers.
 
     Args:
         entry_point: of the architecture, in group `tracecore.models`.

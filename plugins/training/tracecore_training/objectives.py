@@ -170,7 +170,7 @@ class Objective(Protocol):
         """How much each term counts, by the term's name."""
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Give each term of the loss, a scalar, in the order of `weights`."""
+        """Return each term of the loss, a scalar, in the order of `weights`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ class ObstacleObjective:
     weights: Mapping[str, float]
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Give the terms `center` and `box`."""
+        """Return the terms `center` and `box`."""
         assert maps.centers is not None  # the model was built with this head
         assert maps.sides is not None
         _, _, height, width = batch.images.shape
@@ -207,7 +207,7 @@ class PathObjective:
     weights: Mapping[str, float]
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Give the term `path`."""
+        """Return the term `path`."""
         assert maps.path is not None  # the model was built with this head
         return {"path": path_loss(maps.path, batch.paths, self.scale)}
 
@@ -227,7 +227,7 @@ class LightObjective:
     where: int | None = None
 
     def terms(self, maps: Maps, batch: Batch) -> dict[str, Tensor]:
-        """Give the term `light`, and `focus` where that is taught."""
+        """Return the term `light`, and `focus` where that is taught."""
         assert maps.light is not None  # the model was built with this head
         assert maps.focus is not None
         terms = {"light": light_loss(maps.light, batch.states, self.states)}
@@ -237,7 +237,7 @@ class LightObjective:
 
 
 def path_scale(paths: NDArray[np.float32]) -> Tensor:
-    """Give the scale of each distance: the root mean square of what was said there, 0.1 m at least.
+    """Return the scale of each distance: the root mean square of what was said there, 0.1 m at least.
 
     Args:
         paths: [F, P] m; NaN where nobody said it.
@@ -248,7 +248,7 @@ def path_scale(paths: NDArray[np.float32]) -> Tensor:
 
 
 def state_weights(states: NDArray[np.int64], count: int) -> Tensor:
-    """Give each state the weight that all states would need to count alike, 6 at most; 0 to one that no frame shows.
+    """Return each state the weight that all states would need to count alike, 6 at most; 0 to one that no frame shows.
 
     Args:
         states: [F] index of the state, or -1.

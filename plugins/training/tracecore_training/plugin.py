@@ -12,11 +12,11 @@ __all__ = ["tracecore_register_checks", "tracecore_register_stages"]
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Give the training stages, and the one that takes a finished training over."""
+    """Return the training stages, and the one that takes a finished training over."""
     return [TorchDetector, TorchMultitask, UltralyticsRun]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Give the check that a training taken over has losses that are numbers."""
+    """Return the check that a training taken over has losses that are numbers."""
     return [LossesFinite()]

@@ -126,7 +126,7 @@ def draw_focus(boxes: list[NDArray[np.float32]], classes: list[NDArray[np.int64]
 
 
 def _bell(center: int, extent: float, cells: int) -> tuple[NDArray[np.float32], int, int]:
-    """Give a Gaussian around a cell along one axis, cut to the map, and where it lies (from, to)."""
+    """Return a Gaussian around a cell along one axis, cut to the map, and where it lies (from, to)."""
     radius = int(extent / 2 * _REACH)
     sigma = (2 * radius + 1) / 6
     start, stop = max(center - radius, 0), min(center + radius + 1, cells)

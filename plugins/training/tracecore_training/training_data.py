@@ -165,7 +165,7 @@ def _states(rows: Sequence[Row], states: Sequence[str], unusable: dict[str, int]
 
 
 def offsets_at(path: Sequence[float], ahead_m: Sequence[float]) -> NDArray[np.float32]:
-    """Say how far to the left a path lies at distances ahead.
+    """Return how far to the left a path lies at distances ahead.
 
     Args:
         path: x ahead and y to the left by turns, m, from the vehicle's origin on.

@@ -82,7 +82,7 @@ class Schedule:
     decay: Decay = "cosine"
 
     def rate(self, step: int) -> float:
-        """Give the learning rate of a step, from 0."""
+        """Return the learning rate of a step, from 0."""
         rising = max(1, round(self.steps * self.warm_up))
         if step < rising:
             return self.learning_rate * (step + 1) / rising

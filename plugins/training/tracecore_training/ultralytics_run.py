@@ -49,7 +49,7 @@ class Results:
         return {name: values for name, values in self.columns.items() if name.startswith("metrics/")}
 
     def not_finite(self) -> dict[str, list[int]]:
-        """Give the epochs in which a loss is no finite number, by loss."""
+        """Return the epochs in which a loss is no finite number, by loss."""
         found = {
             name: [epoch for epoch, value in zip(self.epochs, values, strict=True) if not math.isfinite(value)]
             for name, values in self.losses.items()
@@ -206,7 +206,7 @@ def _whole(args: Mapping[str, Any], name: str) -> int | None:
 
 
 def _curves(results: Results) -> dict[str, Any]:
-    """Give the columns as curves; what is no finite number is null, for JSON has no word for it."""
+    """Return the columns as curves; what is no finite number is null, for JSON has no word for it."""
     series = [{"name": name, "values": [value if math.isfinite(value) else None for value in values]} for name, values in results.columns.items()]
     return {"v": 1, "type": "tracecore.curves", "x": {"name": "epoch", "values": results.epochs}, "series": series}
 

@@ -20,7 +20,7 @@ _TABLES = (sql_tables.EVENTS, sql_tables.BLOCKS, sql_tables.HEAD, sql_tables.OUT
 
 
 def metadata() -> MetaData:
-    """Give the tables that the models of the record declare, and no other package's."""
+    """Return the tables that the models of the record declare, and no other package's."""
     ours = MetaData()
     for declared in _TABLES:
         declared.to_metadata(ours)
@@ -28,7 +28,7 @@ def metadata() -> MetaData:
 
 
 def revisions() -> list[str]:
-    """Give the revisions that this version knows, newest first."""
+    """Return the revisions that this version knows, newest first."""
     return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
 
 

@@ -20,14 +20,14 @@ class Clock(Protocol):
     """Says what time it is."""
 
     def now(self) -> int:
-        """Give microseconds since the Unix epoch."""
+        """Return microseconds since the Unix epoch."""
 
 
 class WallClock:
     """The machine's own time, for people."""
 
     def now(self) -> int:
-        """Give the machine's time in microseconds."""
+        """Return the machine's time in microseconds."""
         return time.time_ns() // 1000
 
 
@@ -42,7 +42,7 @@ class SetClock:
         self.time = start
 
     def now(self) -> int:
-        """Give the time it was set to."""
+        """Return the time it was set to."""
         return self.time
 
 

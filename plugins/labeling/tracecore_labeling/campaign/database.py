@@ -141,25 +141,25 @@ class CampaignDatabase:
         return self._settings
 
     def exists(self) -> bool:
-        """Say whether the campaign was made."""
+        """Return whether the campaign was made."""
         return self._db.execute("SELECT 1 FROM log WHERE seq = 1").fetchone() is not None
 
     def is_closed(self) -> bool:
-        """Say whether nothing more is taken."""
+        """Return whether nothing more is taken."""
         # Nothing follows a closing, so the last entry tells: no need to look through the log.
         return bool(self._db.execute("SELECT action FROM log ORDER BY seq DESC LIMIT 1").fetchone() == (Action.CLOSE,))
 
     def has(self, task: str) -> bool:
-        """Say whether a task is of this campaign."""
+        """Return whether a task is of this campaign."""
         return self._db.execute("SELECT 1 FROM tasks WHERE task = ?", (task,)).fetchone() is not None
 
     def submission_of(self, task: str) -> str | None:
-        """Give the id of what was last submitted for a task."""
+        """Return the id of what was last submitted for a task."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         return None if row is None else str(json.loads(row[0])["submission"])
 
     def entries(self, task: str | None = None) -> Iterator[Entry]:
-        """Give the log in order, of one task or of all."""
+        """Yield the log in order, of one task or of all."""
         where, given = ("WHERE task = ?", (task,)) if task is not None else ("", ())
         for seq, at, action, of, who, detail in self._db.execute(f"SELECT seq, at, action, task, who, detail FROM log {where} ORDER BY seq", given):  # noqa: S608  # fixed words
             yield Entry(seq, at, Action(action), of, who, json.loads(detail))
@@ -170,16 +170,16 @@ class CampaignDatabase:
         return {stage: found.get(stage, 0) for stage in (Stage.OPEN, Stage.CLAIMED, Stage.SUBMITTED, Stage.REVIEWING, Stage.DONE)}
 
     def table(self) -> dict[str, tuple[Any, ...]]:
-        """Give each task's row: what `state_of` the log must agree with."""
+        """Return each task's row: what `state_of` the log must agree with."""
         columns = "task, position, stage, labeler, reviewer, until, refusals, next_ordinal"
         return {row[0]: row[1:] for row in self._db.execute(f"SELECT {columns} FROM tasks ORDER BY position")}  # noqa: S608  # fixed words
 
     def barred(self) -> set[tuple[str, str]]:
-        """Give (task, labeler) of everybody who doesn't get a task again."""
+        """Return (task, labeler) of everybody who doesn't get a task again."""
         return set(self._db.execute("SELECT task, labeler FROM barred"))
 
     def frame(self, task: str) -> RecordedFrame:
-        """Give the frame that a task is about.
+        """Return the frame that a task is about.
 
         Raises:
             UsageError: there is no such task.
@@ -190,7 +190,7 @@ class CampaignDatabase:
         return frame_of(json.loads(row[0])["frame"])
 
     def workers(self) -> dict[str, Any]:
-        """Give what each simulated labeler is about."""
+        """Return what each simulated labeler is about."""
         return {who: json.loads(state) for who, state in self._db.execute("SELECT who, state FROM workers ORDER BY who")}
 
     def keep_worker(self, who: str, state: Mapping[str, JSON]) -> None:
@@ -199,7 +199,7 @@ class CampaignDatabase:
             self._db.execute("INSERT OR REPLACE INTO workers VALUES (?, ?)", (who, jcs(state).decode()))
 
     def _time(self) -> int:
-        """Give the time of what happens now: one for a whole action, and never before that of the last entry, however the clock was set."""
+        """Return the time of what happens now: one for a whole action, and never before that of the last entry, however the clock was set."""
         if self._now is None:
             last = self._db.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()
             now = max(self.clock.now(), last[0] if last else 0)

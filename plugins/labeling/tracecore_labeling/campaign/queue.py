@@ -80,7 +80,7 @@ class Queue(CampaignDatabase):
                 self._db.execute("INSERT INTO tasks (task, position, review, stage) VALUES (?, ?, ?, ?)", (task, position, review, Stage.OPEN))
 
     def claim(self, who: str, *, role: str = "label", task: str | None = None) -> Claim | None:
-        """Give somebody the next task that is free for them; the one they have, if they have one: asking twice takes nothing more.
+        """Return somebody the next task that is free for them; the one they have, if they have one: asking twice takes nothing more.
 
         Args:
             who: their pseudonym.
@@ -244,7 +244,7 @@ class Queue(CampaignDatabase):
             self._expire()
 
     def held(self, who: str) -> Claim | None:
-        """Give what somebody has now."""
+        """Return what somebody has now."""
         row = self._db.execute(
             "SELECT task FROM tasks WHERE until > ? AND ((stage = ? AND labeler = ?) OR (stage = ? AND reviewer = ?)) ORDER BY position",
             (self._time(), Stage.CLAIMED, who, Stage.REVIEWING, who),
@@ -291,7 +291,7 @@ class Queue(CampaignDatabase):
         self._db.execute("INSERT OR IGNORE INTO barred VALUES (?, ?)", (task, labeler))
 
     def _labels(self, task: str) -> list[LabelRevision] | None:
-        """Give what was last submitted for a task, None where nothing was."""
+        """Return what was last submitted for a task, None where nothing was."""
         row = self._db.execute("SELECT detail FROM log WHERE task = ? AND action = ? ORDER BY seq DESC LIMIT 1", (task, Action.SUBMIT)).fetchone()
         if row is None:
             return None

@@ -54,7 +54,7 @@ class Tally:
 
 
 def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Row]:
-    """Give the rows of every task that is done; earlier revisions stay in the campaign's log, so that nobody counts a label twice.
+    """Yield the rows of every task that is done; earlier revisions stay in the campaign's log, so that nobody counts a label twice.
 
     Args:
         state: of the campaign.
@@ -126,7 +126,7 @@ def tally_of(state: CampaignState) -> Tally:
 
 
 def campaign_facet(states: Iterable[CampaignState]) -> dict[str, JSON]:
-    """Say what the facet `tracecore_labels` says of campaigns."""
+    """Return what the facet `tracecore_labels` says of campaigns."""
     states = list(states)
     tallies = [tally_of(state) for state in states]
     reviewed = sum(tally.reviewed for tally in tallies)

@@ -69,7 +69,7 @@ def reviewed(
 
 
 def overlap(a: Sequence[float], b: Sequence[float]) -> float:
-    """Give the intersection over union of two boxes x, y, width, height."""
+    """Return the intersection over union of two boxes x, y, width, height."""
     wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     if wide <= 0 or high <= 0:

@@ -123,12 +123,12 @@ class Place:
 
 
 def generator(*words: object) -> np.random.Generator:
-    """Give a generator that the words decide."""
+    """Return a generator that the words decide."""
     return np.random.default_rng(int(share_of(*words) * 2**56))
 
 
 def skill_of(seed: int, who: str) -> float:
-    """Give how much a labeler errs, about 1, the same in all their work: between a half and twice as much for nearly all."""
+    """Return how much a labeler errs, about 1, the same in all their work: between a half and twice as much for nearly all."""
     return float(np.exp(generator(seed, "skill", who).normal(0.0, 0.35)))
 
 

@@ -82,7 +82,7 @@ def task_id(campaign: str, frame_id: str) -> str:
 
 
 def share_of(*words: object) -> float:
-    """Give a number from 0 to below 1 that the words decide: the same in every process, on every machine."""
+    """Return a number from 0 to below 1 that the words decide: the same in every process, on every machine."""
     text = "\x1f".join(map(str, words))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7]) / 2**56
 

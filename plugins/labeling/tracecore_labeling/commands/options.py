@@ -33,7 +33,7 @@ def campaign_names(workspace: NamedWorkspace) -> list[str]:
 
 
 def new_campaign_path(workspace: NamedWorkspace, name: str) -> Path:
-    """Give the file that a new campaign is to lie in.
+    """Return the file that a new campaign is to lie in.
 
     Raises:
         UsageError: the name can't be, or is taken.

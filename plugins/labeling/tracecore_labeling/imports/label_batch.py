@@ -121,7 +121,7 @@ def _repeated(file: LabelFile) -> int:
 
 
 def _rows(batch: _Batch) -> Iterator[Row]:
-    """Give a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
+    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
 
     Of an image that anything was left out of, it is not known that it holds none.
     """

@@ -39,7 +39,7 @@ def read_text(path: Path, name: str) -> list[str]:
 
 
 def line_error(name: str, number: int, what: str) -> tc.UsageError:
-    """Say what is wrong with a line; lines count from 1."""
+    """Return what is wrong with a line; lines count from 1."""
     return tc.UsageError(f"The label file {name} can't be taken: line {number} {what}.")
 
 

@@ -44,7 +44,7 @@ class Journal:
 
     @classmethod
     def unanswered(cls, path: Path) -> list[dict[str, Any]]:
-        """Give what was meant to be handed in and never answered: the worker was killed between."""
+        """Return what was meant to be handed in and never answered: the worker was killed between."""
         waiting: dict[str, dict[str, Any]] = {}
         for line in cls.lines(path):
             if "intend" in line:

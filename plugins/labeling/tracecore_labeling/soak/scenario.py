@@ -45,7 +45,7 @@ class Plan:
     again: float = 0.05
 
     def name(self, number: int) -> str:
-        """Give the pseudonym of a labeler."""
+        """Return the pseudonym of a labeler."""
         return f"labeler-{number:04d}"
 
 
@@ -72,7 +72,7 @@ class Fate:
 
 
 def settings_of(plan: Plan) -> Settings:
-    """Give the campaign's terms."""
+    """Return the campaign's terms."""
     return Settings(
         id=f"{plan.seed:016x}",
         name="soak",
@@ -87,13 +87,13 @@ def settings_of(plan: Plan) -> Settings:
 
 
 def frames_of(plan: Plan) -> list[RecordedFrame]:
-    """Give a frame for each task."""
+    """Return a frame for each task."""
     sensor = "/camera/front/image"
     return [RecordedFrame("soak", sensor, number, frame_ref("soak", sensor, number), number, _WIDTH, _HEIGHT) for number in range(plan.tasks)]
 
 
 def labels_by(plan: Plan, task: str, who: str) -> list[Label]:
-    """Give what a labeler labels in a task: always the same."""
+    """Return what a labeler labels in a task: always the same."""
 
     def share(*words: object) -> float:
         return share_of(plan.seed, task, who, *words)
@@ -109,7 +109,7 @@ def labels_by(plan: Plan, task: str, who: str) -> list[Label]:
 
 
 def correction(labels: Mapping[str, Label]) -> list[tuple[str | None, Label]]:
-    """Give what a reviewer makes of labels: the first goes, the last is moved, one is new."""
+    """Return what a reviewer makes of labels: the first goes, the last is moved, one is new."""
     listed = list(labels.items())[1:]
     after: list[tuple[str | None, Label]] = [(id_, label) for id_, label in listed[:-1]]
     after += [(id_, Label("box2d", label.category, box=(1.0, 2.0, 30.0, 40.0))) for id_, label in listed[-1:]]

@@ -105,7 +105,7 @@ class Worker:
         self._hand_in(self._id(claim, who), given)
 
     def _id(self, claim: Claim, who: str) -> str:
-        """Give the id of what is handed in for a claim: the same while this process lives, another after a kill.
+        """Return the id of what is handed in for a claim: the same while this process lives, another after a kill.
 
         So a submission that was acknowledged and then lost can't pass for the one that replaced it.
         """
