@@ -1,4 +1,4 @@
-"""What labelers of a soak do with a task: decided by seed, task and labeler, so that what was labeled can be told from what should have been."""
+"""What each simulated labeler does with a task, computed from seed, task and labeler: the judge can compute the expected labels again."""
 
 from __future__ import annotations
 

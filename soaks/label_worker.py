@@ -1,45 +1,84 @@
-"""One worker process of a soak: acts for its labelers, one after the other, until nothing is left to do; may be killed at any moment."""
+"""One worker process of a campaign: acts for its labelers in turn until every task is done; may be killed at any moment."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import secrets
+import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from label_plan import Fate, Plan, correction, labels_by
 
 from tracecore.errors import UsageError
 from tracecore_labeling.campaign.clock import WallClock
 from tracecore_labeling.campaign.label import Label, label_json, labels_of
 from tracecore_labeling.campaign.queue import Claim, Queue
-from tracecore_labeling.soak.journal import Journal
-from tracecore_labeling.soak.scenario import Fate, Plan, correction, labels_by
 
-__all__ = ["Worker", "queue_class"]
+__all__ = ["Journal", "Worker"]
 
 
-def queue_class(name: str) -> type[Queue]:
-    """Find a queue class by `module:Class`."""
-    module, _, attribute = name.partition(":")
-    found: type[Queue] = getattr(importlib.import_module(module), attribute)
-    return found
+class Journal:
+    """What one worker submitted and what was acknowledged to it, kept outside the queue; a SIGKILL leaves at most half a line, which is cut off.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        whole = path.read_bytes().rfind(b"\n") + 1
+        os.ftruncate(self._file, whole)
+        os.lseek(self._file, whole, os.SEEK_SET)
+
+    def intend(self, id_: str, what: Mapping[str, Any]) -> None:
+        """Note that something is about to be submitted."""
+        self._write({"intend": id_, **what})
+
+    def acknowledged(self, id_: str, what: Mapping[str, Any]) -> None:
+        """Note that it was accepted, or refused."""
+        self._write({"acknowledged": id_, **what})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        # One write: a line is there or it is not; the kernel keeps it though this process dies.
+        os.write(self._file, json.dumps(line).encode() + b"\n")
+
+    @staticmethod
+    def lines(path: Path) -> list[dict[str, Any]]:
+        """Read every whole line of a journal."""
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
+
+    @classmethod
+    def unanswered(cls, path: Path) -> list[dict[str, Any]]:
+        """Return the submissions without an acknowledgement: the worker was killed between the two."""
+        waiting: dict[str, dict[str, Any]] = {}
+        for line in cls.lines(path):
+            if "intend" in line:
+                waiting[line["intend"]] = line
+            else:
+                waiting.pop(line["acknowledged"], None)
+        return list(waiting.values())
 
 
 class Worker:
     """Acts for every labeler whose number has this remainder.
 
     Args:
-        folder: of the soak.
+        folder: of the campaign.
         plan: what labelers do.
         number: of this worker, from 0.
         queue: class of the queue.
     """
 
-    def __init__(self, folder: Path, plan: Plan, number: int, queue: str) -> None:
+    def __init__(self, folder: Path, plan: Plan, number: int, queue: type[Queue]) -> None:
         self.plan = plan
-        self.queue = queue_class(queue)(folder / "campaign.db", WallClock())
+        self.queue = queue(folder / "campaign.db", WallClock())
         journal = folder / f"worker-{number}.ndjson"
         self.unanswered = Journal.unanswered(journal)
         self.journal = Journal(journal)
@@ -48,7 +87,7 @@ class Worker:
         self.away: dict[str, tuple[int, Claim]] = {}
 
     def run(self) -> None:
-        """Work until every task is done or nobody may have it; end when the process that started this one is gone."""
+        """Work until every task is done, or the process that started this one has ended."""
         parent = os.getppid()
         for line in self.unanswered:
             self._hand_in(line["intend"], line)
@@ -67,7 +106,7 @@ class Worker:
         return sum(counts.values()) - counts["done"] == 0
 
     def _turn(self, who: str) -> bool:
-        """Let one labeler do one thing; say whether there was any."""
+        """Let one labeler do one thing; return whether there was anything to do."""
         if who in self.away:
             until, claim = self.away[who]
             if self.queue.clock.now() <= until:
@@ -105,14 +144,14 @@ class Worker:
         self._hand_in(self._id(claim, who), given)
 
     def _id(self, claim: Claim, who: str) -> str:
-        """Return the id of what is handed in for a claim: the same while this process lives, another after a kill.
+        """Return the id of a claim's submission: the same while this process lives, another after a kill.
 
         So a submission that was acknowledged and then lost can't pass for the one that replaced it.
         """
         return f"{claim.role}-{claim.task}-{who}-{claim.until}-{self.life}"
 
     def _hand_in(self, id_: str, what: dict[str, Any]) -> None:
-        """Hand in, journaled before and after; who was killed between does it again with the same id."""
+        """Submit, journaled before and after; a worker killed between the two submits again with the same id."""
         self.journal.intend(id_, what)
         try:
             if what["what"] == "submit":
@@ -123,3 +162,14 @@ class Worker:
             self.journal.acknowledged(id_, {"seq": receipt.seq, "repeated": receipt.repeated})
         except UsageError as problem:
             self.journal.acknowledged(id_, {"refused": str(problem)})
+
+
+def main(order: dict[str, Any]) -> None:
+    """Be the worker that an order describes: `plan`, `folder`, `number`, `queue` (`module:Class`), `path` (for imports)."""
+    sys.path += order["path"]
+    module, _, name = order["queue"].partition(":")
+    Worker(Path(order["folder"]), Plan(**order["plan"]), order["number"], getattr(importlib.import_module(module), name)).run()
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The verdict on a soak: the log is sound, the tables are what the log says, and every acknowledged submission is in it, unaltered."""
+"""Verdict on a campaign: its log keeps the rules, its tables agree with the log, and every acknowledged submission is in it, unaltered."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from label_plan import Plan, labels_by
+from label_worker import Journal
+
 from tracecore_labeling.campaign.label import label_json
 from tracecore_labeling.campaign.log import Action, Entry, log_faults
 from tracecore_labeling.campaign.queue import Queue
 from tracecore_labeling.campaign.results import campaign_rows
 from tracecore_labeling.campaign.state import CampaignState, Stage, state_of
-from tracecore_labeling.soak.journal import Journal
-from tracecore_labeling.soak.scenario import Plan, labels_by
 
 __all__ = ["Verdict", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a soak came to: how often each thing happened, and everything that is wrong."""
+    """How often each action happened, and every violation found."""
 
     counts: dict[str, int]
     violations: tuple[str, ...]
 
 
 def judge(queue: Queue, plan: Plan, folder: Path) -> Verdict:
-    """Look for whatever a campaign must never do."""
+    """Find every violation of a campaign's rules."""
     entries = list(queue.entries())
     wrong = log_faults(entries)
     state = state_of(entries)
@@ -38,11 +39,11 @@ def judge(queue: Queue, plan: Plan, folder: Path) -> Verdict:
 
 
 def _tables(queue: Queue, state: CampaignState) -> list[str]:
-    told = {
+    logged = {
         task.id: (task.position, task.stage, task.labeler, task.reviewer, task.until, task.refusals, task.next_ordinal)
         for task in state.tasks.values()
     }
-    found = [f"task {task}: the table says {row}, the log {told.get(task)}" for task, row in queue.table().items() if told.get(task) != row]
+    found = [f"task {task}: the table says {row}, the log {logged.get(task)}" for task, row in queue.table().items() if logged.get(task) != row]
     barred = {(task.id, who) for task in state.tasks.values() for who in task.barred}
     return found + ([] if queue.barred() == barred else ["who is barred from which task differs between table and log"])
 
@@ -64,7 +65,7 @@ def _labels(state: CampaignState) -> list[str]:
 
 
 def _acknowledged(entries: Sequence[Entry], folder: Path) -> tuple[list[str], dict[str, int]]:
-    """Hold the queue to what it acknowledged: all of it is in the log, at the place that was said."""
+    """Check that each acknowledged submission is in the log, at the acknowledged position."""
     taken = {
         entry.detail["submission" if entry.action is Action.SUBMIT else "review"]: entry.seq
         for entry in entries

@@ -1,13 +1,12 @@
-"""The soak: real processes on one queue, killed at random moments; and wrong queues that its judge must find out."""
+"""A share of the soak that kills labeling workers, and its judge, who finds wrong queues."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from label_kills import LabelKills
+from registry import SOAKS
 
 WRONG = '''
 """Queues that break their word."""
@@ -46,22 +45,13 @@ class Hasty(Queue):
 '''
 
 
-def soak(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    (folder / "wrong_queues.py").write_text(WRONG)
-    command = [sys.executable, "-m", "tracecore_labeling.soak", "--folder", str(folder / "soak"), *options]
-    environment = os.environ | {"PYTHONPATH": str(folder)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-
-
 def test_nothing_is_lost_and_nothing_labeled_twice_though_workers_are_killed(tmp_path: Path) -> None:
-    done = soak(tmp_path, "--labelers", "50", "--tasks", "300", "--processes", "3", "--kills", "6")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.startswith("soak ok: 50 labelers, 300 tasks, 3 processes, 6 kills, seed 7: ")
-    assert "0 violations" in done.stdout
-    assert done.stdout.count("\n") == 1
-    again = soak(tmp_path, "--labelers", "50", "--tasks", "300", "--processes", "3", "--kills", "6")
-    assert again.returncode == 0
-    assert "0 kills" in again.stdout, "the same folder goes on where it stands, and nothing is left to do"
+    with LabelKills(labelers=50, tasks=300, processes=3, kills=6).trials(tmp_path) as attempt:
+        trial = attempt(7)
+    assert trial.broken == ()
+    assert trial.counts["kills"] == 6
+    assert trial.counts["acknowledged"] >= 300
+    assert not list(tmp_path.iterdir()), "a trial leaves nothing"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +59,11 @@ def test_nothing_is_lost_and_nothing_labeled_twice_though_workers_are_killed(tmp
     [("Forgetful", "was acknowledged as entry"), ("Hasty", "their time had not run out")],
 )
 def test_a_queue_that_breaks_its_word_is_found_out(tmp_path: Path, queue: str, words: str) -> None:
-    done = soak(tmp_path, "--labelers", "20", "--tasks", "150", "--processes", "1", "--kills", "4", "--queue", f"wrong_queues:{queue}")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert done.stdout.startswith("soak failed")
-    assert words in done.stderr
+    (tmp_path / "wrong_queues.py").write_text(WRONG)
+    wrong = LabelKills(labelers=20, tasks=150, processes=1, kills=4, queue=f"wrong_queues:{queue}", path=(str(tmp_path),))
+    with wrong.trials(tmp_path) as attempt:
+        assert any(words in violation for violation in attempt(7).broken)
+
+
+def test_the_full_count_is_the_promised_one() -> None:
+    assert (SOAKS["labeling"].full, SOAKS["labeling"].unit) == (1, "campaigns of 20,000 tasks and 20 kills")
