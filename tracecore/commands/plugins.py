@@ -186,27 +186,26 @@ def show(name: str, *, as_json: bool) -> None:
     if found is None:
         names = [plugin.entry_point for plugin in host.plugins] + [each.entry_point for each in host.broken]
         raise UsageError(f"No plugin '{name}' is installed. {suggestion(name, names, none_known='No plugin is installed.')}")
-    whole = _described(found) | {"stages": _stages(host, found), "checks": _named(found.brings.checks), "gates": _named(found.brings.gates)}
+    whole = _described(found) | {"stages": _stages(host, found), **{plural: _named(found.brings[plural]) for plural in _DESCRIBED}}
     if as_json:
         emit_json(whole)
         return
     _print_one(whole)
 
 
+_DESCRIBED = ("checks", "gates")
+"""Objects that `show` describes besides the stages."""
+
+
 def _described(plugin: LoadedPlugin) -> dict[str, Any]:
-    brings = plugin.brings
     return {
         "name": plugin.entry_point,
         "distribution": plugin.distribution,
         "version": plugin.version,
         "module": plugin.module,
         "description": plugin.description,
-        "stages": [{"kind": stage.kind.value, "name": stage.name} for stage in brings.stages],
-        "checks": [check.name for check in brings.checks],
-        "gates": [gate.name for gate in brings.gates],
-        "exporters": [exporter.name for exporter in brings.exporters],
-        "importers": [importer.name for importer in brings.importers],
-        "commands": [each.name for each in brings.commands],
+        **{plural: [item.name for item in items] for plural, items in plugin.brings.items()},
+        "stages": [{"kind": stage.kind.value, "name": stage.name} for stage in plugin.brings["stages"]],
     }
 
 
@@ -281,8 +280,8 @@ def _print(host: PluginHost) -> None:
     for plugin in host.plugins:
         whole = _described(plugin)
         out.print(f"[bold]{plugin.entry_point}[/]  {plugin.distribution} {plugin.version}", soft_wrap=True)
-        brought = {title: whole[title] for title in ("checks", "gates", "exporters", "importers", "commands")}
-        for title, names in {"stages": [f"{each['kind']} {each['name']}" for each in whole["stages"]], **brought}.items():
+        brought = {plural: whole[plural] for plural in plugin.brings}
+        for title, names in {**brought, "stages": [f"{each['kind']} {each['name']}" for each in whole["stages"]]}.items():
             if names:
                 out.print(f"  {title:<10} {', '.join(names)}", markup=False, soft_wrap=True)
     if not host.plugins:
@@ -320,6 +319,6 @@ def _print_one(whole: dict[str, Any]) -> None:
         for param in stage["params"]:
             default = "required" if param["required"] else f"default {json.dumps(param['default'], ensure_ascii=False)}"
             out.print(f"  param   {param['name']}: {param['type']}, {default}{_sentence(param)}", markup=False)
-    for title in ("checks", "gates"):
+    for title in _DESCRIBED:
         for each in whole[title]:
             out.print(f"\n[bold]{title[:-1]} {each['name']}[/]  {each['description']}")

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.machinery import SourceFileLoader
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import click
 import pluggy
 
 from tracecore import hookspecs
-from tracecore.check import Check
 from tracecore.errors import suggestion
-from tracecore.gate import Gate
-from tracecore.hookspecs import PROJECT, Exporter, Importer
-from tracecore.stage import Stage, StageKind
+from tracecore.hookspecs import PROJECT
+from tracecore.plugins.objects import OBJECT_TYPES, ObjectType, UnfitError
 from tracecore.system.failures import reason_of
 
-__all__ = ["GROUP", "BrokenPlugin", "Contributions", "LoadedPlugin", "load_plugins", "mentions"]
+__all__ = ["GROUP", "BrokenPlugin", "LoadedPlugin", "load_plugins", "mentions"]
 
 GROUP = "tracecore"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +34,6 @@ class BrokenPlugin:
 
 
 @dataclass(frozen=True, slots=True)
-class Contributions:
-    """What one plugin brings."""
-
-    stages: tuple[type[Stage], ...] = ()
-    checks: tuple[Check, ...] = ()
-    gates: tuple[Gate, ...] = ()
-    exporters: tuple[Exporter, ...] = ()
-    importers: tuple[Importer, ...] = ()
-    commands: tuple[click.Command, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class LoadedPlugin:
     """A plugin that was loaded.
 
@@ -61,7 +42,7 @@ class LoadedPlugin:
         distribution: the installed distribution it comes with.
         version: of the distribution.
         module: dotted name of what the entry point names.
-        brings: its stages, checks and all the rest.
+        brings: the objects that it registers, by plural of their type (`stages`, `checks`).
         description: first line of the module's docstring.
     """
 
@@ -69,12 +50,8 @@ class LoadedPlugin:
     distribution: str
     version: str
     module: str
-    brings: Contributions = field(default_factory=Contributions)
+    brings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     description: str = ""
-
-
-class _UnfitError(Exception):
-    """What a plugin brings is not what the hook asks for; the message says what was expected and found."""
 
 
 def load_plugins(
@@ -122,7 +99,7 @@ def load_plugins(
         except BaseException as error:  # noqa: BLE001  # a plugin may raise anything on import, SystemExit too; it must stop nothing
             if manager.has_plugin(entry.name):
                 manager.unregister(name=entry.name)
-            broken.append(BrokenPlugin(entry.name, distribution, version, str(error) if isinstance(error, _UnfitError) else reason_of(error)))
+            broken.append(BrokenPlugin(entry.name, distribution, version, str(error) if isinstance(error, UnfitError) else reason_of(error)))
     return loaded, broken
 
 
@@ -142,14 +119,7 @@ def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distrib
     module = entry.load()
     _refuse_unknown_hooks(manager, module)
     manager.register(module, name=entry.name)
-    brings = Contributions(
-        stages=_ask(manager, entry.name, "tracecore_register_stages", _fit_stage),
-        checks=_ask(manager, entry.name, "tracecore_register_checks", _fit_instance(Check)),
-        gates=_ask(manager, entry.name, "tracecore_register_gates", _fit_instance(Gate)),
-        exporters=_ask(manager, entry.name, "tracecore_register_exporters", _fit_instance(Exporter)),
-        importers=_ask(manager, entry.name, "tracecore_register_importers", _fit_instance(Importer)),
-        commands=_ask(manager, entry.name, "tracecore_register_commands", _fit_instance(click.Command)),
-    )
+    brings = {each.plural: _ask(manager, entry.name, each) for each in OBJECT_TYPES}
     description = (inspect.getdoc(module) or "").partition("\n")[0]
     return LoadedPlugin(entry.name, distribution, version, entry.value, brings, description)
 
@@ -159,54 +129,16 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, module: object) -> None
     known = {name for name, member in vars(hookspecs).items() if hasattr(member, f"{PROJECT}_spec")}
     for name in dir(module):
         if manager.parse_hookimpl_opts(module, name) is not None and name not in known:
-            raise _UnfitError(f"it implements an unknown hook '{name}'. {suggestion(name, known)}")
+            raise UnfitError(f"it implements an unknown hook '{name}'. {suggestion(name, known)}")
 
 
-def _ask(manager: pluggy.PluginManager, plugin: str, hook: str, fit: Callable[[str, Any], T]) -> tuple[T, ...]:
-    """Call a register hook of one plugin alone, so that what it raises or returns wrongly has its name on it."""
+def _ask(manager: pluggy.PluginManager, plugin: str, type_: ObjectType) -> tuple[Any, ...]:
+    """Call a register hook of one plugin alone, so that an error in it or in what it returns names the plugin."""
     others = [other for name, other in manager.list_name_plugin() if name != plugin and other is not None]
-    answers: Sequence[Any] = manager.subset_hook_caller(hook, others)()
-    items: list[T] = []
+    answers: Sequence[Any] = manager.subset_hook_caller(type_.hook, others)()
+    items: list[Any] = []
     for answer in answers:
         if not isinstance(answer, list | tuple):
-            raise _UnfitError(f"its hook {hook} must return a list, it returned {type(answer).__name__}")
-        items.extend(fit(hook, item) for item in answer)
+            raise UnfitError(f"its hook {type_.hook} must return a list, it returned {type(answer).__name__}")
+        items.extend(type_.check(item) for item in answer)
     return tuple(items)
-
-
-def _fit_instance(wanted: Callable[..., T]) -> Callable[[str, Any], T]:
-    assert isinstance(wanted, type)  # typed as a callable because a type[T] may not be abstract
-    kind: type = wanted
-
-    def fit(hook: str, item: Any) -> T:
-        if not isinstance(item, kind):
-            shown = item.__name__ + " (a class, not an instance)" if isinstance(item, type) else type(item).__name__
-            raise _UnfitError(f"its hook {hook} must return {kind.__name__} instances, it returned {shown}")
-        name = getattr(item, "name", None)
-        if not isinstance(name, str) or not name or "/" in name:  # a slash stands between a plugin's entry point and a name of it
-            raise _UnfitError(f"its hook {hook} returned a {kind.__name__} without a name that has no '/': {name!r}")
-        return cast("T", item)
-
-    return fit
-
-
-def _fit_stage(hook: str, item: Any) -> type[Stage]:
-    if not isinstance(item, type) or not issubclass(item, Stage):
-        raise _UnfitError(f"its hook {hook} must return Stage classes, it returned {item!r}")
-    if inspect.isabstract(item):
-        raise _UnfitError(f"its stage {item.__name__} has no method run(self, context, params)")
-    if not isinstance(getattr(item, "kind", None), StageKind):
-        raise _UnfitError(f"its stage {item.__name__} has no kind: set `kind = tc.StageKind.<KIND>`")
-    if not _NAME.fullmatch(item.name):
-        raise _UnfitError(f"its stage {item.__name__} has the name {item.name!r}; expected letters, digits, '.', '_' and '-'")
-    fields = getattr(item.Params, "model_fields", None)
-    if fields is None:
-        raise _UnfitError(f"the Params of its stage {item.__name__} is no subclass of tracecore.Params")
-    for port in item.file_ports().values():
-        if port.param not in fields:
-            raise _UnfitError(
-                f"its stage {item.__name__} takes files by the parameter '{port.param}', which its Params lack. {suggestion(port.param, fields)}"
-            )
-    if not item.outputs():
-        raise _UnfitError(f"its stage {item.__name__} declares no output: what it makes would be recorded nowhere")
-    return item

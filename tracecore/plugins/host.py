@@ -15,26 +15,22 @@ import pluggy
 from packaging.utils import canonicalize_name
 
 from tracecore import hookspecs
-from tracecore.check import Check, SuiteCheck
+from tracecore.check import Check
 from tracecore.errors import UsageError, nearest, suggestion
 from tracecore.gate import Gate
 from tracecore.hookspecs import PROJECT, Exporter, Importer
 from tracecore.plugins.discovery import BrokenPlugin, LoadedPlugin, load_plugins
-from tracecore.plugins.parity_check import ParityCheck
+from tracecore.plugins.objects import CORE, OBJECT_TYPES, STAGES, built_in
 from tracecore.stage import Stage
 from tracecore.system.failures import reason_of
 from tracecore.system.settings import Settings
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Plugin
-from tracecore_schemas.suites import SUITES
 
 __all__ = ["BrokenPlugin", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage", "SharedName"]
 
-CORE = "tracecore"
-"""Stands as the entry point of what the kernel itself brings: the built-in checks."""
-
 Event = Literal["run_started", "run_finished", "build_sealed"]
-T = TypeVar("T", Check, Gate, Exporter, Importer, click.Command)
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -142,10 +138,8 @@ class PluginHost:
         plugins: what was loaded.
         broken: what could not be, each with its reason.
         stages: every stage, by entry point and order of registration.
-        checks: by name, the built-in suites among them; several where several plugins offer one name, and so below.
-        gates: by name.
-        exporters: by name.
-        importers: by name.
+        objects: all other objects by plural of their type (`checks`) and name, those of the kernel among them; several where several plugins
+            offer one name. The attributes `checks`, `gates`, `exporters` and `importers` are parts of it.
         settings: of the process.
     """
 
@@ -160,14 +154,12 @@ class PluginHost:
         self.plugins: list[LoadedPlugin] = []
         self.broken: list[BrokenPlugin] = broken
         self.stages: list[RegisteredStage] = []
-        self.checks: dict[str, list[Registered[Check]]] = {
-            suite.name: [Registered(SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity), CORE)]
-            for suite in SUITES
-        } | {ParityCheck.name: [Registered(ParityCheck(), CORE)]}
-        self.gates: dict[str, list[Registered[Gate]]] = {}
-        self.exporters: dict[str, list[Registered[Exporter]]] = {}
-        self.importers: dict[str, list[Registered[Importer]]] = {}
-        self._commands: dict[str, list[Registered[click.Command]]] = {}
+        self.objects: dict[str, dict[str, list[Registered[Any]]]] = {each.plural: {} for each in OBJECT_TYPES if each.plural != STAGES}
+        self._add(built_in())
+        self.checks: dict[str, list[Registered[Check]]] = self.objects["checks"]
+        self.gates: dict[str, list[Registered[Gate]]] = self.objects["gates"]
+        self.exporters: dict[str, list[Registered[Exporter]]] = self.objects["exporters"]
+        self.importers: dict[str, list[Registered[Importer]]] = self.objects["importers"]
         for plugin in loaded:
             self._take(plugin)
 
@@ -181,45 +173,37 @@ class PluginHost:
         return cls(settings=settings)
 
     def _take(self, plugin: LoadedPlugin) -> None:
-        """Add what one plugin brings, all of it or nothing: what it brings twice, or the kernel brings already, makes it a broken one."""
-        brings = plugin.brings
-        offered: list[tuple[str, dict[str, list[Registered[Any]]], tuple[Any, ...]]] = [
-            ("check", self.checks, brings.checks),
-            ("gate", self.gates, brings.gates),
-            ("exporter", self.exporters, brings.exporters),
-            ("importer", self.importers, brings.importers),
-            ("command", self._commands, brings.commands),
-        ]
-        reserved = next((check.name for check in brings.checks if any(each.entry_point == CORE for each in self.checks.get(check.name, ()))), None)
-        clash = ("check", reserved, CORE) if reserved is not None else None
-        for what, names in [
-            ("stage", [stage.name for stage in brings.stages]),
-            *((what, [item.name for item in items]) for what, _, items in offered),
-        ]:
-            doubled = _first_double(names)
-            clash = clash or ((what, doubled, plugin.entry_point) if doubled is not None else None)
-        if clash is not None:
-            what, name, owner = clash
-            self._manager.unregister(name=plugin.entry_point)
-            self.broken.append(
-                BrokenPlugin(
-                    plugin.entry_point, plugin.distribution, plugin.version, f"its {what} '{name}' has the name of one that '{owner}' brings"
-                )
-            )
-            return
+        """Add what one plugin registers, all of it or nothing: a name that it registers twice, or that the kernel has, makes it a broken one."""
+        for each in OBJECT_TYPES:
+            names = [item.name for item in plugin.brings[each.plural]]
+            known = {} if each.plural == STAGES else self.objects[each.plural]
+            reserved = next((name for name in names if any(other.entry_point == CORE for other in known.get(name, ()))), None)
+            doubled = reserved or next((name for index, name in enumerate(names) if name in names[:index]), None)
+            if doubled is not None:
+                self._manager.unregister(name=plugin.entry_point)
+                owner = CORE if reserved is not None else plugin.entry_point
+                error = f"its {each.noun} '{doubled}' has the name of one that '{owner}' brings"
+                self.broken.append(BrokenPlugin(plugin.entry_point, plugin.distribution, plugin.version, error))
+                return
         self.plugins.append(plugin)
-        self.stages.extend(RegisteredStage(stage, plugin.entry_point, plugin.distribution, plugin.version) for stage in brings.stages)
-        for _, known, items in offered:
+        self._add(plugin.brings, plugin)
+
+    def _add(self, brings: Mapping[str, tuple[Any, ...]], plugin: LoadedPlugin | None = None) -> None:
+        for plural, items in brings.items():
+            if plugin is not None and plural == STAGES:
+                self.stages.extend(RegisteredStage(stage, plugin.entry_point, plugin.distribution, plugin.version) for stage in items)
+                continue
             for item in items:
-                known.setdefault(item.name, []).append(Registered(item, plugin.entry_point))
+                self.objects[plural].setdefault(item.name, []).append(Registered(item, CORE if plugin is None else plugin.entry_point))
 
     @property
     def shared_names(self) -> list[SharedName]:
         """Names that several plugins offer, so that neither is chosen by the bare name."""
         found = [
-            SharedName(what, name, tuple(f"{each.entry_point}/{name}" for each in offered))
-            for what, known in self._offered()
-            for name, offered in sorted(known.items())
+            SharedName(each.what or each.noun, name, tuple(f"{other.entry_point}/{name}" for other in offered))
+            for each in OBJECT_TYPES
+            if each.plural != STAGES
+            for name, offered in sorted(self.objects[each.plural].items())
             if len(offered) > 1
         ]
         stages: dict[tuple[str, str], list[str]] = {}
@@ -227,20 +211,11 @@ class PluginHost:
             stages.setdefault((f"{stage.kind} stage", stage.name), []).append(stage.qualified_name)
         return [SharedName(what, name, tuple(names)) for (what, name), names in sorted(stages.items()) if len(names) > 1] + found
 
-    def _offered(self) -> list[tuple[str, Mapping[str, list[Registered[Any]]]]]:
-        return [
-            ("check", self.checks),
-            ("gate", self.gates),
-            ("export format", self.exporters),
-            ("import format", self.importers),
-            ("command", self._commands),
-        ]
-
     @property
     def commands(self) -> dict[str, click.Command]:
         """The plugins' CLI commands by name and by `<entry point>/<name>`; a bare name that several offer refuses to run."""
         found: dict[str, click.Command] = {}
-        for name, offered in self._commands.items():
+        for name, offered in self.objects["commands"].items():
             found[name] = offered[0].item if len(offered) == 1 else _SharedCommand(name, [f"{each.entry_point}/{name}" for each in offered])
             found.update({f"{each.entry_point}/{name}": each.item for each in offered})
         return found
@@ -348,7 +323,3 @@ def _chosen(what: str, known: Mapping[str, list[Registered[T]]], name: str, of: 
 
 def _refuse(sentence: str) -> NoReturn:
     raise UsageError(sentence)
-
-
-def _first_double(names: list[str]) -> str | None:
-    return next((name for index, name in enumerate(names) if name in names[:index]), None)

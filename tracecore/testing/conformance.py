@@ -257,11 +257,11 @@ def _entry(name: str) -> metadata.EntryPoint:
 
 
 def _chosen(plugin: LoadedPlugin, names: Sequence[str] | None) -> list[type[Stage]]:
-    known = [stage.name for stage in plugin.brings.stages]
+    known = [stage.name for stage in plugin.brings["stages"]]
     for name in names or ():
         if name not in known:
             raise UsageError(f"The plugin '{plugin.entry_point}' has no stage '{name}'. {suggestion(name, known)}")
-    return [stage for stage in plugin.brings.stages if names is None or stage.name in names]
+    return [stage for stage in plugin.brings["stages"] if names is None or stage.name in names]
 
 
 def _unloaded(broken: BrokenPlugin | None) -> Finding:
@@ -278,7 +278,7 @@ def _sample(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sa
 
 def _stage(plugin: LoadedPlugin, stage: type[Stage], given: Sample | str, trials: Trials) -> Iterator[Finding]:
     subject = subject_of(stage)
-    yield from findings("names", subject, name_problems(stage, plugin.brings.stages))
+    yield from findings("names", subject, name_problems(stage, plugin.brings["stages"]))
     yield from findings("kind", subject, kind_problem(stage))
     yield from findings("docs", subject, doc_problems(stage))
     if isinstance(given, Sample) or not any(field.is_required() for field in stage.Params.model_fields.values()):

@@ -16,6 +16,7 @@ import rfc8785
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
 from tracecore.plugins.discovery import GROUP, LoadedPlugin
+from tracecore.plugins.objects import OBJECT_TYPES, STAGES
 from tracecore.stage import Input, Output, Stage
 from tracecore.system.failures import reason_of
 from tracecore_schemas.canonical import jcs
@@ -115,17 +116,20 @@ _MAKES: dict[StageKind, tuple[ArtifactKind, ...]] = {
 }
 
 
+_KEBAB_ALONE = frozenset({"exporters", "importers", "commands"})
+
+
 def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
     """Return which of a plugin's own names are not as names are here."""
-    brings = plugin.brings
     if not _KEBAB.fullmatch(plugin.entry_point):
         yield f"the entry point '{plugin.entry_point}' is not in kebab-case"
-    for what, items in (("exporter", brings.exporters), ("importer", brings.importers), ("command", brings.commands)):
-        yield from (f"the {what} '{item.name}' is not in kebab-case" for item in items if not _KEBAB.fullmatch(item.name or ""))
-    for what, judges in (("check", brings.checks), ("gate", brings.gates)):
-        for judge in judges:
-            if not (_KEBAB.fullmatch(judge.name) or _SNAKE.fullmatch(judge.name)):
-                yield f"the {what} '{judge.name}' is neither in kebab-case nor in snake_case"
+    for each in OBJECT_TYPES:
+        for item in () if each.plural == STAGES else plugin.brings[each.plural]:
+            kebab = _KEBAB.fullmatch(item.name or "")
+            if each.plural in _KEBAB_ALONE and not kebab:
+                yield f"the {each.noun} '{item.name}' is not in kebab-case"
+            elif not kebab and not _SNAKE.fullmatch(item.name):
+                yield f"the {each.noun} '{item.name}' is neither in kebab-case nor in snake_case"
 
 
 def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterator[str]:
@@ -159,10 +163,10 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
         yield f"its module {plugin.module} has no docstring"
     if distribution is not None and not _readme(distribution):
         yield f'the distribution {plugin.distribution} has no README: set `readme = "README.md"` in pyproject.toml'
-    brings = plugin.brings
-    for what, items in (("check", brings.checks), ("gate", brings.gates), ("exporter", brings.exporters), ("importer", brings.importers)):
-        yield from (f"the {what} '{item.name}' has no description" for item in items if not item.description.strip())
-    yield from (f"the command '{each.name}' has no help" for each in brings.commands if not (each.help or each.short_help))
+    for each in OBJECT_TYPES:
+        if each.plural not in (STAGES, "commands"):
+            yield from (f"the {each.noun} '{item.name}' has no description" for item in plugin.brings[each.plural] if not item.description.strip())
+    yield from (f"the command '{command.name}' has no help" for command in plugin.brings["commands"] if not (command.help or command.short_help))
 
 
 def _readme(distribution: metadata.Distribution) -> bool:

@@ -1,0 +1,112 @@
+"""The types of objects that plugins register, each by a hook of its own: `tracecore_register_<plural>`.
+
+A new type is one line here, one hook in `tracecore.hookspecs`, and its class.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from tracecore.check import Check, SuiteCheck
+from tracecore.errors import suggestion
+from tracecore.gate import Gate
+from tracecore.hookspecs import Exporter, Importer
+from tracecore.plugins.parity_check import ParityCheck
+from tracecore.stage import Stage, StageKind
+from tracecore_schemas.suites import SUITES
+
+__all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in"]
+
+CORE = "tracecore"
+"""Stands as the entry point of what the kernel itself registers."""
+
+STAGES = "stages"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class UnfitError(Exception):
+    """What a plugin registers is not what the hook asks for; the message says what was expected and found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectType:
+    """A type of registered object.
+
+    Attributes:
+        plural: of its hook, of the attribute of `PluginHost` and of its key in `plugins list --json`.
+        noun: in messages.
+        type: class of the instances, which have a `name`.
+        what: in messages about a name that several plugins offer.
+    """
+
+    plural: str
+    noun: str
+    type: Callable[..., Any]
+    what: str = ""
+
+    @property
+    def hook(self) -> str:
+        """Name of the hook that registers such objects."""
+        return f"tracecore_register_{self.plural}"
+
+    def check(self, item: Any) -> Any:
+        """Return the object that a hook returned.
+
+        Raises:
+            UnfitError: it is not an instance of the type, or has no name.
+        """
+        assert isinstance(self.type, type)  # typed as a callable because a type[T] may not be abstract
+        if not isinstance(item, self.type):
+            shown = item.__name__ + " (a class, not an instance)" if isinstance(item, type) else type(item).__name__
+            raise UnfitError(f"its hook {self.hook} must return {self.type.__name__} instances, it returned {shown}")
+        name = getattr(item, "name", None)
+        if not isinstance(name, str) or not name or "/" in name:  # a slash stands between a plugin's entry point and a name of it
+            raise UnfitError(f"its hook {self.hook} returned a {self.type.__name__} without a name that has no '/': {name!r}")
+        return item
+
+
+class _StageType(ObjectType):
+    """Stages are registered as classes: a run makes its own instance."""
+
+    def check(self, item: Any) -> type[Stage]:
+        if not isinstance(item, type) or not issubclass(item, Stage):
+            raise UnfitError(f"its hook {self.hook} must return Stage classes, it returned {item!r}")
+        if inspect.isabstract(item):
+            raise UnfitError(f"its stage {item.__name__} has no method run(self, context, params)")
+        if not isinstance(getattr(item, "kind", None), StageKind):
+            raise UnfitError(f"its stage {item.__name__} has no kind: set `kind = tc.StageKind.<KIND>`")
+        if not _NAME.fullmatch(item.name):
+            raise UnfitError(f"its stage {item.__name__} has the name {item.name!r}; expected letters, digits, '.', '_' and '-'")
+        fields = getattr(item.Params, "model_fields", None)
+        if fields is None:
+            raise UnfitError(f"the Params of its stage {item.__name__} is no subclass of tracecore.Params")
+        for port in item.file_ports().values():
+            if port.param not in fields:
+                raise UnfitError(
+                    f"its stage {item.__name__} takes files by the parameter '{port.param}', which its Params lack. {suggestion(port.param, fields)}"
+                )
+        if not item.outputs():
+            raise UnfitError(f"its stage {item.__name__} declares no output: what it makes would be recorded nowhere")
+        return item
+
+
+OBJECT_TYPES = (
+    _StageType(STAGES, "stage", Stage),
+    ObjectType("checks", "check", Check),
+    ObjectType("gates", "gate", Gate),
+    ObjectType("exporters", "exporter", Exporter, "export format"),
+    ObjectType("importers", "importer", Importer, "import format"),
+    ObjectType("commands", "command", click.Command),
+)
+
+
+def built_in() -> dict[str, tuple[Any, ...]]:
+    """Return what the kernel itself registers, by plural."""
+    suites = (SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity) for suite in SUITES)
+    return {"checks": (*suites, ParityCheck())}
