@@ -22,7 +22,16 @@ $(VENV)/.ready: $(VENV)/.installed pyproject.toml $(PLUGINS)
 	touch $@
 
 demo: setup
-	$(BIN)/python -m tracecore_assets.demo
+	$(BIN)/tracecore build demo --program reference --approver demo
+	$(BIN)/tracecore trace build/demo
+	@printf '%s\n' '' 'build/demo is sealed. What to open next:' \
+	  "  make ui      the assets, checks, curves and pictures on Dagster's page" \
+	  '  make serve   the audit server: its trace by GraphQL' \
+	  '  $(BIN)/tracecore look event_set/reference.kpis.events --workspace $(TRACECORE_HOME)      the mistakes, drawn' \
+	  '  $(BIN)/tracecore query --tables --workspace $(TRACECORE_HOME)      the tables that SQL can query' \
+	  '  $(BIN)/tracecore verify build/demo --workspace $(TRACECORE_HOME)' \
+	  '  docs/loop.md the whole loop, step by step' \
+	  '  $(BIN)/tracecore build NAME --program recorded --drives PATH --labels PATH --approver WHO      a build of your own drives'
 
 # Where memory can hold what tests write, nothing of it goes to a disk: they sync all the time, and nobody needs what they wrote.
 IN_MEMORY = $(shell df -Pk /dev/shm 2>/dev/null | awk 'END { if ($$4 > 8000000) print "TMPDIR=/dev/shm" }')

@@ -1,1 +1,1 @@
-"""tracecore_graphql: the audit server. It reads the record (`tracecore_lineage.Record`) alone, never plugins or Dagster."""
+"""The audit server: GraphQL over the record. It never loads plugins, Dagster or models."""

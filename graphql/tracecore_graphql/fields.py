@@ -1,4 +1,4 @@
-"""How types and fields of the schema are declared: descriptions from docstrings, and lists as pages with cursors."""
+"""Decorators that declare the schema's types and root fields: descriptions from docstrings, costs, and lists as pages with cursors."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import base64
 import binascii
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_type_hints
 
 import strawberry
 from strawberry.relay import PageInfo
+from strawberry.utils.str_converters import to_camel_case
 from typing_extensions import dataclass_transform
 
 from tracecore.errors import UsageError
-from tracecore_graphql.limits import DEFAULT_LIMITS, DEFAULT_PAGE
+from tracecore_graphql.limits import DEFAULT_LIMITS, DEFAULT_PAGE, Cost
 
-__all__ = ["Connection", "Edge", "output_type", "paginate", "query_field"]
+__all__ = ["Connection", "Edge", "costs_of", "output_type", "paged_field", "query_field"]
 
 C = TypeVar("C", bound=type)
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+First = Annotated[int | None, strawberry.argument(description="at most this many items, 0 to 500")]
+After = Annotated[str | None, strawberry.argument(description="cursor of the item before the page")]
+_CURSOR_PREFIX = "after:"
 
 
 def _description(thing: object) -> str:
@@ -31,15 +35,6 @@ def _description(thing: object) -> str:
 def output_type(cls: C) -> C:
     """Make a class an object type of the schema."""
     return strawberry.type(cls, description=_description(cls))
-
-
-def query_field(resolver: F) -> F:
-    """Make a method a field of the schema."""
-    return cast("F", strawberry.field(resolver, description=_description(resolver)))
-
-
-T = TypeVar("T")
-_MARK = "after:"
 
 
 @output_type
@@ -59,17 +54,58 @@ class Connection(Generic[T]):
     total_count: int
 
 
-def paginate(items: Sequence[T], key: Callable[[T], str], *, first: int | None, after: str | None) -> Connection[T]:
-    """Cut one page out of a list.
+def query_field(*, cost: int) -> Callable[[Callable[..., Any]], Any]:
+    """Make a method a field of the schema's root, described by its docstring.
 
     Args:
-        items: the whole list, in its stable order.
-        key: what identifies an item; a cursor holds it, so that items added later do not shift a page.
-        first: the most items to give, 50 where not said.
-        after: the cursor of the item before the page.
+        cost: what the field costs by itself, without the fields selected below it; a trace walks the whole graph behind a build.
+    """
+    return lambda resolver: strawberry.field(resolver, description=_description(resolver), metadata={"cost": Cost(cost)})
+
+
+def paged_field(*, cost: int, key: Callable[[Any], str]) -> Callable[[Callable[..., Sequence[Any]]], Any]:
+    """Make a method that returns a whole list a field that returns one page of it, with the arguments `first` and `after`.
+
+    Args:
+        cost: what the field costs by itself; fields below it count once for each item of the page.
+        key: identifies an item; cursors contain it, so that items added later do not shift a page.
+    """
+
+    def decorate(resolver: Callable[..., Sequence[Any]]) -> Any:
+        def page(self: Any, info: Any, first: int | None = DEFAULT_PAGE, after: str | None = None) -> Any:
+            return _page(resolver(self, info), key, first=first, after=after)
+
+        hints = get_type_hints(resolver)
+        (item,) = get_args(hints["return"])
+        connection: Any = Connection
+        page.__name__ = resolver.__name__
+        page.__annotations__ = {"info": hints["info"], "first": First, "after": After, "return": connection[item]}
+        return strawberry.field(page, description=_description(resolver), metadata={"cost": Cost(cost, paged=True)})
+
+    return decorate
+
+
+def costs_of(query: type) -> dict[str, Cost]:
+    """Return the cost of each field of the schema's root by its name.
 
     Raises:
-        UsageError: `first` is below 0 or over 500, or `after` is no cursor of this list.
+        TypeError: a field has none.
+    """
+    costs: dict[str, Cost] = {}
+    for field in query.__strawberry_definition__.fields:  # type: ignore[attr-defined]  # set by strawberry's decorator
+        if "cost" not in field.metadata:
+            raise TypeError(
+                f"The root field '{field.python_name}' has no cost: declare it with @query_field(cost=...) or @paged_field(cost=..., key=...)."
+            )
+        costs[field.graphql_name or to_camel_case(field.python_name)] = field.metadata["cost"]
+    return costs
+
+
+def _page(items: Sequence[T], key: Callable[[T], str], *, first: int | None, after: str | None) -> Connection[T]:
+    """Cut one page out of a list.
+
+    Raises:
+        UsageError: `first` is below 0 or over 500, or `after` is not a cursor of this list.
     """
     count = DEFAULT_PAGE if first is None else first
     if not 0 <= count <= DEFAULT_LIMITS.page:
@@ -87,7 +123,7 @@ def paginate(items: Sequence[T], key: Callable[[T], str], *, first: int | None, 
 
 
 def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode((_MARK + key).encode()).decode()
+    return base64.urlsafe_b64encode((_CURSOR_PREFIX + key).encode()).decode()
 
 
 def _index(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
@@ -95,8 +131,8 @@ def _index(items: Sequence[T], key: Callable[[T], str], cursor: str) -> int:
         text = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
     except (binascii.Error, ValueError):
         text = ""
-    wanted = text.removeprefix(_MARK)
+    wanted = text.removeprefix(_CURSOR_PREFIX)
     for index, item in enumerate(items):
-        if text.startswith(_MARK) and key(item) == wanted:
+        if text.startswith(_CURSOR_PREFIX) and key(item) == wanted:
             return index
-    raise UsageError("'after' is no cursor of this list: take 'endCursor' of the page before.")
+    raise UsageError("'after' is not a cursor of this list: take 'endCursor' of the page before.")

@@ -1,6 +1,6 @@
-"""Bounds of a GraphQL document, checked in linear time before anything of it is validated or executed.
+"""Bounds of a GraphQL document, checked in linear time before the document is validated or executed.
 
-Fragments are the danger: twenty lines can expand to millions of fields. So each fragment is measured once, and whoever spreads it adds that measure.
+Fragments are the danger: twenty lines can expand to millions of fields. Each fragment is therefore measured once, and each spread adds that measure.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from graphql import (
     parse,
 )
 
-__all__ = ["DEFAULT_LIMITS", "LimitExceeded", "Limits", "read_document"]
+__all__ = ["DEFAULT_LIMITS", "DEFAULT_PAGE", "Cost", "LimitExceeded", "Limits", "read_document"]
 
 
 class LimitExceeded(GraphQLError):
-    """A document over one of the bounds; its message names the bound."""
+    """A document that exceeds one of the bounds; the message names the bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request may ask.
+    """Bounds of one request.
 
     Attributes:
         document_bytes: UTF-8 bytes of the document.
@@ -46,7 +46,7 @@ class Limits:
         depth: fields inside each other, fragments expanded.
         aliases: aliased fields, fragments expanded.
         same_name: fields of one response name in the document; GraphQL's own validation compares them in pairs.
-        cost: see `ROOT_COST`; a field costs 1, fields under a connection once for each item asked for.
+        cost: sum over all fields: a root field has its `Cost`, any other costs 1; fields under a connection count once for each item asked for.
         page: the most items of a connection (`first`).
         seconds: wall time of the whole answer.
     """
@@ -64,24 +64,37 @@ class Limits:
 
     @property
     def body_bytes(self) -> int:
-        """Bytes of a whole request, refused before it is parsed: its document and variables may be written in escapes, six bytes for one."""
+        """Most bytes of a whole request, checked before it is parsed; JSON escapes may write each byte of document and variables as six."""
         return 6 * (self.document_bytes + self.variables_bytes) + 4096
 
 
 DEFAULT_LIMITS = Limits()
 
-ROOT_COST = {"trace": 1_000, "impact": 1_000, "artifact": 50, "run": 50, "bug": 20, "build": 20, "builds": 20, "plugins": 200}
-"""What a field of the root costs beside what is selected below it: a trace walks the whole graph behind a build."""
-
 DEFAULT_PAGE = 50
-_PAGED = frozenset({"builds", "plugins"})
+_FAR = 10**9
 _OPENING = frozenset({TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L})
 _CLOSING = frozenset({TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R})
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """Cost of a root field, declared with the field.
+
+    Attributes:
+        own: of the field itself, without the fields selected below it.
+        paged: whether it is a connection, whose selected fields count once for each item of the page.
+    """
+
+    own: int
+    paged: bool = False
+
+
+_DEFAULT_COST = Cost(1)
+
+
+@dataclass(frozen=True, slots=True)
 class _Measure:
-    """What a selection set amounts to, its fragments expanded."""
+    """Size of a selection set with its fragments expanded."""
 
     depth: int = 0
     height: int = 0
@@ -89,17 +102,18 @@ class _Measure:
     cost: int = 0
 
 
-def read_document(text: str, variables: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> DocumentNode:
-    """Parse a document that keeps the bounds.
+def read_document(text: str, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits = DEFAULT_LIMITS) -> DocumentNode:
+    """Parse a document, unless it exceeds a bound.
 
     Args:
         text: the GraphQL document.
         variables: values of its variables: a connection's `first` may be one.
+        costs: of the root fields, by name; fields without one (`__typename`) cost 1.
         limits: the bounds.
 
     Raises:
-        LimitExceeded: a bound is passed.
-        GraphQLError: it is no GraphQL.
+        LimitExceeded: a bound is exceeded.
+        GraphQLError: the text is not GraphQL.
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.document_bytes:
@@ -109,7 +123,7 @@ def read_document(text: str, variables: Mapping[str, Any], limits: Limits = DEFA
         raise LimitExceeded(f"The variables have {size} bytes; at most {limits.variables_bytes} are allowed.")
     _lex(text, limits)
     document = parse(text, no_location=False, max_tokens=limits.tokens + 2)
-    _Measurer(document, variables, limits).check()
+    _Measurer(document, variables, costs, limits).check()
     return document
 
 
@@ -132,17 +146,22 @@ def _lex(text: str, limits: Limits) -> None:
 class _Measurer:
     """Measures every operation of one document; each selection set is visited once."""
 
-    def __init__(self, document: DocumentNode, variables: Mapping[str, Any], limits: Limits) -> None:
+    def __init__(self, document: DocumentNode, variables: Mapping[str, Any], costs: Mapping[str, Cost], limits: Limits) -> None:
         self.operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
         self.fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
         self.variables = variables
+        self.costs = costs
         self.limits = limits
         self.measured: dict[str, _Measure] = {}
         self.open: set[str] = set()
         self.names: Counter[str] = Counter()
 
     def check(self) -> None:
-        """Measure fragments and operations, and refuse what passes a bound."""
+        """Measure operations and fragments.
+
+        Raises:
+            LimitExceeded: one exceeds a bound.
+        """
         for operation in self.operations:
             found = self._selections(operation.selection_set, level=1, root=True)
             limits = self.limits
@@ -176,7 +195,7 @@ class _Measurer:
                 found = self._selections(selection.selection_set, level=level + 1, root=root)  # type: ignore[attr-defined]  # the third kind of selection is the inline fragment
             depth = max(depth, found.depth)
             height = max(height, found.height)
-            # Saturating: what is far over the bound needs no exact number, and exponential expansion would make huge integers.
+            # Saturating: exponential expansion would make huge integers, and a value far over the bound needs no exact number.
             aliases = min(aliases + found.aliases, _FAR)
             cost = min(cost + found.cost, _FAR)
         return _Measure(depth, height + 1, aliases, cost)
@@ -185,9 +204,9 @@ class _Measurer:
         name = field.name.value
         self.names[field.alias.value if field.alias else name] += 1
         below = self._selections(field.selection_set, level=level + 1, root=False)
-        factor = self._page(field) if root and name in _PAGED else 1
-        own = ROOT_COST.get(name, 1) if root else 1
-        return _Measure(below.depth + 1, below.height, below.aliases + (field.alias is not None), min(own + factor * below.cost, _FAR))
+        cost = self.costs.get(name, _DEFAULT_COST) if root else _DEFAULT_COST
+        factor = self._page(field) if cost.paged else 1
+        return _Measure(below.depth + 1, below.height, below.aliases + (field.alias is not None), min(cost.own + factor * below.cost, _FAR))
 
     def _fragment(self, name: str, *, level: int, root: bool) -> _Measure:
         fragment = self.fragments.get(name)
@@ -203,7 +222,7 @@ class _Measurer:
         return self.measured[key]
 
     def _page(self, field: FieldNode) -> int:
-        """How many items a connection may give; what validation will refuse counts as the greatest page."""
+        """Return the number of items that a connection may return; a `first` that validation will refuse counts as the largest page."""
         for argument in field.arguments:
             if argument.name.value == "first":
                 value = argument.value
@@ -215,9 +234,6 @@ class _Measurer:
                     return max(1, min(given, self.limits.page))
                 return self.limits.page
         return DEFAULT_PAGE
-
-
-_FAR = 10**9
 
 
 def _shown(value: int) -> str:

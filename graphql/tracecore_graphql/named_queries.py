@@ -1,4 +1,4 @@
-"""The named documents: questions ready to send, one a file in `queries/`."""
+"""Named GraphQL documents, ready to send: one per file in `queries/`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def document(name: str) -> str:
     """Return the GraphQL text of a named document.
 
     Raises:
-        UsageError: there is none of that name.
+        UsageError: there is no document with that name.
     """
     if name not in names():
         raise UsageError(f"There is no document {name!r}; there are {', '.join(names())}.")

@@ -10,8 +10,6 @@ import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
 from tracecore_graphql.fields import output_type
-from tracecore_schemas import bug as shapes
-from tracecore_schemas.build import SealedBuild
 
 __all__ = [
     "JSON",
@@ -31,24 +29,17 @@ __all__ = [
     "TraceNode",
     "TraceRun",
     "UnknownFact",
-    "bug_of",
-    "build_of",
+    "from_record",
     "trace_answer",
-    "trace_run",
-    "typed",
 ]
 
 Long = NewType("Long", int)
 JSON = NewType("JSON", object)
 
 
-def _whole_number(value: Any) -> int:
+def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"Expected a whole number, found {value!r}.")
-    return value
-
-
-def _same(value: Any) -> Any:
+        raise TypeError(f"Expected an integer, found {value!r}.")
     return value
 
 
@@ -56,17 +47,17 @@ SCALARS: dict[object, ScalarDefinition] = {
     Long: strawberry.scalar(
         name="Long",
         description="A whole number of up to 53 bits: sizes in bytes, counts of rows.",
-        serialize=_whole_number,
-        parse_value=_whole_number,
+        serialize=_integer,
+        parse_value=_integer,
     ),
     JSON: strawberry.scalar(
         name="JSON",
         description="A JSON value exactly as it stands in the record: facets, parameters. Its keys are not renamed.",
-        serialize=_same,
-        parse_value=_same,
+        serialize=lambda value: value,
+        parse_value=lambda value: value,
     ),
 }
-"""How each scalar is written, for `StrawberryConfig.scalar_map`."""
+"""Definition of each scalar, for `StrawberryConfig.scalar_map`."""
 
 
 @output_type
@@ -94,18 +85,6 @@ class Plugin:
     runs: int = strawberry.field(description="how many recorded runs ran it")
 
 
-def build_of(sealed: SealedBuild) -> Build:
-    """Return a sealed build as its GraphQL type."""
-    return Build(
-        name=sealed.name,
-        ref=sealed.ref,
-        position=sealed.position,
-        content_digest=sealed.content_digest,
-        statement=JSON(sealed.statement),
-        envelope=JSON(sealed.envelope),
-    )
-
-
 @output_type
 class Bug:
     """A perception bug, as it was reported: a node of the record like the build and the frames it is about."""
@@ -119,21 +98,6 @@ class Bug:
     reporter: str | None = strawberry.field(description="pseudonym of who reported it")
     reported_at: str = strawberry.field(description="eventTime of the report: shown, never trusted")
     run: str = strawberry.field(description="id of the run that recorded it")
-
-
-def bug_of(bug: shapes.Bug) -> Bug:
-    """Return a reported bug as its GraphQL type."""
-    return Bug(
-        id=strawberry.ID(bug.id),
-        ref=bug.ref,
-        text=bug.text,
-        build=bug.build,
-        frames=list(bug.frames),
-        severity=bug.severity,
-        reporter=bug.reporter,
-        reported_at=bug.reported_at,
-        run=bug.run,
-    )
 
 
 @strawberry.enum(description="Which way a graph is walked: to what something was made of, or to what it reached.")
@@ -273,34 +237,26 @@ class Trace:
 T = TypeVar("T")
 
 
-def typed(type_: type[T], item: Mapping[str, Any]) -> T:
-    """Make one value from an answer's own keys; a key that the schema has no field for is left out."""
+def from_record(type_: type[T], item: object) -> T:
+    """Return an item of the record as an object type: its keys or attributes become the fields of the same names; others are left out."""
     fields = type_.__dataclass_fields__  # type: ignore[attr-defined]  # strawberry types are dataclasses
-    return type_(**{name: value for name, value in item.items() if name in fields})
+    if isinstance(item, Mapping):
+        return type_(**{name: value for name, value in item.items() if name in fields})
+    return type_(**{name: getattr(item, name) for name in fields})
 
 
-def trace_run(run: Mapping[str, Any]) -> TraceRun:
-    """Return a run of an answer as its GraphQL type."""
-    return typed(TraceRun, {**run, "checks": [typed(TraceCheck, check) for check in run["checks"]], "origin": _origin(run)})
+def _with_origin(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {**item, "origin": from_record(Origin, item["origin"]) if "origin" in item else None}
 
 
-def _origin(item: Mapping[str, Any]) -> Origin | None:
-    return typed(Origin, item["origin"]) if "origin" in item else None
+def _run(run: Mapping[str, Any]) -> TraceRun:
+    return from_record(TraceRun, {**_with_origin(run), "checks": [from_record(TraceCheck, check) for check in run["checks"]]})
 
 
 def trace_answer(answer: Mapping[str, Any]) -> Trace:
-    """Return what `Record.trace` or `Record.impact` answered as its GraphQL type, list by list."""
-    return typed(
-        Trace,
-        {
-            **answer,
-            "direction": Direction(answer["direction"]),
-            "gaps": [typed(Gap, gap) for gap in answer["gaps"]],
-            "unknowns": [typed(UnknownFact, unknown) for unknown in answer["unknowns"]],
-            "claims": [typed(Claim, claim) for claim in answer["claims"]],
-            "static": [typed(StaticEdge, edge) for edge in answer["static"]],
-            "nodes": [typed(TraceNode, {**node, "origin": _origin(node)}) for node in answer["nodes"]],
-            "runs": [trace_run(run) for run in answer["runs"]],
-            "edges": [typed(TraceEdge, edge) for edge in answer["edges"]],
-        },
-    )
+    """Return the answer of `Record.trace` or `Record.impact` as its object type."""
+    types: dict[str, type] = {"gaps": Gap, "unknowns": UnknownFact, "claims": Claim, "static": StaticEdge, "edges": TraceEdge}
+    lists: dict[str, list[Any]] = {name: [from_record(type_, item) for item in answer[name]] for name, type_ in types.items()}
+    nodes = [from_record(TraceNode, _with_origin(node)) for node in answer["nodes"]]
+    runs = [_run(run) for run in answer["runs"]]
+    return from_record(Trace, {**answer, **lists, "direction": Direction(answer["direction"]), "nodes": nodes, "runs": runs})

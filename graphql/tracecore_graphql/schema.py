@@ -1,4 +1,4 @@
-"""The schema, and the one way to ask it: bounded first, executed then, errors in words or masked."""
+"""The schema, and the function that answers a request: bounds first, then execution; internal errors are masked."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import strawberry
@@ -15,24 +15,28 @@ from strawberry.types import ExecutionContext
 
 from graphql import DocumentNode, GraphQLError, OperationDefinitionNode, OperationType
 from tracecore.errors import TracecoreError
-from tracecore_graphql.audit_source import AuditSource
+from tracecore_graphql.fields import costs_of
 from tracecore_graphql.limits import DEFAULT_LIMITS, Limits, read_document
 from tracecore_graphql.object_types import SCALARS
 from tracecore_graphql.query import Query, RequestContext
 from tracecore_schemas.refs import RefError
 
-__all__ = ["Answer", "ask", "schema", "sdl"]
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
+
+__all__ = ["COSTS", "Answer", "ask", "schema", "sdl"]
 
 log = logging.getLogger("tracecore.graphql")
 
 
 class _Schema(strawberry.Schema):
-    """Leaves the log to `ask`, which knows what is the asker's error and what is ours."""
+    """A schema that logs no errors: `ask` logs those that are not the client's."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Say nothing here."""
+        """Log nothing."""
 
 
+COSTS = costs_of(Query)
 schema = _Schema(query=Query, config=StrawberryConfig(scalar_map=SCALARS))
 
 
@@ -43,11 +47,11 @@ def sdl() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request is answered with.
+    """The answer to a request.
 
     Attributes:
-        body: `data` and `errors`, as GraphQL has them.
-        accepted: False where the document was refused before anything of it ran.
+        body: `data` and `errors` in GraphQL's format.
+        accepted: False if the document was refused before execution.
     """
 
     body: dict[str, Any]
@@ -55,25 +59,25 @@ class Answer:
 
 
 def ask(
-    record: AuditSource,
+    record: Record,
     document: str,
     variables: Mapping[str, Any] | None = None,
     operation: str | None = None,
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Answer:
-    """Ask the record one GraphQL document.
+    """Execute a GraphQL document on the record.
 
     Args:
-        record: whom to ask.
+        record: to read from.
         document: GraphQL text.
         variables: values of its variables.
-        operation: which of its operations, where it has several.
+        operation: name of the operation to execute, required if the document has several.
         limits: bounds of the document and of the time.
     """
     deadline = time.monotonic() + limits.seconds
     try:
-        _check_operation(read_document(document, variables or {}, limits), operation)
+        _check_operation(read_document(document, variables or {}, COSTS, limits), operation)
     except GraphQLError as error:
         return Answer({"errors": [error.formatted]}, accepted=False)
     result = schema.execute_sync(
@@ -83,26 +87,26 @@ def ask(
     if result.data is not None or not result.errors or any(error.path for error in result.errors):
         body["data"] = result.data
     if result.errors:
-        body["errors"] = [_told(error) for error in result.errors]
+        body["errors"] = [_formatted_error(error) for error in result.errors]
     return Answer(body, accepted="data" in body)
 
 
 def _check_operation(document: DocumentNode, name: str | None) -> None:
-    """Make sure that one operation is meant, and that it is a query: nothing can be changed here."""
-    found = {node.name.value if node.name else None: node for node in document.definitions if isinstance(node, OperationDefinitionNode)}
-    if not found:
+    """Raise a GraphQLError unless the request selects exactly one operation and that is a query."""
+    operations = {node.name.value if node.name else None: node for node in document.definitions if isinstance(node, OperationDefinitionNode)}
+    if not operations:
         raise GraphQLError("The document has no operation.")
-    if name is None and len(found) > 1:
-        raise GraphQLError("The document has several operations: say which by 'operationName'.")
-    if name is not None and name not in found:
+    if name is None and len(operations) > 1:
+        raise GraphQLError("The document has several operations: select one by 'operationName'.")
+    if name is not None and name not in operations:
         raise GraphQLError(f"The document has no operation named '{name}'.")
-    meant = next(iter(found.values())) if name is None else found[name]
-    if meant.operation is not OperationType.QUERY:
-        raise GraphQLError(f"A {meant.operation.value} is not taken here: the record is only read.")
+    selected = next(iter(operations.values())) if name is None else operations[name]
+    if selected.operation is not OperationType.QUERY:
+        raise GraphQLError(f"A {selected.operation.value} is not accepted: the record can only be read.")
 
 
-def _told(error: GraphQLError) -> Any:
-    """Return an error as the asker sees it: what they can mend in words, what is ours by a number that the log explains."""
+def _formatted_error(error: GraphQLError) -> Any:
+    """Return an error as sent to the client: errors of the request with their message, internal ones masked by a number found in the log."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error

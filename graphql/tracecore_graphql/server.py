@@ -3,82 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tracecore_graphql.audit_source import AuditSource
 from tracecore_graphql.limits import DEFAULT_LIMITS, Limits
-from tracecore_graphql.schema import Answer, ask
+from tracecore_graphql.schema import ask
 from tracecore_graphql.thread_slots import Busy, StillRunning, ThreadSlots
 from tracecore_graphql.tokens import Role, TokenStore
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["BodyTooLarge", "application", "read_body"]
+if TYPE_CHECKING:
+    from tracecore_lineage import Record
 
-
-class BodyTooLarge(Exception):
-    """A body over the cap; `cap` is in bytes."""
-
-    def __init__(self, cap: int) -> None:
-        super().__init__(f"The body is larger than {cap} bytes.")
-        self.cap = cap
-
-
-async def read_body(request: Request, cap: int) -> bytes:
-    """Read a body of at most `cap` bytes.
-
-    Raises:
-        BodyTooLarge: it says so itself, or more bytes than that have come.
-    """
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > len(str(cap)) or int(declared) > cap):
-        raise BodyTooLarge(cap)
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > cap:
-            raise BodyTooLarge(cap)
-        parts.append(part)
-    return b"".join(parts)
-
-
-log = logging.getLogger("tracecore.server")
+__all__ = ["application"]
 
 OPEN_PATHS = frozenset({"/health"})
 READERS = frozenset({Role.AUDITOR, Role.ADMIN})
-_AT_ONCE = 4
-"""Questions answered at one time; the rest wait. A trace is work for one core, and a database has few connections."""
+_QUESTIONS_AT_ONCE = 4
+"""Requests answered at one time; the rest wait. A trace is work for one core, and a database has few connections."""
 _TOKENS_AT_ONCE = 4
-"""Tokens looked up at one time, in threads of their own: however slow the questions are, a token is known at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class GraphQLRequest:
-    """A GraphQL request as its body says it."""
-
-    document: str
-    variables: Mapping[str, Any]
-    operation: str | None
-
-
-class BadRequest(Exception):
-    """A body that is no GraphQL request; the message says what was expected."""
+"""Tokens looked up at one time, in threads of their own: a token is found at once, however slow the requests are."""
 
 
 class TokenGate:
-    """Lets nobody past without a valid token, but to `/health`; unknown paths are answered like all others, so that nothing can be probed."""
+    """Middleware that refuses requests without a valid token, except to `/health`; unknown paths too, so that none can be probed."""
 
     def __init__(self, app: ASGIApp, tokens: TokenStore) -> None:
         self.app = app
@@ -95,122 +53,107 @@ class TokenGate:
         given = text.strip() if scheme.lower() == "bearer" else ""
         token = await to_thread.run_sync(self.tokens.find, given, limiter=self._limiter) if given else None
         if token is None:
-            answer = _problem(401, "A valid token is needed: send 'Authorization: Bearer <token>'; 'tracecore token create auditor' makes one.")
-            answer.headers["WWW-Authenticate"] = 'Bearer realm="tracecore"'
-            await answer(scope, receive, send)
+            message = "A valid token is needed: send 'Authorization: Bearer <token>'; 'tracecore token create auditor' makes one."
+            await _problem(401, message, {"WWW-Authenticate": 'Bearer realm="tracecore"'})(scope, receive, send)
             return
         scope.setdefault("state", {})["role"] = token.role
         await self.app(scope, receive, send)
 
 
-def application(record: AuditSource, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
+def application(record: Record, tokens: TokenStore, *, limits: Limits = DEFAULT_LIMITS) -> Starlette:
     """Make the server's application.
 
     Args:
-        record: the record to answer from; asked from worker threads.
-        tokens: who may ask.
+        record: the record to answer from; read in worker threads.
+        tokens: the valid tokens.
         limits: bounds of one request.
     """
-    places = ThreadSlots(_AT_ONCE)
+    slots = ThreadSlots(_QUESTIONS_AT_ONCE)
 
     async def health(_request: Request) -> Response:
         return _json(200, {"status": "ok"})
 
     async def graphql(request: Request) -> Response:
+        if request.state.role not in READERS:
+            wanted = " or ".join(f"'{role}'" for role in sorted(READERS))
+            raise HTTPException(403, f"A token of the role '{request.state.role}' may not do this; it takes {wanted}.")
         try:
             async with asyncio.timeout(limits.seconds):
-                body = await read_body(request, limits.body_bytes)
+                body = await _read_body(request, limits.body_bytes)
         except TimeoutError:
-            return _problem(408, f"The body did not arrive within {limits.seconds:g} s.")
-        asked = await run_in_threadpool(_read_request, request.headers.get("content-type", ""), body)
-        question = partial(ask, record, asked.document, asked.variables, asked.operation, limits=limits)
+            raise HTTPException(408, f"The body did not arrive within {limits.seconds:g} s.") from None
+        document, variables, operation = await run_in_threadpool(_read_request, request.headers.get("content-type", ""), body)
         try:
-            answer: Answer = await places.run(question, seconds=limits.seconds + 1)
+            answer = await slots.run(partial(ask, record, document, variables, operation, limits=limits), seconds=limits.seconds + 1)
         except StillRunning:
-            return _problem(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.")
+            raise HTTPException(503, f"The request took longer than {limits.seconds:g} s; ask for less, or in several requests.") from None
         except Busy:
-            return _later(f"The server was busy with other questions for {limits.seconds:g} s; ask again later.")
+            message = f"The server was busy with other questions for {limits.seconds:g} s; ask again later."
+            raise HTTPException(503, message, {"Retry-After": "5"}) from None
         return _json(200 if answer.accepted else 400, answer.body)
 
     app = Starlette(
-        routes=[
-            Route("/health", health, methods=["GET"]),
-            Route("/graphql", _for_roles(READERS, graphql), methods=["POST"]),
-        ],
-        exception_handlers={BodyTooLarge: _too_large, BadRequest: _bad_request, 404: _not_found, 405: _not_allowed, Exception: _unexpected},
+        routes=[Route("/health", health, methods=["GET"]), Route("/graphql", graphql, methods=["POST"])],
+        exception_handlers={HTTPException: _refused, Exception: _unexpected},
     )
     app.add_middleware(TokenGate, tokens=tokens)
     return app
 
 
-def _for_roles(roles: frozenset[Role], endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Answer 403 to a token of another role."""
-
-    async def guarded(request: Request) -> Response:
-        role = request.state.role
-        if role not in roles:
-            wanted = " or ".join(f"'{role}'" for role in sorted(roles))
-            return _problem(403, f"A token of the role '{role}' may not do this; it takes {wanted}.")
-        return await endpoint(request)
-
-    return guarded
-
-
-def _read_request(content_type: str, body: bytes) -> GraphQLRequest:
-    """Read the body of a GraphQL request.
+async def _read_body(request: Request, cap: int) -> bytes:
+    """Read a body of at most `cap` bytes.
 
     Raises:
-        BadRequest: it is none.
+        HTTPException: 413, when the declared length or the bytes received exceed the cap.
+    """
+    declared = request.headers.get("content-length", "")
+    too_large = HTTPException(413, f"The body is larger than {cap} bytes.")
+    if declared.isdecimal() and (len(declared) > len(str(cap)) or int(declared) > cap):
+        raise too_large
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > cap:
+            raise too_large
+    return bytes(body)
+
+
+def _read_request(content_type: str, body: bytes) -> tuple[str, Mapping[str, Any], str | None]:
+    """Return the document, the variables and the operation's name of a GraphQL request.
+
+    Raises:
+        HTTPException: 400, when the body is not a GraphQL request.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise BadRequest("Expected the content type 'application/json'.")
+        raise HTTPException(400, "Expected the content type 'application/json'.")
     try:
         value = loads_strict(body)
     except StrictJSONError as error:
-        raise BadRequest(f"The body is no JSON: {error}.") from error
+        raise HTTPException(400, f"The body is not JSON: {error}.") from error
     if not isinstance(value, dict):
-        raise BadRequest("Expected a JSON object with the key 'query'; several requests in one body are not taken.")
+        raise HTTPException(400, "Expected a JSON object with the key 'query'; several requests in one body are not accepted.")
     document, variables, operation = value.get("query"), value.get("variables"), value.get("operationName")
     if not isinstance(document, str):
-        raise BadRequest("Expected a JSON object with the key 'query', a GraphQL document.")
+        raise HTTPException(400, "Expected a JSON object with the key 'query', a GraphQL document.")
     if not isinstance(variables, dict | None) or not isinstance(operation, str | None):
-        raise BadRequest("Expected 'variables' to be an object and 'operationName' a text, where they are given.")
-    return GraphQLRequest(document, variables or {}, operation)
+        raise HTTPException(400, "Expected 'variables' to be an object and 'operationName' a string, where they are given.")
+    return document, variables or {}, operation
 
 
-def _problem(status: int, message: str) -> JSONResponse:
-    """Return an error in the one form that all answers have."""
-    return _json(status, {"errors": [{"message": message}]})
+def _problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return an error in the format of all errors: `{"errors": [{"message": …}]}`."""
+    return _json(status, {"errors": [{"message": message}]}, headers)
 
 
-def _later(message: str) -> JSONResponse:
-    """Return an error that says when to ask again."""
-    answer = _problem(503, message)
-    answer.headers["Retry-After"] = "5"
-    return answer
+def _json(status: int, body: Any, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a JSON response that proxies must not cache and browsers must not reinterpret."""
+    return JSONResponse(body, status, {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", **(headers or {})})
 
 
-def _json(status: int, body: Any) -> JSONResponse:
-    """Return a JSON answer that nobody on the way may keep or take for anything else."""
-    return JSONResponse(body, status_code=status, headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"})
-
-
-async def _too_large(_request: Request, error: Exception) -> Response:
-    return _problem(413, str(error))
-
-
-async def _bad_request(_request: Request, error: Exception) -> Response:
-    return _problem(400, str(error))
-
-
-async def _not_found(request: Request, _error: Exception) -> Response:
-    return _problem(404, f"Nothing is at {request.url.path}; ask POST /graphql.")
-
-
-async def _not_allowed(request: Request, error: Exception) -> Response:
-    response = _problem(405, f"{request.url.path} does not take {request.method}.")
-    response.headers.update(getattr(error, "headers", None) or {})
-    return response
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for HTTPException"
+    routed = {404: f"Nothing is at {request.url.path}; ask POST /graphql.", 405: f"{request.url.path} does not take {request.method}."}
+    return _problem(error.status_code, routed.get(error.status_code, error.detail), error.headers)
 
 
 async def _unexpected(_request: Request, _error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Places for work in threads: bounded, and each held until its thread has ended, also when nobody waits for the answer any more."""
+"""Worker threads in bounded number; a slot stays taken until its thread has ended, even when the request no longer waits for the result."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """No place became free in time; the work was not begun."""
+    """No slot became free in time; the work was not started."""
 
 
 class StillRunning(Exception):
-    """The work was begun and did not end in time; it goes on and holds its place until it ends."""
+    """The work did not end in time; it goes on and keeps its slot until it ends."""
 
 
 class ThreadSlots:
-    """A number of threads that work at one time; further work waits for a place.
+    """A bounded number of worker threads; further work waits for a slot.
+
+    A thread can't be stopped. If a request that gave up freed its slot, slow requests would pile up in threads without bound.
 
     Args:
-        count: how many threads work at one time.
+        count: number of threads.
     """
 
     def __init__(self, count: int) -> None:
@@ -33,17 +35,15 @@ class ThreadSlots:
         self._working: set[asyncio.Task[object]] = set()  # the event loop itself keeps only weak references to tasks
 
     async def run(self, work: Callable[[], T], *, seconds: float) -> T:
-        """Run work in a thread and return its result.
-
-        A thread can't be stopped. Were its place given back when the asker stops waiting, slow questions would pile up in threads without bound.
+        """Run a function in a thread and return its result.
 
         Args:
-            work: called once, in a thread, unless no place becomes free in time.
-            seconds: to wait for a place and for the result, together.
+            work: the function; called once, unless no slot becomes free in time.
+            seconds: to wait for a slot and for the result, together.
 
         Raises:
-            Busy: no place became free; `work` will not be called.
-            Unfinished: `work` has not ended.
+            Busy: no slot became free; `work` will not be called.
+            StillRunning: `work` has not ended.
         """
         begun = False
 
@@ -71,4 +71,4 @@ class ThreadSlots:
     def _ended(self, task: asyncio.Task[object]) -> None:
         self._working.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waited has been answered: asyncio need not log that nobody looked at it
+            task.exception()  # retrieved, so that asyncio does not log it as never retrieved

@@ -1,7 +1,7 @@
-"""Tokens of the audit server: who may ask, who may send.
+"""Tokens of the audit server and their roles.
 
-They lie in `access/tokens.json` of the workspace, hashed, and are no part of the record: deleting the file only means that nobody may ask. A token is
-256 random bits, so a plain SHA-256 of it is enough: there is nothing to guess.
+They are kept as hashes in `access/tokens.json` of the workspace and are not part of the record: deleting the file revokes them all. A token is 256
+random bits, so a plain SHA-256 of it can't be guessed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FORMAT = 1
 
 
 class Role(StrEnum):
-    """What a token lets its holder do: `producer` sends events and reads nothing, `auditor` reads, `admin` does both."""
+    """What a token permits: `producer` to send events, `auditor` to read, `admin` both."""
 
     PRODUCER = "producer"
     AUDITOR = "auditor"
@@ -37,15 +37,12 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token as it is kept: never its text, only that text's SHA-256.
+    """A stored token, without its text.
 
     Attributes:
-        id: eight hex digits that name it to people.
-        role: what it allows.
+        id: eight hex digits, for `token list` and `token revoke`.
         sha256: hex digest of the token's text.
-        created_at: RFC 3339, UTC.
-        expires_at: RFC 3339, UTC; from then on it is refused.
-        revoked_at: RFC 3339, UTC, or None.
+        created_at: RFC 3339, UTC, like the other times.
     """
 
     id: str
@@ -62,30 +59,25 @@ class Token:
         return "valid" if now < datetime.fromisoformat(self.expires_at) else "expired"
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class TokenStore:
     """The tokens of one workspace.
 
     Args:
-        workspace: whose tokens.
-        clock: gives the time; tests hand in their own.
+        clock: returns the current time.
     """
 
-    def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, workspace: Workspace, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._folder = workspace.root / "access"
         self._file = self._folder / "tokens.json"
         self._clock = clock
         self._seen: tuple[tuple[int, int, int], dict[str, Token]] | None = None
 
     def create(self, role: Role, expires: datetime | None = None) -> str:
-        """Make a token and give its text, which is shown this once and kept nowhere.
+        """Make a token and return its text, which is not stored.
 
         Args:
-            role: what it allows.
-            expires: when it ends; 90 days from now where not given.
+            role: of the token.
+            expires: 90 days from now by default.
 
         Raises:
             UsageError: it would have expired already, or the workspace can't be written.
@@ -100,10 +92,10 @@ class TokenStore:
         return text
 
     def revoke(self, token_id: str) -> Token:
-        """Refuse a token from now on.
+        """Mark a token as revoked.
 
         Raises:
-            UsageError: there is no token of that id.
+            UsageError: there is no token with that id.
         """
         known = {token.id: token for token in self.all()}
         if token_id not in known:
@@ -113,7 +105,7 @@ class TokenStore:
         return known[token_id]
 
     def all(self) -> tuple[Token, ...]:
-        """Every token ever made, oldest first.
+        """Return all tokens, oldest first.
 
         Raises:
             UsageError: the file is damaged.
@@ -121,12 +113,12 @@ class TokenStore:
         return tuple(self._known().values())
 
     def find(self, text: str) -> Token | None:
-        """Return the valid token that a text stands for, or None."""
-        found = self._known().get(_hash(text))  # how long that takes tells of the hash at most, which leads to no token
+        """Return the token with a given text, or None if it does not exist, has expired or was revoked."""
+        found = self._known().get(_hash(text))  # the lookup's duration reveals the hash at most, from which the text can't be found
         return found if found is not None and found.state(self._clock()) == "valid" else None
 
     def _known(self) -> dict[str, Token]:
-        """Return every token by its hash; read again whenever the file has changed, so that revoking works at once."""
+        """Return all tokens by hash; the file is read again when it has changed, so that revoking takes effect at once."""
         try:
             stat = self._file.stat()
         except FileNotFoundError:

@@ -154,7 +154,7 @@ def test_pages_of_a_connection_follow_each_other_without_hole_or_repetition(reco
     [
         ('{trace(ref:"build/dem"){root}}', "Did you mean 'build/demo'?"),
         ('{trace(ref:"nonsense"){root}}', "is no ref"),
-        ('{artifact(ref:"run/0192d3c1-7e9a-7c4e-8c3c-0d6cf0a8a111"){ref}}', "names no artifact"),
+        ('{artifact(ref:"run/0192d3c1-7e9a-7c4e-8c3c-0d6cf0a8a111"){ref}}', "does not name an artifact"),
         ('{artifact(ref:"dataset/demo.drives.frame"){ref}}', "Did you mean 'dataset/demo.drives.frames'?"),
         ('{trace(ref:"build/demo",asOf:"yesterday"){root}}', "'yesterday' is no time"),
         ('{trace(ref:"build/demo",asOf:"9999-12-31T23:59:59-12:00"){root}}', "is no time"),
@@ -162,7 +162,7 @@ def test_pages_of_a_connection_follow_each_other_without_hole_or_repetition(reco
         ('{trace(ref:"build/demo",depth:-1){root}}', "expected 0 or more, found -1"),
         ("{builds(first:501){totalCount}}", "'first' is 501; expected 0 to 500"),
         ("{builds(first:-1){totalCount}}", "'first' is -1"),
-        ('{builds(after:"x"){totalCount}}', "'after' is no cursor of this list"),
+        ('{builds(after:"x"){totalCount}}', "'after' is not a cursor of this list"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_told_in_the_records_own_words(record: Record, text: str, sentence: str) -> None:
@@ -176,9 +176,9 @@ def test_a_question_that_cannot_be_answered_is_told_in_the_records_own_words(rec
     [
         ("{buildz{totalCount}}", "Did you mean 'build' or 'builds'"),
         ("{builds(", "Syntax Error"),
-        ("query A{builds{totalCount}} query B{builds{totalCount}}", "say which by 'operationName'"),
-        ("mutation{a}", "A mutation is not taken here"),
-        ("subscription{a}", "A subscription is not taken here"),
+        ("query A{builds{totalCount}} query B{builds{totalCount}}", "select one by 'operationName'"),
+        ("mutation{a}", "A mutation is not accepted"),
+        ("subscription{a}", "A subscription is not accepted"),
         ("fragment A on Query{builds{totalCount}}", "has no operation"),
         ("{...A} fragment A on Query{...A}", "'A' spreads itself"),
     ],

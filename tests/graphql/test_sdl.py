@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+import strawberry
 
 from graphql import build_schema, parse, validate
 from tracecore_graphql import object_types
+from tracecore_graphql.fields import costs_of, output_type, query_field
 from tracecore_graphql.named_queries import document, names
 from tracecore_graphql.schema import schema, sdl
 from tracecore_schemas import trace as shapes
@@ -48,3 +50,21 @@ def test_graphql_has_every_field_of_the_trace_answer_and_no_other(shape: type, t
 
 def test_no_type_is_called_node() -> None:
     assert "Node" not in schema._schema.type_map
+
+
+def test_a_root_field_without_a_cost_is_refused() -> None:
+    @output_type
+    class Root:
+        """A root."""
+
+        @query_field(cost=7)
+        def bounded(self) -> int:
+            """A field with its cost."""
+            return 1
+
+        @strawberry.field
+        def unbounded(self) -> int:
+            return 1
+
+    with pytest.raises(TypeError, match=r"root field 'unbounded' has no cost: declare it with @query_field"):
+        costs_of(Root)

@@ -100,14 +100,14 @@ def test_with_a_token_an_unknown_path_is_404_and_a_wrong_method_405(client: Test
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "no JSON"),
+        (b"", "not JSON"),
         (b"[]", "JSON object with the key 'query'"),
         (b'{"query": 7}', "JSON object with the key 'query'"),
         (b'{"query": "{a}", "query": "{b}"}', "stands twice"),
         (b'{"query": "{a}", "variables": {"x": NaN}}', "NaN"),
         (b'{"query": "\\ud800"}', "surrogate"),
         (b'{"query": "{a}", "variables": []}', "'variables' to be an object"),
-        (b'{"query": "{a}", "operationName": 1}', "'operationName' a text"),
+        (b'{"query": "{a}", "operationName": 1}', "'operationName' a string"),
         (b"\xff", "UTF-8"),
         (b"[" * 100_000, "nested too deep"),
     ],

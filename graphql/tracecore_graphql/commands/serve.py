@@ -14,7 +14,7 @@ from tracecore.workspace import NamedWorkspace
 __all__ = ["command"]
 
 _CONNECTIONS = 64
-"""Connections at one time; each may hold a body of `Limits.body_bytes`."""
+"""Connections at one time; each may keep a body of `Limits.body_bytes` in memory."""
 
 
 @click.command(epilog="\b\nExamples:\n  tracecore serve\n  tracecore serve --host 0.0.0.0 --port 8443 --workspace /srv/tracecore")
@@ -38,9 +38,9 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     address = listener.getsockname()
     say(f"Audit server of {record.workspace.root} at http://{host}:{address[1]}/graphql")
     if not tokens.all():
-        say("Nobody may ask yet: make a token with 'tracecore token create auditor'.")
+        say("There is no token yet: make one with 'tracecore token create auditor'.")
     if not _is_loopback(host):
-        say("It listens beyond this machine without TLS: put a proxy with TLS before it, for tokens travel in clear text.")
+        say("It listens beyond this machine without TLS: put a TLS proxy in front of it, or tokens travel in clear text.")
     config = uvicorn.Config(
         application(record, tokens),
         log_level="warning",
@@ -58,10 +58,10 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket ourselves: a port in use is then one clear sentence, and port 0 can be told.
+    """Open the listening socket here, not in uvicorn, so that a port in use is a clear error and the port chosen for 0 is known.
 
     Raises:
-        UsageError: the address is none of this machine, or the port is taken.
+        UsageError: the address is not one of this machine, or the port is in use.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

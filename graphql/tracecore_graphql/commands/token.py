@@ -1,4 +1,4 @@
-"""`tracecore token create|list|revoke`: who may ask the audit server."""
+"""`tracecore token create|list|revoke`: access to the audit server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 @click.group(epilog="\b\nExamples:\n  tracecore token create auditor --expires 2027-01-31\n  tracecore token list")
 def command() -> None:
-    """Make, list and revoke tokens of the audit server; they are no part of the record."""
+    """Make, list and revoke tokens of the audit server; they are not part of the record."""
 
 
 @command.command(epilog="\b\nExample:\n  tracecore token create auditor --expires 2027-01-31")
@@ -29,7 +29,7 @@ def command() -> None:
 @workspace_option
 @json_option
 def create(role: str, expires: datetime | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Make a token and print it alone: it is shown this once and kept only as a hash."""
+    """Make a token and print it; it can't be shown again, since only its hash is kept."""
     moment = expires.replace(tzinfo=UTC) if expires and expires.tzinfo is None else expires
     text = TokenStore(Workspace.open(workspace)).create(Role(role), moment)
     if as_json:
@@ -42,7 +42,7 @@ def create(role: str, expires: datetime | None, workspace: NamedWorkspace, as_js
 @workspace_option
 @json_option
 def list_(workspace: NamedWorkspace, as_json: bool) -> None:
-    """List the tokens: id, role, state, when each ends."""
+    """List the tokens: id, role, state, expiry."""
     now = datetime.now(UTC)
     found = [
         {"id": t.id, "role": t.role.value, "state": t.state(now), "created_at": t.created_at, "expires_at": t.expires_at, "revoked_at": t.revoked_at}
@@ -62,7 +62,7 @@ def list_(workspace: NamedWorkspace, as_json: bool) -> None:
 @workspace_option
 @json_option
 def revoke(token_id: str, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Refuse a token from now on, in a running server too; ID as `tracecore token list` shows it."""
+    """Refuse a token from now on, in a running server too; ID is the one that `tracecore token list` shows."""
     token = TokenStore(Workspace.open(workspace)).revoke(token_id)
     if as_json:
         emit_json({"revoked": token.id, "role": token.role.value})
