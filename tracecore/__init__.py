@@ -1,17 +1,32 @@
-"""tracecore: the kernel. What plugin authors import stands here; everything else is imported by its own name.
+"""tracecore: the kernel, and the API of plugins: `import tracecore as tc`.
 
-import tracecore as tc
+Published are the names of this package, the modules in `PUBLISHED` and the schemas in `SCHEMAS`, each by its `__all__`. Everything else is internal.
 """
 
-from tracecore.check import Check, CheckContext, CheckResult, SuiteCheck
+import importlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageError
-from tracecore.gate import Gate, GateEvidence, GateResult
-from tracecore.hookspecs import BuildSummary, Exporter, Importer, RunSummary, hookimpl
+from tracecore.gate import Gate, GateEvidence, GateResult, KpiReport
+from tracecore.hookspecs import BuildSummary, Exporter, GateSummary, Importer, RunSummary, hookimpl
+from tracecore.plugins.built_in_checks import SuiteCheck
 from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage
 from tracecore_schemas.facet_summary import count, summarize
-from tracecore_schemas.kinds import StageKind
+from tracecore_schemas.kinds import Severity, StageKind
+
+if TYPE_CHECKING:
+    from tracecore import artifacts, cli, engines, environment, errors, files, geometry, images, kpi_provenance, parity, testing
+    from tracecore import images as draw
+    from tracecore.artifacts import open_artifact
+    from tracecore.environment import module_digest
+    from tracecore.workspace import NamedWorkspace, Workspace
+    from tracecore_schemas import arrow_tables as tables
 
 __all__ = [
+    "PUBLISHED",
+    "SCHEMAS",
     "BuildSummary",
     "Check",
     "CheckContext",
@@ -23,21 +38,78 @@ __all__ = [
     "Gate",
     "GateEvidence",
     "GateResult",
+    "GateSummary",
     "Importer",
     "Input",
+    "KpiReport",
     "Lineage",
+    "NamedWorkspace",
     "NegativeVerdict",
     "Output",
     "Params",
     "RunFailed",
     "RunSummary",
+    "Severity",
     "SourceFile",
     "Stage",
     "StageKind",
     "SuiteCheck",
     "TracecoreError",
     "UsageError",
+    "Workspace",
+    "artifacts",
+    "cli",
     "count",
+    "draw",
+    "engines",
+    "environment",
+    "errors",
+    "files",
+    "geometry",
     "hookimpl",
+    "images",
+    "kpi_provenance",
+    "module_digest",
+    "open_artifact",
+    "parity",
     "summarize",
+    "tables",
+    "testing",
 ]
+
+PUBLISHED = MappingProxyType(
+    {
+        "artifacts": "tracecore.artifacts",
+        "cli": "tracecore.cli",
+        "draw": "tracecore.images",
+        "engines": "tracecore.engines",
+        "environment": "tracecore.environment",
+        "errors": "tracecore.errors",
+        "files": "tracecore.files",
+        "geometry": "tracecore.geometry",
+        "images": "tracecore.images",
+        "kpi_provenance": "tracecore.kpi_provenance",
+        "parity": "tracecore.parity",
+        "tables": "tracecore_schemas.arrow_tables",
+        "testing": "tracecore.testing",
+    }
+)
+"""The published modules by their name in `tc`; each is imported on first use, so that `import tracecore` stays light."""
+
+SCHEMAS = ("campaign", "canonical", "coco", "conditions", "data_request", "file_shapes", "kinds", "openlabel", "refs", "run", "strict_json")
+"""Modules of `tracecore_schemas` that are published beside `tc.tables`; import them from there."""
+
+_NAMES = {
+    "NamedWorkspace": "tracecore.workspace",
+    "Workspace": "tracecore.workspace",
+    "module_digest": "tracecore.environment",
+    "open_artifact": "tracecore.artifacts",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in PUBLISHED:
+        return importlib.import_module(PUBLISHED[name])
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'tracecore' has no attribute {name!r}")

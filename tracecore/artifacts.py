@@ -15,7 +15,7 @@ from tracecore.store import open_store
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.run import Artifact
 
-__all__ = ["RECORD_GROUP", "OpenedArtifact", "open_artifact"]
+__all__ = ["OpenedArtifact", "open_artifact"]
 
 RECORD_GROUP = "tracecore.record"
 

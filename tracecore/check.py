@@ -1,7 +1,4 @@
-"""Checks: assertions about outputs, each recorded as a run that reads what it checks.
-
-Most checks are a Great Expectations suite over one table (`SuiteCheck`); a plugin may register any `Check`.
-"""
+"""Checks: assertions about outputs, each recorded as a run that reads what it checks."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import Artifact, ExpectationOutcome, Unknown
 
-__all__ = ["Check", "CheckContext", "CheckResult", "SuiteCheck"]
+__all__ = ["Check", "CheckContext", "CheckResult"]
 
 
 class CheckContext(Protocol):
@@ -75,28 +72,3 @@ class Check(ABC):
     @abstractmethod
     def run(self, context: CheckContext) -> CheckResult:
         """Read and judge."""
-
-
-class SuiteCheck(Check):
-    """A Great Expectations suite over one table.
-
-    Args:
-        name: what stages and programs call it by.
-        expectations: in Great Expectations' own words: `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
-        description: one sentence for people.
-        severity: blocking unless the program says otherwise.
-    """
-
-    def __init__(
-        self, name: str, expectations: Sequence[Mapping[str, Any]], *, description: str = "", severity: Severity = Severity.BLOCKING
-    ) -> None:
-        self.name = name
-        self.expectations = tuple(expectations)
-        self.description = description
-        self.severity = severity
-
-    def run(self, context: CheckContext) -> CheckResult:
-        """Validate the target table; imports Great Expectations only now (3 s, 250 MB)."""
-        from tracecore.plugins.check_suites import validate
-
-        return validate(self.name, self.expectations, context.read())

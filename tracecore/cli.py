@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tracecore.system.settings import Settings
     from tracecore.workspace import NamedWorkspace
 
-__all__ = ["console", "emit_json", "json_option", "no_workspace_option", "plugin_setting", "progress_bar", "say", "settings_of", "workspace_option"]
+__all__ = ["console", "emit_json", "json_option", "no_workspace_option", "plugin_setting", "progress_bar", "say", "workspace_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 

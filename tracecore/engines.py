@@ -12,7 +12,7 @@ from tracecore.store.manifest import scan_directory
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facet_summary import summarize
 
-__all__ = ["CARRIED", "ENGINE_FACET", "alone", "engine_roles", "rename_inner", "with_roles"]
+__all__ = ["CARRIED", "ENGINE_FACET", "engine_roles", "rename_inner"]
 
 ENGINE_FACET = "tracecore_engine"
 

@@ -13,11 +13,11 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from tracecore.system.distributions import installed
+from tracecore.system.distributions import installed, module_digest
 from tracecore_schemas.canonical import digest_json
 from tracecore_schemas.run import CodeLocation, Environment
 
-__all__ = ["accelerator", "code_location", "current_environment", "host_name"]
+__all__ = ["accelerator", "current_environment", "host_name", "module_digest"]
 
 
 def current_environment() -> Environment:

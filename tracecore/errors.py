@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["NegativeVerdict", "RunFailed", "TracecoreError", "UsageError", "again", "class_name", "nearest", "suggestion"]
+__all__ = ["NegativeVerdict", "RunFailed", "TracecoreError", "UsageError", "nearest", "suggestion"]
 
 
 class TracecoreError(Exception):
@@ -28,22 +28,6 @@ class RunFailed(TracecoreError):
     """A stage ran and failed (exit 3)."""
 
     exit_code = 3
-
-
-_BY_NAME = {each.__name__: each for each in (TracecoreError, UsageError, NegativeVerdict, RunFailed)}
-
-
-def class_name(error: BaseException) -> str:
-    """Return the name of the class of this module that an error is of; empty where it is of none.
-
-    A build and its workers tell each other errors by it: a subclass, which may need more than a message, is told as what it is a case of.
-    """
-    return next((each.__name__ for each in type(error).__mro__ if each in _BY_NAME.values()), "")
-
-
-def again(name: str, message: str) -> TracecoreError:
-    """Make the error that another process told by its `class_name` and message."""
-    return _BY_NAME[name](message)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -12,7 +12,7 @@ from tracecore.kpi_provenance import KpiProvenance
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
 
-__all__ = ["Gate", "GateEvidence", "GateResult", "Report"]
+__all__ = ["Gate", "GateEvidence", "GateResult", "KpiReport"]
 
 
 def _nothing_kept(ref: str) -> Any:
@@ -20,7 +20,7 @@ def _nothing_kept(ref: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class KpiReport:
     """One KPI report among what would be sealed.
 
     Attributes:
@@ -58,7 +58,7 @@ class GateEvidence:
     checks: Sequence[CheckRun]
     kpis: Mapping[str, float]
     unknowns: Sequence[tuple[str, Unknown]]
-    reports: Sequence[Report] = ()
+    reports: Sequence[KpiReport] = ()
     trace: Callable[[str], Mapping[str, Any]] = _nothing_kept
     read: Callable[[str], Any] = _nothing_kept
 

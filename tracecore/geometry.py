@@ -48,7 +48,7 @@ def cuboid_corners(cuboid: Sequence[float]) -> Floats:
 
 
 def inside_cuboid(points: ArrayLike, cuboid: Sequence[float], *, margin: float = 0.0) -> NDArray[np.bool_]:
-    """Say of points (N, 3) in the cuboid's frame whether they lie inside it, or within `margin` m of it."""
+    """Return of each point (N, 3) in the cuboid's frame whether it lies inside it, or within `margin` m of it."""
     values = np.asarray(cuboid, dtype=np.float64)
     own = (np.asarray(points, dtype=np.float64)[:, :3] - values[:3]) @ quaternion_matrix(values[3:7])
     return np.asarray((np.abs(own) <= values[7:10] / 2 + margin).all(axis=1))
@@ -79,7 +79,6 @@ def project(points: ArrayLike, projection: ArrayLike) -> tuple[Floats, NDArray[n
     return scaled[:, :2] / depth[:, None], ahead
 
 
-_Floats = NDArray[np.float64]
 _COLUMNS = ["drive", "sensor", "timestamp_ns", "frame", "projection", "to_vehicle"]
 
 
@@ -92,14 +91,14 @@ class Camera:
         from_vehicle: 4x4, vehicle's frame to optical frame; None where nobody says how the camera stands in the vehicle.
     """
 
-    projection: _Floats
-    from_vehicle: _Floats | None
+    projection: Floats
+    from_vehicle: Floats | None
 
-    def of_own(self, points: ArrayLike) -> tuple[_Floats, NDArray[np.bool_]]:
+    def of_own(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
         """Project points (N, 3) of the camera's optical frame; also say which lie ahead of it."""
         return project(points, self.projection)
 
-    def of_vehicle(self, points: ArrayLike) -> tuple[_Floats, NDArray[np.bool_]]:
+    def of_vehicle(self, points: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
         """Project points (N, 3) of the vehicle's frame; none is ahead where nobody says how the camera stands in it."""
         if self.from_vehicle is None:
             count = len(np.asarray(points))
@@ -147,7 +146,7 @@ class Rig:
             np.asarray(row["projection"], dtype=np.float64).reshape(3, 4), None if placed is None else np.asarray(np.linalg.inv(placed), np.float64)
         )
 
-    def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> _Floats | None:
+    def to_vehicle(self, drive: str, sensor: str, timestamp_ns: int) -> Floats | None:
         """Return the 4x4 from a sensor's frame (named by sensor or frame) to the vehicle's, None where nobody says it; `vehicle` is its own."""
         if sensor == "vehicle":
             return np.eye(4)

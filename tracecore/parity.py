@@ -12,11 +12,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-import tracecore as tc
+from tracecore.check import CheckResult
 from tracecore.errors import RunFailed, UsageError, suggestion
 from tracecore.images import decode_rgb, model_input
+from tracecore.stage import Context, Field, Input, Output, Params
+from tracecore_schemas.facet_summary import summarize
+from tracecore_schemas.run import ExpectationOutcome
 
-__all__ = ["OUTPUTS", "Answers", "Parity", "ParityParams", "Pictures", "compare", "outputs_of", "pictures", "reach_of", "run_onnx", "sample_images"]
+__all__ = [
+    "OUTPUTS",
+    "Answers",
+    "Parity",
+    "ParityParams",
+    "Pictures",
+    "compare",
+    "judge",
+    "outputs_of",
+    "pictures",
+    "reach_of",
+    "run_onnx",
+    "sample_images",
+]
 
 OUTPUTS = ("boxes", "scores", "classes", "path", "light")
 """Every output that a graph may have, in order; those of absent heads are left out."""
@@ -87,22 +103,20 @@ _DETECTED = 0.3  # score from which on a box is a detection, where a program say
 _FEW = 0.02  # share of boxes that may stand on one side alone, as the peak of two cells that are equal but for rounding; more of them is no chance
 
 
-class ParityParams(tc.Params):
+class ParityParams(Params):
     """On how many frames two makes of one model are compared, and how far apart their answers may lie: what the check `parity` judges by."""
 
-    samples: int = tc.Field(
-        32, ge=1, le=4096, description="frames on which both are compared, taken evenly; drawn pictures where no frames are wired"
-    )
-    tolerance_px: float | None = tc.Field(
+    samples: int = Field(32, ge=1, le=4096, description="frames on which both are compared, taken evenly; drawn pictures where no frames are wired")
+    tolerance_px: float | None = Field(
         None, gt=0, description="greatest difference of a box's side, px of the input; not given: 0.1 in single precision, 1 below it"
     )
-    tolerance_score: float | None = tc.Field(
+    tolerance_score: float | None = Field(
         None, gt=0, description="greatest difference of a score; not given: 0.001 in single precision, 0.02 below it"
     )
-    tolerance_m: float | None = tc.Field(
+    tolerance_m: float | None = Field(
         None, gt=0, description="greatest difference of the path, m; not given: 0.01 in single precision, 0.05 below it"
     )
-    tolerance_light: float | None = tc.Field(
+    tolerance_light: float | None = Field(
         None, gt=0, description="greatest difference of a light state's probability; not given: 0.001 in single precision, 0.02 below it"
     )
 
@@ -175,7 +189,7 @@ class Parity:
         counts = {} if self.scores is None else {"compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
         differences = ", ".join(_UNITS[name].format(value) for name, value in figures.items())
         return {
-            "summary": tc.summarize(f"parity with {against} on {self.samples} {what}: {differences}"),
+            "summary": summarize(f"parity with {against} on {self.samples} {what}: {differences}"),
             "against": against,
             "max_abs_difference": self.max_abs_difference,
             "samples": self.samples,
@@ -186,7 +200,7 @@ class Parity:
         }
 
 
-def pictures(context: tc.Context, frames: tc.Input, output: tc.Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
+def pictures(context: Context, frames: Input, output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
     """Return what two makes of one model are compared on: recorded frames; without any, drawn pictures, which is an unknown of the output.
 
     Args:
@@ -330,3 +344,23 @@ def _found(answers: Answers) -> Iterator[tuple[NDArray[np.float32], NDArray[np.f
     """Yield boxes, scores and classes image by image."""
     if answers.boxes is not None and answers.scores is not None and answers.classes is not None:
         yield from zip(answers.boxes, answers.scores, answers.classes, strict=True)
+
+
+_WORDS = {"boxes_px": "a box's side in px", "scores": "a score", "path_m": "the path in m", "light": "a light state's probability"}
+
+
+def judge(facet: Mapping[str, Any]) -> CheckResult:
+    """Compare each difference of a facet `tracecore_parity` with its tolerance."""
+    outcomes = [
+        ExpectationOutcome(name, facet[name] <= allowed, expected=f"at most {allowed:g}", actual=f"{facet[name]:.3g}")
+        for name, allowed in facet["tolerances"].items()
+    ]
+    if unmatched := facet.get("unmatched", 0):
+        outcomes.append(ExpectationOutcome("unmatched", success=False, expected="every box on both sides", actual=f"{unmatched} without a partner"))
+    if facet.get("compared") == 0:
+        outcomes.append(ExpectationOutcome("boxes", success=False, expected="some box to compare", actual="none with a score unlike the others"))
+    success = all(outcome.success for outcome in outcomes)
+    found = "; ".join(f"{_WORDS.get(each.assertion, each.assertion)} {each.actual}, {each.expected}" for each in outcomes)
+    words = "answers as" if success else "does not answer as"
+    on = f"{facet['samples']} {facet['images']}"
+    return CheckResult(success, f"The model {words} {facet['against']} on {on}. Greatest difference of {found}.", tuple(outcomes), dict(facet))

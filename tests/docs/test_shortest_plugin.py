@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 
 import pyarrow as pa
-from tracecore.running.executor import Executor, Supplied, Task
+from tracecore.running.executor import Executor, ResolvedInput, Task
 from tracecore.plugins.host import PluginHost
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
@@ -39,7 +39,7 @@ program = Artifact("program", "dark", kept.digest, Media.NONE, origin=Origin("da
 executor = Executor(workspace, store, record, host)
 
 def run(**params):
-    task = Task("dark", "dark", host.stage("curate", "night-frames"), params, {"frames": Supplied(frames, None)}, 7, program, Path("."))
+    task = Task("dark", "dark", host.stage("curate", "night-frames"), params, {"frames": ResolvedInput(frames, None)}, 7, program, Path("."))
     return executor.execute(task)
 
 first, again, darker = run(max_luma=0.45), run(max_luma=0.45), run(max_luma=0.15)

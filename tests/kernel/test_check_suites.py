@@ -5,7 +5,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from tracecore.errors import UsageError
-from tracecore.plugins.check_suites import validate
+from tracecore.plugins.built_in_checks import validate
 from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS, TRACKS
 from tracecore_schemas.suites import SUITES
 

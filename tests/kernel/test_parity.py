@@ -11,7 +11,7 @@ import pytest
 from tracecore.check import CheckResult
 from tracecore.errors import RunFailed, UsageError
 from tracecore.parity import Answers, Parity, ParityParams, compare, sample_images
-from tracecore.plugins.parity_check import ParityCheck
+from tracecore.plugins.built_in_checks import ParityCheck
 from tracecore_schemas.run import Artifact
 
 

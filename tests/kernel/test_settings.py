@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 NOTHING_OF_OURS = {
     "tracecore/system/settings.py": "the settings themselves",
     "tracecore/environment.py": "CUDA_VISIBLE_DEVICES",
-    "tracecore/plugins/check_suites.py": "GX_ANALYTICS_ENABLED",
+    "tracecore/plugins/built_in_checks.py": "GX_ANALYTICS_ENABLED",
     "tracecore/running/allowed_paths.py": "TMPDIR, XDG_*, MPLCONFIGDIR",
     "tracecore/store/bucket_access.py": "AWS_*",
     "tracecore/commands/streams.py": "PYTHONUTF8, PYTHONIOENCODING",

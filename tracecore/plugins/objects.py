@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 
-from tracecore.check import Check, SuiteCheck
+from tracecore.check import Check
 from tracecore.errors import suggestion
 from tracecore.gate import Gate
 from tracecore.hookspecs import Exporter, Importer
-from tracecore.plugins.parity_check import ParityCheck
+from tracecore.plugins.built_in_checks import ParityCheck, SuiteCheck
 from tracecore.stage import Stage, StageKind
 from tracecore_schemas.suites import SUITES
 

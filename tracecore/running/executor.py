@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tracecore import errors
 from tracecore.engines import ENGINE_FACET, alone, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import RunFailed, TracecoreError, UsageError
@@ -33,8 +32,9 @@ from tracecore.running.staleness import staleness_key
 from tracecore.running.task import DEFAULT_THREADS, Outcome, ResolvedInput, Task
 from tracecore.running.undeclared import FACET as UNDECLARED
 from tracecore.running.undeclared import UNKNOWN, UndeclaredAccess
-from tracecore.running.worker import StageRaised, StageResult, Workers
 from tracecore.running.worker.handover import answers, job_for
+from tracecore.running.worker.jobs import StageRaised, StageResult, make_error
+from tracecore.running.worker.workers import Workers
 from tracecore.stage import SourceFile
 from tracecore.store import Store, Stored
 from tracecore.system.failures import absent_column, clear_disk_errors, disk_problem, failure_trace, reason_of, tellable, without_places
@@ -334,7 +334,7 @@ class Executor:
             raised = error if stage is None else KeyboardInterrupt()
             message = f"{task.in_words} was stopped: {type(raised).__name__}."
         elif stage is not None and stage.known:
-            message, raised = stage.reason, errors.again(stage.known, stage.reason)
+            message, raised = stage.reason, make_error(stage.known, stage.reason)
         elif stage is not None and stage.disk:
             message, raised = stage.disk, UsageError(stage.disk)
         elif isinstance(error, TracecoreError):

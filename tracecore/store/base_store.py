@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tracecore.errors import UsageError
 from tracecore.files import clone_or_copy, remove_tree
-from tracecore.store import delta_tables
+from tracecore.store.delta_tables import data_names, log_names, open_table, table_exists, table_parts, verify_log, verify_table
 from tracecore.store.erasure import gone_by_path
 from tracecore.store.manifest import directory_manifest, scan_directory
 from tracecore.store.place import Place, leads_out
@@ -182,7 +182,7 @@ class BaseStore:
         except UsageError:
             return False
         if artifact.media is Media.DELTA:
-            return delta_tables.table_exists(artifact, self.place)
+            return table_exists(artifact, self.place)
         if artifact.media is Media.DIRECTORY:
             size = sum(size for _, size in self.place.listed(location)) if self.place.is_folder(location) else None
         else:
@@ -192,13 +192,13 @@ class BaseStore:
     def log(self, artifact: Artifact) -> Sequence[str]:
         """Name the commits of a table up to a version."""
         self._location(artifact)
-        return delta_tables.log_names(artifact, self.place)
+        return log_names(artifact, self.place)
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
         """Name every file that an artifact stands on, the manifest of a directory too."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
-            return [*(delta_tables.log_names(artifact, self.place) if log else ()), *delta_tables.data_names(artifact, self.place)]
+            return [*(log_names(artifact, self.place) if log else ()), *data_names(artifact, self.place)]
         if artifact.media is Media.DIRECTORY:
             return [*(path for path, _ in self.place.listed(location)), manifest_beside(location)]
         return [location]
@@ -207,13 +207,13 @@ class BaseStore:
         """Return the files that hold a version's content."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
-            return delta_tables.table_parts(artifact, self.place)
+            return table_parts(artifact, self.place)
         if artifact.media is Media.DIRECTORY:
             return [Part(f"{location}/{path}", f"sha256:{digits}", size) for path, size, digits in directory_members(artifact, self.place)]
         return [Part(location, artifact.digest, artifact.size_bytes or 0)]
 
     def _dataset(self, artifact: Artifact) -> ds.Dataset:
-        return delta_tables.open_table(artifact, self.place)
+        return open_table(artifact, self.place)
 
     def _missing(self, artifact: Artifact) -> UsageError:
         return UsageError(f"{artifact.ref} can't be read: '{artifact.location}' is missing from the store.")
@@ -222,14 +222,14 @@ class BaseStore:
         self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
     ) -> Mapping[DeltaVersion, list[StoreFailure]]:
         """Recompute a table's log once and compare it with every recorded version."""
-        return delta_tables.verify_log(self.place, location, versions, gone_by_path(gone))
+        return verify_log(self.place, location, versions, gone_by_path(gone))
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
         """Recompute an artifact's digest from its bytes and what is recorded of those erased; every file that differs is named."""
         where = self._location(artifact)
         known = gone_by_path(gone)
         if artifact.media is Media.DELTA:
-            return delta_tables.verify_table(artifact, self.place, known, log)
+            return verify_table(artifact, self.place, known, log)
         if artifact.media is Media.DIRECTORY:
             return verify_directory(artifact, self.place, known)
         found = self.place.fingerprint(where)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 
-from tracecore.errors import TracecoreError, UsageError
-from tracecore.files import write_durably
+from tracecore.errors import UsageError
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import jcs
 
-__all__ = ["JOIN", "MARKER", "WrongLedger", "another_ledger", "check_store", "compare_store", "ledger_mark", "marked_ledger", "store_ledger", "unset"]
+__all__ = ["JOIN", "MARKER", "WrongLedger", "another_ledger", "compare_store", "ledger_mark", "marked_ledger", "unset"]
 
 MARKER = "ledger.json"
 JOIN = "'tracecore workspace join DIR' makes a further host's folder for that ledger"
@@ -62,55 +61,6 @@ def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
     )
 
 
-def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
-    """Return where a store lies, and the id of its ledger; None where it belongs to none.
-
-    Args:
-        workspace: whose store.
-        url: of the bucket; None for the folder in the workspace.
-
-    Raises:
-        TracecoreError: the bucket can't be reached.
-    """
-    if url is None:
-        try:
-            return str(workspace.store), marked_ledger((workspace.store / MARKER).read_bytes())
-        except FileNotFoundError:
-            return str(workspace.store), None
-        except OSError as error:
-            raise UsageError(f"The store {workspace.store} can't be read: {MARKER}: {error.strerror}.") from None
-    from tracecore.store import bucket_settings
-    from tracecore.store.bucket import Bucket
-
-    bucket = Bucket(bucket_settings(url), workspace.ledger_id)
-    return str(bucket.settings.where), bucket.ledger()
-
-
-def check_store(workspace: Workspace, bound: str | None) -> None:
-    """Compare the store's ledger with the workspace's.
-
-    Args:
-        workspace: whose store.
-        bound: where the store lay when it was bound; None before, when a store without a ledger becomes this one's.
-
-    Raises:
-        WrongLedger: it belongs to another ledger, or to none although the workspace was bound to one.
-    """
-    if bound is None:
-        _claim(workspace)
-    try:
-        where, found = store_ledger(workspace, workspace.store_url)
-    except WrongLedger:
-        raise
-    except TracecoreError:
-        if workspace.store_url is None:
-            raise
-        return  # the bucket can't be reached: what needs its bytes says so, and the rest of the record answers
-    compare_store(workspace, where, found, bound)
-    if workspace.store_url is None and bound not in {None, workspace.store.name}:
-        raise unset(workspace, "store", where, str(bound))
-
-
 def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedger:
     """Return the sentence that refuses what a move of catalog or store left in the workspace: what is written there would be a fork."""
     variable = f"TRACECORE_{what.upper()}_URL"
@@ -138,14 +88,3 @@ def compare_store(workspace: Workspace, where: str, found: str | None, bound: st
         )
     if found != workspace.ledger_id:
         raise another_ledger(where, found, workspace.ledger_id)
-
-
-def _claim(workspace: Workspace) -> None:
-    """Make a store without a ledger the workspace's."""
-    if workspace.store_url is not None:
-        from tracecore.store import bucket_settings
-        from tracecore.store.bucket import Bucket
-
-        Bucket(bucket_settings(workspace.store_url), workspace.ledger_id).claim()
-    elif not (workspace.store / MARKER).exists():
-        write_durably(workspace.store / MARKER, ledger_mark(workspace.ledger_id))

@@ -16,8 +16,8 @@ from tracecore.errors import TracecoreError
 from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
 from tracecore.running.executor import Executor
 from tracecore.running.task import ResolvedInput, Task
-from tracecore.running.worker import Job, StageRaised, StageResult, Workers
-from tracecore.running.worker.workers import Answer
+from tracecore.running.worker.jobs import Job, StageRaised, StageResult
+from tracecore.running.worker.workers import Answer, Workers
 from tracecore.store import open_store
 from tracecore.system.failures import reason_of
 from tracecore.system.settings import Settings

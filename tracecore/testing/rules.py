@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import pickle
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import rfc8785
 from pydantic import BaseModel, PydanticUserError, ValidationError
 
+import tracecore
 from tracecore.plugins.discovery import GROUP, LoadedPlugin
 from tracecore.plugins.objects import OBJECT_TYPES, STAGES
 from tracecore.stage import Input, Output, Stage
@@ -44,9 +46,10 @@ RECORD = ("tracecore_lineage", "tracecore_assets", "tracecore_graphql")
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One import in a source file: the module named, and where (`package/file.py:12`)."""
+    """One import in a source file: the module, the names taken from it (none for `import module`), and where (`package/file.py:12`)."""
 
     module: str
+    names: tuple[str, ...]
     where: str
 
 
@@ -81,22 +84,36 @@ def sources_import(package: str) -> Iterator[Imported]:
         where = file.name if file.stem == package else f"{file.parent.name}/{file.name}"
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                yield from (Imported(alias.name, f"{where}:{node.lineno}") for alias in node.names)
+                yield from (Imported(alias.name, (), f"{where}:{node.lineno}") for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                yield Imported(node.module, f"{where}:{node.lineno}")
+                yield Imported(node.module, tuple(alias.name for alias in node.names), f"{where}:{node.lineno}")
 
 
 def import_problems(package: str, others: Mapping[str, str]) -> Iterator[str]:
-    """Return which imports a plugin may not have."""
+    """Yield the imports that a plugin may not have: other plugins, the record, and what tracecore does not publish."""
     for each in sources_import(package):
         top = package_of(each.module)
+        if top in {"tracecore", "tracecore_schemas"} and (unpublished := _unpublished(each)):
+            yield f"{each.where} imports {unpublished}, which is not published: use the names that docs/reference/plugin_api.md lists"
         if top in RECORD:
             yield (
                 f"{each.where} imports {each.module}, which is no plugin's business: ask the record through context.lineage, "
-                "and import nothing of ours but tracecore and tracecore_schemas"
+                "and import nothing of ours but what tracecore publishes"
             )
         elif top in others:
             yield f"{each.where} imports {each.module} of the plugin '{others[top]}': plugins know each other by artifacts alone"
+
+
+def _unpublished(each: Imported) -> str:
+    """Return the internal module or name that an import of tracecore or its schemas takes, empty where all of it is published."""
+    if each.module == "tracecore":
+        return next((f"tracecore.{name}" for name in each.names if name not in tracecore.__all__), "")
+    if each.module.startswith("tracecore.testing."):
+        return ""
+    if each.module not in {*tracecore.PUBLISHED.values(), *(f"tracecore_schemas.{name}" for name in tracecore.SCHEMAS)}:
+        return each.module
+    names = importlib.import_module(each.module).__all__
+    return next((f"{each.module}.{name}" for name in each.names if name not in names), "")
 
 
 _KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

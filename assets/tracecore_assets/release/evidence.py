@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import TracecoreError
-from tracecore.gate import GateEvidence, Report
+from tracecore.gate import GateEvidence, KpiReport
 from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
 from tracecore_assets.load.program import Release
 from tracecore_assets.release.gates import collect_kpis
@@ -54,7 +54,7 @@ def evidence_of(
     return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read)
 
 
-def reports_without_engine(reports: Sequence[Report], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
+def reports_without_engine(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
     """State each reported KPI report that is of another model than the engines of the build: what the vehicle answers was not measured by it.
 
     Args:
@@ -69,11 +69,11 @@ def reports_without_engine(reports: Sequence[Report], engines: Mapping[str, Coll
     )
 
 
-def _models(report: Report) -> str:
+def _models(report: KpiReport) -> str:
     return " and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"
 
 
-def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, trace: Trace, read: Read) -> tuple[Report, ...]:
+def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, trace: Trace, read: Read) -> tuple[KpiReport, ...]:
     """Collect the KPI reports that hold figures.
 
     A report is of selection where frames that it was measured on selected something in its own trace. So is one that no gate reads and that was
@@ -91,7 +91,7 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, tr
     kpis = [gate.subject for gate in release.gates if gate.form == "kpi"]
     gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
     apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
-    return tuple(Report(role, artifacts[role][0].ref, uses, role in gated, role in apart, apart.get(role, "")) for role, uses in behind.items())
+    return tuple(KpiReport(role, artifacts[role][0].ref, uses, role in gated, role in apart, apart.get(role, "")) for role, uses in behind.items())
 
 
 def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:

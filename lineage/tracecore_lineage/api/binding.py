@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, select, update
 
 from tracecore.errors import UsageError
-from tracecore.store.ledger_binding import JOIN, WrongLedger, check_store, compare_store, store_ledger, unset
+from tracecore.store.ledger_binding import JOIN, WrongLedger, compare_store, unset
+from tracecore.store.selection import check_store, store_ledger
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_lineage.crypto.keys import KeyRing, PublicKey
 from tracecore_lineage.ledger.database import Database, NoLedger

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 import tracecore as tc
+from tracecore import KpiReport
 from tracecore.errors import TracecoreError
-from tracecore.gate import Report
 from tracecore.kpi_provenance import Reading
 from tracecore_curation.frame_facts import FACT_COLUMNS, UNKNOWN, FrameFacts, read_facts, read_names
 from tracecore_curation.leaks import Leak, Limits, Side, counted, find_leaks, shared_frames
@@ -100,7 +100,7 @@ class _LeakFinder:
         self._pictures = Thumbnails()
         self._leaks: dict[tuple[str, str, bool], list[Leak]] = {}
 
-    def findings(self, report: Report) -> Iterator[str]:
+    def findings(self, report: KpiReport) -> Iterator[str]:
         """Return each leak into a report, in words; of one of selection only frames that were learned from too, for the two may share drives."""
         uses = report.uses
         for reading in uses.uncompared:
@@ -115,7 +115,7 @@ class _LeakFinder:
                 for leak in self._between(measured, reading, frames_alone=report.selection):
                     yield f"{report.role} is measured on {_read(measured)}, and {reading.job} {verb} {_read(reading)}: {_describe_leak(leak)}"
 
-    def clean(self, report: Report) -> str:
+    def clean(self, report: KpiReport) -> str:
         """Return in words that nothing leaks into a report, and which tables could not be read for it."""
         uses = report.uses
         unread = sorted({_named(each.ref) for each in (*uses.measured, *uses.learned, *uses.selected) if self._table(each.ref) is None})

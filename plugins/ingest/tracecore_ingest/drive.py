@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import tracecore as tc
-from tracecore.stage import SourceFile
+from tracecore import SourceFile
 from tracecore_ingest.calibration import CameraModel, FrameTree
 from tracecore_ingest.errors import LeftOut
 from tracecore_ingest.gnss import Fixes

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tracecore.stage import SourceFile
+from tracecore import SourceFile
 from tracecore_ingest.calibration import FrameTree
 from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, TopicFacts
 from tracecore_ingest.drive_files import stem_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from mcap import records as layout
 
-from tracecore.stage import SourceFile
+from tracecore import SourceFile
 from tracecore_ingest.calibration import CameraModel, FrameTree, camera_model
 from tracecore_ingest.camera_images import DECODED, RecordedImage, encoding_in, encoding_of, image_reader, measure_image
 from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts

@@ -196,8 +196,7 @@ class TensorRT(tc.Stage):
         self, context: tc.Context, params: Params, builder: Builder, built: Built, network: bytes, config: dict[str, Any], present: str | None
     ) -> dict[str, Any]:
         """Compare an engine with the network it was built from where this machine can, and return whether it could."""
-        from tracecore.parity import reach_of
-        from tracecore.plugins.parity_check import judge
+        from tracecore.parity import judge, reach_of
         from tracecore_tensorrt.engine_runtime import inspect_engine, run_engine, why_not_executed
 
         why = why_not_executed(params.targets, present)

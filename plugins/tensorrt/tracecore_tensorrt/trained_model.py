@@ -7,9 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore import UsageError
+from tracecore import UsageError, module_digest
 from tracecore.errors import suggestion
-from tracecore.system.distributions import module_digest
 from tracecore_schemas.strict_json import loads_strict
 
 if TYPE_CHECKING:

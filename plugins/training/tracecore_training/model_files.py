@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from tracecore.system.distributions import module_digest
+from tracecore import module_digest
 from tracecore_training.architecture import MultiTask
 from tracecore_training.backbone import STRIDE
 

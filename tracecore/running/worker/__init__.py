@@ -1,9 +1,4 @@
 """Stages run in processes of their own: one worker a run, forked from a server with the kernel preloaded, that serves no other stage.
 
-`Workers` is the build's side. What a worker loaded and looked for in vain is what its run depends on; the record never lies in its reach.
+`workers` is the build's side. What a worker loaded and looked for in vain is what its run depends on; the record never lies in its reach.
 """
-
-from tracecore.running.worker.jobs import Job, StageRaised, StageResult
-from tracecore.running.worker.workers import Workers
-
-__all__ = ["Job", "StageRaised", "StageResult", "Workers"]

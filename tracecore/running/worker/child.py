@@ -22,10 +22,9 @@ import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.parquet  # noqa: F401  # preloaded
 
-from tracecore import errors
 from tracecore.errors import TracecoreError, UsageError
 from tracecore.running.context import RunContext, WatchedContext
-from tracecore.running.worker.jobs import Job, StageResult, shape_of
+from tracecore.running.worker.jobs import Job, StageResult, error_class, make_error, shape_of
 from tracecore.running.worker.load_observer import Observer
 from tracecore.running.worker.process import end_with_parent, process_guard
 from tracecore.stage import SourceFile, Stage
@@ -103,7 +102,7 @@ class _Channel:
             self.say(what, **asked)
             answer = json.loads(self._connection.recv_bytes())
         if "raised" in answer:
-            raise errors.again(answer["raised"], answer["message"])
+            raise make_error(answer["raised"], answer["message"])
         return answer["value"]
 
 
@@ -176,7 +175,7 @@ def _work(observer: Observer, channel: _Channel) -> None:
             reason=str(error) if isinstance(error, TracecoreError) else reason_of(error),
             trace=failure_trace(error),
             text="".join(traceback.format_exception(error)),
-            known=errors.class_name(error),
+            known=error_class(error),
             disk="" if disk is None else str(disk),
             interrupt=not isinstance(error, Exception | SystemExit),
             trial=trial,

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageError
 from tracecore.running.audit_hook import Access
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.running.worker.load_observer import Loaded
@@ -23,7 +24,19 @@ from tracecore_schemas.run import Artifact, Unknown
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["Job", "StageRaised", "StageResult", "shape_of"]
+__all__ = ["Job", "StageRaised", "StageResult", "error_class", "make_error", "shape_of"]
+
+_ERRORS = {each.__name__: each for each in (TracecoreError, UsageError, NegativeVerdict, RunFailed)}
+
+
+def error_class(error: BaseException) -> str:
+    """Return the nearest kernel error class of an error by name, empty if there is none; subclasses may need more than a message to be made."""
+    return next((each.__name__ for each in type(error).__mro__ if each in _ERRORS.values()), "")
+
+
+def make_error(name: str, message: str) -> TracecoreError:
+    """Return the error that another process sent as its `error_class` and message."""
+    return _ERRORS[name](message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
         control: descriptor of the socket.
         at_ns: when this process began.
     """
-    from tracecore.running.worker import child
+    from tracecore.running.worker.child import main
 
     observer.preloaded(at_ns)
     threads = [(task / "comm").read_text(encoding="utf-8").strip() for task in Path("/proc/self/task").iterdir()]
@@ -66,7 +66,7 @@ def serve(observer: Observer, control: int, at_ns: int) -> NoReturn:
                     for pidfd, (_, status) in live.items():
                         os.close(pidfd)
                         os.close(status)
-                    child.main(observer, own, *descriptors)
+                    main(observer, own, *descriptors)
                 pidfd = os.pidfd_open(pid)
                 live[pidfd] = pid, descriptors[1]
                 with suppress(OSError):  # it may have done so itself, or have ended

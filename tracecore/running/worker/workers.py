@@ -16,11 +16,11 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
-from tracecore.errors import RunFailed, TracecoreError, UsageError, class_name
-from tracecore.running.worker import load_observer
-from tracecore.running.worker.jobs import Job, StageRaised, StageResult
+from tracecore.errors import RunFailed, TracecoreError, UsageError
+from tracecore.running.worker.jobs import Job, StageRaised, StageResult, error_class
 from tracecore.running.worker.process import server_environment
 from tracecore.running.worker.server import FORK, STATUS
 from tracecore.system import locks
@@ -119,7 +119,7 @@ def _start() -> tuple[socket.socket, subprocess.Popen[bytes]]:
     _OURS.add(ours)
     with theirs:
         server = subprocess.Popen(  # noqa: S603  # this interpreter, on code of ours
-            [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), load_observer.__file__],
+            [sys.executable, "-c", _BOOT, json.dumps(sys.path), str(theirs.fileno()), str(Path(__file__).with_name("load_observer.py"))],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -201,7 +201,7 @@ class _Worker:
             try:
                 said = {"value": answers[what](message)}
             except TracecoreError as error:
-                said = {"raised": class_name(error), "message": str(error)}
+                said = {"raised": error_class(error), "message": str(error)}
             with suppress(BrokenPipeError, ConnectionResetError):
                 self._connection.send_bytes(json.dumps(said).encode())
         else:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracecore import NamedWorkspace
 from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.errors import UsageError
-from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.campaign.label import GEOMETRIES
 
 if TYPE_CHECKING:

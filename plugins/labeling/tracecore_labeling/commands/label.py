@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from tracecore import NamedWorkspace
 from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.errors import UsageError
-from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.commands.campaigns import campaign, close, list_campaigns, show, status
 from tracecore_labeling.commands.tasks import claim, refuse, review, submit
 
@@ -40,10 +40,10 @@ Examples:
 @json_option
 def export(ref: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Write the label batch REF, each label in its last revision; what the format has no place for is counted."""
+    from tracecore import count
     from tracecore.artifacts import open_artifact
     from tracecore_labeling.exports.batch import labeled_frames
     from tracecore_labeling.exports.formats import FORMATS
-    from tracecore_schemas.facet_summary import count
 
     opened = open_artifact(ref, workspace)
     if isinstance(opened.value, Path):

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
+from tracecore import NamedWorkspace, Workspace
 from tracecore.cli import plugin_setting
 from tracecore.errors import UsageError, suggestion
-from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_labeling.campaign.clock import WallClock
 from tracecore_labeling.campaign.queue import Queue
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracecore import NamedWorkspace
 from tracecore.cli import emit_json, json_option, workspace_option
 from tracecore.errors import NegativeVerdict, UsageError
-from tracecore.workspace import NamedWorkspace
 from tracecore_labeling.commands.options import campaign_option, file_option, labeler_option, read_json
 
 if TYPE_CHECKING:

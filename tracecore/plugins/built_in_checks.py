@@ -1,6 +1,6 @@
-"""Running a check suite over a table with Great Expectations, in memory: no files, no analytics, no progress bars.
+"""Checks of the kernel: suites over one table, run by Great Expectations in memory (no files, no analytics, no progress bars), and `parity`.
 
-Only the columns that the suite names are read: the encoded images of a frame table never are.
+Of a table only the columns that the suite names are read, never the encoded images of frames.
 """
 
 from __future__ import annotations
@@ -13,24 +13,64 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.types as pat
-
-from tracecore.check import CheckResult
+from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import UsageError
+from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
-__all__ = ["validate"]
+__all__ = ["ParityCheck", "SuiteCheck", "validate"]
 
 _COLUMN_KEYS = ("column", "column_A", "column_B")
 _SHOWN = 5
 _ONE_AT_A_TIME = Lock()  # Great Expectations' objects are shared by all checks of a process, as are its loggers
+
+
+class SuiteCheck(Check):
+    """A Great Expectations suite over one table.
+
+    Args:
+        name: what stages and programs call it by.
+        expectations: in Great Expectations' own words: `{"type": "expect_column_values_to_be_unique", "kwargs": {"column": "frame_id"}}`.
+        description: one sentence for people.
+        severity: blocking unless the program says otherwise.
+    """
+
+    def __init__(
+        self, name: str, expectations: Sequence[Mapping[str, Any]], *, description: str = "", severity: Severity = Severity.BLOCKING
+    ) -> None:
+        self.name = name
+        self.expectations = tuple(expectations)
+        self.description = description
+        self.severity = severity
+
+    def run(self, context: CheckContext) -> CheckResult:
+        """Validate the target table; Great Expectations is imported only now (3 s, 250 MB)."""
+        return validate(self.name, self.expectations, context.read())
+
+
+class ParityCheck(Check):
+    """Compare each difference of the facet `tracecore_parity` with its tolerance; what is not measured can't pass."""
+
+    name = "parity"
+    description = "The model answers as the one it was made from, on recorded frames."
+
+    def run(self, context: CheckContext) -> CheckResult:
+        """Read the facet of the target."""
+        if context.params:
+            raise UsageError("The check 'parity' takes no settings but 'blocking': tolerances are parameters of the stage, such as tolerance_px.")
+        facet = cast("Mapping[str, Any] | None", context.target.facets.get("tracecore_parity"))
+        if facet is None:
+            return CheckResult(success=False, message="The model says nothing of its parity: no facet tracecore_parity.")
+        from tracecore.parity import judge
+
+        return judge(facet)
 
 
 def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -> CheckResult:
@@ -47,6 +87,9 @@ def validate(name: str, expectations: Sequence[Mapping[str, Any]], table: Any) -
     Raises:
         UsageError: the output is no table.
     """
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
     if not isinstance(table, ds.Dataset | pa.Table):
         raise UsageError(f"The check '{name}' is a suite over a table, but the output is a file or directory.")
     columns = {column for expectation in expectations for column in _columns(expectation)}
@@ -82,6 +125,8 @@ def _expected(expectation: Mapping[str, Any]) -> str:
 def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame:
     """Read the named columns into pandas; integers with nulls stay integers, texts stay texts."""
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
     whole = {
         pa.int8(): pd.Int8Dtype(),
@@ -99,7 +144,7 @@ def _frame(table: ds.Dataset | pa.Table, columns: Sequence[str]) -> pd.DataFrame
         if kind is not None:
             frame[name] = frame[name].astype(kind)
     for field in read.schema:
-        if pat.is_string(field.type):
+        if pa.types.is_string(field.type):
             frame[field.name] = frame[field.name].astype(object).where(frame[field.name].notna(), None)
     return frame
 

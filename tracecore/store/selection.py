@@ -1,0 +1,107 @@
+"""The store of a workspace: the folder inside it or the bucket that `TRACECORE_STORE_URL` names, and which ledger it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tracecore.errors import TracecoreError, UsageError
+from tracecore.files import write_durably
+from tracecore.store.bucket_access import BucketSettings
+from tracecore.store.ledger_binding import MARKER, WrongLedger, compare_store, ledger_mark, marked_ledger, unset
+from tracecore.store.local import LocalStore
+from tracecore.store.protocol import Store
+from tracecore.workspace import Workspace
+
+__all__ = ["bucket_settings", "check_store", "folder_store", "open_store", "store_ledger"]
+
+
+def open_store(workspace: Workspace) -> Store:
+    """Open the store of a workspace. A bucket is asked nothing before it is first used.
+
+    Raises:
+        UsageError: its bucket can't be reached as the environment says, or the client for one is not installed.
+    """
+    elsewhere = workspace.store_url
+    if not elsewhere:
+        return LocalStore(workspace)
+    settings = bucket_settings(elsewhere)
+    from tracecore.store.object_store import ObjectStore
+
+    return ObjectStore(workspace, settings)
+
+
+def bucket_settings(url: str) -> BucketSettings:
+    """Read how a bucket is reached.
+
+    Raises:
+        UsageError: the environment does not say how it is reached, or the client for one is not installed.
+    """
+    settings = BucketSettings.of(url)
+    try:
+        import obstore  # noqa: F401  # an extra: who keeps bytes in the workspace needs none of it
+    except ModuleNotFoundError:
+        raise UsageError(f"TRACECORE_STORE_URL is '{url}', which needs a package more: pip install \"tracecore[s3]\".") from None
+    return settings
+
+
+def folder_store(folder: Path) -> Store:
+    """Open what was unpacked into a folder, below `store/` there: whatever the workspace's own store is, this one lies on this machine."""
+    return LocalStore(Workspace(folder, "unpacked", "", "", None))
+
+
+def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
+    """Return where a store lies, and the id of its ledger; None where it belongs to none.
+
+    Args:
+        workspace: whose store.
+        url: of the bucket; None for the folder in the workspace.
+
+    Raises:
+        TracecoreError: the bucket can't be reached.
+    """
+    if url is None:
+        try:
+            return str(workspace.store), marked_ledger((workspace.store / MARKER).read_bytes())
+        except FileNotFoundError:
+            return str(workspace.store), None
+        except OSError as error:
+            raise UsageError(f"The store {workspace.store} can't be read: {MARKER}: {error.strerror}.") from None
+    from tracecore.store.bucket import Bucket
+
+    bucket = Bucket(bucket_settings(url), workspace.ledger_id)
+    return str(bucket.settings.where), bucket.ledger()
+
+
+def check_store(workspace: Workspace, bound: str | None) -> None:
+    """Compare the store's ledger with the workspace's.
+
+    Args:
+        workspace: whose store.
+        bound: where the store lay when it was bound; None before, when a store without a ledger becomes this one's.
+
+    Raises:
+        WrongLedger: it belongs to another ledger, or to none although the workspace was bound to one.
+    """
+    if bound is None:
+        _claim(workspace)
+    try:
+        where, found = store_ledger(workspace, workspace.store_url)
+    except WrongLedger:
+        raise
+    except TracecoreError:
+        if workspace.store_url is None:
+            raise
+        return  # the bucket can't be reached: what needs its bytes says so, and the rest of the record answers
+    compare_store(workspace, where, found, bound)
+    if workspace.store_url is None and bound not in {None, workspace.store.name}:
+        raise unset(workspace, "store", where, str(bound))
+
+
+def _claim(workspace: Workspace) -> None:
+    """Make a store without a ledger the workspace's."""
+    if workspace.store_url is not None:
+        from tracecore.store.bucket import Bucket
+
+        Bucket(bucket_settings(workspace.store_url), workspace.ledger_id).claim()
+    elif not (workspace.store / MARKER).exists():
+        write_durably(workspace.store / MARKER, ledger_mark(workspace.ledger_id))
