@@ -15,7 +15,7 @@ from mcap.writer import CompressionType, Writer
 from PIL import Image
 from stage_world import StageWorld
 
-from tracecore.check import Check, CheckContext, CheckResult, SuiteCheck
+from tracecore import Check, CheckContext, CheckResult, SuiteCheck
 from tracecore.plugins.host import PluginHost, Registered
 from tracecore.stage import SourceFile
 from tracecore.workspace import Workspace
