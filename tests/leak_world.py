@@ -120,7 +120,7 @@ class LeakWorld:
         """Judge gates over what was made, or over some of it; `{check: no_leak}` where none is given."""
         release = Release(gates=tuple(GateSpec.model_validate(gate) for gate in gates or ({"check": "no_leak"},)))
         chosen = {role: made for role, made in self.made.items() if roles is None or role in roles}
-        self.evidence = evidence_of(chosen, (), (), release, self.record, self.store)
+        self.evidence = evidence_of(chosen, (), (), release, self.record, self.store, self.host)
         return list(evaluate_gates(release, self.evidence, self.host))
 
     def gate(self, **more: Any) -> GateOutcome:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from tracecore.errors import UsageError
 from tracecore.kpi_provenance import KpiProvenance
+from tracecore.kpis import Kpi, read_kpis
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
 
-__all__ = ["Gate", "GateEvidence", "GateResult", "KpiReport"]
+__all__ = ["Gate", "GateEvidence", "GateResult", "KpiReport", "PreviousBuild"]
 
 
 def _nothing_kept(ref: str) -> Any:
@@ -41,6 +42,19 @@ class KpiReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviousBuild:
+    """The build of the same program that was sealed last before.
+
+    Attributes:
+        name: None where there is none.
+        kpis: its KPIs by name, as `kpi_values` names them.
+    """
+
+    name: str | None = None
+    kpis: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class GateEvidence:
     """All a gate may look at.
 
@@ -52,6 +66,7 @@ class GateEvidence:
         reports: the KPI reports that hold figures.
         trace: gives the backward trace of a ref, as `tracecore trace --json` does.
         read: gives a recorded version by its ref, as a stage would read it; raises UsageError where its bytes are not kept or were erased.
+        earlier: gives the build before.
     """
 
     artifacts: Mapping[str, Artifact]
@@ -61,6 +76,13 @@ class GateEvidence:
     reports: Sequence[KpiReport] = ()
     trace: Callable[[str], Mapping[str, Any]] = _nothing_kept
     read: Callable[[str], Any] = _nothing_kept
+    earlier: Callable[[], PreviousBuild] = PreviousBuild
+
+    @property
+    def figures(self) -> dict[str, Kpi]:
+        """KPIs by name, each with its baseline and interval; those of selection too."""
+        selection = [report.role for report in self.reports if report.selection]
+        return read_kpis({role: artifact.facets for role, artifact in self.artifacts.items()}, selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +100,32 @@ class GateResult:
 
 
 class Gate(ABC):
-    """A condition for release, registered by a plugin and named in a program as `{gate: NAME, ...}`.
+    """A condition for release; a program names it as `{gate: NAME, ...}`.
 
     Attributes:
         name: what programs call it by.
         description: one sentence for people.
+        reads_unknowns: whether it looks at the unknowns of the evidence, whose collection takes a trace of each artifact.
     """
 
     name: ClassVar[str]
     description: ClassVar[str] = ""
+    reads_unknowns: ClassVar[bool] = True
+
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:  # noqa: B027  # a gate without keys has nothing to check
+        """Check the program's entry when the program is loaded.
+
+        Args:
+            requirement: the entry, without the keys `gate` and `name`.
+
+        Raises:
+            UsageError: an unknown key or a wrong value.
+        """
+
+    def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:  # noqa: ARG002  # for gates that read some
+        """Return the KPIs that it reads: their report is the one that the release is judged by."""
+        return ()
 
     @abstractmethod
     def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
-        """Judge the evidence against what the program requires (its entry, the key `gate` left out)."""
+        """Judge the evidence against what the program requires."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import NegativeVerdict, RunFailed
+from tracecore.kpis import Kpi, read_kpis
 from tracecore.plugins.host import PluginHost
 from tracecore.workspace import NamedWorkspace
 from tracecore_assets.load.overrides import Overrides
@@ -18,7 +19,6 @@ from tracecore_assets.load.recent_programs import remember
 from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, refuse_other_program
 from tracecore_assets.resolve import load_program, program_document
 from tracecore_lineage.api.binding import make_workspace
-from tracecore_lineage.model.kpis import Kpi, read_kpis
 from tracecore_schemas.build import GateOutcome, SealedBuild
 from tracecore_schemas.run import CheckRun
 

@@ -11,12 +11,13 @@ from typing import Any
 from tracecore.check import Check
 from tracecore.errors import UsageError, suggestion
 from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
+from tracecore.plugins.release_gates import NO_LEAK, CheckPassed
 from tracecore.running.checks import choose_checks
 from tracecore.running.file_discovery import find_files
 from tracecore.stage import Files, Input, Output, Stage
 from tracecore_assets.load.overrides import Overrides, apply_settings
 from tracecore_assets.load.parse import KeyPath, YamlSource, parse_program, read_program_yaml, shipped_programs, validate
-from tracecore_assets.load.program import NO_LEAK, RELEASE, AssetSpec, GateSpec, VehicleProgram
+from tracecore_assets.load.program import RELEASE, AssetSpec, GateSpec, VehicleProgram
 from tracecore_schemas.kinds import Severity, StageKind
 
 __all__ = [
@@ -244,7 +245,7 @@ def _validate_gates(program: VehicleProgram, assets: Iterable[ResolvedAsset], ho
 
 
 def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost, source: YamlSource, where: KeyPath) -> None:
-    if gate.form == "check":
+    if gate.form == CheckPassed.name:
         owner, _, bare = gate.subject.rpartition("/")
         if gate.subject == NO_LEAK and bare not in run and bare in host.gates:
             return  # it is judged over the build even where no split is checked
@@ -256,7 +257,7 @@ def _validate_gate(gate: GateSpec, run: Mapping[str, set[str]], host: PluginHost
             raise source.problem(where, f"the gate names a check '{gate.subject}', and the assets run {shown}: a gate can't tell them apart.")
     if gate.form == "gate":
         try:
-            host.gate(gate.subject)
+            host.gate(gate.subject).item.check_requirement(gate.requirement)
         except UsageError as problem:
             raise source.problem(where, str(problem)) from problem
 

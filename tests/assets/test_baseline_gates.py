@@ -10,7 +10,7 @@ from tracecore.gate import GateEvidence
 from tracecore.plugins.host import PluginHost
 from tracecore_assets import build
 from tracecore_assets.load.program import GateSpec, Release
-from tracecore_assets.release.gates import collect_kpis, evaluate_gates
+from tracecore_assets.release.gates import evaluate_gates
 from tracecore_schemas.run import Artifact, Unknown
 
 FACET = {
@@ -27,7 +27,7 @@ def judged(gate, **changes):
     """Judge one gate on one report."""
     artifacts = {"kpis.report": Artifact("kpi_report", "p.kpis.report", "sha256:" + 64 * "0", facets={"tracecore_kpis": {**FACET, **changes}})}
     release = Release(gates=(GateSpec.model_validate(gate),))
-    (outcome,) = evaluate_gates(release, GateEvidence(artifacts, (), collect_kpis(artifacts), ()), PluginHost([]))
+    (outcome,) = evaluate_gates(release, GateEvidence(artifacts, (), {}, ()), PluginHost([]))
     return outcome
 
 
@@ -120,7 +120,7 @@ def test_the_message_says_why_the_report_has_no_interval():
     report = Artifact("kpi_report", "p.kpis.report", "sha256:" + 64 * "0", unknowns=unknowns, facets={"tracecore_kpis": {**FACET, "intervals": {}}})
     artifacts = {"kpis.report": report}
     release = Release(gates=(GateSpec.model_validate({"kpi": "map50", "above_baseline": 0}),))
-    (outcome,) = evaluate_gates(release, GateEvidence(artifacts, (), collect_kpis(artifacts), ()), PluginHost([]))
+    (outcome,) = evaluate_gates(release, GateEvidence(artifacts, (), {}, ()), PluginHost([]))
     assert outcome.message.startswith("map50 is 0.41; its report has no interval for it (Too few drives), so nobody can tell")
 
 

@@ -6,11 +6,11 @@ import pytest
 from toy_plugin import PROGRAM
 
 from tracecore.errors import UsageError
-from tracecore.gate import GateEvidence
+from tracecore.gate import GateEvidence, PreviousBuild
 from tracecore.plugins.host import PluginHost
 from tracecore_assets import BuildRefused, Overrides, build
 from tracecore_assets.load.program import GateSpec, Release
-from tracecore_assets.release.gates import PreviousBuild, collect_kpis, evaluate_gates
+from tracecore_assets.release.gates import evaluate_gates
 from tracecore_schemas.run import Artifact
 
 GATE = "{kpi: recall.car, max_drop: 0.02}"
@@ -80,18 +80,17 @@ def test_both_a_bound_and_the_build_before_have_to_be_met(compared):
 def test_of_an_error_less_is_better(now, passed, words, prefix):
     facet = {"values": {"path_error.mean": now}, "baseline": {}, "lower_is_better": ["path_error"]}
     artifacts = {"kpis.report": Artifact("kpi_report", "p.kpis.report", "sha256:" + 64 * "0", facets={"tracecore_kpis": facet})}
-    evidence = GateEvidence(artifacts, (), collect_kpis(artifacts), ())
     release = Release(gates=(GateSpec.model_validate({"kpi": f"{prefix}path_error.mean", "max_drop": 0.1}),))
     before = PreviousBuild("before", {f"{prefix}path_error.mean": 0.4})
-    (outcome,) = evaluate_gates(release, evidence, PluginHost([]), lambda: before)
+    (outcome,) = evaluate_gates(release, GateEvidence(artifacts, (), {}, (), earlier=lambda: before), PluginHost([]))
     assert (outcome.passed, outcome.message) == (passed, prefix + words)
 
 
 def test_a_kpi_that_the_build_before_had_not_is_said_to_be_new():
     artifacts = {"kpis": Artifact("kpi_report", "p.kpis", "sha256:" + 64 * "0", facets={"tracecore_kpis": {"values": {"map50": 0.3}}})}
     release = Release(gates=(GateSpec.model_validate({"kpi": "map50", "max_drop": 0.1}),))
-    evidence = GateEvidence(artifacts, (), collect_kpis(artifacts), ())
-    (outcome,) = evaluate_gates(release, evidence, PluginHost([]), lambda: PreviousBuild("before", {}))
+    evidence = GateEvidence(artifacts, (), {}, (), earlier=lambda: PreviousBuild("before", {}))
+    (outcome,) = evaluate_gates(release, evidence, PluginHost([]))
     assert outcome.passed
     assert outcome.message == "map50 is 0.3; build/before before has no map50 to compare with"
 

@@ -43,6 +43,8 @@ from tracecore_assets import Overrides, load_program
         ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car, least: 0.4}", 20, "a gate of form 'kpi' has no key 'least'"),
         ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car}", 20, "a KPI gate needs min, max, above_baseline or max_drop"),
         ("{kpi: recall.car, min: 0.4}", "{gate: toy-enuf}", 20, "There is no gate 'toy-enuf'. Did you mean 'toy-enough'?"),
+        ("{kpi: recall.car, min: 0.4}", "{gate: toy-enough, artefacts: 7}", 20, "The gate 'toy-enough' has no key 'artefacts'."),
+        ("{kpi: recall.car, min: 0.4}", "{gate: unknowns}", 20, "'unknowns' takes a name; found None"),
         ("{kpi: recall.car, min: 0.4}", "{check: toy_no_leak}", 20, "two gates are called 'toy_no_leak'"),
         (
             "type: tracecore_assets.VehicleProgram",

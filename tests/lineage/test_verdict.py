@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracecore_lineage.model.kpis import read_kpis
+from tracecore.kpis import read_kpis
 from tracecore_lineage.present.words import BAD, checks_in_words, kpis_in_words
 
 FACET: dict[str, Any] = {

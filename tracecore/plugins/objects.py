@@ -18,6 +18,7 @@ from tracecore.errors import suggestion
 from tracecore.gate import Gate
 from tracecore.hookspecs import Exporter, Importer
 from tracecore.plugins.built_in_checks import ParityCheck, SuiteCheck
+from tracecore.plugins.release_gates import GATES
 from tracecore.stage import Stage, StageKind
 from tracecore_schemas.suites import SUITES
 
@@ -109,4 +110,4 @@ OBJECT_TYPES = (
 def built_in() -> dict[str, tuple[Any, ...]]:
     """Return what the kernel itself registers, by plural."""
     suites = (SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity) for suite in SUITES)
-    return {"checks": (*suites, ParityCheck())}
+    return {"checks": (*suites, ParityCheck()), "gates": tuple(GATES.values())}

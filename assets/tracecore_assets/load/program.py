@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from tracecore.errors import UsageError
+from tracecore.plugins.release_gates import GATES
 from tracecore_schemas.kinds import StageKind
 
 __all__ = [
-    "GATE_FORMS",
-    "NO_LEAK",
     "RELEASE",
     "TYPE",
     "AssetSpec",
@@ -26,10 +26,6 @@ __all__ = [
 ]
 
 TYPE = "tracecore_assets.VehicleProgram"
-NO_LEAK = "no_leak"
-"""The check that is judged over the whole build too, by the gate of that name."""
-GATE_FORMS = ("check", "kpi", "gate", "unknowns")
-_BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
 # No dots: they join an artifact's name, `<program>.<asset>.<port>`. No hyphens: they can't stand in Dagster's names.
@@ -70,14 +66,14 @@ class GateSpec(_Frozen):
     """One gate: a check that must have succeeded, a KPI within bounds, above its baseline or not much worse than before, no unknowns, or a plugin's.
 
     Attributes:
-        form: which of `GATE_FORMS`.
-        subject: the check, KPI or gate named; `none` for unknowns.
+        form: the entry's key: `gate`, or the name of a gate of the kernel (`check`, `kpi`, `unknowns`).
+        subject: its value: the gate, check or KPI named; `none` for unknowns.
         requirement: the gate's other keys (`min`, `max`, `above_baseline` by a margin, `max_drop` from the build before, `unknown_training` of
             `no_leak`, or a plugin gate's own).
         name: what waivers, answers and the seal call it by: its subject, `unknowns` for unknowns, or the program's own `name`.
     """
 
-    form: Literal["check", "kpi", "gate", "unknowns"]
+    form: str
     subject: str = Field(min_length=1)
     requirement: Mapping[str, Any] = Field(default_factory=dict)
     name: str = Field(min_length=1)
@@ -87,48 +83,34 @@ class GateSpec(_Frozen):
     def _read(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "form" in value:
             return value
-        forms = [form for form in GATE_FORMS if form in value]
+        forms = [form for form in (*GATES, "gate") if form in value]
         if len(forms) != 1:
             found = ", ".join(value) or "nothing"
             raise ValueError(f"a gate has exactly one of the keys check, kpi, gate and unknowns; found: {found}")
         form, subject = forms[0], value[forms[0]]
-        if not isinstance(subject, str):
-            raise ValueError(f"'{form}' takes a name; found {subject!r}")  # noqa: TRY004  # pydantic turns only ValueErrors into its own
-        if form == "unknowns" and subject != "none":
-            raise ValueError(f"'unknowns' takes only 'none'; found {subject!r}")
         rest = {key: item for key, item in value.items() if key not in (form, "name")}
-        _refuse_other_keys(form, subject, rest)
-        return {"form": form, "subject": subject, "requirement": rest, "name": value.get("name", "unknowns" if form == "unknowns" else subject)}
+        if form in GATES:
+            try:
+                GATES[form].check_requirement({form: subject, **rest})
+            except UsageError as error:
+                raise ValueError(str(error)) from error  # pydantic turns only ValueErrors into its own
+        elif not isinstance(subject, str):
+            raise ValueError(f"'{form}' takes a name; found {subject!r}")  # the same
+        return {"form": form, "subject": subject, "requirement": rest, "name": value.get("name", form if form == "unknowns" else subject)}
+
+    @property
+    def gate(self) -> str:
+        """Name of the gate that judges it."""
+        return self.subject if self.form == "gate" else self.form
+
+    @property
+    def asked(self) -> Mapping[str, Any]:
+        """The requirement that the gate is evaluated with."""
+        return self.requirement if self.form == "gate" else {self.form: self.subject, **self.requirement}
 
     def document(self) -> dict[str, Any]:
         """Return the gate as a program writes it."""
         return {self.form: self.subject, **self.requirement, "name": self.name}
-
-
-def _refuse_other_keys(form: str, subject: str, rest: Mapping[str, Any]) -> None:
-    if form == "gate":
-        return
-    if form == "check" and subject.rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
-        _refuse_no_refs(rest["unknown_training"])
-        rest = {key: item for key, item in rest.items() if key != "unknown_training"}
-    allowed = _BOUNDS if form == "kpi" else ()
-    other = [key for key in rest if key not in allowed]
-    if other:
-        raise ValueError(f"a gate of form '{form}' has no key '{other[0]}'" + (" (only min, max, above_baseline and max_drop)" if allowed else ""))
-    if form == "kpi" and not rest:
-        raise ValueError("a KPI gate needs min, max, above_baseline or max_drop")
-    for key, bound in rest.items():
-        if isinstance(bound, bool) or not isinstance(bound, int | float):
-            raise ValueError(f"'{key}' takes a number; found {bound!r}")  # noqa: TRY004  # pydantic turns only ValueErrors into its own
-        if key == "max_drop" and bound < 0:
-            raise ValueError(f"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found {bound!r}")
-        if key == "above_baseline" and bound < 0:
-            raise ValueError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
-
-
-def _refuse_no_refs(value: Any) -> None:
-    if not isinstance(value, list) or not all(isinstance(ref, str) and "/" in ref for ref in value):
-        raise ValueError(f"'unknown_training' takes a list of refs, such as [model/NAME]; found {value!r}")
 
 
 class Release(_Frozen):

@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tracecore_assets.load.program import NO_LEAK, TYPE, GateSpec, VehicleProgram
+from tracecore.plugins.release_gates import GATES
+from tracecore_assets.load.program import TYPE, GateSpec, VehicleProgram
 from tracecore_schemas.json_schemas import export, first_paragraphs
 
 __all__ = ["program_file"]
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _NAME = {"type": "string", "minLength": 1}
-_MARGIN = {"type": "number", "minimum": 0}
-_BOUNDS = {"min": {"type": "number"}, "max": {"type": "number"}, "above_baseline": _MARGIN, "max_drop": _MARGIN}
 
 
 def program_file() -> dict[str, Any]:
@@ -28,14 +28,8 @@ def program_file() -> dict[str, Any]:
         "title": GateSpec.__name__,
         "description": (GateSpec.__doc__ or "").partition("\n")[0],
         "oneOf": [
-            _gate("check", _NAME),
-            {
-                **_gate("check", {"type": "string", "pattern": f"^([^/]+/)?{NO_LEAK}$"}, unknown_training={"type": "array", "items": _NAME}),
-                "required": ["check", "unknown_training"],
-            },
-            {**_gate("kpi", _NAME, **_BOUNDS), "anyOf": [{"required": [bound]} for bound in _BOUNDS]},
-            _gate("unknowns", {"const": "none"}),
-            {**_gate("gate", _NAME), "additionalProperties": True},
+            *(_entry(gate.name, entry) for gate in GATES.values() for entry in gate.entries),
+            {**_entry("gate", {"properties": {"gate": _NAME}}), "additionalProperties": True},
         ],
     }
     schema: dict[str, Any] = first_paragraphs(
@@ -53,8 +47,10 @@ def program_file() -> dict[str, Any]:
     return schema
 
 
-def _gate(form: str, subject: dict[str, Any], **further: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {form: subject, "name": _NAME, **further}, "required": [form], "additionalProperties": False}
+def _entry(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    members = {key: entry["properties"][key], "name": _NAME, **entry["properties"]}
+    further = {name: value for name, value in entry.items() if name != "properties"}
+    return {"type": "object", "properties": members, "required": [key], "additionalProperties": False, **further}
 
 
 if __name__ == "__main__":

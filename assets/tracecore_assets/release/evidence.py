@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecore.errors import TracecoreError
-from tracecore.gate import GateEvidence, KpiReport
+from tracecore.gate import GateEvidence, KpiReport, PreviousBuild
 from tracecore.kpi_provenance import KpiProvenance, read_kpi_provenance
+from tracecore.kpis import kpi_values
+from tracecore.plugins.host import PluginHost
 from tracecore_assets.load.program import Release
-from tracecore_assets.release.gates import collect_kpis
-from tracecore_lineage.model.kpis import kpi_values
 from tracecore_schemas.facet_summary import count
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.run import Artifact, CheckRun, Unknown
@@ -32,6 +32,8 @@ def evidence_of(
     release: Release,
     record: Record,
     store: Store,
+    host: PluginHost,
+    earlier: Callable[[], PreviousBuild] = PreviousBuild,
 ) -> GateEvidence:
     """Collect all that gates may look at; the KPIs of reports of selection are left out, so that no gate passes by them.
 
@@ -42,16 +44,19 @@ def evidence_of(
         release: the gates.
         record: asked for traces.
         store: asked for tables.
+        host: knows the gates.
+        earlier: gives the build before.
     """
 
     def read(ref: str) -> Any:
         return store.open(record.artifact(ref))
 
     only = {role: artifact for role, (artifact, _) in artifacts.items()}
-    reports = _reports(artifacts, release, record.trace, read)
+    read_by_gates = [kpi for entry in release.gates for kpi in host.gate(entry.gate).item.kpis(entry.asked)]
+    reports = _reports(artifacts, read_by_gates, record.trace, read)
     selection = {report.role for report in reports if report.selection}
-    kpis = collect_kpis({role: artifact for role, artifact in only.items() if role not in selection})
-    return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read)
+    kpis = kpi_values({role: artifact.facets for role, artifact in only.items() if role not in selection})
+    return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read, earlier)
 
 
 def reports_without_engine(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
@@ -73,7 +78,7 @@ def _models(report: KpiReport) -> str:
     return " and ".join(sorted(_name(ref) for ref in report.uses.models)) or "no recorded model"
 
 
-def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, trace: Trace, read: Read) -> tuple[KpiReport, ...]:
+def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
     """Collect the KPI reports that hold figures.
 
     A report is of selection where frames that it was measured on selected something in its own trace. So is one that no gate reads and that was
@@ -88,7 +93,6 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], release: Release, tr
     sides = {role: {(each.split, each.side) for each in uses.measured} for role, uses in behind.items()}
     tested = {run for found in sides.values() for run, side in found if side == "test"}
     validating = {role for role, found in sides.items() if found and all(side == "validation" and run in tested for run, side in found)}
-    kpis = [gate.subject for gate in release.gates if gate.form == "kpi"]
     gated = {role for kpi in kpis for role in _readers(kpi, values, set(overlapping), validating)}
     apart = dict.fromkeys(validating - gated, "is measured on the validation side of a split, and another report on its test side") | overlapping
     return tuple(KpiReport(role, artifacts[role][0].ref, uses, role in gated, role in apart, apart.get(role, "")) for role, uses in behind.items())

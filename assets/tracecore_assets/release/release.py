@@ -136,11 +136,13 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
         program=session.program_artifact,
         description="Judge the gates and seal the build.",
     )
-    unknowns = session.unknowns() if needs_unknowns(release_section) else ()
-    evidence = evidence_of(artifacts, checks, unknowns, release_section, session.record, session.store)
+    unknowns = session.unknowns() if needs_unknowns(release_section, session.host) else ()
+    evidence = evidence_of(
+        artifacts, checks, unknowns, release_section, session.record, session.store, session.host,
+        lambda: previous_build(session.record, session.wired.program.name, request.name),
+    )  # fmt: skip
     session.selection = tuple(report.role for report in evidence.reports if report.selection)
-    judged = evaluate_gates(release_section, evidence, session.host, lambda: previous_build(session.record, session.wired.program.name, request.name))
-    gates, waivers = waive(judged, request.waivers)
+    gates, waivers = waive(evaluate_gates(release_section, evidence, session.host), request.waivers)
     session.gates = gates
     failed = [gate for gate in gates if not gate.passed and not gate.waived]
     if failed:

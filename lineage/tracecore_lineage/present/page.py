@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tracecore_lineage.model.kpis import Kpi, read_kpis
+from tracecore.kpis import Kpi, read_kpis
 from tracecore_lineage.present.words import claim_in_words, count, origin_in_words, static_in_words
 
 if TYPE_CHECKING:

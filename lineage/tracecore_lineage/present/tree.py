@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from rich.tree import Tree
 
+from tracecore.kpis import read_kpis
 from tracecore_lineage.catalog.delegation import keys_of
 from tracecore_lineage.catalog.signatures import seal_signatures
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.model.kpis import read_kpis
 from tracecore_lineage.present.graph import TraceGraph
 from tracecore_lineage.present.words import (
     BAD,

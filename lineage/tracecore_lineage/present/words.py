@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tracecore.cli import console
-from tracecore_lineage.model.kpis import Kpi
+from tracecore.kpis import Kpi
 from tracecore_schemas.facet_summary import count, size, summarize
 from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
 

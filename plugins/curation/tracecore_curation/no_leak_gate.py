@@ -38,12 +38,12 @@ class NoLeakOverBuild(tc.Gate):
     name = "no_leak"
     description = "No reported KPI was measured on frames that anything in its own trace learned from or was selected by."
 
-    def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Compare the frames of every report with all that its trace learned from and was selected by.
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:
+        """Refuse another key than `unknown_training`, and a value that is not a list of refs."""
+        _accepted(requirement)
 
-        Raises:
-            UsageError: the gate has another key than `unknown_training`, or its value is no list of refs.
-        """
+    def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
+        """Compare the frames of every report with all that its trace learned from and was selected by."""
         accepted = _accepted(requirement)
         judge = _LeakFinder(evidence)
         reported = [report for report in evidence.reports if not report.selection]

@@ -23,12 +23,12 @@ class NoUnknowns(tc.Gate):
     name = "no-unknowns"
     description = "No fact is unknown but those that the program excepts by name."
 
-    def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
-        """Count what is unknown beyond the exceptions.
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:
+        """Refuse another key than `except`, and a value that is not a list of names."""
+        _excepted(requirement)
 
-        Raises:
-            UsageError: the gate has another key than `except`, or its value is no list of names.
-        """
+    def evaluate(self, evidence: tc.GateEvidence, requirement: Mapping[str, Any]) -> tc.GateResult:
+        """Count what is unknown beyond the exceptions."""
         excepted = _excepted(requirement)
         counted = [(ref, unknown) for ref, unknown in evidence.unknowns if not any(fnmatchcase(unknown.what, name) for name in excepted)]
         left_out = len(evidence.unknowns) - len(counted)

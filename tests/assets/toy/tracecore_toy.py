@@ -132,6 +132,10 @@ class EnoughArtifacts(tc.Gate):
 
     name = "toy-enough"
 
+    def check_requirement(self, requirement):
+        if other := sorted(set(requirement) - {"artifacts"}):
+            raise tc.UsageError(f"The gate 'toy-enough' has no key '{other[0]}'.")
+
     def evaluate(self, evidence, requirement):
         least = requirement.get("artifacts", 1)
         if least == "raise":

@@ -1,0 +1,219 @@
+"""The gates that the kernel registers: `check`, `kpi` and `unknowns`.
+
+A program names one of them by its own key, `{kpi: map50, min: 0.4}`; its value is part of the requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from tracecore.errors import UsageError, suggestion
+from tracecore.gate import Gate, GateEvidence, GateResult, PreviousBuild
+from tracecore.kpis import Kpi
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.run import Unknown
+
+__all__ = ["GATES", "NO_LEAK", "BuiltInGate", "CheckPassed", "KpiWithinBounds", "NothingUnknown"]
+
+NO_LEAK = "no_leak"
+"""The check that is judged over the whole build too, by the gate of that name."""
+
+_BOUNDS = ("min", "max", "above_baseline", "max_drop")
+_SHOWN = 3  # offending things named in a sentence; all of them are in the record
+_SAME = 1e-12  # 0.60 - 0.58 is a little more than 0.02 in binary figures
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1}
+_MARGIN: dict[str, Any] = {"type": "number", "minimum": 0}
+
+
+class BuiltInGate(Gate):
+    """A gate that a program names by its own key instead of `gate`.
+
+    Attributes:
+        entries: JSON Schemas of its entry in a program, without `name`: each with `properties`, and what else narrows it.
+    """
+
+    entries: ClassVar[tuple[Mapping[str, Any], ...]]
+
+
+class CheckPassed(BuiltInGate):
+    """Hold a release back unless a check was run and each of its runs passed."""
+
+    name = "check"
+    description = "A check was run on the outputs, and it passed."
+    reads_unknowns = False
+    entries = (
+        {"properties": {"check": _NAME}},
+        {
+            "properties": {"check": {"type": "string", "pattern": f"^([^/]+/)?{NO_LEAK}$"}, "unknown_training": {"type": "array", "items": _NAME}},
+            "required": ["check", "unknown_training"],
+        },
+    )
+
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:
+        """Refuse other keys; `unknown_training` belongs to `no_leak`."""
+        rest = _rest(self.name, requirement)
+        if _subject(self.name, requirement).rpartition("/")[2] == NO_LEAK and "unknown_training" in rest:
+            refs = rest.pop("unknown_training")
+            if not isinstance(refs, list) or not all(isinstance(ref, str) and "/" in ref for ref in refs):
+                raise UsageError(f"'unknown_training' takes a list of refs, such as [model/NAME]; found {refs!r}")
+        _refuse_other_keys(self.name, rest, ())
+
+    def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
+        """Look at every run of the check."""
+        subject = requirement[self.name]
+        runs = [check for check in evidence.checks if check.name == subject.rpartition("/")[2]]
+        failed = [check for check in runs if not check.success]
+        passed = bool(runs) and not failed
+        if not runs:
+            message = f"the check {subject} was not run: no asset of the program has it"
+        elif failed:
+            message = " ".join(check.message for check in failed)
+        else:
+            message = runs[0].message
+        return GateResult(passed, "passed" if passed else "failed" if runs else "not run", "passed", message)
+
+
+class KpiWithinBounds(BuiltInGate):
+    """Hold a release back unless a KPI is within bounds, above its baseline, and not much worse than in the build before."""
+
+    name = "kpi"
+    description = "A KPI is within its bounds, above its baseline by a margin, or not much worse than in the build before."
+    reads_unknowns = False
+    entries = (
+        {
+            "properties": {"kpi": _NAME, "min": {"type": "number"}, "max": {"type": "number"}, "above_baseline": _MARGIN, "max_drop": _MARGIN},
+            "anyOf": [{"required": [bound]} for bound in _BOUNDS],
+        },
+    )
+
+    def kpis(self, requirement: Mapping[str, Any]) -> Sequence[str]:
+        """Return the one KPI."""
+        return (requirement[self.name],)
+
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:
+        """Refuse what is not a bound."""
+        _subject(self.name, requirement)
+        rest = _rest(self.name, requirement)
+        _refuse_other_keys(self.name, rest, _BOUNDS)
+        if not rest:
+            raise UsageError("a KPI gate needs min, max, above_baseline or max_drop")
+        for key, bound in rest.items():
+            if isinstance(bound, bool) or not isinstance(bound, int | float):
+                raise UsageError(f"'{key}' takes a number; found {bound!r}")
+            if key == "max_drop" and bound < 0:
+                raise UsageError(f"'max_drop' takes how much worse than in the build before a KPI may be, 0 or more; found {bound!r}")
+            if key == "above_baseline" and bound < 0:
+                raise UsageError(f"'above_baseline' takes by how much a KPI has to be better than the baseline, 0 or more; found {bound!r}")
+
+    def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:
+        """Compare the KPI with each bound that is given."""
+        subject = requirement[self.name]
+        bounds = _rest(self.name, requirement)
+        required: dict[str, JSON] = dict(bounds)
+        known = evidence.figures
+        kpi = known.get(subject)
+        if kpi is None:
+            message = f"no report has the KPI {subject}. {suggestion(subject, known, none_known='There are no KPIs.')}"
+            return GateResult(passed=False, measured=None, required=required, message=message)
+        if kpi.selection:
+            why = next(report.why for report in evidence.reports if report.role == kpi.role)
+            message = f"{subject} is of {kpi.role}, which {why}: frames that select give no figure to release by"
+            return GateResult(passed=False, measured=None, required=required, message=message)
+        judged = [_bounded(kpi, bounds.get("min"), bounds.get("max"))]
+        if (margin := bounds.get("above_baseline")) is not None:
+            required["baseline"] = kpi.baseline
+            judged.append(_above_baseline(kpi, margin, evidence.artifacts[kpi.role].unknowns))
+        if (most := bounds.get("max_drop")) is not None:
+            judged.append(_compared(subject, kpi, most, evidence.earlier()))
+        words = "; ".join(text for _, text in judged if text)
+        return GateResult(all(good for good, _ in judged), kpi.value, required, f"{subject} is {kpi.value:.4g}; {words}")
+
+
+class NothingUnknown(BuiltInGate):
+    """Hold a release back while any fact behind it is unknown."""
+
+    name = "unknowns"
+    description = "No fact behind the build is unknown."
+    entries = ({"properties": {"unknowns": {"const": "none"}}},)
+
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:
+        """Refuse anything but `none`."""
+        if (subject := _subject(self.name, requirement)) != "none":
+            raise UsageError(f"'unknowns' takes only 'none'; found {subject!r}")
+        _refuse_other_keys(self.name, _rest(self.name, requirement), ())
+
+    def evaluate(self, evidence: GateEvidence, requirement: Mapping[str, Any]) -> GateResult:  # noqa: ARG002  # takes only 'none'
+        """Count the unknowns of the whole trace."""
+        found = [f"{unknown.what} ({ref})" for ref, unknown in evidence.unknowns]
+        rest = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        message = f"unknown: {', '.join(found[:_SHOWN])}{rest}" if found else "nothing is unknown"
+        return GateResult(not found, measured=len(found), required=0, message=message)
+
+
+GATES: dict[str, BuiltInGate] = {gate.name: gate for gate in (CheckPassed(), KpiWithinBounds(), NothingUnknown())}
+"""By the key that names them in a program."""
+
+
+def _subject(key: str, requirement: Mapping[str, Any]) -> str:
+    subject = requirement.get(key)
+    if not isinstance(subject, str):
+        raise UsageError(f"'{key}' takes a name; found {subject!r}")
+    return subject
+
+
+def _rest(key: str, requirement: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in requirement.items() if name != key}
+
+
+def _refuse_other_keys(key: str, rest: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    other = next((name for name in rest if name not in allowed), None)
+    if other is not None:
+        raise UsageError(f"a gate of form '{key}' has no key '{other}'" + (" (only min, max, above_baseline and max_drop)" if allowed else ""))
+
+
+def _bounded(kpi: Kpi, least: float | None, most: float | None) -> tuple[bool, str]:
+    passed = (least is None or kpi.value >= least) and (most is None or kpi.value <= most)
+    bounds = " and ".join(text for text in (f"at least {least}" if least is not None else "", f"at most {most}" if most is not None else "") if text)
+    return passed, f"required: {bounds}" if bounds else ""
+
+
+def _above_baseline(kpi: Kpi, margin: float, unknowns: Sequence[Unknown]) -> tuple[bool, str]:
+    """Compare by the interval of how much better it is on the same frames; without, by the end of its own interval that is nearer to the baseline.
+
+    What can't be compared is not met.
+    """
+    if kpi.baseline is None:
+        return False, "its report has no baseline for it, so nobody can tell whether it is better"
+    behind = f"; not above their own baseline: {', '.join(kpi.behind)}" if kpi.behind else ""
+    if kpi.gain is not None:
+        low, high = kpi.gain
+        asked = f"at least {margin:g}" if margin else "more than 0"
+        gained = f"better than the baseline's {kpi.baseline:.4g} by {low:.4g} to {high:.4g} ({kpi.interval_by}); required: {asked}"
+        return _beyond(low, margin), gained + behind
+    if kpi.interval is None:
+        why = "".join(f" ({unknown.why.rstrip('.')})" for unknown in unknowns if unknown.what == "confidence interval")
+        return False, f"its report has no interval for it{why}, so nobody can tell whether it is better than the baseline by more than chance"
+    low, high = kpi.interval
+    above = kpi.baseline - high if kpi.less_is_better else low - kpi.baseline
+    end, least, beyond, sign = ("upper", "at most", "below", "less") if kpi.less_is_better else ("lower", "at least", "above", "and")
+    asked = f"{least} the baseline's {kpi.baseline:.4g} {sign} {margin:g}" if margin else f"{beyond} the baseline's {kpi.baseline:.4g}"
+    interval = f"between {low:.4g} and {high:.4g} ({kpi.interval_by})"
+    return _beyond(above, margin), f"{interval}; required: the {end} end {asked}{behind}"
+
+
+def _beyond(gain: float, margin: float) -> bool:
+    """Whether something is better by a margin; as good as the baseline is not better, with a margin of 0 neither."""
+    return gain > 0 and gain >= margin - _SAME
+
+
+def _compared(subject: str, kpi: Kpi, most: float, earlier: PreviousBuild) -> tuple[bool, str]:
+    """Compare a KPI with the build before; where there is nothing to compare with, that is said, and nothing is worse."""
+    if earlier.name is None:
+        return True, "there is no earlier build of this program to compare with"
+    before = earlier.kpis.get(f"{kpi.asset}.{kpi.name}", earlier.kpis.get(subject))
+    if before is None:
+        return True, f"build/{earlier.name} before has no {subject} to compare with"
+    worse = kpi.value - before if kpi.less_is_better else before - kpi.value
+    by = f"{abs(worse):.4g} {'worse' if worse > 0 else 'better'} than" if worse else "the same as"
+    return worse <= most + _SAME, f"{by} in build/{earlier.name} before ({before:.4g}); required: at most {most:g} worse"
