@@ -1,7 +1,7 @@
-"""The container of a bundle: a zip that has exactly one form, so that no bit of it can change unnoticed.
+"""Container of a bundle: a zip with exactly one valid form, so that no bit of it can change unnoticed.
 
-Entries are stored uncompressed (a deflate stream has bits that mean nothing), in one order, without dates, attributes or comments, always with the
-zip64 fields. Any zip tool opens it; here every header is compared with the only one that it can be. Source: PKWARE APPNOTE.TXT 6.3.10.
+Entries are stored uncompressed (a deflate stream has bits without meaning), in one order, without dates, attributes or comments, always with the
+zip64 fields. Any zip tool opens it; here every header is compared with its only valid form. Source: PKWARE APPNOTE.TXT 6.3.10.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _MOST_DIRECTORY = 1 << 30  # bytes: some ten million entries
 
 
 class NotABundle(UsageError):
-    """A file that can't be read as a bundle; the message says what was expected (exit 2)."""
+    """The file can't be read as a bundle; the message says what was expected (exit 2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry: its name, its size, the SHA-256 of its bytes in hex, and where they begin in the file (0 while it is only planned)."""
+    """One entry: name, size, SHA-256 in hex, and its offset in the file (0 while planned)."""
 
     name: str
     size: int
@@ -51,23 +51,19 @@ class Entry:
 
 
 class ContainerWriter:
-    """Writes a container front to back; nothing is held in memory but the directory.
-
-    Args:
-        stream: a new file, open for writing and seeking.
-    """
+    """Writes a container front to back into a new file open for writing and seeking; only the directory is held in memory."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._directory: list[tuple[bytes, int, int, int]] = []
 
     def add(self, name: str, source: IO[bytes] | Iterable[bytes], told: Callable[[int], None] | None = None) -> Entry:
-        """Write one entry.
+        """Write one entry, from an open file or from pieces of bytes.
 
         Args:
             name: POSIX path.
-            source: an open file, or pieces of bytes.
-            told: called with the number of bytes just written.
+            source: the content.
+            progress: called with the number of bytes just written.
         """
         encoded = name.encode()
         start = self._stream.tell()
@@ -97,13 +93,10 @@ class ContainerWriter:
 
 
 class Container:
-    """An opened container. Its directory is read when it is made, an entry's header and checksum when the entry is read to its end.
-
-    Args:
-        path: of the file.
+    """An opened container. The directory is read at once, the header and checksum of an entry when the entry is read to its end.
 
     Raises:
-        NotABundle: the file can't be read, is no zip, or not in the one form.
+        NotABundle: the file can't be read, or is not a zip in the one valid form.
     """
 
     def __init__(self, path: Path) -> None:
@@ -135,15 +128,15 @@ class Container:
         self._stream.close()
 
     def pieces(self, name: str, expected: str | None = None, differs: Callable[[str, str, str], None] | None = None) -> Iterator[bytes]:
-        """Yield an entry's bytes a piece at a time, then compare header, checksum and, where it is known, digest.
+        """Yield an entry's bytes a piece at a time, then compare header, checksum and, where known, digest.
 
         Args:
-            name: of an entry that is there.
+            name: of an existing entry.
             expected: its SHA-256 in hex.
-            differs: told of an entry whose bytes are others (name, expected, found), which is then no error.
+            differs: called instead of raising for changed bytes (name, expected, found).
 
         Raises:
-            NotABundle: the bytes are not those that were written; by then they have been given.
+            NotABundle: the bytes are not those written; by then they have been yielded.
         """
         _, crc, size, start = self._entries[name]
         encoded = name.encode()
@@ -165,10 +158,10 @@ class Container:
             differs(name, *told[0])
 
     def whole(self, name: str, most: int, expected: str | None = None) -> bytes:
-        """Return a small entry's bytes.
+        """Return the bytes of a small entry.
 
         Raises:
-            NotABundle: it is not there, larger than `most`, or damaged.
+            NotABundle: missing, larger than `most`, or damaged.
         """
         if name not in self._entries:
             raise self._bad(f"it has no '{name}'")
@@ -184,7 +177,7 @@ class Container:
         return data
 
     def _read_directory(self) -> Iterator[tuple[str, int, int, int]]:
-        """Read the directory from the end, and compare it, byte for byte, with the one that follows from what it says."""
+        """Read the directory from the end, and compare it, byte for byte, with the one that follows from its content."""
         total = os.fstat(self._stream.fileno()).st_size
         if total < _TAIL:
             raise self._bad("it is no zip that 'tracecore export --format bundle' wrote")

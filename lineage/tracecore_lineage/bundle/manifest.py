@@ -1,4 +1,4 @@
-"""A bundle's manifest: which build it holds, where that stands in its ledger, and the digest of every other entry; signed by the workspace."""
+"""Manifest of a bundle: its build, the build's place in its ledger, and the digest of every other entry; signed by the workspace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["EVENTS", "MANIFEST", "PAYLOAD", "SIGNATURES", "STORE", "TREE", "TYPE
 
 TYPE = "urn:tracecore:bundle:1"
 PAYLOAD = "application/vnd.tracecore.bundle+json"
-"""What the signatures are over, in DSSE's words: the manifest's bytes."""
+"""DSSE payload type of the signed manifest."""
 TREE, EVENTS, MANIFEST, SIGNATURES = "tree", "events", "bundle.json", "signatures.json"
 STORE = "store/"
 _MEMBERS = {"v", "type", "build", "origin", "ledger", "keys", "stored", "entries"}
@@ -31,18 +31,18 @@ _MEMBERS = {"v", "type", "build", "origin", "ledger", "keys", "stored", "entries
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says of itself; nothing in it is believed before it was compared.
+    """Content of a manifest, as claimed; nothing in it is trusted before it is compared.
 
     Attributes:
-        build: whole ref of the build.
+        build: whole ref.
         origin: slug of the workspace that sealed it.
         ledger_id: of that workspace's ledger.
-        position: of the build in that workspace's ledger.
-        size: of that ledger when it was exported.
-        checkpoint: signed note over it.
+        position: of the build in that ledger.
+        size: of that ledger at export.
+        checkpoint: signed note over that ledger.
         keys: public keys of that workspace, PEM by key id.
         stored: refs of the versions whose bytes are in the bundle.
-        entries: every entry but manifest and signatures, in the order of the file.
+        entries: every entry but manifest and signatures, in file order.
     """
 
     build: str
@@ -70,24 +70,20 @@ class Manifest:
 
     @property
     def ledger_name(self) -> LedgerName:
-        """The ledger that it was exported from."""
+        """The ledger it was exported from."""
         return LedgerName(self.origin, self.ledger_id)
 
     @property
     def data(self) -> bytes:
-        """Its canonical bytes, which are signed."""
+        """The canonical bytes that are signed."""
         return jcs(self.written())
 
 
 def read_manifest(data: bytes, where: str) -> Manifest:
-    """Read a manifest.
-
-    Args:
-        data: its bytes.
-        where: the file, for errors.
+    """Parse a manifest; `where` names the file in errors.
 
     Raises:
-        NotABundle: it is none, or one that a newer tracecore wrote.
+        NotABundle: not a manifest, or one of a newer tracecore.
     """
 
     def bad(why: str) -> NotABundle:
@@ -148,7 +144,7 @@ def _count(value: Any) -> int:
 
 
 def sign(data: bytes, key: PrivateKey) -> bytes:
-    """Sign a manifest: the signatures of a DSSE envelope whose payload lies beside it."""
+    """Sign a manifest; returns the signatures of a DSSE envelope without its payload."""
     from securesystemslib.dsse import Envelope
 
     envelope = Envelope(data, PAYLOAD, {})
@@ -157,10 +153,10 @@ def sign(data: bytes, key: PrivateKey) -> bytes:
 
 
 def read_signatures(manifest: bytes, signatures: bytes | Sequence[Mapping[str, str]], where: str) -> Opened:
-    """Read the signatures over a manifest, which are not judged yet.
+    """Parse the signatures over a manifest, without judging them.
 
     Raises:
-        NotABundle: they are none in the one form that they can have.
+        NotABundle: not in the one valid form.
     """
     try:
         found = _signatures(signatures)

@@ -1,4 +1,4 @@
-"""Reading a bundle: its manifest, the entries it names, and its trace answered without a workspace."""
+"""Reading a bundle: its manifest, the entries it names, and its trace without a workspace."""
 
 from __future__ import annotations
 
@@ -30,19 +30,12 @@ _MOST_EVENTS = 1 << 33
 _NAME = 240  # bytes of one part of a path that every file system takes
 
 Differs = Callable[[str, str, str], None]
-"""Told of an entry whose bytes are not those that the manifest names: the entry, the expected digest and the found one."""
+"""Callback for an entry whose bytes differ from the manifest: entry, expected digest, found digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle; of its content nothing is believed yet.
-
-    Attributes:
-        path: of the file.
-        container: its entries.
-        manifest: what it says of itself.
-        signatures: over the manifest.
-    """
+    """An opened bundle whose content is not trusted yet."""
 
     path: Path
     container: Container
@@ -53,7 +46,7 @@ class Bundle:
         """Return the pruned ledger.
 
         Raises:
-            NotABundle: it is none.
+            NotABundle: it can't be read.
         """
         data = self._small(TREE, _MOST_TREE, differs)
         try:
@@ -62,10 +55,10 @@ class Bundle:
             raise self.bad(f"its {TREE} can't be read: {error}") from None
 
     def leaves(self, parts: Sequence[pruned_tree.Part], differs: Differs) -> list[ledger.Leaf]:
-        """Return the events, each with the place, the time and the id that the pruned ledger names.
+        """Return the events, each with the position, time and id named by the pruned ledger.
 
         Raises:
-            NotABundle: the events are more or fewer bytes than it names.
+            NotABundle: the number of bytes differs from the pruned ledger.
         """
         kept = list(pruned_tree.kept(parts))
         if sum(part.size for _, part in kept) != self.container.size(EVENTS):
@@ -81,7 +74,7 @@ class Bundle:
         """Unpack the files of its store below a new folder, each forced to disk.
 
         Raises:
-            NotABundle: a name that leads elsewhere, or two that exclude each other.
+            NotABundle: two names that exclude each other.
             UsageError: the disk is full.
         """
         files = [entry for entry in self.manifest.entries if entry.name.startswith(STORE)]
@@ -102,7 +95,7 @@ class Bundle:
                     raise self.bad(f"its entry '{entry.name}' excludes another one") from None
 
     def bad(self, why: str) -> NotABundle:
-        """Return the error that says why the file can't be read."""
+        """Return an error that explains why the file can't be read."""
         return NotABundle(f"{self.path} can't be read as a bundle: {why}.")
 
     def _small(self, name: str, most: int, differs: Differs) -> bytes:
@@ -124,10 +117,10 @@ def _read_tree(data: bytes) -> tuple[pruned_tree.Part, ...]:
 
 @contextmanager
 def open_bundle(path: Path) -> Iterator[Bundle]:
-    """Open a bundle, and close it when the block ends.
+    """Open a bundle for the duration of a block.
 
     Raises:
-        NotABundle: the file is none that this tracecore can read; the sentence says why.
+        NotABundle: this tracecore can't read the file.
     """
     container = Container(path)
     try:
@@ -142,7 +135,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 
 
 def _check_entries(bundle: Bundle) -> None:
-    """Make sure that the entries are those that the manifest names, in its order and of its sizes, and that their names stay below the store."""
+    """Check that the entries are those of the manifest, with its order and sizes, and that their names stay below the store."""
     named = bundle.manifest.entries
     expected = [*(entry.name for entry in named), MANIFEST, SIGNATURES]
     if bundle.container.names != expected:
@@ -168,12 +161,7 @@ def _check_name(bundle: Bundle, entry: Entry) -> None:
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:
-    """Return a trace from a bundle: of its build, equal to that of the workspace it came from but for what came later, or of anything in it.
-
-    Args:
-        path: of the file.
-        ref: what is asked about; the build where None.
-        depth: how many levels of runs to follow; None for all.
+    """Return a trace from a bundle, of its build (the default) or of anything in it; equal to that of its workspace except for `later`.
 
     Raises:
         NotABundle: the file can't be read as one, or is damaged.

@@ -1,4 +1,4 @@
-"""Writing a bundle: the events a sealed build's trace follows from, the pruned ledger around them, and every file its artifacts consist of."""
+"""Writing a bundle: the events behind a sealed build's trace, the pruned ledger around them, and every file of its artifacts."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
 
 
 def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix: Prefix, *, since: bool = True) -> dict[str, int]:
-    """Choose the events that a sealed build's trace stands on, and those that say since how far it can be trusted.
+    """Return the events that a sealed build's trace depends on, and later ones about its trustworthiness.
 
     Args:
         connection: to the record's database.
         own: the workspace's own ledger.
         trace: of the build.
-        prefix: the part of the ledger that it was sealed over.
-        since: whether what came after the build's position is wanted too.
+        prefix: the build was sealed over.
+        since: include later events.
 
     Returns:
-        Positions by event id: of its runs, their checks, their environments, whatever else describes a version in it, imports that its events stand
-        on; and from after its position every change of keys and what was said of it or erased of it since.
+        Positions by event id: of its runs, their checks and environments, other descriptions of its versions, and imports behind them; of later
+        events every key change, and facts about its versions (cosignatures, erasures).
     """
     reader = Reader(connection, prefix)
     refs = [node["ref"] for node in trace["nodes"]]
@@ -82,7 +82,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
 
 
 def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
-    """Yield the places of events that say facets: those of no run (DatasetEvents) too."""
+    """Yield the events with facets, DatasetEvents without a run among them."""
     for chunk in chunks(sorted(identities)):
         for row in connection.execute(select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.event_id.in_(chunk)).distinct()):
             yield row.event_id, row.seq
@@ -100,7 +100,7 @@ def _events(connection: Connection, column: ColumnElement[str], values: Iterable
 
 
 def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
-    """Yield the runs that recorded the environments that runs ran in."""
+    """Yield the runs that recorded the environments in which runs ran."""
     ran_in: dict[str, set[str]] = {}
     for target, facets in reader.facets(f"run:{run}" for run in runs).items():
         digest = facets["tracecore_execution"].value.get("environment_digest") if "tracecore_execution" in facets else None
@@ -111,7 +111,7 @@ def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -
 
 
 def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict[str, int]:
-    """Choose what happened in the record itself, whenever: changes of keys, and what it says of versions in the trace (cosigned, erased)."""
+    """Return facts of the record itself at any position: key changes, and facts about versions of the trace (cosigned, erased)."""
     ours = recorded_by(own)
     facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
     runs: set[str] = set()
@@ -126,14 +126,14 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
 
 
 def _rewriting(connection: Connection, own: LedgerName, refs: Iterable[str]) -> set[str]:
-    """Return the erasures that rewrote a commit of a table that one of some versions is of: without them its log is not what was recorded."""
+    """Return the erasures that rewrote commits of these versions' tables; without them the table logs differ from the record."""
     tables = {str(artifact.location) for artifact in stored_artifacts(connection, refs=list(refs)) if artifact.delta is not None}
     erasures = tombstones(connection, own).erasures if tables else ()
     return {erasure.run for erasure in erasures if any(gone.table in tables for gone in erasure.commits)}
 
 
 def _imports(connection: Connection, own: LedgerName, found: dict[str, int], prefix: Prefix) -> dict[str, int]:
-    """Choose the imports that let one of the chosen events speak: the workspace's own, and those that came with them."""
+    """Return the imports that give the chosen events their authority: this workspace's, and those nested in them."""
     behind = frozenset(found)
     every = read_imports(connection, import_ids(connection))
     bringing = {each.event_id: each for each in every if each.seq < prefix.bound and not each.members.isdisjoint(behind)}
@@ -148,12 +148,12 @@ def _imports(connection: Connection, own: LedgerName, found: dict[str, int], pre
 
 
 Told = Callable[[int, int, str], None]
-"""Told how many bytes are written, of about how many, and which entry is being written."""
+"""Callback with bytes written, approximate total, and the current entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What a bundle holds: the build, and how many events, versions and files of how many bytes."""
+    """Summary of a bundle: build, and counts of events, versions, files and bytes."""
 
     build: str
     events: int
@@ -164,14 +164,14 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Everything that goes into a bundle but the files' digests.
+    """Content of a bundle except for the digests of its files.
 
     Attributes:
-        manifest: without entries where the bundle is made anew; whole where an imported build goes on as it came.
+        manifest: without entries for a new bundle; whole for an imported build, which is exported unchanged.
         parts: the pruned ledger.
-        leaves: the events, at their places in it.
-        files: of each file its name below `store/`, the version it is of, and its name in this store.
-        signatures: those that an imported bundle came with.
+        leaves: the events, with their positions in it.
+        files: per file its name below `store/`, its version, and its name in this store.
+        signatures: of an imported bundle.
     """
 
     manifest: Manifest
@@ -182,19 +182,13 @@ class _Plan:
 
 
 def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | None = None) -> Exported:
-    """Write a sealed build into one file that verifies without this workspace. The file is whole or it is not there.
+    """Write a sealed build into one file that verifies without this workspace; an imported build as the very bundle that it came in.
 
-    A build that was imported goes on as the very bundle that it came in.
-
-    Args:
-        record: the workspace's.
-        build: its name or ref.
-        path: the file to write.
-        told: told how far it is.
+    The file is whole or absent.
 
     Raises:
         UsageError: no such build, or the file can't be written.
-        NegativeVerdict: something that the build stands on is not in this workspace as it was recorded; it is named.
+        NegativeVerdict: content of the build in this workspace differs from the record.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
     with share_store(record.workspace.locks):  # nothing is erased while it is copied
@@ -254,7 +248,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
 
 
 def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
-    """Plan the bundle that a build came in; of its files each lies where the import, or one before it, put it."""
+    """Plan the re-export of an imported bundle, with the places of its files in this store."""
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
     local = {(each.ref, each.media, each.delta): each for each in stored_artifacts(connection, refs=manifest.stored)}

@@ -1,4 +1,4 @@
-"""Frames drawn with their overlays, alone or as a contact sheet."""
+"""Frames drawn with their overlays, singly or as a contact sheet."""
 
 from __future__ import annotations
 
@@ -28,12 +28,7 @@ _OUTSIDE = 3.0  # times the image: lines to points farther out than that are noi
 
 
 def drawn(view: View, *, whole: bool) -> AnnotatedImage:
-    """Return what to draw of a view.
-
-    Args:
-        view: the frame.
-        whole: whether it is looked at by itself: cuboids and LiDAR points too, which would crowd a small tile.
-    """
+    """Return a view's image with marks; `whole` adds cuboids and LiDAR points, too dense for a small tile."""
     lines = list(_paths(view))
     has_boxes = any(row["geometry"] == "box2d" for row in view.labels)
     if whole or not has_boxes:
@@ -44,7 +39,7 @@ def drawn(view: View, *, whole: bool) -> AnnotatedImage:
 
 
 def cuboid_in_vehicle(view: View, row: Mapping[str, Any]) -> Any:
-    """Return the corners (8, 3) of a label's cuboid in the vehicle's frame, None where nobody says how its frame lies in it."""
+    """Return the corners (8, 3) of a label's cuboid in the vehicle's frame; None without a calibration of its frame."""
     frame = row.get("cuboid_frame") or "vehicle"
     matrix = view.rig.to_vehicle(view.row["drive"], frame, view.row["timestamp_ns"])
     if matrix is None:

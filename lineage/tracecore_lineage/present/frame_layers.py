@@ -23,7 +23,7 @@ __all__ = ["Layers", "Surroundings", "Table", "TableKind", "View", "read_views",
 
 
 class TableKind(StrEnum):
-    """Tables that have something to look at."""
+    """Tables that can be drawn."""
 
     FRAMES = "frames"
     LABELS = "labels"
@@ -44,7 +44,7 @@ _TOLD_BY = {
 
 
 def table_kind(table: Any) -> TableKind | None:
-    """Return what a `pyarrow.dataset.Dataset` holds, None where there is nothing to look at in it."""
+    """Return the kind of a `pyarrow.dataset.Dataset`; None where nothing in it can be drawn."""
     names = set(table.schema.names)
     return next((kind for kind, columns in _TOLD_BY.items() if columns <= names), None)
 
@@ -54,7 +54,7 @@ _DEEPEST = 12  # runs between a curated set and its ingest
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An opened table and what it is."""
+    """An opened table and its kind."""
 
     ref: str
     kind: TableKind | None
@@ -62,11 +62,7 @@ class Table:
 
 
 class Surroundings:
-    """Walks the record from one version to what lies around it; every table is opened once.
-
-    Args:
-        record: the record.
-    """
+    """Finds the tables related to a version through the record; each is opened once."""
 
     def __init__(self, record: RecordQuestions) -> None:
         self._record = record
@@ -75,7 +71,7 @@ class Surroundings:
         self._opened: dict[str, Table | None] = {}
 
     def artifact(self, ref: str) -> Artifact:
-        """Return a stored version by its ref."""
+        """Return a stored version."""
         return self._record.artifact(ref)
 
     def open(self, artifact: Artifact) -> Any:
@@ -83,7 +79,7 @@ class Surroundings:
         return self._store.open(artifact)
 
     def table(self, ref: str) -> Table | None:
-        """Open a version as a table; None where it is none, or its bytes are not here."""
+        """Open a version as a table; None where it is not a table or its bytes are missing."""
         if ref not in self._opened:
             try:
                 opened = self._store.open(self._record.artifact(ref))
@@ -94,11 +90,11 @@ class Surroundings:
         return self._opened[ref]
 
     def readers(self, ref: str) -> list[str]:
-        """Return the runs that read a version, the newest first."""
+        """Return the runs that read a version, newest first."""
         return self._runs(ref, "read_by")
 
     def makers(self, ref: str) -> list[str]:
-        """Return the runs that made a version, the newest first."""
+        """Return the runs that made a version, newest first."""
         return self._runs(ref, "made_by")
 
     def inputs(self, run: str, kind: TableKind) -> Iterator[Table]:
@@ -110,7 +106,7 @@ class Surroundings:
         yield from self._tables(run, "outputs", kind)
 
     def sources(self, frames: Table) -> list[Table]:
-        """Return a table of frames and the tables of frames it was chosen from, back to the ingest."""
+        """Return a frames table and the frames tables it was selected from, back to the ingest."""
         found = [frames]
         for _ in range(_DEEPEST):
             parents = [table for run in self.makers(found[-1].ref) for table in self.inputs(run, TableKind.FRAMES)]
@@ -121,7 +117,7 @@ class Surroundings:
         return found
 
     def labels_of(self, frames: Table) -> Iterator[Table]:
-        """Yield label tables that may speak of these frames: those read beside them or made from them first, then those of their sources."""
+        """Yield label tables that may cover these frames: first those used with them or made from them, then those of their sources."""
         sources = self.sources(frames)
         yield from self._beside(sources, TableKind.LABELS)
         # Last what was known when the drives were made: the truth of a simulation.
@@ -131,16 +127,16 @@ class Surroundings:
                     yield from self.outputs(maker, TableKind.LABELS)
 
     def detections_of(self, frames: Table) -> Iterator[Table]:
-        """Yield tables of what was seen on these very frames."""
+        """Yield detection tables of exactly these frames."""
         yield from self._beside([frames], TableKind.DETECTIONS)
 
     def recorded_with(self, frames: Table, kind: TableKind) -> Iterator[Table]:
-        """Yield tables that the ingest of these frames made beside them."""
+        """Yield the other tables that the ingest of these frames made."""
         for run in self.makers(self.sources(frames)[-1].ref):
             yield from self.outputs(run, kind)
 
     def frames_of(self, table: Table) -> Iterator[Table]:
-        """Yield the tables of frames that a table of labels, detections, events, sweeps or calibrations may be about."""
+        """Yield the frames tables that a table of another kind may be about."""
         for run in (*self.makers(table.ref), *self.readers(table.ref)):
             yield from self.inputs(run, TableKind.FRAMES)
             yield from self.outputs(run, TableKind.FRAMES)
@@ -193,7 +189,7 @@ _LEFT_OUT = {"image", "data"}
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """Tables to draw over the frames, as `pyarrow.dataset.Dataset`; None for nothing."""
+    """Tables to draw over frames, as `pyarrow.dataset.Dataset`, or None."""
 
     labels: Any = None
     detections: Any = None
@@ -209,11 +205,11 @@ class View:
 
     Attributes:
         row: of the frame table.
-        labels: rows of the label table, the last revision of each that was not rejected.
+        labels: last revisions from the label table, rejected ones left out.
         seen: rows of the detection table that count.
         events: rows of the event table.
-        camera: how it sees, None where it was not calibrated.
-        points: of the nearest LiDAR sweep in the vehicle's frame, x y z in m and intensity [n, 4]; None where there is none.
+        camera: None without a calibration.
+        points: nearest LiDAR sweep in the vehicle's frame, x y z in m and intensity [n, 4]; None without one.
         rig: of its drive.
     """
 
@@ -227,7 +223,7 @@ class View:
 
 
 def spread(rows: Sequence[Any], count: int) -> list[Any]:
-    """Choose evenly: nobody picks the good ones."""
+    """Select rows evenly."""
     if not rows:
         return []
     places = np.unique(np.linspace(0, len(rows) - 1, num=min(count, len(rows))).round().astype(int))
@@ -235,13 +231,7 @@ def spread(rows: Sequence[Any], count: int) -> list[Any]:
 
 
 def read_views(frames: Any, ids: Collection[str], layers: Layers) -> list[View]:
-    """Read frames by ref, in order of drive, sensor and time.
-
-    Args:
-        frames: the frame table.
-        ids: refs.
-        layers: what to read beside them.
-    """
+    """Read frames by ref with their layers, in order of drive, sensor and time."""
     rows = _rows(frames, ids, without=())
     rows.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     labels, seen, events = (_by_frame(_rows(table, ids)) for table in (layers.labels, layers.detections, layers.events))

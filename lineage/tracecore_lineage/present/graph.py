@@ -1,4 +1,4 @@
-"""A trace as a graph of nodes, and as text for diagram tools: Mermaid and DOT."""
+"""A trace as a graph of nodes, and as Mermaid and DOT text."""
 
 from __future__ import annotations
 
@@ -12,20 +12,16 @@ from tracecore_schemas.trace import Edge, Node, RunNode, Trace
 __all__ = ["TraceGraph", "Versions", "dot", "mermaid"]
 
 _RANK = {kind: place for place, kind in enumerate(("build", "engine", "model", "dataset", "label_batch", "kpi_report", "event_set", "drive_log"))}
-"""What a reader looks for first: the product, what it was made from, then what was measured of it."""
+"""Order of kinds: the product, its inputs, then measurements."""
 _MEASURED = ("kpi_report/", "event_set/")
 _MEASURING = ("evaluate", "diagnose")
-"""What is measured of the product, and what comes of that, stands beside the line from drives to engine: after it, and what it reads is drawn
+"""Stages that measure the product: what they read and make is ranked after the line from drives to engine.
 elsewhere too."""
 _RANK_BESIDE = {kind: place for place, kind in enumerate(("kpi_report", "event_set", "data_request", "dataset"))}
 
 
 class Versions:
-    """What is drawn as one version: a version of another producer that several runs made is one for each of them.
-
-    Args:
-        trace: the answer that is drawn.
-    """
+    """Nodes to draw for the versions of a trace: an external version that several runs made is one node per run."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
@@ -36,16 +32,16 @@ class Versions:
         self._several = {ref: runs for ref, runs in made.items() if len(runs) > 1}
 
     def key(self, edge: Edge) -> str:
-        """Return the key of the version that an edge is of: its ref, and the run that made it where several did."""
+        """Return the node key of an edge's version: its ref, with the run that made it where several did."""
         run = edge["run"] if edge["direction"] == "output" else edge.get("made_by")
         return _by(edge["ref"], run) if run is not None and run in self._several.get(edge["ref"], ()) else edge["ref"]
 
     def each(self, ref: str) -> dict[str, str]:
-        """Return, by key, the runs of a version that several made; nothing for any other."""
+        """Return, by key, the runs of a version that several made; empty for others."""
         return {_by(ref, run): run for run in self._several.get(ref, ())}
 
     def nodes(self) -> dict[str, Node]:
-        """Return the nodes by key, in the answer's order; such a version stands as a whole too where it is meant so."""
+        """Return the nodes by key, in the answer's order; a version that several runs made is included as a whole where an edge means that."""
         whole = {self._trace["root"], *map(self.key, self._trace["edges"])}
         found: dict[str, Node] = {}
         for node in self._trace["nodes"]:
@@ -60,13 +56,13 @@ def _by(ref: str, run: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TraceGraph:
-    """The nodes of a trace and what stands behind each of them, looking from the root.
+    """The nodes of a trace and what is behind each of them, seen from the root.
 
     Attributes:
-        trace: the answer that is drawn.
+        trace: the answer.
         nodes: by key: a ref, with its run where several runs made it.
-        run_of: the run that each node came from.
-        behind: the nodes that stand directly behind each node, in the answer's order.
+        run_of: the run that made each node.
+        behind: the nodes directly behind each node, in the answer's order.
     """
 
     trace: Trace
@@ -76,7 +72,7 @@ class TraceGraph:
 
     @classmethod
     def of(cls, trace: Trace) -> TraceGraph:
-        """Read a trace in the direction it was asked in."""
+        """Build the graph in the direction of the trace."""
         runs = {run["id"]: run for run in trace["runs"]}
         versions = Versions(trace)
         backward = trace["direction"] == "backward"
@@ -101,7 +97,7 @@ class TraceGraph:
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def beside(self) -> frozenset[str]:
-        """Return what was measured of the product, and everything made from that: it is no part of what the product was made from."""
+        """Return measurements of the product and everything made from them, which are no inputs of the product."""
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)
@@ -111,7 +107,7 @@ class TraceGraph:
         return frozenset(found)
 
     def roots(self) -> list[str]:
-        """Return what to begin to draw with: the root, or what the run that was asked about made or read."""
+        """Return the nodes to start drawing with: the root, or what the run in question made or read."""
         root = self.trace["root"]
         if root in self.nodes and self.trace["direction"] == "backward":
             return [root]
@@ -120,7 +116,7 @@ class TraceGraph:
         return [*([root] if root in self.nodes else []), *(ref for ref in self.nodes if ref not in reached and ref != root)]
 
     def reduced(self) -> dict[str, list[str]]:
-        """Leave out what is reached through another neighbor as well: a release holds the dataset, but stands on it through the model."""
+        """Drop neighbors that are also reached through another neighbor: a release holds the dataset, but depends on it through the model."""
         beside = self.beside()
         shared = {ref for others in self.behind.values() if len(others) > 1 for ref in others}
         places = {ref: 1 << place for place, ref in enumerate(ref for ref in self.nodes if ref in shared)}
@@ -135,7 +131,7 @@ class TraceGraph:
         return left
 
     def _deepest_first(self) -> list[str]:
-        """Order nodes so that whatever stands behind a node comes before it; without recursion, a trace may be deep."""
+        """Order nodes so that everything behind a node precedes it; without recursion, since a trace may be deep."""
         done: dict[str, None] = {}
         entered: set[str] = set()
         for start in self.nodes:
@@ -183,7 +179,7 @@ def dot(trace: Trace) -> str:
 
 
 def _names(trace: Trace, versions: Versions) -> dict[str, str]:
-    """Return a short name for each version and run that every tool takes."""
+    """Return a short name for each version and run that every tool accepts."""
     named = {key: f"n{place}" for place, key in enumerate(versions.nodes())}
     return named | {run["id"]: f"r{place}" for place, run in enumerate(trace["runs"])}
 

@@ -1,4 +1,4 @@
-"""The text that `tracecore show` prints: one thing of the record, or the KPI history of a report."""
+"""The text of `tracecore show`: one thing of the record, or the KPI history of a report."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Person = Callable[[str], str]
 
 
 def page(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
-    """Write what `Record.show` answered.
+    """Yield the lines for an answer of `Record.show`.
 
     Args:
         answer: of any kind.
-        person: returns what people call a pseudonym; names stand in texts for people alone.
+        person: returns the name behind a pseudonym; names appear only in text for people.
     """
     pages = {"run": _run, "job": _job, "frame": _rows, "label": _rows, "labeler": _labeler}
     if answer["kind"] == "build":
@@ -109,7 +109,7 @@ def _build(answer: Mapping[str, Any], person: Person) -> Iterator[str]:
 
 
 def _signatures(found: Mapping[str, Any]) -> Iterator[str]:
-    """Return how many of a policy's keys signed, in words; signatures by keys that were not valid are already left out."""
+    """Yield how many of a policy's keys signed; invalid signatures are left out before."""
     if found["required"] is not None:
         missing = "" if found["enough"] else " (NOT ENOUGH: 'tracecore key cosign')"
         yield f"  signatures: {found['required']} of {len(found['of'])} required, {found['counted']} found{missing}"
@@ -155,7 +155,7 @@ def _checks(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
-    """Write each facet on a line of limited width; a report's KPIs and what is unknown, which people look for, in whole."""
+    """Yield each facet on a line of limited width; KPIs and unknowns in full."""
     unknowns = facets.get("tracecore_unknowns", {}).get("unknowns", ())
     yield from _listed("unknown", (f"{unknown['what']}: {unknown['why']}" for unknown in unknowns), whole=True)
     kpis = read_kpis({"": {"tracecore_kpis": facets.get("tracecore_kpis")}})
@@ -185,18 +185,14 @@ def _listed(title: str, lines: Iterable[str], *, whole: bool = False) -> Iterato
 
 
 _COLUMNS = 5
-"""KPIs that stand beside each other in a terminal."""
+"""KPIs shown side by side in a terminal."""
 
 
 def history_table(answer: Mapping[str, Any], kpis: Sequence[str]) -> Table:
-    """Draw what `Record.kpi_history` answered: a line a version, a column a KPI.
+    """Return a table of `Record.kpi_history`: one row per version, one column per KPI.
 
-    A cell is the value, its interval, and the difference from the version before; the difference is marked with `!` where the two intervals don't
-    overlap, which chance alone would seldom make.
-
-    Args:
-        answer: with its whole history.
-        kpis: the names to show.
+    A cell is the value, its interval, and the difference from the version before, marked with `!` where the two intervals don't overlap, which chance
+    alone would seldom cause.
     """
     from rich import box
     from rich.table import Table
@@ -213,7 +209,7 @@ def history_table(answer: Mapping[str, Any], kpis: Sequence[str]) -> Table:
 
 
 def left_out(answer: Mapping[str, Any], asked: Sequence[str]) -> tuple[list[str], str | None]:
-    """Choose the KPIs to show, and say how many more there are where none was asked for: the summary ones, which are of no class or slice."""
+    """Choose the KPIs to show, by default the summary ones without class or slice, and a remark on those left out."""
     known: list[str] = answer["kpis"]
     if asked or len(known) <= _COLUMNS:
         return known, None

@@ -21,12 +21,7 @@ _LINKS = (0, 1, 2, 3, 0, 4, 5, 1, 5, 6, 2, 6, 7, 3, 7, 4)  # one strip over all 
 
 
 def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
-    """Write an .rrd file.
-
-    Args:
-        views: frames, in order.
-        path: of the file.
-        name: what the viewer calls it.
+    """Write views as an .rrd file; `name` is the viewer's recording id.
 
     Raises:
         UsageError: Rerun is not installed.
@@ -53,7 +48,7 @@ def write_rerun(views: Sequence[View], path: Path, name: str) -> None:
 
 
 def _image(rr: Any, row: Mapping[str, Any]) -> Any:
-    """Return the image as recorded; one that lies on its side upright, as its boxes are."""
+    """Return the image as recorded; a rotated one upright, like its boxes."""
     if row.get("orientation", 1) == 1:
         return rr.EncodedImage(contents=row["image"], media_type=_MEDIA.get(row["encoding"]))
     return rr.Image(decode_rgb(row["image"], row["encoding"], row["frame_id"]))

@@ -1,4 +1,4 @@
-"""From a ref to what is looked at: which frames, what is drawn over them, or which pictures lie there already."""
+"""Selection of what `look` draws for a ref: frames with layers, or existing pictures."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ __all__ = ["Scene", "find_scene"]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is looked at.
+    """What is drawn.
 
     Attributes:
-        ref: of it, whole.
+        ref: whole.
         views: frames, in order.
-        labels: ref of the label batch that is drawn, None for none.
-        detections: ref of the table of what was seen that is drawn.
-        pictures: files that are pictures already, for a directory that holds some.
+        labels: ref of the drawn label batch.
+        detections: ref of the drawn detection table.
+        pictures: existing picture files of a directory.
     """
 
     ref: str
@@ -40,17 +40,17 @@ class Scene:
 
 
 def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | None = None, labels: str | None = None) -> Scene:
-    """Find what to look at.
+    """Find what to draw for a ref.
 
     Args:
         record: the record.
         text: the ref.
         count: most frames.
         drive: only frames of this drive.
-        labels: ref of the label batch to draw, instead of the one that the record leads to.
+        labels: ref of the label batch to draw, instead of the related one.
 
     Raises:
-        UsageError: an unknown ref, a drive that no frame is of, labels that are none, or nothing to look at.
+        UsageError: an unknown ref or drive, `labels` of another kind, or nothing to draw.
     """
     try:
         kind = parse_ref(text).kind
@@ -83,7 +83,7 @@ def find_scene(record: RecordQuestions, text: str, *, count: int, drive: str | N
 
 
 def _scene(around: Surroundings, ref: str, frames: Table, count: int, drive: str | None, labels: str | None, *, of: Table | None = None) -> Scene:
-    """Look at frames; `of` is the table of labels, detections or events whose frames they are."""
+    """Select frames; `of` is the table of labels, detections or events whose frames they are."""
     index = frames.data.to_table(columns=["frame_id", "drive", "sensor", "timestamp_ns"]).to_pylist()
     index.sort(key=lambda row: (row["drive"], row["sensor"], row["timestamp_ns"]))
     if of is not None and "frame_id" in of.data.schema.names:
@@ -144,7 +144,7 @@ def _frame(record: RecordQuestions, around: Surroundings, text: str, labels: str
 
 
 def _speaking_of(ids: Sequence[str], tables: Iterable[Table]) -> Table | None:
-    """Return the first table that says something of one of these frames."""
+    """Return the first table with a row for one of these frames."""
     wanted = pc.field("frame_id").isin(pa.array(sorted(ids), type=pa.string()))
     return next((table for table in tables if table.data.count_rows(filter=wanted)), None)
 
@@ -158,7 +158,7 @@ def _given_labels(around: Surroundings, ref: str) -> Table:
 
 
 def _frames_for(around: Surroundings, table: Table) -> Table:
-    """Return the frames that a table is about: those that hold most of what it names."""
+    """Return the frames table that a table is about: the one with most of its frames."""
     if table.kind in {TableKind.SWEEPS, TableKind.CALIBRATIONS}:
         found = next(iter(around.frames_of(table)), None)
     else:

@@ -1,4 +1,4 @@
-"""SQL over the recorded tables: DuckDB sees the tables of exact versions and nothing else, and can change nothing."""
+"""SQL over the recorded tables: read-only, in DuckDB, at exact versions."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ __all__ = ["Answer", "QueryTable", "ask", "tables"]
 
 @dataclass(frozen=True, slots=True)
 class QueryTable:
-    """A recorded table as SQL sees it.
+    """A recorded table as seen by SQL.
 
     Attributes:
-        name: the artifact's name; `kind/name` where two kinds have one of that name, `name@<6 digits>` for a further version in one build.
-        short: the name without its program, dots and dashes as underscores; None where two tables would be called so.
+        name: the artifact's name; `kind/name` where two kinds share it, `name@<6 digits>` for a further version in one build.
+        short: the name without its program, dots and dashes as underscores; None where ambiguous.
         artifact: the version that is read.
         columns: (name, type) as recorded.
         rejected: whether that version failed a blocking check.
@@ -49,23 +49,15 @@ class QueryTable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What SQL may call it."""
+        """Names in SQL."""
         return (self.name,) if self.short is None or self.short == self.name else (self.name, self.short)
 
 
 def tables(connection: Connection, *, build: str | None = None, as_of: str | None = None) -> list[QueryTable]:
-    """Return the tables that a query may name: of each name the newest version, or the very versions that a build stands on.
-
-    Args:
-        connection: to the record's database.
-        build: name or ref of a build: the versions in its trace, no others.
-        as_of: recorded time: the newest versions by then.
-
-    Returns:
-        Sorted by name.
+    """Return the tables available to a query, sorted by name: the newest version of each name, or the versions that a build (name or ref) depends on.
 
     Raises:
-        UsageError: no such build, with the nearest right one; both a build and a time.
+        UsageError: no such build, with the nearest match; both a build and a time.
     """
     if build is not None and as_of is not None:
         raise UsageError("A build stands on the same versions for ever: expected --build or --as-of, found both.")
@@ -146,17 +138,17 @@ _SHUT: Final = {
     "python_enable_replacements": "false",
 }
 _SETTINGS = ("enable_progress_bar = false", "TimeZone = 'UTC'", "lock_configuration = true")
-"""What can't be set before DuckDB runs; the last lets nothing be set any more."""
+"""Settings applied after connecting; the last prevents further changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a query is answered with, read as it comes.
+    """Result of a query, read incrementally.
 
     Attributes:
-        schema: Arrow's, of the columns.
+        schema: of the columns, in Arrow.
         batches: the rows.
-        asked: the tables that were read, by the name the record has for them.
+        asked: the tables that were read.
     """
 
     schema: pa.Schema
@@ -166,16 +158,15 @@ class Answer:
 
 @contextmanager
 def ask(sql: str, tables: Sequence[QueryTable], opened: Callable[[Artifact], Any]) -> Iterator[Answer]:
-    """Ask one question in SQL.
+    """Run one SQL statement.
 
     Args:
         sql: one SELECT (WITH, FROM, VALUES), DESCRIBE, SUMMARIZE or SHOW.
-        tables: what it may name.
-        opened: gives the `pyarrow.dataset.Dataset` of a table's version; asked only for tables that the text may mean.
+        tables: available to it.
+        opened: returns the `pyarrow.dataset.Dataset` of a version; called only for tables that the text may name.
 
     Raises:
-        UsageError: it is no single statement that reads, it can't be answered, or it names a table that is not recorded; the nearest right one is
-            offered.
+        UsageError: not a single reading statement, an error of DuckDB, or an unknown table, with the nearest match.
     """
     import duckdb
 
@@ -208,14 +199,14 @@ def _one_reading_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> N
 
 
 def _may_mean(sql: str, table: QueryTable) -> bool:
-    """Return whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be there already."""
+    """Whether a text may name a table. Opening one too many costs a moment; DuckDB's own list needs the tables to be registered already."""
     text = sql.lower()
     return any(name.lower() in text for name in table.names) or _LISTING.search(sql) is not None
 
 
 @contextmanager
 def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
-    """Return what DuckDB says in one sentence."""
+    """Convert errors of DuckDB to one sentence."""
     import duckdb
 
     try:
@@ -230,7 +221,7 @@ def _told(tables: Sequence[QueryTable]) -> Iterator[None]:
 
 
 def _sentence(error: duckdb.Error) -> str:
-    """Cut DuckDB's message to what is wrong; where in the text it is, is said by the words it quotes."""
+    """Return DuckDB's message without the excerpt of the query."""
     said = str(error).partition("\n\nLINE ")[0]
     words = " ".join(said.split())
     return words if words.endswith((".", "?", "!")) else f"{words}."
@@ -252,5 +243,5 @@ def _no_table(name: str, tables: Sequence[QueryTable]) -> str:
 
 
 def _identifier(name: str) -> str:
-    """Spell a table's name as SQL wants it: in double quotes where it holds dots or dashes."""
+    """Quote a table's name where it contains dots or dashes."""
     return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'

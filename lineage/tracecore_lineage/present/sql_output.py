@@ -1,4 +1,4 @@
-"""The answer of a query in the forms it can be asked for: a table for people, CSV, JSON, Parquet."""
+"""Output of a query: a table for people, CSV, JSON or Parquet."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["as_json", "write_csv", "write_json", "write_parquet", "write_table"]
 
 _SHOWN = 50
 _CELL = 80
-"""Characters of one cell in the table for people; the other forms give cells whole."""
+"""Characters of a cell in the table for people; the other formats have whole cells."""
 
 
 def as_json(answer: Answer) -> dict[str, Any]:
-    """Return the whole answer: the versions that were read, which of them failed a blocking check, the columns, and the rows by column."""
+    """Return the whole answer: versions read, which of them failed a blocking check, columns, and rows by column."""
     names = _unique(answer.schema.names)
     return {
         "tables": {table.name: table.artifact.ref for table in answer.asked},
@@ -40,14 +40,14 @@ def write_json(answer: Answer, target: TextIO) -> None:
 
 
 def write_csv(answer: Answer, target: TextIO) -> None:
-    """Write rows as CSV, a header first, as they come."""
+    """Write rows as CSV with a header, incrementally."""
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(answer.schema.names)
     writer.writerows(map(text_cell, row) for row in _rows(answer))
 
 
 def write_parquet(answer: Answer, target: Path) -> None:
-    """Write rows as Parquet, bytes and types as they are."""
+    """Write rows as Parquet with their bytes and types."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -58,7 +58,7 @@ def write_parquet(answer: Answer, target: Path) -> None:
 
 
 def write_table(answer: Answer, target: Console) -> None:
-    """Print the first rows as a table, and how many there are in all."""
+    """Print the first rows as a table, and the number of all rows."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -87,7 +87,7 @@ def _rows_of(batch: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _unique(names: list[str]) -> list[str]:
-    """Number the further columns of a name: an object holds each key once."""
+    """Number repeated column names, since an object holds each key once."""
     seen: dict[str, int] = {}
     made: list[str] = []
     for name in names:

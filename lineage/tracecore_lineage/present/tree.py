@@ -1,4 +1,4 @@
-"""A trace as a tree for the terminal; its first line says whether the build is sealed."""
+"""A trace as a tree for the terminal; its first line gives the state of a build's seal."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ __all__ = ["Sealed", "draw", "sealed_of", "show"]
 
 _NAMED = 3
 _GROUPED = 4
-"""Drive logs of one run are drawn as one line from this number on."""
+"""Number of drive logs of one run from which they are drawn as one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What the first line says of a build's seal.
+    """A build's seal for the first line.
 
     Attributes:
-        signature: whether it was made by one of the workspace's keys.
+        signature: whether a key of the workspace made it.
         passed: number of gates that passed.
         waived: number of gates that were waived.
-        approver: name of who approved; the pseudonym and why where there is no name.
-        signatures: how many keys of a policy signed, of how many it asks for; None where it was sealed under none.
-        verdict: failed checks, and KPIs with what the gates ask of them.
+        approver: their name, or the pseudonym with the reason why there is no name.
+        signatures: how many keys of a policy signed, of how many required; None without a policy.
+        verdict: failed checks, and KPIs with their gates.
     """
 
     signature: bool
@@ -64,24 +64,19 @@ class Sealed:
 
     @property
     def first(self) -> list[Words]:
-        """What is said before anything of the trace."""
+        """Words before those about the trace."""
         valid = "signature valid (bytes: tracecore verify)" if self.signature else "SIGNATURE NOT VALID (tracecore verify says more)"
         return [(f"sealed, {valid}", "" if self.signature else BAD), *self.verdict]
 
     @property
     def last(self) -> list[Words]:
-        """What is said after it."""
+        """Words after those about the trace."""
         said = [self.signatures, f"{count(self.passed, 'gate')} passed, {self.waived} waived", self.approver and f"approver {self.approver}"]
         return [(words, "") for words in said if words]
 
 
 def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
-    """Draw a trace.
-
-    Args:
-        trace: any answer of trace or impact.
-        sealed: what to say of the seal where a build was asked about.
-    """
+    """Draw an answer of trace or impact, with the seal of a build."""
     graph = TraceGraph.of(trace)
     tree = Tree(_head(trace, graph, sealed), guide_style="dim")
     drawing = _Drawing(graph)
@@ -108,7 +103,7 @@ def draw(trace: Trace, sealed: Sealed | None = None) -> Tree:
 
 
 def _grouped(trace: Trace) -> dict[tuple[str, str], list[str]]:
-    """Say the same unknown of several versions once."""
+    """Group unknowns of several versions by content."""
     found: dict[tuple[str, str], list[str]] = {}
     for unknown in trace["unknowns"]:
         found.setdefault((unknown["what"], unknown["why"]), []).append(unknown["at"])
@@ -137,7 +132,7 @@ def _head(trace: Trace, graph: TraceGraph, sealed: Sealed | None) -> Text:
 
 
 def _apart_in_words(trace: Trace) -> list[str]:
-    """Say of a build which training data is unknown, let pass by name, and which KPI reports are of selection."""
+    """Describe a build's unknown training data that was let pass by name, and its KPI reports of selection."""
     unknown = training_in_words((entry["what"], entry["why"]) for entry in trace["unknowns"] if entry["at"] == trace["root"])
     build = next((node for node in trace["nodes"] if node["ref"] == trace["root"]), None)
     reports = ((build["facets"] if build else {}).get("tracecore_selection") or {}).get("reports", ())
@@ -149,7 +144,7 @@ def _name(ref: str) -> str:
 
 
 class _Drawing:
-    """Draws each node once in full, and later mentions as such."""
+    """Draws each node in full once, later mentions as references."""
 
     def __init__(self, graph: TraceGraph) -> None:
         self.graph = graph
@@ -161,7 +156,7 @@ class _Drawing:
         self.gaps = {gap["at"] for gap in graph.trace["gaps"]}
 
     def node(self, tree: Tree, root: str) -> None:
-        """Draw a node and everything behind it; a stack instead of recursion, for a trace may be deep."""
+        """Draw a node and everything behind it; with a stack instead of recursion, since a trace may be deep."""
         stack: list[tuple[Tree, str]] = [(tree, root)]
         while stack:
             parent, ref = stack.pop()
@@ -172,7 +167,7 @@ class _Drawing:
                 stack.extend(reversed(self._open(branch, ref)))
 
     def children(self, tree: Tree, ref: str, *, top: bool = False) -> None:
-        """Draw what stands behind a node; the program stands behind everything and is drawn at the top alone."""
+        """Draw what is behind a node; the program is behind everything and drawn at the top only."""
         self.drawn.add(ref)
         for branch, child in self._open(tree, ref, programs=top):
             self.node(branch, child)
@@ -209,7 +204,7 @@ class _Drawing:
 
 
 def _some(words: Sequence[str]) -> str:
-    """Name a few; all of them are listed below the tree."""
+    """Name a few; all are listed below the tree."""
     more = len(words) - _NAMED
     return ", ".join(words) if more <= 1 else f"{', '.join(words[:_NAMED])} and {more} more"
 
@@ -224,9 +219,9 @@ def _line(name: str, words: Sequence[str], marks: Sequence[tuple[str, str]] = ()
 
 
 def sealed_of(record: Record, trace: Trace) -> Sealed | None:
-    """Read a build's seal and judge its signature by the keys of the workspace that sealed it; None where the trace is of no build.
+    """Read a build's seal and verify its signature with the keys of the workspace that sealed it; None for a trace of anything else.
 
-    The approver's name is looked up for people; where it was deleted, or is not the one that was sealed, the pseudonym stands for it.
+    The approver's name is looked up; where it was deleted or differs from the sealed one, the pseudonym is shown.
     """
     ref = trace["root"]
     if not ref.startswith("build/"):

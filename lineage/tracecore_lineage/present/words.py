@@ -1,4 +1,4 @@
-"""A node or a build of a trace in a few words for the terminal, from the summaries recorded with its facets."""
+"""Short descriptions of nodes and builds for the terminal, from the summaries recorded with their facets."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ __all__ = [
 
 _DIGITS = 6
 _MANY = 7
-"""Different values that are all named where several versions are one line; of more the first and the last are."""
+"""Most values listed where several versions share a line; of more, the first and the last are shown."""
 
 _PLAIN = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_imported", "tracecore_tombstone"})
-"""Facets of every version, of which a trace says what is worth saying elsewhere."""
+"""Facets of every version, which a trace shows elsewhere."""
 
 
 def short_ref(ref: str) -> str:
-    """Cut the digest of a ref to what people compare: six digits."""
+    """Shorten the digest of a ref to six digits."""
     name, at, version = ref.partition("@")
     digits = version.removeprefix("sha256:")
     return f"{name}@{digits[:_DIGITS]}" if at and len(digits) == 64 else ref
 
 
 def claim_in_words(claim: Claim) -> str:
-    """Return who claims what, without what it is about."""
+    """Describe a claim and its origin, without its subject."""
     who = f"run/{claim['run']} of job {claim['job']}" if claim["run"] else f"job {claim['job']}" if claim["job"] else "an event of no job"
     return f"{who} says that it {claim['says']}"
 
 
 def origin_in_words(origin: Origin) -> str:
-    """Return where a version or run was imported from."""
+    """Describe from where a version or run was imported."""
     return f"imported from {origin['slug']} ({origin['ledger_id'][:_DIGITS]})"
 
 
 def node_in_words(node: Node, run: RunNode | None) -> list[str]:
-    """Return what is worth knowing of a node at a glance: who made a model, what its facets say, how its checks went."""
+    """Describe a node: plugin of a model, summaries of facets, results of checks."""
     made = [f"{run['plugin']} {run['plugin_version']}"] if node["kind"] == "model" and run is not None and run["plugin"] else []
     return [*made, *(_summaries(node) or _counted(node)), *_checks(run, node)]
 
 
 def together_in_words(nodes: Sequence[Node]) -> list[str]:
-    """Return the summaries of several versions of one kind as one: the values at each place, or the first and the last of many."""
+    """Merge the summaries of several versions of one kind: the values at each place, or the first and the last of many."""
     said = [" · ".join(_summaries(node)).split(" · ") for node in nodes]
     if len({len(parts) for parts in said}) != 1:
         return []
@@ -72,7 +72,7 @@ def together_in_words(nodes: Sequence[Node]) -> list[str]:
 
 
 def static_in_words(edges: Sequence[StaticEdge]) -> list[str]:
-    """Return static lineage, a line for each job: what it is stated to read and to write."""
+    """Describe static lineage, one line per job."""
     by_job: dict[str | None, dict[str, list[str]]] = {}
     for edge in edges:
         by_job.setdefault(edge["job"], {"input": [], "output": []})[edge["direction"]].append(short_ref(edge["ref"]))
@@ -94,14 +94,14 @@ def _summaries(node: Node) -> list[str]:
 
 
 def _counted(node: Node) -> list[str]:
-    """Return how much a version holds that no facet describes."""
+    """Describe the size of a version without facet summaries."""
     if node["rows"] is not None:
         return [count(node["rows"], "row")]
     return [size(node["size_bytes"])] if node["size_bytes"] else []
 
 
 def _checks(run: RunNode | None, node: Node) -> list[str]:
-    """Return how the checks of the run went; a run with several outputs is checked as a whole."""
+    """Describe the check results of a run; a run with several outputs is checked as a whole."""
     if run is None or not run["checks"] or node["kind"] == "drive_log":
         return []
     failed = [check["name"] for check in run["checks"] if not check["success"]]
@@ -110,7 +110,7 @@ def _checks(run: RunNode | None, node: Node) -> list[str]:
 
 
 Words = tuple[str, str]
-"""A few words and the style that a terminal draws them in."""
+"""Words and their terminal style."""
 
 BAD = "bold red"
 _NAMED = 3
@@ -119,7 +119,7 @@ _BOUNDS = ("min", "max", "above_baseline", "max_drop")
 
 
 def checks_in_words(failed: Sequence[str]) -> list[Words]:
-    """Return how many checks failed, by name; nothing where none did."""
+    """Describe failed checks by name; empty where none failed."""
     if not failed:
         return []
     names = list(dict.fromkeys(failed))
@@ -128,13 +128,13 @@ def checks_in_words(failed: Sequence[str]) -> list[Words]:
 
 
 def training_in_words(unknowns: Iterable[tuple[str, str]]) -> list[str]:
-    """Return of a build's unknowns (what, why) the training data that the gate `no_leak` let pass unknown, by the models' names."""
+    """Describe, of a build's unknowns (what, why), the training data that the gate `no_leak` accepted as unknown, by model."""
     told = (_DIGEST.sub(r"\1", why.partition(":")[0]) for what, why in unknowns if what == "training data")
     return [f"unknown: {words[:1].lower()}{words[1:]}" for words in told]
 
 
 def kpis_in_words(gates: Sequence[Mapping[str, Any]], kpis: Mapping[str, Kpi]) -> list[Words]:
-    """Return each KPI that a gate asks for with what it asks, other gates that did not pass, and the other headline KPIs with their baselines.
+    """Describe the KPIs that gates bound (`kpis` by their names in gates), other failed gates, and the remaining headline KPIs.
 
     Args:
         gates: outcomes of the release's gates, as the seal names them.
@@ -188,7 +188,7 @@ def _with_gate(gate: Mapping[str, Any], bounds: Mapping[str, float], baseline: A
 
 
 def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
-    """Return what a gate above the baseline compares, and what it asks; as good as the baseline is not better, so that 0 is asked for strictly."""
+    """Describe a gate relative to the baseline; equal to the baseline is not better, so that a margin of 0 is strict."""
     than = _figure(baseline) if _number(baseline) else "its baseline"
     if kpi is None:
         return "", f"better than {than}{f' by {_figure(margin)}' if margin else ''}"
@@ -200,16 +200,16 @@ def _above(margin: float, baseline: Any, kpi: Kpi | None) -> tuple[str, str]:
 
 
 def _figure(value: float) -> str:
-    """Write a figure as a glance needs it."""
+    """Format a number for a short description."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
 WHOLE = 100_000
-"""Columns of a file or pipe: what is drawn there is never cut."""
+"""Columns of a file or pipe: nothing is cut there."""
 
 
 def screen() -> Console:
-    """Return stdout as rich draws on it: as wide as the terminal, and whole lines into a file or pipe."""
+    """Return stdout as a rich console: of the terminal's width, and with whole lines into a file or pipe."""
     target = console()
     if not target.is_terminal:
         target.width = WHOLE  # soft wrapping, which would do for plain text, doesn't reach into trees and tables

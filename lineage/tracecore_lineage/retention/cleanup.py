@@ -1,4 +1,4 @@
-"""Cleanup after a withdrawal: staging, scratch, pictures, campaigns, Dagster's files and stray copies of withdrawn files."""
+"""Cleanup after an erasure: staging, scratch, pictures, campaigns, Dagster's files, and stray copies of withdrawn files."""
 
 from __future__ import annotations
 
@@ -34,17 +34,13 @@ _UNTOUCHED = frozenset({"keys", "locks"})
 _STORE = "store"
 _ZIP = b"PK\x03\x04"
 _NAMED_AT = 30
-"""Where a zip's first entry is named: PKWARE APPNOTE.TXT 4.3.7."""
+"""Offset of the first entry's name in a zip: PKWARE APPNOTE.TXT 4.3.7."""
 
 
 def remove_copies(root: Path, erasure: Erasure) -> None:
-    """Remove every file of the workspace that has the bytes of an erased one, and every bundle that holds them.
+    """Remove every file of the workspace with the bytes of an erased one, and every bundle that holds them.
 
-    Inside the store only what may never come back goes by its bytes alone: whatever else lies there is some version's, and the tombstone names it.
-
-    Args:
-        root: of the workspace.
-        erasure: what was withdrawn.
+    Inside the store only withdrawn bytes are removed by digest: other files there belong to versions, which tombstones name.
     """
     withdrawn = frozenset(erasure.withdrawn)
     erased = withdrawn | {gone.digest for version in erasure.versions for gone in version.files}
@@ -59,7 +55,7 @@ def remove_copies(root: Path, erasure: Erasure) -> None:
 
 
 def files_below(root: Path) -> Iterator[Path]:
-    """Yield every file below a folder; what links point to is not ours."""
+    """Yield every file below a folder, without following links."""
     for folder, _, names in os.walk(root, onerror=unless_missing):
         for name in names:
             path = Path(folder) / name
@@ -68,7 +64,7 @@ def files_below(root: Path) -> Iterator[Path]:
 
 
 def _packed(path: Path, erased: Collection[str]) -> bool:
-    """Return whether a file is a bundle that holds erased bytes; of one that a kill left half written nobody can tell, so that it counts as such."""
+    """Whether a file is a bundle with erased bytes; a bundle that a crash left half written counts as one."""
     with path.open("rb") as file:
         begin = file.read(_NAMED_AT + len(TREE))
     if not begin.startswith(_ZIP) or begin[_NAMED_AT:] != TREE.encode():
@@ -81,13 +77,7 @@ def _packed(path: Path, erased: Collection[str]) -> bool:
 
 
 def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
-    """Remove what is left of withdrawn drives outside recorded versions; can be done again at any time.
-
-    Args:
-        record: the workspace's, which no live run uses.
-        store: the workspace's.
-        erasure: what was withdrawn.
-    """
+    """Remove remains of withdrawn drives outside recorded versions; repeatable. No run may be live."""
     root = record.workspace.root
     with clear_disk_errors(root):
         discard_staged(record, store)
@@ -103,7 +93,7 @@ def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
 
 
 def discard_staged(record: RecordWriter, store: Store) -> list[str]:
-    """Remove what crashed runs left in staging, damaged and half-adopted copies too; give their ids."""
+    """Remove what crashed runs left in staging, and return their ids."""
     removed: list[str] = []
     for run_id in store.staged_runs():
         with try_run(record.workspace.locks, run_id) as gone:
@@ -114,7 +104,7 @@ def discard_staged(record: RecordWriter, store: Store) -> list[str]:
 
 
 def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
-    """Return path and size of what the store holds and no event names: a crash between the two left it."""
+    """Return (path, size) of files in the store that no event names: left by a crash before the event."""
     with record.database.read() as connection:
         artifacts = [*stored_artifacts(connection), *stored_sources(connection)]
     named, unreadable = named_files(store, artifacts)
@@ -123,7 +113,7 @@ def orphans(record: RecordWriter, store: Store) -> list[tuple[str, int]]:
 
 
 def named_files(store: Store, artifacts: Sequence[Artifact]) -> tuple[set[str], list[tuple[Artifact, str]]]:
-    """Return every file that versions stand on, a table's log once for all its versions; and the versions of which nobody can tell, with why."""
+    """Return every file of these versions, with each table's log once, and the unreadable versions with the reason."""
     named: set[str] = set()
     unreadable: list[tuple[Artifact, str]] = []
     for artifact in artifacts:
@@ -143,7 +133,7 @@ def lies_in(path: str, places: Collection[str]) -> bool:
 
 
 def remove_folder(folder: Path) -> bool:
-    """Remove a folder durably; give whether it was there."""
+    """Remove a folder durably; returns whether it existed."""
     if not folder.is_dir():
         return False
     shutil.rmtree(folder)
@@ -152,13 +142,13 @@ def remove_folder(folder: Path) -> bool:
 
 
 def naming(drives: Collection[str]) -> re.Pattern[bytes]:
-    """Return what finds a drive's name in a text, as a word of its own."""
+    """Return a pattern that finds a drive's name in a text, as a word."""
     spelled = sorted({name for drive in drives for name in names_of(drive)}, key=len, reverse=True)
     return re.compile(rb"(?<![\w.-])(?:" + b"|".join(re.escape(name).encode() for name in spelled) + rb")(?![\w-])")
 
 
 def _campaigns(folder: Path, drives: Collection[str]) -> None:
-    """Remove the campaigns that have tasks of a drive: their log can't be changed row by row, that is its point."""
+    """Remove the campaigns with tasks of a drive: their log can't be changed row by row, by design."""
     if not folder.is_dir() or not drives:
         return
     named = naming(drives)
@@ -171,7 +161,7 @@ def _campaigns(folder: Path, drives: Collection[str]) -> None:
 
 
 def _dagster(home: Path, erasure: Erasure) -> None:
-    """Take pictures out of Dagster's event log, and remove the logs and values that its steps left."""
+    """Remove pictures from Dagster's event log, and the logs and values of its steps."""
     if not home.is_dir():
         return
     remove_folder(home / "storage")

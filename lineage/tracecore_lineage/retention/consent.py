@@ -1,4 +1,4 @@
-"""`consent withdraw`: a drive's bytes go everywhere in the workspace, a signed tombstone stays, and every build that they reached is named."""
+"""`consent withdraw`: erases a drive's bytes in the whole workspace, leaves a signed tombstone, and lists every build they reached."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _LEARNED = {
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """What a withdrawal took away, or would.
+    """Result of a withdrawal, or of its dry run.
 
     Attributes:
-        subject: whom or what it is about.
-        erasure: what went; None where nothing of it is left to erase and nobody to forget.
-        finished: earlier erasures that were promised, and carried out now.
-        reached: refs that the data reached and that stay, with why.
-        vehicles: refs of the vehicles that a reached build was installed in.
-        outside: names of the files that drives were taken in from, which lie outside the workspace.
+        subject: of the withdrawal.
+        erasure: what was erased; None where nothing is left to erase or forget.
+        finished: runs of earlier promised erasures that were carried out now.
+        reached: (ref, reason) of versions that the data reached and that stay.
+        vehicles: refs of vehicles in which a reached build was installed.
+        outside: names of source files outside the workspace.
     """
 
     subject: Subject
@@ -87,16 +87,16 @@ class Withdrawal:
 
 
 def withdraw(record: RecordWriter, target: str, reason: str, *, dry_run: bool = False) -> Withdrawal:
-    """Erase a drive, or all drives of a subject, everywhere in the workspace.
+    """Erase a drive, or all drives of a subject, in the whole workspace.
 
     Args:
         record: the workspace's.
-        target: a drive, somebody or something that drives name in their metadata, or a person.
-        reason: why; it stands in the record for ever, so no name belongs in it.
-        dry_run: only say what would go.
+        target: a drive, a value in drives' metadata (driver, vehicle), or a person.
+        reason: stays in the record for ever, so it should name no person.
+        dry_run: only report what would be erased.
 
     Raises:
-        UsageError: nothing of that name, with the nearest right one; or no reason.
+        UsageError: unknown target, with the nearest match; or no reason.
         NegativeVerdict: a run is live.
     """
     said = " ".join(reason.split()).rstrip(".")
@@ -156,18 +156,18 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
 
 
 def _fresh(known: Tombstones, subject: Subject, digests: Collection[str]) -> bool:
-    """Return whether something may still come back that must not."""
+    """Whether the withdrawal covers drives or files that no earlier one does."""
     withdrawn = known.withdrawn()
     return bool({*subject.drives} - withdrawn.drives.keys() or {*digests} - withdrawn.files.keys())
 
 
 def _logs(reader: Reader, names: Sequence[str]) -> set[str]:
-    """Return every recorded version of the drives' logs, whether its bytes are here or not."""
+    """Return every recorded version of these drive logs, stored here or not."""
     return {link.ref for link in reader.outputs_named("drive_log", [Ref("drive_log", (name,)).name for name in names])}
 
 
 def _reached(reader: Reader, start: Collection[str]) -> set[str]:
-    """Return everything that was made from some versions, builds included, and the versions themselves."""
+    """Return everything made from some versions, builds included, and the versions themselves."""
     found = Walk("", "forward")
     if start:
         walk_forward(reader, found, sorted(start))
@@ -175,7 +175,7 @@ def _reached(reader: Reader, start: Collection[str]) -> set[str]:
 
 
 def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: Sequence[Erased]) -> list[Erased]:
-    """Add what may show the drives: only what a run made that read something which holds them, and so on from there."""
+    """Add what may show the drives: outputs of runs that read what holds or shows them, transitively."""
     found = {(each.ref, each.location, each.version): each for each in first}
     made: set[str] = set()
     more = holdings.pictures(subject, first)
@@ -203,7 +203,7 @@ def _why_kept(ref: str, touched: Collection[str]) -> str | None:
 
 
 def _outside(reader: Reader, refs: Collection[str]) -> tuple[str, ...]:
-    """Name the files that versions were taken in from."""
+    """Return the names of the files from which versions were ingested."""
     found: set[str] = set()
     for facets in reader.facets(refs).values():
         if "tracecore_origin" in facets:

@@ -1,6 +1,6 @@
-"""Carrying an erasure out: promised in the ledger first, then the bytes go, then a signed statement says what went.
+"""Execution of an erasure: promised in the ledger first, then the bytes are removed, then a signed statement lists what is gone.
 
-A kill at any moment leaves either nothing, or a promise that the same command, or `recover`, keeps: every step can be done again.
+A crash at any moment leaves either nothing, or a promise that the same command or `recover` carries out: every step is repeatable.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = ["alone", "carry_out", "finish_promised", "promise", "rewritten_commit
 
 @contextmanager
 def alone(record: RecordWriter, doing: str) -> Iterator[None]:
-    """Have the store alone: no live run reads or writes, and none begins; and the catalog is what the ledger says.
+    """Hold the store exclusively, with no live run and a catalog that agrees with the ledger.
 
     Args:
         record: the workspace's.
-        doing: what is to be done, for the error.
+        doing: participle of what is to be done, for errors.
 
     Raises:
-        NegativeVerdict: a run is live, it is named and left alone; or catalog and ledger differ.
+        NegativeVerdict: a run or build is live, or catalog and ledger differ.
     """
     with own_store(record.workspace.locks) as held:
         _refuse_untrue(record, doing)
@@ -63,7 +63,7 @@ def alone(record: RecordWriter, doing: str) -> Iterator[None]:
 
 
 def _refuse_untrue(record: RecordWriter, doing: str) -> None:
-    """Raise where the catalog is not what the ledger says: what it does not name would be taken for an orphan."""
+    """Raise where the catalog differs from the ledger: files that it doesn't name would count as orphans."""
     with record.database.read() as connection:
         wrong = ledger.miscounted(connection)
         differs = None if wrong else next(replay.compare(connection, record.ledger), None)
@@ -84,12 +84,12 @@ def _live(record: RecordWriter) -> list[OpenRun]:
 
 
 def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
-    """Record what will go, durably: from here on nothing of it is given to anybody.
+    """Record durably what will be erased: from then on it can't be opened.
 
     Args:
         record: the workspace's.
-        erasure: what will go.
-        work: further rows to change in the same transaction.
+        erasure: what will be erased.
+        work: further changes in the same transaction.
     """
     body = record.events.erasure(erasure, datetime.fromisoformat(erasure.at))
 
@@ -102,7 +102,7 @@ def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection],
 
 
 def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
-    """Take away what was promised and record that it is gone; whoever calls has the store alone.
+    """Erase what was promised and record that it is gone; returns it with the signed statement. The caller holds the store exclusively.
 
     Returns:
         What was done, with the signed statement.
@@ -130,7 +130,7 @@ def carry_out(record: RecordWriter, erasure: Erasure) -> Erasure:
 
 @contextmanager
 def _held(record: RecordWriter, run_id: str) -> Iterator[None]:
-    """Hold the lock of the erasure's run that a team's other hosts see."""
+    """Hold the lock of the erasure's run that other hosts of the team see."""
     record.live.hold(run_id)
     try:
         yield
@@ -139,7 +139,7 @@ def _held(record: RecordWriter, run_id: str) -> Iterator[None]:
 
 
 def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
-    """Leave alone what a run made again after the promise, where a kill came between it and now: it is no part of what was promised."""
+    """Leave out files that a run made again after the promise."""
     with record.database.read() as connection:
         back = made_since(connection, record.ledger, erasure.seq)
     if not back:
@@ -149,7 +149,7 @@ def _without_what_came_back(record: RecordWriter, erasure: Erasure) -> Erasure:
 
 
 def _take(store: Store, erasure: Erasure) -> None:
-    """Remove and rewrite the promised files; what is done already is left as it is."""
+    """Remove and rewrite the promised files; repeatable."""
     files = [gone for version in erasure.versions for gone in version.files]
     # Statistics first: after a kill between the two the log at least says nothing of rows that are still there.
     names = _by_table(gone.path for gone in files)
@@ -164,7 +164,7 @@ def _take(store: Store, erasure: Erasure) -> None:
 
 
 def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Group data files by the folder of their table, each relative to it: `<run>/<file>`."""
+    """Group data files by the folder of their table, as paths relative to it: `<run>/<file>`."""
     found: dict[str, set[str]] = {}
     for path in paths:
         folder, _, name = path.rpartition("/")
@@ -174,7 +174,7 @@ def _by_table(paths: Iterable[str]) -> dict[str, set[str]]:
 
 
 def _bare(commit: bytes, names: Collection[str], drives: Collection[str]) -> bytes:
-    """Return a commit without the statistics of erased files, and of files with the drives' rows that went before, pruned or left by a crash."""
+    """Return a commit without the statistics of erased files and of earlier erased, pruned or crashed files of the drives."""
     return without_statistics(commit, names, [(PARTITION, drive) for drive in drives])
 
 
@@ -190,11 +190,11 @@ def _rewrite_rows(store: Store, path: str, drives: Sequence[str]) -> None:
 
 
 def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[str], drives: Collection[str]) -> Iterator[ErasedFile]:
-    """Find the commits that say values of rows that go: they are to be rewritten without. Each table's log is read once.
+    """Yield the commits whose statistics contain values of erased rows; each table's log is read once.
 
     Args:
         store: where the tables lie.
-        stored: versions; the log of a table's newest reaches back over all of them, and further than their files.
+        stored: versions; the log of a table's newest covers all of them.
         data: paths of erased data files, relative to the store's root.
         drives: withdrawn ones.
     """
@@ -208,13 +208,13 @@ def rewritten_commits(store: Store, stored: Iterable[Artifact], data: Iterable[s
 
 
 def _as_done(store: Store, erasure: Erasure) -> Erasure:
-    """Return what went as it lies there now."""
+    """Return the erasure with the actual state of its files."""
     versions = [replace(version, files=tuple(_now(store, gone) for gone in version.files)) for version in erasure.versions]
     return replace(erasure, versions=tuple(versions), commits=tuple(_now(store, gone) for gone in erasure.commits))
 
 
 def _now(store: Store, gone: ErasedFile) -> ErasedFile:
-    """Return what lies in the place of a file that was to be rewritten."""
+    """Return a rewritten file with its digest as stored."""
     if gone.left is None:
         return gone
     left = store.read(gone.path)
@@ -222,7 +222,7 @@ def _now(store: Store, gone: ErasedFile) -> ErasedFile:
 
 
 def finish_promised(record: RecordWriter) -> list[Erasure]:
-    """Carry out every erasure that was promised and whose process is gone; whoever calls has the store alone."""
+    """Carry out every promised erasure whose process is gone. The caller holds the store exclusively."""
     with record.database.read() as connection:
         unfinished = {erasure.run: erasure for erasure in tombstones(connection, record.ledger).unfinished}
     done: list[Erasure] = []

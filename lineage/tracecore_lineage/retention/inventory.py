@@ -1,4 +1,4 @@
-"""Where drives lie in the store: which files of which versions hold bytes, rows or pictures of them."""
+"""Data inventory: which files of which versions hold bytes, rows or pictures of drives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _MOST_TEXT = 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
-    """One stored version and the files that hold its content, without those that are gone."""
+    """One stored version with its remaining files."""
 
     artifact: Artifact
     parts: tuple[Part, ...]
@@ -50,7 +50,7 @@ class Holdings:
     Attributes:
         store: where it lies.
         all: each version with its files.
-        drives: names of the drives that tables have rows of, or had before those were erased.
+        drives: names of the drives with rows in tables, erased ones included.
     """
 
     store: Store
@@ -63,7 +63,7 @@ class Holdings:
         return {each.artifact.ref: frozenset(part.digest for part in each.parts) for each in self.all if each.artifact.media is Media.DIRECTORY}
 
     def contents(self, subject: Subject) -> set[str]:
-        """Return the digests of files that are the drives' own: their logs, and the images that their rows hold as they were found."""
+        """Return the digests of the drives' own files: their logs, and adopted images kept in their rows."""
         found = {
             each.artifact.digest
             for each in self.all
@@ -80,7 +80,7 @@ class Holdings:
         return found | segments
 
     def of_drives(self, subject: Subject, digests: Collection[str]) -> list[Erased]:
-        """Return what holds the drives' own files or rows: by digest, by partition, by what rows name."""
+        """Return the versions with the drives' own files or rows: by digest, by partition, by rows that name them."""
         found: list[Erased] = []
         mixed: dict[str, ErasedFile | None] = {}
         for each in self.all:
@@ -97,26 +97,26 @@ class Holdings:
         return found
 
     def _mixed(self, part: Part, drives: Collection[str]) -> ErasedFile | None:
-        """Return a file with rows of several drives as it is without those withdrawn; None where it has none of theirs."""
+        """Return a file with rows of several drives, to be rewritten without the withdrawn ones; None where it has none of theirs."""
         data = self.store.read(part.path)
         bare = None if data is None or not drives else without_drives(data, drives)
         return None if bare is None else ErasedFile(part.path, part.digest, part.size_bytes, part.rows, digest_bytes(bare))
 
     def commits(self, versions: Sequence[Erased], drives: Collection[str]) -> tuple[ErasedFile, ...]:
-        """Return the commits whose statistics say values of what goes, or of rows that went before."""
+        """Return the commits whose statistics contain values of erased rows, earlier ones included."""
         data = (gone.path for version in versions for gone in version.files)
         return tuple(rewritten_commits(self.store, (each.artifact for each in self.all), data, drives))
 
     def pictures(self, subject: Subject, first: Sequence[Erased], reached: Collection[str] | None = None) -> list[Erased]:
-        """Return what may show the drives or names them, and is not among what goes anyway.
+        """Return files that may show or name the drives, and are not erased already.
 
-        Which drives a picture shows can't be told from it, so it goes where any of them may be in it.
+        A picture doesn't tell which drives it shows, so that it is included where any of them may be in it.
 
         Args:
             subject: whose drives.
-            first: what holds the drives' own files or rows.
-            reached: versions that were made from what shows them, of which pictures and pages go; None gives the others, of which texts go that name
-                the drives: adopted files, and what lies beside a drive's log.
+            first: versions with the drives' own files or rows.
+            reached: versions derived from data of the drives, of which pictures and pages are included; None selects adopted files and files next
+                to a drive log, of which texts that name the drives are included.
         """
         if not subject.drives:
             return []
@@ -144,7 +144,7 @@ class Holdings:
         return found
 
     def _shows(self, part: Part, named: re.Pattern[bytes], *, pictures: bool) -> bool:
-        """Return whether a file may show a drive (`pictures`), or is a text that names one."""
+        """Whether a file may show a drive (`pictures`), or is a text that names one."""
         data = self.store.read(part.path)
         if data is None:
             return False
@@ -157,7 +157,7 @@ _LEARNED = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE, ArtifactKind.PROG
 
 
 def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Holdings:
-    """Read which files hold what; a version whose log or manifest can't be read has none that could be told apart, and `verify` names it."""
+    """Read the files of every version; an unreadable version has none here, and `verify` reports it."""
     found: list[_Holding] = []
     drives: set[str] = set()
     for artifact in stored:
@@ -176,7 +176,7 @@ def _drive(part: Part) -> str | None:
 
 
 def _world(holding: _Holding, taken: Collection[str]) -> bool:
-    """Return whether a directory held a drive's log itself: what lies beside it may speak of it."""
+    """Whether a directory contained a drive log itself: files next to it may name the drive."""
     return holding.artifact.media is Media.DIRECTORY and any(part.path in taken for part in holding.parts)
 
 
@@ -191,7 +191,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _cells(data: bytes | None) -> set[str]:
-    """Return the digests of the binary cells of a Parquet file: the images of a folder are kept there as they were found."""
+    """Return the digests of the binary cells of a Parquet file, where images of a folder are kept unchanged."""
     import pyarrow.parquet as pq
     import pyarrow.types as pat
 

@@ -1,4 +1,4 @@
-"""`prune`: removes the bytes of versions on which no sealed build depends; their records stay, with a tombstone."""
+"""`prune`: removes the bytes of versions that no sealed build depends on; their records stay, with a tombstone."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ["REASON", "Holds", "Pruned", "holds", "prune"]
 
 Holds = dict[str, list[str]]
-"""Refs of the builds that hold a version, by the version's whole ref; in the order they were sealed."""
+"""Refs of the builds that hold a version, in sealing order, by the version's whole ref."""
 
 
 def holds(connection: Connection) -> Holds:
-    """Return every version that a sealed build stands on, with the builds."""
+    """Return every version that a sealed build depends on, with the builds."""
     found: Holds = {}
     for build in connection.execute(select(BUILDS.c.ref).order_by(BUILDS.c.seq)).scalars().all():
         for node in trace(connection, build)["nodes"]:
@@ -49,21 +49,21 @@ def holds(connection: Connection) -> Holds:
 
 REASON = "no sealed build stands on it"
 _ABANDONED_DAYS = 30
-"""How long nobody must have touched the scratch folder of an unfinished key before it counts as abandoned."""
+"""Days without access after which the scratch folder of an unfinished key counts as abandoned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a prune took away, or would.
+    """Result of a prune, or of its dry run.
 
     Attributes:
         erasure: the versions; None where there was none to prune.
-        finished: earlier erasures that were promised, and carried out now.
-        orphans: (path relative to the store, bytes) of what no event names.
+        finished: runs of earlier promised erasures that were carried out now.
+        orphans: (path relative to the store, bytes) of files that no event names.
         scratch: names of scratch folders.
-        staged: ids of crashed runs that had left something in staging.
-        held: how many versions sealed builds hold.
-        skipped: (ref, why) of versions that could be pruned but for a reason of their own.
+        staged: ids of crashed runs with files in staging.
+        held: number of versions that sealed builds hold.
+        skipped: (ref, reason) of versions that can't be pruned.
     """
 
     erasure: Erasure | None
@@ -76,7 +76,7 @@ class Pruned:
 
     @property
     def size_bytes(self) -> int:
-        """All bytes of versions and orphans."""
+        """Bytes of all versions and orphans."""
         versions = () if self.erasure is None else self.erasure.versions
         return sum(version.size_bytes for version in versions) + sum(size for _, size in self.orphans)
 
@@ -98,17 +98,17 @@ class Pruned:
 
 
 def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float | None = None, dry_run: bool = False) -> Pruned:
-    """Remove the bytes of what no sealed build stands on.
+    """Remove the bytes of what no sealed build depends on.
 
     Args:
         record: the workspace's.
-        refs: only these versions (the newest of its name where one names no version); everything without.
-        older_than: only what was recorded at least so many days ago.
-        dry_run: only say what would go.
+        refs: only these versions (the newest of a name without version); everything where empty.
+        older_than: only what was recorded at least this many days ago.
+        dry_run: only report what would be removed.
 
     Raises:
-        UsageError: an unknown ref, with the nearest right one.
-        NegativeVerdict: a ref that a build holds, which is named; a run is live; or the ledger is not whole, or the catalog not what it says.
+        UsageError: an unknown ref, with the nearest match.
+        NegativeVerdict: a build holds a ref, a run is live, or ledger or catalog are damaged.
     """
     if older_than is not None and not older_than >= 0:
         raise UsageError(f"A number of days was expected, 0 or more, found {older_than}.")
@@ -126,7 +126,7 @@ def prune(record: RecordWriter, refs: Sequence[str] = (), *, older_than: float |
 
 
 def _leftovers(record: RecordWriter, planned: Pruned) -> None:
-    """Remove what crashes left; no event names it, so none is needed for it to go."""
+    """Remove leftovers of crashes, which no event names or has to name."""
     store = open_store(record.workspace)
     discard_staged(record, store)
     store.erase([path for path, _ in planned.orphans])
@@ -165,7 +165,7 @@ def _plan(record: RecordWriter, refs: Sequence[str], older_than: float | None) -
 
 
 def _chosen(connection: Connection, refs: Sequence[str], held: Holds) -> set[str] | None:
-    """Read the refs that were given; None where none was."""
+    """Resolve the given refs; None where none was given."""
     if not refs:
         return None
     reader = Reader(connection, head(connection))
@@ -188,12 +188,12 @@ def _listed(builds: Sequence[str]) -> str:
 
 
 def _elsewhere(record: RecordWriter, path: str) -> bool:
-    """Return whether what looks left over may belong to an import that another host of the team is making: no lock here tells of it."""
+    """Whether an apparent orphan may belong to a running import of another host, which no local lock shows."""
     return record.database.dialect != "sqlite" and path.startswith(f"{IMPORTS}/")
 
 
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
-    """Return when the ledger took the last event that says a version is there; what events say of the time themselves is not trusted."""
+    """Return the recorded time of the last event that describes each version's bytes; event times are not trusted."""
     said: dict[str, int] = {}
     for chunk in chunks(sorted(refs)):
         query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact")
@@ -204,7 +204,7 @@ def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
 
 
 def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
-    """Return every file that versions stand on; of one that can't be read its place, so that nothing below it goes."""
+    """Return every file of these versions; the place of an unreadable one, which protects everything below it."""
     found: set[str] = set()
     for artifact in artifacts:
         try:
@@ -215,7 +215,7 @@ def _files_of(store: Store, artifacts: Iterable[Artifact]) -> set[str]:
 
 
 def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tuple[list[Erased], list[tuple[str, str]]]:
-    """Return what goes of each version: its files that nothing kept stands on. Logs of tables and manifests stay, so that `verify` can go on."""
+    """Return the removable files of each version, and the skipped versions. Table logs and manifests stay for `verify`."""
     versions: list[Erased] = []
     skipped: list[tuple[str, str]] = []
     for artifact in artifacts:
@@ -235,7 +235,7 @@ def _versions(store: Store, artifacts: Sequence[Artifact], kept: set[str]) -> tu
 
 
 def _scratch(folder: Path, finished: set[str], older_than: float | None) -> list[str]:
-    """Return the scratch folders of keys that came to their end, or that nobody has touched for long."""
+    """Return the scratch folders of finished keys, and of abandoned ones."""
     if not folder.is_dir():
         return []
     limit = time.time() - 86_400 * (_ABANDONED_DAYS if older_than is None else older_than)

@@ -1,8 +1,8 @@
-"""Recovery: close the runs of processes that are gone.
+"""Recovery: closes the runs of dead processes.
 
-A live run holds its run lock from START to its terminal event: a file's, which the operating system lets go of when the process dies, and, where a
-team shares the record, one of the server's, which other hosts see too (`live_runs`). Only a run whose locks can all be taken is closed, as ABORT, and
-what it left in staging is removed. Anything else that it left (a file in the store that no event names) is harmless.
+A live run holds its run lock from START to its terminal event: a file lock, which the operating system releases when the process dies, and, where a
+team shares the record, a server lock visible to other hosts (`live_runs`). Only a run whose locks can all be taken is closed, as ABORT, and its
+staging is removed. Its other remains (a file in the store that no event names) are harmless.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["WHY", "OpenRun", "Recovered", "forgotten", "open_runs", "recover", "try_gone"]
 
 _CLOCKS = timedelta(minutes=5)
-"""How far two hosts' clocks may be apart."""
+"""Assumed largest difference between the clocks of two hosts."""
 WHY = "Its process is gone: closed by 'tracecore recover'."
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that was started and has not ended."""
+    """A run without a terminal event."""
 
     id: str
     job: str
@@ -47,13 +47,13 @@ class OpenRun:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What a recovery did.
+    """Result of a recovery, as run ids.
 
     Attributes:
-        aborted: ids of the runs it closed.
-        live: ids of open runs that it left alone: a process here or on another host holds their lock, or nobody here can know.
-        removed: ids of the runs whose staging it removed.
-        finished: ids of the erasures that it carried out to their end.
+        aborted: closed runs.
+        live: open runs left alone: a process here or elsewhere holds their lock, or that can't be known.
+        removed: runs whose staging was removed.
+        finished: erasures carried out.
     """
 
     aborted: tuple[str, ...]
@@ -63,7 +63,7 @@ class Recovered:
 
 
 def open_runs(record: RecordWriter) -> list[OpenRun]:
-    """Return the workspace's own runs that have not ended, oldest first; other producers' runs are theirs to end."""
+    """Return the workspace's own runs without a terminal event, oldest first."""
     with record.database.read() as connection:
         return _open(connection, record.ledger)
 
@@ -89,7 +89,7 @@ def try_gone(record: RecordWriter, run: OpenRun) -> Iterator[bool]:
 
 
 def forgotten(record: RecordWriter, run: OpenRun) -> bool:
-    """Return whether the server can't know of a run on another host that it lives: it was started anew since, which forgets all locks.
+    """Whether the server lost the lock of a live run on another host by a restart: the run takes it again at its next write.
 
     The run takes its lock again when it next writes. Until then its own host alone can tell it from a crashed one.
     """
@@ -103,7 +103,7 @@ def forgotten(record: RecordWriter, run: OpenRun) -> bool:
 
 
 def recover(record: RecordWriter) -> Recovered:
-    """Close every run of a process that is gone and remove what crashed runs left in staging.
+    """Close every run of a dead process and remove what crashed runs left in staging.
 
     Raises:
         UsageError: the workspace can't be written.
@@ -137,7 +137,7 @@ def _recover(record: RecordWriter) -> Recovered:
 
 
 def _finish(record: RecordWriter, unfinished: list[str]) -> tuple[str, ...]:
-    """Carry out erasures that were promised: they are never given up; while a build goes on they wait."""
+    """Carry out promised erasures, unless a build is running: they are never given up."""
     if not unfinished:
         return ()
     from tracecore_lineage.retention.erasures import finish_promised

@@ -1,4 +1,4 @@
-"""Redaction: rows and pictures of withdrawn drives taken out of files that hold other drives' too."""
+"""Redaction: rows and pictures of withdrawn drives removed from files shared with other drives."""
 
 from __future__ import annotations
 
@@ -16,21 +16,14 @@ __all__ = ["empty_wal", "is_sqlite", "names_of", "scrub_pictures", "without_driv
 
 
 def names_of(drive: str) -> tuple[str, str]:
-    """Return how a drive is written in refs of its frames: as it is, and percent-encoded."""
+    """Return the spellings of a drive in refs of its frames: plain and percent-encoded."""
     return drive, quote(drive, safe="")
 
 
 def without_drives(data: bytes, drives: Collection[str]) -> bytes | None:
-    """Return a Parquet file without the rows that name a drive.
+    """Return a Parquet file (bytes) without the rows that name one of the drives; None where no row does.
 
-    A row names it where a text in it is the drive's name, or a path or frame ref that begins with it.
-
-    Args:
-        data: the file's bytes.
-        drives: names.
-
-    Returns:
-        The new file's bytes; None where no row names one of them.
+    A row names a drive in a text that is the drive's name, or a path or frame ref that begins with it.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -69,19 +62,12 @@ def is_sqlite(path: Path) -> bool:
 
 
 def scrub_pictures(path: Path, sentence: str) -> int:
-    """Take every picture out of a database, for good.
+    """Replace every picture in an SQLite file by a sentence, irrecoverably; returns the number of changed values.
 
-    Which drives a picture shows can't be told from it, so all go.
-
-    Args:
-        path: of the SQLite file.
-        sentence: what stands in their place.
-
-    Returns:
-        How many values were rewritten.
+    A picture doesn't tell which drives it shows, so that all are removed.
 
     Raises:
-        UsageError: somebody else has the file open and keeps it from being cleaned.
+        UsageError: another process has the file open and blocks the cleanup.
     """
     connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     try:
@@ -113,7 +99,7 @@ def _table(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _scrubbed(value: Any, sentence: str) -> Any:
-    """Put a sentence in the place of each data URI of a value."""
+    """Replace each data URI of a value by a sentence."""
     if isinstance(value, bytes):
         try:
             return str(_scrubbed(value.decode(), sentence)).encode()
@@ -127,7 +113,7 @@ def _scrubbed(value: Any, sentence: str) -> Any:
 
 
 def empty_wal(path: Path) -> None:
-    """Write the write-ahead log of a database into its file and empty it: old pages in it hold what was changed since."""
+    """Write a database's write-ahead log into its file and empty it: its old pages hold previous content."""
     connection = sqlite3.connect(path, timeout=_BUSY_MS / 1000, isolation_level=None)
     try:
         _checkpoint(connection, path)

@@ -1,4 +1,4 @@
-"""Whom or what a withdrawal is about: a drive, something that drives name in their metadata, or a person behind a pseudonym."""
+"""Subjects of a withdrawal: a drive, a value in drives' metadata, or a person behind a pseudonym."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What was meant.
+    """Resolved subject of a withdrawal.
 
     Attributes:
-        drives: names of the drives, as tables have them.
-        logs: names of their drive logs, further parts of a recording among them.
-        people: pseudonym and name of persons to be forgotten; None where no name is kept, empty where a false one is.
+        drives: names of the drives, as in tables.
+        logs: names of their drive logs, further parts of a recording included.
+        people: pseudonym and name of persons to forget; the name is None where none is kept, and empty where a false one is.
     """
 
     drives: tuple[str, ...]
@@ -43,7 +43,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """A recorded drive log: its name, the drive it is of, and what its metadata says."""
+    """A recorded drive log: name, drive, and metadata values in lower case."""
 
     name: str
     drive: str
@@ -53,17 +53,17 @@ class _Log:
 def find_subject(
     connection: Connection, target: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]], tabled: Collection[str]
 ) -> Subject:
-    """Find what a withdrawal is about.
+    """Resolve the subject of a withdrawal.
 
     Args:
         connection: to the record's database.
-        target: `drive_log/<drive>`, a drive's bare name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
+        target: `drive_log/<drive>`, a drive's name, a value in drives' metadata, a person's name, `labeler/<pseudonym>` or a pseudonym.
         stored: every stored version.
-        members: digests of the files inside each stored directory, by ref: a world's directory stands for its drives.
-        tabled: drives that tables have rows of; folders of images become such without a log.
+        members: digests of the files inside each stored directory, by ref: a simulated world's directory means its drives.
+        tabled: drives with rows in tables; image folders have no drive log.
 
     Raises:
-        UsageError: nothing of that name; the nearest right one is offered.
+        UsageError: unknown, with the nearest match.
     """
     text = target.strip()
     if not text:
@@ -85,7 +85,7 @@ def find_subject(
 
 
 def _bare(text: str) -> str:
-    """Return the name that a ref of a drive log names, or the text itself."""
+    """Return the name in a drive log ref, or the text itself."""
     try:
         ref = parse_ref(text)
     except RefError:
@@ -94,7 +94,7 @@ def _bare(text: str) -> str:
 
 
 def _logs(connection: Connection) -> Iterator[_Log]:
-    """Yield every drive log that a facet describes."""
+    """Yield every drive log described by a facet, and every other recorded one."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_drive").distinct()
     described: set[str] = set()
     for row in connection.execute(query):
@@ -125,7 +125,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _inside(logs: list[_Log], name: str, stored: Sequence[Artifact], members: Mapping[str, frozenset[str]]) -> list[_Log]:
-    """Return the drives that a directory of drive logs holds, where that is what was named."""
+    """Return the drives in a directory of drive logs, where such a directory was named."""
     whole = [each for each in stored if each.kind == "drive_log" and each.name == name and each.media is Media.DIRECTORY]
     held = {digest for each in whole for digest in members.get(each.ref, ())}
     named = {each.name for each in stored if each.kind == "drive_log" and each.media is Media.FILE and each.digest in held}

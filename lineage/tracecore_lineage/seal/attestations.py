@@ -1,7 +1,7 @@
-"""Attestations about a sealed build that others' tools read: SLSA provenance v1 (what was built from what) and in-toto test-result v0.1 (its gates).
+"""Attestations of a sealed build for other tools: SLSA provenance v1 (inputs and process) and in-toto test-result v0.1 (gates).
 
-Both are computed from the record as it stood when the build was sealed: the same bytes whenever they are asked for, and whoever holds the record can
-compute them again. Written as JCS, never through protobuf. See docs/formats/attestations.md.
+Both are computed from the record as of the seal: always the same bytes, which everyone with the record can recompute. Serialized as JCS, not through
+protobuf. See docs/formats/attestations.md.
 
 Sources: https://slsa.dev/spec/v1.0/provenance, https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md.
 """
@@ -42,7 +42,7 @@ Descriptor = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something about an attestation that is not as the record says."""
+    """A deviation of an attestation from the record."""
 
     what: str
     expected: str
@@ -50,13 +50,7 @@ class Problem:
 
 
 def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> list[dict[str, Any]]:
-    """Return the attestations of a build in DSSE envelopes signed by the active key: provenance, then test results.
-
-    Args:
-        record: the workspace's.
-        sealed: the build.
-        trace: its whole backward trace.
-    """
+    """Return a build's provenance and test results in DSSE envelopes signed by the active key; `trace` is its whole backward trace."""
     key = record.keys.private()
     with record.database.read() as connection:
         made = statements(connection, sealed, trace)
@@ -64,16 +58,7 @@ def attestations(record: RecordWriter, sealed: SealedBuild, trace: Trace) -> lis
 
 
 def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the statements about a build from the record as it stood when it was sealed.
-
-    Args:
-        connection: to the record's database, or to a catalog that was made anew from its events.
-        sealed: the build.
-        trace: its whole backward trace.
-
-    Returns:
-        Provenance and test results.
-    """
+    """Return the provenance and test-result statements of a build, from the record (or a replayed catalog) as of its seal."""
     place = connection.execute(select(BUILDS.c.seq).where(BUILDS.c.ref == sealed.ref).order_by(BUILDS.c.seq).limit(1)).scalar_one()
     reader = Reader(connection, Prefix(place + 1, sealed.position))  # the release run's COMPLETE joins the prefix
     told = reader.facets(f"run:{run['id']}" for run in trace["runs"])
@@ -82,16 +67,7 @@ def statements(connection: Connection, sealed: SealedBuild, trace: Trace) -> tup
 
 
 def judge(envelopes: Sequence[Mapping[str, Any]], expected: Sequence[Mapping[str, Any]], keys: Sequence[PublicKey]) -> list[Problem]:
-    """Compare attestations with what the record says, and look at their signatures.
-
-    Args:
-        envelopes: as they were exported.
-        expected: from `statements`.
-        keys: whose signature is taken.
-
-    Returns:
-        Everything that is not as it should be; an empty list says that all is.
-    """
+    """Compare attestations with the expected `statements`, and check their signatures by trusted keys; returns every deviation."""
     problems: list[Problem] = []
     if len(envelopes) != len(expected):
         problems.append(Problem("attestations", f"{len(expected)}: provenance and test results", str(len(envelopes))))
@@ -171,12 +147,12 @@ def _test_result(sealed: SealedBuild) -> dict[str, Any]:
 
 
 def _is_dependency(node: Node) -> bool:
-    """Return whether a version came from outside: a drive, a file, the program, or what no recorded run made."""
+    """Whether a version came from outside: a drive log, a file, the program, or anything without a recorded run."""
     return node["kind"] in {ArtifactKind.DRIVE_LOG, ArtifactKind.PROGRAM, ArtifactKind.EXTERNAL} or node["run"] is None
 
 
 def _descriptor(ref: str) -> Descriptor:
-    """Describe a version by name and digest; one without a digest by a URI that names it."""
+    """Describe a version by name and digest; without a digest by a URI."""
     parsed = parse_ref(ref)
     version = (parsed.version or "").removeprefix("sha256:")
     if parsed.is_artifact or (parsed.version or "").startswith("sha256:"):
@@ -199,7 +175,7 @@ def _run(run: RunNode, facets: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plugins(trace: Trace, facets: Mapping[str, Mapping[str, Any]]) -> list[Descriptor]:
-    """Describe every plugin that ran, by its source digest; two sources under one version are two."""
+    """Describe every plugin that ran, by source digest; two sources of one version are two entries."""
     found: dict[tuple[str, str], Descriptor] = {}
     for run in trace["runs"]:
         plugin = (facets[run["id"]].get("tracecore_execution") or {}).get("plugin")

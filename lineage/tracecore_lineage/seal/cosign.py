@@ -1,4 +1,4 @@
-"""Policies and cosignatures, recorded: each is an event of the ledger, checked before and judged again by whoever reads it."""
+"""Key policies and cosignatures: recorded as events, checked when written and judged again by every reader."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_POLICY = "say first which keys sign builds ('tracecore key policy --threshol
 
 @dataclass(frozen=True, slots=True)
 class Cosigned:
-    """What came of cosigning: the build, the keys that signed now, and all its signatures."""
+    """Result of cosigning: the build, the keys that signed now, and all its signatures."""
 
     ref: str
     new: tuple[str, ...]
@@ -42,7 +42,7 @@ class Cosigned:
 
 
 def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicKey]) -> KeyPolicy:
-    """Write the policy that would take the place of the one in force.
+    """Return a policy that would replace the one in force.
 
     Raises:
         UsageError: a signer is given twice, or the threshold can't be reached.
@@ -59,16 +59,13 @@ def draft_policy(record: RecordWriter, threshold: int, signers: Sequence[PublicK
 
 
 def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> bool:
-    """Record a policy, durably; the same policy again is a no-op.
+    """Record a policy, durably; returns False where it is in force already.
 
     Args:
         record: the workspace's.
         policy: from `draft_policy`.
         signing: private keys of the policy in force.
-        envelopes: the policy's envelope as others signed it elsewhere.
-
-    Returns:
-        Whether anything was recorded.
+        envelopes: the policy's envelope, signed elsewhere.
 
     Raises:
         UsageError: too few keys of the policy in force signed, or another policy came into force in the meantime.
@@ -100,16 +97,16 @@ def set_policy(record: RecordWriter, policy: KeyPolicy, signing: Sequence[Privat
 
 
 def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), envelopes: Sequence[Mapping[str, Any]] = ()) -> Cosigned:
-    """Record further signatures over a sealed build's payload, durably; a key that has signed before is left out.
+    """Record further signatures over a sealed build's payload, durably; keys that signed before are skipped.
 
     Args:
         record: the workspace's.
         name: of the build.
         signing: private keys of signers.
-        envelopes: the build's envelope as others signed it elsewhere.
+        envelopes: the build's envelope, signed elsewhere.
 
     Raises:
-        UsageError: no such build, no policy, a key that is no signer of it, or an envelope around something else.
+        UsageError: no such build, no policy, a key that isn't a signer, or an envelope around something else.
     """
 
     def work(connection: Connection) -> Cosigned:
@@ -135,10 +132,10 @@ def cosign(record: RecordWriter, name: str, signing: Sequence[PrivateKey] = (), 
 
 
 def add_signature(envelope: Mapping[str, Any], signing: Sequence[PrivateKey]) -> dict[str, Any]:
-    """Sign an envelope's payload with further keys, without any workspace: what a signer does elsewhere.
+    """Sign an envelope's payload with further keys, without a workspace: the signer's part on another machine.
 
     Raises:
-        EnvelopeError: it is no canonical DSSE envelope.
+        EnvelopeError: not a canonical DSSE envelope.
     """
     opened = open_envelope(envelope)
     signed = {"payload": envelope["payload"], "payloadType": envelope["payloadType"], "signatures": list(envelope["signatures"])}
@@ -195,10 +192,10 @@ def _foreign(
     what: str,
     own: Iterable[tuple[str, bytes]] = (),
 ) -> list[tuple[PublicKey, bytes]]:
-    """Return the signatures in an envelope that was signed elsewhere, by other tools perhaps, which name keys in their own way or not at all.
+    """Return the signatures of an envelope signed elsewhere, also by other tools, which name keys in their own way or not at all.
 
     Raises:
-        UsageError: it holds something else, or a signature that is no signer's.
+        UsageError: another payload, or a signature by no signer.
     """
     try:
         found = canonical_base64(envelope["payload"])

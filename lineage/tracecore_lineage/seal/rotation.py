@@ -1,4 +1,4 @@
-"""Changing the signing key, and adding a further host's: events of the ledger, so that who trusts the old key can follow to the new one."""
+"""Rotation of the signing key, and keys of further hosts: events of the ledger, so that trust in the old key extends to the new one."""
 
 from __future__ import annotations
 
@@ -26,18 +26,12 @@ KEY_ADD = "key_add"
 
 
 def statement(verb: str, old: str, new: PublicKey) -> bytes:
-    """Return what the old key signs: that the new one follows it, or signs beside it.
-
-    Args:
-        verb: `key_rotate` or `key_add`.
-        old: id of the key that signs this.
-        new: the other key.
-    """
+    """Return the bytes that the old key (by id) signs: the new key replaces it (`key_rotate`) or signs in addition (`key_add`)."""
     return jcs({"v": 1, "type": f"tracecore.{verb}", "old": old, "new": new.id, "public_key": new.pem})
 
 
 def add(writer: RecordWriter, key: PublicKey) -> bool:
-    """Record the key of a further host of this ledger, vouched for by the key that signs here.
+    """Record the key of a further host of this ledger, signed by the active key; returns False where the ledger names it already.
 
     Returns:
         Whether anything was recorded: False where the ledger names the key already.
@@ -55,7 +49,7 @@ def add(writer: RecordWriter, key: PublicKey) -> bool:
 
 
 def finish_joining(writer: RecordWriter) -> None:
-    """Let a further host sign, once the ledger names its key."""
+    """Activate the key of a further host once the ledger names it."""
     waiting = writer.keys.joining()
     if waiting is None:
         return
@@ -65,12 +59,9 @@ def finish_joining(writer: RecordWriter) -> None:
 
 
 def rotate(writer: RecordWriter) -> PublicKey:
-    """Make a new signing key and record the change; the old public key stays, and what it signed keeps verifying.
+    """Create a new signing key, record the change, and return the new key; the old public key stays valid for what it signed.
 
-    A key that the record names is on disk before; the new one signs only after its event is durable.
-
-    Returns:
-        The new key.
+    A recorded key is on disk first; the new one signs only after its event is durable.
     """
     with writer.keys.changing():
         return _rotate(writer)
@@ -98,7 +89,7 @@ def _rotate(writer: RecordWriter) -> PublicKey:
 
 
 def finish(writer: RecordWriter) -> str | None:
-    """Make the last key that the ledger names the one that signs, where a crash came between its event and that.
+    """Activate the last key named by the ledger where a crash interrupted a rotation; returns its id, or None where nothing was to be done.
 
     Returns:
         The id of the key that now signs; None where nothing was to be done.
@@ -113,7 +104,7 @@ def finish(writer: RecordWriter) -> str | None:
 
 
 def _unfinished(writer: RecordWriter) -> str | None:
-    """Return the last key that the ledger names of those kept here, where it does not sign."""
+    """Return the last ledger-named key kept here, where it is not active."""
     query = (
         select(FACETS.c.value)
         .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)

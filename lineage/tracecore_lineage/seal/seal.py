@@ -1,4 +1,4 @@
-"""The seal: a build's content as an in-toto Statement in a DSSE envelope, bound to the ledger position at which it was sealed."""
+"""The seal: a build's content as an in-toto Statement in a DSSE envelope, bound to its position in the ledger."""
 
 from __future__ import annotations
 
@@ -37,12 +37,7 @@ Place = Mapping[str, Any]
 
 
 def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[str, Any]:
-    """Return what a build is to hold, as JSON, people as pseudonyms; artifacts sorted by role, gates and waivers as the program has them.
-
-    Args:
-        request: what is asked to be sealed.
-        pseudonym: gives the pseudonym of a person.
-    """
+    """Return a build's content as JSON, with people as pseudonyms; artifacts sorted by role, gates and waivers in program order."""
     return {
         "program": request.program.ref,
         "artifacts": sorted(
@@ -68,23 +63,17 @@ def content_of(request: SealRequest, pseudonym: Callable[[str], str]) -> dict[st
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Return the digest of a build's content: versions by role, whichever run made them, and gates without the explanation of their outcome."""
+    """Return the digest of a build's content: versions by role without their runs, gates without messages."""
     return digest_json(_bare(content))
 
 
 def predicate_content(predicate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content out of a statement's predicate."""
+    """Return the content in a statement's predicate."""
     return {key: predicate[key] for key in _CONTENT}
 
 
 def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, Any]:
-    """Write the in-toto Statement of a build.
-
-    Args:
-        name: the build's.
-        content: from `content_of`.
-        place: where and when it is sealed.
-    """
+    """Return the in-toto Statement of a build, with content from `content_of`."""
     subjects = {ref: parse_ref(ref) for ref in [content["program"], *(entry["ref"] for entry in content["artifacts"])]}
     return {
         "_type": STATEMENT,
@@ -95,7 +84,7 @@ def statement(name: str, content: Mapping[str, Any], place: Place) -> dict[str, 
 
 
 def differences(sealed: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Name what differs between the content that is sealed under a name and what was asked to be, a few words each."""
+    """Describe the differences between sealed and requested content, a few words each."""
     old, new = _bare(sealed), _bare(asked)
     found: list[str] = []
     if old["program"] != new["program"]:
@@ -121,17 +110,10 @@ _EXPECTED = ((ArtifactKind.MODEL, "model"), (ArtifactKind.ENGINE, "engine"), (Ar
 
 
 def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
-    """Seal a build, durably.
-
-    Args:
-        record: the workspace's.
-        request: what the build is to hold.
-
-    Returns:
-        The sealed build; the one that was there, with `new` False, where the same content had been sealed under this name.
+    """Seal a build, durably; returns the existing one, with `new` False, where the same content is sealed under this name already.
 
     Raises:
-        UsageError: the name holds other content, or nothing can be sealed as asked; the run is then closed as aborted.
+        UsageError: the name holds other content, or the request can't be sealed; the run is then closed as aborted.
     """
     _check(request)
     content = _content(record, request)
@@ -149,7 +131,7 @@ def seal(record: RecordWriter, request: SealRequest) -> SealedBuild:
 
 
 def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any]) -> SealedBuild:
-    """Complete the release run with the seal, unless another run has sealed the name in this moment."""
+    """Complete the release run with the seal, unless another run seals the name at the same moment."""
     sealed: list[SealedBuild] = []
 
     def release(position: Position) -> bytes | None:
@@ -175,13 +157,13 @@ def _run(record: RecordWriter, request: SealRequest, content: Mapping[str, Any])
 
 
 def find(connection: Connection, name: str) -> SealedBuild | None:
-    """Return the build of a name: the first that was sealed under it."""
+    """Return the build of a name: the first sealed under it."""
     row = connection.execute(select(BUILDS).where(BUILDS.c.name == name).order_by(BUILDS.c.seq).limit(1)).one_or_none()
     return None if row is None else _from_row(row)
 
 
 def builds(connection: Connection) -> list[SealedBuild]:
-    """Return every sealed build, in the order they were sealed."""
+    """Return every sealed build, in sealing order."""
     return [_from_row(row) for row in connection.execute(select(BUILDS).order_by(BUILDS.c.seq))]
 
 
@@ -219,7 +201,7 @@ def _content(record: RecordWriter, request: SealRequest) -> dict[str, Any]:
 
 
 def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
-    """Take a standing build for what was asked, if it is."""
+    """Return an existing build that has the requested content, else raise."""
     if standing.content_digest == content_digest(content):
         return standing
     changed = differences(predicate_content(standing.statement["predicate"]), content)
@@ -231,7 +213,7 @@ def _same(standing: SealedBuild, content: Mapping[str, Any]) -> SealedBuild:
 
 
 def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, Any], position: Position) -> tuple[SealedBuild, bytes]:
-    """Make the envelope and the release run's COMPLETE for a position of the ledger."""
+    """Return the sealed build and the release run's COMPLETE for a ledger position."""
     from tracecore_lineage.model.facets import TracecoreBuildRunFacet
 
     key = record.keys.private()
@@ -274,13 +256,13 @@ def _producer() -> str:
 
 
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
-    """Return what a vehicle build is expected to hold and this one doesn't, what is unknown of it, and what its gates could not assess."""
+    """Return the unknowns of a build: expected parts that it lacks, requested unknowns, and what its gates could not assess."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
     lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held]
     return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
 
 
 def _selection(request: SealRequest) -> dict[str, JSON]:
-    """Return the facet that names the KPI reports of selection, which are no headline of the build; nothing where there are none."""
+    """Return the facet that names the KPI reports of selection, which don't count as headline; empty where there is none."""
     reports: list[JSON] = [{"role": role, "ref": artifact.ref} for role, artifact, _ in request.artifacts if role in request.selection]
     return {"tracecore_selection": {"summary": f"{count(len(reports), 'report')} of selection", "reports": reports}} if reports else {}

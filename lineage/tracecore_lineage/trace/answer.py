@@ -1,7 +1,7 @@
-"""From what a walk found to the answer of the public contract: nodes, runs, edges, gaps and unknowns, each in one fixed order.
+"""Answers of the public contract assembled from a walk: nodes, runs, edges, gaps and unknowns, each in one fixed order.
 
-The order depends on what the events say alone, never on the order in which they came or on what came later: the answer for a prefix is the same, byte
-for byte, for ever.
+The order depends only on the content of events, never on their arrival or on later events: the answer for a prefix is the same, byte for byte, for
+ever.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Facets = Mapping[str, Mapping[str, Facet]]
 
 
 _OF_CHECKS = frozenset({"dataQualityAssertions"})
-"""Each check says its own; one of them would pass for all. What checks found stands in the runs they checked."""
+"""Facets left out of nodes: each check reports its own, and one would stand for all; results are listed with the checked runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """An answer, and the resolved facts it was made of, for whoever asks what changed since."""
+    """An answer and the resolved facts behind it, for the comparison with later events."""
 
     trace: Trace
     facets: Facets
@@ -38,56 +38,56 @@ class Assembled:
     checks: tuple[CheckVerdict, ...]
 
 
-def assemble(reader: Reader, found: Walk) -> Assembled:
-    """Look up everything there is to say of the found nodes and runs, and put it in order."""
-    runs = reader.runs([*found.runs, *(run for makers in found.made_by.values() for run in makers)])
-    checks = reader.checks(of_runs=found.runs, targets=found.levels)
-    facets = reader.facets([*found.levels, *(f"run:{run}" for run in [*found.runs, *(check.run for check in checks)])])
-    _name_unmade(found, facets)
-    nodes = _nodes(reader, found, runs, checks, facets)
+def assemble(reader: Reader, walk: Walk) -> Assembled:
+    """Resolve the facts about the nodes and runs of a walk, and order them."""
+    runs = reader.runs([*walk.runs, *(run for makers in walk.made_by.values() for run in makers)])
+    checks = reader.checks(of_runs=walk.runs, targets=walk.levels)
+    facets = reader.facets([*walk.levels, *(f"run:{run}" for run in [*walk.runs, *(check.run for check in checks)])])
+    _name_unmade(walk, facets)
+    nodes = _nodes(reader, walk, runs, checks, facets)
     checked: dict[str, list[CheckVerdict]] = {}
     for check in checks:
         checked.setdefault(check.of_run, []).append(check)
-    unknowns = _unknowns(found, runs, checks, facets, recorded_at(reader.connection, (seq for run in found.runs for _, seq in runs[run].times)))
+    unknowns = _unknowns(walk, runs, checks, facets, recorded_at(reader.connection, (seq for run in walk.runs for _, seq in runs[run].times)))
     trace = Trace(
-        root=found.root,
-        direction=found.direction,
+        root=walk.root,
+        direction=walk.direction,
         position=reader.prefix.position,
-        complete=not found.gaps and not found.truncated,
-        truncated=found.truncated,
-        gaps=[found.gaps[key] for key in sorted(found.gaps)],
+        complete=not walk.gaps and not walk.truncated,
+        truncated=walk.truncated,
+        gaps=[walk.gaps[key] for key in sorted(walk.gaps)],
         unknowns=unknowns,
         nodes=nodes,
         runs=[
             _run_node(reader, runs[run], checked.get(run, ()), facets)
-            for run in sorted(found.runs, key=lambda run: (found.runs[run], runs[run].job, run))
+            for run in sorted(walk.runs, key=lambda run: (walk.runs[run], runs[run].job, run))
         ],
-        edges=sorted(found.edges.values(), key=lambda edge: _edge_order(found, edge)),
+        edges=sorted(walk.edges.values(), key=lambda edge: _edge_order(walk, edge)),
         later=[],
-        claims=[claim for claim in reader.claims(found.levels) if claim["run"] not in found.made_by.get(claim["at"], ())],
-        static=found.static,
+        claims=[claim for claim in reader.claims(walk.levels) if claim["run"] not in walk.made_by.get(claim["at"], ())],
+        static=walk.static,
     )
-    if found.note is not None:
-        trace["note"] = found.note
+    if walk.note is not None:
+        trace["note"] = walk.note
     return Assembled(trace, facets, runs, tuple(checks))
 
 
-def _name_unmade(found: Walk, facets: Facets) -> None:
-    """Name every version that neither a recorded run made nor a declared origin explains; forward there is nothing to explain."""
-    if found.direction != "backward":
+def _name_unmade(walk: Walk, facets: Facets) -> None:
+    """Add a gap for every version without a maker or a declared origin; backward walks only."""
+    if walk.direction != "backward":
         return
-    named = {at for at, _ in found.gaps}
-    for ref in found.unmade():
+    named = {at for at, _ in walk.gaps}
+    for ref in walk.unmade():
         if not ref.startswith("labeler/") and "tracecore_origin" not in facets.get(ref, {}) and ref not in named:
-            found.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
+            walk.gap(ref, "producing run", "No recorded run made it, and no origin is declared for it.")
 
 
-def _nodes(reader: Reader, found: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
+def _nodes(reader: Reader, walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets) -> list[Node]:
     makers = {
         ref: sorted((runs[run] for run in made_by if run in runs), key=lambda run: (run.ended_at or "", run.id))
-        for ref, made_by in found.made_by.items()
+        for ref, made_by in walk.made_by.items()
     }
-    unmade = reader.first_readings(ref for ref in found.levels if not makers.get(ref))
+    unmade = reader.first_readings(ref for ref in walk.levels if not makers.get(ref))
     positions = {ref: made[0].seq for ref, made in makers.items() if made} | {ref: link.seq for ref, link in unmade.items()}
     times = recorded_at(reader.connection, positions.values())
     blocked: dict[str, set[str]] = {}
@@ -95,7 +95,7 @@ def _nodes(reader: Reader, found: Walk, runs: Mapping[str, RunFacts], checks: li
         if not check.success and check.severity == Severity.BLOCKING.value:
             blocked.setdefault(check.target, set()).add(check.of_run)
     nodes: list[Node] = []
-    for ref in sorted(found.levels, key=lambda ref: _node_order(found, ref)):
+    for ref in sorted(walk.levels, key=lambda ref: _node_order(walk, ref)):
         parsed = parse_ref(ref)
         of_node = facets.get(ref, {})
         artifact: dict[str, Any] = of_node["tracecore_artifact"].value if "tracecore_artifact" in of_node else {}
@@ -111,7 +111,7 @@ def _nodes(reader: Reader, found: Walk, runs: Mapping[str, RunFacts], checks: li
                 run=made[0].id if made else None,
                 size_bytes=artifact.get("size_bytes"),
                 rows=artifact.get("rows"),
-                rejected=bool(blocked.get(ref, set()) & found.made_by.get(ref, set())) if made else ref in blocked,
+                rejected=bool(blocked.get(ref, set()) & walk.made_by.get(ref, set())) if made else ref in blocked,
                 facets={name: of_node[name].value for name in sorted(of_node.keys() - _OF_CHECKS)},
             )
         )
@@ -120,13 +120,13 @@ def _nodes(reader: Reader, found: Walk, runs: Mapping[str, RunFacts], checks: li
     return nodes
 
 
-def _node_order(found: Walk, ref: str) -> tuple[bool, int, str]:
-    """Builds first when looking forward: they are what was asked for."""
-    return (found.direction == "forward" and not ref.startswith("build/"), found.levels[ref], ref)
+def _node_order(walk: Walk, ref: str) -> tuple[bool, int, str]:
+    """Order nodes; builds first in a forward walk."""
+    return (walk.direction == "forward" and not ref.startswith("build/"), walk.levels[ref], ref)
 
 
-def _edge_order(found: Walk, edge: Edge) -> tuple[int, str, str, str, str]:
-    return (found.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])
+def _edge_order(walk: Walk, edge: Edge) -> tuple[int, str, str, str, str]:
+    return (walk.runs[edge["run"]], edge["run"], edge["direction"], edge["role"], edge["ref"])
 
 
 def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], facets: Facets) -> RunNode:
@@ -150,16 +150,14 @@ def _run_node(reader: Reader, run: RunFacts, checks: Sequence[CheckVerdict], fac
     return node
 
 
-def _unknowns(
-    found: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]
-) -> list[UnknownFact]:
-    """Collect the facts that nobody recorded: of versions, of checks, of files left out, of engines not executed, of other producers' runs."""
+def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdict], facets: Facets, recorded: Mapping[int, str]) -> list[UnknownFact]:
+    """Collect unrecorded facts of versions, checks, left-out files, unexecuted engines and runs of other producers."""
     listed: dict[tuple[str, str, str], UnknownFact] = {}
 
     def add(at: str, what: str, why: str) -> None:
         listed[at, what, why] = UnknownFact(at=at, what=what, why=why)
 
-    for ref in found.levels:
+    for ref in walk.levels:
         of_node = facets.get(ref, {})
         stated = _pairs(of_node, "tracecore_unknowns", "unknowns", "what", "why")
         for what, why in stated:
@@ -170,29 +168,29 @@ def _unknowns(
     for check in checks:
         for what, why in _pairs(facets.get(f"run:{check.run}", {}), "tracecore_check", "unknowns", "what", "why"):
             add(check.target, what, why)
-    for ref, times in found.remade.items():
+    for ref, times in walk.remade.items():
         add(
             ref,
             f"made {times} times",
             f"{times} runs made a version of this name: the label is no digest, and each reading is of the one made last before it.",
         )
-    _unknown_frame(found, add)
-    for run in found.runs:
+    _unknown_frame(walk, add)
+    for run in walk.runs:
         _unknowns_of_ends(runs[run], recorded, add)
-    with_outputs = {(run, why) for at, _, why in listed for run in found.made_by.get(at, ())}
-    _unknowns_of_runs(found, runs, facets, add, with_outputs)
+    with_outputs = {(run, why) for at, _, why in listed for run in walk.made_by.get(at, ())}
+    _unknowns_of_runs(walk, runs, facets, add, with_outputs)
     return [listed[key] for key in sorted(listed)]
 
 
-def _unknown_frame(found: Walk, add: Callable[[str, str, str], None]) -> None:
-    """Name as unknown which versions hold the asked frame, where a walk followed its drive instead."""
-    followed = found.gaps.get((found.root, "frame"))
+def _unknown_frame(walk: Walk, add: Callable[[str, str, str], None]) -> None:
+    """Add the unknown that the walk followed the drive instead of the frame."""
+    followed = walk.gaps.get((walk.root, "frame"))
     if followed is not None:
-        add(found.root, "frame", followed["why"])
+        add(walk.root, "frame", followed["why"])
 
 
 def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[[str, str, str], None]) -> None:
-    """Collect what the events of one run leave open: clocks that disagree, several ends, an id that several jobs used."""
+    """Collect inconsistencies in the events of one run: clocks that disagree, several ends, an id used by several jobs."""
     at = f"run/{run.id}"
     if run.ended_at is not None and run.started_at > run.ended_at:
         add(at, "clock", f"It started at {run.started_at}, after its end at {run.ended_at}.")
@@ -210,10 +208,10 @@ def _unknowns_of_ends(run: RunFacts, recorded: Mapping[int, str], add: Callable[
 
 
 def _unknowns_of_runs(
-    found: Walk, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], stated: Collection[tuple[str, str]]
+    walk: Walk, runs: Mapping[str, RunFacts], facets: Facets, add: Callable[[str, str, str], None], stated: Collection[tuple[str, str]]
 ) -> None:
-    """Collect what the runs left out and what others' runs don't say; `stated` holds, by run, what stands with its outputs already."""
-    for run in found.runs:
+    """Collect files left out by runs and missing details of other producers' runs; `stated` holds (run, reason) listed with outputs."""
+    for run in walk.runs:
         of_run = facets.get(f"run:{run}", {})
         for file, reason in _pairs(of_run, "tracecore_quarantine", "files", "name", "reason"):
             why = f"{file}: {reason}"
@@ -228,7 +226,7 @@ def _unknowns_of_runs(
 
 
 def _pairs(facets: Mapping[str, Facet], name: str, key: str, one: str, other: str) -> list[tuple[str, str]]:
-    """Read two members of each entry of a facet's list; anybody may send such a facet, and an entry that lacks a member is shown as it stands."""
+    """Read two members of each entry of a facet's list; producers are free to send other shapes, so an entry without a member is shown as it is."""
     value = facets[name].value.get(key) if name in facets else None
     entries: list[Any] = value if isinstance(value, list) else [] if value is None else [value]
     return [(_told(entry, one), _told(entry, other)) for entry in entries]

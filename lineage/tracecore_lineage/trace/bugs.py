@@ -23,14 +23,10 @@ _FACET = "tracecore_bug"
 
 
 def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
-    """Return the reported bugs, newest first.
-
-    Args:
-        connection: to the record's database.
-        build: name or ref of a build: only bugs that were seen in it.
+    """Return the reported bugs, newest first; with `build` (name or ref), only those seen in it.
 
     Raises:
-        UsageError: no such build, with the nearest right one.
+        UsageError: no such build, with the nearest match.
     """
     with readable_catalog():
         reader = Reader(connection, head(connection))
@@ -39,7 +35,7 @@ def bugs(connection: Connection, *, build: str | None = None) -> list[Bug]:
 
 
 def find(connection: Connection, identity: str) -> Bug | None:
-    """Return a bug by its id (or `bug/<id>`), or None."""
+    """Return a bug by its id or `bug/<id>`, or None."""
     with readable_catalog():
         try:
             ref = parse_ref(identity) if identity.startswith(f"{KIND}/") else Ref(KIND, (identity,))
@@ -49,14 +45,10 @@ def find(connection: Connection, identity: str) -> Bug | None:
 
 
 def the_bug(reader: Reader, ref: Ref) -> Bug:
-    """Return a bug that must be there.
-
-    Args:
-        reader: of the asked prefix.
-        ref: `bug/<id>`.
+    """Return a bug by its ref.
 
     Raises:
-        UsageError: no such bug was reported; the nearest right id is offered.
+        UsageError: no such bug, with the nearest id.
     """
     found = _find(reader, ref)
     if found is None:
@@ -75,7 +67,7 @@ def _all(reader: Reader) -> list[Bug]:
 
 
 def reported_since(reader: Reader, bound: int) -> list[tuple[str, Facet, list[Link]]]:
-    """Return the bugs that were reported from a position on: their refs, their facets, and what each is about."""
+    """Return the bugs reported from a position on, each with its ref, facet, and inputs (what it is about)."""
     query = select(EDGES.c.ref).where(EDGES.c.kind == KIND, EDGES.c.direction == "output", EDGES.c.seq >= bound, EDGES.c.seq < reader.prefix.bound)
     made = reader.outputs_like(reader.connection.execute(query).scalars())
     facets = reader.facets({link.ref for link in made})

@@ -1,7 +1,7 @@
-"""Other producers' datasets as events tell of them: their names, what wrote them, and what emptied, replaced or renamed them.
+"""External datasets (of other producers): their names, their writes, and the changes that emptied, replaced or renamed them.
 
-Each rule is a small function that is looked up when it is called. Nothing depends on the order in which events arrived: what happened is ordered by
-(eventTime, event digest).
+Each rule is a small function that is looked up when it is called. Nothing depends on the arrival order of events: order is (eventTime, event
+digest).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _UNWRITTEN = frozenset({"RENAME", "ALTER"})
 Instant = tuple[str, str]
 """(eventTime, event digest)."""
 _EVER: Instant = ("~", "")
-"""After every instant."""
+"""Sorts after every instant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One version as one run made it, and since when it stood."""
+    """One version as made by one run, and the instant it took effect."""
 
     at: Instant
     label: str
@@ -38,7 +38,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Change:
-    """What ended all that a dataset held: `DROP`, `TRUNCATE`, `OVERWRITE`, `CREATE`, `RENAME` from `old`, or `MOVED` to another name."""
+    """End of all previous content: `DROP`, `TRUNCATE`, `OVERWRITE`, `CREATE`, `RENAME` from `old`, or `MOVED` to another name."""
 
     at: Instant
     what: str
@@ -50,13 +50,13 @@ class Dataset:
     """One dataset under all its names.
 
     Attributes:
-        names: that others call it by.
-        ours: artifacts that those names were said to stand for: what others say of having written or changed it is then a claim.
-        writes: what runs made of it, in order.
+        names: names used by other producers.
+        ours: artifacts that those names denote; writes and changes by other producers are then claims.
+        writes: in order.
         changes: in order.
-        by_label: its writes by version.
-        relabelled: versions that runs named which only renamed or altered it.
-        renamed: the events of its runs that say RENAME, with the instant of each.
+        by_label: writes by version.
+        relabelled: versions named by runs that only renamed or altered the dataset.
+        renamed: instant of each RENAME event.
     """
 
     names: frozenset[str]
@@ -69,11 +69,7 @@ class Dataset:
 
 
 class Datasets:
-    """Loads datasets, and those that their names lead to, within one prefix.
-
-    Args:
-        reader: of the asked prefix.
-    """
+    """Loads datasets, and those that their names lead to, within one prefix."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
@@ -81,7 +77,7 @@ class Datasets:
         self._near: dict[str, frozenset[str]] = {}
 
     def load(self, refs: Iterable[str]) -> None:
-        """Read what is not known yet of the datasets of these refs, and of those that they were renamed from or to."""
+        """Read the datasets of these refs that are not loaded yet, and those that they were renamed from or to."""
         listed = set(refs)
         asked = ({dataset_of(ref) for ref in listed} | {ref for ref in listed if not is_external(ref)}) - self._near.keys()
         if not asked:
@@ -104,20 +100,20 @@ class Datasets:
         self._near.update((name, near.get(name, frozenset({name}))) for name in known)
 
     def of(self, ref: str) -> Dataset:
-        """Return the dataset of a ref; it was loaded."""
+        """Return the loaded dataset of a ref."""
         return self._by_name[dataset_of(ref)]
 
     def near(self, ref: str) -> list[str]:
-        """Return every name by which a version may have been read: those of its dataset, and those that renaming leads to."""
+        """Return every name under which a version may have been read: those of its dataset and of its renames."""
         return sorted(name for name in self._near[dataset_of(ref)] | self._near.get(ref, frozenset()) if is_external(name))
 
     def stands_for(self, ref: str) -> frozenset[str]:
-        """Return the artifacts that the dataset of a ref was said to stand for, as far as it was loaded."""
+        """Return the artifacts that the dataset of a ref denotes, as far as loaded."""
         known = self._by_name.get(dataset_of(ref))
         return known.ours if known is not None else frozenset()
 
     def canonical(self, ref: str) -> str:
-        """Return one ref for a version, whichever of its names it was called by."""
+        """Return one ref for a version, whichever of its names is used."""
         if not is_external(ref):
             return ref
         dataset, label = self.of(ref), label_of(ref)
@@ -135,9 +131,9 @@ class Datasets:
             dataset, before = self.of(since.old), since.at
 
     def added_to(self, write: Write) -> list[Write]:
-        """Return the earlier writes that a write appended to: those since the last overwrite.
+        """Return the earlier writes, since the last overwrite, that a write appended to.
 
-        Where none is recorded, nothing tells an append from a replacement, and a version stands for itself.
+        Without a recorded overwrite an append can't be told from a replacement, and the result is empty.
         """
         dataset, since = self._appending(write)
         return [each for each in between(dataset.writes, since.at, write.at) if _apart(each, write)] if dataset is not None else []
@@ -152,7 +148,7 @@ class Datasets:
         return [each for each in between(dataset.writes, write.at, until) if _apart(each, write)]
 
     def _appending(self, write: Write) -> tuple[Dataset | None, Change]:
-        """Return the dataset of a write and the overwrite since which it holds what was appended; no dataset where none is recorded."""
+        """Return the dataset of a write and the overwrite that its appends follow; None where no overwrite is recorded."""
         if not is_external(write.link.ref):
             return None, Change(("", ""), "")
         dataset = self.of(write.link.ref)
@@ -160,7 +156,7 @@ class Datasets:
         return (dataset if since.what in _REPLACING else None), since
 
     def lineage(self, dataset: Dataset, before: Instant = _EVER) -> dict[Dataset, Instant]:
-        """Return a dataset and those whose contents it took over before an instant, each with the instant until which its writes count."""
+        """Return a dataset and those whose content it took over before an instant, each with the instant until which its writes count."""
         until = {dataset: before}
         waiting = [dataset]
         while waiting:
@@ -172,7 +168,7 @@ class Datasets:
         return until
 
     def labelled(self, ref: str) -> list[Write]:
-        """Return what each run made under the version of a ref, in order; of a run that made it under several names, what it made under this one."""
+        """Return the writes of a ref's version in order, one per run; under this name where a run made it under several."""
         own, label = self.of(ref), label_of(ref)
         found = [
             (dataset is not own, write.at, write.link.ref, write)
@@ -186,7 +182,7 @@ class Datasets:
         return sorted(first.values(), key=_at)
 
     def _build(self, names: set[str], named: Sequence[Naming]) -> list[Dataset]:
-        """Put the names of each dataset together, and read what was written to it."""
+        """Group names into datasets, and read their writes."""
         groups, ours = joined(aliases(named)), stands_for(named)
         made: list[Dataset] = []
         for name in sorted(names):
@@ -215,7 +211,7 @@ class Datasets:
         return made
 
     def _rename(self, row: Naming, new: Sequence[Dataset]) -> None:
-        """Note a renaming at both ends; one from or to a name of an artifact of a workspace's is a claim."""
+        """Record a rename at both ends; one that involves an artifact's name is a claim and is ignored."""
         to, from_ = self.of(row.name), self._by_name.get(row.other)
         if from_ is None or to is from_ or to.ours or from_.ours or to not in new:
             return
@@ -225,27 +221,27 @@ class Datasets:
 
 
 def makes_bytes(change: str) -> bool:
-    """Whether an output with this lifecycleStateChange wrote anything: a run that drops, empties, renames or alters a dataset is no producer."""
+    """Whether an output with this lifecycleStateChange wrote data: dropping, emptying, renaming and altering don't."""
     return change not in _EMPTYING and change not in _UNWRITTEN
 
 
 def replaces(change: str) -> bool:
-    """Whether nothing that a dataset held before is in it after this lifecycleStateChange; what says nothing appends."""
+    """Whether this lifecycleStateChange ends all previous content; without a value it appends."""
     return change in _EMPTYING or change in _REPLACING
 
 
 def stated_change(told: Sequence[Link]) -> str:
-    """Return what a run did to a dataset, as all of its events say together: the last statement counts, also of an event that names no version."""
+    """Return the change that a run made to a dataset: the last statement over all its events, versioned or not."""
     return next((link.change for link in reversed(told) if link.change), "")
 
 
 def made_at(first: Link, run: RunFacts) -> Instant:
-    """Return the instant since which an output stood: its run's end; of an open run, the first event that names it."""
+    """Return the instant an output took effect: the end of its run; for an open run, the first event that names it."""
     return (first.event_time, first.event_id) if run.ended_at is None or run.terminal is None else (run.ended_at, run.terminal)
 
 
 def versions(told: Sequence[Link]) -> dict[str, list[Link]]:
-    """Return what a run wrote to a dataset by version; where an event names a version, one that names none says the same with less."""
+    """Group what a run wrote to a dataset by version; unversioned mentions are dropped where a version is named."""
     found: dict[str, list[Link]] = {}
     for link in told:
         found.setdefault(label_of(link.ref), []).append(link)
@@ -254,7 +250,7 @@ def versions(told: Sequence[Link]) -> dict[str, list[Link]]:
 
 
 def last_change(dataset: Dataset, before: Instant) -> Change:
-    """Return the last change before an instant; the beginning where there is none."""
+    """Return the last change before an instant; the beginning of time where there is none."""
     place = bisect_left(dataset.changes, before, key=_at)
     return dataset.changes[place - 1] if place else Change(("", ""), "")
 
@@ -265,7 +261,7 @@ def between(writes: list[Write], since: Instant, until: Instant) -> list[Write]:
 
 
 def standing(named: Iterable[Naming]) -> list[Naming]:
-    """Return the further names that were given and not taken back: deleted `symlinks` undo what was stated before of the same name."""
+    """Return the names in force: deleted `symlinks` revoke earlier statements of the same name."""
     listed = list(named)
     gone: dict[str, Instant] = {}
     for row in listed:
@@ -280,7 +276,7 @@ def aliases(named: Iterable[Naming]) -> list[tuple[str, str]]:
 
 
 def stands_for(named: Iterable[Naming]) -> dict[str, set[str]]:
-    """Return, by name, the artifacts of workspaces that it was said to stand for."""
+    """Return the artifacts that each name denotes."""
     found: dict[str, set[str]] = {}
     for row in standing(named):
         if not is_external(row.other):
@@ -294,7 +290,7 @@ def renames(named: Iterable[Naming]) -> list[Naming]:
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
-    """Return, by name, all names that are joined to it by any number of steps."""
+    """Return, by name, all names joined to it in any number of steps."""
     groups: dict[str, set[str]] = {}
     for one, other in pairs:
         merged = groups.get(one, {one})
@@ -310,7 +306,7 @@ def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
 
 
 def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts]) -> None:
-    """Note what runs wrote to a dataset and did to it."""
+    """Add the writes and changes of runs to a dataset."""
     by_run: dict[str, list[Link]] = defaultdict(list)
     for link in links:
         by_run[link.run].append(link)
@@ -331,7 +327,7 @@ def _fill(dataset: Dataset, links: Sequence[Link], runs: Mapping[str, RunFacts])
 
 
 def _apart(one: Write, other: Write) -> bool:
-    """Whether two writes are of two runs and two versions: a version that is made again is made anew."""
+    """Whether two writes are of different runs and versions; a version made again is a new one."""
     return one.label != other.label and one.link.run != other.link.run
 
 

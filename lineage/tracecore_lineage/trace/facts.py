@@ -1,4 +1,4 @@
-"""Catalog rows as typed values: runs, edges, facets, verdicts of checks, and refs of other producers' datasets."""
+"""Typed rows of the catalog (runs, edges, facets, check verdicts), and predicates over refs of external datasets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def dataset_of(ref: str) -> str:
 
 
 def label_of(ref: str) -> str:
-    """Return the version that a ref names, as another producer's dataset would carry it."""
+    """Return the version of a ref in the form that an external dataset would carry it."""
     name, _, version = ref.partition("@")
     return version if is_external(name) else f"sha256:{version}"
 
@@ -59,20 +59,17 @@ class RunFacts:
     """One run, resolved.
 
     Attributes:
-        id: its UUID.
-        namespace: of its job.
-        job: its job's name.
-        state: OPEN, or what its terminal event says.
-        started_at: eventTime of its START, of its first event where none is recorded.
-        ended_at: eventTime of its terminal event.
-        parent: the run that started it.
+        job: its name, without the namespace.
+        started_at: eventTime of START, else of the first event.
+        ended_at: eventTime of the terminal event.
+        parent: run that started it.
         producer: URI of the software that sent its events.
-        terminal: id of its terminal event.
-        seq: ledger position of its terminal event, of its first event while it is open.
-        ends: states that its terminal events give, in order: more than one where they disagree or repeat.
+        terminal: id of the terminal event.
+        seq: ledger position of the terminal event; of the first event while the run is open.
+        ends: states of all terminal events, in order; several where they disagree or repeat.
         jobs: `namespace/name` of each job that used its id.
-        times: (eventTime, ledger position) of each of its events, in order.
-        speaker: id of the ledger that recorded it; empty for another producer's.
+        times: (eventTime, ledger position) of each event, in order.
+        speaker: id of the ledger that recorded it; empty for another producer.
     """
 
     id: str
@@ -92,13 +89,13 @@ class RunFacts:
 
     @property
     def is_fact(self) -> bool:
-        """Whether it stands for something that happened in the record itself (a bug, a change of keys), in which no code of a stage ran."""
+        """Whether it records something that happened in the record itself (a bug, a key change) instead of a stage."""
         return self.job.startswith("tracecore.") and bool(self.speaker)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One version that a run read or wrote, with the event that says so."""
+    """One version that a run read or wrote, with the event that states it."""
 
     run: str
     ref: str
@@ -115,19 +112,19 @@ class Link:
 
     @classmethod
     def of(cls, row: Row[Any]) -> Link:
-        """Read a row of the catalog."""
+        """Convert a row of the catalog."""
         told = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
         return cls(*told, row.change, row.speaker, row.use)
 
     @property
     def order(self) -> tuple[str, str, int]:
-        """What links are sorted by: independent of the order in which events arrived."""
+        """Sort key, independent of the arrival order of events."""
         return (self.event_time, self.event_id, self.ordinal)
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """One further name of a dataset, as an event says; or the artifact that is kept at the place which a name stands for."""
+    """One further name of a dataset as stated by an event, or the artifact kept at the place that a name denotes."""
 
     event_id: str
     ordinal: int
@@ -139,7 +136,7 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One facet's winning value; `rank` is 2 for the workspace's own word, 1 for an imported workspace's, 0 for another producer's."""
+    """The winning value of a facet; `rank` is that of `Reader.rank`."""
 
     name: str
     rank: int
@@ -150,18 +147,18 @@ class Facet:
 
     @property
     def order(self) -> tuple[int, str, str]:
-        """The greatest of several counts."""
+        """Precedence: the greatest wins."""
         return (self.rank, self.event_time, self.event_id)
 
     @property
     def value(self) -> Any:
-        """The parsed value, without the envelope that OpenLineage puts around every facet (`_producer`, `_schemaURL`)."""
+        """The parsed value, without the members `_producer` and `_schemaURL` of every facet."""
         value = json.loads(self.text)
         return {name: member for name, member in value.items() if name not in _ENVELOPE} if isinstance(value, dict) else value
 
     @property
     def is_deleted(self) -> bool:
-        """Whether it is stated to be gone."""
+        """Whether the facet is marked as deleted."""
         return is_deleted(json.loads(self.text))
 
 
@@ -182,11 +179,11 @@ class CheckVerdict:
 
 
 def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
-    """Return what the events of one run say together.
+    """Merge the events of one run.
 
     Args:
         rows: of `run_event`, at least one.
-        rank: how far a speaker is from this workspace; the greatest is heard.
+        rank: precedence of a speaker; only events of the greatest count.
     """
     best = max(rank(row.speaker) for row in rows)
     ordered = sorted((row for row in rows if rank(row.speaker) == best), key=lambda row: (row.event_time, row.event_id))
@@ -213,7 +210,7 @@ def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
 
 
 def verdict(row: Row[Any]) -> CheckVerdict:
-    """Return what a row of `catalog_check` says."""
+    """Convert a row of `catalog_check`."""
     return CheckVerdict(
         run=row.run_id,
         of_run=row.of_run,

@@ -1,4 +1,4 @@
-"""How the KPIs of a report went over its versions, and which builds were sealed on each."""
+"""KPIs of a report over its versions, with the builds sealed on each version."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
     Args:
         connection: to the record's database, in one consistent view.
         text: `kpi_report/<name>`.
-        kpis: only these names; all where there are none.
-        as_of: recorded time: the record as it stood then.
+        kpis: only these names; all where empty.
+        as_of: recorded time that limits the prefix.
 
     Returns:
-        `name`; `kpis`, the names that are told of; `history`, oldest first: `ref`, `build` (the first build that was sealed on it, else None),
-        `builds` (all of them), `created_at`, `values`, `intervals` (low and high end by KPI, of those that have one) and `change` since the version
-        before by KPI: `difference`, and `overlap`: whether the two intervals do, None where one of them is not known.
+        `name`; `kpis`, the listed names; `history`, oldest first: `ref`, `build` (the first sealed on it, or None), `builds`, `created_at`,
+        `values`, `intervals` ([low, high] by KPI) and `change` since the previous version by KPI: `difference`, and `overlap` of the two intervals
+        (None where one is unknown).
 
     Raises:
-        UsageError: no report of that name, or no such KPI in it, with the nearest right one.
+        UsageError: no such report or KPI, with the nearest match.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
@@ -78,7 +78,7 @@ def _reports(reader: Reader) -> str:
 
 
 def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the KPIs to tell of: those asked for, in that order; else all, the summary ones first."""
+    """Return the requested KPIs in that order, or all with the summary ones first."""
     known = {name for facet in facets for name in facet.get("values") or ()}
     for name in kpis:
         if name not in known:
@@ -87,7 +87,7 @@ def _chosen(ref: Ref, kpis: Sequence[str], facets: Iterable[Mapping[str, Any]]) 
 
 
 def _builds(reader: Reader, refs: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of the builds that were sealed on each version, in the order they were sealed."""
+    """Return the names of the builds sealed on each version, in sealing order."""
     links = reader.inputs_like(refs)
     query = select(BUILDS.c.run_id, BUILDS.c.name).where(BUILDS.c.seq < reader.prefix.bound).order_by(BUILDS.c.seq)
     sealed = {row.run_id: row.name for row in reader.connection.execute(query)}
@@ -104,7 +104,7 @@ def _picked(values: Any, names: Sequence[str]) -> dict[str, float | None]:
 
 
 def _intervals(said: Any, names: Sequence[str]) -> dict[str, list[float]]:
-    """Read the intervals that a report gives; of other forms than (low, high) none is made up."""
+    """Read the intervals of a report; forms other than (low, high) are ignored."""
     if not isinstance(said, Mapping):
         return {}
     found: dict[str, list[float]] = {}

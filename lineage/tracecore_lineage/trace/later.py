@@ -1,6 +1,6 @@
-"""What became known after the position of a sealed build about the very things its trace names.
+"""Changes since a build was sealed, about the nodes and runs of its trace.
 
-A later run that uses the same version is no news about it, nor is the same fact said again; neither is listed. A bug is news.
+A later run that uses the same version is not a change, nor is a repeated fact. A bug report is.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from tracecore_lineage.trace.walk import Walk
 __all__ = ["what_came_later"]
 
 _OF_STORAGE = frozenset({"tracecore_artifact", "symlinks", "version", "schema", "tracecore_port"})
-"""Facets of where the bytes lie and how one run used them: another run that makes or reads the same version says them again, in its own way."""
+"""Facets of storage and of one run's use: another run that makes or reads the same version repeats them in its own way."""
 _TOMBSTONE = "tracecore_tombstone"
 _OF_USE = frozenset({"dataQualityAssertions", "dataQualityMetrics", "outputStatistics", "inputStatistics", "inputSubset", "outputSubset"})
 
 
-def what_came_later(now: Reader, found: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    """List what events from `bound` on say about the nodes and runs of a trace.
+def what_came_later(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
+    """Return what events from `bound` on say about the nodes and runs of a trace.
 
     Args:
-        now: reads the prefix that the question may look at, usually all of the ledger.
-        found: the walk in the build's prefix.
+        now: of the prefix that the question may read, usually the whole ledger.
+        walk: in the build's prefix.
         then: its answer.
-        bound: where the build's prefix ends.
+        bound: end of the build's prefix.
 
     Returns:
-        Entries with `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), what it
-        says, `position` and `recorded_at`; by position.
+        Entries with `at`, `what` (`facet`, `facet deleted`, `erased`, `gap filled`, `check failed`, `state`, `bug reported`, `cosigned`), details,
+        `position` and `recorded_at`; by position.
     """
     if now.prefix.bound <= bound:
         return []
     entries = [
-        *_facets(now, found, then, bound),
+        *_facets(now, walk, then, bound),
         *_filled_gaps(now, then, bound),
-        *_failed_checks(now, found, bound),
-        *_states(now, found, then, bound),
-        *_bugs(now, found, bound),
-        *_cosignatures(now, found, bound),
+        *_failed_checks(now, walk, bound),
+        *_states(now, walk, then, bound),
+        *_bugs(now, walk, bound),
+        *_cosignatures(now, walk, bound),
     ]
     times = recorded_at(now.connection, (entry["position"] for entry in entries))
     for entry in entries:
@@ -51,8 +51,8 @@ def what_came_later(now: Reader, found: Walk, then: Assembled, bound: int) -> li
     return sorted(entries, key=lambda entry: (entry["position"], entry["at"], entry["what"], str(entry.get("name"))))
 
 
-def _facets(now: Reader, found: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    subjects = {ref: ref for ref in found.levels} | {f"run:{run}": f"run/{run}" for run in found.runs}
+def _facets(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
+    subjects = {ref: ref for ref in walk.levels} | {f"run:{run}": f"run/{run}" for run in walk.runs}
     entries: list[dict[str, Any]] = []
     for subject, facets in now.facets(subjects, since=bound, deleted=True).items():
         for name, facet in facets.items():
@@ -69,7 +69,7 @@ def _facets(now: Reader, found: Walk, then: Assembled, bound: int) -> list[dict[
 
 
 def _erased(entry: dict[str, Any]) -> dict[str, Any]:
-    """Say a tombstone as what it is, in words too."""
+    """Describe a tombstone facet as an erasure, with text."""
     said = entry["value"]
     why = f"consent withdrawn: {said.get('reason')}" if said.get("what") == "consent_withdraw" else f"pruned: {said.get('reason')}"
     done = "" if said.get("done") else " (promised, not finished yet)"
@@ -86,40 +86,40 @@ def _filled_gaps(now: Reader, then: Assembled, bound: int) -> list[dict[str, Any
     return list(filled.values())
 
 
-def _failed_checks(now: Reader, found: Walk, bound: int) -> list[dict[str, Any]]:
-    made = {(ref, run) for ref, runs in found.made_by.items() for run in runs}
+def _failed_checks(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
+    made = {(ref, run) for ref, runs in walk.made_by.items() for run in runs}
     return [
         {"at": check.target, "what": "check failed", "name": check.name, "severity": check.severity, "message": check.message, "position": check.seq}
-        for check in now.checks(of_runs=found.runs)
+        for check in now.checks(of_runs=walk.runs)
         if check.seq >= bound and not check.success and (check.target, check.of_run) in made
     ]
 
 
-def _states(now: Reader, found: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
-    known = now.runs(found.runs)
+def _states(now: Reader, walk: Walk, then: Assembled, bound: int) -> list[dict[str, Any]]:
+    known = now.runs(walk.runs)
     return [
         {"at": f"run/{run}", "what": "state", "state": known[run].state.value, "position": known[run].seq}
-        for run in found.runs
+        for run in walk.runs
         if known[run].seq >= bound and known[run].state is not then.runs[run].state
     ]
 
 
-def _cosignatures(now: Reader, found: Walk, bound: int) -> list[dict[str, Any]]:
-    """List each later signature over the build's own payload; whether it is valid, and enough, 'show' and 'verify' say."""
-    if not found.root.startswith("build/"):
+def _cosignatures(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
+    """List each later signature over the build's payload; `show` and `verify` judge them."""
+    if not walk.root.startswith("build/"):
         return []
     return [
-        {"at": found.root, "what": "cosigned", "name": str(event.facet.get("key")), "position": event.seq}
-        for event in cosignatures(now.connection, home(now.connection, found.root))
-        if event.facet.get("build") == found.root and bound <= event.seq < now.prefix.bound
+        {"at": walk.root, "what": "cosigned", "name": str(event.facet.get("key")), "position": event.seq}
+        for event in cosignatures(now.connection, home(now.connection, walk.root))
+        if event.facet.get("build") == walk.root and bound <= event.seq < now.prefix.bound
     ]
 
 
-def _bugs(now: Reader, found: Walk, bound: int) -> list[dict[str, Any]]:
-    """List each later bug once, at the thing it is about that stands nearest to the root: the build itself before its drives."""
+def _bugs(now: Reader, walk: Walk, bound: int) -> list[dict[str, Any]]:
+    """List each later bug once, at the affected node nearest to the root."""
     entries: list[dict[str, Any]] = []
     for ref, facet, about in reported_since(now, bound):
-        known = sorted((found.levels[link.ref], link.ref) for link in about if link.ref in found.levels)
+        known = sorted((walk.levels[link.ref], link.ref) for link in about if link.ref in walk.levels)
         if known:
             said = facet.value
             entries.append(

@@ -1,4 +1,4 @@
-"""The two questions of lineage, trace and impact, asked of the record as of a position in the ledger."""
+"""Trace and impact: the two questions of lineage, as of a ledger position."""
 
 from __future__ import annotations
 
@@ -29,12 +29,7 @@ __all__ = ["catalog_as_of", "horizon", "impact", "imported_leaves", "of_build", 
 
 @contextmanager
 def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
-    """Read a part of the ledger as it was when it was all of it.
-
-    Args:
-        connection: to the record's database.
-        prefix: which part.
-    """
+    """Open the catalog of a ledger prefix as it was when the ledger ended there."""
     heard = next((each for each in known_imports(connection, since=prefix.bound) if _hears(connection, each, prefix)), None)
     if heard is None:
         yield Reader(connection, prefix)
@@ -44,18 +39,18 @@ def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
 
 
 def _hears(connection: Connection, each: Import, prefix: Prefix) -> bool:
-    """Return whether an import let events of a part of the ledger say more than they did before."""
+    """Whether an import changed the authority of events inside the prefix."""
     return any(place < prefix.bound for place in ledger.places(connection, sorted(each.changed)).values())
 
 
 @contextmanager
 def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
-    """Read the part of a ledger that a sealed build stands on: of this one, or of the one that it was imported from.
+    """Open the prefix that a sealed build was sealed over, in this ledger or in the one that it was imported from.
 
     Args:
-        now: of what the question may look at.
+        now: the prefix that the question may read.
         ref: the build.
-        prefix: where its release run's COMPLETE stands here.
+        prefix: ends with the COMPLETE of its release run in this ledger.
     """
     if prefix == now.prefix:
         yield now
@@ -71,7 +66,7 @@ def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
 
 
 def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.Leaf]:
-    """Yield the events that an import names, with the places and times that the ledger they came from gave them.
+    """Yield the events named by an import, with their positions and recorded times in the ledger of origin.
 
     Raises:
         NegativeVerdict: one of them is not in the ledger.
@@ -88,7 +83,7 @@ def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.
 
 
 def horizon(connection: Connection, as_of: str | None) -> Prefix:
-    """Return what a question may look at: all of the ledger, or what was recorded up to a time.
+    """Return the prefix that a question may read: the whole ledger, or what was recorded up to a time.
 
     Raises:
         UsageError: the time can't be read.
@@ -114,48 +109,40 @@ def trace(connection: Connection, text: str, *, depth: int | None = None, as_of:
         connection: to the record's database, in one consistent view.
         text: any ref; a build is answered from the prefix it was sealed over.
         depth: how many levels of runs to follow; None for all.
-        as_of: recorded time: the record as it stood then.
-        places: how others call what lies in the workspace's store.
+        as_of: recorded time that limits the prefix.
+        places: dataset names of other producers for the workspace's store.
 
     Raises:
-        UsageError: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+        UsageError: an unknown or ambiguous ref, with the nearest match; an invalid depth or time.
     """
     with readable_catalog():
         with catalog_as_of(connection, horizon(connection, as_of)) as now:
             now.places = places
             start = locate(now, read_ref(now, text))
-            found = start.found("backward")
+            walk = start.begin("backward")
             with of_build(now, start.root, start.prefix) as reader:
                 reader.places = places if reader.own == now.own else ()
                 versions = () if start.batches else start.versions
-                note_static(reader, walk_backward(reader, found, versions, runs=start.runs, level=len(found.runs), depth=_checked(depth)), found)
-                _say_cut(found, depth)
-                answer = assemble(reader, found)
-            answer.trace["later"] = what_came_later(now, found, answer, start.prefix.bound)
+                note_static(reader, walk_backward(reader, walk, versions, runs=start.runs, level=len(walk.runs), depth=_checked(depth)), walk)
+                _say_cut(walk, depth)
+                answer = assemble(reader, walk)
+            answer.trace["later"] = what_came_later(now, walk, answer, start.prefix.bound)
         return answer.trace
 
 
 def impact(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:
-    """Return everything that a ref reached, builds first: the same shape as a trace, its direction `forward`.
+    """Return everything that a ref reached, builds first, in the shape of a trace with direction `forward`.
 
-    Args:
-        connection: to the record's database, in one consistent view.
-        text: any ref; a build reaches nothing but itself until it is installed.
-        depth: how many levels of runs to follow; None for all.
-        as_of: recorded time: the record as it stood then.
-        places: how others call what lies in the workspace's store.
-
-    Raises:
-        UsageError: an unknown or ambiguous ref, with the nearest right ones; a bad depth or time.
+    Arguments and errors are those of `trace`; a build reaches only itself until it is installed.
     """
     with readable_catalog(), catalog_as_of(connection, horizon(connection, as_of)) as now:
         now.places = places
         start = locate(now, read_ref(now, text))
-        found = start.found("forward", _checked(depth))
-        relation = walk_forward(now, found, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
-        note_static(now, relation, found)
-        _say_cut(found, depth)
-        return assemble(now, found).trace
+        walk = start.begin("forward", _checked(depth))
+        relation = walk_forward(now, walk, [ref for ref, _ in start.versions], runs=start.runs, level=start.level, depth=depth)
+        note_static(now, relation, walk)
+        _say_cut(walk, depth)
+        return assemble(now, walk).trace
 
 
 def _checked(depth: int | None) -> int | None:
@@ -164,7 +151,7 @@ def _checked(depth: int | None) -> int | None:
     return depth
 
 
-def _say_cut(found: Walk, depth: int | None) -> None:
-    if found.truncated:
+def _say_cut(walk: Walk, depth: int | None) -> None:
+    if walk.truncated:
         cut = f"Cut after {depth} level{'' if depth == 1 else 's'} of runs: what lies beyond is not shown."
-        found.note = cut if found.note is None else f"{found.note} {cut}"
+        walk.note = cut if walk.note is None else f"{walk.note} {cut}"

@@ -1,4 +1,4 @@
-"""Which plugins the recorded runs ran: asked of the record, never of what is installed now."""
+"""Plugins of the recorded runs, independent of what is installed now."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _IDENTITY = ("entry_point", "distribution", "version", "source_digest")
 
 
 def plugins(connection: Connection) -> list[dict[str, Any]]:
-    """Return every version of every plugin that a recorded run ran.
+    """Return every version of every plugin that a recorded run used.
 
     Returns:
-        Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (how many) of each.
+        Sorted: `entry_point`, `distribution`, `version`, `source_digest`, `stages` (sorted names) and `runs` (count) of each.
     """
     standing: dict[str, tuple[tuple[str, str], str]] = {}
     for row in connection.execute(select(FACETS.c.subject, FACETS.c.event_time, FACETS.c.event_id, FACETS.c.value).where(FACETS.c.name == _FACET)):

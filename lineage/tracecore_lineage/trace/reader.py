@@ -1,7 +1,7 @@
-"""Batched reads of the catalog within one prefix; conflicts between events are resolved here, by (eventTime, event digest).
+"""Batched reads of the catalog within one prefix, with conflicts between events resolved by (eventTime, event digest).
 
-Terminal events of one run: the smallest wins, so that a run that ended is never reopened. Facets and check verdicts: the greatest wins. Before that,
-the workspace's own word goes before that of workspaces whose builds were imported, and theirs before other producers'.
+Of a run's terminal events the smallest wins, so that a run that ended is never reopened; of facets and check verdicts the greatest. Statements of
+the workspace precede those of imported workspaces, which precede those of other producers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tracecore_schemas.trace import Claim, Origin
 __all__ = ["Reader"]
 
 _EVER = "~"
-"""After every time: what a place in the store holds is not taken back."""
+"""Sorts after every time: what a place in the store holds is never taken back."""
 
 
 class Reader:
@@ -34,8 +34,8 @@ class Reader:
 
     Args:
         connection: to the record's database; all reads of one answer go through one transaction.
-        prefix: which part of the ledger.
-        places: how others call what lies in the workspace's store; none where it is not at hand.
+        prefix: part of the ledger.
+        places: dataset names of other producers for the workspace's store; none without a store.
     """
 
     def __init__(self, connection: Connection, prefix: Prefix, places: Sequence[StorePlace] = ()) -> None:
@@ -46,22 +46,22 @@ class Reader:
 
     @cached_property
     def own(self) -> LedgerName:
-        """The ledger that is asked."""
+        """The queried ledger."""
         row = self.connection.execute(select(HEAD.c.slug, HEAD.c.ledger_id).where(HEAD.c.id == 1)).one()
         return LedgerName(row.slug, row.ledger_id)
 
     def origin(self, run: RunFacts) -> Origin | None:
-        """Return the workspace that a run was imported from; None for this workspace's own and for another producer's."""
+        """Return the workspace that a run was imported from; None for runs of this workspace and of other producers."""
         if self.rank(run.speaker) != 1:
             return None
         return Origin(ledger_id=run.speaker, slug=run.namespace)
 
     def rank(self, speaker: str) -> int:
-        """Return 2 for the workspace's own word, 1 for that of an imported workspace, 0 for another producer's."""
+        """Return 2 for this workspace, 1 for an imported workspace, 0 for another producer."""
         return 2 if speaker == self.own.ledger_id else 1 if speaker else 0
 
     def runs(self, ids: Iterable[str]) -> dict[str, RunFacts]:
-        """Return the runs with these ids that the prefix knows."""
+        """Return the runs with these ids in the prefix."""
         wanted = set(ids)
         rows: dict[str, list[Row[Any]]] = {}
         for chunk in chunks(sorted(wanted - self._runs.keys())):
@@ -71,7 +71,7 @@ class Reader:
         return {run: self._runs[run] for run in wanted if run in self._runs}
 
     def links_of(self, runs: Iterable[str]) -> list[Link]:
-        """Return what runs read and wrote, as all of their events say together; each (run, direction, ref, role) once."""
+        """Return the inputs and outputs of runs, merged over all their events; each (run, direction, ref, role) once."""
         known = self.runs(runs)
         links = [link for link in self._links("run_id", known, "input", "output") if link.speaker == known[link.run].speaker]
         terminal = {run.terminal for run in known.values()}
@@ -85,24 +85,24 @@ class Reader:
         return sorted(kept, key=lambda link: (link.run, link.direction, link.role, link.ref))
 
     def outputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every output of these refs, whatever its run's state, once a run and role, earliest first."""
+        """Return every output of these refs in any run state, once per run and role, earliest first."""
         return self._once(self._links("ref", refs, "output"))
 
     def outputs_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every output of these names, in any version and whatever its run's state, earliest first."""
+        """Return every output of these names, in any version and run state, earliest first."""
         return sorted(self._links("name", names, "output", kind=kind), key=lambda link: link.order)
 
     def inputs_like(self, refs: Iterable[str]) -> list[Link]:
-        """Return every reading of these refs by any run, whatever its state, once a run and role, earliest first."""
+        """Return every reading of these refs in any run state, once per run and role, earliest first."""
         return self._once(self._links("ref", refs, "input"))
 
     def read_of(self, dataset: str) -> set[str]:
-        """Return the refs in which any run read a dataset of other producers'."""
+        """Return the refs under which a dataset of another producer was read."""
         read = select(EDGES.c.ref).where(EDGES.c.kind == "external", EDGES.c.name == dataset.removeprefix("external/"), EDGES.c.direction == "input")
         return set(self.connection.execute(read.where(EDGES.c.seq < self.prefix.bound).distinct()).scalars())
 
     def names(self, names: Iterable[str]) -> list[Naming]:
-        """Return what joins any of these names, or names that any of these had before, to others; of whole refs the places where they are kept."""
+        """Return statements that join these names to others, in either direction; for whole refs also their places in the store."""
         asked = set(names)
         found: dict[tuple[str, int], Naming] = {}
         for chunk in chunks(sorted(asked)):
@@ -115,7 +115,7 @@ class Reader:
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
     def _stored(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Return the names that are places in the workspace's store, of these names or of what others call so, each with the artifact kept there."""
+        """Return (name, artifact) for names, or aliases of them, that are places in the workspace's store."""
         if not self.places:
             return []
         found: set[tuple[str, str]] = set()
@@ -144,10 +144,10 @@ class Reader:
         return sorted(found)
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
-        """Return what producers say of versions that they have no say over, each once, sorted.
+        """Return claims of producers about versions outside their authority, each once, sorted.
 
         Args:
-            refs: whole refs. What was said of a name without naming a version was said of each version.
+            refs: whole refs; a claim about a name without version applies to each version.
         """
         named: dict[str, list[str]] = {}
         for ref in refs:
@@ -166,7 +166,7 @@ class Reader:
         return [Claim(at=at, run=run, job=job, says=says) for at, run, job, says in sorted(found)]
 
     def _claimed_by_path(self, named: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str, str, str]]:
-        """Return what others say that they wrote to places in the store where versions are kept."""
+        """Yield claims to have written at places in the store where versions are kept."""
         stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
         kept_at = dict(stored)
         for chunk in chunks(sorted(kept_at)):
@@ -181,32 +181,32 @@ class Reader:
                     yield ref, link.run, f"{runs[link.run].namespace}/{runs[link.run].job}", f"{did}, under the name {name}"
 
     def ours_first(self, links: Iterable[Link]) -> list[Link]:
-        """Leave out the makers of a version that this workspace made too: what others say of it is a claim."""
+        """Drop other makers of a version that this workspace made too: those are claims."""
         listed = list(links)
         ours = {link.ref for link in listed if link.speaker == self.own.ledger_id}
         return [link for link in listed if link.ref not in ours or link.speaker == self.own.ledger_id]
 
     def first_readings(self, refs: Iterable[str]) -> dict[str, Link]:
-        """Return the earliest reading of each ref, the workspace's own before others'."""
+        """Return the earliest reading of each ref, this workspace's first."""
         found: dict[str, Link] = {}
         for link in sorted(self.inputs_like(refs), key=lambda link: -self.rank(link.speaker)):
             found.setdefault(link.ref, link)
         return found
 
     def static_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every static edge of these names, in any version; its `run` is the subject that it was stated of."""
+        """Return every static edge of these names in any version; `run` holds the subject that stated it."""
         return self._links("name", names, READS, WRITES, kind=kind)
 
     def static_by(self, subjects: Iterable[str]) -> list[Link]:
-        """Return every static edge that was stated of these subjects: `job:<namespace>/<name>`, or `dataset:…` where no job is known."""
+        """Return every static edge of these subjects: `job:<namespace>/<name>`, or `dataset:…` without a known job."""
         return self._links("run_id", subjects, READS, WRITES)
 
     def described(self, names: Iterable[str]) -> list[Link]:
-        """Return each DatasetEvent's mention of these datasets of other producers, in any version."""
+        """Return each mention of these external datasets in DatasetEvents, in any version."""
         return self._links("name", names, STATED, WRITES, kind="external")
 
     def readings_of(self, kind: str, names: Iterable[str]) -> list[Link]:
-        """Return every reading of these names by any run, in any version."""
+        """Return every reading of these names, in any version."""
         return self._links("name", names, "input", kind=kind)
 
     def outputs_named(self, kind: str, names: Iterable[str], *, preferred: bool = False) -> list[Link]:
@@ -214,8 +214,8 @@ class Reader:
 
         Args:
             kind: of the artifacts.
-            names: as they stand in refs.
-            preferred: of a name that this workspace has versions of, only those: what was imported under it is not what the name means here.
+            names: as in refs.
+            preferred: where this workspace has versions of a name, drop imported ones.
         """
         links = self.outputs_of(kind, names)
         known = self.runs({link.run for link in links})
@@ -224,14 +224,12 @@ class Reader:
         return [link for link in done if link.speaker == self.own.ledger_id or dataset_of(link.ref) not in ours]
 
     def facets(self, subjects: Iterable[str], *, since: int = 0, deleted: bool = False) -> dict[str, dict[str, Facet]]:
-        """Return the winning facets by subject and name; of what this workspace made, imported workspaces' say nothing.
-
-        One that is stated to be gone is left out.
+        """Return the winning facets by subject and name, deleted ones left out; imported facets don't count on what this workspace made.
 
         Args:
             subjects: `run:<uuid>` or whole refs.
-            since: only what events from this position on say.
-            deleted: whether those that are stated to be gone are wanted too.
+            since: only from events at or after this position.
+            deleted: include deleted facets.
         """
         found: dict[str, dict[str, Facet]] = {}
         imported: set[str] = set()
@@ -252,13 +250,13 @@ class Reader:
         return {subject: {name: facet for name, facet in of_subject.items() if not facet.is_deleted} for subject, of_subject in found.items()}
 
     def _made_here(self, refs: Iterable[str]) -> set[str]:
-        """Return those of these refs that the workspace itself made."""
+        """Return the refs that this workspace made."""
         return {link.ref for link in self._links("ref", refs, "output") if link.speaker == self.own.ledger_id}
 
     def checks(self, *, of_runs: Iterable[str] = (), targets: Iterable[str] = ()) -> list[CheckVerdict]:
-        """Return the newest verdict of each check on outputs of runs, or on outputs themselves; sorted by name, target and run.
+        """Return the newest verdict of each check on outputs of runs, or on given outputs; sorted by name, target and run.
 
-        A run is judged by its own workspace and by this one; a version that was made here by its makers here.
+        Verdicts count only from this workspace and from the workspace of the checked run; on versions made here, only for runs made here.
         """
         asked = set(of_runs)
         newest: dict[tuple[str, str, str], CheckVerdict] = {}
@@ -283,7 +281,7 @@ class Reader:
         return run in known and self.rank(known[run].speaker) == 1
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
-        """Return which of these runs are checks: runs that read an output to judge it, and make nothing."""
+        """Return which of these runs are checks, which read an output to judge it and make nothing."""
         found: set[str] = set()
         for chunk in chunks(sorted(set(runs))):
             subjects = [f"run:{run}" for run in chunk]
@@ -294,7 +292,7 @@ class Reader:
         return found
 
     def _once(self, links: list[Link]) -> list[Link]:
-        """Keep one edge of each (run, ref, role): what the terminal event says of it goes before what others say."""
+        """Keep one edge of each (run, ref, role), preferably from the terminal event."""
         terminal = {run.terminal for run in self.runs({link.run for link in links}).values()}
         kept: dict[tuple[str, str, str], Link] = {}
         for link in sorted(links, key=lambda link: (link.event_id not in terminal, link.order)):

@@ -1,4 +1,4 @@
-"""Which runs a reading of a version resolves to: the one relation that `trace` follows backward and `impact` forward.
+"""Resolution of readings to the runs that made what was read: the relation that `trace` follows backward and `impact` forward.
 
 Each rule is a small function that is looked up when it is called.
 """
@@ -17,21 +17,21 @@ from tracecore_schemas.kinds import RunState
 __all__ = ["Reached", "Relation", "Resolved", "lost"]
 
 _COLUMN = "column"
-"""Role of an input that `columnLineage` alone names."""
+"""Role of an input that only `columnLineage` names."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resolved:
-    """What one reading resolves to.
+    """Result of resolving one reading.
 
     Attributes:
         reading: an input edge of a run.
         makers: output edges of the runs that made what was read; empty where none is recorded.
-        others: output edges of the other runs that made a version of the same name; the reader's own is none.
-        rewritten: whether the reader made one itself.
-        added: output edges of the other runs that the version was appended to, since the last overwrite.
-        missing: what of this reading is not known; empty where all is.
-        why: it is not.
+        others: output edges of other runs that made a version of the same name, without the reader's own.
+        rewritten: whether the reader itself made a version of that name.
+        missing: what is unknown of this reading; empty where nothing is.
+        why: reason for `missing`.
+        added: output edges of other runs that appended to the version since the last overwrite.
     """
 
     reading: Link
@@ -44,43 +44,43 @@ class Resolved:
 
     @property
     def inferred(self) -> bool:
-        """Whether the makers are the likely ones, since the reading names no version."""
+        """Whether the makers are only likely, because the reading names no version."""
         return is_unversioned(self.reading.ref)
 
     @property
     def made_by(self) -> str | None:
-        """The run that made what was read, where its name alone does not tell."""
+        """Run that made what was read, where the name is ambiguous."""
         ambiguous = not self.inferred and self.makers and (self.others or self.rewritten)
         return self.makers[0].run if ambiguous else None
 
     @property
     def unmade(self) -> bool:
-        """Whether it names a version that no recorded run says it made."""
+        """Whether the reading names a version without a recorded maker."""
         return not (self.inferred or self.makers or self.others or self.rewritten or self.missing)
 
     @property
     def left_open(self) -> tuple[str, str]:
-        """What of this reading is not known to who asks about a version that it may be of, and why; empty where all is."""
+        """What is unknown of this reading for a question about a version that it may have read, and why; empty where nothing is."""
         if self.unmade:
             return "version", f"run/{self.reading.run} read {self.reading.ref}, and no recorded run says that it made that version."
         return self.missing, self.why
 
     @property
     def times_made(self) -> int:
-        """How many runs made a version of the name that was read."""
+        """Number of runs that made a version of the name that was read."""
         is_label = is_external(self.reading.ref) and not self.inferred and not any(not is_external(link.ref) for link in self.makers)
         return len(self.makers) + len(self.others) if is_label else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """A reading that has to do with a version that was reached.
+    """A reading that concerns a reached version.
 
     Attributes:
         resolved: the reading.
         through: its makers that were reached.
-        at: the ref that was reached.
-        certain: whether it is a reading of that; else nothing tells that it is not.
+        at: the reached ref.
+        certain: whether it did read that version; else it only may have.
     """
 
     resolved: Resolved
@@ -90,22 +90,18 @@ class Reached:
 
 
 class Relation:
-    """Resolves readings within one prefix.
-
-    Args:
-        reader: of the asked prefix.
-    """
+    """Resolves readings within one prefix."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.datasets = Datasets(reader)
         self._by_maker: dict[tuple[str, str | None], list[Resolved]] = {}
-        """Readings that were resolved, by version and the run that made it."""
+        """Resolved readings by version and the run that made it."""
         self._by_ref: dict[str, list[Resolved]] = {}
-        """Those that name no version, or one that nobody made."""
+        """Readings without a version, or of a version without a maker."""
         self._unmade_of: dict[str, set[str]] = {}
         self._doubtful: dict[str, list[Resolved]] = {}
-        """By ref: readings that were not reached, and of those without a version not told to be in doubt."""
+        """By ref: readings that were not reached; of those without a version, the ones not reported as uncertain yet."""
 
     def of_readings(self, readings: Iterable[Link]) -> list[Resolved]:
         """Resolve each reading to the output edges of the runs that made what it read."""
@@ -123,30 +119,30 @@ class Relation:
         ]
 
     def makers_of(self, ref: str) -> list[Link]:
-        """Return an output edge of each run that made a version asked about by itself."""
+        """Return one output edge of each run that made a version, for a question about the version itself."""
         if not is_external(ref):
             return one_a_run(self.reader.ours_first(self.reader.outputs_like([ref])))
         self.datasets.load([ref])
         return [] if is_unversioned(ref) else [write.link for write in self.datasets.labelled(ref)]
 
     def added_to(self, ref: str) -> list[Link]:
-        """Return the output edges that a version asked about by itself was appended to."""
+        """Return the output edges to which a version was appended, for a question about the version itself."""
         if not is_external(ref) or is_unversioned(ref):
             return []
         return [each.link for write in self.datasets.labelled(ref) for each in self.datasets.added_to(write)]
 
     def adding_to(self, made: Iterable[tuple[str, str | None]]) -> list[tuple[Link, Link]]:
-        """Return the output edges of versions, without a run of all that made one, each with an output edge that appended to it."""
+        """Return pairs of output edges: of a version (of any maker where its run is None), and of a later append to it."""
         wanted = [(ref, run) for ref, run in made if is_external(ref) and not is_unversioned(ref)]
         self.datasets.load(ref for ref, _ in wanted)
         writes = [write for ref, run in wanted for write in self.datasets.labelled(ref) if run in {None, write.link.run}]
         return [(write.link, later.link) for write in writes for later in self.datasets.adding_to(write)]
 
     def readers_of(self, made: Iterable[tuple[str, str | None]]) -> list[Reached]:
-        """Find the readings of these versions.
+        """Return the readings of versions.
 
         Args:
-            made: refs, each with the run that made it; without one, the version as a whole, whoever made it.
+            made: refs, each with the run that made it; without a run, the version as a whole.
         """
         wanted = list(made)
         self.datasets.load(ref for ref, _ in wanted)
@@ -174,7 +170,7 @@ class Relation:
         return sorted(found, key=lambda each: each.resolved.reading.order)
 
     def _unmade(self, name: str) -> set[str]:
-        """Return what was read of a dataset under labels that no run made, where it holds something that such a label may stand for."""
+        """Return the labels under which a dataset was read and that no run made, where its content may answer to such a label."""
         if name not in self._unmade_of:
             dataset = self.datasets.of(name)
             read = self.reader.read_of(name) if any(map(may_be_unmade, self.datasets.lineage(dataset))) else set[str]()
@@ -182,7 +178,7 @@ class Relation:
         return self._unmade_of[name]
 
     def _read(self, names: Iterable[str]) -> None:
-        """Resolve the readings of names that were not asked about yet; checks judge a version and make nothing."""
+        """Resolve the readings of names that are new; checks are left out, since they make nothing."""
         new = [name for name in names if name not in self._doubtful]
         links = self.reader.inputs_like(new)
         checks = self.reader.check_runs({link.run for link in links})
@@ -196,7 +192,7 @@ class Relation:
                 self._doubtful[each.reading.ref].append(each)
 
     def written(self, outputs: Iterable[Link]) -> list[Link]:
-        """Leave out the outputs by which nothing was made: those that only changed the state of a dataset, and strangers' of an artifact."""
+        """Drop the outputs that wrote nothing: state changes of a dataset, and claims of other producers about an artifact."""
         listed = list(outputs)
         self.datasets.load(link.ref for link in listed if is_external(link.ref))
         return [link for link in listed if not is_external(link.ref) or self._is_write(link)]
@@ -208,7 +204,7 @@ class Relation:
         return self.datasets.canonical(link.ref), link.run
 
     def _beside(self, unversioned: Sequence[Link]) -> dict[str, _Beside]:
-        """Return, for the runs of readings without a version, which datasets they read otherwise."""
+        """Return the other datasets that the runs of unversioned readings read."""
         links = [link for link in self.reader.links_of({link.run for link in unversioned}) if link.direction == "input"]
         if any(self.datasets.of(link.ref).ours for link in unversioned):  # a reading under another name may be of the same artifact
             self.datasets.load(link.ref for link in links if is_external(link.ref))
@@ -249,17 +245,17 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """Datasets that a run read in a version that it names, and those that it lists as inputs."""
+    """Datasets that a run read in a named version, and those that it lists as inputs."""
 
     versioned: set[str]
     listed: set[str]
 
 
 class _Doubt:
-    """Tells which readings may be of what was reached, though they are taken for readings of something else.
+    """Finds readings that may be of a reached version although they resolve to another one.
 
     Args:
-        datasets: that were loaded.
+        datasets: loaded before.
         reached: by (ref, making run).
     """
 
@@ -275,7 +271,7 @@ class _Doubt:
                     self._in.setdefault(dataset, []).append((written[0] if written else None, shown))
 
     def about(self, resolved: Resolved) -> str | None:
-        """Return what was reached that a reading may be of; None where it can't be."""
+        """Return the reached version that a reading may have read; None where that is impossible."""
         reading = resolved.reading
         if not resolved.inferred:
             keys = ((self.datasets.canonical(link.ref), link.run) for link in resolved.others)
@@ -293,42 +289,42 @@ class _Doubt:
 
 
 def may_be_unmade(dataset: Dataset) -> bool:
-    """Whether a dataset holds something that a label which no run made may stand for."""
+    """Whether a dataset has content to which a label without a maker may refer."""
     return bool(dataset.ours or dataset.relabelled) or any(label.startswith("run:") for label in dataset.by_label)
 
 
 def may_be(label: str, dataset: Dataset, write: Write) -> bool:
-    """Whether a label of a dataset that no run made may stand for what was written to it, or to what it took its content over from.
+    """Whether a label that no run made may refer to a write of the dataset, or of one whose content it took over.
 
-    It may where the writer named no version, where a run that only renamed or altered the dataset named it so, and for an artifact where it is no
-    digest: another producer's number of it.
+    It may where the writer named no version, where a run that only renamed or altered the dataset used the label, and, for an artifact, where the
+    label is not a digest: another producer's own number.
     """
     return write.label.startswith("run:") or label in dataset.relabelled or (bool(dataset.ours) and not is_digest(label))
 
 
 def our_makers(reading: Link, made: Sequence[Link]) -> tuple[Link, ...]:
-    """Return the run that a reading of an artifact names; where it names none, all runs that made the same bytes, here before elsewhere."""
+    """Return the run that a reading of an artifact names; where it names none, every run that made the same bytes, own runs first."""
     return tuple(one_a_run([link for link in made if reading.producer_run in {None, link.run}]))
 
 
 def one_a_run(made: Sequence[Link]) -> list[Link]:
-    """Keep one output edge of each run, the earliest first."""
+    """Keep one output edge per run, earliest first."""
     return list({link.run: link for link in reversed(made)}.values())[::-1]
 
 
 def nearest_before(at: Instant, made: Sequence[Write]) -> list[Write]:
-    """Return the maker of a version nearest before an instant. The only maker is the one whatever the clocks say."""
+    """Return the last maker of a version before an instant; a single maker counts whatever the clocks say."""
     earlier = [write for write in made if write.at < at]
     return earlier[-1:] if len(made) > 1 else list(made)
 
 
 def read_at(run: RunFacts) -> Instant:
-    """Return the instant at which a run read its inputs: its START, or an event of its that is dated before."""
+    """Return the instant at which a run read its inputs: its START, or an earlier event of it."""
     return run.times[0][0], ""
 
 
 def says_the_same_with_less(reading: Link, dataset: Dataset, beside: _Beside) -> bool:
-    """Whether a run that read a dataset without a version says elsewhere in which version it did; or, of columns, that it read the dataset."""
+    """Whether an unversioned reading repeats, with less detail, what its run says elsewhere."""
     names = dataset.names | dataset.ours
     return not names.isdisjoint(beside.versioned) or (reading.role == _COLUMN and not names.isdisjoint(beside.listed))
 
@@ -351,7 +347,7 @@ def _too_early(reading: Link, others: Sequence[Write]) -> str:
 
 
 def lost(reader: Reader, run: str) -> str:
-    """Return why the run that a version was taken from is not shown as its maker."""
+    """Return why the run from which a version was taken is not shown as its maker."""
     taken = f"Its reader took it from run/{run}, which"
     known = reader.runs([run]).get(run)
     if known is None:

@@ -1,4 +1,4 @@
-"""From what a user typed to recorded versions: newest versions, digest prefixes, labelers, and the nearest right ref where nothing matches."""
+"""Resolution of refs as typed to recorded versions: newest versions, digest prefixes, builds, labelers, and suggestions where nothing matches."""
 
 from __future__ import annotations
 
@@ -20,20 +20,14 @@ from tracecore_schemas.refs import Ref, RefError, parse_ref
 __all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "newest", "read_ref", "whole"]
 
 ROLE = "labeler"
-"""What a labeler is to the run that made a batch of labels."""
+"""Role of a labeler in the run that made a batch of labels."""
 _FACET = "tracecore_labels"
 _LABELERS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A version of a label batch that names a labeler.
-
-    Attributes:
-        ref: whole.
-        facet: `tracecore_labels`, as it stands in the asked prefix.
-        made: the outputs of runs that it is, earliest first; empty where no recorded run made it.
-    """
+    """A version of a label batch with its facet `tracecore_labels` and the outputs that it is, earliest first."""
 
     ref: str
     facet: dict[str, Any]
@@ -41,17 +35,10 @@ class Batch:
 
 
 def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
-    """Return the batches that a labeler labeled.
-
-    Args:
-        reader: of the asked prefix.
-        ref: `labeler/<pseudonym>`.
-
-    Returns:
-        Sorted by the first time each was made, then by ref.
+    """Return the label batches of a labeler, by the time each was first made, then by ref.
 
     Raises:
-        UsageError: no recorded batch names that pseudonym; the nearest that one names is offered.
+        UsageError: no recorded batch names that pseudonym; with the nearest match.
     """
     pseudonym = ref.segments[0]
     # As the facet's text spells it: a quick look into the text of each batch's facet, of which only those that may match are read.
@@ -72,7 +59,7 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
 
 
 def known_labelers(reader: Reader) -> list[str]:
-    """Return every pseudonym that a recorded batch names, sorted."""
+    """Return every pseudonym named by a recorded batch, sorted."""
     query = select(FACETS.c.value).where(FACETS.c.name == _FACET, FACETS.c.seq < reader.prefix.bound)
     return sorted({name for value in reader.connection.execute(query).scalars() for name in _labelers(json.loads(value))})
 
@@ -95,12 +82,12 @@ def _unknown_labeler(reader: Reader, ref: Ref) -> str:
 
 _SHOWN = 10
 _KNOWN = or_(EDGES.c.direction.in_(["input", "output"]), EDGES.c.kind == "external")
-"""Whether an edge shows that a version exists: of ours a run must have read or made it, a static statement is not enough."""
+"""Edges that prove that a version exists: of artifacts a run must have read or made it, a static statement is not enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Where a sealed build stands in the record."""
+    """A sealed build and its place in the record."""
 
     name: str
     ref: str
@@ -110,15 +97,15 @@ class Build:
 
     @property
     def prefix(self) -> Prefix:
-        """The part of the ledger that the build was sealed over, and its own COMPLETE."""
+        """The prefix that the build was sealed over, with its own COMPLETE."""
         return Prefix(self.seq + 1, self.position)
 
 
 def read_ref(reader: Reader, text: str) -> Ref:
-    """Read a ref as typed.
+    """Parse a ref as typed.
 
     Raises:
-        UsageError: no ref; the nearest recorded one is offered.
+        UsageError: not a valid ref; with the nearest recorded one.
     """
     try:
         return parse_ref(text)
@@ -136,10 +123,10 @@ def known_refs(reader: Reader) -> list[str]:
 
 
 def find_build(reader: Reader, ref: Ref) -> Build:
-    """Find a sealed build by name.
+    """Return a sealed build by its ref.
 
     Raises:
-        UsageError: no such build in this part of the record, or one of another digest.
+        UsageError: no such build in this prefix, or one of another digest.
     """
     builds = _builds(reader.connection, reader.prefix, ref.segments[0])
     if not builds:
@@ -151,10 +138,10 @@ def find_build(reader: Reader, ref: Ref) -> Build:
 
 
 def build_named(reader: Reader, text: str) -> Build:
-    """Find a sealed build by its name alone, or by its ref.
+    """Return a sealed build by its name or ref.
 
     Raises:
-        UsageError: no such build, with the nearest right one.
+        UsageError: no such build; with the nearest match.
     """
     return find_build(reader, read_ref(reader, text) if text.startswith("build/") else Ref("build", (text,)))
 
@@ -166,10 +153,10 @@ def _builds(connection: Connection, prefix: Prefix, name: str | None = None) -> 
 
 
 def whole(reader: Reader, ref: Ref) -> str:
-    """Find the one version that a ref means: as it stands, by digest prefix, or the newest.
+    """Return the one version that a ref means: itself, the match of its digest prefix, or the newest of its name.
 
     Raises:
-        UsageError: unknown, with the nearest right one; or ambiguous, with the versions that are meant.
+        UsageError: unknown, with the nearest match; or ambiguous, with the candidates.
     """
     if ref.is_whole and _is_recorded(reader, str(ref)):
         return str(ref)
@@ -194,14 +181,14 @@ def whole(reader: Reader, ref: Ref) -> str:
 
 
 def newest(reader: Reader, links: list[Link]) -> str:
-    """Choose the newest version by its COMPLETE's eventTime, then event digest; of what no run made, the one last read."""
+    """Return the newest version by eventTime of its COMPLETE, then event digest; without a maker, the one last read."""
     completed = {run.id for run in reader.runs({link.run for link in links}).values() if run.state.value == "COMPLETE"}
     made = [link for link in links if link.direction == "output" and link.run in completed]
     return max(made or links, key=lambda link: link.order).ref
 
 
 def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
-    """Return the versions that this workspace made, then those whose bytes it keeps; whatever else others read or made answers for no name."""
+    """Yield the versions that this workspace made, then those whose bytes it keeps; other versions never answer to a name."""
     if all(link.ref.startswith("external/") for link in links):
         yield links
         return
@@ -216,7 +203,7 @@ def _preferred(reader: Reader, links: list[Link]) -> Iterator[list[Link]]:
 
 
 def _is_recorded(reader: Reader, ref: str) -> bool:
-    """Whether a run read or made the very version; other versions of its name are not looked at."""
+    """Whether a run read or made this exact version."""
     query = select(EDGES.c.seq).where(EDGES.c.ref == ref, _KNOWN, EDGES.c.seq < reader.prefix.bound).limit(1)
     return reader.connection.execute(query).first() is not None
 

@@ -1,4 +1,4 @@
-"""One artifact, run, job, bug, key or build in detail: facets, checks, producer, readers and history."""
+"""`show`: the details of one artifact, run, job, bug or build: facets, checks, producer, readers and history."""
 
 from __future__ import annotations
 
@@ -39,15 +39,10 @@ __all__ = ["run_source", "show", "stored_version"]
 
 
 def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifact:
-    """Find a stored version.
-
-    Args:
-        connection: to the record's database.
-        text: a ref; the newest of its name where it names no version.
-        own: the workspace's own ledger.
+    """Return a stored version by ref; the newest of its name where the ref has no version.
 
     Raises:
-        UsageError: it is not in the record, its bytes are not kept here, or they were erased: then why.
+        UsageError: not in the record, bytes not kept here, or erased (with the reason).
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, None))
@@ -65,19 +60,19 @@ def stored_version(connection: Connection, text: str, own: LedgerName) -> Artifa
 
 
 def show(connection: Connection, text: str, *, as_of: str | None = None, workspace: Workspace | None = None) -> dict[str, Any]:
-    """Return everything that is recorded of one artifact, run, job, build, bug or labeler; of a frame or label what the tables say that hold it.
+    """Return everything recorded of one artifact, run, job, build, bug or labeler, or the table rows of a frame or label.
 
     Args:
         connection: to the record's database, in one consistent view.
         text: the ref.
-        as_of: recorded time: the record as it stood then.
-        workspace: whose store holds the tables; frames and labels can be shown only with it.
+        as_of: recorded time that limits the prefix.
+        workspace: holds the stored tables; frames and labels can be shown only with it.
 
     Returns:
         `ref`, `kind`, and by kind: facets, checks, history, inputs and outputs, statement.
 
     Raises:
-        UsageError: an unknown ref, with the nearest right one, or one that has no page of its own.
+        UsageError: an unknown ref, with the nearest match, or a kind that can't be shown.
     """
     with readable_catalog():
         reader = Reader(connection, horizon(connection, as_of))
@@ -109,7 +104,7 @@ def show(connection: Connection, text: str, *, as_of: str | None = None, workspa
 
 
 def _sources(facet: Mapping[str, Any], workspace: Workspace) -> list[dict[str, Any]]:
-    """Return the source files that a run loaded: whether the text of each is `kept`, was `not kept`, or is `missing` from the store."""
+    """Return the source files that a run loaded, with the state of each text: `kept`, `not kept`, or `missing` from the store."""
     from tracecore.store import open_store  # as above
 
     found = dependencies_from(facet)
@@ -124,12 +119,12 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
     Args:
         connection: to the record's database.
         text: ref of the run.
-        file: as `show` names it; its last parts are enough where they say which.
+        file: as named by `show`; its last parts suffice where they are unique.
         workspace: whose store holds it.
 
     Raises:
         UsageError: no such run or file.
-        NegativeVerdict: its text is not kept, is missing from the store, or is not what was recorded.
+        NegativeVerdict: the text is not kept, is missing from the store, or differs from the record.
     """
     from tracecore.store import open_store  # as above
 
@@ -152,7 +147,7 @@ def run_source(connection: Connection, text: str, file: str, workspace: Workspac
 
 
 def _erased(connection: Connection, own: LedgerName, ref: str) -> str | None:
-    """Return why a version can't be opened any more; None where its bytes are there, again or still."""
+    """Return why a version can't be opened any more; None where its bytes are there."""
     known = tombstones(connection, own, refs=[ref])
     said = [known.sentence(artifact) for artifact in stored_artifacts(connection, refs=[ref])]
     return said[0] if said and None not in said else None
@@ -182,13 +177,13 @@ def _artifact(reader: Reader, ref: str) -> dict[str, Any]:
 
 
 def _marked(reader: Reader, runs: Iterable[str]) -> dict[str, Origin]:
-    """Return where the makers of a version were imported from; nothing where this workspace made it, or another producer."""
+    """Return `origin` of imported makers of a version; nothing for makers in this workspace or of other producers."""
     origins = [origin for run in reader.runs(runs).values() if (origin := reader.origin(run)) is not None]
     return {"origin": min(origins, key=lambda origin: origin["ledger_id"])} if origins else {}
 
 
 def _versions(reader: Reader, ref: Ref) -> list[dict[str, Any]]:
-    """Return every version of the name, newest first: its history."""
+    """Return every version of the name, newest first."""
     made = reader.outputs_named(ref.kind, [ref.name], preferred=True)
     times = recorded_at(reader.connection, (link.seq for link in made))
     return [{"ref": link.ref, "run": link.run, "created_at": link.event_time, "recorded_at": times.get(link.seq)} for link in reversed(made)]
@@ -311,4 +306,4 @@ def _build(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, A
 
 
 _PLAIN = {"bug": _bug, "job": _job}
-"""Kinds of which the record itself says all there is to show."""
+"""Kinds answered from the record without a workspace."""

@@ -1,4 +1,4 @@
-"""One frame, label or labeler in detail, read from the stored tables that hold it."""
+"""`show` for frames, labels and labelers, read from the stored tables that hold them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,7 @@ _COLUMN = {"frame": "frame_id", "label": "label_id"}
 
 
 def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, prefix: Prefix) -> dict[str, Any]:
-    """Return what the recorded tables say of one frame or label.
-
-    Args:
-        connection: to the record's database.
-        store: where the tables lie.
-        own: the workspace's own ledger.
-        ref: the frame or label.
-        prefix: which part of the ledger may be looked at.
+    """Return the rows of one frame or label in the recorded tables.
 
     Returns:
         `ref`, `kind` and `held_by`: each version that holds it, with its rows, images left out.
@@ -60,7 +53,7 @@ def show_row(connection: Connection, store: Store, own: LedgerName, ref: Ref, pr
 
 
 def _tables(connection: Connection, own: LedgerName, column: str, prefix: Prefix) -> list[Artifact]:
-    """Return the tables that have a column, as their schema facet says."""
+    """Return the stored tables that have a column, by their schema facets."""
     stored = readable(connection, own, stored_artifacts(connection, bound=prefix.bound))
     tables = [artifact for artifact in stored if artifact.media is Media.DELTA]
     schemas = Reader(connection, prefix).facets({artifact.ref for artifact in tables})
@@ -92,20 +85,12 @@ _LABELER_COLUMN = "labeler"
 
 
 def show_labeler(reader: Reader, ref: Ref, workspace: Workspace | None) -> dict[str, Any]:
-    """Return what is recorded of a labeler.
-
-    Args:
-        reader: of the asked prefix.
-        ref: `labeler/<pseudonym>`.
-        workspace: whose store holds the tables of labels; without it labels are not counted.
+    """Return what is recorded of a labeler; labels are counted only with a workspace.
 
     Returns:
-        `ref`, `kind`, `name`, `digest` (None), `guidelines` (every version that a batch of theirs followed) and `batches`, newest first: `ref`,
-        `run`, `created_at`, `recorded_at`, `labels` (how many of its rows are theirs; None where the table is not kept here), `boxes` (of all
-        labelers), `guidelines`, `labelers` (how many).
-
-    Raises:
-        UsageError: no recorded batch names that pseudonym.
+        `ref`, `kind`, `name`, `digest` (None), `guidelines` (every version that one of their batches followed) and `batches`, newest first: `ref`,
+        `run`, `created_at`, `recorded_at`, `labels` (number of their rows; None where the table is not kept here), `boxes` (of all labelers),
+        `guidelines`, `labelers` (count).
     """
     batches = batches_of(reader, ref)
     times = recorded_at(reader.connection, [batch.made[0].seq for batch in batches if batch.made])
@@ -136,7 +121,7 @@ def _described(batch: Batch, times: dict[int, str], labels: int | None) -> dict[
 
 
 def _counts(reader: Reader, workspace: Workspace, refs: list[str], pseudonym: str) -> dict[str, int]:
-    """Count the labeler's rows in each batch whose table is kept here and names who labeled."""
+    """Count the labeler's rows in each batch whose table is kept here and names labelers."""
     import pyarrow.dataset as ds
 
     from tracecore.store import open_store

@@ -1,4 +1,4 @@
-"""Where a walk starts: what a ref of any kind, a frame's among them, stands for in the record."""
+"""Starting points of a walk: what a ref of each kind means in the record."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _COLUMNS = ("drive", "sensor", "timestamp_ns", "frame_id")
 
 
 def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
-    """Find the drive that a frame is of, make sure that the drive can hold it, and give the reading of its log that took the frame out.
+    """Return the reading of the drive log by which the drive's frames were ingested, after checking that the drive can hold the frame.
 
     Args:
-        reader: of the asked prefix.
+        reader: of the queried prefix.
         ref: `frame/<drive>/<sensor>/<timestamp_ns>`.
-        log: the version of the drive's log; the newest where None.
+        log: version of the drive log; the newest where None.
 
     Raises:
-        UsageError: no such drive, sensor or time, with the nearest right one.
+        UsageError: unknown drive, sensor or time, with the nearest match.
     """
     drive, sensor, time = ref.segments
     log = log or whole(reader, Ref("drive_log", (drive,)))
@@ -61,17 +61,10 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
 
 
 def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading: Link) -> None:
-    """Make sure that the tables which the drive's log was read into hold a frame; where none of them is kept here nothing can be said.
-
-    Args:
-        reader: of the asked prefix.
-        store: where the tables lie.
-        own: the workspace's own ledger.
-        ref: the frame.
-        reading: what `frame_reading` found of it.
+    """Check that the tables made from the drive's log hold a frame; nothing is checked where none of them is kept here.
 
     Raises:
-        UsageError: they don't; the frame of that sensor nearest in time is offered.
+        UsageError: they don't; with the nearest frame in time of that sensor.
     """
     import pyarrow.dataset as ds
 
@@ -101,15 +94,15 @@ def check_frame(reader: Reader, store: Store, own: LedgerName, ref: Ref, reading
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a walk starts.
+    """Starting point of a walk.
 
     Attributes:
-        root: the whole ref that is answered for.
-        prefix: the part of the ledger that is asked.
+        root: whole ref that is answered.
+        prefix: part of the ledger to query.
         versions: (ref, run it was taken from, or None) to start from.
         runs: runs to start from.
-        frame: for a single frame, the reading of its drive log by the run that took the frame out of it.
-        batches: for a labeler, the label batches that name them.
+        frame: for a single frame, the reading of its drive log that ingested it.
+        batches: for a labeler, their label batches.
     """
 
     root: str
@@ -121,42 +114,42 @@ class Start:
 
     @property
     def level(self) -> int:
-        """How many levels of runs lie between the root and the versions that a forward walk starts from."""
+        """Levels of runs between the root and the versions from which a forward walk starts."""
         return 1 if self.batches else 0
 
-    def found(self, direction: str, depth: int | None = None) -> Walk:
-        """Begin a walk: a frame stands before it, as what ingest took out of its drive log; a labeler, as who labeled for a run."""
-        found = Walk(self.root, direction)
+    def begin(self, direction: str, depth: int | None = None) -> Walk:
+        """Begin a walk: a frame precedes it as an output of ingest, a labeler as an input of labeling runs."""
+        walk = Walk(self.root, direction)
         if self.batches:
-            self._labeler(found, depth)
+            self._labeler(walk, depth)
         if self.frame is not None:
-            found.gap(self.root, "frame", f"Followed by drive, through {self.frame.ref}: versions may be named that never held this very frame.")
-            found.note = f"Followed through {self.frame.ref}; which tables hold this very frame is not looked up."
-            found.node(self.root, 0)
+            walk.gap(self.root, "frame", f"Followed by drive, through {self.frame.ref}: versions may be named that never held this very frame.")
+            walk.note = f"Followed through {self.frame.ref}; which tables hold this very frame is not looked up."
+            walk.node(self.root, 0)
             if direction == "backward":
-                found.run(self.frame.run, 1)
-                found.made(self.root, self.frame.run)
-                found.edge(self.frame.run, self.root, "output", "frame")
-                found.edge(self.frame.run, self.frame.ref, "input", self.frame.role)
-        return found
+                walk.run(self.frame.run, 1)
+                walk.made(self.root, self.frame.run)
+                walk.edge(self.frame.run, self.root, "output", "frame")
+                walk.edge(self.frame.run, self.frame.ref, "input", self.frame.role)
+        return walk
 
-    def _labeler(self, found: Walk, depth: int | None) -> None:
-        found.node(self.root, 0)
-        if found.direction == "backward":
-            found.note = f"A trace ends at who labeled; 'tracecore impact {self.root}' gives what they labeled and what it reached."
+    def _labeler(self, walk: Walk, depth: int | None) -> None:
+        walk.node(self.root, 0)
+        if walk.direction == "backward":
+            walk.note = f"A trace ends at who labeled; 'tracecore impact {self.root}' gives what they labeled and what it reached."
         elif depth is None or depth >= self.level:
             for link in (link for batch in self.batches for link in batch.made):
-                found.run(link.run, self.level)
-                found.edge(link.run, self.root, "input", ROLE)
-                found.edge(link.run, link.ref, "output", link.role)
-                found.made(link.ref, link.run)
+                walk.run(link.run, self.level)
+                walk.edge(link.run, self.root, "input", ROLE)
+                walk.edge(link.run, link.ref, "output", link.role)
+                walk.made(link.ref, link.run)
 
 
 def locate(reader: Reader, ref: Ref) -> Start:
-    """Find what a ref stands for.
+    """Return where the walk of a ref starts.
 
     Raises:
-        UsageError: nothing in the record, with the nearest right ref; or a kind that can't be followed.
+        UsageError: not in the record, with the nearest match; or of a kind that can't be followed.
     """
     if ref.kind == "build":
         build = find_build(reader, ref)
@@ -195,7 +188,7 @@ def _run(reader: Reader, ref: Ref) -> Start:
 
 
 def _plugin(reader: Reader, ref: Ref) -> Start:
-    """Find the runs of a plugin, by its entry point or stage, in one version or in all."""
+    """Return the runs of a plugin, by entry point, stage or distribution, in one version or in all."""
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_execution", FACETS.c.seq < reader.prefix.bound)
     runs: set[str] = set()
     known: set[str] = set()

@@ -1,6 +1,6 @@
-"""Static lineage: what JobEvents and DatasetEvents state of jobs and datasets, of no run and at no time.
+"""Static lineage: reads and writes of jobs and datasets stated by JobEvents and DatasetEvents, without a run or a time.
 
-A static edge is no reading and no output: no walk follows it. What it leads to is listed beside the answer.
+Static edges are not followed by walks; what they lead to is listed with the answer.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from tracecore_schemas.trace import StaticEdge
 __all__ = ["as_edges", "note_static", "static_around", "static_links"]
 
 _BETWEEN = {"backward": (WRITES, READS), "forward": (READS, WRITES)}
-"""By direction: the static edges by which a job is reached from a dataset, and those by which the walk goes on from the job."""
+"""By direction: the static edges that lead from a dataset to a job, and those that lead on from the job."""
 
 
-def note_static(reader: Reader, relation: Relation, found: Walk) -> None:
-    """Note the static lineage of what a walk found; forward, a stated reader that no run is recorded of is a gap."""
-    links = static_links(reader, relation, found.levels, found.direction)
-    found.static = as_edges(links)
-    if found.direction == "forward":
-        _name_unread(reader, relation, found, [link for link in links if link.direction == READS])
+def note_static(reader: Reader, relation: Relation, walk: Walk) -> None:
+    """Add the static lineage of a walk's nodes; forward, a stated reader without a recorded run is a gap."""
+    links = static_links(reader, relation, walk.levels, walk.direction)
+    walk.static = as_edges(links)
+    if walk.direction == "forward":
+        _name_unread(reader, relation, walk, [link for link in links if link.direction == READS])
 
 
 def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direction: str) -> list[Link]:
-    """Return the static edges of every job that leads, through other such jobs too, from what is described by `refs` on in a direction."""
+    """Return the static edges of every job reachable from `refs` in a direction, through other such jobs too."""
     near, far = _BETWEEN[direction]
     found: dict[tuple[str, str, int], Link] = {}
     jobs: set[str] = set()
@@ -48,13 +48,13 @@ def static_links(reader: Reader, relation: Relation, refs: Iterable[str], direct
 
 
 def static_around(reader: Reader, relation: Relation, ref: str) -> list[StaticEdge]:
-    """Return every static edge of the jobs that are stated to read or write a dataset."""
+    """Return every static edge of the jobs stated to read or write a dataset."""
     met = _of(reader, _names(relation, [ref]))
     return as_edges(reader.static_by({link.run for link in met}))
 
 
 def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
-    """Return static edges as an answer lists them: each once, with the last time that it was stated."""
+    """Convert static edges for an answer: each once, with the time it was last stated."""
     edges: dict[tuple[str, str, str, str], StaticEdge] = {}
     for link in sorted(links, key=lambda link: link.order):
         kind, _, name = link.run.partition(":")
@@ -65,10 +65,10 @@ def as_edges(links: Iterable[Link]) -> list[StaticEdge]:
     return [edges[key] for key in sorted(edges)]
 
 
-def _name_unread(reader: Reader, relation: Relation, found: Walk, stated: list[Link]) -> None:
-    """Name each found version that a job is stated to read though no run of that job is recorded to have read its dataset."""
+def _name_unread(reader: Reader, relation: Relation, walk: Walk, stated: list[Link]) -> None:
+    """Add a gap for each version that a job is stated to read without a recorded run of that job that read its dataset."""
     versions: dict[str, list[str]] = {}
-    for ref in found.levels if stated else ():
+    for ref in walk.levels if stated else ():
         versions.setdefault(_name(ref), []).append(ref)
     for link in stated:
         names = _names(relation, [link.ref])
@@ -80,11 +80,11 @@ def _name_unread(reader: Reader, relation: Relation, found: Walk, stated: list[L
             kind, _, job = link.run.partition(":")
             reads = f"job {job} is stated to read it" if kind == "job" else f"{job} is stated to be derived from it"
             for ref in met:
-                found.gap(ref, "reading run", f"{reads[0].upper()}{reads[1:]} (static lineage), and no run that did is recorded.")
+                walk.gap(ref, "reading run", f"{reads[0].upper()}{reads[1:]} (static lineage), and no run that did is recorded.")
 
 
 def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
-    """Return the static edges of datasets, and of versions of ours."""
+    """Yield the static edges of datasets, and of versions of artifacts."""
     by_kind: dict[str, set[str]] = {}
     for name in names:
         parsed = parse_ref(name)
@@ -94,12 +94,12 @@ def _of(reader: Reader, names: set[str]) -> Iterator[Link]:
 
 
 def _names(relation: Relation, refs: Iterable[str]) -> set[str]:
-    """Return what static edges of these versions are matched by: every name that their datasets have or had."""
+    """Return the names that match static edges of these versions: every name that their datasets have or had."""
     listed = list(refs)
     relation.datasets.load(ref for ref in listed if is_external(ref))
     return {name for ref in listed for name in (relation.datasets.near(ref) if is_external(ref) else [ref])}
 
 
 def _name(ref: str) -> str:
-    """Return what a static edge is matched by: a dataset in any version, of ours the version."""
+    """Return the name that matches static edges: an external dataset without version, or the version of an artifact."""
     return dataset_of(ref) if is_external(ref) else ref

@@ -1,4 +1,4 @@
-"""Paths into the workspace's own store: who names one as a dataset names the artifact that lies there."""
+"""Paths in the workspace's store: an external dataset named by such a path is the artifact kept there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tracecore_schemas.refs import Ref, RefError, external_ref, parse_ref
 __all__ = ["STORE", "StorePlace", "digest_at", "name_at", "paths_of", "store_places"]
 
 STORE = "urn:tracecore:store"
-"""Namespace that our own events give to places in the store, relative to its root."""
+"""Dataset namespace in the record's own events for places in the store, relative to its root."""
 StorePlace = tuple[str, str]
-"""Namespace of datasets that are files, and what their names begin with where they lie in the store."""
+"""Namespace of file datasets, and the prefix of names in it that lie in the store."""
 
 
 def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
-    """Return how OpenLineage's naming calls what lies in a workspace's store, and how our own events do."""
+    """Return the namespaces under which OpenLineage and the record's own events name places of a workspace's store."""
     if workspace.store_url is None:
         return (("file", f"{workspace.store}/"), (STORE, ""))
     scheme, _, rest = workspace.store_url.partition("://")
@@ -26,7 +26,7 @@ def store_places(workspace: Workspace) -> tuple[StorePlace, ...]:
 
 
 def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
-    """Return the datasets, without versions, that lie where a version is kept; of a ref without version, where a table of that name is."""
+    """Yield the unversioned datasets at the place where a version is kept; for a ref without version, of the table of that name."""
     parsed = parse_ref(ref)
     digest = f"sha256:{parsed.version}"
     whole = parsed.is_artifact and parsed.version is not None
@@ -37,7 +37,7 @@ def paths_of(ref: str, places: Sequence[StorePlace]) -> Iterator[str]:
 
 
 def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
-    """Return the hex of the digest of the file or directory that a dataset's name stands for; None where it stands for none."""
+    """Return the hex digest of the file or directory that a dataset's name denotes, or None."""
     match _location(dataset, places):
         case ["blobs" | "trees", _, digits]:
             return digits
@@ -45,7 +45,7 @@ def digest_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
 
 
 def name_at(dataset: str, places: Sequence[StorePlace]) -> str | None:
-    """Return the `kind/name` of the table that a dataset's name stands for; None where it stands for none."""
+    """Return the `kind/name` of the table that a dataset's name denotes, or None."""
     match _location(dataset, places):
         case ["tables", kind, name]:
             try:

@@ -1,4 +1,4 @@
-"""`verify FILE`: a bundle, with no workspace at hand."""
+"""Verification of a bundle file, without a workspace."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def verify_bundle(
     threshold: int | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Verify a bundle: nothing but the file is needed, and room to unpack it in the folder for temporary files.
+    """Verify a bundle; needs only the file, and room to unpack it in the folder for temporary files.
 
     Args:
         path: of the file.
-        key: file of the public key that the caller trusts, or several; without it those in the bundle are taken, and the answer says `unpinned`.
-        threshold: how many of several such keys must have signed the build; all of them where None.
-        progress: told how much is done, of how much, and what was last.
+        key: trusted public key file, or several; without it the bundle's own keys are used, and the verdict says `unpinned`.
+        threshold: how many of several keys must have signed the build; all where None.
+        progress: called with bytes done, total, and the last entry.
 
     Raises:
         NotABundle: the file can't be read as one.
-        UsageError: a key can't be read, or there is no room to unpack it.
+        UsageError: a key can't be read, or there is no room to unpack the bundle.
     """
     pins = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     findings = Findings()
@@ -62,9 +62,9 @@ class Checked:
 
     Attributes:
         proof: its events and the pruned ledger.
-        shown: what its events say of the build.
-        artifacts: the versions whose bytes are in it, as they lie in the unpacked store.
-        sources: the source files of its runs that are in it.
+        shown: its replayed build.
+        artifacts: versions whose bytes are in it, as in the unpacked store.
+        sources: source files of its runs that are in it.
         store: the unpacked store.
     """
 
@@ -77,17 +77,9 @@ class Checked:
 
 @contextmanager
 def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Findings, progress: Progress | None = None) -> Iterator[Checked | None]:
-    """Verify an opened bundle.
+    """Verify an opened bundle, unpacked below `folder`/store, an empty folder; yields its content, or None where its events can't be replayed.
 
-    Args:
-        bundle: to be verified.
-        folder: empty; its store is unpacked there, below `store/`.
-        pins: the keys that the caller trusts; None takes those in the bundle.
-        findings: failures are added to it.
-        progress: told how much is done, of how much, and what was last.
-
-    Yields:
-        What it holds; None where its events can't be asked.
+    Without pinned keys the bundle's own are used.
     """
 
     def differs(name: str, expected: str, found: str) -> None:
@@ -110,7 +102,7 @@ def check_bundle(bundle: Bundle, folder: Path, pins: Pins | None, findings: Find
 
 
 def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings, progress: Progress | None) -> tuple[list[Artifact], list[Artifact]]:
-    """Recompute every version and source file that is in the bundle, and name what should be in it and is not, or is and belongs to none."""
+    """Verify every version and source file in the bundle, and report missing and superfluous ones."""
     manifest = bundle.manifest
     kept = stored_artifacts(shown.connection, refs=[node["ref"] for node in shown.trace["nodes"]])
     erased = erased_on_purpose(shown.connection, manifest.ledger_name, shown.history, shown.trust, findings)
@@ -136,7 +128,7 @@ def _check_store(bundle: Bundle, shown: Shown, store: Store, findings: Findings,
 
 
 def _check_locations(shown: Shown, findings: Findings) -> None:
-    """Name every version that claims to lie outside of its store: whoever imports the bundle keeps what its events say."""
+    """Report every version with a location outside its store: an import would keep what its events say."""
     for subject, value in sorted(said_places(shown.connection)):
         location = json.loads(value).get("location")
         if location is not None and _strays(location):

@@ -1,4 +1,4 @@
-"""Stored bytes: the digest of each version recomputed; tombstones recomputed from the ledger before they excuse a missing one."""
+"""Verification of stored bytes by digest, and of the tombstones that excuse missing ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORM = "a tombstone as docs/formats/tombstone.md says"
 
 
 def erased_on_purpose(connection: Connection, own: LedgerName, history: History, trust: Trust, findings: Findings) -> Tombstones:
-    """Return the tombstones that excuse what is gone; a tombstone that isn't what it should be is a failure and excuses nothing.
+    """Return the valid tombstones, which excuse missing bytes; an invalid one is a failure. `connection` is to a verified catalog.
 
     Args:
         connection: to a catalog that says what the ledger says.
@@ -91,7 +91,7 @@ def _same(agrees: bool) -> str:  # the one thing it turns into words
 
 
 def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Findings) -> None:
-    """List what is gone of the verified versions, with why and by which run."""
+    """Report the erased parts of verified versions, with reason and run."""
     for artifact in artifacts:
         for erasure, erased in known.of(artifact):
             what = f"{len(erased.files)} file{'' if len(erased.files) == 1 else 's'}, {erased.size_bytes} bytes"
@@ -104,14 +104,14 @@ Progress = Callable[[int, int, str], None]
 def check_content(
     store: Store, artifacts: Sequence[Artifact], findings: Findings, progress: Progress | None = None, erased: Tombstones | None = None
 ) -> None:
-    """Recompute the digest of every stored version and name each file that is not as recorded.
+    """Verify the digest of every stored version and report each differing file, in the order of `artifacts`.
 
     Args:
         store: where the bytes lie.
-        artifacts: versions whose bytes are kept; a version that lies at two places is checked at both.
-        findings: failures are added to it, in the order of `artifacts`.
-        progress: told how many versions are done, of how many, and which was last.
-        erased: what is gone on purpose: no failure, and the rest is verified all the same.
+        artifacts: versions whose bytes are kept; one that lies at two places is checked at both.
+        findings: receives failures.
+        progress: called with versions done, total, and the last ref.
+        erased: tombstones: what they cover is no failure, and the rest is still verified.
     """
     known = Tombstones() if erased is None else erased
     failures: dict[int, list[StoreFailure]] = {}
@@ -142,21 +142,21 @@ def check_content(
 
 
 def check_sources(store: Store, sources: Sequence[Artifact], findings: Findings) -> None:
-    """Recompute the digest of every kept source file of plugins; they are counted neither as versions nor in bytes."""
+    """Verify the digest of every kept source file of plugins; these count neither as versions nor in bytes."""
     for source in sources:
         for failure in _verify(store, source, (), None):
             findings.fail(source.ref, failure.what, failure.expected, failure.found)
 
 
 def _absent(known: Tombstones, artifact: Artifact) -> int:
-    """Count the bytes of a version that are erased, each file once."""
+    """Return the bytes of a version that are erased, each file once."""
     return sum({gone.path: gone.size_bytes for gone in known.gone(artifact) if gone.left is None}.values())
 
 
 def _verify_log(
     store: Store, table: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile]
 ) -> Mapping[DeltaVersion, Sequence[StoreFailure] | None]:
-    """Look at a table's log once for all its versions; None leaves it to each version to say why it can't be read."""
+    """Verify a table's log once for all its versions; None lets each version report why it can't be read."""
     try:
         return store.verify_log(table, versions, gone)
     except (TracecoreError, OSError, ValueError, KeyError):

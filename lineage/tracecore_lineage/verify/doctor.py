@@ -1,4 +1,4 @@
-"""What is wrong in a workspace: crashed runs, what they left behind, what is missing, and what keeps it from working. Nothing is changed."""
+"""`doctor`: crashed runs and their leftovers, missing files, and conditions that prevent work. Changes nothing."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ __all__ = ["examine", "unopened"]
 
 
 def unopened(why: TracecoreError) -> dict[str, Any]:
-    """Return the finding about a workspace whose record is refused: in the form of `examine`, which could look at nothing else."""
+    """Return the answer of `examine` for a workspace whose record can't be opened."""
     return {"ok": False, "open_runs": [], "orphans": [], "dangling": [], "problems": [str(why)]}
 
 
 def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str, Any]:
-    """Look at a workspace.
+    """Examine a workspace.
 
     Args:
         record: of it.
         settings: of the process; read here where None.
 
     Returns:
-        `ok`; `open_runs` with whether each is `live`; `orphans`, what the store holds and no event names; `dangling`, what an event names and the
-        store lacks; `problems`, in sentences. Live runs and orphans are no fault.
+        `ok`; `open_runs`, each with `live`; `orphans`, in the store without an event; `dangling`, named by an event and missing from the store;
+        `problems`, in sentences. Live runs and orphans are no fault.
     """
     live: set[str] = set()
     found = open_runs(record)
@@ -69,7 +69,7 @@ def _live(record: RecordWriter, run: OpenRun) -> bool:
 
 
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Compare what the record names with what lies in the store."""
+    """Compare the files named by the record with those in the store."""
     store = open_store(record.workspace)
     kept = [path for path, _ in store.inventory()]  # asked first: a store that can't be reached is one problem, not one an artifact
     with record.database.read() as connection:

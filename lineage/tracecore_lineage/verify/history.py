@@ -1,4 +1,4 @@
-"""The ledger against itself: every event's id, leaf hash and place recomputed from its bytes, and the roots that follow from them."""
+"""Verification of the ledger in itself: every event's id, leaf hash and position recomputed from its bytes, and the resulting roots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["ErasureEvent", "History", "KeyChange", "SealEvent", "collect", "read
 
 @dataclass(frozen=True, slots=True)
 class SealEvent:
-    """A release COMPLETE as the ledger holds it: where it stands, what it says of the build, and its bytes."""
+    """A release COMPLETE in the ledger: its position, its build row, and its bytes."""
 
     seq: int
     build: dict[str, Any]
@@ -34,14 +34,14 @@ class SealEvent:
 
 @dataclass(frozen=True, slots=True)
 class KeyChange:
-    """A key that the ledger names: its first, one that follows another, or that of a further host.
+    """A key named by the ledger: its first, a successor, or one of a further host.
 
     Attributes:
-        verb: of the run that says so: `init`, `key_rotate` or `key_add`.
-        old: id of the key that it follows, or that vouches for it.
+        verb: of the run that records it: `init`, `key_rotate` or `key_add`.
+        old: id of the preceding or vouching key.
         new: its id.
         public_key: in PEM form.
-        signature: of the old key, base64.
+        signature: by the old key, base64.
     """
 
     verb: str
@@ -53,7 +53,7 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True)
 class ErasureEvent:
-    """The START or COMPLETE of an erasure as the ledger holds it: what it promises or says was done."""
+    """The START (promise) or COMPLETE (result) of an erasure in the ledger."""
 
     seq: int
     run: str
@@ -64,20 +64,18 @@ class ErasureEvent:
 
 @dataclass(slots=True)
 class History:
-    """What one pass over the ledger gives.
+    """Result of one pass over the ledger.
 
     Attributes:
         size: number of events read.
-        frontier: the tree over them.
-        roots: the recomputed root at each position that was asked for.
-        seals: every build that its events seal.
-        key_changes: every key that it names, in its order.
-        policies: every key policy.
-        cosignatures: every further signature over a build's payload.
-        erasures: every event by which something is erased.
-        begun: the ledger that the first event begins; None where it begins none.
+        frontier: the Merkle tree over them.
+        roots: recomputed root at each requested position.
+        seals: every sealed build.
+        key_changes: every named key, in order.
+        erasures: every START and COMPLETE of an erasure.
+        begun: the ledger that the first event begins, if it does.
         imports: every import of a bundle, by this workspace or, among imported events, by another.
-        problems: (position, what to tell of it) of every event that is not what was recorded.
+        problems: (position, what, expected, found) of every event that differs from the record.
     """
 
     size: int = 0
@@ -93,7 +91,7 @@ class History:
     problems: list[tuple[int, str, str, str]] = field(default_factory=list)
 
     def tell(self, findings: Findings, bound: int | None) -> None:
-        """Report the problems of the events below a position, and how many were looked at."""
+        """Report the problems of the events below a position, and count the events."""
         for position, what, expected, found in self.problems:
             if bound is None or position < bound:
                 findings.fail(f"event/{position}", what, expected, found)
@@ -101,7 +99,7 @@ class History:
 
 
 def read_history(connection: Connection, ledger_name: LedgerName, *, positions: Collection[int] = ()) -> History:
-    """Read the whole ledger once, and note every event that is not what was recorded.
+    """Read the whole ledger once; `positions` are sizes whose roots are wanted in addition to those of sealed builds.
 
     Args:
         connection: to the record's database.
@@ -134,7 +132,7 @@ def read_history(connection: Connection, ledger_name: LedgerName, *, positions: 
 
 
 def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Keep what seals a build, changes or adds a key's say, erases or imports; the tree of the history goes up to the event."""
+    """Add what an event seals, changes about keys, erases or imports; the history's tree ends at this event."""
     brought = read_import(leaf.body, leaf.seq)
     if brought is not None:
         history.imports.append(brought)
@@ -145,7 +143,7 @@ def collect(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> Non
 
 
 def _collect_seal(leaf: ledger.Leaf, ledger_name: LedgerName, history: History) -> None:
-    """Keep a seal, and the root before it, which is what it has to name."""
+    """Add a seal, and the root before it, which it has to name."""
     try:
         rows = [row for row in project(leaf.body, leaf.seq, ledger_name) if row.table is BuildRow]
     except BadEvent:
@@ -194,7 +192,7 @@ def _collect_cosignature(leaf: ledger.Leaf, ledger_name: LedgerName, history: Hi
 
 
 def _said(body: bytes, ledger_name: LedgerName, verb: str, name: str | None = None) -> dict[str, Any] | None:
-    """Return the facet by which a run of our own job `tracecore.<verb>` says what happened; `tracecore_<verb>` where it has no name of its own."""
+    """Return the facet of our own job `tracecore.<verb>`; its name is `tracecore_<verb>` by default."""
     try:
         event = strict_json(body)
         job = event["job"]
@@ -215,4 +213,4 @@ _KEPT: dict[bytes, Callable[[ledger.Leaf, LedgerName, History], None]] = {
     b'"tracecore_cosign"': _collect_cosignature,
     b'"tracecore_erasure"': _collect_erasure,
 }
-"""What is kept of an event that holds one of these members."""
+"""Collector for each member that an event may contain."""

@@ -1,4 +1,4 @@
-"""Imported builds: verified from what came with them, that is events, pruned ledger, seal and keys."""
+"""Verification of imported builds from what came with them: events, pruned ledger, seal and keys."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ __all__ = ["Proof", "Shown", "check_imports", "check_proof"]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a build from elsewhere is proven by.
+    """Evidence of a build from another workspace.
 
     Attributes:
-        manifest: which build, where in which ledger, and whose keys.
+        manifest: its build, place in its ledger, and keys.
         signatures: over the manifest.
         parts: the pruned ledger.
-        leaves: the events that are held, at their places; their bytes as they are here, believed no more than anything else.
+        leaves: its events with their positions; their bytes as stored here, untrusted.
     """
 
     manifest: Manifest
@@ -51,7 +51,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A replica that was made of a proof, the build's trace as it answers, the folded ledger, and the keys that are believed for it."""
+    """A verified proof: its catalog in memory, the build's trace from it, the folded ledger, and the trusted keys."""
 
     connection: Connection
     trace: Trace
@@ -61,15 +61,12 @@ class Shown:
 
 @contextmanager
 def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator[Shown | None]:
-    """Recompute everything that a proof says, and name what is not so.
+    """Verify a proof, and report what differs; yields None where its events can't be replayed.
 
     Args:
         proof: of the build.
-        pins: the keys that the caller trusts; None takes those that came along.
-        findings: failures are added to it.
-
-    Yields:
-        What the events say of the build; None where they can't be asked.
+        pins: trusted keys; None uses those in the proof.
+        findings: receives failures.
     """
     history = _history(proof, findings)
     believed = _check_trust(proof, history, pins, findings)
@@ -82,7 +79,7 @@ def check_proof(proof: Proof, pins: Pins | None, findings: Findings) -> Iterator
 
 
 def _asked(held: ExitStack, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
-    """Make the replica, which is held open, and ask it; whoever made the events may have written anything into them."""
+    """Build the in-memory catalog, kept open, and query it; its events may contain anything."""
     try:
         made = held.enter_context(snapshot(proof.leaves, proof.manifest.ledger_name, proof.manifest.size))
         return _shown(made, proof, history, believed, findings)
@@ -94,7 +91,7 @@ def _asked(held: ExitStack, proof: Proof, history: History, believed: Trust, fin
 
 
 def _shown(made: Connection, proof: Proof, history: History, believed: Trust, findings: Findings) -> Shown | None:
-    """Ask the replica for the build's trace, and compare what the seal names with what it names."""
+    """Trace the build, and compare the trace with the versions named by the seal."""
     build = proof.manifest.build
     try:
         answer = trace(made, build)
@@ -111,7 +108,7 @@ def _shown(made: Connection, proof: Proof, history: History, believed: Trust, fi
 
 
 def _sealed(seal: SealEvent) -> set[str]:
-    """Return the refs that a seal names: its program and its artifacts; none where it can't be read, which is named where it is checked."""
+    """Return the refs named by a seal, program and artifacts; empty where it can't be read, which `check_seal` reports."""
     try:
         predicate = json.loads(open_envelope(json.loads(seal.build["envelope"])).payload)["predicate"]
         return {str(predicate["program"]), *(str(entry["ref"]) for entry in predicate["artifacts"])}
@@ -152,7 +149,7 @@ def _history(proof: Proof, findings: Findings) -> History:
 
 
 def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Findings) -> Trust:
-    """Compare seal, checkpoint and signatures with the folded ledger; give the keys that are believed."""
+    """Compare seal, checkpoint and signatures with the folded ledger; returns the trusted keys."""
     manifest = proof.manifest
     keys = list(_keys(manifest.keys, findings))
     origin = manifest.ledger_name.origin
@@ -180,7 +177,7 @@ def _check_trust(proof: Proof, history: History, pins: Pins | None, findings: Fi
 
 
 def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
-    """Read the keys that came along, each of which has one form under one name."""
+    """Yield the keys in a proof; each has one valid form and id."""
     for identity, pem in keys.items():
         try:
             key = PublicKey.from_pem(pem.encode(), f"key {short_id(identity)}")
@@ -195,7 +192,7 @@ def _keys(keys: Mapping[str, str], findings: Findings) -> Iterator[PublicKey]:
 
 
 def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, findings: Findings) -> None:
-    """Recompute the root that an import among the events names: which events it let speak, and that their ledger was signed so."""
+    """Verify the ledger root of an import among the events: which events it gives authority, signed by their ledger."""
     where = f"event/{leaf.seq}"
     try:
         manifest = read_manifest(jcs(facet["manifest"]), f"the import of {build}")  # type: ignore[arg-type]  # read_manifest judges it
@@ -211,16 +208,16 @@ def _check_nested(build: str, facet: Mapping[str, object], leaf: ledger.Leaf, fi
 
 
 def check_imports(connection: Connection, imports: Iterable[Import], pins: Pins | None, findings: Findings) -> tuple[ErasedFile, ...]:
-    """Verify builds that were sealed in other workspaces; their keys are believed for them alone.
+    """Verify builds sealed in other workspaces; their keys are trusted for them only.
 
     Args:
         connection: to the record's database.
         imports: of this workspace, as its ledger holds them.
-        pins: the keys that the caller trusts to have sealed them; None takes those that came along, which the ledger names.
-        findings: failures are added to it, those of an imported ledger under the build that they came with.
+        pins: trusted keys; None uses those that came with each build, which the ledger names.
+        findings: receives failures, those of an imported ledger under its build.
 
     Returns:
-        Commits of Delta logs that their workspaces had rewritten before the bundles were made, by their places here.
+        Commits of Delta logs that their workspaces had rewritten before the export, by their places here.
     """
     commits: list[ErasedFile] = []
     for each in imports:

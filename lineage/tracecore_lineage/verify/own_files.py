@@ -1,6 +1,6 @@
-"""The workspace's own small files: `workspace.json` and the keys, each of which has one form for what it says.
+"""Verification of `workspace.json` and the key files, each of which has one valid form for its content.
 
-Not what a file means is compared but its bytes: a changed newline means nothing to a reader of PEM or JSON, and is a changed record all the same.
+Bytes are compared, not meanings: a changed newline has no effect on a reader of PEM or JSON, but is a changed record.
 """
 
 from __future__ import annotations
@@ -26,13 +26,7 @@ _CONFIG = "workspace.json"
 
 
 def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:
-    """Name each of the workspace's own files that is not as it was written.
-
-    Args:
-        workspace: whose.
-        head: the ledger's checkpoint, parsed, whose origin names the workspace's ledger; None where it can't be read.
-        findings: failures are added to it.
-    """
+    """Report each of the workspace's own files that was changed; `head` is the ledger's checkpoint, None where it can't be read."""
     _check_config(workspace, head, findings)
     for path in sorted(workspace.keys.glob("*.pub")):
         _same_bytes(f"keys/{path.name}", "the public key whose id is its name", path, _public(path), findings)
@@ -46,7 +40,7 @@ def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Fin
 
 
 def readable_keys(folder: Path) -> Iterator[PublicKey]:
-    """Yield the public keys in a folder; a file that holds none is named by `check_own_files`."""
+    """Yield the public keys in a folder; `check_own_files` reports unreadable ones."""
     for path in sorted(folder.glob("*.pub")):
         try:
             yield PublicKey.from_pem(path.read_bytes(), str(path))
@@ -68,7 +62,7 @@ def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findi
 
 
 def _same_bytes(ref: str, what: str, path: Path, written: bytes | None, findings: Findings) -> None:
-    """Compare a file with the one form of what it says, but never show the bytes of a key."""
+    """Compare a file with the one valid form of its content; never shows the bytes of a key."""
     if written is None:
         findings.fail(ref, what, "an Ed25519 key in PEM form", "none that can be read, or another key")
     elif path.read_bytes() != written:

@@ -1,4 +1,4 @@
-"""Seals, checkpoints, the ledger's head and exported attestations, each recomputed from the ledger and compared."""
+"""Verification of seals, checkpoints, the ledger's head and exported attestations against the recomputed ledger."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PLACE = ("run", "ledger", "checkpoint", "sealed_at", "key")
 
 
 def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust: Trust, findings: Findings) -> None:
-    """Compare the ledger with a checkpoint that was kept elsewhere: it must hold the same events, and may only have grown."""
+    """Compare the ledger with a checkpoint kept elsewhere: it must contain the same events, and may have grown."""
     where = "checkpoint"
     findings.equal(where, "origin", note.origin, origin)
     if note.size > history.size:
@@ -52,7 +52,7 @@ def check_kept_checkpoint(note: Checkpoint, history: History, origin: str, trust
 
 
 def check_seal(seal: SealEvent, history: History, ledger_name: LedgerName, trust: Trust, findings: Findings) -> None:
-    """Recompute everything that a build's seal says: content, ref, position, root, and the event it came in."""
+    """Verify a build's seal: content, ref, position, root, and its event."""
     row = seal.build
     where = f"build/{row['name']}"
     try:
@@ -83,7 +83,7 @@ def _check_statement(
     trust: Trust,
     findings: Findings,
 ) -> None:
-    """Compare each thing that a statement says with what is recomputed."""
+    """Compare each member of a statement with its recomputed value."""
     row = seal.build
     if jcs(dict(expected)) != opened.payload:
         findings.fail(where, "statement", "the statement that follows from its own content", "another (subjects, content digest or members differ)")
@@ -120,7 +120,7 @@ def _check_signature(where: str, opened: Opened, predicate: Mapping[str, Any], t
 
 
 def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], ref: str, ledger_name: LedgerName, findings: Findings) -> None:
-    """Compare the manifest with what the release run's event says it read and made."""
+    """Compare the sealed artifacts with the inputs and outputs of the release run's event."""
     edges = [row.values for row in project(seal.body, seal.seq, ledger_name) if row.table is EdgeRow]
     read = sorted((edge["role"], edge["ref"], edge["producer_run"]) for edge in edges if edge["direction"] == "input" and edge["role"] != "program")
     sealed = sorted((entry["role"], entry["ref"], entry["run"]) for entry in predicate["artifacts"])
@@ -134,7 +134,7 @@ def _check_versions(where: str, seal: SealEvent, predicate: Mapping[str, Any], r
 def _check_place(
     where: str, seal: SealEvent, predicate: Mapping[str, Any], history: History, ledger_name: LedgerName, trust: Trust, findings: Findings
 ) -> None:
-    """Compare the place that a seal names with where its event stands, and the root there with the recomputed one."""
+    """Compare the place named by a seal with its event's position and the recomputed root."""
     place = predicate["ledger"]
     origin = ledger_name.origin
     findings.equal(where, "ledger", origin, place["origin"])
@@ -146,7 +146,7 @@ def _check_place(
 
 
 def check_note(where: str, text: str, history: History, origin: str, trust: Trust, findings: Findings, *, size: int) -> None:
-    """Compare a stored signed note with the ledger of a size, and look at its signature."""
+    """Compare a stored signed note with the ledger at a size, and verify its signature."""
     try:
         note = notes.parse(text)
     except CheckpointError as error:
@@ -173,7 +173,7 @@ _WHERE = "ledger/head"
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """What stands in the head's table, read without making sense of it: `ids` of all its rows, and the texts of the first."""
+    """Unparsed content of the head's table: `ids` of all rows, and the values of the first."""
 
     ids: tuple[int, ...]
     size: int
@@ -184,7 +184,7 @@ class StoredHead:
 
     @property
     def note(self) -> Checkpoint | None:
-        """The checkpoint, parsed; None where it is none."""
+        """The checkpoint, parsed; None where it can't be."""
         try:
             return parse(self.checkpoint)
         except CheckpointError:
@@ -192,7 +192,7 @@ class StoredHead:
 
 
 def stored_head(connection: Connection) -> StoredHead:
-    """Read the head's row whatever was made of it; a head that is gone is an empty one."""
+    """Read the head's row as stored; a missing one is empty."""
     rows = connection.execute(select(HEAD).order_by(HEAD.c.id)).all()
     ids = tuple(row.id for row in rows)
     if not rows:
@@ -202,7 +202,7 @@ def stored_head(connection: Connection) -> StoredHead:
 
 
 def check_head(head: StoredHead, history: History, own: LedgerName, trust: Trust, findings: Findings) -> None:
-    """Compare the stored head with the ledger: a shorter ledger than its head says was truncated."""
+    """Compare the stored head with the ledger: a ledger shorter than its head was truncated."""
     findings.equal(_WHERE, "rows of the head", "the row 1 alone", _rows(head.ids))
     findings.equal(_WHERE, "ledger", own, head.name)
     findings.equal("event/0", "the ledger that the first event begins", own, history.begun)
@@ -219,10 +219,10 @@ def _rows(ids: tuple[int, ...]) -> str:
 
 
 def read_attestations(path: Path) -> list[dict[str, Any]]:
-    """Read a file of attestations, an envelope a line.
+    """Read a file of attestations, one envelope a line.
 
     Raises:
-        UsageError: it can't be read, or a line is no JSON object.
+        UsageError: it can't be read, or a line is not a JSON object.
     """
     found: list[dict[str, Any]] = []
     try:
@@ -241,7 +241,7 @@ def read_attestations(path: Path) -> list[dict[str, Any]]:
 
 
 def check_attestations(envelopes: list[dict[str, Any]], connection: Connection, trace: Trace, trust: Trust, findings: Findings) -> None:
-    """Compare attestations with what the record says of the build whose trace is given."""
+    """Compare attestations with the record of the traced build."""
     root = trace["root"]
     sealed = seal.find(connection, parse_ref(root).segments[0]) if root.startswith("build/") else None
     if sealed is None:

@@ -1,4 +1,4 @@
-"""Which keys a verification trusts, and whether enough of them signed each build."""
+"""Keys trusted by a verification, and whether enough of them signed each build."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class Pins:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Believed keys.
+    """Trusted keys.
 
     Attributes:
-        keys: every key whose signature is taken.
-        pins: the keys that the caller named, where any were.
-        families: of each pinned key, the ids of the keys that the ledger's rotations tie to it, its own among them.
+        keys: every key whose signature counts.
+        pins: the caller's keys, if any.
+        families: per pinned key the ids of the keys tied to it by rotations, its own included.
     """
 
     keys: tuple[PublicKey, ...]
@@ -45,14 +45,14 @@ class Trust:
 
     @property
     def expected(self) -> str:
-        """What is expected of a signature, in words."""
+        """Description of an acceptable signature."""
         if self.pins is not None:
             names = ", ".join(short_id(key.id) for key in self.pins.keys)
             return f"a signature by the pinned key {names}" if len(self.pins.keys) == 1 else f"a signature by one of the pinned keys {names}"
         return "a signature by a key of this workspace" if self.keys else "a public key in the workspace's keys folder"
 
     def counted(self, signed: Iterable[PublicKey]) -> int:
-        """Count the pinned keys that signed, by themselves or by a key that a rotation ties to them; one signature counts for one of them."""
+        """Count the pinned keys that signed, themselves or through a key tied to them; one signature counts once."""
         return _counted(self.families, self.pins, signed)
 
 
@@ -71,10 +71,10 @@ def _counted(families: Sequence[frozenset[str]], pins: Pins | None, signed: Iter
 
 
 def read_key(path: Path) -> PublicKey:
-    """Read the public key that a caller pins.
+    """Read a pinned public key.
 
     Raises:
-        UsageError: no such file, or no Ed25519 public key.
+        UsageError: no such file, or not an Ed25519 public key.
     """
     try:
         return PublicKey.from_pem(path.read_bytes(), str(path))
@@ -83,7 +83,7 @@ def read_key(path: Path) -> PublicKey:
 
 
 def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
-    """Read the keys that a caller pins; without a threshold all of them must have signed.
+    """Read the pinned keys; without a threshold all of them must have signed.
 
     Raises:
         UsageError: a key can't be read or is given twice, or the threshold can't be met.
@@ -102,17 +102,17 @@ def read_pins(paths: Sequence[Path], threshold: int | None) -> Pins | None:
 
 
 def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: Checkpoint | None) -> Trust:
-    """Choose the keys to believe.
+    """Choose the keys to trust.
 
-    A key that signed its successor is followed to it. Backwards a pinned key vouches for the keys before it only through the whole ledger: it must
-    have signed the head that follows from the events, which name them. And where as many pinned keys as were asked for signed a build, they vouch for
-    the key that the signed statement names as the one that sealed it.
+    A key that signed its successor extends trust to it. Backwards, a pinned key vouches for earlier keys only through the whole ledger: it must have
+    signed the head that follows from the events, which name them. And where enough pinned keys signed a build, they vouch for the key that the signed
+    statement names as its sealer.
 
     Args:
-        kept: public keys of the workspace, or those that came along with what was sealed in it.
-        pins: the keys that the caller trusts; None takes the workspace's own.
+        kept: public keys of the workspace, or of a proof.
+        pins: the caller's keys; None uses the workspace's own.
         history: the ledger, recomputed.
-        head: the ledger's checkpoint, parsed; None where it can't be read.
+        head: the ledger's checkpoint; None where it can't be read.
     """
     known = _known(kept, history)
     if pins is None:
@@ -132,11 +132,10 @@ def trust(kept: Iterable[PublicKey], pins: Pins | None, history: History, head: 
 
 
 def check_active(folder: Path, history: History, findings: Findings) -> None:
-    """Name an active key that does not sign the ledger, and a key that led to it and that the keys folder lacks.
+    """Report an active key that is not the ledger's current one, and missing files of its predecessors.
 
-    Keys come in lines: the ledger's first key and what followed it, and for each further host the key that it joined with and what followed that;
-    a key that was made where all were lost begins one too.
-    A host keeps the keys of its own line, and signs with the last of them.
+    Keys form lines: the ledger's first key and its successors, for each further host the key it joined with and its successors, and a new line after
+    the loss of all keys. A host keeps the keys of its own line, and signs with the last.
     """
     lines: dict[str, list[str]] = {}
     for change in history.key_changes:
@@ -161,7 +160,7 @@ def check_active(folder: Path, history: History, findings: Findings) -> None:
 
 
 def _known(kept: Iterable[PublicKey], history: History) -> dict[str, PublicKey]:
-    """Return the keys of the workspace: those that were kept, and those whose coming the ledger tells of."""
+    """Return the keys of the workspace: those kept, and those that the ledger names."""
     known = {key.id: key for key in kept}
     for change in history.key_changes:
         try:
@@ -181,7 +180,7 @@ def _sealer(
     believed: Mapping[str, PublicKey],
     known: Mapping[str, PublicKey],
 ) -> PublicKey | None:
-    """Return the key that a build's statement names, where enough pinned keys signed that statement."""
+    """Return the key named by a build's statement, where enough pinned keys signed that statement."""
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))
         named: Any = json.loads(opened.payload)["predicate"]["key"]
@@ -192,7 +191,7 @@ def _sealer(
 
 
 def _grow(keys: dict[str, PublicKey], changes: Sequence[KeyChange], step: Callable[[KeyChange, dict[str, PublicKey]], PublicKey | None]) -> None:
-    """Take a step along every change until none leads further."""
+    """Add keys reachable over changes until no more are found."""
     grown = True
     while grown:
         grown = False
@@ -216,7 +215,7 @@ def _successor(change: KeyChange, keys: dict[str, PublicKey]) -> PublicKey | Non
 
 
 def check_policies(history: History, origin: str, trust: Trust, bound: int | None, findings: Findings) -> Policies:
-    """Judge every key policy, and name each below a position that is none; it never came into force."""
+    """Verify every key policy, and report invalid ones below a position, which never came into force."""
     policies = Policies.read(history.policies, origin, trust.keys)
     for seq, expected, found in policies.problems:
         if bound is None or seq < bound:
@@ -225,7 +224,7 @@ def check_policies(history: History, origin: str, trust: Trust, bound: int | Non
 
 
 def check_cosignatures(history: History, findings: Findings) -> None:
-    """Name each cosignature of a build that the ledger doesn't seal; those of its builds are judged with them."""
+    """Report each cosignature of a build that the ledger doesn't seal; `check_signatures` judges the others."""
     sealed = {seal.build["ref"] for seal in history.seals}
     for event in history.cosignatures:
         build = event.facet.get("build")
@@ -234,7 +233,7 @@ def check_cosignatures(history: History, findings: Findings) -> None:
 
 
 def check_signatures(seal: SealEvent, history: History, policies: Policies, trust: Trust, findings: Findings) -> None:
-    """Count the keys that signed a build: those of the policy that it was sealed under, and those that the caller pinned."""
+    """Count the keys that signed a build: those of its policy, and the pinned ones."""
     where, ref = f"build/{seal.build['name']}", str(seal.build["ref"])
     try:
         opened = open_envelope(json.loads(seal.build["envelope"]))

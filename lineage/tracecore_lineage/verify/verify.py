@@ -1,4 +1,4 @@
-"""`verify`: the whole workspace or one build, recomputed from bytes."""
+"""`verify`: recomputes the whole workspace, or one build, from bytes."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def verify(
     attestations: Path | str | None = None,
     progress: Progress | None = None,
 ) -> Verdict:
-    """Recompute a build, or everything, and name what is not as recorded.
+    """Verify a build, or everything, and report what differs from the record.
 
     Args:
         record: the workspace's.
-        ref: what to verify: its trace's bytes, and the ledger as far as the trace stands on it; everything without it.
-        key: file of the public key that the caller trusts, or several; without it the workspace's own are taken, and the answer says `unpinned`.
-        threshold: how many of several such keys must have signed a build; all of them where None.
+        ref: verifies the bytes of its trace, and the ledger as far as the trace depends on it; everything where None.
+        key: trusted public key file, or several; without it the workspace's own keys are used, and the verdict says `unpinned`.
+        threshold: how many of several keys must have signed a build; all where None.
         checkpoint: file of a signed checkpoint kept elsewhere, which the ledger must extend.
-        attestations: file of exported attestations about the build, which must say what the record says.
-        progress: told how many stored versions are done, of how many, and which was last.
+        attestations: file of exported attestations of the build.
+        progress: called with versions done, total, and the last ref.
 
     Raises:
-        UsageError: an unknown ref, or a file of the caller's that can't be read.
+        UsageError: an unknown ref, or an unreadable file.
     """
     pinned = read_pins([Path(each) for each in ([] if key is None else [key] if isinstance(key, (str, Path)) else key)], threshold)
     kept = None if checkpoint is None else read_checkpoint(Path(checkpoint))
@@ -105,7 +105,7 @@ def verify(
 
 
 def _bound(connection: Connection, text: str, history: History) -> int | None:
-    """Return how far the ledger matters to a ref: for a build up to its own event, as the ledger says, not the catalog; else all of it."""
+    """Return the ledger size relevant to a ref: for a build, up to its own event in the ledger (not the catalog); else None for all."""
     whole = Prefix(history.size, history.size)  # as recomputed: the stored head may be damaged
     ref = read_ref(Reader(connection, whole), text)
     if ref.kind != "build":
@@ -125,7 +125,7 @@ def _check_seals(
     pinned: Pins | None,
     kept: Checkpoint | None,
 ) -> Trust:
-    """Compare seals, checkpoints and the ledger's head with the recomputed ledger; give the keys that are believed."""
+    """Verify seals, checkpoints and the head against the recomputed ledger; returns the trusted keys."""
     stored = stored_head(connection)
     believed = trust(readable_keys(record.keys.folder), pinned, history, stored.note)
     origin = record.ledger.origin
@@ -150,13 +150,13 @@ def _check_seals(
 
 
 def _imported(connection: Connection, text: str, history: History, imports: Sequence[Import]) -> Import | None:
-    """Return the import that a ref's build came by, as the ledger says; None of anything else."""
+    """Return the import that brought a ref's build, as the ledger says; None for anything else."""
     ref = read_ref(Reader(connection, Prefix(history.size, history.size)), text)
     return next((each for each in imports if ref.kind == "build" and parse_ref(each.build).segments == ref.segments), None)
 
 
 def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Findings, bound: int | None, imports: Sequence[Import]) -> bool:
-    """Name every catalog row that is not what the ledger's events say; give whether all are."""
+    """Report every catalog row that differs from the ledger's events; returns whether none does."""
     agrees = True
     for difference in replay.compare(connection, ledger_name, stop=bound, imports=imports):
         agrees = False
@@ -166,7 +166,7 @@ def _check_catalog(connection: Connection, ledger_name: LedgerName, findings: Fi
 
 
 def _is_whole(connection: Connection, history: History) -> bool:
-    """Return whether questions can be asked of the stored record: its head is read by each of them."""
+    """Whether the stored record can be queried: every query reads its head."""
     try:
         return ledger.head(connection).size == history.size
     except UsageError:
@@ -175,7 +175,7 @@ def _is_whole(connection: Connection, history: History) -> bool:
 
 @contextmanager
 def _believable(connection: Connection, ledger_name: LedgerName, history: History, *, agrees: bool) -> Iterator[Connection]:
-    """Return a catalog that says what the ledger says: the stored one where it agrees, else one made anew in memory."""
+    """Open a catalog that agrees with the ledger: the stored one where it does, else a new one in memory."""
     if agrees:
         yield connection
         return
