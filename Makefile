@@ -51,6 +51,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy tracecore schemas/tracecore_schemas lineage/tracecore_lineage assets/tracecore_assets graphql/tracecore_graphql $(wildcard plugins/*/tracecore_*)
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/typos
+	$(BIN)/pytest -q -n 0 tests/docs/test_prose.py
 
 # The fixture whose formats are still a draft; tests/fixtures/README.md says which that is.
 fixtures: setup
