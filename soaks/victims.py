@@ -120,9 +120,9 @@ def _build(witness: Witness, plan: BuildPlan) -> dict[str, Any]:
     from tracecore_assets.run.session import Session
 
     overrides = Overrides((f"drives.salt={plan.salt}", f"model.salt={plan.salt}"), (plan.drives,), ())
-    wired = load_program(plan.program, overrides, host=_host())
-    request = read_request(wired, plan.name, "soak", [])
-    session = Session(wired, _workspace(witness, plan.workspace), _host(), run=str(uuid.uuid4()))
+    program = load_program(plan.program, overrides, host=_host())
+    request = read_request(program, plan.name, "soak", [])
+    session = Session(program, _workspace(witness, plan.workspace), _host(), run=str(uuid.uuid4()))
     try:
         refuse_other_program(session, request)
         sealed = release(session, request)

@@ -1,4 +1,4 @@
-"""How Dagster loads programs: as a component, as definitions in another project, and as the code location of `tracecore ui`."""
+"""The entry points by which Dagster loads programs: a component, definitions in another project, and the code location of `tracecore ui`."""
 
 from __future__ import annotations
 
@@ -13,68 +13,63 @@ from tracecore.errors import TracecoreError
 from tracecore.plugins.host import PluginHost
 from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_assets.define.definitions import SessionFactory, definitions, request_of_run
+from tracecore_assets.define.definitions import definitions, request_of_run
 from tracecore_assets.define.notifications import failed_checks_sensor
 from tracecore_assets.load import program as programs
 from tracecore_assets.load.overrides import Overrides
 from tracecore_assets.load.parse import YamlSource
 from tracecore_assets.load.program import job_name
-from tracecore_assets.load.recent_programs import remembered
+from tracecore_assets.load.recent_programs import recent_programs
 from tracecore_assets.resolve import ResolvedProgram, load_program, resolve
 from tracecore_assets.run.progress import Lines
 from tracecore_assets.run.session import Session
 
-__all__ = ["VehicleProgram", "defs", "program_definitions", "run_sessions", "workspace_definitions"]
+__all__ = ["VehicleProgram", "defs", "program_definitions", "workspace_definitions"]
+
+_log = logging.getLogger(__name__)
 
 
-def run_sessions(wired: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> SessionFactory:
-    """Return what opens the session of a run.
+def _definitions(program: ResolvedProgram, host: PluginHost, workspace: NamedWorkspace | None = None) -> dg.Definitions:
+    """Return a program's definitions; each Dagster run opens a session in the workspace.
 
     Args:
-        wired: the program.
-        host: the installed plugins.
-        workspace: where everything goes; the one that the host's settings name where None. It must be there: no run of Dagster's makes one.
+        workspace: an existing one; by default the one named by the host's settings.
     """
     named = workspace or NamedWorkspace(host.settings)
     opened: dict[str, Session] = {}
     current: dict[str, dg.AssetExecutionContext] = {}
 
-    def tell(line: str) -> None:
-        """Put a line into the log of the step that runs now."""
-        current["step"].log.info(line.strip())
-
     def session(context: dg.AssetExecutionContext) -> Session:
         run = context.run
         current["step"] = context
         if run.run_id not in opened:
-            request_of_run(wired, run.run_config)
-            opened[run.run_id] = Session(wired, Workspace.open(named), host, run=run.run_id, progress=Lines(tell))
+            request_of_run(program, run.run_config)
+            progress = Lines(lambda line: current["step"].log.info(line.strip()))
+            opened[run.run_id] = Session(program, Workspace.open(named), host, run=run.run_id, progress=progress)
         return opened[run.run_id]
 
-    return session
+    return definitions(program, session)
 
 
 def program_definitions(program: str | Path, overrides: Overrides | None = None) -> dg.Definitions:
-    """Return the assets, checks and build job of a program, to be merged with others; what they make goes into the workspace of `TRACECORE_HOME`.
+    """Return the assets, checks and build job of a program, to be merged with other definitions; runs write to the workspace of `TRACECORE_HOME`.
 
     Args:
         program: a shipped program's name, or a path.
-        overrides: what is changed in it.
+        overrides: changes to the program.
 
     Raises:
-        UsageError: what is wrong with the program.
+        UsageError: the program is not valid.
     """
     host = PluginHost.load()
-    wired = load_program(program, overrides, host=host)
-    return definitions(wired, run_sessions(wired, host))
+    return _definitions(load_program(program, overrides, host=host), host)
 
 
 class VehicleProgram(dg.Component):
-    """A vehicle program's assets, checks and build job.
+    """Dagster component of a vehicle program: its assets, checks and build job.
 
     Args:
-        program: as parsed.
-        base: the folder that its relative paths start from.
+        base: folder that relative paths in the program start from.
     """
 
     def __init__(self, program: programs.VehicleProgram, base: Path) -> None:
@@ -83,42 +78,38 @@ class VehicleProgram(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """Return the shape of `attributes`: a program's own."""
+        """Return the model of the component's `attributes`."""
         return programs.VehicleProgram
 
     @classmethod
     def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
-        """Take the program as Dagster has read it."""
+        """Make the component from attributes that Dagster has validated."""
         assert isinstance(attributes, programs.VehicleProgram), "Dagster validates the attributes by get_model_cls"
         return cls(attributes, Path(context.path))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:  # noqa: ARG002  # Dagster's own signature
-        """Join the program to the installed stages; runs go into the workspace that `TRACECORE_HOME` names."""
+        """Return the program's definitions; runs write to the workspace that `TRACECORE_HOME` names."""
         host = PluginHost.load()
-        wired = resolve(self.program, YamlSource(str(self.base / "defs.yaml"), self.base, None, {}), host)
-        return definitions(wired, run_sessions(wired, host))
-
-
-_log = logging.getLogger(__name__)
+        return _definitions(resolve(self.program, YamlSource(str(self.base / "defs.yaml"), self.base, None, {}), host), host)
 
 
 def workspace_definitions(named: NamedWorkspace) -> dg.Definitions:
-    """Return the definitions of all programs of a workspace; one that can't be loaded is told in the log and not shown."""
+    """Return the definitions of all programs of a workspace; a program that can't be loaded is logged and left out."""
     host = PluginHost.load(named.settings)
     workspace = Workspace.open(named)
     found: dict[str, dg.Definitions] = {}
-    for entry in remembered(workspace):
+    for entry in recent_programs(workspace):
         try:
-            wired = load_program(entry.source, entry.overrides, host=host)
+            program = load_program(entry.source, entry.overrides, host=host)
         except TracecoreError as problem:
             _log.warning("The program '%s' is not shown: %s", entry.name, problem)
             continue
-        job = job_name(wired.name)
+        job = job_name(program.name)
         if job in found:
-            # Dagster's names know no hyphens: one of `night-fleet` and `night_fleet` would take the whole page down.
-            _log.warning("The program '%s' is not shown: Dagster would call it like another, %s.", entry.name, job)
+            # Dagster's names have no hyphens: `night-fleet` and `night_fleet` would clash, and the whole page would fail.
+            _log.warning("The program '%s' is not shown: its job would have the name of another program's, %s.", entry.name, job)
             continue
-        found[job] = definitions(wired, run_sessions(wired, host, named))
+        found[job] = _definitions(program, host, named)
     own = dg.Definitions(executor=dg.in_process_executor, sensors=[failed_checks_sensor(named.settings.notify)])
     return dg.Definitions.merge(own, *found.values())
 

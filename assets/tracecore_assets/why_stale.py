@@ -1,4 +1,4 @@
-"""Why an asset would be made again: what its newest run was made from, compared part by part with what is there now."""
+"""Why an asset is stale: the recorded code, parameters and inputs of its newest run, compared with the current ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tracecore.running.dependencies import Change, Code, code_patch
 from tracecore.running.file_discovery import read_sources
 from tracecore.store import open_store
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_assets.load.recent_programs import remembered
+from tracecore_assets.load.recent_programs import recent_programs
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, load_program
 from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_schemas.refs import parse_ref
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StaleAnswer", "why_stale"]
 
-DEFAULT = "reference"
-
 
 @dataclass(frozen=True, slots=True)
 class StaleAnswer:
@@ -35,9 +33,9 @@ class StaleAnswer:
 
     Attributes:
         asset: `<program>.<asset>`.
-        run: the run that it is compared with; None where it was never made.
-        changes: what is another now.
-        patches: lines in which source files differ, by their names, as `diff -u` writes them; of one whose text is not kept there is none.
+        run: the run that it is compared with; None if it was never made.
+        changes: parts that differ now.
+        patches: unified diffs of changed source files, by name, where both texts are available.
     """
 
     asset: str
@@ -47,7 +45,7 @@ class StaleAnswer:
 
     @property
     def stale(self) -> bool:
-        """Whether a build would make it again."""
+        """Whether a build would make the asset again."""
         return self.run is None or bool(self.changes)
 
     def document(self) -> dict[str, Any]:
@@ -56,25 +54,24 @@ class StaleAnswer:
 
 
 def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None = None) -> StaleAnswer:
-    """Compare an asset's newest completed run with what a build would make it from now.
+    """Compare an asset's newest completed run with the current code, parameters and inputs.
 
-    Inputs are compared as they are recorded now: one that is stale itself may change with the next build.
+    Inputs are compared by their newest recorded versions: an input that is itself stale may change with the next build.
 
     Args:
-        workspace: whose record is asked.
         asset: `<asset>` or `<program>.<asset>`.
         program: a shipped program's name, or a path; by default the program that was built here and has the asset.
 
     Raises:
-        UsageError: no such program or asset.
+        UsageError: there is no such program or asset.
     """
     from tracecore_lineage import Record
 
-    place = Workspace.open(workspace)
-    wired, found = _find(place, asset, program, PluginHost.load(workspace.settings))
-    job = f"{wired.name}.{found.name}"
-    with Record.open(place) as record:
-        made = _newest(record, wired, found)
+    opened = Workspace.open(workspace)
+    resolved, found = _find(opened, asset, program, PluginHost.load(workspace.settings))
+    job = f"{resolved.name}.{found.name}"
+    with Record.open(opened) as record:
+        made = _newest(record, resolved, found, next(iter(found.outputs)))
         if made is None:
             return StaleAnswer(job, None, ())
         trace = record.trace(made.ref)
@@ -83,40 +80,35 @@ def why_stale(workspace: NamedWorkspace, asset: str, program: str | Path | None 
         members = _members(trace["edges"], run, {ref for role, ref in read if role in found.stage_class.inputs()})
         facets: Mapping[str, Any] = record.facets(f"run:{run}")
         not_taken = (facets.get("tracecore_quarantine") or {}).get("not_taken", ())
-        changes = [*_parameters(wired, found, facets["tracecore_execution"]), *_inputs(record, wired, found, read, members, not_taken)]
+        changes = [*_parameters(resolved, found, facets["tracecore_execution"]), *_inputs(record, resolved, found, read, members, not_taken)]
     code = Code()
     changes += code.changes(dependencies_from(facets["tracecore_dependencies"]))
-    store = open_store(place)
+    store = open_store(opened)
     patches = {change.name: lines for change in changes if (lines := code_patch(store, code, change)) is not None}
     return StaleAnswer(job, run, tuple(changes), patches)
 
 
 def _find(workspace: Workspace, asset: str, program: str | Path | None, host: PluginHost) -> tuple[ResolvedProgram, ResolvedAsset]:
-    entries = remembered(workspace)
+    entries = recent_programs(workspace)
     if program is not None:
         name = load_program(program, host=host).name
         changes = next((entry.overrides for entry in entries if entry.name == name), None)
         programs = [load_program(program, changes, host=host)]
     else:
-        programs = [load_program(entry.source, entry.overrides, host=host) for entry in entries] or [load_program(DEFAULT, host=host)]
-    for wired in programs:
-        for each in wired.assets:
-            if asset in {each.name, f"{wired.name}.{each.name}"}:
-                return wired, each
-    known = [each.name for wired in programs for each in wired.assets]
+        programs = [load_program(entry.source, entry.overrides, host=host) for entry in entries] or [load_program("reference", host=host)]
+    for resolved in programs:
+        for each in resolved.assets:
+            if asset in {each.name, f"{resolved.name}.{each.name}"}:
+                return resolved, each
+    known = [each.name for resolved in programs for each in resolved.assets]
     raise UsageError(f"No program that is built here has an asset '{asset}'. {suggestion(asset, known)}")
 
 
-def _output_name(wired: ResolvedProgram, asset: ResolvedAsset, port: str) -> str:
-    return f"{wired.name}.{asset.name}" if len(asset.outputs) == 1 else f"{wired.name}.{asset.name}.{port}"
+def _newest(record: Record, program: ResolvedProgram, asset: ResolvedAsset, port: str) -> Artifact | None:
+    return record.newest(asset.outputs[port].kind.value, f"{program.name}.{asset.role(port)}")
 
 
-def _newest(record: Record, wired: ResolvedProgram, asset: ResolvedAsset) -> Artifact | None:
-    port, output = next(iter(asset.outputs.items()))
-    return record.newest(output.kind.value, _output_name(wired, asset, port))
-
-
-def _parameters(wired: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:
+def _parameters(program: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:
     plugin, stage = then["plugin"], asset.stage
     if f"{plugin['entry_point']}/{plugin['stage']}" != stage.qualified_name:
         yield Change("code", "stage", f"{plugin['entry_point']}/{plugin['stage']}", stage.qualified_name)
@@ -126,7 +118,7 @@ def _parameters(wired: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str,
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name) or (name in before) != (name in now):
             yield Change("parameter", name, _shown(before, name), _shown(now, name))
-    seed = str(wired.program.seed if asset.spec.seed is None else asset.spec.seed)
+    seed = str(program.spec.seed if asset.spec.seed is None else asset.spec.seed)
     if then.get("seed") != seed:
         yield Change("parameter", "seed", then.get("seed"), seed)
 
@@ -136,27 +128,26 @@ def _shown(values: Mapping[str, Any], name: str) -> str | None:
 
 
 def _members(edges: Sequence[Edge], run: str, supplied: set[str]) -> set[str]:
-    """Return the refs of the files that a run took out of a folder that an input supplied: they came with that input and change with it alone."""
+    """Return the refs of files that a run took from a folder supplied by an input: they change only with that input."""
     took = {edge["run"] for edge in edges if edge["direction"] == "input" and edge["ref"] in supplied} - {run}
     return {edge["ref"] for edge in edges if edge["direction"] == "output" and edge["run"] in took}
 
 
 def _inputs(
-    record: Record, wired: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
+    record: Record, program: ResolvedProgram, asset: ResolvedAsset, read: list[tuple[str, str]], members: set[str], not_taken: Sequence[str]
 ) -> Iterator[Change]:
-    """Compare what the run read, and what its folders listed besides, with the newest recorded versions and the files that are found now."""
+    """Compare the versions that the run read, and the files that it left out of folders, with the newest recorded versions and the current files."""
     ports = asset.stage_class.inputs()
     then = {role: ref for role, ref in read if role in ports}
-    for wire in asset.wires:
-        supplier = wired.asset(wire.asset)
-        known = record.newest(supplier.outputs[wire.output].kind.value, _output_name(wired, supplier, wire.output))
+    for source in asset.sources:
+        known = _newest(record, program, program.asset(source.asset), source.output)
         now = None if known is None else known.ref
-        if then.get(wire.port) != now:
-            yield Change("input", wire.port, then.get(wire.port), now)
-    wired_ports = {wire.port for wire in asset.wires}
-    yield from (Change("input", port, ref, None) for port, ref in sorted(then.items()) if port not in wired_ports)
+        if then.get(source.port) != now:
+            yield Change("input", source.port, then.get(source.port), now)
+    supplied_ports = {source.port for source in asset.sources}
+    yield from (Change("input", port, ref, None) for port, ref in sorted(then.items()) if port not in supplied_ports)
     values = validate_params(asset.stage, asset.params, asset.name)
-    listed = [read_sources(port, {port.param: getattr(values, port.param)}, wired.base) for port in asset.stage_class.file_ports().values()]
+    listed = [read_sources(port, {port.param: getattr(values, port.param)}, program.base) for port in asset.stage_class.file_ports().values()]
     found = {file.digest: file.name for files, _ in listed for file in files}
     before = {
         digest: ref
@@ -167,5 +158,5 @@ def _inputs(
     }
     yield from (Change("input", parse_ref(ref).segments[-1], ref, None) for digest, ref in sorted(before.items()) if digest not in found)
     yield from (Change("input", name, None, digest) for digest, name in sorted(found.items()) if digest not in before)
-    if (besides := [each for _, each in listed if each]) != [*not_taken]:
-        yield Change("input", "files not taken", "; ".join(not_taken) or None, "; ".join(besides) or None)
+    if (left_out := [each for _, each in listed if each]) != [*not_taken]:
+        yield Change("input", "files not taken", "; ".join(not_taken) or None, "; ".join(left_out) or None)

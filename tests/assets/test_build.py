@@ -165,9 +165,9 @@ def test_a_bad_waiver_is_refused_before_any_work(project, waiver, sentence):
 
 def test_what_a_release_needs_is_asked_for_before_any_work(project):
     """An approver, a good name, a release section."""
-    with pytest.raises(UsageError, match=r"The program 'toy' requires an approver: say who approves build/one with --approver\."):
+    with pytest.raises(UsageError, match=r"The program 'toy' requires an approver: name the approver of build/one with --approver\."):
         make(project, approver=None)
-    with pytest.raises(UsageError, match="'a/b' is no name for a build"):
+    with pytest.raises(UsageError, match="'a/b' is not a valid build name"):
         make(project, "a/b")
     text = project.program.read_text()
     project.write(text[: text.index("  release:")])

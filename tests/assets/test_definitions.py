@@ -15,7 +15,7 @@ from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_assets import Overrides, build, load_program
 from tracecore_assets.code_location import workspace_definitions
 from tracecore_assets.define.definitions import definitions
-from tracecore_assets.load.recent_programs import remember, remembered
+from tracecore_assets.load.recent_programs import keep_recent_program, recent_programs
 from tracecore_assets.run.instance import dagster_instance, workspace_file
 from tracecore_lineage import Record
 
@@ -26,8 +26,8 @@ def _no_session(context):
 
 def test_every_output_is_an_asset_with_its_checks(project):
     """One asset an output, keyed by program, asset and port; checks on the output they stand for."""
-    wired = load_program(project.program)
-    found = definitions(wired, _no_session)
+    program = load_program(project.program)
+    found = definitions(program, _no_session)
     graph = found.resolve_asset_graph()
     keys = {"/".join(key.path) for key in graph.get_all_asset_keys()}
     assert keys == {
@@ -43,7 +43,7 @@ def test_every_output_is_an_asset_with_its_checks(project):
     assert node.parent_keys == {dg.AssetKey(["toy", "drives", "frames"])}
     assert node.kinds == {"curate", "dataset"}
     assert node.group_name == "toy"
-    assert node.code_version == wired.asset("training_set").stage.plugin.source_digest.removeprefix("sha256:")[:12]
+    assert node.code_version == program.asset("training_set").stage.plugin.source_digest.removeprefix("sha256:")[:12]
     blocking = {key.name: graph.get_check_spec(key).blocking for key in graph.asset_check_keys}
     assert blocking == {"toy_positive": True, "toy_no_leak": False}
     assert graph.get(dg.AssetKey(["toy", "release"])).parent_keys == {dg.AssetKey(["toy", "drives", "count"]), dg.AssetKey(["toy", "kpis"])}
@@ -85,14 +85,14 @@ def test_the_page_loads_the_programs_that_were_built_here(project):
     other.write_text(PROGRAM.replace("name: toy", "name: other"))
     build(project.workspace, "one", project.program, overrides=Overrides(settings=("model.epochs=2",)), approver="board")
     place = Workspace.open(project.workspace)
-    remember(place, "other", other, Overrides(drives=("drives",)))
-    assert [(entry.name, entry.overrides.settings) for entry in remembered(place)] == [("other", ()), ("toy", ("model.epochs=2",))]
+    keep_recent_program(place, "other", other, Overrides(drives=("drives",)))
+    assert [(entry.name, entry.overrides.settings) for entry in recent_programs(place)] == [("other", ()), ("toy", ("model.epochs=2",))]
     assert {job.name for job in workspace_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other"}
     third = project.folder / "third.yaml"
     third.write_text(PROGRAM.replace("name: toy", "name: oth-er"))
     (project.folder / "third2.yaml").write_text(PROGRAM.replace("name: toy", "name: oth_er"))
-    remember(place, "oth-er", third, Overrides())
-    remember(place, "oth_er", project.folder / "third2.yaml", Overrides())
+    keep_recent_program(place, "oth-er", third, Overrides())
+    keep_recent_program(place, "oth_er", project.folder / "third2.yaml", Overrides())
     assert {job.name for job in workspace_definitions(NamedWorkspace.of(place.root)).jobs} == {"build_toy", "build_other", "build_oth_er"}
     third.unlink()
     (project.folder / "third2.yaml").unlink()
@@ -137,7 +137,7 @@ def test_a_bad_request_from_the_page_fails_before_any_work(project, dagster_proj
     result = job.execute_in_process(run_config=job.run_config, raise_on_error=False)
     assert not result.success
     failure = next(event for event in result.all_node_events if event.is_failure).event_specific_data
-    assert "'' is no name for a build" in failure.user_failure_data.description
+    assert "'' is not a valid build name" in failure.user_failure_data.description
     assert not any((project.workspace / "store" / "staging").iterdir())
     assert not (project.workspace / "record.db").exists()
 

@@ -27,7 +27,7 @@ def all_of(program: Path, workspace: Workspace, *, reused: bool) -> None:
     host = PluginHost.load()
     session = Session(load_program(program, host=host), workspace, host, run=str(uuid.uuid4()))
     try:
-        for asset in session.wired.assets:
+        for asset in session.program.assets:
             assert session.ensure(asset.name).reused is reused
     finally:
         session.close()

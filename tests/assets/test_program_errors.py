@@ -37,7 +37,7 @@ from tracecore_assets import Overrides, load_program
         ("  seed: 7", "  seed: seven", 4, "'seed' is not as expected"),
         ("  seed: 7", "  seed: 'seven", 4, "this is no YAML"),
         ("    model:\n", "    Model:\n", 11, "'Model' is no name here"),
-        ("    model:\n", "    release:\n", 11, "'release' stands for the sealed build"),
+        ("    model:\n", "    release:\n", 11, "'release' is the name of the sealed build"),
         ("{check: toy_no_leak}", "{check: no_leak}", 19, "names a check 'no_leak', which none of the assets runs. Did you mean 'toy_no_leak'?"),
         ("{check: toy_no_leak}", "{chek: toy_no_leak}", 19, "a gate has exactly one of the keys check, kpi, gate and unknowns; found: chek."),
         ("{kpi: recall.car, min: 0.4}", "{kpi: recall.car, least: 0.4}", 20, "a gate of form 'kpi' has no key 'least'"),
@@ -100,13 +100,13 @@ def test_a_bad_setting_names_the_option(project, setting, sentence):
 
 def test_settings_are_read_as_yaml(project):
     """Numbers are numbers, lists are lists, and what YAML reads as text stays text."""
-    wired = load_program(
+    program = load_program(
         project.program, Overrides(settings=("model.epochs=3", "training_set.holdout=0001TP", "seed=9", "release.approver=optional"))
     )
-    assert wired.asset("model").params["epochs"] == 3
-    assert wired.asset("training_set").params["holdout"] == "0001TP"
-    assert wired.program.seed == 9
-    assert wired.program.release.approver == "optional"
+    assert program.asset("model").params["epochs"] == 3
+    assert program.asset("training_set").params["holdout"] == "0001TP"
+    assert program.spec.seed == 9
+    assert program.spec.release.approver == "optional"
 
 
 def test_the_program_document_holds_names_and_no_places(project, tmp_path):

@@ -24,22 +24,22 @@ def test_two_programs_ship():
 
 
 @pytest.mark.parametrize(("name", "assets"), [("recorded", RECORDED), ("reference", REFERENCE)])
-def test_a_shipped_program_is_wired_to_the_shipped_stages(name, assets):
+def test_a_shipped_program_resolves_to_the_shipped_stages(name, assets):
     """Stages, parameters, ports, checks and gates all exist."""
-    wired = load_program(name)
-    assert wired.name == name
-    assert sorted(asset.name for asset in wired.assets) == sorted(assets)
-    assert wired.program.release.gates[0].name == "no_leak"
-    assert wired.program.release.approver == "required"
+    program = load_program(name)
+    assert program.name == name
+    assert sorted(asset.name for asset in program.assets) == sorted(assets)
+    assert program.spec.release.gates[0].name == "no_leak"
+    assert program.spec.release.approver == "required"
 
 
 @pytest.mark.parametrize("name", ["recorded", "reference"])
 def test_kpis_are_reported_on_test_frames_and_everything_is_chosen_on_validation_frames(name):
     """No asset but a report of KPIs reads the test side, and the network that is judged is the one that was compiled."""
-    program = load_program(name).program
-    read = {(asset, port): wired for asset, spec in program.assets.items() for port, wired in spec.inputs.items()}
+    program = load_program(name).spec
+    read = {(asset, port): source for asset, spec in program.assets.items() for port, source in spec.inputs.items()}
     apart = {("labels", "gold"), ("next_frames", "exclude")}  # reviewed whole; kept out of what is trained on next
-    assert {place for place, wired in read.items() if wired == "training_set.test"} - apart == {("kpis", "frames"), ("mistakes", "frames")}
+    assert {place for place, source in read.items() if source == "training_set.test"} - apart == {("kpis", "frames"), ("mistakes", "frames")}
     assert read["mistakes", "selection_frames"] == read["selection_kpis", "frames"] == "training_set.validation"
     assert read["kpis", "model"] == read["selection_kpis", "model"] == read["engine", "model"]
     for converted in ("onnx", "half", "engine"):
@@ -47,7 +47,7 @@ def test_kpis_are_reported_on_test_frames_and_everything_is_chosen_on_validation
 
 
 def test_shipped_gates_ask_for_more_than_the_baseline_in_each_heads_headline():
-    gates = {name: {gate.subject: dict(gate.requirement) for gate in load_program(name).program.release.gates} for name in ("recorded", "reference")}
+    gates = {name: {gate.subject: dict(gate.requirement) for gate in load_program(name).spec.release.gates} for name in ("recorded", "reference")}
     assert gates["recorded"] == {"no_leak": {}, "map50": {"above_baseline": 0.05}}
     assert gates["reference"]["map50"] == {"above_baseline": 0.05}
     better = {kpi for kpi, asked in gates["reference"].items() if "above_baseline" in asked}

@@ -114,14 +114,14 @@ def test_the_gate_of_the_plugins_page_judges() -> None:
         assert gate.evaluate(evidence, {"min": 0.6}).passed is passed
 
 
-def test_the_program_of_the_programs_page_is_valid_and_can_be_wired(tmp_path: Path) -> None:
+def test_the_program_of_the_programs_page_is_valid_and_resolves(tmp_path: Path) -> None:
     [text] = [block for block in blocks("docs/programs.md", "yaml") if block.startswith("type:")]
     file = tmp_path / "program.yaml"
     file.write_text(text, encoding="utf-8")
     source = read_yaml(file)
     program = parse_program(source)
-    wired = resolve(program, source, PluginHost.load())
-    assert [asset.name for asset in wired.assets]
+    resolved = resolve(program, source, PluginHost.load())
+    assert [asset.name for asset in resolved.assets]
     assert json.dumps(program.document())
 
 

@@ -34,7 +34,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     them of failed checks.
     """
     from tracecore.workspace import Workspace
-    from tracecore_assets.load.recent_programs import remembered
+    from tracecore_assets.load.recent_programs import recent_programs
     from tracecore_assets.run.instance import dagster_home, workspace_file
     from tracecore_lineage import Record
 
@@ -42,7 +42,7 @@ def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     _refuse_taken(host, port)
     place = Workspace.open(workspace)
     Record.open(place).close()  # catalog and store are this workspace's, or the page would show and write another's
-    if not remembered(place):
+    if not recent_programs(place):
         say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
     home = dagster_home(place)
     # The code server and each launched run are processes of their own; all they know of us is their environment.

@@ -52,14 +52,14 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Defini
     """
     assets = [_asset(program, asset, sessions) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
-    if program.program.release is not None:
+    if program.spec.release is not None:
         assets.append(_release(program, sessions))
     job = dg.define_asset_job(
         job_name(program.name),
-        selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.program.release else [])),
+        selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.spec.release else [])),
         description=f"Make what is missing or stale of program '{program.name}', run checks and gates, and seal the build.",
         # What the page's launchpad begins with: an empty name is refused in one sentence, before any work.
-        config=_run_config(program, "", None, []) if program.program.release else None,
+        config=_run_config(program, "", None, []) if program.spec.release else None,
         # One process for all steps: they share a session, and Dagster's step processes cost seconds each.
         executor_def=dg.in_process_executor,
     )
@@ -101,7 +101,7 @@ def _release_key(program: ResolvedProgram) -> dg.AssetKey:
 
 def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFactory) -> dg.AssetsDefinition:
     stage = asset.stage
-    deps = list(dict.fromkeys(output_key(program, program.asset(wire.asset), wire.output) for wire in asset.wires))
+    deps = list(dict.fromkeys(output_key(program, program.asset(source.asset), source.output) for source in asset.sources))
     keys = {port: output_key(program, asset, port) for port in asset.outputs}
     specs = [
         dg.AssetSpec(
@@ -137,7 +137,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
 
 def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDefinition:
     # A build holds every output; edges from those that nothing else reads are enough to come last, and keep the page's graph readable.
-    read = {(wire.asset, wire.output) for asset in program.assets for wire in asset.wires}
+    read = {(source.asset, source.output) for asset in program.assets for source in asset.sources}
     last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]
     spec = dg.AssetSpec(
         _release_key(program),

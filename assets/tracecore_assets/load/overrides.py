@@ -35,19 +35,19 @@ class Overrides:
         return replace(self, drives=drives, labels=labels)
 
 
-def apply_settings(source: YamlSource, settings: tuple[str, ...]) -> YamlSource:
+def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
     """Return a program's YAML with `--set` applied; errors about a value so set name the option instead of a line.
 
     Raises:
         UsageError: a setting that is no `asset.param=value`, or of an asset that the program does not have.
     """
     if not settings:
-        return source
-    data: Any = copy.deepcopy(source.data)
-    origins = dict(source.origins)
+        return yaml
+    data: Any = copy.deepcopy(yaml.data)
+    origins = dict(yaml.origins)
     attributes = data.get("attributes") if isinstance(data, dict) else None
     if not isinstance(attributes, dict):
-        return source  # parsing tells what is wrong with it
+        return yaml  # parsing tells what is wrong with it
     for setting in settings:
         target, equals, text = setting.partition("=")
         called = f"--set {target.strip()}"
@@ -61,7 +61,7 @@ def apply_settings(source: YamlSource, settings: tuple[str, ...]) -> YamlSource:
                 raise UsageError(f"{called}: '{key}' holds a single value, nothing can be set below it.")
         node[path[-1]] = parse_value(text, called)
         origins["attributes", *path] = called
-    return replace(source, data=data, origins=origins)
+    return replace(yaml, data=data, origins=origins)
 
 
 def _place(attributes: dict[str, Any], target: str, called: str) -> KeyPath:

@@ -154,8 +154,8 @@ class _Reader:
 
     def merge(self, key_node: Node, value_node: Node, path: KeyPath) -> dict[str, JSON]:
         inherited: dict[str, JSON] = {}
-        for source in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
-            values = self.value(source, path)
+        for node in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
+            values = self.value(node, path)
             if not isinstance(values, dict):
                 raise self.problem(key_node, "'<<' merges mappings; this is none.")
             inherited = {**values, **inherited}
@@ -213,21 +213,21 @@ def read_program_yaml(name_or_path: str | Path) -> YamlSource:
     return read_yaml(file, f"program '{name_or_path}'" if file in shipped_programs().values() else None)
 
 
-def parse_program(source: YamlSource) -> VehicleProgram:
+def parse_program(yaml: YamlSource) -> VehicleProgram:
     """Turn a program's YAML into the program.
 
     Raises:
         UsageError: naming the file, the line and the nearest right key.
     """
-    document = source.data
+    document = yaml.data
     if not isinstance(document, dict) or not {"type", "attributes"} & document.keys():
-        raise source.problem((), f"this is no vehicle program: expected the keys 'type: {TYPE}' and 'attributes'.")
+        raise yaml.problem((), f"this is no vehicle program: expected the keys 'type: {TYPE}' and 'attributes'.")
     for key in document:
         if key not in ("type", "attributes"):
-            raise source.problem((key,), f"unknown key '{key}'. {suggestion(key, ['type', 'attributes'])}")
+            raise yaml.problem((key,), f"unknown key '{key}'. {suggestion(key, ['type', 'attributes'])}")
     if document.get("type") != TYPE:
-        raise source.problem(("type",), f"expected 'type: {TYPE}', found {document.get('type')!r}.")
-    return validate(VehicleProgram, document.get("attributes"), source, ("attributes",), _program_keys)
+        raise yaml.problem(("type",), f"expected 'type: {TYPE}', found {document.get('type')!r}.")
+    return validate(VehicleProgram, document.get("attributes"), yaml, ("attributes",), _program_keys)
 
 
 def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
@@ -238,13 +238,13 @@ def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
     return "of a program", VehicleProgram.model_fields
 
 
-def validate(model: type[M], value: Any, source: YamlSource, path: KeyPath, known: Any) -> M:
+def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known: Any) -> M:
     """Validate a part of a program, its first error told with where it stands.
 
     Args:
         model: what the part must be.
         value: the part.
-        source: the program's YAML.
+        yaml: the program's YAML.
         path: where the part stands in it.
         known: gives, for the location of an unknown key, what it is a key of and the right keys.
 
@@ -255,12 +255,12 @@ def validate(model: type[M], value: Any, source: YamlSource, path: KeyPath, know
         return model.model_validate(value)
     except ValidationError as error:
         # A mistyped key is both unknown and missing: the first says what to do.
-        details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", source.lines.get(_path(path, detail["loc"]), 0)))
+        details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", yaml.lines.get(_path(path, detail["loc"]), 0)))
         first = details[0]
         location = tuple(part for part in first["loc"] if part != "[key]")
         sentence = _sentence(first, location, known)
         more = f" ({len(details) - 1} more to come)" if len(details) > 1 else ""
-        raise source.problem(_path(path, first["loc"]), sentence + more) from error
+        raise yaml.problem(_path(path, first["loc"]), sentence + more) from error
 
 
 def _path(path: KeyPath, location: tuple[int | str, ...]) -> KeyPath:

@@ -12,7 +12,7 @@ from tracecore.workspace import Workspace
 from tracecore_assets.load.overrides import Overrides
 from tracecore_assets.load.parse import parse_program, program_file, read_program_yaml, shipped_programs
 
-__all__ = ["NewProgram", "RecentProgram", "read_new_program", "remember", "remembered"]
+__all__ = ["NewProgram", "RecentProgram", "keep_recent_program", "read_new_program", "recent_programs"]
 
 _FOLDER = "programs"
 
@@ -32,7 +32,7 @@ class RecentProgram:
     overrides: Overrides
 
 
-def remember(workspace: Workspace, name: str, source: str | Path, overrides: Overrides) -> None:
+def keep_recent_program(workspace: Workspace, name: str, source: str | Path, overrides: Overrides) -> None:
     """Keep how a program was named; the last time counts."""
     text = str(source)
     place = text if text in shipped_programs() and not Path(text).is_file() else str(Path(text).absolute())
@@ -43,7 +43,7 @@ def remember(workspace: Workspace, name: str, source: str | Path, overrides: Ove
     write_durably(folder / f"{name}.json", json.dumps(entry, indent=2).encode() + b"\n")
 
 
-def remembered(workspace: Workspace) -> list[RecentProgram]:
+def recent_programs(workspace: Workspace) -> list[RecentProgram]:
     """Return all programs of a workspace, by name.
 
     Raises:
@@ -91,7 +91,7 @@ class NewProgram:
                 self.file.write_bytes(self.text)
             except OSError as error:
                 raise UsageError(f"A program can't be written at {self.file}: {error.strerror or error}.") from error
-        remember(workspace, self.name, self.file, Overrides())
+        keep_recent_program(workspace, self.name, self.file, Overrides())
 
 
 def read_new_program(target: Path, source: str) -> NewProgram:

@@ -60,7 +60,7 @@ class RebuildSession(Session):
 
     Args:
         sealed: what the record says of the build.
-        wired: its program.
+        program: its program.
         inputs: the outside files it can have.
         origin: the store that keeps their bytes; it is only read.
         workspace: the scratch.
@@ -72,7 +72,7 @@ class RebuildSession(Session):
     def __init__(
         self,
         sealed: RecordedBuild,
-        wired: ResolvedProgram,
+        program: ResolvedProgram,
         inputs: PlannedInputs,
         origin: Store,
         workspace: Workspace,
@@ -84,7 +84,7 @@ class RebuildSession(Session):
         self._sealed = sealed
         self._inputs = inputs
         self._origin = origin
-        super().__init__(wired, workspace, host, run=run, progress=progress)
+        super().__init__(program, workspace, host, run=run, progress=progress)
 
     def _keep_program(self) -> Artifact:
         """Keep the program as it was sealed, byte for byte."""
@@ -96,9 +96,9 @@ class RebuildSession(Session):
                 stored = self.store.put_file(staged, run_id=run_id, move=True)
             finally:
                 self.store.discard(run_id)
-        origin = Origin(f"{self.wired.name}.json", stored.digest, stored.size_bytes, "vehicle program")
+        origin = Origin(f"{self.program.name}.json", stored.digest, stored.size_bytes, "vehicle program")
         return Artifact(
-            ArtifactKind.PROGRAM, self.wired.name, stored.digest, Media.FILE, stored.location, size_bytes=stored.size_bytes, origin=origin
+            ArtifactKind.PROGRAM, self.program.name, stored.digest, Media.FILE, stored.location, size_bytes=stored.size_bytes, origin=origin
         )
 
     def _task(self, asset: ResolvedAsset) -> Task:
@@ -107,7 +107,7 @@ class RebuildSession(Session):
         ports = asset.stage_class.file_ports()
         params = dict(asset.params)
         if ports:
-            paths = lay_out(self._inputs.kept.get(asset.name, ()), ports, self.wired.base / asset.name, self._origin)
+            paths = lay_out(self._inputs.kept.get(asset.name, ()), ports, self.program.base / asset.name, self._origin)
             params |= {ports[port].param: listed for port, listed in paths.items()}
         task = super()._task(replace(asset, params=params))
         return replace(
@@ -132,7 +132,7 @@ class RebuildSession(Session):
             return None
         run = Run(
             id=self.record.new_run_id(),
-            job=f"{self.wired.name}.{asset.name}",
+            job=f"{self.program.name}.{asset.name}",
             started_at=datetime.now(UTC),
             parent=self.parent,
             program=self.program_artifact,

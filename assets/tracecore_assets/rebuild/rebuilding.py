@@ -114,14 +114,14 @@ def rebuild(
         sealed = read_recorded_build(record, store, build)
         host = PluginHost.load(named.settings)
         stages = find_stages(sealed, host)
-        resolve_recorded(sealed, stages, host, place.root)  # what can't be wired is said before anything is looked for
+        resolve_recorded(sealed, stages, host, place.root)  # what can't be program is said before anything is looked for
         inputs = plan_inputs(sealed, stages, store)
         changed = tuple(changes(sealed, stages, record, int(sealed.document["attributes"].get("threads", 2))))
         if before is not None:
             before(inputs.lacks, changed)
         with scratch_workspace(place, sealed.build.ref, folder, keep=keep) as scratch:
-            wired = resolve_recorded(sealed, stages, host, scratch.root / "inputs")
-            session = RebuildSession(sealed, wired, inputs, store, scratch, host, run=str(uuid.uuid4()), progress=progress)
+            program = resolve_recorded(sealed, stages, host, scratch.root / "inputs")
+            session = RebuildSession(sealed, program, inputs, store, scratch, host, run=str(uuid.uuid4()), progress=progress)
             try:
                 session.record.recover()  # what an earlier call left open when it was killed
                 comparison = Comparison(sealed, (store, session.store), inputs.lacks, changed)
@@ -136,9 +136,9 @@ def rebuild(
 def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
     """Make asset after asset, each judged when it is made."""
     hindered: dict[str, str] = {}
-    for asset in session.wired.assets:
+    for asset in session.program.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
-        blocked = next((hindered[wire.asset] for wire in asset.wires if wire.asset in hindered), None)
+        blocked = next((hindered[source.asset] for source in asset.sources if source.asset in hindered), None)
         taken: Outcome | None = None
         if blocked is None and asset.name in inputs.lacking and asset.spec.stage is StageKind.LABEL:
             taken = session.take_over(asset, _by_port(session, asset, targets))
@@ -162,13 +162,13 @@ def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
 
 
 def _by_port(session: RebuildSession, asset: ResolvedAsset, targets: list[Target]) -> Mapping[str, Target]:
-    names = {f"{session.wired.name}.{asset.role(port)}": port for port in asset.outputs}
+    names = {f"{session.program.name}.{asset.role(port)}": port for port in asset.outputs}
     return {names[target.name]: target for target in targets if target.name in names}
 
 
 def _drives_first(targets: list[Target], session: RebuildSession, asset: ResolvedAsset) -> Iterator[Target]:
     """Order an asset's versions: what it kept of its input comes before what it made of that."""
-    own = {f"{session.wired.name}.{asset.role(port)}" for port in asset.outputs}
+    own = {f"{session.program.name}.{asset.role(port)}" for port in asset.outputs}
     yield from sorted(targets, key=lambda target: (target.name in own, target.role, target.ref))
 
 

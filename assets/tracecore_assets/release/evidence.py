@@ -1,4 +1,4 @@
-"""The evidence that gates judge: the KPI reports of a build with the frames behind each, and which of them are of selection, and no headline."""
+"""The evidence that gates evaluate, and which KPI reports of a build were measured on frames that selected something."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tracecore.store import Store
     from tracecore_lineage import Record
 
-__all__ = ["evidence_of", "reports_without_engine"]
+__all__ = ["evidence_of", "unknowns_of_other_models"]
 
 Trace = Callable[[str], Mapping[str, Any]]
 Read = Callable[[str], Any]
@@ -35,17 +35,13 @@ def evidence_of(
     host: PluginHost,
     earlier: Callable[[], PreviousBuild] = PreviousBuild,
 ) -> GateEvidence:
-    """Collect all that gates may look at; the KPIs of reports of selection are left out, so that no gate passes by them.
+    """Return the evidence for the gates, without the KPIs of reports on selection frames, so that no gate passes by them.
 
     Args:
-        artifacts: what would be sealed, by role, each with the run that made it.
-        checks: every check of theirs.
-        unknowns: of the traces behind them.
-        release: the gates.
-        record: asked for traces.
-        store: asked for tables.
-        host: knows the gates.
-        earlier: gives the build before.
+        artifacts: the build's, by role, each with the run that made it.
+        checks: of the artifacts.
+        unknowns: of the artifacts' traces, each with its ref.
+        earlier: returns the previous build.
     """
 
     def read(ref: str) -> Any:
@@ -59,12 +55,11 @@ def evidence_of(
     return GateEvidence(only, checks, kpis, unknowns, reports, record.trace, read, earlier)
 
 
-def reports_without_engine(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
-    """State each reported KPI report that is of another model than the engines of the build: what the vehicle answers was not measured by it.
+def unknowns_of_other_models(reports: Sequence[KpiReport], engines: Mapping[str, Collection[str]]) -> tuple[Unknown, ...]:
+    """Return an unknown for each KPI report of a model that is neither an engine of the build nor one that an engine was compiled from.
 
     Args:
-        reports: of the build.
-        engines: by ref, the models that each was compiled from.
+        engines: models that each engine was compiled from, by the engine's ref.
     """
     known = {ref for engine, models in engines.items() for ref in (engine, *models)}
     return tuple(
@@ -79,10 +74,10 @@ def _models(report: KpiReport) -> str:
 
 
 def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str], trace: Trace, read: Read) -> tuple[KpiReport, ...]:
-    """Collect the KPI reports that hold figures.
+    """Return the KPI reports that have values, and which of them are reports on selection frames.
 
-    A report is of selection where frames that it was measured on selected something in its own trace. So is one that no gate reads and that was
-    measured on the validation side of a split, where another report is measured on the test side of that split.
+    A report is one if frames that it was measured on selected something in its own trace; or if no gate reads it and it was measured on the
+    validation side of a split while another report was measured on the test side.
     """
     values = {
         role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT.value
@@ -99,7 +94,7 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str],
 
 
 def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: set[str], validating: set[str]) -> list[str]:
-    """Return the reports that a gate on a KPI reads: of those that have it, the ones least of selection."""
+    """Return the reports that a gate on a KPI reads: preferably those that are not measured on selection frames."""
     having = [role for role, known in values.items() if kpi in known or kpi.removeprefix(f"{role}.") in known]
     for apart in (overlapping | validating, overlapping):
         if chosen := [role for role in having if role not in apart]:
@@ -108,14 +103,14 @@ def _readers(kpi: str, values: Mapping[str, Mapping[str, float]], overlapping: s
 
 
 class _Frames:
-    """The frames that tables name; each table is read once."""
+    """Ids of the frames in tables; each table is read once."""
 
     def __init__(self, read: Read) -> None:
         self._read = read
         self._known: dict[str, frozenset[str]] = {}
 
     def overlap(self, uses: KpiProvenance) -> str:
-        """Return in words which frames were measured on and selected by; of what can't be read the ref alone is compared. Empty where none are."""
+        """Return which frames a report was measured on and also selected by, as a clause; empty if none. Unreadable tables are compared by ref."""
         for measured in uses.measured:
             for selected in uses.selected:
                 shared = self._of(measured.ref) & self._of(selected.ref)
@@ -135,7 +130,7 @@ class _Frames:
                 if isinstance(table, ds.Dataset) and "frame_id" in table.schema.names:
                     named = table.to_table(columns=["frame_id"])["frame_id"].to_pylist()
             except (TracecoreError, OSError, pa.ArrowException):
-                pass  # the gate names what can't be read
+                pass  # the gate reports tables that can't be read
             self._known[ref] = frozenset(str(each) for each in named if each is not None)
         return self._known[ref]
 

@@ -1,4 +1,4 @@
-"""The release: all gates evaluated, waivers applied, then the build sealed. Last step of every build, from CLI and Dagster UI alike."""
+"""The release, the last step of every build: evaluates the gates, applies waivers, seals the build."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tracecore.errors import NegativeVerdict, UsageError, suggestion
 from tracecore.hookspecs import BuildSummary, GateSummary
 from tracecore.system.failures import tellable
 from tracecore_assets.load.program import Release
-from tracecore_assets.release.evidence import evidence_of, reports_without_engine
+from tracecore_assets.release.evidence import evidence_of, unknowns_of_other_models
 from tracecore_assets.release.gates import evaluate_gates, needs_unknowns, previous_build
 from tracecore_assets.resolve import ResolvedProgram
 from tracecore_schemas.build import GateOutcome, SealedBuild, SealRequest, Waiver
@@ -27,7 +27,7 @@ __all__ = ["ReleaseRequest", "WaiverText", "read_request", "read_waivers", "refu
 
 @dataclass(frozen=True, slots=True)
 class WaiverText:
-    """A waiver as somebody typed it."""
+    """A waiver as typed, not yet validated."""
 
     gate: str
     reason: str
@@ -35,19 +35,18 @@ class WaiverText:
 
 
 def read_waivers(texts: Sequence[WaiverText], *, release: Release, approver: str | None, today: date) -> tuple[Waiver, ...]:
-    """Read what was typed.
+    """Validate waivers.
 
     Args:
-        texts: the waivers.
-        release: whose gates they are of.
-        approver: who approves the build, and so signs its waivers.
+        release: the gates that may be waived.
+        approver: of the build and so of its waivers.
         today: in UTC.
 
     Raises:
-        UsageError: an unknown gate, an empty reason, a day that has passed, or nobody to sign it.
+        UsageError: an unknown gate, an empty reason, an expired date, or no approver.
     """
     if texts and not approver:
-        raise UsageError("A waiver is signed by who approves the build: say who with --approver.")
+        raise UsageError("A waiver is signed by the approver of the build: name one with --approver.")
     known = [gate.name for gate in release.gates]
     found: dict[str, Waiver] = {}
     for text in texts:
@@ -72,11 +71,7 @@ def _day(text: WaiverText, today: date) -> date:
 
 
 def waive(outcomes: Iterable[GateOutcome], waivers: Sequence[Waiver]) -> tuple[tuple[GateOutcome, ...], tuple[Waiver, ...]]:
-    """Mark the failed gates that are waived; a waiver of a gate that passed is not needed and left out of the build.
-
-    Returns:
-        The outcomes, and the waivers that were needed.
-    """
+    """Return the gate outcomes with waived failures marked, and the waivers that were needed: those of failed gates."""
     by_gate = {waiver.gate: waiver for waiver in waivers}
     marked = tuple(replace(outcome, waived=not outcome.passed and outcome.name in by_gate) for outcome in outcomes)
     return marked, tuple(by_gate[outcome.name] for outcome in marked if outcome.waived)
@@ -87,22 +82,24 @@ _BUILD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRequest:
-    """A request to release a build: its name, its approver, and the waived gates."""
+    """A validated request to release a build."""
 
     name: str
     approver: str | None
     waivers: tuple[Waiver, ...]
 
 
-def read_request(wired: ResolvedProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
-    """Read a request before any work is done.
+def read_request(resolved: ResolvedProgram, name: str, approver: str | None, waivers: Sequence[WaiverText]) -> ReleaseRequest:
+    """Validate a release request, before any asset is made.
 
     Raises:
-        UsageError: no build could be sealed by it: a program without release, no approver where one is required, a bad name or waiver.
+        UsageError: the program has no release section, a required approver is missing, or the name or a waiver is not valid.
     """
-    program = wired.program
+    program = resolved.spec
     if not _BUILD_NAME.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a build: expected letters, digits, '.', '_', '+' and '-', at most 100, a letter or digit first.")
+        raise UsageError(
+            f"{name!r} is not a valid build name: expected letters, digits, '.', '_', '+' and '-', at most 100, a letter or digit first."
+        )
     if program.release is None:
         raise UsageError(
             f"The program '{program.name}' has no release section, so nothing can be sealed as build/{name}:"
@@ -113,24 +110,24 @@ def read_request(wired: ResolvedProgram, name: str, approver: str | None, waiver
         if tellable(text) != text:
             raise UsageError(f"{option} '{tellable(text)}' is not UTF-8, so it can't be recorded.")
     if approver is None and program.release.approver == "required":
-        raise UsageError(f"The program '{program.name}' requires an approver: say who approves build/{name} with --approver.")
+        raise UsageError(f"The program '{program.name}' requires an approver: name the approver of build/{name} with --approver.")
     today = datetime.now(UTC).date()
     return ReleaseRequest(name, approver, read_waivers(waivers, release=program.release, approver=approver, today=today))
 
 
 def release(session: Session, request: ReleaseRequest) -> SealedBuild:
-    """Judge every gate over all of a program's outputs, and seal the build if they let it pass.
+    """Evaluate the gates over all outputs of a program, and seal the build if they pass or are waived.
 
     Raises:
-        NegativeVerdict: a gate failed that nobody waived; no build is made.
-        UsageError: the name stands for other content already.
+        NegativeVerdict: a gate failed that is not waived; no build is sealed.
+        UsageError: a build of this name with other content is sealed already.
     """
-    release_section = session.wired.program.release
+    release_section = session.program.spec.release
     assert release_section is not None, "read_request refuses programs without a release"
     artifacts, checks = _evidence(session)
     run = Run(
         id=session.record.new_run_id(),
-        job=f"{session.wired.name}.release",
+        job=f"{session.program.name}.release",
         started_at=datetime.now(UTC),
         parent=session.parent,
         program=session.program_artifact,
@@ -139,7 +136,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
     unknowns = session.unknowns() if needs_unknowns(release_section, session.host) else ()
     evidence = evidence_of(
         artifacts, checks, unknowns, release_section, session.record, session.store, session.host,
-        lambda: previous_build(session.record, session.wired.program.name, request.name),
+        lambda: previous_build(session.record, session.program.name, request.name),
     )  # fmt: skip
     session.selection = tuple(report.role for report in evidence.reports if report.selection)
     gates, waivers = waive(evaluate_gates(release_section, evidence, session.host), request.waivers)
@@ -161,7 +158,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
             waivers=waivers,
             approver=request.approver,
             selection=session.selection,
-            unknowns=reports_without_engine(evidence.reports, _engines(session)),
+            unknowns=unknowns_of_other_models(evidence.reports, _engines(session)),
         )
     )
     summaries = tuple(GateSummary(gate.name, gate.passed, gate.waived) for gate in gates)
@@ -172,7 +169,7 @@ def release(session: Session, request: ReleaseRequest) -> SealedBuild:
 def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[CheckRun]]:
     artifacts: dict[str, tuple[Artifact, str]] = {}
     checks: list[CheckRun] = []
-    for asset in session.wired.assets:
+    for asset in session.program.assets:
         outcome = session.ensure(asset.name)
         checks.extend(outcome.checks)
         artifacts |= {asset.role(port): (artifact, outcome.run_id) for port, artifact in outcome.outputs.items()}
@@ -183,7 +180,7 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
 
 
 def _engines(session: Session) -> dict[str, set[str]]:
-    """Return the engines of a build, each with the models that its run read."""
+    """Return the models that each engine of a build was compiled from, by the engine's ref."""
     return {
         artifact.ref: {read.ref for read in session.inputs_of(name) if read.kind == ArtifactKind.MODEL}
         for name, outcome in session.outcomes.items()
@@ -198,7 +195,7 @@ def _reasons(failed: Sequence[GateOutcome]) -> str:
 
 
 def refuse_other_program(session: Session, request: ReleaseRequest) -> None:
-    """Refuse a build's name early where it stands for another program already: nothing that is made now could be sealed under it.
+    """Refuse a build's name that is sealed already from another program, before anything is made.
 
     Raises:
         UsageError: the name is taken.

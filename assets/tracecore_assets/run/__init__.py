@@ -1,1 +1,1 @@
-"""Runs a resolved program: the session that makes its assets, its progress, and the workspace's Dagster instance."""
+"""Running a resolved program: the session that makes its assets, its progress, and the workspace's Dagster instance."""

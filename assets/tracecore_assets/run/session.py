@@ -1,4 +1,4 @@
-"""One run of a program against a workspace: each asset ensured once, what it stands on first; the record decides what is stale."""
+"""One run of a program in a workspace: makes each asset once, inputs first, unless the record has it."""
 
 from __future__ import annotations
 
@@ -28,34 +28,31 @@ __all__ = ["Session"]
 
 
 class Session:
-    """A program being run: what was ensured so far, and the way to ensure the rest.
+    """A program being run.
 
     Args:
-        wired: the program.
-        workspace: where everything goes.
-        host: the installed plugins.
-        run: id of the Dagster run that it works for, the parent of all its runs in the record.
-        progress: shown how far the work is.
+        run: id of the Dagster run, the parent of all its runs in the record.
+        progress: shows the progress.
 
     Attributes:
-        outcomes: by asset, in the order they were ensured.
-        gates: outcomes of the release's gates, once judged.
-        selection: roles of the KPI reports that are of selection, once judged.
+        outcomes: by asset, in execution order.
+        gates: outcomes of the release's gates, once evaluated.
+        selection: roles of the KPI reports measured on selection frames, once the gates are evaluated.
         sealed: the build, once sealed.
-        failure: what stopped an asset or the release for good.
-        interrupted: whether somebody stopped it.
+        failure: the error that stopped an asset or the release for good.
+        interrupted: whether the run was interrupted.
     """
 
-    def __init__(self, wired: ResolvedProgram, workspace: Workspace, host: PluginHost, *, run: str, progress: Progress | None = None) -> None:
-        self.wired = wired
+    def __init__(self, program: ResolvedProgram, workspace: Workspace, host: PluginHost, *, run: str, progress: Progress | None = None) -> None:
+        self.program = program
         self.workspace = workspace
         self.host = host
         self.progress = progress
         self.record = Record.open(workspace)
-        # Until the session is closed, nothing that it found or made is pruned or withdrawn under its feet.
+        # Until the session is closed, nothing that it found or made may be pruned or withdrawn.
         self._sharing = ExitStack()
         self._sharing.enter_context(share_store(workspace.locks))
-        self.parent = Parent(run, job_name(wired.name), self.record.namespace)
+        self.parent = Parent(run, job_name(program.name), self.record.namespace)
         self.store = open_store(workspace)
         self.executor = Executor(workspace, self.store, self.record, host, progress)
         self.program_artifact = self._keep_program()
@@ -67,38 +64,39 @@ class Session:
         self.interrupted = False
 
     def _keep_program(self) -> Artifact:
-        """Keep the effective program in the store; the record learns of it with the first run that has it as an input."""
-        data = jcs(program_document(self.wired))
+        """Put the effective program into the store; the first run that has it as an input records it."""
+        return self._store_program(jcs(program_document(self.program)))
+
+    def _store_program(self, data: bytes) -> Artifact:
         run_id = self.record.new_run_id()
-        # Under a run's lock, as any staging: `recover` leaves it alone.
+        # Under a run's lock, like all staging, so that `recover` does not remove it.
         with hold_run(self.workspace.locks, run_id), clear_disk_errors(self.workspace.root):
             try:
-                staged = self.store.staging(run_id) / f"{self.wired.name}.json"
+                staged = self.store.staging(run_id) / f"{self.program.name}.json"
                 staged.write_bytes(data)
                 stored = self.store.put_file(staged, run_id=run_id, move=True)
             finally:
                 self.store.discard(run_id)
         return Artifact(
             kind=ArtifactKind.PROGRAM,
-            name=self.wired.name,
+            name=self.program.name,
             digest=stored.digest,
             media=stored.media,
             location=stored.location,
             size_bytes=stored.size_bytes,
-            origin=Origin(f"{self.wired.name}.json", stored.digest, stored.size_bytes, "vehicle program"),
+            origin=Origin(f"{self.program.name}.json", stored.digest, stored.size_bytes, "vehicle program"),
         )
 
     def ensure(self, name: str) -> Outcome:
-        """Return an asset's outcome: from this session, from the record, or made now.
+        """Return an asset's outcome, from this session, from the record, or from running its stage now.
 
         Raises:
-            NegativeVerdict: an input was rejected by a blocking check.
+            NegativeVerdict: a blocking check rejected an input.
             UsageError: bad input.
             RunFailed: the stage failed.
         """
         if name not in self.outcomes:
-            # What it stands on comes first, and has lines of its own.
-            task = self._task(self.wired.asset(name))
+            task = self._task(self.program.asset(name))  # ensures the inputs first, with progress of their own
             self.outcomes[name] = self._execute(task)
         return self.outcomes[name]
 
@@ -115,16 +113,16 @@ class Session:
         return outcome
 
     def _task(self, asset: ResolvedAsset) -> Task:
-        program = self.wired.program
+        program = self.program.spec
         return Task(
-            program=self.wired.name,
+            program=self.program.name,
             asset=asset.name,
             stage=asset.stage,
             params=asset.params,
-            inputs={wire.port: self._supply(asset, wire.asset, wire.output) for wire in asset.wires},
+            inputs={source.port: self._supply(asset, source.asset, source.output) for source in asset.sources},
             seed=program.seed if asset.spec.seed is None else asset.spec.seed,
             program_artifact=self.program_artifact,
-            base=self.wired.base,
+            base=self.program.base,
             checks=asset.spec.checks,
             readers={port: self._readers(asset.name, port) for port in asset.outputs},
             parent=self.parent,
@@ -132,52 +130,52 @@ class Session:
         )
 
     def _readers(self, asset: str, port: str) -> list[str]:
-        return [each.name for each in self.wired.assets if any((wire.asset, wire.output) == (asset, port) for wire in each.wires)]
+        return [each.name for each in self.program.assets if any((source.asset, source.output) == (asset, port) for source in each.sources)]
 
     def _supply(self, asset: ResolvedAsset, supplier: str, port: str) -> ResolvedInput:
         outcome = self.ensure(supplier)
         artifact = outcome.outputs[port]
         if artifact.ref in outcome.rejected:
             raise NegativeVerdict(
-                f"Asset '{asset.name}' can't be made from '{self.wired.asset(supplier).role(port)}': {rejection(outcome, artifact)}"
+                f"Asset '{asset.name}' can't be made from '{self.program.asset(supplier).role(port)}': {rejection(outcome, artifact)}"
             )
-        return ResolvedInput(artifact, outcome.run_id, rejected=artifact.ref in outcome.rejected)
+        return ResolvedInput(artifact, outcome.run_id)
 
     def refuse_rejected(self, name: str) -> None:
-        """Stop a build at an output that a blocking check rejected: nothing may read it, so nothing can be sealed with it.
+        """Stop a build at an output that a blocking check rejected.
 
         Raises:
-            NegativeVerdict: naming the check and what it found.
+            NegativeVerdict: an output was rejected; with the check and its finding.
         """
         outcome = self.outcomes[name]
         for port, artifact in outcome.outputs.items():
             if artifact.ref in outcome.rejected:
-                raise NegativeVerdict(f"'{self.wired.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
+                raise NegativeVerdict(f"'{self.program.asset(name).role(port)}' is rejected: {rejection(outcome, artifact)}")
 
     def inputs_of(self, name: str) -> list[Artifact]:
-        """Return what an ensured asset was made from."""
-        return [self.outcomes[wire.asset].outputs[wire.output] for wire in self.wired.asset(name).wires if wire.asset in self.outcomes]
+        """Return the artifacts that an asset was made from."""
+        return [self.outcomes[source.asset].outputs[source.output] for source in self.program.asset(name).sources if source.asset in self.outcomes]
 
     def unknowns(self) -> list[tuple[str, Unknown]]:
-        """Return all unknowns of the traces behind the program's outputs, each once, with the ref they are of."""
-        read = {(wire.asset, wire.output) for asset in self.wired.assets for wire in asset.wires}
+        """Return the unknowns in the traces of the program's outputs, each once, with the ref that it is of."""
+        read = {(source.asset, source.output) for asset in self.program.assets for source in asset.sources}
         found: dict[tuple[str, str, str], tuple[str, Unknown]] = {}
         for name, outcome in self.outcomes.items():
             for port, artifact in outcome.outputs.items():
-                if (name, port) not in read:  # what others were made from is in their traces
+                if (name, port) not in read:  # the traces of later outputs contain those that were read
                     for each in self.record.trace(artifact.ref)["unknowns"]:
                         found[each["at"], each["what"], each["why"]] = (each["at"], Unknown(each["what"], each["why"]))
         return list(found.values())
 
     def close(self) -> None:
-        """Let go of the record and the stored bytes, and end the workers."""
+        """Close the record, release the store, and end the workers."""
         self.executor.workers.close()
         self._sharing.close()
         self.record.close()
 
 
 def rejection(outcome: Outcome, artifact: Artifact) -> str:
-    """Return which blocking check rejected an output, and what it found."""
+    """Return the blocking check that rejected an output and its finding, as a sentence."""
     failed: list[CheckRun] = [check for check in outcome.checks if not check.success and check.target == artifact.ref]
     if not failed:
         return f"{artifact.ref} was rejected by a blocking check."
