@@ -12,7 +12,7 @@ from leak_world import A, B, C, D, LeakWorld, every_plugin, leak_world, unknowns
 from PIL import Image, ImageOps
 
 from tracecore.plugins.host import PluginHost
-from tracecore_assets.release.evidence import reports_without_engine
+from tracecore_assets.release.evidence import unknowns_of_other_models
 from tracecore_schemas.kinds import StageKind, default_use
 
 
@@ -159,9 +159,9 @@ def test_a_report_of_another_model_than_the_engines_is_an_unknown_of_the_build(w
     for asset, model, more in (("other", "model", {}), ("source", "half", {}), ("kpis", "model", {"engine": "engine"})):
         world.evaluate(asset, "parts.test", model, **more)
     world.judge()
-    (unknown,) = reports_without_engine(world.evidence.reports, engines)
+    (unknown,) = unknowns_of_other_models(world.evidence.reports, engines)
     assert unknown.why == "other.report is of p.model, no engine of the build and no model that one was compiled from."
-    assert reports_without_engine(world.evidence.reports, {}) == ()
+    assert unknowns_of_other_models(world.evidence.reports, {}) == ()
 
 
 def test_a_part_of_a_side_is_of_that_side(world):
