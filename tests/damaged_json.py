@@ -31,7 +31,7 @@ def damaged(draw: st.DrawFn, document: Any) -> Any:
             within = within[key]
         change = draw(st.sampled_from(["odd", "gone", "renamed"]))
         if change == "odd" or not isinstance(within, dict):
-            within[last] = draw(st.sampled_from(_ODD))
+            within[last] = copy.deepcopy(draw(st.sampled_from(_ODD)))  # later damage must not reach the constants
         else:
             value = within.pop(last)
             if change == "renamed":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracecore_labeling.imports.label_batch import _Batch, _numbered, _rows
 from tracecore_labeling.imports.label_file import LabelFile
+from tracecore_labeling.imports.label_import import LinkedFile, label_rows, number_images
 from tracecore_labeling.label_table import label_table
 
 __all__ = ["rows_of", "statement"]
@@ -15,7 +15,7 @@ _NUMBERS = ("x", "y", "width", "height")
 
 def rows_of(file: LabelFile, *, table: bool = False) -> Any:
     """Return the rows as mappings, or as the table they are written as."""
-    made = label_table(_rows(_Batch(file, _numbered(file))))
+    made = label_table(label_rows(LinkedFile(file, number_images(file))))
     return made if table else made.to_pylist()
 
 

@@ -79,5 +79,5 @@ def test_damaged_labels_are_read_or_refused_by_their_place(document: Any) -> Non
 @pytest.mark.parametrize("name", ["task", "who", "detail", "seq", "at", "action"])
 def test_an_entry_without_a_member_is_refused_by_its_place(name: str) -> None:
     log = [entry if place != 2 else {key: value for key, value in entry.items() if key != name} for place, entry in enumerate(LOG)]
-    with pytest.raises(UsageError, match=rf"c\.json is no campaign file, .*: log/2.* ('{name}'|'action')"):
+    with pytest.raises(UsageError, match=rf"c\.json is not a campaign file, .*: log/2.* ('{name}'|'action')"):
         rows({**CAMPAIGN, "log": log})

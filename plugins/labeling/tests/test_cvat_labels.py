@@ -48,8 +48,8 @@ def test_boxes_are_linked_to_the_frame_their_image_is_of(world: StageWorld) -> N
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("<annotations><image", "is no XML that can be taken"),
-        ('<!DOCTYPE a [<!ENTITY x "y">]><annotations/>', "is no XML that can be taken: it declares entities"),
+        ("<annotations><image", "is not valid XML"),
+        ('<!DOCTYPE a [<!ENTITY x "y">]><annotations/>', "is not valid XML: it declares entities"),
         ("<annotations><track/></annotations>", "it lists no images (tracks of videos"),
         (file_of(image='width="9" height="9"'), "image 0 has no name"),
         (file_of(image='name="a.png"'), "image 0 (a.png) has no width and height in px"),

@@ -20,8 +20,8 @@ from tracecore_labeling.exports.batch import labeled_frames
 from tracecore_labeling.exports.formats import FORMATS
 from tracecore_labeling.imports.coco import read_coco
 from tracecore_labeling.imports.cvat import read_cvat
-from tracecore_labeling.imports.label_batch import _Batch, _left_out, _rows
 from tracecore_labeling.imports.label_file import LabelFile
+from tracecore_labeling.imports.label_import import LinkedFile, label_rows, left_out_counts
 from tracecore_labeling.imports.yolo import _image, _label_file
 from tracecore_labeling.imports.yolo_files import Splits, read_lines, read_set
 from tracecore_labeling.label_table import label_table
@@ -78,9 +78,9 @@ def rows_of(read: Sequence[LabelFile], index: FrameIndex) -> tuple[pa.Table, dic
     """Return the rows that files become, and what is left out of them."""
     images = [image for file in read for image in file.images]
     linked = link("a file", images, index)
-    batches = [_Batch(file, linked) for file in read]
-    table = label_table(row for batch in batches for row in _rows(batch) if row.frame_id)
-    left_out = _left_out(batches)
+    batches = [LinkedFile(file, linked) for file in read]
+    table = label_table(row for batch in batches for row in label_rows(batch) if row.frame_id)
+    left_out = left_out_counts(batches)
     assert sum(file.found for file in read) == sum(geometry != "none" for geometry in table["geometry"].to_pylist()) + sum(left_out.values())
     return table, left_out
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folder_world import Taken
+from folder_world import ImportResult
 from ruamel.yaml import YAML
 from shared_data import shared_data
 from stage_world import StageWorld, given
@@ -16,7 +16,7 @@ from stage_world import StageWorld, given
 from tracecore.errors import UsageError
 
 
-def case(world: StageWorld, name: str, program: str = "program.yaml", **params: Any) -> Taken:
+def case(world: StageWorld, name: str, program: str = "program.yaml", **params: Any) -> ImportResult:
     """Run the ingest and label assets of a case."""
     folder: Path = shared_data().parent / "cases" / "data" / name
     if not folder.is_dir():
@@ -25,7 +25,7 @@ def case(world: StageWorld, name: str, program: str = "program.yaml", **params: 
     frames, labels = YAML(typ="safe").load(folder / program)["attributes"]["assets"].values()
     ingested = world.run("ingest", frames["plugin"], {}, asset="drives", **frames["params"])
     given_params = {**labels["params"], **params}
-    return Taken(world, ingested, world.run("label", labels["plugin"], {"frames": given(ingested, "frames")}, asset="labels", **given_params))
+    return ImportResult(world, ingested, world.run("label", labels["plugin"], {"frames": given(ingested, "frames")}, asset="labels", **given_params))
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,9 @@ def test_an_edited_campaign_file_is_refused(world: StageWorld, frames: ResolvedI
     answer("close", "night", "-o", "night.campaign.json")
     sound = (world.base / "night.campaign.json").read_text()
     for changed, words in (
-        (sound.replace(f'"who":"{ANN}"', f'"who":"{BEN}"', 1), "can't have happened so"),
-        (sound.replace("tracecore-campaign/1", "other/1"), "is no campaign file"),
-        ("{", "is no strict JSON"),
+        (sound.replace(f'"who":"{ANN}"', f'"who":"{BEN}"', 1), "is inconsistent"),
+        (sound.replace("tracecore-campaign/1", "other/1"), "is not a campaign file"),
+        ("{", "is not strict JSON"),
         (sound.replace('"action":"close"', '"action":"vanish"'), "log/7: expected"),
         ("\n".join(line for line in sound.splitlines() if '"close"' not in line).replace("},\n]", "}\n]"), "was not closed"),
     ):

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance", "with_summary"]
 
-Box = tuple[float, float, float, float]
 Attributes = Mapping[str, str]
 
 
@@ -68,17 +67,25 @@ _COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def label_id(source: str, place: str | int) -> str:
-    """Return a label its id for ever: 32 hex digits of the SHA-256 of JCS [source, place].
+    """Return the stable id of a label: 32 hex digits of the SHA-256 of JCS [source, place].
 
     Args:
         source: digest of the label file, `sha256:<hex>`, or the task of a campaign.
-        place: in a file the label's id as text (`image:<id>` for the statement that an image holds nothing), in a campaign the label's ordinal.
+        place: in a file the label's id as text (`image:<id>` for the statement that an image holds no object), in a campaign the label's ordinal.
     """
     return hex_of(digest_json([source, place]))[:32]
 
 
-def label_row(frame: RecordedFrame, id_: str, geometry: str, *, box: Box | None = None, origin: Provenance = NOTHING_KNOWN, **columns: Any) -> Row:
-    """Build one row from the frame it is of, its geometry, its box where it has one (x, y, width, height in px), and where it comes from."""
+def label_row(
+    frame: RecordedFrame,
+    id_: str,
+    geometry: str,
+    *,
+    box: tuple[float, float, float, float] | None = None,
+    origin: Provenance = NOTHING_KNOWN,
+    **columns: Any,
+) -> Row:
+    """Return a row of a frame with a geometry, a box (x, y, width, height, px) if it has one, its provenance, and further columns of `Row`."""
     x, y, width, height = box if box is not None else (None,) * 4
     return Row(
         drive=frame.drive,
@@ -103,16 +110,13 @@ def label_row(frame: RecordedFrame, id_: str, geometry: str, *, box: Box | None 
 
 
 def empty_row(frame: RecordedFrame, id_: str, **columns: Any) -> Row:
-    """Build the row that says of a frame that it was looked at and holds no object."""
+    """Return the row that states that a frame was labeled and holds no object."""
     return label_row(frame, id_, "none", **columns)
 
 
 def label_table(rows: Iterable[Row]) -> pa.Table:
-    """Make the label table, sorted by frame and label, so that the same labels give the same bytes."""
-    from tracecore_schemas.arrow_tables import (
-        LABELS,
-        table_of,  # brings pyarrow, which `tracecore --help` does without
-    )
+    """Return the label table, sorted by frame and label, so that equal labels make equal bytes."""
+    from tracecore_schemas.arrow_tables import LABELS, table_of  # imports pyarrow, which `tracecore --help` does without
 
     ordered = sorted(rows, key=lambda row: (row.drive, row.timestamp_ns, row.sensor, row.label_id))
     return table_of(LABELS, _mappings(ordered))
@@ -154,7 +158,7 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
 
 
 def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
-    """Return the facet with its line for traces: how much was labeled, by which guideline, by how many, and how far it was reviewed."""
+    """Return the facet with its summary for traces: counts of labels, guidelines and labelers, and the reviewed share."""
     held = [tc.count(facet[kind], noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon")) if facet[kind]]
     shares = [f"{facet[name]:.0%} {done}" for name, done in _SHARES if facet.get(name) is not None]
     summary = tc.summarize(
@@ -169,12 +173,12 @@ def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
 
 
 def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:
-    """Return what is not known of the labels' making, and of how many.
+    """Yield (what, why) for each column of provenance that labels lack.
 
     Args:
         rows: of the batch.
-        sources: names of the files that could have said it.
-        names_left_out: labels whose labeler was left out, because the file says a name where a pseudonym is expected.
+        sources: names of the label files.
+        names_left_out: number of labels whose labeler was left out, because the file gives a name instead of a pseudonym.
     """
     labels = [row for row in rows if row.geometry != "none"]
     noun = "boxes" if all(row.geometry == "box2d" for row in labels) else "labels"

@@ -102,14 +102,19 @@ class FrameIndex:
     drives: list[str] = field(default_factory=list)
     drives_of_files: set[str] = field(default_factory=set)
     by_id: dict[str, RecordedFrame] = field(default_factory=dict)
+    by_image: dict[str, list[RecordedFrame]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def of(cls, table: pa.Table) -> FrameIndex:
-        """Index a frame table with `LINK_COLUMNS`."""
+        """Index a frame table with `LINK_COLUMNS`, and by the digests of images where it has `image_sha256`."""
         index = cls()
-        files = dict(zip(table.column("frame_id").to_pylist(), table.column("file").to_pylist(), strict=True))
+        ids = table.column("frame_id").to_pylist()
+        files = dict(zip(ids, table.column("file").to_pylist(), strict=True))
+        digests = dict(zip(ids, table.column("image_sha256").to_pylist(), strict=True)) if "image_sha256" in table.column_names else {}
         for frame in recorded_frames(table):
             index.by_id[frame.frame_id] = frame
+            if frame.frame_id in digests:
+                index.by_image[f"sha256:{digests[frame.frame_id]}"].append(frame)
             index.by_time[frame.drive, frame.timestamp_ns].append(frame)
             if files[frame.frame_id] is None:
                 index.by_index[frame.drive, frame.index].append(frame)

@@ -1,10 +1,10 @@
-"""Results of a campaign: its label batch with counts, and the file of a closed campaign, from which both can be rebuilt."""
+"""Results of a campaign: its label batch with counts, and the file of a closed campaign, which holds all of it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from pydantic import TypeAdapter
 from tracecore.errors import UsageError
 from tracecore.files import write_durably
 from tracecore_labeling.campaign.clock import format_time
+from tracecore_labeling.campaign.label import Label
 from tracecore_labeling.campaign.log import Action, Entry, log_faults
-from tracecore_labeling.campaign.state import CampaignState, LabelRevision, Stage, TaskState, state_of
+from tracecore_labeling.campaign.state import CampaignState, Stage, TaskState, state_of
 from tracecore_labeling.label_table import Row, empty_row, label_id, label_row
 from tracecore_labeling.provenance import Provenance
 from tracecore_schemas.campaign import CampaignFile
@@ -25,22 +26,22 @@ from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["FORMAT", "Tally", "campaign_facet", "campaign_rows", "read_campaign", "tally_of", "write_campaign"]
 
-_NOTHING_HERE = 0  # the ordinal of the statement that a frame holds no object; labels begin with 1
+_EMPTY = 0  # the ordinal of the statement that a frame holds no object; labels begin with 1
+_COPIED = sorted({each.name for each in fields(Label)} & {each.name for each in fields(Row)})
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a campaign came to.
+    """Counts over a campaign.
 
     Attributes:
-        tasks: how many there were.
-        done: of them labeled, and reviewed where they were to be.
-        refusals: times a labeler gave a task back.
+        done: tasks that are labeled, and reviewed where a review is required.
+        refusals: tasks given back, counted each time.
         revisions: corrections of labels.
-        reviewed: labels that a second person looked at, those it took out included.
-        agreed: of them accepted as they were.
-        removed: labels that reviews took out.
-        labelers: pseudonyms of all whose labels stand, and of those who reviewed.
+        reviewed: labels that were reviewed, removed ones included.
+        agreed: labels accepted unchanged.
+        removed: labels removed by reviews.
+        labelers: pseudonyms of the labelers and reviewers of tasks that are done.
     """
 
     tasks: int
@@ -54,46 +55,29 @@ class Tally:
 
 
 def campaign_rows(state: CampaignState, frame_attributes: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[Row]:
-    """Yield the rows of every task that is done; earlier revisions stay in the campaign's log, so that nobody counts a label twice.
-
-    Args:
-        state: of the campaign.
-        frame_attributes: by frame id.
-    """
+    """Yield the rows of every task that is done, each label in its last revision; `frame_attributes` are by frame id."""
     for task in state.tasks.values():
         if task.stage != Stage.DONE:
             continue
         attributes = (frame_attributes or {}).get(task.frame.frame_id)
-        for standing in task.labels:
-            yield _label_row(state, task, standing, attributes)
-        objects = any(standing.label.geometry in {"box2d", "cuboid"} for standing in task.labels)
+        for each in task.labels:
+            columns = {name: getattr(each.label, name) for name in _COPIED} | {"attributes": dict(each.label.attributes)}
+            box = each.label.box
+            yield label_row(
+                task.frame,
+                label_id(task.id, each.ordinal),
+                box=box,
+                origin=_origin(state, task, each.qa),
+                revision=each.revision,
+                area=None if box is None else box[2] * box[3],
+                frame_attributes=attributes,
+                **columns,
+                **_work(task),
+            )
+        objects = any(each.label.geometry in {"box2d", "cuboid"} for each in task.labels)
         if not objects and {"box2d", "cuboid"} & set(state.settings.geometries):
-            qa = "accepted" if task.verdict == "accepted" else task.verdict
-            yield empty_row(task.frame, label_id(task.id, _NOTHING_HERE), origin=_origin(state, task, qa), **_work(task), frame_attributes=attributes)
-
-
-def _label_row(state: CampaignState, task: TaskState, standing: LabelRevision, attributes: Mapping[str, str] | None) -> Row:
-    label = standing.label
-    return label_row(
-        task.frame,
-        label_id(task.id, standing.ordinal),
-        label.geometry,
-        box=label.box,
-        origin=_origin(state, task, standing.qa),
-        revision=standing.revision,
-        category=label.category,
-        area=None if label.box is None else label.box[2] * label.box[3],
-        crowd=label.crowd,
-        ignore=label.ignore,
-        cuboid=label.cuboid,
-        cuboid_frame=label.cuboid_frame,
-        path=label.path,
-        value=label.value,
-        track=label.track,
-        attributes=dict(label.attributes),
-        frame_attributes=attributes,
-        **_work(task),
-    )
+            origin = _origin(state, task, task.verdict)
+            yield empty_row(task.frame, label_id(task.id, _EMPTY), origin=origin, **_work(task), frame_attributes=attributes)
 
 
 def _origin(state: CampaignState, task: TaskState, qa: str | None) -> Provenance:
@@ -101,45 +85,46 @@ def _origin(state: CampaignState, task: TaskState, qa: str | None) -> Provenance
     return Provenance(task.labeler, when, state.settings.tool or None, state.settings.guideline, qa)
 
 
-def _work(task: TaskState) -> dict[str, object]:
+def _work(task: TaskState) -> dict[str, Any]:
     reviewed = None if task.reviewed_at is None else format_time(task.reviewed_at)
-    tier = "working" if task.verdict is None else "gold"  # a review looks at the whole frame
+    tier = "working" if task.verdict is None else "gold"  # a review covers the whole frame
     return {"task": task.id, "refusals": task.refusals, "reviewer": task.reviewer, "reviewed_at": reviewed, "tier": tier}
 
 
 def tally_of(state: CampaignState) -> Tally:
-    """Count what a campaign came to."""
+    """Count a campaign's tasks, labels and reviews."""
     tasks = list(state.tasks.values())
     done = [task for task in tasks if task.stage == Stage.DONE]
-    judged = [standing for task in done for standing in task.labels if standing.qa is not None]
+    judged = [each for task in done for each in task.labels if each.qa is not None]
     removed = sum(task.removed for task in done)
     return Tally(
         tasks=len(tasks),
         done=len(done),
         refusals=sum(task.refusals for task in tasks),
-        revisions=sum(standing.revision for task in done for standing in task.labels),
+        revisions=sum(each.revision for task in done for each in task.labels),
         reviewed=len(judged) + removed,
-        agreed=sum(standing.qa == "accepted" for standing in judged),
+        agreed=sum(each.qa == "accepted" for each in judged),
         removed=removed,
         labelers=tuple(sorted({who for task in done for who in (task.labeler, task.reviewer) if who is not None})),
     )
 
 
 def campaign_facet(states: Iterable[CampaignState]) -> dict[str, JSON]:
-    """Return what the facet `tracecore_labels` says of campaigns."""
+    """Return the members of the facet `tracecore_labels` that describe campaigns."""
     states = list(states)
     tallies = [tally_of(state) for state in states]
-    reviewed = sum(tally.reviewed for tally in tallies)
     digests = {state.settings.guideline: state.settings.guideline_digest for state in states}
+
+    def total(name: str) -> int:
+        return sum(getattr(tally, name) for tally in tallies)
+
     return {
         "campaign": ", ".join(sorted(state.settings.name for state in states)),
         "guideline_digests": {version: digest for version, digest in sorted(digests.items()) if digest is not None},
-        "tasks": sum(tally.tasks for tally in tallies),
-        "tasks_done": sum(tally.done for tally in tallies),
-        "refusals": sum(tally.refusals for tally in tallies),
-        "revisions": sum(tally.revisions for tally in tallies),
-        "removed": sum(tally.removed for tally in tallies),
-        "agreed_share": sum(tally.agreed for tally in tallies) / reviewed if reviewed else None,
+        "tasks": total("tasks"),
+        "tasks_done": total("done"),
+        **{name: total(name) for name in ("refusals", "revisions", "removed")},
+        "agreed_share": total("agreed") / total("reviewed") if total("reviewed") else None,
         "labelers": sorted({who for tally in tallies for who in tally.labelers}),
     }
 
@@ -161,18 +146,18 @@ def read_campaign(path: Path, name: str) -> CampaignState:
     """Read a closed campaign and check its log.
 
     Args:
-        path: where it lies.
-        name: what errors call it.
+        path: of the file.
+        name: of the file in errors.
 
     Raises:
-        UsageError: it is no campaign file, was not closed, or its log can't have happened (somebody edited it).
+        UsageError: it is not a campaign file, its campaign is not closed, or its log is inconsistent (it was edited).
     """
     try:
         document = checked(_file_shape(), loads_strict(path.read_bytes()))
     except StrictJSONError as error:
-        raise UsageError(f"The campaign file {name} is no strict JSON: {error}.") from error
+        raise UsageError(f"The campaign file {name} is not strict JSON: {error}.") from error
     except ShapeError as error:
-        raise UsageError(f"{name} is no campaign file, as 'tracecore label close' writes it: {error}.") from error
+        raise UsageError(f"{name} is not a campaign file, as 'tracecore label close' writes it: {error}.") from error
     entries = [_entry(each) for each in document["log"]]
     wrong = log_faults(entries)
     try:
@@ -180,7 +165,7 @@ def read_campaign(path: Path, name: str) -> CampaignState:
     except (TypeError, ValueError) as error:  # settings of another version
         raise UsageError(f"The log of the campaign file {name} can't be read: {error}.") from error
     if state is None:
-        raise UsageError(f"The log of the campaign file {name} can't have happened so: {wrong[0]}.")
+        raise UsageError(f"The log of the campaign file {name} is inconsistent: {wrong[0]}.")
     if not state.closed:
         raise UsageError(f"The campaign in {name} was not closed: close it with 'tracecore label close' and give the file that this writes.")
     return state

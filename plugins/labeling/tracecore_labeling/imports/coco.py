@@ -6,7 +6,6 @@ Source: the COCO data format, https://cocodataset.org/#format-data (object detec
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,24 +16,33 @@ from pydantic import TypeAdapter
 
 import tracecore as tc
 from tracecore.errors import UsageError, suggestion
-from tracecore_labeling.imports.label_batch import frame_index, write_labels
-from tracecore_labeling.imports.label_file import Box, FoundLabel, LabelFile, LeftOut, Ring, bounding_box, clip_box, rotated_box_corners
+from tracecore_labeling.imports.label_file import (
+    Box,
+    FoundLabel,
+    LabelFile,
+    LeftOut,
+    Ring,
+    as_text,
+    bounding_box,
+    clip_box,
+    file_error,
+    read_json,
+    rotated_box_corners,
+)
+from tracecore_labeling.imports.label_import import LabelImport
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.provenance import is_pseudonym, provenance_of
 from tracecore_schemas.coco import CocoFile
-from tracecore_schemas.file_shapes import ShapeError, checked
-from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["Coco", "as_text", "read_coco"]
+__all__ = ["Coco", "read_coco"]
 
-# What the format itself gives an image and an annotation; every other key is an attribute that its author added.
+# Keys that the format defines for an image and an annotation; every other key is an attribute.
 _IMAGE_KEYS = {"id", "file_name", "width", "height", "license", "coco_url", "flickr_url", "date_captured", "drive", "log_time_ns", "sensor"}
 _OTHER_GEOMETRY = {"segmentation", "keypoints", "num_keypoints"}
 _MAKING = {"labeler", "labeled_at", "tool", "guideline", "qa", "task", "reviewer", "reviewed_at", "tier", "proposed_by"}
 _ANNOTATION_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "score", "attributes", "track", "track_id"}
 _OWN_KEYS = _ANNOTATION_KEYS | _OTHER_GEOMETRY | _MAKING
-# Boxes are written by programs that round: this much beyond the edge is no box outside its image.
-_ROUNDING_PX = 1e-6
+_ROUNDING_PX = 1e-6  # programs round the boxes they write
 _POINTS = 3
 _SIDES = 4
 _ROTATION = "rotation"
@@ -45,28 +53,20 @@ def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = 
     """Read a COCO file.
 
     Args:
-        path: where it lies.
-        name: what errors call it.
+        path: of the file.
+        name: of the file in errors.
         digest: of its bytes.
-        classes: the only class names that may occur; empty for those of the file's own list.
-        clip: whether what reaches beyond its image is cut at its edge instead of refused.
+        classes: the only allowed class names; empty allows those of the file's own list.
+        clip: whether boxes are clipped to their image instead of refused.
 
     Raises:
-        UsageError: the file is no strict JSON, or anything in it is missing, twice, outside, or of the wrong type.
+        UsageError: the file is not strict JSON, or something in it is missing, repeated, out of range or of the wrong type.
     """
-    try:
-        document = checked(_SHAPE, loads_strict(path.read_bytes()))
-    except StrictJSONError as error:
-        raise UsageError(f"The label file {name} is no strict JSON: {error}.") from error
-    except ShapeError as error:
-        raise UsageError(f"The label file {name} can't be taken: {error}.") from error
-    except OSError as error:
-        raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
-    return _Reader(name, classes, clip).read(document, digest)
+    return _Reader(name, classes, clip).read(read_json(path, name, _SHAPE), digest)
 
 
 class _Reader:
-    """Reads one document; holds what its sentences name."""
+    """Reads one document."""
 
     def __init__(self, name: str, classes: tuple[str, ...], clip: bool) -> None:
         self.name = name
@@ -78,7 +78,7 @@ class _Reader:
     def read(self, document: CocoFile, digest: str) -> LabelFile:
         categories = self.categories(document["categories"], {str(entry["category_id"]) for entry in document["annotations"]})
         if not categories:
-            # An image without boxes says that it holds nothing of these classes: without classes it says nothing.
+            # An image without boxes states that it holds no object of these classes; without classes it states nothing.
             raise self.problem("its list 'categories' is empty")
         images = {image.id: image for image in self.images(document["images"])}
         labels: dict[str, list[FoundLabel]] = defaultdict(list)
@@ -96,7 +96,7 @@ class _Reader:
         return LabelFile(self.name, digest, list(images.values()), labels, self.clipped, left_out, unknowns=unknowns)
 
     def problem(self, found: str) -> UsageError:
-        return UsageError(f"The label file {self.name} can't be taken: {found}.")
+        return file_error(self.name, found)
 
     def behind(self) -> str:
         listed = ", ".join(f"{what} of {count} labels" for what, count in sorted(self.kept_behind.items()))
@@ -113,7 +113,7 @@ class _Reader:
             yield id_, entry
 
     def categories(self, entries: Sequence[Mapping[str, Any]], used: Collection[str]) -> dict[str, str]:
-        """Return class name by category id; Roboflow lists the set's own name first, which may be that of a class."""
+        """Return class names by category id; Roboflow lists the set's own name first, which may equal a class's name."""
         found: dict[str, str] = {}
         for id_, entry in self.entries(entries, "category"):
             name = entry["name"]
@@ -143,7 +143,7 @@ class _Reader:
     def label(
         self, id_: str, entry: Mapping[str, Any], image: LabeledImage, categories: Mapping[str, str], info: Mapping[str, Any]
     ) -> FoundLabel | LeftOut:
-        """Read one annotation; what has neither a box nor an outline, or lies outside its image, is left out."""
+        """Read one annotation; one that has neither a box nor an outline, or lies outside its image, is left out."""
         what = f"annotation {id_}"
         category = self.category(entry, categories, what)
         attributes = {key: value for key, value in (entry.get("attributes") or {}).items() if value is not None}
@@ -199,7 +199,7 @@ class _Reader:
         return name
 
     def polygon(self, entry: Mapping[str, Any], what: str) -> tuple[Ring, ...] | None:
-        """Return the rings of an outline; an empty list says nothing that the box doesn't."""
+        """Return the rings of an outline, or None where it has none beyond its box."""
         rings = entry.get("segmentation")
         if not rings or isinstance(rings, dict):
             return None
@@ -209,7 +209,7 @@ class _Reader:
         return tuple(tuple(ring) for ring in rings)
 
     def turned(self, entry: Mapping[str, Any], attributes: Mapping[str, Any], what: str) -> Ring | None:
-        """Return the corners of a turned box, as CVAT writes it: upright, without an outline, and its degrees as an attribute."""
+        """Return the corners of a rotated box as CVAT writes it: upright, without an outline, its degrees as an attribute."""
         box, degrees = entry.get("bbox") or [], attributes.get(_ROTATION)
         if not isinstance(degrees, int | float) or isinstance(degrees, bool) or not degrees % 360:
             return None
@@ -223,18 +223,18 @@ class _Reader:
     def box(
         self, entry: Mapping[str, Any], image: LabeledImage, polygon: tuple[Ring, ...] | None, what: str, *, turned: bool = False
     ) -> Box | LeftOut:
-        """Return the box within its image: the one around a turned box is always cut."""
-        said = entry.get("bbox")
-        if turned or not said:
+        """Return the box within its image: the box around a rotated one is always clipped."""
+        bbox = entry.get("bbox")
+        if turned or not bbox:
             if polygon is None:
                 if isinstance(entry.get("segmentation"), dict):
                     return LeftOut("masks without a box", image.id)
                 raise self.problem(f"{what} lacks 'bbox'")
             box = bounding_box(polygon)
-        elif len(said) != _SIDES:
-            raise self.problem(f"{what} has a bbox that is not four numbers [x, y, width, height]: {said!r}")
+        elif len(bbox) != _SIDES:
+            raise self.problem(f"{what} has a bbox that is not four numbers [x, y, width, height]: {bbox!r}")
         else:
-            box = (said[0], said[1], said[2], said[3])
+            box = (bbox[0], bbox[1], bbox[2], bbox[3])
         if box[2] <= 0 or box[3] <= 0:
             raise self.problem(f"{what} has a box without area: {_plain(box)}")
         assert image.width is not None  # a COCO image says its size
@@ -255,45 +255,24 @@ def _plain(box: Box) -> str:
     return f"[{', '.join(f'{side:.15g}' for side in box)}]"
 
 
-def as_text(value: Any) -> str:
-    """Write an attribute's value as text: a text as it is, everything else as canonical JSON."""
-    from tracecore_schemas.canonical import jcs
+class Coco(LabelImport):
+    """Import the boxes and outlines of COCO label files, each linked to the recorded frame it is drawn on."""
 
-    if isinstance(value, str):
-        return value
-    try:
-        return jcs(value).decode()
-    except ValueError:  # a whole number beyond what a double holds
-        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-class Coco(tc.Stage):
-    """Take the boxes and outlines of COCO label files over, each linked to the recorded frame it is drawn on."""
-
-    kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=(".json",), note="label file")
-    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
     labels = tc.Output(
         "label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or outline, one a frame without any"
     )
 
     class Params(tc.Params):
-        """What is taken."""
+        """Files, classes and clipping."""
 
         paths: tuple[str, ...] = tc.Field((), description="label files, folders and globs")
         classes: tuple[str, ...] = tc.Field((), description="the only class names that may occur; empty for those of each file's own list")
         clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
-    def run(self, context: tc.Context, params: Params) -> None:
-        """Read, link, write; whatever the files don't say is stated as unknown."""
-        sources = context.files(self.files)
-        files: list[LabelFile] = []
-        for done, source in enumerate(sources):
-            context.progress(done, len(sources), source.name)
-            path = context.adopt(source, kind="external", name=source.name)
-            file = read_coco(path, source.name, source.digest, classes=params.classes, clip=params.clip)
-            if not file.images:
-                raise tc.UsageError(f"The label file {source.name} can't be taken: it lists no images.")
-            files.append(file)
-        write_labels(context, self.labels, files, frame_index(context, self.frames))
-        context.progress(len(sources), len(sources))
+    def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
+        """Read one COCO file, which must list images."""
+        file = read_coco(path, source.name, source.digest, classes=params.classes, clip=params.clip)
+        if not file.images:
+            raise file_error(source.name, "it lists no images")
+        return file

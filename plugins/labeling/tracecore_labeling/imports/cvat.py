@@ -10,13 +10,24 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element, fromstring  # after a look for entity declarations
+from xml.etree.ElementTree import Element, fromstring  # files with entity declarations are refused first
 from xml.parsers import expat
 
 import tracecore as tc
 from tracecore.errors import UsageError
-from tracecore_labeling.imports.label_batch import frame_index, write_labels
-from tracecore_labeling.imports.label_file import Box, FoundLabel, LabelFile, LeftOut, Ring, bounding_box, clip_box, rotated_box_corners
+from tracecore_labeling.imports.label_file import (
+    Box,
+    FoundLabel,
+    LabelFile,
+    LeftOut,
+    Ring,
+    bounding_box,
+    clip_box,
+    file_error,
+    finite_number,
+    rotated_box_corners,
+)
+from tracecore_labeling.imports.label_import import LabelImport
 from tracecore_labeling.linking import LabeledImage
 
 __all__ = ["Cvat", "read_cvat"]
@@ -25,7 +36,7 @@ _ROUNDING_PX = 0.01  # CVAT writes hundredths
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _POINTS = 3
 _LONGEST = 9  # digits of a size in px that a table can hold
-# What is read elsewhere, and what is drawn over what, which says nothing of an object.
+# Attributes that are read elsewhere, and the drawing order, which is no property of an object.
 _OWN = {"label", "occluded", "points", "rotation", "z_order", *_CORNERS}
 _USUAL = {"source": "manual"}
 
@@ -34,13 +45,13 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
     """Read a CVAT file; shapes other than boxes and polygons are counted and left out.
 
     Args:
-        path: where it lies.
-        name: what errors call it.
+        path: of the file.
+        name: of the file in errors.
         digest: of its bytes.
-        clip: whether what reaches beyond its image is cut at its edge instead of refused; of a turned box always the box around it is.
+        clip: whether shapes are clipped to their image instead of refused; the box around a rotated box is always clipped.
 
     Raises:
-        UsageError: it is no XML, holds no images (a video's tracks), or an image or shape isn't as the format says.
+        UsageError: the file is not XML, holds no images (a video's tracks), or an image or shape violates the format.
     """
     try:
         data = path.read_bytes()
@@ -49,7 +60,7 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
     except OSError as error:
         raise UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
     except (expat.ExpatError, SyntaxError, ValueError, LookupError, _EntityFound) as error:  # the last three of encodings that expat lacks
-        raise UsageError(f"The label file {name} is no XML that can be taken: {error}.") from error
+        raise UsageError(f"The label file {name} is not valid XML: {error}.") from error
     images: list[LabeledImage] = []
     labels: dict[str, list[FoundLabel]] = defaultdict(list)
     left_out: list[LeftOut] = []
@@ -62,9 +73,9 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
         left_out += shapes.left_out
         clipped += shapes.clipped
     if not images:
-        raise UsageError(f"The label file {name} can't be taken: it lists no images (tracks of videos: export 'CVAT for images' instead).")
+        raise file_error(name, "it lists no images (tracks of videos: export 'CVAT for images' instead)")
     tracked = [LeftOut("shapes of tracks") for track in root.iter("track") for _ in track]
-    unstated = frozenset(image.id for image in images if tracked)  # nothing says which of them a track is on
+    unstated = frozenset(image.id for image in images if tracked)  # the file does not say which of them a track is in
     return LabelFile(name, digest, images, labels, clipped, [*left_out, *tracked], unstated=unstated)
 
 
@@ -82,19 +93,15 @@ def _refuse_entities(data: bytes) -> None:
     parser.Parse(data, True)
 
 
-def _problem(name: str, what: str) -> UsageError:
-    return UsageError(f"The label file {name} can't be taken: {what}.")
-
-
 def _image(element: Element, place: int, name: str) -> LabeledImage:
     file_name = element.get("name")
     if not file_name:
-        raise _problem(name, f"image {place} has no name")
+        raise file_error(name, f"image {place} has no name")
     sides = [element.get("width", ""), element.get("height", "")]
     if not all(side.isascii() and side.isdecimal() and 0 < len(side) <= _LONGEST and int(side) for side in sides):
-        raise _problem(name, f"image {place} ({file_name}) has no width and height in px")
+        raise file_error(name, f"image {place} ({file_name}) has no width and height in px")
     width, height = map(int, sides)
-    # A project's file numbers the images of each task from 0: the place in the file is what tells them apart.
+    # A project's file numbers the images of each task from 0: only the position in the file is unique.
     subset = element.get("subset")
     return LabeledImage(str(place), file_name, width, height, attributes={"subset": subset} if subset else {})
 
@@ -123,11 +130,11 @@ class _Shapes:
             counted[shape.tag] += 1
             what = f"{shape.tag} {number} of image {self.image.id} ({self.image.file_name})"
             category = shape.get("label")
-            if category == "":  # of labels that the task no longer has
+            if category == "":  # the task no longer has this label
                 self.left_out.append(LeftOut(f"shapes of {shape.tag} without a label", self.image.id))
                 continue
             if category is None:
-                raise _problem(self.name, f"{what} has no label")
+                raise file_error(self.name, f"{what} has no label")
             outline, box = self._polygon(shape, what) if shape.tag == "polygon" else self._box(shape, what)
             if box is None:
                 self.left_out.append(LeftOut("shapes outside their image", self.image.id))
@@ -142,38 +149,38 @@ class _Shapes:
             )
 
     def _box(self, shape: Element, what: str) -> tuple[Ring | None, Box | None]:
-        """Return a box, and its corners where it is turned: then the box is the one around them."""
-        corners = [_number(shape.get(corner)) for corner in _CORNERS]
+        """Return (corners, box); corners is None unless the box is rotated, and then the box is the one around them."""
+        corners = [finite_number(shape.get(corner)) for corner in _CORNERS]
         if None in corners:
-            raise _problem(self.name, f"{what} lacks its corners {', '.join(_CORNERS)}")
+            raise file_error(self.name, f"{what} lacks its corners {', '.join(_CORNERS)}")
         left, top, right, bottom = (corner for corner in corners if corner is not None)
-        turned = _number(shape.get("rotation", "0"))
+        turned = finite_number(shape.get("rotation", "0"))
         if turned is None:
-            raise _problem(self.name, f"{what} has a rotation that is no number of degrees: {shape.get('rotation')!r}")
+            raise file_error(self.name, f"{what} has a rotation that is no number of degrees: {shape.get('rotation')!r}")
         box = (left, top, right - left, bottom - top)
         if not turned % 360:
             return None, self._inside(box, what, self.clip)
         if box[2] <= 0 or box[3] <= 0:
-            raise _problem(self.name, f"{what} is empty: {left} {top} {right} {bottom}")
+            raise file_error(self.name, f"{what} is empty: {left} {top} {right} {bottom}")
         outline = rotated_box_corners(box, turned)
         if not all(map(math.isfinite, outline)):
-            raise _problem(self.name, f"{what} reaches beyond all numbers")
+            raise file_error(self.name, f"{what} reaches beyond all numbers")
         return outline, self._inside(bounding_box([outline]), what, True)
 
     def _polygon(self, shape: Element, what: str) -> tuple[Ring, Box | None]:
-        points = [_number(each) for pair in shape.get("points", "").split(";") for each in pair.split(",")]
+        points = [finite_number(each) for pair in shape.get("points", "").split(";") for each in pair.split(",")]
         ring = tuple(point for point in points if point is not None)
         if len(ring) != len(points) or len(ring) % 2 or len(ring) < 2 * _POINTS:
-            raise _problem(self.name, f"{what} has no points x,y;x,y;x,y: {shape.get('points')!r}")
+            raise file_error(self.name, f"{what} has no points x,y;x,y;x,y: {shape.get('points')!r}")
         return ring, self._inside(bounding_box([ring]), what, self.clip)
 
     def _inside(self, box: Box, what: str, clip: bool) -> Box | None:
-        """Return a box within its image; None where nothing of it is."""
+        """Return a box clipped to its image; None where it lies outside."""
         inside, beyond = clip_box(box, self.size, _ROUNDING_PX)
         if box[2] <= 0 or box[3] <= 0 or (beyond and not clip):
             left, top, width, height = box
             hint = " (parameter 'clip' cuts what lies outside)" if beyond else ""
-            raise _problem(self.name, f"{what} is empty or lies outside its image: {left} {top} {left + width} {top + height}{hint}")
+            raise file_error(self.name, f"{what} is empty or lies outside its image: {left} {top} {left + width} {top + height}{hint}")
         if inside[2] <= 0 or inside[3] <= 0:
             return None
         self.clipped += beyond
@@ -183,7 +190,7 @@ class _Shapes:
         pairs = [(str(each.get("name")), each.text or "") for each in shape.iter("attribute")]
         attributes = dict(pairs)
         if len(attributes) != len(pairs):
-            raise _problem(self.name, f"{what} gives an attribute twice")
+            raise file_error(self.name, f"{what} gives an attribute twice")
         if shape.get("occluded") == "1":
             attributes.setdefault("occluded", "true")
         for name, value in shape.items():
@@ -192,38 +199,18 @@ class _Shapes:
         return attributes
 
 
-def _number(text: str | None) -> float | None:
-    """Read a finite decimal number."""
-    if text is None or not text.isascii() or "_" in text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+class Cvat(LabelImport):
+    """Import the boxes and polygons of CVAT's XML files, each linked to the recorded frame by its image's name."""
 
-
-class Cvat(tc.Stage):
-    """Take the boxes and polygons of CVAT's XML files over, each linked to the recorded frame by its image's name."""
-
-    kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=(".xml",), note="label file")
-    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
     labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or polygon")
 
     class Params(tc.Params):
-        """What is taken."""
+        """Files and clipping."""
 
         paths: tuple[str, ...] = tc.Field((), description="files of CVAT for images 1.1, folders and globs")
         clip: bool = tc.Field(False, description="cut shapes that reach beyond their image at its edge, instead of refusing the file")
 
-    def run(self, context: tc.Context, params: Params) -> None:
-        """Read, link, write."""
-        sources = context.files(self.files)
-        files: list[LabelFile] = []
-        for done, source in enumerate(sources):
-            context.progress(done, len(sources), source.name)
-            path = context.adopt(source, kind="external", name=source.name)
-            files.append(read_cvat(path, source.name, source.digest, clip=params.clip))
-        write_labels(context, self.labels, files, frame_index(context, self.frames))
-        context.progress(len(sources), len(sources))
+    def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
+        """Read one CVAT file."""
+        return read_cvat(path, source.name, source.digest, clip=params.clip)

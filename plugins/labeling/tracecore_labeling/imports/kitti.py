@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import tracecore as tc
-from tracecore_labeling.imports.label_batch import frame_index, write_labels
-from tracecore_labeling.imports.label_file import FoundLabel, LabelFile, LeftOut, line_error, read_text
+from tracecore_labeling.imports.label_file import Box, FoundLabel, LabelFile, LeftOut, line_error, read_text
+from tracecore_labeling.imports.label_import import LabelImport
 from tracecore_labeling.linking import LabeledImage
 from tracecore_schemas.kinds import DONT_CARE
 
@@ -32,21 +32,21 @@ TRACKING = "label_02"
 """Folder of a tracking set's label files."""
 
 _FIELDS = 15
-_TRACKING = 2  # fields before those of the object set
+_TRACKING = 2  # fields before those of an object set
 _STATE = ("truncated", "occluded", "alpha")
 _NO_TRACK = "-1"
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
-_FLAT = 1e-6  # a rotation about another axis than y, beyond rounding
+_FLAT = 1e-6  # largest rounding error of a rotation about y
 
 
 def cuboid_of(height: float, width: float, length: float, x: float, y: float, z: float, rotation: float) -> tuple[float, ...]:
-    """Return the ten numbers of a cuboid from KITTI's: its center lies half its height above its bottom, and y points down."""
+    """Return OpenLABEL's ten numbers of a KITTI cuboid: its center lies half its height above its bottom, and y points down."""
     return (x, y - height / 2, z, 0.0, math.sin(rotation / 2), 0.0, math.cos(rotation / 2), length, height, width)
 
 
 def upright(cuboid: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return KITTI's height, width, length, x, y, z and rotation of a camera's cuboid; None where it is turned about another axis than y."""
+    """Return KITTI's height, width, length, x, y, z and rotation of a cuboid; None where it is rotated about another axis than y."""
     x, y, z, qx, qy, qz, qw, length, height, width = cuboid
     if abs(qx) > _FLAT or abs(qz) > _FLAT:
         return None
@@ -57,14 +57,14 @@ def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_f
     """Read one label file, of an image or of a tracking sequence.
 
     Args:
-        path: where it lies.
-        name: what errors and the record call it.
+        path: of the file.
+        name: of the file in errors and label ids.
         digest: of its bytes.
-        image: which it labels; of a tracking file its frames, by their numbers.
-        cuboid_frame: what the rectified camera's frame is called.
+        image: the labeled image; of a tracking file the template of its images, which differ by frame number.
+        cuboid_frame: name of the rectified camera's frame.
 
     Raises:
-        UsageError: a line that isn't as KITTI says.
+        UsageError: a line violates the format.
     """
     lines = [(number, line.split()) for number, line in enumerate(read_text(path, name), start=1) if line.strip()]
     tracking = len(lines[0][1]) > _FIELDS + 1 if lines else Path(name).parent.name == TRACKING
@@ -98,10 +98,7 @@ class _Reader:
         expected = _FIELDS + _TRACKING if self.tracking else _FIELDS
         if len(fields) not in {expected, expected + 1}:
             raise line_error(self.name, number, f"has {len(fields)} fields, expected {expected} ({expected + 1} with a score)")
-        image, track = (
-            self.image,
-            f"{Path(self.name).stem}-{number}",
-        )  # an object set has no tracks; this one says that box and cuboid are of one object
+        image, track = self.image, f"{Path(self.name).stem}-{number}"  # an object set has no tracks; this one joins box and cuboid of an object
         if self.tracking:
             image, track = self.frame(number, fields[0]), fields[1]
             self.whole(number, fields[1])
@@ -153,8 +150,8 @@ class _Reader:
             raise line_error(self.name, number, "holds a number that is not finite")
         return values
 
-    def box(self, number: int, corners: list[float]) -> tuple[float, float, float, float] | None:
-        """Return x, y, width, height; None where all four corners are one placeholder (-1, 0), as in labels of space alone."""
+    def box(self, number: int, corners: list[float]) -> Box | None:
+        """Return x, y, width, height; None where all four corners are a placeholder (-1 or 0): the object has only a cuboid."""
         left, top, right, bottom = corners
         if len(set(corners)) == 1 and left <= 0:
             return None
@@ -163,7 +160,7 @@ class _Reader:
         return left, top, right - left, bottom - top
 
     def scored(self, label: FoundLabel, text: str, score: float) -> FoundLabel:
-        """Add the score; one that is no share is kept as written, for KITTI says of it only that more is better."""
+        """Add the score; one outside 0 to 1 is kept as an attribute: KITTI defines only that higher is better."""
         if 0 <= score <= 1:
             return replace(label, score=score)
         self.beyond += 1
@@ -174,40 +171,32 @@ _OBJECTS = "label_2"
 _FRAME_NUMBER = re.compile(r"[0-9]{1,19}")
 
 
-class Kitti(tc.Stage):
-    """Take KITTI's object and tracking labels over: boxes in the left color image, cuboids in the rectified camera's frame."""
+class Kitti(LabelImport):
+    """Import KITTI's object and tracking labels: boxes in the left color image, cuboids in the rectified camera's frame."""
 
-    kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=[f"{_OBJECTS}/*.txt", f"{TRACKING}/*.txt"], note="label file", nested=True)
     frames = tc.Input("dataset", description="the recorded frames, by drive (the folders' names) and number (the file's)")
     labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="a box and a cuboid an object, of one track")
+    together = True
 
     class Params(tc.Params):
-        """What is taken."""
+        """Files, camera and the cuboids' frame."""
 
         paths: tuple[str, ...] = tc.Field((), description="folders that hold label_2 or label_02, as ingest was given them; files and globs")
         sensor: str = tc.Field("image_2", min_length=1, description="the camera that the boxes are drawn on")
         cuboid_frame: str = tc.Field("camera_0_rectified", min_length=1, description="what the frame of the cuboids is called")
 
-    def run(self, context: tc.Context, params: Params) -> None:
-        """Read, link, write."""
-        sources = context.files(self.files)
-        index = frame_index(context, self.frames)
-        assert index is not None  # the input is not optional
-        files: list[LabelFile] = []
-        for done, source in enumerate(sources):
-            context.progress(done, len(sources), source.name)
-            path = context.adopt(source, kind="external", name=source.name)
-            image = _image(source.name, params.sensor, index.drives)
-            files.append(read_kitti(path, source.name, source.digest, image, params.cuboid_frame))
-        write_labels(context, self.labels, files, index, together=True)
-        context.progress(len(sources), len(sources))
+    def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
+        """Read the labels of one image, or of one tracking sequence."""
+        assert self.recorded is not None  # the input is not optional
+        image = _image(source.name, params.sensor, self.recorded.drives)
+        return read_kitti(path, source.name, source.digest, image, params.cuboid_frame)
 
 
 def _image(name: str, sensor: str, drives: Collection[str]) -> LabeledImage:
-    """Return the image a file is of: its folders joined are the drive's name, or its end where ingest was given a folder above.
+    """Return the image of a label file: its folders joined are the drive's name, or the end of it where ingest was given a parent folder.
 
-    A tracking file is of a sequence, whose images lie in a folder of the file's stem.
+    The images of a tracking sequence lie in a folder named after the file's stem.
     """
     path = PurePosixPath(name)
     images = {_OBJECTS: sensor.strip("/"), TRACKING: "image_02"}

@@ -1,15 +1,23 @@
-"""A label file of any format, read: its images, the labels of each, and the box and polygon arithmetic that readers share."""
+"""The contents of a label file of any format: its images and the labels of each; and the parsing and box arithmetic that readers share."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tracecore as tc
 from tracecore_labeling.linking import LabeledImage
 from tracecore_labeling.provenance import NOTHING_KNOWN, Provenance
+from tracecore_schemas.canonical import jcs
+from tracecore_schemas.file_shapes import ShapeError, checked
+from tracecore_schemas.strict_json import StrictJSONError, loads_strict
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 __all__ = [
     "Box",
@@ -17,36 +25,82 @@ __all__ = [
     "LabelFile",
     "LeftOut",
     "Ring",
+    "as_text",
     "bounding_box",
     "clip_box",
+    "file_error",
+    "finite_number",
     "line_error",
+    "read_json",
     "read_text",
     "rotated_box",
     "rotated_box_corners",
 ]
+
+T = TypeVar("T")
 
 
 def read_text(path: Path, name: str) -> list[str]:
     """Read a label file's lines.
 
     Raises:
-        UsageError: it is no text.
+        UsageError: it is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise tc.UsageError(f"The label file {name} can't be taken: it is no UTF-8 text (byte {error.start}).") from error
+        raise file_error(name, f"it is not UTF-8 text (byte {error.start})") from error
+
+
+def read_json(path: Path, name: str, shape: TypeAdapter[T], format_: str = "") -> T:
+    """Read a label file's JSON document and check its shape.
+
+    Raises:
+        UsageError: it can't be read, or is not strict JSON of this shape, which the message calls `format_`.
+    """
+    try:
+        return checked(shape, loads_strict(path.read_bytes()))
+    except StrictJSONError as error:
+        raise tc.UsageError(f"The label file {name} is not strict JSON: {error}.") from error
+    except ShapeError as error:
+        raise file_error(name, f"it is not {format_}: {error}" if format_ else str(error)) from error
+    except OSError as error:
+        raise tc.UsageError(f"The label file {name} can't be read: {error.strerror or error}.") from error
+
+
+def file_error(name: str, what: str) -> tc.UsageError:
+    """Return the error of a file that can't be imported."""
+    return tc.UsageError(f"The label file {name} can't be taken: {what}.")
 
 
 def line_error(name: str, number: int, what: str) -> tc.UsageError:
-    """Return what is wrong with a line; lines count from 1."""
-    return tc.UsageError(f"The label file {name} can't be taken: line {number} {what}.")
+    """Return the error of a line; lines count from 1."""
+    return file_error(name, f"line {number} {what}")
+
+
+def finite_number(text: str | None) -> float | None:
+    """Return a finite decimal number, or None where the text is not one."""
+    try:
+        number = float(text) if text is not None and text.isascii() and "_" not in text else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_text(value: Any) -> str:
+    """Return an attribute's value as text: a string as it is, everything else as canonical JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return jcs(value).decode()
+    except ValueError:  # an integer beyond what a double holds
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 Box = tuple[float, float, float, float]
 Ring = tuple[float, ...]
 
-_DIGITS = 6  # what a turn by a quarter leaves of rounding is less, px
+_DIGITS = 6  # the rounding error of a rotation by 90 degrees is less, px
 
 
 def bounding_box(rings: Sequence[Ring]) -> Box:
@@ -56,28 +110,28 @@ def bounding_box(rings: Sequence[Ring]) -> Box:
 
 
 def rotated_box(x: float, y: float, width: float, height: float, angle: float) -> Ring:
-    """Return the corners of a box around the center x, y that is turned by an angle, rad, from x to y."""
+    """Return the corners of a box with center x, y, rotated by an angle, rad, from x to y."""
     cosine, sine = math.cos(angle), math.sin(angle)
     corners = [(-width / 2, -height / 2), (width / 2, -height / 2), (width / 2, height / 2), (-width / 2, height / 2)]
     return tuple(value for across, down in corners for value in (x + across * cosine - down * sine, y + across * sine + down * cosine))
 
 
 def rotated_box_corners(box: Box, degrees: float) -> Ring:
-    """Return the corners of a box that CVAT gives upright, with the degrees by which it is turned clockwise about its center."""
+    """Return the corners of a box (x, y, width, height, px) rotated clockwise about its center."""
     x, y, width, height = box
     return tuple(round(value, _DIGITS) for value in rotated_box(x + width / 2, y + height / 2, width, height, math.radians(degrees)))
 
 
 def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, bool]:
-    """Cut a box at the edges of its image.
+    """Clip a box to its image.
 
     Args:
-        box: in px.
-        size: width and height of the image.
-        rounding: how far beyond an edge the box may reach, px, before it counts as cut.
+        box: x, y, width, height, px.
+        size: width and height of the image, px.
+        rounding: how far beyond an edge the box may reach, px, before it counts as clipped.
 
     Returns:
-        The box inside the image, without area where it lies outside, and whether it was cut by more than rounding.
+        The box inside the image, without area where it lies outside, and whether more than rounding was clipped.
     """
     x, y, width, height = box
     left, top, right, bottom = max(x, 0.0), max(y, 0.0), min(x + width, float(size[0])), min(y + height, float(size[1]))
@@ -89,38 +143,34 @@ def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, boo
 
 @dataclass(frozen=True, slots=True)
 class FoundLabel:
-    """One label of a file; which fields are there depends on its geometry.
+    """One label of a file; its geometry decides which fields are set. Units are px for images and m for space.
 
     Attributes:
-        id: the file's own id of it, or what names it in the file for ever.
-        geometry: box2d, cuboid, path or tag.
-        category: class name; of a tag what it speaks of.
-        box: x, y, width, height, px.
-        area: of the object, px^2, where the file says it.
-        polygon: rings of x and y by turns, px; the box of such a label is around them where the file gives none.
-        crowd: whether a box stands for many objects, or for a region that nobody labeled.
-        ignore: whether it is neither an error to find nor to miss.
+        id: a stable id within the file; with the file's digest it makes the label's id.
+        geometry: box2d, polygon, cuboid, path or tag.
+        category: class name; of a tag its subject.
+        box: x, y, width, height; of a label with only a polygon, the box around it.
+        area: of the object, px^2.
+        polygon: rings, each x and y alternating.
+        crowd: whether a box covers many objects, or a region that was not labeled.
+        ignore: whether evaluation counts it neither as an error to detect nor to miss.
         score: confidence, 0 to 1, of a label that a model proposed.
-        cuboid: ten numbers as in OpenLABEL, m.
-        cuboid_frame: in which frame the cuboid is; that of the camera it is linked to where None.
-        path: x ahead, y to the left by turns, m.
-        value: what a tag says.
-        track: the object's, where the file has tracks.
-        provenance: who, when, with what.
-        attributes: whatever else the file says of it.
-        task: in which it was made, where said.
-        reviewer: pseudonym, where said.
-        reviewed_at: where said.
-        tier: working or gold, where the file records it.
-        proposed_by: ref of the model that proposed it, where said.
+        cuboid: ten numbers as in OpenLABEL.
+        cuboid_frame: coordinate frame of the cuboid; None for that of its camera.
+        path: x ahead and y to the left, alternating.
+        value: of a tag.
+        attributes: everything else the file gives.
+        reviewer: a pseudonym.
+        tier: working or gold.
+        proposed_by: ref of the model that proposed it.
     """
 
     id: str
     geometry: str = "box2d"
     category: str | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
     area: float | None = None
-    polygon: tuple[tuple[float, ...], ...] | None = None
+    polygon: tuple[Ring, ...] | None = None
     crowd: bool = False
     ignore: bool = False
     score: float | None = None
@@ -140,12 +190,11 @@ class FoundLabel:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Labels of a file that are not taken over; an image that has any is never stated to hold no object.
+    """Labels of a file that are not imported; their image is never stated to hold no object.
 
     Attributes:
-        what: what they are, in the plural, with the reason where the noun does not say it ("boxes without area").
-        image: id of the image they are of; None where they are of none.
-        count: how many.
+        what: a plural noun with the reason where the noun does not show it ("boxes without area").
+        image: id of their image, if they have one.
     """
 
     what: str
@@ -155,17 +204,16 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """One label file, read.
+    """The contents of one label file.
 
     Attributes:
-        name: the file's name.
-        digest: its bytes' digest, which with a label's id makes its id for ever.
-        images: what it labels.
-        labels: of each image that has any, by image id.
-        clipped: boxes that were cut at the edge of their image.
-        left_out: labels that are not taken over. What a file holds is what is taken and what is left out.
-        unknowns: (what, why) of whatever else its labels do not say.
-        unstated: ids of images of which it does not state that they hold no object, whatever it lists of them.
+        digest: of its bytes.
+        images: the labeled images.
+        labels: by image id.
+        clipped: number of boxes clipped to their image.
+        left_out: labels that are not imported; every label of the file is in `labels` or counted here.
+        unknowns: (what, why) of facts that its labels lack.
+        unstated: ids of images that the file does not state to be without objects, though it lists none for them.
     """
 
     name: str
@@ -179,10 +227,10 @@ class LabelFile:
 
     @property
     def found(self) -> int:
-        """Count the labels that the file holds, taken or not."""
+        """The number of labels in the file, imported or not."""
         return sum(map(len, self.labels.values())) + sum(each.count for each in self.left_out)
 
     @property
     def names_left_out(self) -> int:
-        """Count labels of which the file gives a name where a pseudonym is expected."""
+        """The number of labels whose labeler was given by name instead of by pseudonym."""
         return sum(label.provenance.name_left_out for labels in self.labels.values() for label in labels)

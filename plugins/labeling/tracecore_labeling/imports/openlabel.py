@@ -1,6 +1,6 @@
 """ASAM OpenLABEL 1.0.0 files: read strictly into labels, and the stage `openlabel`.
 
-Source: ASAM OpenLABEL V1.0.0 and its JSON schema; what is read of it has the shape of `tracecore_schemas.openlabel`.
+Source: ASAM OpenLABEL V1.0.0 and its JSON schema; `tracecore_schemas.openlabel` is the part that is read.
 """
 
 from __future__ import annotations
@@ -17,20 +17,17 @@ from typing import Any
 from pydantic import TypeAdapter
 
 import tracecore as tc
-from tracecore.errors import UsageError
-from tracecore_labeling.imports.label_batch import frame_index, write_labels
-from tracecore_labeling.imports.label_file import FoundLabel, LabelFile, LeftOut
+from tracecore_labeling.imports.label_file import FoundLabel, LabelFile, LeftOut, read_json
+from tracecore_labeling.imports.label_import import LabelImport
 from tracecore_labeling.imports.openlabel_objects import SIMPLE, Data, Known, ObjectReader, is_recording_vehicle, texts_of
 from tracecore_labeling.linking import LabeledImage
-from tracecore_schemas.file_shapes import ShapeError, checked
 from tracecore_schemas.openlabel import OpenLabelFile
-from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["Openlabel", "read_openlabel"]
 
-_NANOSECONDS = re.compile(r"[0-9]{16,19}")  # a time before 1970-01-12 would be shorter; a shorter number is some other clock's
-_BEYOND = 2**63  # of a time's 64 bits
-_MOST_FRAMES = 1_000_000  # 9 h at 30 Hz; more is an end that was left open
+_NANOSECONDS = re.compile(r"[0-9]{16,19}")  # a shorter number is no Unix time in ns after 1970-01-12
+_BEYOND = 2**63  # times are 64-bit integers
+_MOST_FRAMES = 1_000_000  # 9 h at 30 Hz; a longer interval has an open end
 _INTRINSICS = ("intrinsics_custom", "intrinsics_fisheye", "intrinsics_pinhole")
 _OTHERS = ("actions", "events", "relations")
 
@@ -39,20 +36,15 @@ def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str
     """Read an OpenLABEL file.
 
     Args:
-        path: where it lies.
-        name: what errors call it.
+        path: of the file.
+        name: of the file in errors.
         digest: of its bytes.
         sensors: topic by the name of a stream or coordinate system; others keep their name.
 
     Raises:
-        UsageError: it is no strict JSON, no OpenLABEL 1.0.0, or a geometry in it is not as that says.
+        UsageError: the file is not strict JSON, not OpenLABEL 1.0.0, or a geometry in it is not valid.
     """
-    try:
-        root = checked(_shape(), loads_strict(path.read_bytes()))["openlabel"]
-    except StrictJSONError as error:
-        raise UsageError(f"The label file {name} is no strict JSON: {error}.") from error
-    except ShapeError as error:
-        raise UsageError(f"The label file {name} can't be taken: it is no ASAM OpenLABEL 1.0.0: {error}.") from error
+    root = read_json(path, name, _shape(), "ASAM OpenLABEL 1.0.0")["openlabel"]
     return _Reader(root, sensors, ObjectReader(name, root["metadata"], root.get("streams") or {})).read(digest)
 
 
@@ -91,7 +83,7 @@ class _Reader:
             found = [*seen, *tags]
             partly = [each.image.partition("/")[2] for each in reader.left_out[before:] if each.image]
             own = _properties(frame).get("tracecore")
-            # Where a file has several cameras and an object in one, it says of no other that it saw nothing.
+            # Of several cameras, an object in one does not state that the others show none.
             objects = partly or any(label.geometry != "path" for _, label in seen)
             stated = own["empty"] if own is not None else [] if objects else [stream for stream, _ in found] or [reader.first_camera]
             for stream in dict.fromkeys([*(stream for stream, _ in found), *partly, *stated]):
@@ -109,11 +101,11 @@ class _Reader:
         return found
 
     def called(self, label: FoundLabel) -> FoundLabel:
-        """Return a label whose coordinate system is called as the recording calls it."""
+        """Return the label with its coordinate system named as in the recording."""
         return replace(label, cuboid_frame=self.sensors.get(label.cuboid_frame or "", label.cuboid_frame))
 
     def frames(self) -> dict[int, tuple[str, Data]]:
-        """Return every frame, and what it is called: those that are listed, and those that an object of unchanging shape says it is in."""
+        """Return (key, frame) by frame number: the frames listed, and those in the intervals of objects with a static shape."""
         frames: dict[int, tuple[str, Data]] = {int(key): (key, frame) for key, frame in self.part("frames").items()}
         if len(frames) < len(self.part("frames")):
             raise self.reader.problem("two of its frames have the same number")
@@ -127,7 +119,7 @@ class _Reader:
         return dict(sorted(frames.items()))
 
     def present(self, kind: str, numbers: Sequence[int]) -> dict[int, dict[str, Data]]:
-        """Return what each frame holds, with what it says there: what the frame lists, what names the frame, and what names no frame at all."""
+        """Return the objects or contexts of each frame with their data there: those listed by it, with it in their intervals, or with neither."""
         data_of, known = f"{kind[:-1]}_data", self.part(kind)
         found: dict[int, dict[str, Data]] = {number: {} for number in numbers}
         vehicles = {uid for uid, entry in known.items() if kind == "objects" and is_recording_vehicle(entry)}
@@ -141,7 +133,7 @@ class _Reader:
         listed = {uid for uids in found.values() for uid in uids}
         for uid, entry in known.items():
             if uid in vehicles:
-                continue  # its shape as a whole is that of what records, and no object in an image
+                continue  # its static shape is the recording vehicle's, which no image shows
             lasting = uid not in listed and (kind == "contexts" or _shapes(entry))
             everywhere = [(numbers[0], numbers[-1])] if lasting else []
             for start, end in _intervals(entry) or everywhere:
@@ -150,7 +142,7 @@ class _Reader:
         return found
 
     def image(self, key: str, frame: Data, stream: str, attributes: Mapping[str, str]) -> LabeledImage:
-        """Return the image of a stream at a frame."""
+        """Return the image of a stream in a frame."""
         properties = _properties(frame)
         intrinsics = _intrinsics((properties.get("streams") or {}).get(stream)) or _intrinsics(self.part("streams").get(stream))
         stamp = str(properties.get("timestamp", ""))
@@ -170,7 +162,7 @@ class _Reader:
         )
 
     def leave_out_nowhere(self, frames: Mapping[int, tuple[str, Data]], seen: set[str]) -> None:
-        """Leave out what is of no frame: the recording vehicle's shape, tags, objects, actions, events and relations that no frame lists."""
+        """Count what belongs to no frame as left out: the recording vehicle's shape; tags, objects, actions, events and relations not in a frame."""
         vehicles = {uid for uid, entry in self.part("objects").items() if is_recording_vehicle(entry)}
         counts = {
             "shapes of the recording vehicle": sum(_shapes(self.part("objects")[uid]) for uid in vehicles),
@@ -192,7 +184,7 @@ class _Reader:
 
 
 def _shapes(entry: Data) -> int:
-    """Count the shapes that an object has in all its frames."""
+    """Return the number of an object's static shapes."""
     data = (entry.get("object_data") or {}).items()
     return sum(len(listed) if isinstance(listed, list) else 1 for kind, listed in data if kind not in SIMPLE)
 
@@ -207,37 +199,29 @@ def _properties(frame: Data) -> Data:
 
 
 def _intrinsics(stream: Data | None) -> Data:
-    """Return the first intrinsics of a stream that give a size."""
+    """Return the first intrinsics of a stream that give an image size."""
     properties = (stream or {}).get("stream_properties") or {}
     return next((properties[key] for key in _INTRINSICS if {"width_px", "height_px"} <= set(properties.get(key) or ())), {})
 
 
 def _of_stream(attributes: Data, stream: str) -> dict[str, Any]:
-    """Return the attributes of a frame that are of all streams or of one."""
+    """Return the attributes of a frame that apply to all streams or to this one."""
     return {kind: [one for one in attributes.get(kind) or () if one.get("coordinate_system", stream) == stream] for kind in SIMPLE}
 
 
-class Openlabel(tc.Stage):
-    """Take the boxes, cuboids, tracks and tags of OpenLABEL files over."""
+class Openlabel(LabelImport):
+    """Import the boxes, cuboids, tracks and tags of OpenLABEL files."""
 
-    kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=(".json",), note="label file")
     frames = tc.Input("dataset", optional=True, description="the recorded frames that the labels are of; without them a frame is its number")
     labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="one row a box, cuboid, path or tag")
 
     class Params(tc.Params):
-        """What is taken."""
+        """Files and names of sensors."""
 
         paths: tuple[str, ...] = tc.Field((), description="OpenLABEL files, folders and globs")
         sensors: dict[str, str] = tc.Field({}, description="recorded topic by the name of a stream or coordinate system of the files")
 
-    def run(self, context: tc.Context, params: Params) -> None:
-        """Read, link, write."""
-        sources = context.files(self.files)
-        files: list[LabelFile] = []
-        for done, source in enumerate(sources):
-            context.progress(done, len(sources), source.name)
-            path = context.adopt(source, kind="external", name=source.name)
-            files.append(read_openlabel(path, source.name, source.digest, params.sensors))
-        write_labels(context, self.labels, files, frame_index(context, self.frames))
-        context.progress(len(sources), len(sources))
+    def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
+        """Read one OpenLABEL file."""
+        return read_openlabel(path, source.name, source.digest, params.sensors)

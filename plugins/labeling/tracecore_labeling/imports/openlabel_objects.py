@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tracecore.errors import UsageError
-from tracecore_labeling.imports.coco import as_text
-from tracecore_labeling.imports.label_file import FoundLabel, LeftOut, bounding_box, rotated_box
+from tracecore_labeling.imports.label_file import Box, FoundLabel, LeftOut, Ring, as_text, bounding_box, file_error, rotated_box
 from tracecore_labeling.provenance import is_pseudonym, provenance_of
 from tracecore_schemas.kinds import DONT_CARE
 from tracecore_schemas.refs import RefError, parse_ref
@@ -33,13 +32,13 @@ __all__ = [
 ]
 
 OUTLINE_OF = "outline_of"
-"""Attribute of a polygon that names the box it is the outline of."""
+"""Attribute of a polygon: the name of the box that it outlines."""
 
 SENSOR = "sensor"
-"""Attribute of a shape that is in no image, naming the stream whose frame it is a label of."""
+"""Attribute of a shape outside images: the stream whose frame it labels."""
 
 SIMPLE = ("num", "text", "boolean", "vec")
-"""Kinds of data that are attributes, and no geometry."""
+"""Kinds of data that are attributes, not geometries."""
 
 _ORIGIN = ("labeler", "labeled_at", "tool", "guideline", "qa")
 _WORK = ("task", "reviewer", "reviewed_at")
@@ -53,7 +52,7 @@ Data = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the file says of an object or context wherever it is: class, name, track, attributes, and the data that holds in all its frames."""
+    """An object or context independent of frames: class, name, track, attributes, and its static data."""
 
     category: str
     name: str
@@ -63,11 +62,11 @@ class Known:
 
     @classmethod
     def of(cls, uid: str, entry: Data, data: Data) -> Known:
-        """Read an object or context; its track is what it says itself, else its uid."""
-        said, category = texts_of(data), entry["type"]
-        tracked = said.pop("tracked", "") != "false" and category != DONT_CARE
-        track = said.pop("track", uid) if tracked else None
-        return cls(category, entry.get("name", ""), track, said, {key: value for key, value in data.items() if key not in SIMPLE})
+        """Read an object or context; its track is its attribute `track`, else its uid."""
+        attributes, category = texts_of(data), entry["type"]
+        tracked = attributes.pop("tracked", "") != "false" and category != DONT_CARE
+        track = attributes.pop("track", uid) if tracked else None
+        return cls(category, entry.get("name", ""), track, attributes, {key: value for key, value in data.items() if key not in SIMPLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +80,18 @@ class Shape:
 
 
 def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Data, streams: Collection[str], **fields: Any) -> FoundLabel:
-    """Build a label; what its attributes say of its making goes where that belongs.
+    """Build a label; attributes that are provenance or have a column of the label table become fields.
 
     Args:
-        shape: what it is made of.
-        known: of its object.
+        shape: its geometry.
+        known: its object.
         common: attributes of the object in the frame.
         metadata: of the file.
         streams: of the file.
-        fields: of the geometry.
+        fields: of the label, from the geometry.
 
     Raises:
-        ValueError: a time of its making that is none; the message goes behind the shape's name.
+        ValueError: its labeling time or a coordinate is not valid; the message continues the shape's name.
     """
     own = shape.one.get("attributes") or {}
     attributes = {**common, **texts_of(own)}
@@ -101,7 +100,7 @@ def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Da
     work: dict[str, Any] = {key: attributes.pop(key) for key in _WORK if key in attributes}
     if "reviewer" in work and not is_pseudonym(work["reviewer"]):
         del work["reviewer"]
-    work |= _taken(attributes, own)
+    work |= _column_attributes(attributes, own)
     for key in _OURS:
         attributes.pop(key, None)
     if attributes.get(SENSOR) in streams:
@@ -115,21 +114,21 @@ def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Da
     return label
 
 
-def _taken(attributes: dict[str, str], own: Data) -> dict[str, Any]:
-    """Take the attributes that the label table has columns for."""
-    taken: dict[str, Any] = {}
+def _column_attributes(attributes: dict[str, str], own: Data) -> dict[str, Any]:
+    """Remove from the attributes, and return, those that the label table has columns for."""
+    fields: dict[str, Any] = {}
     numbers = {one.get("name"): one["val"] for one in own.get("num") or ()}
     for name, most in _LARGEST.items():
         if 0 <= numbers.get(name, -1) <= most:
-            taken[name] = float(numbers[name])
-    taken |= {one["name"]: one["val"] for one in own.get("boolean") or () if one.get("name") in _FLAGS}
+            fields[name] = float(numbers[name])
+    fields |= {one["name"]: one["val"] for one in own.get("boolean") or () if one.get("name") in _FLAGS}
     if attributes.get("tier") in _TIERS:
-        taken["tier"] = attributes["tier"]
+        fields["tier"] = attributes["tier"]
     if _is_model(attributes.get("proposed_by", "")):
-        taken["proposed_by"] = attributes["proposed_by"]
-    for name in taken:
+        fields["proposed_by"] = attributes["proposed_by"]
+    for name in fields:
         del attributes[name]
-    return taken
+    return fields
 
 
 def _is_model(text: str) -> bool:
@@ -140,7 +139,7 @@ def _is_model(text: str) -> bool:
 
 
 def texts_of(data: Data) -> dict[str, str]:
-    """Read simple data (num, text, boolean, vec) as texts by name; of a name that stands twice the list of its values."""
+    """Return simple data (num, text, boolean, vec) as texts by name; a repeated name has the list of its values."""
     found: dict[str, list[Any]] = defaultdict(list)
     for kind in SIMPLE:
         for one in data.get(kind) or ():
@@ -157,15 +156,13 @@ _PATH, _VEHICLE = "path", "vehicle"
 _RECORDING_VEHICLE = re.compile(r"ego", re.IGNORECASE)
 _WITH_EULER = 9  # numbers of a cuboid
 _TRIANGLE = 6  # numbers of its ring
-_UNIT = 1e-6  # a quaternion's length within rounding of 1
+_UNIT = 1e-6  # largest rounding error of a unit quaternion's length
 
-Box = tuple[float, float, float, float]
-Ring = tuple[float, ...]
 Found = tuple[str, FoundLabel]
 
 
 def quaternion_of_euler(rx: float, ry: float, rz: float) -> tuple[float, float, float, float]:
-    """Return the quaternion x y z w of rotations about fixed x, then y, then z, in rad."""
+    """Return the quaternion (x, y, z, w) of rotations about fixed x, then y, then z, rad."""
     cx, sx = math.cos(rx / 2), math.sin(rx / 2)
     cy, sy = math.cos(ry / 2), math.sin(ry / 2)
     cz, sz = math.cos(rz / 2), math.sin(rz / 2)
@@ -178,20 +175,18 @@ def quaternion_of_euler(rx: float, ry: float, rz: float) -> tuple[float, float, 
 
 
 def is_recording_vehicle(entry: Data) -> bool:
-    """Whether an object is the vehicle that records (`Egocar`, `ego_vehicle`), which its own sensors' images don't show."""
+    """Whether an object is the recording vehicle (`Egocar`, `ego_vehicle`), which its own images don't show."""
     return _RECORDING_VEHICLE.match(entry["type"]) is not None
 
 
 @dataclass(slots=True)
 class ObjectReader:
-    """Reads shapes; holds what it leaves out, and how often a shape does not say all that it should.
+    """Reads the shapes of one file's objects.
 
     Attributes:
-        name: of the file, for errors.
-        metadata: of the file.
-        streams: of the file.
-        left_out: what no label is made of.
-        odd: how many shapes lack something, by what.
+        name: of the file, in errors.
+        left_out: shapes that become no label.
+        odd: number of incomplete shapes by what they lack.
     """
 
     name: str
@@ -201,34 +196,34 @@ class ObjectReader:
     odd: Counter[str] = field(default_factory=Counter)
 
     def problem(self, what: str) -> UsageError:
-        """Return the refusal of the file."""
-        return UsageError(f"The label file {self.name} can't be taken: {what}.")
+        """Return the error of the file."""
+        return file_error(self.name, what)
 
     def leave_out(self, what: str, frame: str, stream: str, count: int = 1) -> None:
-        """Leave labels of an image out."""
+        """Count shapes of an image as left out."""
         if count:
             self.left_out.append(LeftOut(what, f"{frame}/{stream}", count))
 
     @property
     def first_camera(self) -> str:
-        """The camera that an image is of where nothing says so."""
+        """The stream of shapes that name none: the first camera."""
         return next((name for name, stream in self.streams.items() if stream.get("type") == "camera"), next(iter(self.streams), "camera"))
 
     def built(self, shape: Shape, known: Known, common: Mapping[str, str], **fields: Any) -> Found:
-        """Build a label and name its stream."""
+        """Return (stream, label) of a shape."""
         try:
             return shape.stream, label_of(shape, known, common, self.metadata, self.streams, **fields)
         except ValueError as error:
             raise self.problem(f"the {shape.kind} {shape.id} {error}") from error
 
     def labels(self, frame: str, uid: str, known: Known, data: Data) -> Iterator[Found]:
-        """Return (stream, label) of every shape of an object in a frame.
+        """Yield (stream, label) of every shape of an object in a frame.
 
         Args:
-            frame: its number as the file writes it.
+            frame: its key in the file.
             uid: of the object.
-            known: what is said of it as a whole.
-            data: what is said of it in this frame.
+            known: the object.
+            data: of the object in this frame.
         """
         shapes = list(self.shapes(frame, uid, data, known.still))
         if not shapes:
@@ -251,7 +246,7 @@ class ObjectReader:
                 self.leave_out(f"shapes of {shape.kind}", frame, shape.stream)
 
     def shapes(self, frame: str, uid: str, data: Data, still: Data) -> Iterator[Shape]:
-        """Return the shapes that an object has in a frame; an unchanging one gives way to one of its kind and name."""
+        """Yield the shapes of an object in a frame; a static one is replaced by one of its kind and name in the frame."""
         named = {(kind, one.get("name")) for kind, listed in data.items() if kind in LABEL_GEOMETRIES for one in listed}
         for place, of in ((f"{frame}/{uid}", data), (f"{frame}/{uid}/static", still)):
             for kind, listed in of.items():
@@ -263,13 +258,13 @@ class ObjectReader:
                         yield Shape(f"{place}/{kind}/{number}", kind, self.stream(kind, one), one)
 
     def stream(self, kind: str, one: Data) -> str:
-        """Return the stream whose image a shape is of."""
+        """Return the stream whose image a shape labels."""
         if kind not in LABEL_GEOMETRIES:
             return self.first_camera
         system = one.get("coordinate_system", "")
-        said = "" if kind in _PLANE else texts_of(one.get("attributes") or {}).get(SENSOR, "")
-        if {system, said} & set(self.streams):
-            return str(said if said in self.streams else system)
+        sensor = "" if kind in _PLANE else texts_of(one.get("attributes") or {}).get(SENSOR, "")
+        if {system, sensor} & set(self.streams):
+            return str(sensor if sensor in self.streams else system)
         if kind not in _PLANE:
             return self.first_camera
         several = sum(stream.get("type") == "camera" for stream in self.streams.values()) > 1
@@ -279,7 +274,7 @@ class ObjectReader:
         return self.first_camera
 
     def box(self, frame: str, shape: Shape) -> tuple[Shape, Box, Ring | None] | None:
-        """Return a box, and its corners where it is turned; None where it is left out."""
+        """Return (shape, box, corners), corners only of a rotated box; None where it is left out."""
         x, y, width, height, *angle = shape.one["val"]
         if width <= 0 or height <= 0:
             self.leave_out("boxes without size", frame, shape.stream)
@@ -309,7 +304,7 @@ class ObjectReader:
     def plane(
         self, known: Known, common: Mapping[str, str], boxes: Mapping[str, tuple[Shape, Box, Ring | None]], outlines: Sequence[tuple[Shape, Ring]]
     ) -> Iterator[Found]:
-        """Return the labels of an object's boxes and outlines: an outline is that of the box it names, else of the only box in its image."""
+        """Yield the labels of an object's boxes and outlines: an outline belongs to the box it names, else to the only box in its image."""
         rings: dict[str, list[Ring]] = defaultdict(list)
         alone: dict[str, list[tuple[Shape, Ring]]] = defaultdict(list)
         for shape, ring in outlines:
@@ -327,7 +322,7 @@ class ObjectReader:
             yield self.built(parts[0][0], known, common, geometry="polygon", box=bounding_box(polygon), polygon=polygon)
 
     def cuboid(self, frame: str, shape: Shape) -> tuple[float, ...] | None:
-        """Return the ten numbers of a cuboid, its rotation as a quaternion of length 1; None where it is left out."""
+        """Return the ten numbers of a cuboid with a unit quaternion; None where it is left out."""
         value = shape.one["val"]
         if value is None or min(value[-3:]) <= 0:
             self.leave_out("cuboids without size", frame, shape.stream)
@@ -338,7 +333,7 @@ class ObjectReader:
         largest = max(map(abs, rotation))
         if not largest:
             raise self.problem(f"the cuboid {shape.id} has the quaternion (0, 0, 0, 0), which is no rotation")
-        scaled = [each / largest for each in rotation]  # so that no square is too large or too small for a number
+        scaled = [each / largest for each in rotation]  # so that no square overflows or underflows
         length = math.hypot(*scaled)
         if abs(length * largest - 1) > _UNIT:
             self.odd["rotations"] += 1
@@ -346,7 +341,7 @@ class ObjectReader:
         return (*value[:3], *rotation, *value[7:])
 
     def tags(self, frame: str, uid: str, known: Known, data: Data, attributes: dict[str, str]) -> Iterator[Found]:
-        """Return the tags of a context in a frame; what else it says becomes attributes of the frame."""
+        """Yield the tags of a context in a frame, and add its other data to the frame's attributes."""
         tags = [one for one in data.get("text") or () if one.get("name", "value") == "value"]
         others = {kind: [one for one in data.get(kind) or () if kind != "text" or one not in tags] for kind in SIMPLE}
         for place, one in enumerate(tags):

@@ -1,20 +1,16 @@
-"""The stage `yolo` of labels: label batches from YOLO label folders."""
+"""The stage `yolo`: label batches from YOLO label folders."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import tracecore as tc
-from tracecore_labeling.imports.label_batch import write_labels
 from tracecore_labeling.imports.label_file import FoundLabel, LabelFile, LeftOut, line_error
+from tracecore_labeling.imports.label_import import LabelImport
 from tracecore_labeling.imports.yolo_files import FIELDS, NO_NAMES, Splits, YoloLine, YoloSet, read_lines, read_set
 from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, LabeledImage, RecordedFrame, link
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 __all__ = ["Yolo"]
 
@@ -25,68 +21,73 @@ _FOLDER = re.compile(r"labels|annotations|obj_\w+_data", re.IGNORECASE)
 _SAID = 3
 
 
-class Yolo(tc.Stage):
-    """Take the boxes of YOLO label folders over, each file linked to the frame whose image it is of."""
+class Yolo(LabelImport):
+    """Import the boxes of YOLO label folders, each file linked to the frame whose image it labels."""
 
-    kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=(".txt", *_SETS, *_IMAGES), note="label file", nested=True)
-    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
     labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box")
+    together = True
+    frame_columns = (*LINK_COLUMNS, "image_sha256")
 
     class Params(tc.Params):
-        """What is taken."""
+        """Files, class names, fields and clipping."""
 
         paths: tuple[str, ...] = tc.Field((), description="folders with 'labels', 'data.yaml' and, to link by content, 'images'; files and globs")
         classes: tuple[str, ...] = tc.Field((), description="class names by number, where no data.yaml or obj.names gives them")
         fields: str = tc.Field("", description="what each line's fields are, where one is a score or a track: class x y width height score track")
         clip: bool = tc.Field(False, description="cut boxes that reach beyond their image at its edge, instead of refusing the file")
 
-    def run(self, context: tc.Context, params: Params) -> None:
-        """Read, link, write."""
-        sources = context.files(self.files)
-        pictures = {source.path.with_suffix("") for source in sources if source.path.suffix.lower() in _IMAGES}
-        texts = [source for source in sources if _is_label(source, pictures)]
-        meant = {source.path for source in texts}
+    def sources(self, context: tc.Context, params: Params) -> Sequence[tc.SourceFile]:
+        """Return the label files, once the class names and the split are read and their images are linked."""
+        assert self.recorded is not None  # the input is not optional
+        found = context.files(self.files)
+        images = {source.path.with_suffix("") for source in found if source.path.suffix.lower() in _IMAGES}
+        texts = [source for source in found if _is_label(source, images)]
         if not texts:
             raise tc.UsageError(
                 "The parameter 'paths' names no label file: expected .txt files in folders named 'labels' or 'obj_train_data', "
                 "or beside their images."
             )
-        fields = _fields(params.fields)
-        files_about = [(each.name, read_set(context.adopt(each, kind="external", name=each.name), each.name)) for each in sources if _is_about(each)]
-        classes = params.classes or _classes(files_about)
-        about = [each for _, each in files_about]
-        keypoints = max((each.keypoints for each in about), default=0)
-        table = context.read(self.frames).to_table(columns=[*LINK_COLUMNS, "image_sha256"])
-        index = FrameIndex.of(table)
-        splits = Splits.of(about, {each.name: context.adopt(each, kind="external", name=each.name) for each in sources if _is_list(each, meant)})
-        shown = _by_content(table, index, sources)
-        images = [_image(source.name, shown, splits) for source in texts]
-        linked = link("the label files", images, index).frames
-        files: list[LabelFile] = []
-        posed = 0
-        for done, (source, image) in enumerate(zip(texts, images, strict=True)):
-            context.progress(done, len(texts), source.name)
-            path = context.adopt(source, kind="external", name=source.name)
-            lines, again = read_lines(path, source.name, classes, fields=fields, keypoints=keypoints)
-            posed += sum(line.keypoints for line in lines)
-            files.append(_label_file(source, image, lines, again, classes, linked.get(image.id), clip=params.clip))
-        write_labels(context, self.labels, files, index, together=True)
-        for what, why in [*_derived(files, posed), *splits.unknowns()]:
-            context.unknown(what, why, port=self.labels)
-        context.progress(len(texts), len(texts))
+
+        def adopt(source: tc.SourceFile) -> Path:
+            return context.adopt(source, kind="external", name=source.name)
+
+        self._fields = _fields(params.fields)
+        about = [(each.name, read_set(adopt(each), each.name)) for each in found if _is_about(each)]
+        self._classes = params.classes or _classes(about)
+        sets = [each for _, each in about]
+        self._keypoints = max((each.keypoints for each in sets), default=0)
+        self._posed = 0
+        labels = {source.path for source in texts}
+        self._splits = Splits.of(sets, {each.name: adopt(each) for each in found if _is_list(each, labels)})
+        shown = _by_content(self.recorded, found)
+        self._images = {source.name: _image(source.name, shown, self._splits) for source in texts}
+        self._linked = link("the label files", list(self._images.values()), self.recorded).frames
+        return texts
+
+    def read(self, path: Path, source: tc.SourceFile, params: Params) -> LabelFile:
+        """Read the labels of one image, in pixels of its frame."""
+        lines, again = read_lines(path, source.name, self._classes, fields=self._fields, keypoints=self._keypoints)
+        self._posed += sum(line.keypoints for line in lines)
+        image = self._images[source.name]
+        return _label_file(source, image, lines, again, self._classes, self._linked.get(image.id), clip=params.clip)
+
+    def unknowns(self, files: Sequence[LabelFile]) -> Iterator[tuple[str, str]]:
+        """Yield what boxes leave out of polygons and keypoints, and what is unknown of the split."""
+        polygons = sum(label.polygon is not None for file in files for labels in file.labels.values() for label in labels)
+        if polygons:
+            yield "other geometries", f"{polygons} labels are polygons; the boxes around them were taken."
+        if self._posed:
+            why = f"{self._posed} labels also hold keypoints, which have no place in the label table; their boxes were taken."
+            yield "other geometries", why
+        yield from self._splits.unknowns()
 
 
-def _is_label(source: tc.SourceFile, pictures: Collection[Path]) -> bool:
-    """Tell label files from READMEs and lists of images, which are .txt files too: they are in a folder of labels, or an image has their stem.
-
-    Args:
-        source: the file.
-        pictures: where images lie, without their suffixes.
-    """
+def _is_label(source: tc.SourceFile, images: Collection[Path]) -> bool:
+    """Whether a text file holds labels: it lies in a folder of labels, or an image (given without suffix) has its stem."""
     folders = {*PurePosixPath(source.name).parent.parts, source.path.parent.name}
-    meant = any(map(_FOLDER.fullmatch, folders)) or source.path.with_suffix("") in pictures
-    return source.path.suffix.lower() == ".txt" and not _is_about(source) and meant
+    in_place = any(map(_FOLDER.fullmatch, folders)) or source.path.with_suffix("") in images
+    return source.path.suffix.lower() == ".txt" and not _is_about(source) and in_place
 
 
 def _is_about(source: tc.SourceFile) -> bool:
@@ -97,10 +98,10 @@ def _is_list(source: tc.SourceFile, labels: Collection[Path]) -> bool:
     return source.path.suffix.lower() == ".txt" and source.path not in labels and not _is_about(source)
 
 
-def _fields(said: str) -> tuple[str, ...]:
-    fields = tuple(said.split())
+def _fields(text: str) -> tuple[str, ...]:
+    fields = tuple(text.split())
     if fields and (set(fields) - set(FIELDS) or set(FIELDS[:5]) - set(fields) or len(set(fields)) < len(fields)):
-        raise tc.UsageError(f"The parameter 'fields' is {said!r}: expected each of {', '.join(FIELDS[:5])}, and score or track, in a line's order.")
+        raise tc.UsageError(f"The parameter 'fields' is {text!r}: expected each of {', '.join(FIELDS[:5])}, and score or track, in a line's order.")
     return fields
 
 
@@ -119,24 +120,21 @@ def _classes(about: Sequence[tuple[str, YoloSet]]) -> tuple[str, ...]:
     return found.pop()
 
 
-def _by_content(table: pa.Table, index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str, RecordedFrame]:
-    """Find the one frame that shows each image file given, by the file's name without its suffix."""
-    frames: dict[str, list[str]] = {}
-    for id_, digest in zip(table.column("frame_id").to_pylist(), table.column("image_sha256").to_pylist(), strict=True):
-        frames.setdefault(f"sha256:{digest}", []).append(id_)
+def _by_content(index: FrameIndex, sources: Sequence[tc.SourceFile]) -> dict[str, RecordedFrame]:
+    """Return the one frame that shows each image file, by the file's name without its suffix."""
     shown: dict[str, RecordedFrame] = {}
     twice: set[str] = set()
     for source in sources:
         if source.path.suffix.lower() in _IMAGES:
-            name, same = str(PurePosixPath(source.name).with_suffix("")), frames.get(source.digest, ())
+            name, same = str(PurePosixPath(source.name).with_suffix("")), index.by_image.get(source.digest, ())
             twice |= {name} & set(shown)
             if len(same) == 1:
-                shown[name] = index.by_id[same[0]]
+                shown[name] = same[0]
     return {name: frame for name, frame in shown.items() if name not in twice}
 
 
 def _image(name: str, shown: Mapping[str, RecordedFrame], splits: Splits) -> LabeledImage:
-    """Return the image that a label file is of: the one of its stem in the folder 'images' beside its own, in the folder above, or in its own."""
+    """Return the image of a label file: the one of its stem in the folder 'images' next to its own, in the parent folder, or in its own."""
     path = PurePosixPath(name).with_suffix("")
     parts = path.parts
     place = next((at for at in reversed(range(len(parts) - 1)) if _FOLDER.fullmatch(parts[at])), None)
@@ -161,8 +159,8 @@ def _label_file(
     *,
     clip: bool,
 ) -> LabelFile:
-    """Turn lines into labels, in pixels of their frame; where there is none, nothing is made of them but their count."""
-    size = (frame.width, frame.height) if frame is not None else (1, 1)
+    """Return the labels of lines, in pixels of their frame."""
+    size = (frame.width, frame.height) if frame is not None else (1, 1)  # without a frame they are only counted
     labels: list[FoundLabel] = []
     left_out = [LeftOut("lines that stand twice", image.id, again)] if again else []
     clipped = 0
@@ -182,11 +180,3 @@ def _label_file(
             )
         )
     return LabelFile(source.name, source.digest, [image], {image.id: labels}, clipped, left_out)
-
-
-def _derived(files: Sequence[LabelFile], keypoints: int) -> Iterator[tuple[str, str]]:
-    polygons = sum(label.polygon is not None for file in files for labels in file.labels.values() for label in labels)
-    if polygons:
-        yield "other geometries", f"{polygons} labels are polygons; the boxes around them were taken."
-    if keypoints:
-        yield "other geometries", f"{keypoints} labels also hold keypoints, which have no place in the label table; their boxes were taken."

@@ -10,7 +10,6 @@ or, one a line, in `obj.names` or `classes.txt`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,28 +20,28 @@ from ruamel.yaml.error import YAMLError
 
 from tracecore.errors import UsageError
 from tracecore_labeling.image_names import Parts, parts_of, without_suffix
-from tracecore_labeling.imports.label_file import Box, Ring, bounding_box, clip_box, line_error, read_text
+from tracecore_labeling.imports.label_file import Box, Ring, bounding_box, clip_box, finite_number, line_error, read_text
 
 __all__ = ["FIELDS", "NO_NAMES", "SPLITS", "Splits", "YoloLine", "YoloSet", "read_lines", "read_set"]
 
 FIELDS = ("class", "x", "y", "width", "height", "score", "track")
-"""What a line's fields may be called in the parameter `fields`."""
+"""Names of a line's fields in the parameter `fields`."""
 
 NO_NAMES = "has no 'names': expected a list of class names, or a mapping from 0, 1, 2 … to them."
-"""What is wrong with a data.yaml that names no classes."""
+"""The error of a data.yaml without class names."""
 
 _BOX = 5
 _TRACKED = 7
 _NO_BOX = "is no class number and four numbers"
 _ROUNDING = 1e-6  # shares are written with six digits
-_TURNED = 1.5  # a side of the box around a turned one, of an image and more
+_TURNED = 1.5  # largest side of the box around a rotated one, as a share of the image
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}
-"""Parts of a set by the words that name them."""
+"""Parts of a set by the words for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class YoloLine:
-    """One line: the class's number, and a box or a polygon in shares of its image."""
+    """One line: the class number, and a box (left, top, width, height) or a polygon in shares of its image."""
 
     line: int
     number: int
@@ -53,7 +52,7 @@ class YoloLine:
     track: str | None = None
 
     def in_pixels(self, width: int, height: int) -> tuple[Box, Ring | None, bool]:
-        """Return x, y, width, height in px, cut at the image's edge, the outline in px, and whether more than rounding was cut off."""
+        """Return the box in px, clipped to the image, the outline in px, and whether more than rounding was clipped."""
         x, y, across, down = self.box
         box, beyond = clip_box((x * width, y * height, across * width, down * height), (width, height), _ROUNDING * max(width, height))
         ring = None if self.polygon is None else tuple(value * (height if place % 2 else width) for place, value in enumerate(self.polygon))
@@ -62,11 +61,11 @@ class YoloLine:
 
 @dataclass(frozen=True, slots=True)
 class YoloSet:
-    """What the files about a set say of it.
+    """A set as one of its files describes it.
 
     Attributes:
-        names: classes in the order of their numbers; None where none are named.
-        keypoints: how many numbers of keypoints follow each box.
+        names: classes by number; None where the file names none.
+        keypoints: count of numbers of keypoints after each box.
         parts: (train, val or test; folder or list of images), as written.
     """
 
@@ -79,17 +78,17 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
     """Read the objects of one image.
 
     Args:
-        path: where the file lies.
-        name: what errors call it.
+        path: of the file.
+        name: of the file in errors.
         classes: names by number.
-        fields: what each line's fields are (`FIELDS`); empty for those of the format.
-        keypoints: how many numbers of keypoints follow each box.
+        fields: of each line (`FIELDS`); empty for those of the format.
+        keypoints: count of numbers of keypoints after each box.
 
     Returns:
-        The lines, each once, and how many stood there again.
+        The distinct lines, and the number of repeated ones.
 
     Raises:
-        UsageError: a line that isn't as the format says, or a class number without a name.
+        UsageError: a line violates the format, or its class number has no name.
     """
     found: dict[tuple[float, ...], YoloLine] = {}
     again = 0
@@ -97,7 +96,7 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
         words = text.split()
         if not words:
             continue
-        values = [_number(word) for word in words]
+        values = [finite_number(word) for word in words]
         numbers = tuple(value for value in values if value is not None)
         if len(numbers) < len(words):
             raise line_error(name, line, f"{_NO_BOX}: {text.strip()!r}")
@@ -116,19 +115,19 @@ def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: S
     """Read one line's numbers.
 
     Raises:
-        ValueError: they are no object of an image; the message goes behind the line's number.
+        ValueError: they are not an object in an image; the message continues the line's number.
     """
     count = len(numbers)
     if fields:
         if count != len(fields):
             raise ValueError(f"has {count} fields, expected {' '.join(fields)}")
-        said = dict(zip(fields, numbers, strict=True))
-        score = said.get("score")
+        named = dict(zip(fields, numbers, strict=True))
+        score = named.get("score")
         if score is not None and not 0 <= score <= 1:
             raise ValueError("has a score that is not between 0 and 1")
-        track = words[fields.index("track")] if "track" in said else None
-        box = _box((said["x"], said["y"], said["width"], said["height"]))
-        return YoloLine(line, _class(said["class"]), box, score=score, track=track)
+        track = words[fields.index("track")] if "track" in named else None
+        box = _box((named["x"], named["y"], named["width"], named["height"]))
+        return YoloLine(line, _class(named["class"]), box, score=score, track=track)
     number = _class(numbers[0])
     if count == _BOX or (keypoints and count == _BOX + keypoints):
         return YoloLine(line, number, _box(numbers[1:_BOX]), keypoints=count > _BOX)
@@ -140,7 +139,7 @@ def _read(line: int, words: Sequence[str], numbers: tuple[float, ...], fields: S
         )
     ring = numbers[1:]
     box = x, y, width, height = bounding_box([ring])
-    # A turned box reaches beyond its image where its center does not; numbers in px have theirs elsewhere.
+    # A rotated box may reach beyond its image, its center may not; the center of numbers in px would lie elsewhere.
     if not (0 < width <= _TURNED and 0 < height <= _TURNED and 0 <= x + width / 2 <= 1 and 0 <= y + height / 2 <= 1):
         raise ValueError("has a polygon that is no part of its image")
     return YoloLine(line, number, box, polygon=ring)
@@ -159,22 +158,13 @@ def _box(numbers: Sequence[float]) -> Box:
     return x - width / 2, y - height / 2, width, height
 
 
-def _number(text: str) -> float | None:
-    """Read a finite decimal number."""
-    try:
-        number = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
-
-
 def read_set(path: Path, name: str) -> YoloSet:
-    """Read what `data.yaml`, `obj.data`, `obj.names` or `classes.txt` says.
+    """Read `data.yaml`, `obj.data`, `obj.names` or `classes.txt`.
 
     Raises:
-        UsageError: it is no such file.
+        UsageError: the file is not valid.
     """
-    suffix = PurePosixPath(name).suffix.lower()  # where a file is kept has none
+    suffix = PurePosixPath(name).suffix.lower()  # a stored file's path has none
     if suffix in {".names", ".txt"}:
         return YoloSet(_checked(tuple(line.strip() for line in read_text(path, name) if line.strip()), name))
     if suffix == ".data":
@@ -185,7 +175,7 @@ def read_set(path: Path, name: str) -> YoloSet:
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"The file {name} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, Mapping):
-        return YoloSet(None)  # other tools keep YAML beside labels too
+        return YoloSet(None)  # some other tool's YAML file
     names = None if document.get("names") is None else _checked(_names(document["names"], name), name)
     if names is not None and isinstance(document.get("nc"), int) and document["nc"] != len(names):
         raise UsageError(f"The file {name} says of its classes that there are {document['nc']} ('nc'), but it names {len(names)}.")
@@ -204,7 +194,7 @@ def _names(names: Any, name: str) -> tuple[str, ...]:
 
 def _checked(names: tuple[str, ...], name: str) -> tuple[str, ...]:
     try:
-        # YAML that JSON's writers made gives a character beyond 16 bits as two escapes.
+        # YAML written by JSON libraries has two escapes for a character beyond 16 bits.
         names = tuple(each.encode("utf-16", "surrogatepass").decode("utf-16") for each in names)
     except UnicodeDecodeError as error:
         raise UsageError(f"The file {name} names a class that is no text: it holds half a character.") from error
@@ -226,7 +216,7 @@ def _keypoints(shape: Any, name: str) -> int:
 def _parts(document: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
     """Return the folders and lists of images of each part of the set."""
     listed = ((part, document.get(key)) for key, part in SPLITS.items())
-    return tuple((part, str(each)) for part, said in listed for each in (said if isinstance(said, list) else [said]) if each)
+    return tuple((part, str(each)) for part, value in listed for each in (value if isinstance(value, list) else [value]) if each)
 
 
 _ATTRIBUTE = "official_split"
@@ -234,15 +224,15 @@ _ATTRIBUTE = "official_split"
 
 @dataclass(slots=True)
 class Splits:
-    """The parts of a set.
+    """The split of a set into train, val and test.
 
     Attributes:
-        folders: (part, folder's parts) as `data.yaml` names them.
-        listed: images of each list, as its lines name them: (part, name's parts without suffix).
-        absent: lists of images that the set names and that are not among its files.
-        in_several: images that are in several parts.
-        in_none: images that are in none, though the set names some.
-        seen: how many images were asked about.
+        folders: (part, path parts of the folder) as `data.yaml` names them.
+        listed: (part, path parts of an image without suffix) by the image's stem, from lists of images.
+        absent: lists of images that the set names but lacks.
+        in_several: count of images in several parts.
+        in_none: count of images in no part, though the set names some.
+        seen: count of images looked up.
     """
 
     folders: list[tuple[str, Parts]] = field(default_factory=list)
@@ -254,23 +244,23 @@ class Splits:
 
     @classmethod
     def of(cls, about: Sequence[YoloSet], lists: Mapping[str, Path]) -> Splits:
-        """Read what a set's files say of its parts.
+        """Read the split.
 
         Args:
-            about: of the set.
-            lists: text files with a name of an image in each line, by name.
+            about: the files that describe the set.
+            lists: paths of text files with an image's name in each line, by name.
         """
         found = cls()
-        said = [(part, parts_of(text)) for each in about for part, text in each.parts]
-        if not said:
-            said = [(SPLITS[stem], parts_of(name)) for name in lists if (stem := PurePosixPath(name).stem.lower()) in SPLITS]
-        for part, parts in said:
+        named = [(part, parts_of(text)) for each in about for part, text in each.parts]
+        if not named:
+            named = [(SPLITS[stem], parts_of(name)) for name in lists if (stem := PurePosixPath(name).stem.lower()) in SPLITS]
+        for part, parts in named:
             if not parts or not parts[-1].endswith(".txt"):
                 found.folders.append((part, parts))
                 continue
-            named = [name for name in lists if _ends_alike(parts_of(name), parts)]
-            found.absent += [] if named else ["/".join(parts)]
-            for name in named:
+            matching = [name for name in lists if _ends_alike(parts_of(name), parts)]
+            found.absent += [] if matching else ["/".join(parts)]
+            for name in matching:
                 for line in read_text(lists[name], name):
                     listed = without_suffix(parts_of(line.strip()))
                     if listed:
@@ -278,7 +268,7 @@ class Splits:
         return found
 
     def attributes(self, names: Sequence[str]) -> dict[str, str]:
-        """Return the split as an attribute of an image that may have these names, without suffix; nothing where its part is open."""
+        """Return the part of an image, which may have several names without suffix, as its attribute; empty unless it is in exactly one."""
         self.seen += 1
         parts = self._of(names)
         self.in_several += len(parts) > 1
@@ -296,7 +286,7 @@ class Splits:
         return {part for length, part in inside if length == max(inside)[0]}
 
     def unknowns(self) -> Iterator[tuple[str, str]]:
-        """Tell of lists that are not there, and of images in several parts, unless all are: a set that names one folder for each is not split."""
+        """Yield missing lists, and images in none or several parts, unless all are: a set that names one folder for every part is not split."""
         if self.absent:
             yield (
                 "side of frames",
@@ -309,12 +299,12 @@ class Splits:
 
 
 def _ends_alike(one: Parts, other: Parts) -> bool:
-    """Whether two names end alike but for the first folder of the shorter: the one that the set lay in where it was written."""
+    """Whether two paths have the same end, ignoring the first folder of the shorter one: the set's folder where it was written."""
     shared = max(min(len(one), len(other)) - 1, 1)
     return one[-shared:] == other[-shared:]
 
 
 def _holds(folders: Parts, inside: Parts) -> bool:
-    """Whether folders hold one, or end alike in two of them with one that is named from a disk's root, as notebooks write it."""
+    """Whether folders contain a path, or end in the last two folders of an absolute path, as notebooks write it."""
     whole = any(folders[start : start + len(inside)] == inside for start in range(len(folders) - len(inside) + 1))
     return whole or any(_ends_alike(folders[:end], inside) for end in range(3, min(len(folders) + 1, len(inside))))

@@ -1,0 +1,235 @@
+"""Base of the stages that import label files, and the label batch it writes: images linked to recorded frames, a row a label, and what is unknown."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+import tracecore as tc
+from tracecore_labeling.imports.label_file import FoundLabel, LabelFile
+from tracecore_labeling.label_table import Row, empty_row, label_id, label_row, label_table, labels_facet, unknown_provenance, with_summary
+from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
+from tracecore_schemas.refs import frame_ref
+
+__all__ = ["LabelImport", "LinkedFile", "label_rows", "left_out_counts", "number_images"]
+
+_UNLINKED = "labels of images without a recorded frame"
+_OBJECTS = {"box2d", "cuboid", "polygon"}
+_NAMED = 3  # files named in a sentence; of more, how many there are
+_COPIED = sorted({each.name for each in fields(FoundLabel)} & {each.name for each in fields(Row)})
+
+
+class LabelImport(tc.Stage):
+    """Base of a stage that imports label files of one format: a subclass declares `files` and implements `read`.
+
+    `run` stores each file in the record, reads it, links its images to the recorded frames, and writes the label batch with its facet and unknowns.
+    A subclass declares `frames` or `labels` anew where they differ: other checks, or `frames` that are optional. Without frames, each image of a file
+    becomes a frame by its number, which is stated as unknown.
+
+    Attributes:
+        files: the label files.
+        frames: the recorded frames.
+        labels: the label batch.
+        together: whether it suffices that some image of all files matches a frame, as where each image has a file of its own.
+        frame_columns: columns of the frame table that are read.
+        recorded: index of the recorded frames, set before `sources` is called; None without frames.
+    """
+
+    kind = tc.StageKind.LABEL
+    files: ClassVar[tc.Files]
+    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
+    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a label")
+    together: ClassVar[bool] = False
+    frame_columns: ClassVar[Sequence[str]] = LINK_COLUMNS
+    recorded: FrameIndex | None = None
+
+    @abstractmethod
+    def read(self, path: Path, source: tc.SourceFile, params: Any) -> LabelFile:
+        """Read one label file.
+
+        Args:
+            path: of the stored file.
+            source: its name, for errors and ids, and its digest.
+            params: of the stage.
+
+        Raises:
+            UsageError: the file is not valid.
+        """
+
+    def sources(self, context: tc.Context, params: Any) -> Sequence[tc.SourceFile]:  # noqa: ARG002  # for subclasses
+        """Return the files to read, in order; a format whose files depend on others (class names, a split) reads those here."""
+        return context.files(self.files)
+
+    def unknowns(self, files: Sequence[LabelFile]) -> Iterable[tuple[str, str]]:  # noqa: ARG002  # for subclasses
+        """Return (what, why) of whatever the files together leave unknown."""
+        return ()
+
+    def run(self, context: tc.Context, params: Any) -> None:
+        """Read each file and write the label batch."""
+        frames = context.read(self.frames)
+        self.recorded = None if frames is None else FrameIndex.of(frames.to_table(columns=list(self.frame_columns)))
+        sources = self.sources(context, params)
+        files: list[LabelFile] = []
+        for done, source in enumerate(sources):
+            context.progress(done, len(sources), source.name)
+            files.append(self.read(context.adopt(source, kind="external", name=source.name), source, params))
+        self._write(context, files)
+        context.progress(len(sources), len(sources))
+
+    def _write(self, context: tc.Context, files: Sequence[LabelFile]) -> None:
+        """Write the label batch of files.
+
+        Raises:
+            UsageError: no image matches a frame, or a frame is labeled twice.
+        """
+        joint: Linked | None = None
+        if self.recorded is None:
+            batches = [LinkedFile(file, number_images(file)) for file in files]
+        elif self.together:
+            joint = link(_names(files), [image for file in files for image in file.images], self.recorded)
+            batches = [LinkedFile(file, _part(joint, file)) for file in files]
+        else:
+            batches = [LinkedFile(file, link(file.name, file.images, self.recorded)) for file in files]
+        _refuse_overlap(batches)
+        rows = [row for batch in batches for row in label_rows(batch)]
+        context.write(self.labels, label_table(rows))
+        found = {"clipped": sum(file.clipped for file in files), "found": sum(file.found for file in files), "left_out": left_out_counts(batches)}
+        context.describe(self.labels, "tracecore_labels", with_summary(labels_facet(rows) | found))
+        for what, why in [*_unknowns(batches, rows, recorded=self.recorded is not None, joint=joint), *self.unknowns(files)]:
+            context.unknown(what, why, port=self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedFile:
+    """A label file with the frames of its images."""
+
+    file: LabelFile
+    linked: Linked
+
+
+def number_images(file: LabelFile) -> Linked:
+    """Make frames of a file's own images, by their number: nothing was recorded that they could be linked to."""
+    frames: dict[str, RecordedFrame] = {}
+    for image in file.images:
+        drive, sensor = image.drive or PurePosixPath(file.name).stem, image.sensor or "camera"
+        time = image.log_time_ns if image.log_time_ns is not None else image.frame or 0
+        frames[image.id] = RecordedFrame(drive, sensor, time, frame_ref(drive, sensor, time), image.frame or 0, image.width or 0, image.height or 0)
+    untimed = sum(image.log_time_ns is None for image in file.images)
+    return Linked(frames, (), untimed, len(file.images))
+
+
+def _part(linked: Linked, file: LabelFile) -> Linked:
+    mine = {image.id: linked.frames[image.id] for image in file.images if image.id in linked.frames}
+    lost = tuple(image.file_name for image in file.images if image.id not in linked.frames)
+    return Linked(mine, lost, 0, len(file.images))
+
+
+def _refuse_overlap(batches: Sequence[LinkedFile]) -> None:
+    owner: dict[str, str] = {}
+    for batch in batches:
+        for frame in batch.linked.frames.values():
+            if frame.frame_id in owner:
+                raise tc.UsageError(
+                    f"The label files {owner[frame.frame_id]} and {batch.file.name} both label the frame {frame.frame_id}; expected one."
+                )
+            owner[frame.frame_id] = batch.file.name
+
+
+def left_out_counts(batches: Sequence[LinkedFile]) -> dict[str, int]:
+    """Count the labels that no row is made of, by what they are."""
+    counted: Counter[str] = Counter()
+    for batch in batches:
+        for each in batch.file.left_out:
+            counted[each.what] += each.count
+        counted[_UNLINKED] += sum(len(labels) for image, labels in batch.file.labels.items() if image not in batch.linked.frames)
+    return dict(sorted((+counted).items()))
+
+
+def _shared_tracks(labels: Sequence[FoundLabel]) -> set[tuple[str, str | None]]:
+    """Return (geometry, track) of tracks that stand twice in one frame."""
+    counted = Counter((label.geometry, label.track) for label in labels if label.track is not None)
+    return {key for key, count in counted.items() if count > 1}
+
+
+def _repeated(file: LabelFile) -> int:
+    """Count labels that say the same of the same place as another of their frame."""
+    places = [
+        Counter(
+            (label.geometry, label.category, label.box, label.polygon, label.cuboid, label.cuboid_frame, label.path, label.value) for label in labels
+        )
+        for labels in file.labels.values()
+    ]
+    return sum(counted.total() - len(counted) for counted in places)
+
+
+def label_rows(batch: LinkedFile) -> Iterator[Row]:
+    """Yield a row for each label of a linked image, and one of geometry `none` for each linked image that the file says holds no object.
+
+    Of an image that anything was left out of, it is not known that it holds none.
+    """
+    file = batch.file
+    partly = {each.image for each in file.left_out} | file.unstated
+    for image in file.images:
+        frame = batch.linked.frames.get(image.id)
+        if frame is None:
+            continue
+        found = file.labels.get(image.id, ())
+        if image.id not in partly and not any(label.geometry in _OBJECTS for label in found):
+            yield empty_row(frame, label_id(file.digest, f"image:{image.id}"), frame_attributes=image.attributes)
+        shared = _shared_tracks(found)
+        for label in found:
+            columns = {name: getattr(label, name) for name in _COPIED}
+            columns["cuboid_frame"] = label.cuboid_frame or (frame.sensor if label.cuboid is not None else None)
+            if (label.geometry, label.track) in shared:
+                columns |= {"track": None, "attributes": {**label.attributes, "track": str(label.track)}}
+            id_ = label_id(file.digest, label.id)
+            yield label_row(frame, id_, box=label.box, origin=label.provenance, frame_attributes=image.attributes, **columns)
+
+
+def _unknowns(batches: Sequence[LinkedFile], rows: Sequence[Row], *, recorded: bool, joint: Linked | None) -> Iterator[tuple[str, str]]:
+    files = [batch.file for batch in batches]
+    sources = _names(files) if joint is not None else ", ".join(file.name for file in files)
+    yield from unknown_provenance(rows, sources, names_left_out=sum(file.names_left_out for file in files))
+    if joint is not None:
+        yield from unlinked(sources, joint)
+    for batch in batches:
+        if joint is None:
+            yield from unlinked(batch.file.name, batch.linked) if recorded else _unrecorded(batch)
+        yield from batch.file.unknowns
+    left_out = left_out_counts(batches)
+    if left_out:
+        listed = ", ".join(f"{count} {what}" for what, count in left_out.items())
+        found = sum(file.found for file in files)
+        yield (
+            "labels left out",
+            f"{sum(left_out.values())} of {found} labels of {sources} are left out, and no frame of theirs is stated empty: {listed}.",
+        )
+    repeated = sum(map(_repeated, files))
+    if repeated:
+        yield (
+            "repeated labels",
+            f"{repeated} labels of {sources} are of the class and place of another of their frame; each has an id of its own, so all are kept.",
+        )
+    tracks = ((labels, _shared_tracks(labels)) for file in files for labels in file.labels.values())
+    untracked = sum((label.geometry, label.track) in shared for labels, shared in tracks for label in labels)
+    if untracked:
+        yield (
+            "tracks",
+            f"{untracked} labels of {sources} share their track with another of the same frame; a track is of one object, so they are of none.",
+        )
+
+
+def _names(files: Sequence[LabelFile]) -> str:
+    """Call many small files by their number."""
+    return ", ".join(file.name for file in files) if len(files) <= _NAMED else f"the set of {len(files)} label files"
+
+
+def _unrecorded(batch: LinkedFile) -> Iterator[tuple[str, str]]:
+    name, linked = batch.file.name, batch.linked
+    yield "recorded frames", f"The {linked.images} images that {name} labels are linked to no recorded frames: the input 'frames' was left out."
+    if linked.by_index:
+        yield "time of labeled images", f"{linked.by_index} images of {name} have no time; their number stands for it."
