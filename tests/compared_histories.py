@@ -17,7 +17,7 @@ from tracecore_lineage.ledger.ledger import Leaf
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.answer import assemble
 from tracecore_lineage.trace.reader import Reader
-from tracecore_lineage.trace.walk import Found, walk_backward, walk_forward
+from tracecore_lineage.trace.walk import Walk, walk_backward, walk_forward
 from tracecore_schemas.refs import Ref, parse_ref
 
 __all__ = ["differences", "one_way", "recorded"]
@@ -74,7 +74,7 @@ def recorded(events: Iterable[Event]) -> Iterator[Reader]:
 
 def _ask(reader: Reader, forward: bool, asked: dict[str, History], by_run: dict[str, History]) -> dict[int, Told]:
     """Ask for one version of each history in one walk, and take the answer apart again."""
-    found = Found("", "forward" if forward else "backward")
+    found = Walk("", "forward" if forward else "backward")
     if forward:
         walk_forward(reader, found, list(asked))
     else:

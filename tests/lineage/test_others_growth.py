@@ -16,7 +16,7 @@ from plain_histories import rendered
 from plain_lineage import Event, Port
 
 from tracecore_lineage.trace.reader import Reader
-from tracecore_lineage.trace.walk import Found, walk_backward, walk_forward
+from tracecore_lineage.trace.walk import Walk, walk_backward, walk_forward
 
 FEW, MANY = 20, 80
 _SLACK = 1.1
@@ -24,7 +24,7 @@ _SLACK = 1.1
 
 def work(reader: Reader, of: str, *, forward: bool) -> tuple[int, int]:
     """How many calls a walk made, and how many runs it found."""
-    calls, found = [0], Found("", "forward" if forward else "backward")
+    calls, found = [0], Walk("", "forward" if forward else "backward")
 
     def count(_frame: Any, what: str, _argument: Any) -> None:
         calls[0] += what in {"call", "c_call"}

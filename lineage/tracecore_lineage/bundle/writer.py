@@ -20,7 +20,7 @@ from tracecore_lineage.bundle.container import ContainerWriter, Entry
 from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STORE, TREE, Manifest, read_manifest, sign
 from tracecore_lineage.catalog.current_state import environment_runs
 from tracecore_lineage.catalog.delegation import JOB, Import, import_ids, known_imports, read_imports
-from tracecore_lineage.catalog.prefix import Prefix, chunks, head
+from tracecore_lineage.catalog.prefix import Prefix, head, select_in
 from tracecore_lineage.catalog.snapshot import snapshot
 from tracecore_lineage.catalog.stored_artifacts import names_once, stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
@@ -69,10 +69,9 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     for facets in reader.facets(refs, deleted=True).values():
         deciding.update(facet.event_id for facet in facets.values())
     deciding.update(link.event_id for link in reader.first_readings(node["ref"] for node in trace["nodes"] if node["run"] is None).values())
-    runs |= {check.run for check in checks} | set(_column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, deciding))
+    runs |= {check.run for check in checks} | set(_runs_of(connection, deciding))
     runs |= set(_environments(connection, reader, runs))
-    within = RUN_EVENTS.c.seq < prefix.bound
-    found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, within))
+    found = dict(_events(connection, runs, RUN_EVENTS.c.seq < prefix.bound))
     found |= dict(_described(connection, deciding))
     found |= {link.event_id: link.seq for link in static_links(reader, Relation(reader), refs, trace["direction"])}
     if since:
@@ -83,20 +82,17 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
 
 def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
     """Yield the events with facets, DatasetEvents without a run among them."""
-    for chunk in chunks(sorted(identities)):
-        for row in connection.execute(select(FACETS.c.event_id, FACETS.c.seq).where(FACETS.c.event_id.in_(chunk)).distinct()):
-            yield row.event_id, row.seq
+    query = select(FACETS.c.event_id, FACETS.c.seq).distinct()
+    return ((row.event_id, row.seq) for row in select_in(connection, query, FACETS.c.event_id, identities))
 
 
-def _column(connection: Connection, wanted: ColumnElement[str], column: ColumnElement[str], values: Iterable[str]) -> Iterator[str]:
-    for chunk in chunks(sorted(values)):
-        yield from connection.execute(select(wanted).where(column.in_(chunk))).scalars()
+def _runs_of(connection: Connection, events: Iterable[str]) -> Iterator[str]:
+    return (row.run_id for row in select_in(connection, select(RUN_EVENTS.c.run_id), RUN_EVENTS.c.event_id, events))
 
 
-def _events(connection: Connection, column: ColumnElement[str], values: Iterable[str], *where: ColumnElement[bool]) -> Iterator[tuple[str, int]]:
-    for chunk in chunks(sorted(values)):
-        for row in connection.execute(select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(column.in_(chunk), *where)):
-            yield row.event_id, row.seq
+def _events(connection: Connection, runs: Iterable[str], where: ColumnElement[bool]) -> Iterator[tuple[str, int]]:
+    query = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(where)
+    return ((row.event_id, row.seq) for row in select_in(connection, query, RUN_EVENTS.c.run_id, runs))
 
 
 def _environments(connection: Connection, reader: Reader, runs: Iterable[str]) -> Iterator[str]:
@@ -114,13 +110,11 @@ def _since(connection: Connection, own: LedgerName, refs: Iterable[str]) -> dict
     """Return facts of the record itself at any position: key changes, and facts about versions of the trace (cosigned, erased)."""
     ours = recorded_by(own)
     facts = ours & RUN_EVENTS.c.job_name.like("tracecore.%") & RUN_EVENTS.c.job_name.not_in(_NOT_ABOUT_IT)
-    runs: set[str] = set()
-    for chunk in chunks(sorted(refs)):
-        for table, column in ((EDGES, EDGES.c.ref), (FACETS, FACETS.c.subject)):
-            query = select(RUN_EVENTS.c.run_id).join(table, table.c.event_id == RUN_EVENTS.c.event_id).where(facts, column.in_(chunk))
-            runs.update(connection.execute(query).scalars())
-    runs |= _rewriting(connection, own, refs)
-    found = dict(_events(connection, RUN_EVENTS.c.run_id, runs, ours))
+    runs = _rewriting(connection, own, refs)
+    for column in (EDGES.c.ref, FACETS.c.subject):
+        query = select(RUN_EVENTS.c.run_id).join(column.table, column.table.c.event_id == RUN_EVENTS.c.event_id).where(facts)
+        runs.update(row.run_id for row in select_in(connection, query, column, refs))
+    found = dict(_events(connection, runs, ours))
     keys = select(RUN_EVENTS.c.event_id, RUN_EVENTS.c.seq).where(ours, or_(*(RUN_EVENTS.c.job_name == name for name in _OF_KEYS)))
     return found | {row.event_id: row.seq for row in connection.execute(keys)}
 
@@ -143,8 +137,7 @@ def _imports(connection: Connection, own: LedgerName, found: dict[str, int], pre
         within = (bringing[waiting.pop()].members & bringing.keys()) - chosen
         chosen |= within
         waiting.extend(within)
-    runs = _column(connection, RUN_EVENTS.c.run_id, RUN_EVENTS.c.event_id, chosen)
-    return dict(_events(connection, RUN_EVENTS.c.run_id, runs, RUN_EVENTS.c.seq < prefix.bound))
+    return dict(_events(connection, _runs_of(connection, chosen), RUN_EVENTS.c.seq < prefix.bound))
 
 
 Told = Callable[[int, int, str], None]

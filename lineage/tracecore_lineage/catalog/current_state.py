@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, case, select
 
 from tracecore.errors import NegativeVerdict
-from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.events.artifacts import artifact_from, bare
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import CHECKS, EDGES, FACETS, RUN_EVENTS, STALENESS
@@ -260,8 +260,6 @@ def environment_runs(connection: Connection, digest: str, runs: Collection[str])
     Returns:
         Ids, of which some may not be recorded.
     """
-    ledgers: set[LedgerName] = set()
-    for chunk in chunks(sorted(runs)):
-        sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).where(RUN_EVENTS.c.run_id.in_(chunk)).distinct()
-        ledgers.update(LedgerName.speaking(row.job_namespace, row.producer) for row in connection.execute(sent))
+    sent = select(RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.producer).distinct()
+    ledgers = {LedgerName.speaking(row.job_namespace, row.producer) for row in select_in(connection, sent, RUN_EVENTS.c.run_id, runs)}
     return sorted({environment_run(ledger, digest) for ledger in ledgers})

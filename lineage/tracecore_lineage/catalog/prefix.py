@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from tracecore.errors import UsageError
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import EVENTS
 from tracecore_schemas.refs import RefError
 
-__all__ = ["Prefix", "chunks", "head", "prefix_at", "readable_catalog", "recorded_at"]
-
-T = TypeVar("T")
+__all__ = ["Prefix", "head", "prefix_at", "readable_catalog", "recorded_at", "select_in"]
 
 _CHUNK = 2_000  # bound parameters of one IN: below SQLite's and PostgreSQL's limits, large enough for few round trips
 
@@ -35,11 +33,12 @@ class Prefix:
     position: int
 
 
-def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
-    """Cut values into pieces that one `IN` can hold."""
-    listed = list(values)
+def select_in(connection: Connection, query: Select[Any], column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[Row[Any]]:
+    """Yield the rows of a query in which a column has one of these values; any number of values, in their order."""
+    listed = sorted(set(values))
     for start in range(0, len(listed), _CHUNK):
-        yield listed[start : start + _CHUNK]
+        # Fetched at once: a fetch per row costs more than the rows.
+        yield from connection.execute(query.where(column.in_(listed[start : start + _CHUNK]))).all()
 
 
 @contextmanager
@@ -70,9 +69,4 @@ def prefix_at(connection: Connection, time: str) -> Prefix:
 
 def recorded_at(connection: Connection, positions: Iterable[int]) -> dict[int, str]:
     """Return the recorded time of events by their `seq`."""
-    found: dict[int, str] = {}
-    for chunk in chunks(sorted(set(positions))):
-        found.update(
-            (row.seq, row.recorded_at) for row in connection.execute(select(EVENTS.c.seq, EVENTS.c.recorded_at).where(EVENTS.c.seq.in_(chunk)))
-        )
-    return found
+    return {row.seq: row.recorded_at for row in select_in(connection, select(EVENTS.c.seq, EVENTS.c.recorded_at), EVENTS.c.seq, positions)}

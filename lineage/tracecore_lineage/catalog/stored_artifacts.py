@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from tracecore.running.dependencies import source_artifacts
 from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_lineage.catalog.delegation import IMPORTS
-from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.ledger.sql_tables import FACETS
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import parse_ref
@@ -87,11 +87,7 @@ def said_places(
     query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == facet, FACETS.c.speaker != "")
     if bound is not None:
         query = query.where(FACETS.c.seq < bound)
-    rows = (
-        connection.execute(query).all()
-        if refs is None
-        else [row for chunk in chunks(sorted(refs)) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))]
-    )
+    rows = connection.execute(query) if refs is None else select_in(connection, query, FACETS.c.subject, refs)
     return {(row.subject, row.value) for row in rows}
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.store.protocol import ErasedFile
-from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
 from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_lineage.model.ledger_name import LedgerName
@@ -293,12 +293,11 @@ def _erasures(connection: Connection, own: LedgerName, jobs: Collection[str], wa
         .order_by(FACETS.c.seq)
     )
     if wanted is None:
-        rows = list(connection.execute(query))
+        rows: list[Any] = list(connection.execute(query))
     else:  # an erasure says of each version that something of it went
         erasing = select(RUN_EVENTS.c.run_id).join(FACETS, FACETS.c.event_id == RUN_EVENTS.c.event_id).where(FACETS.c.name == "tracecore_tombstone")
-        runs = {run for chunk in chunks(sorted(wanted)) for run in connection.execute(erasing.where(FACETS.c.subject.in_(chunk))).scalars()}
-        subjects = sorted(f"run:{run}" for run in runs)
-        rows = sorted((row for chunk in chunks(subjects) for row in connection.execute(query.where(FACETS.c.subject.in_(chunk)))), key=_place)
+        subjects = {f"run:{row.run_id}" for row in select_in(connection, erasing, FACETS.c.subject, wanted)}
+        rows = sorted(select_in(connection, query, FACETS.c.subject, subjects), key=lambda row: int(row.seq))
     found: dict[str, Erasure] = {}
     for row in rows:
         try:
@@ -326,15 +325,14 @@ def remade(connection: Connection, own: LedgerName, erasures: Sequence[Erasure],
     """Return, for each version that was erased (of those in `refs`, if given), the last position at which an event of ours says where it lies."""
     erased = {version.ref for erasure in erasures for version in erasure.versions}
     found: dict[tuple[str, str], int] = {}
-    for chunk in chunks(sorted(erased if refs is None else erased.intersection(refs))):
-        query = (
-            select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq)
-            .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
-            .where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact", recorded_by(own))
-        )
-        for row in connection.execute(query):
-            place = (row.subject, str(json.loads(row.value).get("location")))
-            found[place] = max(found.get(place, -1), row.seq)
+    query = (
+        select(FACETS.c.subject, FACETS.c.value, FACETS.c.seq)
+        .join(RUN_EVENTS, RUN_EVENTS.c.event_id == FACETS.c.event_id)
+        .where(FACETS.c.name == "tracecore_artifact", recorded_by(own))
+    )
+    for row in select_in(connection, query, FACETS.c.subject, erased if refs is None else erased.intersection(refs)):
+        place = (row.subject, str(json.loads(row.value).get("location")))
+        found[place] = max(found.get(place, -1), row.seq)
     return found
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from tracecore.errors import NegativeVerdict
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore_lineage.catalog.delegation import Delegations
-from tracecore_lineage.catalog.prefix import chunks
+from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.events.parse import parse_event
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import RUN_EVENTS
@@ -91,23 +91,20 @@ def refuse_strangers(connection: Connection, own: LedgerName, checked: Checked, 
             " workspace never recorded."
         )
     said = _said(checked, plan)
-    for chunk in chunks(sorted(said)):
-        query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.speaker).where(
-            RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.speaker != ""
-        )
-        for row in connection.execute(query):
-            known = LedgerName(row.job_namespace, row.speaker)
-            for claimed, leaf in said[row.run_id]:
-                if claimed != known:
-                    raise NegativeVerdict(
-                        f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in ledger {claimed}, but here it is known as"
-                        f" one of {known}."
-                    )
-                if claimed != own and not _speaks(plan.after, leaf.event_id, claimed):
-                    raise NegativeVerdict(
-                        f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
-                        f" {claimed} before, and nothing shows that the event is from there."
-                    )
+    query = select(RUN_EVENTS.c.run_id, RUN_EVENTS.c.job_namespace, RUN_EVENTS.c.speaker).where(RUN_EVENTS.c.speaker != "")
+    for row in select_in(connection, query, RUN_EVENTS.c.run_id, said):
+        known = LedgerName(row.job_namespace, row.speaker)
+        for claimed, leaf in said[row.run_id]:
+            if claimed != known:
+                raise NegativeVerdict(
+                    f"{build} is not imported: its bundle says of run/{row.run_id} that it ran in ledger {claimed}, but here it is known as"
+                    f" one of {known}."
+                )
+            if claimed != own and not _speaks(plan.after, leaf.event_id, claimed):
+                raise NegativeVerdict(
+                    f"{build} is not imported: its bundle holds the event {leaf.event_id[:12]} of run/{row.run_id}, which was imported from"
+                    f" {claimed} before, and nothing shows that the event is from there."
+                )
 
 
 def _said(checked: Checked, plan: ImportPlan) -> dict[str, list[tuple[LedgerName, ledger.Leaf]]]:

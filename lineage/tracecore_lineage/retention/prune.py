@@ -16,7 +16,7 @@ from tracecore.store import Store, open_store
 from tracecore.store.protocol import ErasedFile
 from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage.catalog.delegation import IMPORTS
-from tracecore_lineage.catalog.prefix import chunks, head, readable_catalog, recorded_at
+from tracecore_lineage.catalog.prefix import head, readable_catalog, recorded_at, select_in
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import PRUNE, Erased, Erasure, tombstones
 from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS
@@ -195,10 +195,9 @@ def _elsewhere(record: RecordWriter, path: str) -> bool:
 def _recorded(connection: Connection, refs: Iterable[str]) -> dict[str, str]:
     """Return the recorded time of the last event that describes each version's bytes; event times are not trusted."""
     said: dict[str, int] = {}
-    for chunk in chunks(sorted(refs)):
-        query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.subject.in_(chunk), FACETS.c.name == "tracecore_artifact")
-        for row in connection.execute(query):
-            said[row.subject] = max(said.get(row.subject, -1), row.seq)
+    query = select(FACETS.c.subject, FACETS.c.seq).where(FACETS.c.name == "tracecore_artifact")
+    for row in select_in(connection, query, FACETS.c.subject, refs):
+        said[row.subject] = max(said.get(row.subject, -1), row.seq)
     taken = recorded_at(connection, said.values())
     return {ref: taken[seq] for ref, seq in said.items() if seq in taken}
 

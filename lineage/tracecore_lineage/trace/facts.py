@@ -25,7 +25,6 @@ __all__ = [
     "is_unversioned",
     "label_of",
     "resolve_run",
-    "verdict",
 ]
 
 
@@ -113,8 +112,8 @@ class Link:
     @classmethod
     def of(cls, row: Row[Any]) -> Link:
         """Convert a row of the catalog."""
-        told = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
-        return cls(*told, row.change, row.speaker, row.use)
+        edge = (row.run_id, row.ref, row.direction, row.role, row.producer_run, row.event_id, row.event_time, row.seq, row.ordinal)
+        return cls(*edge, row.change, row.speaker, row.use)
 
     @property
     def order(self) -> tuple[str, str, int]:
@@ -177,6 +176,12 @@ class CheckVerdict:
     event_time: str
     event_id: str
 
+    @classmethod
+    def of(cls, row: Row[Any]) -> CheckVerdict:
+        """Convert a row of `catalog_check`."""
+        said = (row.run_id, row.of_run, row.target, row.name, row.success, row.severity, row.message)
+        return cls(*said, row.seq, row.event_time, row.event_id)
+
 
 def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
     """Merge the events of one run.
@@ -206,20 +211,4 @@ def resolve_run(rows: list[Row[Any]], rank: Callable[[str], int]) -> RunFacts:
         jobs=tuple(sorted({f"{row.job_namespace}/{row.job_name}" for row in ordered})),
         times=tuple((row.event_time, row.seq) for row in ordered),
         speaker=named.speaker,
-    )
-
-
-def verdict(row: Row[Any]) -> CheckVerdict:
-    """Convert a row of `catalog_check`."""
-    return CheckVerdict(
-        run=row.run_id,
-        of_run=row.of_run,
-        target=row.target,
-        name=row.name,
-        success=row.success,
-        severity=row.severity,
-        message=row.message,
-        seq=row.seq,
-        event_time=row.event_time,
-        event_id=row.event_id,
     )

@@ -30,17 +30,13 @@ __all__ = ["catalog_as_of", "horizon", "impact", "imported_leaves", "of_build", 
 @contextmanager
 def catalog_as_of(connection: Connection, prefix: Prefix) -> Iterator[Reader]:
     """Open the catalog of a ledger prefix as it was when the ledger ended there."""
-    heard = next((each for each in known_imports(connection, since=prefix.bound) if _hears(connection, each, prefix)), None)
-    if heard is None:
-        yield Reader(connection, prefix)
-        return
-    with snapshot(ledger.read(connection, 0, prefix.bound), heard.importer, prefix.bound) as made:
-        yield Reader(made, prefix)
-
-
-def _hears(connection: Connection, each: Import, prefix: Prefix) -> bool:
-    """Whether an import changed the authority of events inside the prefix."""
-    return any(place < prefix.bound for place in ledger.places(connection, sorted(each.changed)).values())
+    for later in known_imports(connection, since=prefix.bound):
+        if any(place < prefix.bound for place in ledger.places(connection, sorted(later.changed)).values()):
+            # The import gave events of the prefix an authority that they did not have then.
+            with snapshot(ledger.read(connection, 0, prefix.bound), later.importer, prefix.bound) as made:
+                yield Reader(made, prefix)
+            return
+    yield Reader(connection, prefix)
 
 
 @contextmanager
@@ -60,9 +56,9 @@ def of_build(now: Reader, ref: str, prefix: Prefix) -> Iterator[Reader]:
         with catalog_as_of(now.connection, prefix) as reader:
             yield reader
         return
-    told = brought.facet["manifest"]["ledger"]
-    with snapshot(list(imported_leaves(now.connection, brought)), brought.origin, told["size"]) as made:
-        yield Reader(made, Prefix(told["position"] + 1, told["position"]))
+    origin = brought.facet["manifest"]["ledger"]
+    with snapshot(list(imported_leaves(now.connection, brought)), brought.origin, origin["size"]) as made:
+        yield Reader(made, Prefix(origin["position"] + 1, origin["position"]))
 
 
 def imported_leaves(connection: Connection, brought: Import) -> Iterator[ledger.Leaf]:
@@ -93,13 +89,10 @@ def horizon(connection: Connection, as_of: str | None) -> Prefix:
 
 def _instant(text: str) -> str:
     try:
-        return rfc3339.instant(datetime.fromisoformat(text).astimezone(UTC)) if _has_offset(text) else rfc3339.instant(datetime.fromisoformat(text))
-    except (ValueError, OverflowError):  # the year 10000 in UTC is no time either
-        raise UsageError(f"{text!r} is no time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
-
-
-def _has_offset(text: str) -> bool:
-    return datetime.fromisoformat(text).tzinfo is not None
+        time = datetime.fromisoformat(text)
+        return rfc3339.instant(time if time.tzinfo is None else time.astimezone(UTC))
+    except (ValueError, OverflowError):  # the year 10000 in UTC is not a valid time either
+        raise UsageError(f"{text!r} is not a time: expected ISO 8601, such as 2026-11-22T15:39:45Z (UTC where no offset is given).") from None
 
 
 def trace(connection: Connection, text: str, *, depth: int | None = None, as_of: str | None = None, places: Sequence[StorePlace] = ()) -> Trace:

@@ -11,14 +11,14 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Column, Connection, Row, Select, select
 
-from tracecore_lineage.catalog.prefix import Prefix, chunks
+from tracecore_lineage.catalog.prefix import Prefix, select_in
 from tracecore_lineage.catalog.projection import READS, STATED, WRITES
 from tracecore_lineage.events.claims import CHANGES, MADE
 from tracecore_lineage.ledger.sql_tables import CHECKS, CLAIMS, EDGES, FACETS, HEAD, NAMES, RUN_EVENTS
 from tracecore_lineage.model.ledger_name import LedgerName
-from tracecore_lineage.trace.facts import CheckVerdict, Facet, Link, Naming, RunFacts, dataset_of, is_external, is_unversioned, resolve_run, verdict
+from tracecore_lineage.trace.facts import CheckVerdict, Facet, Link, Naming, RunFacts, dataset_of, is_external, is_unversioned, resolve_run
 from tracecore_lineage.trace.store_paths import StorePlace, digest_at, name_at, paths_of
 from tracecore_schemas.kinds import RunState
 from tracecore_schemas.trace import Claim, Origin
@@ -64,9 +64,8 @@ class Reader:
         """Return the runs with these ids in the prefix."""
         wanted = set(ids)
         rows: dict[str, list[Row[Any]]] = {}
-        for chunk in chunks(sorted(wanted - self._runs.keys())):
-            for row in self.connection.execute(select(RUN_EVENTS).where(RUN_EVENTS.c.run_id.in_(chunk), RUN_EVENTS.c.seq < self.prefix.bound)):
-                rows.setdefault(row.run_id, []).append(row)
+        for row in self._rows(select(RUN_EVENTS), RUN_EVENTS.c.run_id, wanted - self._runs.keys()):
+            rows.setdefault(row.run_id, []).append(row)
         self._runs.update((run, resolve_run(found, self.rank)) for run, found in rows.items())
         return {run: self._runs[run] for run in wanted if run in self._runs}
 
@@ -105,12 +104,9 @@ class Reader:
         """Return statements that join these names to others, in either direction; for whole refs also their places in the store."""
         asked = set(names)
         found: dict[tuple[str, int], Naming] = {}
-        for chunk in chunks(sorted(asked)):
-            for column in (NAMES.c.name, NAMES.c.other):
-                rows = self.connection.execute(select(NAMES).where(column.in_(chunk), NAMES.c.seq < self.prefix.bound))
-                found.update(
-                    ((row.event_id, row.ordinal), Naming(row.event_id, row.ordinal, row.event_time, row.name, row.what, row.other)) for row in rows
-                )
+        for column in (NAMES.c.name, NAMES.c.other):
+            for row in self._rows(select(NAMES), column, asked):
+                found[row.event_id, row.ordinal] = Naming(row.event_id, row.ordinal, row.event_time, row.name, row.what, row.other)
         stored = (Naming("", 0, _EVER, name, "ALIAS", ref) for name, ref in self._stored(asked))
         return [*found.values(), *(replace(each, ordinal=ordinal) for ordinal, each in enumerate(stored))]
 
@@ -128,20 +124,12 @@ class Reader:
                 found.add((name, table))
             elif (digest := digest_at(name, self.places)) is not None:
                 digests.setdefault(f"sha256:{digest}", []).append(name)
-        for chunk in chunks(sorted(digests)):
-            made = (
-                select(EDGES.c.digest, EDGES.c.ref)
-                .where(EDGES.c.digest.in_(chunk), EDGES.c.speaker == self.own.ledger_id, EDGES.c.seq < self.prefix.bound)
-                .distinct()
-            )
-            found.update((name, row.ref) for row in self.connection.execute(made) for name in digests[row.digest])
-        for chunk in chunks(sorted(kept)):
-            named = [name.removeprefix("external/") for name in chunk]
-            edges = select(EDGES.c.name).where(EDGES.c.kind == "external", EDGES.c.name.in_(named), EDGES.c.seq < self.prefix.bound).distinct()
-            others = select(NAMES.c.other).where(NAMES.c.other.in_(chunk), NAMES.c.seq < self.prefix.bound).distinct()
-            known = {f"external/{name}" for name in self.connection.execute(edges).scalars()} | set(self.connection.execute(others).scalars())
-            found.update((name, kept[name]) for name in known)
-        return sorted(found)
+        made = select(EDGES.c.digest, EDGES.c.ref).where(EDGES.c.speaker == self.own.ledger_id).distinct()
+        found.update((name, row.ref) for row in self._rows(made, EDGES.c.digest, digests) for name in digests[row.digest])
+        edges = select(EDGES.c.name).where(EDGES.c.kind == "external").distinct()
+        known = {f"external/{row.name}" for row in self._rows(edges, EDGES.c.name, (name.removeprefix("external/") for name in kept))}
+        known |= {row.other for row in self._rows(select(NAMES.c.other).distinct(), NAMES.c.other, kept)}
+        return sorted(found | {(name, kept[name]) for name in known})
 
     def claims(self, refs: Iterable[str]) -> list[Claim]:
         """Return claims of producers about versions outside their authority, each once, sorted.
@@ -154,10 +142,9 @@ class Reader:
             if not is_external(ref):
                 named.setdefault(ref.partition("@")[0], []).append(ref)
         found: set[tuple[str, str, str, str]] = set()
-        for chunk in chunks(sorted(named)):
-            for row in self.connection.execute(select(CLAIMS).where(CLAIMS.c.subject.in_(chunk), CLAIMS.c.seq < self.prefix.bound)):
-                meant = [ref for ref in named[row.subject] if row.version in {"", ref.partition("@")[2]}]
-                found.update((ref, row.run_id or "", row.job, row.says) for ref in meant)
+        for row in self._rows(select(CLAIMS), CLAIMS.c.subject, named):
+            meant = [ref for ref in named[row.subject] if row.version in {"", ref.partition("@")[2]}]
+            found.update((ref, row.run_id or "", row.job, row.says) for ref in meant)
         found.update(self._claimed_by_path(named))
         every = self._once(self._links("ref", (ref for refs in named.values() for ref in refs), "output"))
         runs = self.runs({link.run for link in every})
@@ -169,9 +156,8 @@ class Reader:
         """Yield claims to have written at places in the store where versions are kept."""
         stored = self._stored([*named, *(ref for refs in named.values() for ref in refs)])
         kept_at = dict(stored)
-        for chunk in chunks(sorted(kept_at)):
-            called = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.other.in_(chunk), NAMES.c.what == "ALIAS", NAMES.c.seq < self.prefix.bound)
-            stored += [(row.name, kept_at[row.other]) for row in self.connection.execute(called.distinct())]
+        aliases = select(NAMES.c.name, NAMES.c.other).where(NAMES.c.what == "ALIAS").distinct()
+        stored += [(row.name, kept_at[row.other]) for row in self._rows(aliases, NAMES.c.other, kept_at)]
         written = self.outputs_of("external", {name.removeprefix("external/") for name, _ in stored})
         runs = self.runs({link.run for link in written})
         for name, kept in stored:
@@ -233,16 +219,15 @@ class Reader:
         """
         found: dict[str, dict[str, Facet]] = {}
         imported: set[str] = set()
-        for chunk in chunks(sorted(set(subjects))):
-            query = select(FACETS).where(FACETS.c.subject.in_(chunk), FACETS.c.seq < self.prefix.bound)
-            for row in self.connection.execute(query.where(FACETS.c.seq >= since) if since else query).all():
-                of_subject = found.setdefault(row.subject, {})
-                standing = of_subject.get(row.name)
-                facet = Facet(row.name, self.rank(row.speaker), row.value, row.seq, row.event_time, row.event_id)
-                if standing is None or facet.order > standing.order:
-                    of_subject[row.name] = facet
-                if facet.rank == 1:
-                    imported.add(row.subject)
+        query = select(FACETS)
+        for row in self._rows(query.where(FACETS.c.seq >= since) if since else query, FACETS.c.subject, subjects):
+            of_subject = found.setdefault(row.subject, {})
+            best = of_subject.get(row.name)
+            facet = Facet(row.name, self.rank(row.speaker), row.value, row.seq, row.event_time, row.event_id)
+            if best is None or facet.order > best.order:
+                of_subject[row.name] = facet
+            if facet.rank == 1:
+                imported.add(row.subject)
         for subject in self._made_here(imported):
             found[subject] = {name: facet for name, facet in found[subject].items() if facet.rank != 1}
         if deleted:
@@ -260,10 +245,7 @@ class Reader:
         """
         asked = set(of_runs)
         newest: dict[tuple[str, str, str], CheckVerdict] = {}
-        rows: list[Row[Any]] = []
-        for column, values in (("of_run", asked), ("target", targets)):
-            for chunk in chunks(sorted(set(values))):
-                rows.extend(self.connection.execute(select(CHECKS).where(CHECKS.c[column].in_(chunk), CHECKS.c.seq < self.prefix.bound)).all())
+        rows = [*self._rows(select(CHECKS), CHECKS.c.of_run, asked), *self._rows(select(CHECKS), CHECKS.c.target, targets)]
         judged = self.runs({row.of_run for row in rows})
         here = self._made_here({row.target for row in rows if row.of_run not in asked and self._of_another(row.of_run, judged)})
         for row in rows:
@@ -272,9 +254,9 @@ class Reader:
             if row.target in here and row.of_run not in asked and self._of_another(row.of_run, judged):
                 continue
             key = (row.of_run, row.target, row.name)
-            standing = newest.get(key)
-            if standing is None or (row.event_time, row.event_id) > (standing.event_time, standing.event_id):
-                newest[key] = verdict(row)
+            last = newest.get(key)
+            if last is None or (row.event_time, row.event_id) > (last.event_time, last.event_id):
+                newest[key] = CheckVerdict.of(row)
         return sorted(newest.values(), key=lambda check: (check.name, check.target, check.of_run))
 
     def _of_another(self, run: str, known: Mapping[str, RunFacts]) -> bool:
@@ -282,14 +264,8 @@ class Reader:
 
     def check_runs(self, runs: Iterable[str]) -> set[str]:
         """Return which of these runs are checks, which read an output to judge it and make nothing."""
-        found: set[str] = set()
-        for chunk in chunks(sorted(set(runs))):
-            subjects = [f"run:{run}" for run in chunk]
-            query = select(FACETS.c.subject).where(
-                FACETS.c.subject.in_(subjects), FACETS.c.name == "tracecore_check", FACETS.c.speaker != "", FACETS.c.seq < self.prefix.bound
-            )
-            found.update(row.subject.removeprefix("run:") for row in self.connection.execute(query))
-        return found
+        query = select(FACETS.c.subject).where(FACETS.c.name == "tracecore_check", FACETS.c.speaker != "")
+        return {row.subject.removeprefix("run:") for row in self._rows(query, FACETS.c.subject, (f"run:{run}" for run in runs))}
 
     def _once(self, links: list[Link]) -> list[Link]:
         """Keep one edge of each (run, ref, role), preferably from the terminal event."""
@@ -300,10 +276,9 @@ class Reader:
         return sorted(kept.values(), key=lambda link: link.order)
 
     def _links(self, column: str, values: Iterable[str], *directions: str, kind: str | None = None) -> list[Link]:
-        found: list[Link] = []
-        for chunk in chunks(sorted(set(values))):
-            query = select(EDGES).where(EDGES.c[column].in_(chunk), EDGES.c.direction.in_(directions), EDGES.c.seq < self.prefix.bound)
-            if kind is not None:
-                query = query.where(EDGES.c.kind == kind)
-            found.extend(Link.of(row) for row in self.connection.execute(query).all())  # at once: a fetch a row costs more than the rows
-        return found
+        query = select(EDGES).where(EDGES.c.direction.in_(directions))
+        return [Link.of(row) for row in self._rows(query if kind is None else query.where(EDGES.c.kind == kind), EDGES.c[column], values)]
+
+    def _rows(self, query: Select[Any], column: Column[Any], values: Iterable[str]) -> Iterator[Row[Any]]:
+        """Yield the rows of the prefix in which a column has one of these values."""
+        return select_in(self.connection, query.where(column.table.c.seq < self.prefix.bound), column, values)
