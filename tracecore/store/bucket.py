@@ -45,8 +45,8 @@ class Bucket:
     """A `Place` below one prefix of a bucket.
 
     Args:
-        settings: how it is reached. Nothing is asked of it before the first use.
-        owner: id of the ledger whose store it is.
+        settings: of the bucket; no request is made before the first use
+        owner: ledger id
     """
 
     def __init__(self, settings: BucketSettings, owner: str) -> None:

@@ -22,14 +22,11 @@ class BucketSettings:
     """How a bucket is reached.
 
     Attributes:
-        bucket: its name.
-        prefix: below which the store lies, without slashes at its ends; empty for the whole bucket.
-        endpoint: URL of the server; None for AWS itself.
-        region: of the bucket.
+        prefix: without slashes at its ends; empty for the whole bucket
+        endpoint: URL of the server; None for AWS
         access_key: None where the machine has a role.
-        secret_key: of the access key; never shown.
-        session_token: of temporary credentials; never shown.
-        virtual_hosted: the bucket's name stands in the host's; else in the path.
+        session_token: of temporary credentials
+        virtual_hosted: whether the bucket's name is in the host's name, not in the path
     """
 
     bucket: str
@@ -98,10 +95,6 @@ _OURS = ("generic s3 error", "aws error", "error performing", "s3 error", "objec
 
 def bucket_problem(error: BaseException, settings: BucketSettings) -> UsageError | None:
     """Say in one sentence why an object store could not do what was asked, if that is what an error means.
-
-    Args:
-        error: whatever was raised while talking to it.
-        settings: of the bucket.
 
     Returns:
         The sentence as an error, or None where the error means something else.

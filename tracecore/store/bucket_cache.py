@@ -21,8 +21,8 @@ class Cache:
     """A folder of copies. No part of the record: nothing in it is forced to disk, so that a copy which a power cut tore is made again.
 
     Args:
-        folder: where they lie; made when it is needed.
-        bucket: where they come from.
+        folder: made when needed
+        bucket: the origin
     """
 
     def __init__(self, folder: Path, bucket: Bucket) -> None:
@@ -50,9 +50,7 @@ class Cache:
         """Return the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
 
         Args:
-            path: of the object.
-            digest: of its bytes.
-            size: of them, where it is known.
+            size: if known
 
         Raises:
             FileNotFoundError: the object is not there.
@@ -70,8 +68,6 @@ class Cache:
         """Return the copy of a directory, as `fetch`.
 
         Args:
-            location: of the directory.
-            digest: its own.
             members: (path, size, SHA-256 hex) of each file.
         """
         place = self.tree(digest)

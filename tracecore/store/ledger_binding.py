@@ -21,11 +21,9 @@ class WrongLedger(UsageError):
     """A catalog or store that holds another ledger than the workspace's, or none.
 
     Args:
-        message: what was found, what was expected, what to do.
         what: `catalog` or `store`.
-        place: where it lies.
         expected: the workspace's ledger.
-        found: the one that lies there; `none`.
+        found: the one found there; `none`
     """
 
     def __init__(self, message: str, *, what: str, place: str, expected: str, found: str) -> None:

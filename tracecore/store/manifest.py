@@ -65,11 +65,8 @@ def delta_manifest(
     """Return the canonical bytes that a Delta table's digest is taken of.
 
     Args:
-        schema: the Delta schema, parsed from `schemaString`.
-        partition_columns: in order.
-        protocol: as the log has it.
-        configuration: table properties.
-        files: the files of one version; names, statistics and commit info stay out of identity.
+        schema: parsed from `schemaString`
+        files: of one version, without names, statistics and commit info
     """
     listed = sorted(
         (

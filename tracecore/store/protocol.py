@@ -22,11 +22,10 @@ class ErasedFile:
     """One file that was erased, or rewritten without some of what it held.
 
     Attributes:
-        path: POSIX path relative to the store's root.
-        digest: of the bytes as they were recorded.
-        size_bytes: of them.
-        rows: of a table's data file, which its digest counts.
-        left: digest of what lies there since; None where nothing does.
+        path: relative to the store's root, POSIX
+        digest: as recorded
+        rows: of a table's data file
+        left: digest of what replaced it; None where nothing did
     """
 
     path: str
@@ -50,13 +49,8 @@ class Stored:
     """Bytes that are durably in the store: what an `Artifact` says of them.
 
     Attributes:
-        digest: their identity.
-        media: how they lie.
-        location: POSIX path relative to the store's root.
-        size_bytes: of all their bytes.
-        rows: of a table.
-        schema: columns of a table.
-        delta: version of a table, and the chain of its log.
+        location: relative to the store's root, POSIX
+        delta: version and log chain of a table
     """
 
     digest: str
@@ -109,11 +103,9 @@ class Part:
     """One file that holds content of a version.
 
     Attributes:
-        path: POSIX path relative to the store's root.
-        digest: of its bytes as recorded.
-        size_bytes: of them.
-        rows: of a table's data file, from its footer; None where the file is not there, or no table's.
-        partition: of a table's data file.
+        path: relative to the store's root, POSIX
+        digest: as recorded
+        rows: of a table's data file, from its footer; None where it is missing
     """
 
     path: str
@@ -148,11 +140,7 @@ class Store(Protocol):
         """Make a staged table the next version of the Delta table of an artifact name.
 
         Args:
-            staged: what `stage_table` gave.
-            kind: of the artifact.
-            name: of the artifact.
-            run_id: of the run that made it.
-            after: the newest version of it that the record knows; without it the table's whole log is read.
+            after: the newest recorded version; without it the table's whole log is read
         """
 
     def put_import(self, folder: Path, location: str) -> None:
@@ -181,18 +169,16 @@ class Store(Protocol):
         """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched.
 
         Args:
-            artifact: what was recorded.
-            log: whether the commits of a table are named too, which all its versions share.
+            log: whether to name a table's commits, which all its versions share
         """
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
         """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded.
 
         Args:
-            artifact: what was recorded.
             gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
                 nothing else hides behind them. A file that was left rewritten must be what was left.
-            log: what `verify_log` found of a table's version; without it the table's log is looked at now.
+            log: failures of `verify_log` for this version; None verifies the log now
         """
 
     def verify_log(

@@ -53,8 +53,7 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
     """Return where a store lies, and the id of its ledger; None where it belongs to none.
 
     Args:
-        workspace: whose store.
-        url: of the bucket; None for the folder in the workspace.
+        url: None for the folder in the workspace
 
     Raises:
         TracecoreError: the bucket can't be reached.
@@ -76,8 +75,7 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
     """Compare the store's ledger with the workspace's.
 
     Args:
-        workspace: whose store.
-        bound: where the store lay when it was bound; None before, when a store without a ledger becomes this one's.
+        bound: the store's recorded place; None before the store is bound: one without a ledger becomes this one's
 
     Raises:
         WrongLedger: it belongs to another ledger, or to none although the workspace was bound to one.

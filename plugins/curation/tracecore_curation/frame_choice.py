@@ -24,7 +24,7 @@ class Pool:
     """Frames to choose from, by drive, sensor and time; all arrays have one entry a frame.
 
     Attributes:
-        conditions: the frame's value by condition, its drive and sensor among them; what is missing is unknown.
+        conditions: values by condition, drive and sensor included; a missing one is unknown
     """
 
     ids: NDArray[np.object_]
@@ -42,13 +42,12 @@ class Chosen:
     """What was found for one want.
 
     Attributes:
-        want: what was asked.
-        ids: refs of the chosen frames, the one most like the examples first.
-        matching: how many frames of the pool are known to meet every condition of frames, before likeness and duplicates.
-        untold: conditions of objects, which no frame table tells: no chosen frame is known to meet them.
-        unsaid: by condition, frames of which nobody said its value: they don't count as meeting it.
-        unlike: whether none of the example frames is known, so that likeness decided nothing.
-        of_shown_drives: how many of the chosen are of a drive that an example frame is of.
+        ids: of the chosen frames, the most similar to the examples first
+        matching: number of frames that meet every condition, before likeness and duplicates
+        untold: conditions of objects, which no frame table holds
+        unsaid: count of frames without a value, by condition: they don't meet it
+        unlike: whether no example frame is known, so that likeness decided nothing
+        of_shown_drives: number of chosen frames whose drive an example frame is of
     """
 
     want: Want
@@ -69,8 +68,7 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
     """Read what choosing looks at.
 
     Args:
-        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.arrow_tables.FRAMES`.
-        labels: a label table, whose attributes of frames are conditions too.
+        labels: a label table, whose frame attributes are conditions too
     """
     table: pa.Table = frames.to_table(columns=_COLUMNS)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending"), ("frame_id", "ascending")])
@@ -89,12 +87,10 @@ def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection
     """Choose frames for each want in turn, the most needed first; no frame is chosen twice.
 
     Args:
-        wants: what is asked for.
-        pool: frames to choose from.
-        examples: frames that the wants' `like` are looked up in.
-        barred: refs of frames that are not to be chosen.
-        barred_drives: drives of which no frame is to be chosen.
-        bits: of 64: a frame whose hash differs from an already chosen one's in no more than these shows the same and is left out.
+        examples: frames of the wants' `like`
+        barred: frames that must not be chosen
+        barred_drives: drives that must not be chosen
+        bits: of 64: a frame whose hash differs from a chosen one's in at most this many is left out as a duplicate
     """
     free = np.array([id_ not in barred and drive not in barred_drives for id_, drive in zip(pool.ids, pool.drives, strict=True)], dtype=bool)
     taken: list[np.uint64] = []

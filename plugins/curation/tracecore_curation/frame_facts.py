@@ -28,11 +28,9 @@ class FrameFacts:
     """The frames of one table, in order of drive, sensor and time; all arrays have one entry a frame.
 
     Attributes:
-        ids: refs.
-        drives: names.
         times: log_time in ns, or the frame's index where the clock is `index`.
-        indices: place in the drive and sensor.
-        clocks: `measured`, or what the drive says of its clock.
+        indices: position in the drive and sensor
+        clocks: `measured`, or the drive's own word for its clock
         places: degrees north and east [n, 2], NaN where not measured.
     """
 
@@ -81,12 +79,7 @@ class FrameFacts:
 
 
 def read_facts(frames: Any, filter_: pc.Expression | None = None) -> FrameFacts:
-    """Read the facts of a frame table.
-
-    Args:
-        frames: a `pyarrow.dataset.Dataset` of `tracecore_schemas.arrow_tables.FRAMES`.
-        filter_: which rows.
-    """
+    """Read the facts of a frame table."""
     named = pc.field("frame_id").is_valid()
     table: pa.Table = frames.to_table(columns=list(FACT_COLUMNS), filter=named if filter_ is None else named & filter_)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending")])

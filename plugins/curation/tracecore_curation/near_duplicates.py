@@ -83,11 +83,8 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
     """Find the pairs of a frame of one table and a frame of another that show the same picture.
 
     Args:
-        a: frames.
-        b: frames; a frame is no duplicate of itself.
-        thumbnails: of both.
         likeness: least correlation of the marks.
-        across_drives: only pairs of two drives.
+        across_drives: whether only pairs of two drives count
 
     Yields:
         Blocks of pairs, each pair once: `near` is 1 minus the likeness, `also` is 1 where one shows the other's mirror image.

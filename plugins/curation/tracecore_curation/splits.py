@@ -30,10 +30,10 @@ class AttributeSplit:
     """Which frames are on which side.
 
     Attributes:
-        sides: by frame ref `train`, `validation` or `test`; there may be no `validation`.
-        left_out: frames by the value that put them on no side.
-        without: frames that have no value.
-        said: which values are which side, in words.
+        sides: `train`, `validation` or `test` by frame ref; `validation` is optional
+        left_out: frames on no side, by their value
+        without: frames without a value
+        said: the values of each side in words
     """
 
     sides: Mapping[str, str]
@@ -48,13 +48,6 @@ def split_by_attribute(frames: Any, labels: Any, ids: Sequence[str], by: str, ho
     With `holdout` those values are the test side; of the other values, words for validation are the validation side, words for test are left out, and
     all others are the training side. Without `holdout` the values must be words for sides: train; val, valid, validation or dev; test. Where no value
     is test, validation is: frames that someone set apart to judge by.
-
-    Args:
-        frames: the frame table.
-        labels: the label table, or None.
-        ids: refs of the frames to split.
-        by: name of the attribute.
-        holdout: values of the test side.
 
     Raises:
         UsageError: nothing has such an attribute (those that exist are named), its values say nothing of sides, or the training or test side
@@ -179,9 +172,8 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
     Orders are tried until one comes within half a percent, else the nearest of them is taken: with few groups it is the nearest there is.
 
     Args:
-        groups: at least two.
-        share: of all frames, 0 to 1.
-        seed: gives the orders; the same seed and groups give the same drives on any machine.
+        share: of all frames, 0 to 1
+        seed: decides the order; the same seed and groups give the same drives on any machine
     """
     total = sum(group.frames for group in groups)
     wanted = share * total
@@ -233,9 +225,7 @@ class TimeBlocks:
     """Which frames are in a block and which are too near to one; both masks have one entry a frame.
 
     Attributes:
-        held: frames of the blocks.
-        near: frames within the gap of a block, outside of it.
-        count: number of blocks.
+        near: frames outside a block but within its gap
     """
 
     held: NDArray[np.bool_]
@@ -250,10 +240,9 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
     short for its share (a drive of one frame) is held as a whole or not at all, so that the share of all drives is met.
 
     Args:
-        facts: the frames.
-        share: of the moments, 0 to 1; at least one moment is held and one is left.
-        seconds: how long a block is, in s; shorter where a drive's share is less. Where the clock is the file's index, an image counts as a second.
-        gap: frames within this many seconds of a block are in neither part; at most a quarter of the block.
+        share: of the times, 0 to 1; at least one time is held out and one is left
+        seconds: length of a block, s, shorter where a drive's share is less; an image counts as a second where the clock is the file's index
+        gap: s around a block whose frames are in neither part; at most a quarter of the block
 
     Returns:
         The blocks, or None where all frames are of one moment.

@@ -30,9 +30,8 @@ class ImageFacts:
     """Measures of one image.
 
     Attributes:
-        width: px.
-        height: px.
-        orientation: EXIF orientation of the recorded image, 1 to 8; the other measures are of the image turned upright by it.
+        width: of the upright image, px
+        orientation: EXIF orientation of the recorded image, 1 to 8; the other measures are of the upright image
         luma: mean luma (ITU-R BT.601, as JPEG and Pillow have it), 0 black to 1 white.
         dhash: 64-bit difference hash.
     """
@@ -69,7 +68,6 @@ def measure_image(data: bytes, encoding: str) -> ImageFacts:
     """Decode an image and measure it.
 
     Args:
-        data: the encoded image.
         encoding: one of `DECODED`.
 
     Raises:
@@ -163,9 +161,8 @@ class RecordedImage:
 
     Attributes:
         frame: name of the camera's coordinate frame.
-        format: `jpeg`, `png`, `webp`; of raw pixels `png`, which they are written as; else what the message says.
-        data: the encoded image.
-        raw: the pixel format where the message held raw pixels; empty where it held an encoded image.
+        format: `jpeg`, `png` or `webp`; `png` for raw pixels; else the message's own word
+        raw: the pixel format of raw pixels; empty for an encoded image
     """
 
     frame: str

@@ -43,15 +43,12 @@ class ImageColumn:
     """Measures of a camera channel's decoded images in the order of the file.
 
     Attributes:
-        topic: of the channel.
-        frame: the coordinate frame that its last image names, decoded or not.
-        raw: pixel formats of the images that were recorded as raw pixels.
-        encodings: of the images that were decoded.
-        widths: px.
-        heights: px.
+        frame: coordinate frame of its last image, decoded or not
+        raw: pixel formats of its raw images
+        encodings: of its decoded images
         lumas: mean luma, 0 to 1.
         hashes: difference hashes.
-        orientations: of the recorded images, as EXIF numbers them.
+        orientations: EXIF orientations of the recorded images
     """
 
     topic: str
@@ -75,9 +72,8 @@ class CloudColumn:
     """What was seen of a LiDAR channel's sweeps.
 
     Attributes:
-        frame: the coordinate frame that its last sweep names.
-        sweeps: how many.
-        dim: how many of them have no brightness.
+        frame: coordinate frame of its last sweep
+        dim: count of sweeps without brightness
         top: the largest brightness, see `RecordedCloud.top`.
     """
 
@@ -99,35 +95,30 @@ class Drive:
     """One judged drive.
 
     Attributes:
-        source: the file as found.
-        path: where to read it: the found file, once adopted the stored one; a copy where it had to be unpacked.
+        path: of the file to read: as found, stored once adopted, a copy where it was unpacked
         beside: its write-ahead log.
-        name: the metadata record's, else the file's stem.
+        name: from the metadata record, else the file's stem
         metadata: the key-value pairs of the metadata record `drive`.
-        clock: `measured`, what the drive says of its clock, or `unstated`.
-        topics: its channels that hold messages, by topic.
+        clock: `measured`, the drive's own word for its clock, or `unstated`
+        topics: channels with messages, by topic
         start_ns: first log time, None without messages.
-        end_ns: last log time.
-        fixes: its GNSS fixes.
         images: measures of its images, by channel id.
-        clouds: what was seen of its sweeps, by topic.
-        models: its camera calibrations, in the order of time.
-        tree: its transforms.
-        attachments: what is attached to the file.
+        clouds: counts of its sweeps, by topic
+        models: its camera calibrations by time
         profile: of the MCAP header.
-        library: what wrote the file.
-        inexact: messages with numbers that JSON does not know, by topic.
-        undecoded: messages that were counted only, by (topic, why).
-        unchecked: messages that no checksum covers.
-        data_section_checked: whether one checksum covers the whole data section, metadata and schemas with it.
-        joined: where the drive was recorded into several files, what was found in each; empty for one file.
-        bag: what a ROS 2 bag says of itself that is not so, as (what, why).
-        left_out: messages that are not what their topic says.
-        skipped: places of the messages that become no row, left out or not decoded, by channel id.
-        cameras: topics that show images, decoded or not.
-        misstated: what the file says of itself that its data show to be otherwise.
-        log: the index of its messages, kept from judging while memory allows; None where the file is to be indexed again.
-        assumed: message types whose definition the file does not hold, so that ROS 2 Humble's was taken.
+        library: the program that wrote the file
+        inexact: count of messages with non-finite numbers, by topic
+        undecoded: count of messages that were not decoded, by (topic, reason)
+        unchecked: count of messages without a checksum
+        data_section_checked: whether one checksum covers the whole data section
+        joined: its files where it was recorded into several
+        bag: (what, why) of metadata of a ROS 2 bag that is wrong
+        left_out: messages that violate their topic's schema
+        skipped: positions of messages that become no row, by channel id
+        cameras: topics of images, decoded or not
+        misstated: statements of the file that its data contradict
+        log: index of its messages, kept while memory allows; None where the file must be indexed again
+        assumed: message types defined by ROS 2 Humble instead of by the file
     """
 
     source: SourceFile

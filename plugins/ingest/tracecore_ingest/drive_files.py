@@ -43,9 +43,7 @@ def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None
     """Return where a drive file can be read: where it was found, else an unpacked copy in the run's scratch folder.
 
     Args:
-        context: of the run.
-        file: as found.
-        log: the write-ahead log beside it.
+        log: its write-ahead log
 
     Raises:
         Damaged: it can't be decompressed, or its log does not fit it.
@@ -100,9 +98,8 @@ def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int],
     """Read a file whole: as SQLite where it begins as such, else as MCAP.
 
     Args:
-        path: the file.
-        opener: who wants to see which messages; None for an index alone.
-        progress: told the bytes read so far.
+        opener: chooses the messages to pass on; None for an index alone
+        progress: called with the bytes read so far
 
     Raises:
         Damaged: the file is not sound; the message says where and why.

@@ -25,8 +25,8 @@ def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn errors of a parser into `Damaged`, saying where in the file they arose.
 
     Args:
-        place: where, in words (`message 3 of topic '/gnss'`).
-        errors: what the parser raises on bad bytes.
+        place: where the bytes are (`message 3 of topic '/gnss'`)
+        errors: exceptions of the parser for bad bytes
     """
     try:
         yield
@@ -48,10 +48,7 @@ class LeftOut:
     """Messages of one topic that were left out for one reason.
 
     Attributes:
-        topic: their topic.
-        reason: why.
-        messages: how many.
-        times_ns: log times of the first of them.
+        times_ns: of the first messages
     """
 
     topic: str

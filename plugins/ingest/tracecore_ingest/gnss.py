@@ -76,11 +76,7 @@ class Fixes:
         return Bounds(min(self.latitudes), min(self.longitudes), max(self.latitudes), max(self.longitudes))
 
     def nearest(self, times: npt.NDArray[np.int64]) -> list[tuple[float, float] | None]:
-        """Return (latitude, longitude) of the fix nearest in time to each moment, None where none is within 5 s.
-
-        Args:
-            times: log times in ns.
-        """
+        """Return (latitude, longitude) of the fix nearest in time to each moment, None where none is within 5 s."""
         if not len(self):
             return [None] * len(times)
         order = np.argsort(np.asarray(self.times), kind="stable")

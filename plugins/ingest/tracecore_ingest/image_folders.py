@@ -29,11 +29,8 @@ class Still:
     """One image file.
 
     Attributes:
-        source: the file.
-        sensor: which camera.
-        number: what stands for its time.
-        encoding: jpeg, png or webp.
-        facts: its measures.
+        number: its number, which takes the place of time
+        encoding: jpeg, png or webp
     """
 
     source: tc.SourceFile
@@ -56,7 +53,6 @@ def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str,
     """Decode and measure image files; a damaged one is quarantined by name.
 
     Args:
-        context: of the run.
         files: (file, sensor, number).
     """
     for done, (file, sensor, number) in enumerate(files):

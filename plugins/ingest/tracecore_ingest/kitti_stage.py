@@ -31,16 +31,14 @@ class _Set:
     """One set of numbered frames, or one raw drive.
 
     Attributes:
-        name: of the drive.
         images: (file, camera, number).
         scans: by number.
         calibrations: by number.
-        stills: the sound images.
-        read: the sound calibrations.
-        stored: where the store keeps each file, by digest.
-        lidar: what the LiDAR is called: its folder.
-        raw: whether it is a raw drive.
-        dim: scans without any reflectance.
+        stills: the valid images
+        read: the valid calibrations
+        stored: stored path by digest
+        lidar: the LiDAR's folder
+        dim: count of scans without reflectance
     """
 
     name: str

@@ -53,11 +53,8 @@ class ChannelIndex:
     """Where each message of a channel lies, in the order of the file.
 
     Attributes:
-        channel: topic, encoding, metadata.
-        schema: None for schemaless channels.
-        times: log times in ns.
-        chunks: offset of the chunk that holds it, -1 where it lies in the file itself.
-        offsets: offset of its record, in the chunk's content or the file.
+        chunks: offset of each message's chunk, -1 outside chunks
+        offsets: offset of its record in the chunk's content or the file
         sizes: bytes of its data.
     """
 
@@ -82,22 +79,18 @@ class Log:
     """A file whose every byte was read and found sound.
 
     Attributes:
-        path: where it lies.
-        profile: of its header (`ros2`).
-        library: what wrote it.
-        channels: index by channel id.
-        schemas: by schema id.
-        metadata: every metadata record: (name, key-value pairs).
-        attachments: what is attached.
-        chunks: facts of each chunk, by its offset.
-        unchecked_messages: messages that no checksum covers.
+        library: the program that wrote it
+        channels: by channel id
+        metadata: (name, key-value pairs) of each metadata record
+        chunks: by the chunk's offset
+        unchecked_messages: count of messages without a checksum
         data_section_checked: whether one checksum covers the whole data section.
-        storage: `mcap`, or `sqlite3` for a ROS 2 bag kept that way; offsets are then ids of rows.
-        assumed: message types whose definition the file does not hold.
-        left_out: why messages are left out, by channel id and place among its messages.
-        undecoded: why sound messages are not decoded, likewise.
-        unplaced: messages that have no place at all: (topic, reason) of each.
-        misstated: what the file says of itself that its data show to be otherwise.
+        storage: `mcap`, or `sqlite3` for a ROS 2 bag; offsets are then row ids
+        assumed: message types whose definition the file lacks
+        left_out: reasons of messages that are left out, by channel id and position among its messages
+        undecoded: reasons of valid messages that are not decoded, likewise
+        unplaced: (topic, reason) of messages without a position
+        misstated: statements of the file that its data contradict
     """
 
     path: Path

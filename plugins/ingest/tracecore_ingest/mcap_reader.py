@@ -33,8 +33,7 @@ def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Seque
     """Hold the records behind the data section against what the data section showed.
 
     Args:
-        log: what was found in the data.
-        data: (opcode, offset, whole length) of each attachment and metadata record of the data section.
+        data: (opcode, offset, whole length) of attachments and metadata records
         summary: the records between DataEnd and Footer.
         footer: the Footer, its `checksum` over the summary.
 
@@ -137,9 +136,8 @@ def scan(path: Path, opener: Opener | None = None, progress: Callable[[int], Non
     """Read a file whole.
 
     Args:
-        path: the file.
-        opener: who wants to see which messages; None for an index alone.
-        progress: told the bytes read so far, once a record of the file.
+        opener: chooses the messages to pass on; None for an index alone
+        progress: called with the bytes read so far, once a record
 
     Raises:
         Damaged: the file is not sound; the message says where and why.

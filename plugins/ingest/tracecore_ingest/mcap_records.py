@@ -49,10 +49,9 @@ class Raw:
     """One record as it lies in the file.
 
     Attributes:
-        opcode: its kind.
-        offset: of its opcode, in bytes from the start of the file.
-        length: of its body as the file states it.
-        body: the body, whole (of an attachment at most the first 16 MiB).
+        offset: of its opcode, in bytes from the start of the file
+        length: of its body, as stated
+        body: of an attachment at most the first 16 MiB
         checksum: CRC-32 of everything before its own checksum field (attachment and footer), or of what lies before the record (DataEnd).
     """
 
@@ -100,9 +99,6 @@ def parse(type_: type[R], raw: Raw) -> R:
 
 class RecordFile:
     """The records of one file in order, chunks still closed.
-
-    Args:
-        path: the file.
 
     Raises:
         Damaged: while iterating, at the first thing that no sound MCAP file has.

@@ -44,8 +44,8 @@ class JsonMessage(NamedTuple):
     """One message; a named tuple, because there is one for every message of a drive.
 
     Attributes:
-        value: what it says; NaN and infinities stand as None.
-        text: the message as recorded, or rewritten with `null` where a number was none.
+        value: with None for NaN and infinities
+        text: the message as recorded, or with `null` for non-finite numbers
         exact: whether the text is as recorded.
     """
 
@@ -244,8 +244,7 @@ class RosReader:
     """Decodes the messages of one type.
 
     Args:
-        name: full name of the type.
-        store: its definition and those of all it is made of.
+        store: its definition and those of its parts
     """
 
     def __init__(self, name: str, store: Typestore) -> None:

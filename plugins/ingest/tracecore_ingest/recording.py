@@ -29,14 +29,9 @@ class TopicMessages:
     """The messages of one topic in the order of their log times (file order where equal), over all its channels.
 
     Attributes:
-        topic: the topic.
-        files: number of the file that each message lies in.
+        files: number of each message's file
         channels: id of each message's channel in the recording.
-        ordinals: place of each message among those of its channel that become rows, in the order of the file.
-        times: log times in ns.
-        chunks: see `ChannelIndex`.
-        offsets: see `ChannelIndex`.
-        sizes: see `ChannelIndex`.
+        ordinals: position of each message among those of its channel that become rows
     """
 
     topic: str
@@ -53,11 +48,7 @@ class TopicMessages:
 
 
 class Recording:
-    """The indexes of a drive's files.
-
-    Args:
-        logs: in the order of the recording.
-    """
+    """The indexes of a drive's files."""
 
     def __init__(self, logs: Sequence[Log]) -> None:
         self.logs = tuple(logs)
@@ -71,9 +62,8 @@ class Recording:
         """Put the messages of a topic in the order of time.
 
         Args:
-            topic: the topic.
-            channel_keys: which of its channels are meant.
-            skipped: places of the messages that become no row, by channel.
+            channel_keys: its channels
+            skipped: positions of messages that become no row, by channel
         """
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
@@ -112,9 +102,8 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
     """Cut topics into groups that memory holds: several small topics together, a large one in several groups; the order stays.
 
     Args:
-        places: topics in the order in which they are wanted.
+        places: topics in the wanted order
         limit_bytes: message data of one group; a single larger message makes a group of its own.
-        limit_messages: messages of one group.
     """
     group: list[Portion] = []
     held = count = 0
@@ -139,12 +128,7 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
 
 
 def fetch(recording: Recording, group: Sequence[Portion]) -> list[bytes]:
-    """Return the data of a group's messages, in its order.
-
-    Args:
-        recording: the files.
-        group: what is wanted.
-    """
+    """Return the data of a group's messages, in its order."""
     files, chunks, offsets, sizes = (
         np.concatenate([getattr(portion.place, column)[portion.start : portion.stop] for portion in group])
         for column in ("files", "chunks", "offsets", "sizes")

@@ -35,10 +35,7 @@ class RowCounter:
     """Counts the rows of a table while they pass.
 
     Args:
-        noun: what a row is (`frames`).
-        topic_column: the column that names the topic.
-        context: told how far the work is.
-        total: drives to come.
+        noun: of a row (`frames`)
     """
 
     def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
@@ -118,11 +115,7 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
     """Say of the frames what they are and what is not known of them.
 
     Args:
-        context: of the run.
-        port: the output of the frames.
-        drives: the drives that went in.
-        seen: the frames, counted.
-        sensors: cameras that were asked for; None for all.
+        sensors: the cameras asked for; None for all
     """
     facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
     without = {drive.name: list(drive.cameras) for drive in drives if drive.cameras and _wants(drive, sensors) and not seen.drives[drive.name]}

@@ -34,12 +34,11 @@ class Bag:
     """What a bag says of itself.
 
     Attributes:
-        source: its metadata file.
-        name: of the drive: what the names of its storage files have in common.
-        files: its storage files in the order of the recording, where they lie.
+        name: of the drive: the common part of its storage files' names
+        files: paths of its storage files, in order
         counts: messages by topic.
-        start_ns: time of its first message; None where it does not say.
-        packed: the format in which each message is compressed by itself (`zstd`), which is not read; empty for none.
+        start_ns: of its first message; None where not stated
+        packed: compression of each message (`zstd`), which is not supported; empty for none
     """
 
     source: SourceFile
@@ -104,8 +103,7 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
     """Make one drive of a bag's files.
 
     Args:
-        bag: what the bag says of itself.
-        parts: those of its files that are sound, in the order of the recording; at least one.
+        parts: its valid files in order; at least one
 
     Raises:
         Damaged: the files name different drives.

@@ -33,11 +33,10 @@ def judge(
     """Read a drive file whole and say what it is.
 
     Args:
-        source: the file.
-        sensors: cameras whose images are wanted; None for all. Others are counted but not decoded.
-        progress: told the bytes read so far.
-        lidars: LiDARs whose sweeps are wanted; None for all. Others are counted but not decoded.
-        path: where it can be read, where not as it was found.
+        sensors: cameras to decode; None for all. Others are only counted
+        progress: called with the bytes read so far
+        lidars: LiDARs to decode; None for all
+        path: where to read it, if not as found
 
     Raises:
         Damaged: the file is not sound, with the reason.

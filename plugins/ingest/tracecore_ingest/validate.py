@@ -32,9 +32,7 @@ def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted:
     """Judge each file, and make one drive of the files of a bag.
 
     Args:
-        context: of the run; a damaged file is quarantined there with its reason.
-        files: as found: drive files, and the metadata of bags.
-        wanted: what is to be decoded.
+        files: drive files, and the metadata of bags
 
     Returns:
         The drives by name; the same bytes under one name count once.

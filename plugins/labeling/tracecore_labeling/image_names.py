@@ -26,9 +26,9 @@ class NamedImage:
     """An image as a label file calls it.
 
     Attributes:
-        names: that it may have, the likeliest first.
-        any_suffix: whether the names leave the file's suffix out.
-        fits: whether a file, by its number, may be meant at all.
+        names: the likeliest first
+        any_suffix: whether the names lack the file's suffix
+        fits: whether a file, by number, is a candidate
     """
 
     names: Sequence[str]
@@ -41,9 +41,9 @@ class NameMatch:
     """What was found.
 
     Attributes:
-        files: number of the file by image id.
-        unlike: how a file's name differs from the image's, by image id.
-        open: how many files an image could be of, by image id, where it is more than one.
+        files: file number by image id
+        unlike: the difference of the names, by image id
+        open: number of candidate files of an ambiguous image, by its id
     """
 
     files: dict[str, int] = field(default_factory=dict)
@@ -80,11 +80,7 @@ _SPELLINGS: tuple[tuple[str, Callable[[Parts], Parts]], ...] = (("", _plain), ("
 
 
 class FileNames:
-    """Files by their names.
-
-    Args:
-        names: relative names by number.
-    """
+    """Files by their names."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         self._files = {number: parts_of(name) for number, name in names.items()}

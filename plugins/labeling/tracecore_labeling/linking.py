@@ -46,17 +46,10 @@ class LabeledImage:
     """An image as a label file names it.
 
     Attributes:
-        id: the file's own id of it.
-        file_name: path or name of the image.
-        width: in px; None where the file doesn't say.
-        height: in px.
-        drive: what drive it is of, where said.
-        sensor: what camera it is of, where said.
-        log_time_ns: its time, where said.
-        frame: its number, where the format numbers frames.
-        attributes: what else the file says of it.
-        also: other names that the format allows for it, the likeliest first.
-        any_suffix: whether the names leave the image's suffix out, as where a label file shares its stem with the image.
+        width: px; None where not given
+        frame: its number in formats that number frames
+        also: other possible names, the likeliest first
+        any_suffix: whether the names lack the image's suffix, as where a label file has the image's stem
     """
 
     id: str
@@ -77,11 +70,11 @@ class Linked:
     """The outcome of linking one file.
 
     Attributes:
-        frames: recorded frame by image id.
-        unmatched: images that no recorded frame was found for, by what the file calls them.
-        by_index: images linked by their number, because the file gives no time.
-        images: how many there were.
-        unlike: images whose file is named differently in the frame table: (name, how).
+        frames: by image id
+        unmatched: images without a recorded frame
+        by_index: count of images linked by number, because the file gives no time
+        images: count of images
+        unlike: (name, difference) of images whose recorded file is named differently
     """
 
     frames: Mapping[str, RecordedFrame]
@@ -164,9 +157,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
     Where the format numbers its frames, `frame` is that number: the place in a log, the number in an image file's name.
 
     Args:
-        name: of the label file, for errors.
-        images: what it labels.
-        frames: what was recorded.
+        name: of the label file, for errors
 
     Raises:
         UsageError: no image matches any frame, one frame is labeled by two images, an image could be of two sensors, or its

@@ -32,11 +32,7 @@ class WallClock:
 
 
 class SetClock:
-    """A clock that stands until it is set: simulated time never looks at the machine's.
-
-    Args:
-        start: microseconds since the Unix epoch.
-    """
+    """A clock that stands until it is set: simulated time never looks at the machine's."""
 
     def __init__(self, start: int) -> None:
         self.time = start

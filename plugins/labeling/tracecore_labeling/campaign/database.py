@@ -90,8 +90,7 @@ class CampaignDatabase:
     """One campaign's SQLite file.
 
     Args:
-        path: where it lies; made where it is not there.
-        clock: what time it is.
+        path: created if missing
 
     Raises:
         UsageError: it is no campaign file.

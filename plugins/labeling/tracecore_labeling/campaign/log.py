@@ -44,12 +44,9 @@ class Entry:
     """One entry.
 
     Attributes:
-        seq: its place, from 1 without a hole.
-        at: when, microseconds since the Unix epoch.
-        action: what.
-        task: of which task, if of one.
-        who: pseudonym of who acted.
-        detail: what else there is to say.
+        seq: position, from 1 without gaps
+        at: microseconds since the Unix epoch
+        who: pseudonym of the actor
     """
 
     seq: int

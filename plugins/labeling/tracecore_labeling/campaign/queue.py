@@ -27,13 +27,10 @@ class Claim:
     """A task that is somebody's until a time.
 
     Attributes:
-        task: its id.
-        role: label or review.
-        frame: what is to be looked at.
-        until: microseconds since the Unix epoch.
-        refusals: how often it was refused before.
-        labels: of a review, what was submitted, by label id.
-        labeler: of a review, who submitted it.
+        role: label or review
+        until: microseconds since the Unix epoch
+        labels: of a review: the submitted labels, by id
+        labeler: of a review: their labeler
     """
 
     task: str
@@ -61,9 +58,7 @@ class Queue(CampaignDatabase):
         """Make the campaign with one task for each frame, in their order.
 
         Args:
-            settings: its terms.
-            frames: to be labeled.
-            gold: ids of those that are all reviewed, whatever share of the others is.
+            gold: ids of frames that are all reviewed, whatever the share
 
         Raises:
             UsageError: the file holds a campaign already.
@@ -83,9 +78,8 @@ class Queue(CampaignDatabase):
         """Return somebody the next task that is free for them; the one they have, if they have one: asking twice takes nothing more.
 
         Args:
-            who: their pseudonym.
-            role: to label, or to review what somebody else submitted.
-            task: this one and no other.
+            role: label, or review the labels of another
+            task: the only task to consider
 
         Returns:
             None where nothing is free for them.
@@ -166,12 +160,10 @@ class Queue(CampaignDatabase):
         """Take a second person's verdict, once.
 
         Args:
-            task: whose labels.
-            who: the reviewer's pseudonym.
-            review: id of this review: the same again adds nothing.
-            verdict: accepted, corrected or rejected.
-            after: of a correction, all labels as they are to be, each with the id of the one it keeps or corrects.
-            note: why, in words.
+            who: the reviewer
+            review: id of the review; a repeated one adds nothing
+            verdict: accepted, corrected or rejected
+            after: of a correction: all labels, each with the id of the one it keeps or corrects
 
         Raises:
             UsageError: there is nothing to review, the reviewer labeled it, or somebody else reviews it.
@@ -220,8 +212,7 @@ class Queue(CampaignDatabase):
         """Take nothing more.
 
         Args:
-            who: closes it.
-            give_up: whether gold tasks that were not reviewed are left unlabeled.
+            give_up: whether to leave gold tasks without a review unlabeled
 
         Raises:
             UsageError: gold tasks were not reviewed, and are not to be given up.

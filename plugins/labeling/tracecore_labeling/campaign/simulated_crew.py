@@ -35,10 +35,8 @@ def reviewed(
     """Judge what was submitted.
 
     Args:
-        labels: as submitted, by label id.
-        truth: of the frame.
-        care: share of the mistakes that are noticed.
-        rng: decides which.
+        labels: as submitted, by id
+        care: share of mistakes noticed
 
     Returns:
         The verdict (accepted, corrected, rejected), and of a correction all labels as they are to be.
@@ -114,10 +112,10 @@ class Habits:
     """How labelers work.
 
     Attributes:
-        refusal: share of the claimed tasks that are given back with a reason.
-        late: share that are handed in after their time has run out.
-        care: share of the mistakes that a reviewer notices.
-        seconds: least and greatest time for a task.
+        refusal: share of claims refused
+        late: share of claims submitted after their time
+        care: share of mistakes a reviewer notices
+        seconds: least and greatest time of a task
     """
 
     refusal: float
@@ -131,13 +129,9 @@ class Crew:
     """Everybody who works on a campaign, and what they see.
 
     Attributes:
-        seed: decides everything.
-        size: how many labelers.
-        start: when they begin, microseconds since the Unix epoch.
-        truth: what they look at.
-        darkness: of each frame, 0 to 1.
-        mistakes: what they get wrong.
-        habits: how they work.
+        size: number of labelers
+        start: microseconds since the Unix epoch
+        darkness: by frame, 0 to 1
     """
 
     seed: int
@@ -158,10 +152,9 @@ def work(queue: Queue, clock: SetClock, crew: Crew, told: Callable[[int], None] 
     """Let a crew work until nobody finds anything more to do.
 
     Args:
-        queue: the campaign, whose clock is `clock`.
-        clock: is set to the time of each action.
-        crew: who works.
-        told: is told how many tasks are done, now and then.
+        queue: with `clock` as its clock
+        clock: set to the time of each action
+        told: called with the number of done tasks
     """
     abouts = queue.workers()
     names = crew.names

@@ -28,11 +28,9 @@ class Truth:
     """True labels.
 
     Attributes:
-        labels: of each frame that something is known of, in the order of their ids; an empty list says that it holds nothing.
-        frame_attributes: what the source says of each frame.
-        classes: of boxes and cuboids, sorted.
-        values: what tags can say, by what they speak of.
-        geometries: those that occur.
+        labels: by frame, sorted by id; empty for a frame without objects
+        classes: of boxes and cuboids, sorted
+        values: of tags, by subject
     """
 
     labels: Mapping[str, Sequence[Label]]
@@ -96,13 +94,13 @@ class Mistakes:
     """How often, and by how much, labelers of ordinary skill err by day.
 
     Attributes:
-        jitter: standard deviation of a box's edges in share of its size; of a cuboid's center and size too.
-        miss: share of the objects that are not labeled.
-        spurious: objects labeled in a frame that are not there, on average.
-        confusion: share of the objects taken for another class.
-        tag: share of the tags that say something wrong.
-        path_m: standard deviation of a path to the side, at 30 m, m.
-        dark: how much more of all that at night: 1 doubles it.
+        jitter: standard deviation of a box's edges and of a cuboid's center and size, as a share of its size
+        miss: share of objects not labeled
+        spurious: average number of labels without an object in a frame
+        confusion: share of objects with a wrong class
+        tag: share of tags with a wrong value
+        path_m: standard deviation of a path to the side at 30 m, m
+        dark: increase of all errors at night: 1 doubles them
     """
 
     jitter: float
@@ -139,12 +137,7 @@ def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistake
     something is there. It is missed as often as other objects of its size.
 
     Args:
-        truth: of the frame.
-        place: which frame, how dark.
-        all_truth: what classes and tags there are.
-        mistakes: how often and by how much.
-        skill: factor of the labeler.
-        rng: decides.
+        all_truth: the classes and tags
     """
     worse = skill * (1 + mistakes.dark * place.darkness)
     labels: list[Label] = []

@@ -39,18 +39,16 @@ class Settings:
     """A campaign's own terms.
 
     Attributes:
-        id: 16 hex digits: random by hand, from parameters and seed where simulated.
-        name: what people call it.
-        guideline: version of the labeling guideline.
-        guideline_digest: of the guideline's text, where it was given.
-        instructions: what labelers are told besides.
-        categories: classes that are asked for; any where empty.
-        geometries: what is asked for: box2d, cuboid, path, tag.
-        review: share of the tasks whose labels a second person looks at.
-        lease_seconds: how long a claimed task is its claimer's.
-        seed: decides which tasks are reviewed.
-        tool: what the labels are drawn with, and its version.
-        frames: ref of the frames, by hand.
+        id: 16 hex digits: random, or from parameters and seed for a simulated one
+        guideline_digest: of the guideline's text
+        instructions: further text for labelers
+        categories: classes to label; empty allows any
+        geometries: box2d, cuboid, path, tag
+        review: share of tasks to review
+        lease_seconds: of a claim
+        seed: decides which tasks are reviewed
+        tool: labeling tool and version
+        frames: ref of the frames of a campaign by hand
     """
 
     id: str
@@ -102,10 +100,9 @@ class LabelRevision:
     """One label as it stands now.
 
     Attributes:
-        ordinal: its number in its task, from 1; with the task it makes the label's id.
-        revision: 0, and one more with each correction.
-        label: what it says.
-        qa: accepted, corrected, added, or None where nobody looked.
+        ordinal: number in its task, from 1; with the task it makes the label's id
+        revision: count of corrections
+        qa: accepted, corrected, added, or None without a review
     """
 
     ordinal: int
@@ -119,23 +116,13 @@ class TaskState:
     """One task.
 
     Attributes:
-        id: its name.
-        position: its place in the campaign.
-        frame: what is to be labeled.
-        review: whether a second person is to look at it.
-        gold: whether the campaign is not complete without that review.
-        stage: where it stands.
-        labeler: who has it or submitted it.
-        reviewer: who reviews or reviewed it.
-        until: until when it is theirs, where somebody has it.
-        refusals: how often it was refused.
-        barred: who doesn't get it again: who refused it, or whose work was rejected.
-        next_ordinal: the number of the next label.
-        labels: as they stand.
-        labeled_at: when they were submitted.
-        reviewed_at: when they were reviewed.
-        verdict: of the review.
-        removed: labels that a review took out.
+        review: whether it is to be reviewed
+        gold: whether the campaign needs that review to close
+        labeler: the current or last one
+        reviewer: the current or last one
+        until: end of the current claim
+        barred: labelers that may not claim it again: they refused it, or their labels were rejected
+        removed: number of labels a review removed
     """
 
     id: str
@@ -273,10 +260,9 @@ def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None,
     """Compare labels with what the reviewer left of them.
 
     Args:
-        before: as submitted.
-        after: as they are to be, each with the id of the label that it corrects or keeps; one without an id is new.
+        before: as submitted
+        after: all labels, each with the id of the one that it keeps or corrects; a new one without
         ids: ordinal by label id.
-        next_ordinal: number of the next new label.
 
     Raises:
         UsageError: an id that is no label of the task, or twice the same.

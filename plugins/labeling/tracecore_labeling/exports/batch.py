@@ -27,14 +27,10 @@ class LabeledFrame:
     """One frame and its labels.
 
     Attributes:
-        drive: name of the drive.
-        sensor: topic of the camera.
-        timestamp_ns: log_time.
-        width: of the image, px; 0 where there is none.
-        height: of the image, px.
-        attributes: that the label source gave to the frame.
-        labels: rows of the label table, without those of geometry `none`, by their ids.
-        empty: whether the batch states that it holds no object.
+        sensor: of the camera
+        width: of the image, px; 0 without an image
+        labels: rows of the label table except geometry `none`, by id
+        empty: whether the batch states that the frame holds no object
     """
 
     drive: str

@@ -53,9 +53,6 @@ def read_coco(path: Path, name: str, digest: str, *, classes: tuple[str, ...] = 
     """Read a COCO file.
 
     Args:
-        path: of the file.
-        name: of the file in errors.
-        digest: of its bytes.
         classes: the only allowed class names; empty allows those of the file's own list.
         clip: whether boxes are clipped to their image instead of refused.
 

@@ -45,9 +45,6 @@ def read_cvat(path: Path, name: str, digest: str, *, clip: bool = False) -> Labe
     """Read a CVAT file; shapes other than boxes and polygons are counted and left out.
 
     Args:
-        path: of the file.
-        name: of the file in errors.
-        digest: of its bytes.
         clip: whether shapes are clipped to their image instead of refused; the box around a rotated box is always clipped.
 
     Raises:

@@ -57,9 +57,6 @@ def read_kitti(path: Path, name: str, digest: str, image: LabeledImage, cuboid_f
     """Read one label file, of an image or of a tracking sequence.
 
     Args:
-        path: of the file.
-        name: of the file in errors and label ids.
-        digest: of its bytes.
         image: the labeled image; of a tracking file the template of its images, which differ by frame number.
         cuboid_frame: name of the rectified camera's frame.
 

@@ -126,8 +126,7 @@ def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, boo
     """Clip a box to its image.
 
     Args:
-        box: x, y, width, height, px.
-        size: width and height of the image, px.
+        size: of the image, px
         rounding: how far beyond an edge the box may reach, px, before it counts as clipped.
 
     Returns:

@@ -31,9 +31,6 @@ class LabelImport(tc.Stage):
     becomes a frame by its number, which is stated as unknown.
 
     Attributes:
-        files: the label files.
-        frames: the recorded frames.
-        labels: the label batch.
         together: whether it suffices that some image of all files matches a frame, as where each image has a file of its own.
         frame_columns: columns of the frame table that are read.
         recorded: index of the recorded frames, set before `sources` is called; None without frames.
@@ -52,9 +49,8 @@ class LabelImport(tc.Stage):
         """Read one label file.
 
         Args:
-            path: of the stored file.
+            path: of the stored file
             source: its name, for errors and ids, and its digest.
-            params: of the stage.
 
         Raises:
             UsageError: the file is not valid.

@@ -36,9 +36,6 @@ def read_openlabel(path: Path, name: str, digest: str, sensors: Mapping[str, str
     """Read an OpenLABEL file.
 
     Args:
-        path: of the file.
-        name: of the file in errors.
-        digest: of its bytes.
         sensors: topic by the name of a stream or coordinate system; others keep their name.
 
     Raises:

@@ -83,11 +83,7 @@ def label_of(shape: Shape, known: Known, common: Mapping[str, str], metadata: Da
     """Build a label; attributes that are provenance or have a column of the label table become fields.
 
     Args:
-        shape: its geometry.
-        known: its object.
         common: attributes of the object in the frame.
-        metadata: of the file.
-        streams: of the file.
         fields: of the label, from the geometry.
 
     Raises:
@@ -184,7 +180,6 @@ class ObjectReader:
     """Reads the shapes of one file's objects.
 
     Attributes:
-        name: of the file, in errors.
         left_out: shapes that become no label.
         odd: number of incomplete shapes by what they lack.
     """
@@ -221,9 +216,6 @@ class ObjectReader:
 
         Args:
             frame: its key in the file.
-            uid: of the object.
-            known: the object.
-            data: of the object in this frame.
         """
         shapes = list(self.shapes(frame, uid, data, known.still))
         if not shapes:

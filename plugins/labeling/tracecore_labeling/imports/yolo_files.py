@@ -78,9 +78,6 @@ def read_lines(path: Path, name: str, classes: Sequence[str], *, fields: Sequenc
     """Read the objects of one image.
 
     Args:
-        path: of the file.
-        name: of the file in errors.
-        classes: names by number.
         fields: of each line (`FIELDS`); empty for those of the format.
         keypoints: count of numbers of keypoints after each box.
 
@@ -248,7 +245,7 @@ class Splits:
 
         Args:
             about: the files that describe the set.
-            lists: paths of text files with an image's name in each line, by name.
+            lists: text files with an image's name in each line, by name
         """
         found = cls()
         named = [(part, parts_of(text)) for each in about for part, text in each.parts]
