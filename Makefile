@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PLUGINS := $(sort $(filter-out plugins/_template/pyproject.toml,$(wildcard plugins/*/pyproject.toml)))
 export TRACECORE_HOME ?= $(CURDIR)/.tracecore
 
-.PHONY: setup demo test ui serve lint fixtures bench soak clean
+.PHONY: setup demo test ui serve lint docs fixtures bench soak clean
 setup: $(VENV)/.ready
 
 # torch first and alone: nothing later may pull another build of it with gigabytes of CUDA.
@@ -53,6 +53,11 @@ lint: setup
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/typos
 	$(BIN)/pytest -q -n 0 tests/docs/test_prose.py
+
+# Reference pages and pictures, from the code.
+docs: setup
+	$(BIN)/python docs/reference/references.py
+	$(BIN)/python docs/pictures.py packages architecture
 
 # The fixture whose formats are still a draft; tests/fixtures/README.md says which that is.
 fixtures: setup
