@@ -13,8 +13,8 @@ from tracecore.engines import rename_inner, with_roles
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
 from tracecore_assets.rebuild import Verdict
-from tracecore_assets.rebuild.compare import Comparison, Rebuilt
-from tracecore_assets.rebuild.recorded_build import Target
+from tracecore_assets.rebuild.compare import Comparison, RebuiltVersion
+from tracecore_assets.rebuild.recorded_build import RebuildTarget
 from tracecore_assets.rebuild.tolerances import compare_engines
 from tracecore_schemas.run import Artifact
 
@@ -75,13 +75,13 @@ def test_an_engine_of_a_build_that_is_made_again_is_judged_by_its_roles_and_what
     sealed, rebuilt = engine(store, FILES), engine(store, {**FILES, "model.engine": RENUMBERED})
     report = Artifact("kpi_report", "test.kpis", "sha256:" + "1" * 64)
     targets = [
-        Target(sealed.ref, "engine", "engine", "run-1", (), sealed.facets),
-        Target(report.ref, "kpis", "kpis", "run-2", (sealed.ref,), {"tracecore_kpis": {"values": {"map": 0.5}}}),
+        RebuildTarget(sealed.ref, "engine", "engine", "run-1", (), sealed.facets),
+        RebuildTarget(report.ref, "kpis", "kpis", "run-2", (sealed.ref,), {"tracecore_kpis": {"values": {"map": 0.5}}}),
     ]
     known: Any = SimpleNamespace(stored={sealed.ref: sealed}, erased={}, runs={})
     comparison = Comparison(known, (store, store), (), ())
-    assert comparison.judge(targets[0], Rebuilt(rebuilt, rebuilt.facets)).verdict is Verdict.PROGRAM
-    again = comparison.judge(targets[1], Rebuilt(replace(report, digest="sha256:" + "2" * 64), targets[1].facets))
+    assert comparison.judge(targets[0], RebuiltVersion(rebuilt, rebuilt.facets)).verdict is Verdict.PROGRAM
+    again = comparison.judge(targets[1], RebuiltVersion(replace(report, digest="sha256:" + "2" * 64), targets[1].facets))
     assert again.follows is None
     assert "the stage does not make the same twice" not in again.why  # its input is declared to be other bytes
 

@@ -88,7 +88,7 @@ def test_a_drive_missing_from_the_store_is_said_first_and_all_else_follows_from_
         gone = record.artifact("drive_log/b")
     (built.workspace / "store" / str(gone.location)).unlink()
     answer = rebuild(built.workspace, "one")
-    assert [(lack.what, lack.name, lack.asset) for lack in answer.lacks] == [("input", gone.ref, "drives")]
+    assert [(lack.what, lack.name, lack.asset) for lack in answer.missing] == [("input", gone.ref, "drives")]
     found = verdicts(answer)
     assert not answer.ok
     assert found["drive_log/b"].rebuilt is None
@@ -108,7 +108,7 @@ def test_damaged_bytes_are_not_built_on(built):
     place.chmod(0o644)
     place.write_bytes(place.read_bytes().replace(b"1", b"9"))
     answer = rebuild(built.workspace, "one")
-    assert [lack.what for lack in answer.lacks] == ["damaged"]
+    assert [lack.what for lack in answer.missing] == ["damaged"]
     assert not answer.ok
 
 
@@ -268,7 +268,7 @@ def test_real_drives_and_their_labels_come_out_the_same(tmp_path, monkeypatch):
     build(tmp_path / "ws", "camvid", program, overrides=named, approver="board")
     shutil.rmtree(files)
     answer = rebuild(tmp_path / "ws", "camvid")
-    assert answer.lacks == ()
+    assert answer.missing == ()
     assert {each.verdict for each in answer.artifacts} == {Verdict.IDENTICAL}
     assert {each.role for each in answer.artifacts} >= {"drive_log", "drives.frames", "labels"}
 

@@ -68,7 +68,7 @@ def test_a_build_that_came_in_a_bundle_comes_out_the_same(built_once, project):
         record.import_bundle(bundle)
         assert record.build("one").position < 30
     answer = rebuild(other.root, "build/one")
-    assert answer.lacks == ()
+    assert answer.missing == ()
     assert {each.verdict for each in answer.artifacts} == {Verdict.IDENTICAL}
     assert {each.ref.rpartition("@")[0] for each in answer.artifacts} >= {"drive_log/a", "drive_log/b", "model/toy.model"}
 

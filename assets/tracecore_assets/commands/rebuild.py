@@ -1,4 +1,4 @@
-"""`tracecore rebuild`: a sealed build made again from the record alone."""
+"""`tracecore rebuild`: makes a sealed build again from its record and store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracecore.workspace import NamedWorkspace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tracecore_assets.rebuild import Change, Lack, RebuildAnswer
+    from tracecore_assets.rebuild import EnvironmentChange, MissingInput, RebuildAnswer
 
 __all__ = ["command"]
 
@@ -41,17 +41,22 @@ Examples:
 @json_option
 @click.pass_context
 def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Make a sealed build again in a scratch workspace, from the record alone, and compare every artifact.
+    """Make a sealed build again in a scratch workspace, only from its record and store, and compare every artifact.
 
-    Program, parameters, seeds, threads and plugins are the recorded ones, drives and labels come from the store. What is lacking or has changed is
-    said before anything is made. Exit 0 where nothing is different, 1 otherwise.
+    Program, parameters, seeds, threads and plugins are the recorded ones, drives and labels come from the store. Missing inputs and changes are
+    listed before anything is made. Exit 0 if nothing is different, else 1.
     """
     from tracecore_assets.rebuild import rebuild
     from tracecore_assets.run.progress import Console
 
     with Console() as console:
         answer = rebuild(
-            workspace, build, folder=folder, keep=keep, progress=console, before=lambda lacks, changed: _tell(console.line, lacks, changed)
+            workspace,
+            build,
+            folder=folder,
+            keep=keep,
+            progress=console,
+            before=lambda missing, changed: _print_before(console.line, missing, changed),
         )
     if as_json:
         emit_json(answer.document())
@@ -63,10 +68,10 @@ def command(ctx: click.Context, build: str, folder: Path | None, keep: bool, wor
         ctx.exit(1)
 
 
-def _tell(line: Callable[[str], object], lacks: tuple[Lack, ...], changed: tuple[Change, ...]) -> None:
-    """Print what is lacking and what has changed, before anything is made."""
-    for lack in lacks[:_SHOWN]:
-        line(f"  lacks    {lack.asset}: {lack.why}")
+def _print_before(line: Callable[[str], object], missing: tuple[MissingInput, ...], changed: tuple[EnvironmentChange, ...]) -> None:
+    """Print missing inputs and changes, before anything is made."""
+    for missed in missing[:_SHOWN]:
+        line(f"  lacks    {missed.asset}: {missed.why}")
     for change in changed[:_SHOWN]:
         line(f"  changed  {change.words()} ({', '.join(change.assets)})")
         lines = (change.patch or "").splitlines()
@@ -74,10 +79,10 @@ def _tell(line: Callable[[str], object], lacks: tuple[Lack, ...], changed: tuple
             line(f"             {each}")
         if len(lines) > _SHOWN:
             line(f"             … and {len(lines) - _SHOWN} lines more (all of them with --json)")
-    for word, listed in (("lacks", lacks), ("changed", changed)):
+    for word, listed in (("lacks", missing), ("changed", changed)):
         if len(listed) > _SHOWN:
             line(f"  {word:<8} … and {len(listed) - _SHOWN} more (all of them with --json)")
-    if not lacks and not changed:
+    if not missing and not changed:
         line("  nothing is lacking, and everything is as it was recorded")
 
 

@@ -1,1 +1,1 @@
-"""First step of a program: from YAML to a validated `VehicleProgram`, with file and line in every error."""
+"""Loading a program: from YAML to a validated `VehicleProgram`, with file and line in every error."""

@@ -1,4 +1,4 @@
-"""What the command line changes in a program: `--set asset.param=value`, `--drives`, `--labels`."""
+"""Changes to a program from the command line: `--set asset.param=value`, `--drives`, `--labels`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Overrides:
     """Changes to a program for one build.
 
     Attributes:
-        settings: `asset.param=value` each, the value as YAML; `seed`, `threads` and `release.approver` of the program too.
-        drives: files, folders and globs instead of the paths of every ingest asset; relative to the current directory.
+        settings: `asset.param=value`, the value as YAML; also `seed`, `threads` and `release.approver` of the program.
+        drives: files, folders and globs in place of the paths of every ingest asset; relative to the current directory.
         labels: likewise for every label asset.
     """
 
@@ -30,16 +30,16 @@ class Overrides:
     labels: tuple[str, ...] = ()
 
     def absolute(self) -> Overrides:
-        """Return the same overrides with paths that hold from any directory."""
+        """Return the same overrides with absolute paths."""
         drives, labels = (tuple(str(Path(path).expanduser().absolute()) for path in paths) for paths in (self.drives, self.labels))
         return replace(self, drives=drives, labels=labels)
 
 
 def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
-    """Return a program's YAML with `--set` applied; errors about a value so set name the option instead of a line.
+    """Return a program's YAML with `--set` applied; later errors about such a value name the option instead of a line.
 
     Raises:
-        UsageError: a setting that is no `asset.param=value`, or of an asset that the program does not have.
+        UsageError: a setting is not `asset.param=value`, or the program does not have its asset.
     """
     if not settings:
         return yaml
@@ -47,7 +47,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
     origins = dict(yaml.origins)
     attributes = data.get("attributes") if isinstance(data, dict) else None
     if not isinstance(attributes, dict):
-        return yaml  # parsing tells what is wrong with it
+        return yaml  # parsing reports the error
     for setting in settings:
         target, equals, text = setting.partition("=")
         called = f"--set {target.strip()}"
@@ -58,7 +58,7 @@ def apply_settings(yaml: YamlSource, settings: tuple[str, ...]) -> YamlSource:
         for key in path[:-1]:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                raise UsageError(f"{called}: '{key}' holds a single value, nothing can be set below it.")
+                raise UsageError(f"{called}: '{key}' is a single value, nothing can be set below it.")
         node[path[-1]] = parse_value(text, called)
         origins["attributes", *path] = called
     return replace(yaml, data=data, origins=origins)
@@ -74,9 +74,9 @@ def _place(attributes: dict[str, Any], target: str, called: str) -> KeyPath:
     if asset not in known:
         raise UsageError(f"{called}: the program has no asset '{asset}'. {suggestion(asset, [*known, *_PROGRAM_KEYS])}")
     if not param:
-        raise UsageError(f"{called}: say which parameter of '{asset}', as in --set {asset}.param=value.")
+        raise UsageError(f"{called}: name a parameter of '{asset}', as in --set {asset}.param=value.")
     if assets[asset] is None or not isinstance(assets[asset], dict):
-        raise UsageError(f"{called}: asset '{asset}' is no mapping in the program.")
+        raise UsageError(f"{called}: asset '{asset}' is not a mapping in the program.")
     if assets[asset].get("params") is None:
         assets[asset]["params"] = {}
     return ("assets", asset, "params", *param.split("."))

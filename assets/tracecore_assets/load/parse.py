@@ -1,4 +1,4 @@
-"""Reads a vehicle program: YAML with the line of every key to `VehicleProgram`, with file, line and nearest right key in every error."""
+"""Parses a vehicle program from YAML; errors name the file, the line and the nearest valid key."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _NULL, _BOOL, _INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("nu
 
 @dataclass(frozen=True, slots=True)
 class YamlSource:
-    """A YAML document as plain values, with where each of them stands.
+    """A YAML document as plain values, with the line of each.
 
     Attributes:
-        name: how errors call the file.
-        base: the folder that its relative paths start from.
+        name: of the file in errors.
+        base: folder that relative paths start from.
         data: plain dicts, lists and scalars.
         lines: line (from 1) of each key and list item by its path; of the document by `()`.
-        origins: paths that the command line set, with the words to call them by (`--set model.epochs`).
+        origins: options that set values (`--set model.epochs`), by the values' paths.
     """
 
     name: str
@@ -47,7 +47,7 @@ class YamlSource:
     origins: dict[KeyPath, str] = field(default_factory=dict)
 
     def where(self, path: KeyPath) -> str:
-        """Return where a value stands: `vehicle.yaml, line 12`, or the option that set it; a missing value stands where its parent does."""
+        """Return the place of a value: `vehicle.yaml, line 12`, or the option that set it; for a missing value, its parent's place."""
         for end in range(len(path), -1, -1):
             if path[:end] in self.origins:
                 return self.origins[path[:end]]
@@ -56,7 +56,7 @@ class YamlSource:
         return self.name
 
     def problem(self, path: KeyPath, sentence: str) -> UsageError:
-        """Return the error of a value, with where it stands."""
+        """Return an error about a value, with its place."""
         return UsageError(f"{self.where(path)}: {sentence}")
 
 
@@ -64,11 +64,11 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
     """Read a YAML file.
 
     Args:
-        path: the file; its folder is what relative paths start from.
-        name: how errors call it; the path as given where None.
+        path: the file; relative paths in it start from its folder.
+        name: for errors; the path by default.
 
     Raises:
-        UsageError: the file can't be read, or is no YAML that a program could be.
+        UsageError: the file can't be read or is not valid YAML.
     """
     called = name or str(path)
     try:
@@ -82,23 +82,23 @@ def read_yaml(path: Path, name: str | None = None) -> YamlSource:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"The program file {called} is no UTF-8 text (byte {error.start}).") from error
+        raise UsageError(f"The program file {called} is not UTF-8 (byte {error.start}).") from error
     reader = _Reader(called)
     value = reader.read(text)
     return YamlSource(called, path.absolute().parent, value, reader.lines)
 
 
 def parse_value(text: str, called: str) -> JSON:
-    """Read one YAML value, as `--set` takes it: `7`, `0001TP`, `[a, b]`; an empty text is an empty text.
+    """Read a YAML value of `--set`: `7`, `0001TP`, `[a, b]`; an empty text is the empty string.
 
     Raises:
-        UsageError: it is no YAML value.
+        UsageError: the text is not valid YAML.
     """
     return _Reader(called).read(text) if text.strip() else ""
 
 
 class _Reader:
-    """Turns one document's node tree into plain values, and notes where each stands."""
+    """Converts a document's node tree into plain values and their lines."""
 
     def __init__(self, called: str) -> None:
         self.called = called
@@ -110,13 +110,13 @@ class _Reader:
         try:
             node = self.yaml.compose(text)
         except MarkedYAMLError as error:
-            # What never ended is found at the end of the file, but stands where it began.
+            # An unclosed bracket or quote is detected at the end of the file; report where it was opened.
             unended = "end of stream" in str(error.problem)
             mark = error.context_mark if unended and error.context_mark else error.problem_mark or error.context_mark
             line = f", line {mark.line + 1}" if mark else ""
-            raise UsageError(f"{self.called}{line}: this is no YAML: {' '.join(str(error.problem or error.context).split())}.") from error
+            raise UsageError(f"{self.called}{line}: this is not valid YAML: {' '.join(str(error.problem or error.context).split())}.") from error
         except (YAMLError, ValueError) as error:
-            raise UsageError(f"{self.called}: this is no YAML: {' '.join(str(error).split())}.") from error
+            raise UsageError(f"{self.called}: this is not valid YAML: {' '.join(str(error).split())}.") from error
         if node is None:
             return None
         return self.value(node, ())
@@ -124,7 +124,7 @@ class _Reader:
     def value(self, node: Node, path: KeyPath) -> JSON:
         self.values += 1
         if self.values > _MAX_VALUES or len(path) > 50:
-            raise self.problem(node, "the document grows without bound (aliases of aliases?).")
+            raise self.problem(node, "the document is too large (aliases of aliases?).")
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, MappingNode):
             return self.mapping(node, path)
@@ -146,7 +146,7 @@ class _Reader:
             key = str(key_node.value)
             line = key_node.start_mark.line + 1
             if key in own:
-                raise self.problem(key_node, f"the key '{key}' stands twice (first in line {own[key]}); keep one.")
+                raise self.problem(key_node, f"the key '{key}' is given twice (first in line {own[key]}); keep one.")
             own[key] = line
             self.lines[*path, key] = line
             found[key] = self.value(value_node, (*path, key))
@@ -157,7 +157,7 @@ class _Reader:
         for node in value_node.value if isinstance(value_node, SequenceNode) else [value_node]:
             values = self.value(node, path)
             if not isinstance(values, dict):
-                raise self.problem(key_node, "'<<' merges mappings; this is none.")
+                raise self.problem(key_node, "'<<' merges mappings; this is not a mapping.")
             inherited = {**values, **inherited}
         return inherited
 
@@ -165,10 +165,10 @@ class _Reader:
         if node.tag == _NULL:
             return None
         if node.tag not in (_BOOL, _INT, _FLOAT):
-            return str(node.value)  # dates too: a day is a text in every program
+            return str(node.value)  # dates too: programs write days as text
         value: Any = self.yaml.constructor.construct_object(node)
         if isinstance(value, float) and not math.isfinite(value):
-            raise self.problem(node, f"{node.value} is no finite number.")
+            raise self.problem(node, f"{node.value} is not a finite number.")
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MAX_EXACT:
             raise self.problem(node, f"{node.value} is beyond 2^53, which JSON can't keep exactly; write it in quotes.")
         return bool(value) if node.tag == _BOOL else value
@@ -189,7 +189,7 @@ def shipped_programs() -> dict[str, Path]:
 
 
 def program_file(name_or_path: str | Path) -> Path:
-    """Return the file of a program: a shipped one by its name (a file of that name goes first), any other by its path.
+    """Return the file of a program: by its path, else a shipped program by its name.
 
     Raises:
         UsageError: there is neither.
@@ -204,24 +204,24 @@ def program_file(name_or_path: str | Path) -> Path:
 
 
 def read_program_yaml(name_or_path: str | Path) -> YamlSource:
-    """Read the YAML of a program: a shipped one by its name, any other by its path.
+    """Read the YAML of a program, given by its path or the name of a shipped program.
 
     Raises:
-        UsageError: there is no such program, or its file is no YAML.
+        UsageError: there is no such program, or its file is not valid YAML.
     """
     file = program_file(name_or_path)
     return read_yaml(file, f"program '{name_or_path}'" if file in shipped_programs().values() else None)
 
 
 def parse_program(yaml: YamlSource) -> VehicleProgram:
-    """Turn a program's YAML into the program.
+    """Parse a program.
 
     Raises:
-        UsageError: naming the file, the line and the nearest right key.
+        UsageError: the program is not valid; with file, line and the nearest valid key.
     """
     document = yaml.data
     if not isinstance(document, dict) or not {"type", "attributes"} & document.keys():
-        raise yaml.problem((), f"this is no vehicle program: expected the keys 'type: {TYPE}' and 'attributes'.")
+        raise yaml.problem((), f"this is not a vehicle program: expected the keys 'type: {TYPE}' and 'attributes'.")
     for key in document:
         if key not in ("type", "attributes"):
             raise yaml.problem((key,), f"unknown key '{key}'. {suggestion(key, ['type', 'attributes'])}")
@@ -239,22 +239,19 @@ def _program_keys(location: KeyPath) -> tuple[str, Iterable[str]]:
 
 
 def validate(model: type[M], value: Any, yaml: YamlSource, path: KeyPath, known: Any) -> M:
-    """Validate a part of a program, its first error told with where it stands.
+    """Validate a part of a program.
 
     Args:
-        model: what the part must be.
-        value: the part.
-        yaml: the program's YAML.
-        path: where the part stands in it.
-        known: gives, for the location of an unknown key, what it is a key of and the right keys.
+        path: of the part in the YAML.
+        known: returns the owner and the valid keys for the location of an unknown key.
 
     Raises:
-        UsageError: the value is not what the model asks for.
+        UsageError: the value does not fit the model; with the place of its first error.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        # A mistyped key is both unknown and missing: the first says what to do.
+        # A mistyped key is reported as unknown and as missing; the first is the helpful one.
         details = sorted(error.errors(), key=lambda detail: (detail["type"] != "extra_forbidden", yaml.lines.get(_path(path, detail["loc"]), 0)))
         first = details[0]
         location = tuple(part for part in first["loc"] if part != "[key]")
@@ -280,11 +277,11 @@ def _sentence(detail: Mapping[str, Any], location: KeyPath, known: Any) -> str:
         right = [word.strip().strip("'") for word in expected.split(",")]
         return f"'{last}' can't be {detail['input']!r}. {suggestion(str(detail['input']), right)}"
     if kind == "string_pattern_mismatch":
-        return f"{detail['input']!r} is no name here: expected {detail['ctx']['pattern']} (lower-case letters, digits, '_')."
+        return f"{detail['input']!r} is not a valid name: expected {detail['ctx']['pattern']} (lower-case letters, digits, '_')."
     if kind == "value_error":
         return f"{detail['ctx']['error']}." + (f" A gate reads {_GATES_HELP}." if "gates" in location else "")
     message = str(detail["msg"])
-    return f"'{last}' is not as expected: {message[0].lower()}{message[1:]}; found {_short(detail['input'])}."
+    return f"'{last}' is not valid: {message[0].lower()}{message[1:]}; found {_short(detail['input'])}."
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The shape of a vehicle program, and the Dagster names of its parts."""
+"""The model of a vehicle program, and the Dagster names of its parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 TYPE = "tracecore_assets.VehicleProgram"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)]
-# No dots: they join an artifact's name, `<program>.<asset>.<port>`. No hyphens: they can't stand in Dagster's names.
+# No dots: they join an artifact's name, `<program>.<asset>.<port>`. No hyphens: Dagster's names can't have them.
 AssetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 
 
@@ -40,15 +40,15 @@ class AssetSpec(_Frozen):
     """One asset of a program: which stage makes it, from what, and how.
 
     Attributes:
-        stage: the step of the perception loop.
-        plugin: name of the stage (`mcap`), or `<entry point>/<stage>` where two plugins offer the same.
-        inputs: what each input port reads: `<asset>`, or `<asset>.<port>` where the asset has several outputs.
+        stage: kind of the stage, a step of the perception loop.
+        plugin: name of the stage (`mcap`), or `<entry point>/<stage>` if several plugins have one of that name.
+        inputs: source of each input port: `<asset>`, or `<asset>.<port>` for an asset with several outputs.
         params: parameters of the stage; paths among them are relative to the program's file.
         checks: settings of its checks by name (`no_leak: {blocking: true}`).
-        seed: of this stage; the program's where None.
-        description: one sentence for people; the stage's own where empty.
-        group: group in the Dagster UI; the program's name where None.
-        retries: how often a failed run is tried again.
+        seed: of this stage; the program's by default.
+        description: one sentence; the stage's own by default.
+        group: in the Dagster UI; the program's name by default.
+        retries: of a failed run.
     """
 
     stage: StageKind
@@ -70,7 +70,7 @@ class GateSpec(_Frozen):
         subject: its value: the gate, check or KPI named; `none` for unknowns.
         requirement: the gate's other keys (`min`, `max`, `above_baseline` by a margin, `max_drop` from the build before, `unknown_training` of
             `no_leak`, or a plugin gate's own).
-        name: what waivers, answers and the seal call it by: its subject, `unknowns` for unknowns, or the program's own `name`.
+        name: in waivers, answers and the seal: its subject, `unknowns` for unknowns, or the entry's own `name`.
     """
 
     form: str
@@ -100,7 +100,7 @@ class GateSpec(_Frozen):
 
     @property
     def gate(self) -> str:
-        """Name of the gate that judges it."""
+        """Name of the gate that evaluates it."""
         return self.subject if self.form == "gate" else self.form
 
     @property
@@ -109,7 +109,7 @@ class GateSpec(_Frozen):
         return self.requirement if self.form == "gate" else {self.form: self.subject, **self.requirement}
 
     def document(self) -> dict[str, Any]:
-        """Return the gate as a program writes it."""
+        """Return the gate as an entry of a program file."""
         return {self.form: self.subject, **self.requirement, "name": self.name}
 
 
@@ -117,8 +117,7 @@ class Release(_Frozen):
     """What a build needs to be sealed.
 
     Attributes:
-        approver: whether somebody has to be named who approves it.
-        gates: what it must pass.
+        approver: whether a build must name its approver.
     """
 
     approver: Literal["required", "optional"] = "required"
@@ -129,11 +128,11 @@ class VehicleProgram(_Frozen):
     """How a vehicle build is made, from drive files to the release.
 
     Attributes:
-        name: of the program; first part of all its artifacts' names.
-        seed: of every stage that has none of its own.
+        name: first part of the names of all its artifacts.
+        seed: of stages without one of their own.
         threads: intra-op CPU threads of every stage; pinned, because training differs between thread counts.
         assets: by name, in any order.
-        release: what a build needs to be sealed; a program without one makes assets only.
+        release: conditions for sealing a build; a program without it only makes assets.
     """
 
     name: Name
@@ -144,7 +143,7 @@ class VehicleProgram(_Frozen):
     release: Release | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return the whole effective program as plain JSON, in the form that a program file has."""
+        """Return the effective program as JSON in the format of a program file."""
         attributes = self.model_dump(mode="json", exclude={"release"}, exclude_defaults=True)
         attributes |= {"name": self.name, "seed": self.seed, "threads": self.threads}
         if self.release is not None:
@@ -153,7 +152,7 @@ class VehicleProgram(_Frozen):
 
 
 RELEASE = "release"
-"""The asset that stands for the sealed build, and the last part of the release run's job."""
+"""Name of the sealed build's asset, and last part of the release run's job."""
 
 
 def _plain(text: str) -> str:
@@ -161,17 +160,17 @@ def _plain(text: str) -> str:
 
 
 def job_name(program: str) -> str:
-    """Name the job that makes a program's builds."""
+    """Return the name of the job that makes a program's builds."""
     return f"build_{_plain(program)}"
 
 
 def group_name(program: str) -> str:
-    """Name the group that a program's assets stand in."""
+    """Return the group of a program's assets in the Dagster UI."""
     return _plain(program)
 
 
 def op_name(program: str, asset: str) -> str:
-    """Name the step that makes an asset."""
+    """Return the name of the step that makes an asset."""
     return f"{_plain(program)}__{_plain(asset)}"
 
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of a program file, for editors and other tools; the snapshot is `schemas/json/program.schema.json`.
+"""JSON Schema of a program file, for editors and other tools; the snapshot is `schemas/json/program.schema.json`.
 
 `python -m tracecore_assets.load.program_schema schemas/json` writes it.
 """
@@ -21,7 +21,7 @@ _NAME = {"type": "string", "minLength": 1}
 
 
 def program_file() -> dict[str, Any]:
-    """Return the schema of a program as it is written in YAML: gates in their short forms (`{check: no_leak}`)."""
+    """Return the JSON Schema of a program file, gates in their short forms (`{check: no_leak}`)."""
     attributes = VehicleProgram.model_json_schema(mode="validation")
     definitions = attributes.pop("$defs", {})
     definitions[GateSpec.__name__] = {

@@ -1,4 +1,4 @@
-"""Programs of a workspace: begun by `tracecore init`, named by the newest build, listed for the Dagster UI; no part of the record."""
+"""Programs of a workspace, noted by `tracecore init` and each build for the Dagster UI; not part of the record."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ _FOLDER = "programs"
 
 @dataclass(frozen=True, slots=True)
 class RecentProgram:
-    """One program as it was last named here.
+    """A program as it was last built here.
 
     Attributes:
-        name: of the program.
         source: a shipped program's name, or an absolute path.
-        overrides: what the command line changed, paths absolute.
+        overrides: of that build, with absolute paths.
     """
 
     name: str
@@ -33,7 +32,7 @@ class RecentProgram:
 
 
 def keep_recent_program(workspace: Workspace, name: str, source: str | Path, overrides: Overrides) -> None:
-    """Keep how a program was named; the last time counts."""
+    """Note a program and its overrides, in place of an earlier note of the same program."""
     text = str(source)
     place = text if text in shipped_programs() and not Path(text).is_file() else str(Path(text).absolute())
     changes = overrides.absolute()
@@ -44,7 +43,7 @@ def keep_recent_program(workspace: Workspace, name: str, source: str | Path, ove
 
 
 def recent_programs(workspace: Workspace) -> list[RecentProgram]:
-    """Return all programs of a workspace, by name.
+    """Return the programs of a workspace in the order of their names.
 
     Raises:
         UsageError: an entry can't be read.
@@ -57,17 +56,16 @@ def _read(file: Path) -> RecentProgram:
         entry = json.loads(file.read_text(encoding="utf-8"))
         return RecentProgram(file.stem, entry["program"], Overrides(tuple(entry["set"]), tuple(entry["drives"]), tuple(entry["labels"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{file} is no program entry of a workspace ({error!r}); remove it, the next build writes it anew.") from error
+        raise UsageError(f"{file} is not a valid program entry of a workspace ({error!r}); remove it, the next build writes it anew.") from error
 
 
 @dataclass(frozen=True, slots=True)
 class NewProgram:
-    """The program that a project begins with.
+    """The first program of a project.
 
     Attributes:
-        file: where it stands, or is to stand.
-        name: of the program.
-        text: what is to be written there, comments and all; None where the file is there already, and stays.
+        file: existing or to be written.
+        text: content to write; None if the file exists, which is then kept.
     """
 
     file: Path
@@ -80,7 +78,7 @@ class NewProgram:
         return self.text is not None
 
     def place(self, workspace: Workspace) -> None:
-        """Write the file where it is new; the workspace remembers the program for its page.
+        """Write the file if it is new, and note the program for the Dagster UI.
 
         Raises:
             UsageError: the file can't be written.
@@ -95,14 +93,14 @@ class NewProgram:
 
 
 def read_new_program(target: Path, source: str) -> NewProgram:
-    """Read the program that a project begins with, and change nothing.
+    """Read the first program of a project, without writing anything.
 
     Args:
-        target: the file to make; a program that stands there already is the beginning.
+        target: the file to write; if it exists, it is the program.
         source: a shipped program's name, or a path.
 
     Raises:
-        UsageError: the source, or what stands at the target, is no program.
+        UsageError: the source or the existing target is not a valid program.
     """
     program = parse_program(read_program_yaml(source))
     if target.exists():

@@ -1,8 +1,8 @@
-"""Making a sealed build again from the record alone, with a verdict for each artifact of it."""
+"""Rebuilds: a sealed build made again only from its record and store, with a verdict for each artifact."""
 
 from __future__ import annotations
 
-from tracecore_assets.rebuild.answer import ArtifactVerdict, Change, Lack, RebuildAnswer, Verdict
+from tracecore_assets.rebuild.answer import ArtifactVerdict, EnvironmentChange, MissingInput, RebuildAnswer, Verdict
 from tracecore_assets.rebuild.rebuilding import rebuild
 
-__all__ = ["ArtifactVerdict", "Change", "Lack", "RebuildAnswer", "Verdict", "rebuild"]
+__all__ = ["ArtifactVerdict", "EnvironmentChange", "MissingInput", "RebuildAnswer", "Verdict", "rebuild"]

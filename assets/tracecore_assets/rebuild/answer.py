@@ -1,4 +1,4 @@
-"""What a rebuild answers: what it lacked, what had changed, and a verdict for each artifact."""
+"""Result of a rebuild: missing inputs, changes of the environment, and a verdict for each artifact."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["ArtifactVerdict", "Change", "Lack", "RebuildAnswer", "Verdict"]
+__all__ = ["ArtifactVerdict", "EnvironmentChange", "MissingInput", "RebuildAnswer", "Verdict"]
 
 
 class Verdict(StrEnum):
-    """How an artifact that was made again compares with the sealed one; docs/rebuild.md says how each is measured."""
+    """Comparison of a rebuilt artifact with the sealed one; docs/rebuild.md describes how each verdict is reached."""
 
     IDENTICAL = "bit-identical"
     PROGRAM = "same-program"
@@ -21,13 +21,13 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
-    """Something the record does not hold any more, or never held, that the build was made from.
+class MissingInput:
+    """An input of the build that the record or the store can't supply.
 
     Attributes:
         what: `input`, `erased`, `damaged`, `quarantined` or `name`.
-        name: the ref or the file it is about.
-        asset: which asset read it.
+        name: the ref or the file.
+        asset: the asset that read it.
         why: one sentence.
     """
 
@@ -38,17 +38,17 @@ class Lack:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Something that is not as it was when the build was made.
+class EnvironmentChange:
+    """A difference between the environment of the sealed build and the current one.
 
     Attributes:
         what: `plugin version`, `plugin source`, `source file`, `dependency` (loaded by a run), `data format`,
             `python`, `machine`, `distribution`, `accelerator` or `threads`.
-        name: the plugin, distribution or asset it is about.
-        recorded: as it was; None where it was not there.
-        found: as it is here; None where it is not there.
-        assets: whose runs it may change.
-        patch: lines in which a source file differs, as `diff -u` writes them; None where one of the texts is not there.
+        name: the plugin, distribution or asset.
+        recorded: the recorded value; None if there was none.
+        found: the current value; None if there is none.
+        assets: that it may affect.
+        patch: unified diff of a source file; None if one of the texts is not available.
     """
 
     what: str
@@ -59,7 +59,7 @@ class Change:
     patch: str | None = None
 
     def words(self) -> str:
-        """Say it in a few words."""
+        """Return the change as a clause."""
         return f"{self.what} {self.name}: {_shown(self.recorded)} then, {_shown(self.found)} now"
 
 
@@ -71,15 +71,14 @@ def _shown(value: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactVerdict:
-    """One artifact of the build, and what became of it.
+    """Verdict on one artifact of the build.
 
     Attributes:
         ref: whole ref of the sealed version.
         role: its role in the build (`training_set.train`); `drive_log` for a drive that ingest kept.
-        verdict: how the rebuilt version compares.
-        rebuilt: whole ref of the rebuilt version; None where it could not be made.
-        why: one sentence: what differs, or what the verdict rests on.
-        follows: ref of the first artifact that differed upstream, where the difference may come from there; None for one that differs by itself.
+        rebuilt: whole ref of the rebuilt version; None if it could not be made.
+        why: one sentence: the difference, or the reason for the verdict.
+        follows: ref of the first differing artifact upstream that may cause the difference; None if there is none.
     """
 
     ref: str
@@ -92,30 +91,28 @@ class ArtifactVerdict:
 
 @dataclass(frozen=True, slots=True)
 class RebuildAnswer:
-    """A build made again.
+    """Result of a rebuild.
 
     Attributes:
         build: whole ref of the sealed build.
-        lacks: what the record could not give.
-        changed: what is not as it was.
-        artifacts: a verdict each, what is made first first.
-        workspace: the scratch workspace, where it was kept.
+        artifacts: a verdict for each, in execution order.
+        workspace: the scratch workspace, if it was kept.
     """
 
     build: str
-    lacks: tuple[Lack, ...]
-    changed: tuple[Change, ...]
+    missing: tuple[MissingInput, ...]
+    changed: tuple[EnvironmentChange, ...]
     artifacts: tuple[ArtifactVerdict, ...]
     workspace: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is different."""
+        """Whether no artifact is different."""
         return all(artifact.verdict is not Verdict.DIFFERENT for artifact in self.artifacts)
 
     @property
     def first(self) -> ArtifactVerdict | None:
-        """The first artifact that is different by itself, not as what follows from another."""
+        """The first artifact that differs for a reason of its own, not because of an artifact upstream."""
         return next((each for each in self.artifacts if each.verdict is Verdict.DIFFERENT and each.follows is None), None)
 
     def document(self) -> dict[str, Any]:
@@ -123,18 +120,8 @@ class RebuildAnswer:
         return {
             "build": self.build,
             "ok": self.ok,
-            "lacks": [asdict(lack) for lack in self.lacks],
+            "lacks": [asdict(missed) for missed in self.missing],
             "changed": [{**asdict(change), "assets": list(change.assets)} for change in self.changed],
-            "artifacts": [
-                {
-                    "ref": each.ref,
-                    "role": each.role,
-                    "verdict": each.verdict.value,
-                    "rebuilt": each.rebuilt,
-                    "why": each.why,
-                    "follows": each.follows,
-                }
-                for each in self.artifacts
-            ],
+            "artifacts": [asdict(each) for each in self.artifacts],
             "workspace": self.workspace,
         }

@@ -1,4 +1,4 @@
-"""What is not as it was when a build was made: plugins, distributions, Python, machine, accelerator, threads."""
+"""Changes since a build was made: plugins, distributions, Python, machine, accelerator, threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tracecore.errors import UsageError
 from tracecore.plugins.host import PluginHost, RegisteredStage
 from tracecore.running.dependencies import Code, code_patch
 from tracecore.store import Store, open_store
-from tracecore_assets.rebuild.answer import Change
+from tracecore_assets.rebuild.answer import EnvironmentChange
 from tracecore_assets.rebuild.recorded_build import RecordedBuild
 from tracecore_lineage.catalog.current_state import environment_runs
 from tracecore_schemas.run import Environment
@@ -21,16 +21,16 @@ from tracecore_schemas.run import Environment
 if TYPE_CHECKING:
     from tracecore_lineage import Record
 
-__all__ = ["changes", "find_stages"]
+__all__ = ["environment_changes", "find_stages"]
 
 _WORDS = {"code": "source file", "format": "data format"}
 
 
 def find_stages(sealed: RecordedBuild, host: PluginHost) -> dict[str, RegisteredStage]:
-    """Find the stage of every asset among those installed: of the same plugin, whatever its version.
+    """Return the installed stage of every asset: of the same plugin, in any version.
 
     Raises:
-        UsageError: plugins are missing; each is named with its version and distribution, and nothing was made yet.
+        UsageError: plugins are missing; each is named with its version and distribution.
     """
     found: dict[str, RegisteredStage] = {}
     missing: dict[tuple[str, str, str, str], list[str]] = {}
@@ -56,14 +56,13 @@ def _missing(missing: dict[tuple[str, str, str, str], list[str]], host: PluginHo
         )
 
 
-def changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[Change]:
-    """List everything that is not as it was.
+def environment_changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: Record, threads: int) -> list[EnvironmentChange]:
+    """Return all changes since the build was made.
 
     Args:
-        sealed: what the record says of the build.
-        stages: of this installation, by asset.
-        record: knows the recorded environments.
-        threads: CPU threads that the program asks for.
+        stages: installed, by asset.
+        record: of the original workspace.
+        threads: CPU threads that the program requests.
     """
     by_what = [
         *_plugins(sealed, stages, open_store(record.workspace)),
@@ -74,10 +73,10 @@ def changes(sealed: RecordedBuild, stages: dict[str, RegisteredStage], record: R
     joined: dict[tuple[str, str, str | None, str | None, str | None], dict[str, None]] = {}
     for change in by_what:
         joined.setdefault((change.what, change.name, change.recorded, change.found, change.patch), {}).update(dict.fromkeys(change.assets))
-    return [Change(*key[:4], tuple(assets), key[4]) for key, assets in joined.items()]
+    return [EnvironmentChange(*key[:4], tuple(assets), key[4]) for key, assets in joined.items()]
 
 
-def _plugins(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[Change]:
+def _plugins(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: Store) -> Iterator[EnvironmentChange]:
     code = Code()
     for asset, run in sealed.runs.items():
         then, now = run.plugin, stages[asset].plugin
@@ -86,29 +85,29 @@ def _plugins(sealed: RecordedBuild, stages: dict[str, RegisteredStage], store: S
             ("plugin source", then.source_digest, now.source_digest),
         ):
             if recorded != found:
-                yield Change(what, then.distribution, recorded, found, (asset,))
+                yield EnvironmentChange(what, then.distribution, recorded, found, (asset,))
         if run.dependencies is not None:
             for change in code.changes(run.dependencies):
                 lines = code_patch(store, code, change)
-                yield Change(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,), lines)
+                yield EnvironmentChange(_WORDS.get(change.part, change.part), change.name, change.then, change.now, (asset,), lines)
 
 
-def _threads(sealed: RecordedBuild, threads: int) -> Iterator[Change]:
+def _threads(sealed: RecordedBuild, threads: int) -> Iterator[EnvironmentChange]:
     cores = os.cpu_count() or 1
     for asset, run in sealed.runs.items():
         wanted = run.threads or threads
         if wanted > cores:
-            yield Change("threads", asset, str(wanted), f"{cores} CPU cores", (asset,))
+            yield EnvironmentChange("threads", asset, str(wanted), f"{cores} CPU cores", (asset,))
 
 
-def _accelerators(sealed: RecordedBuild) -> Iterator[Change]:
+def _accelerators(sealed: RecordedBuild) -> Iterator[EnvironmentChange]:
     here = accelerator()
     for asset, run in sealed.runs.items():
         if run.accelerator != here:
-            yield Change("accelerator", "GPU", run.accelerator, here, (asset,))
+            yield EnvironmentChange("accelerator", "GPU", run.accelerator, here, (asset,))
 
 
-def _environments(sealed: RecordedBuild, record: Record) -> Iterator[Change]:
+def _environments(sealed: RecordedBuild, record: Record) -> Iterator[EnvironmentChange]:
     now = current_environment()
     assets: dict[str, list[str]] = {}
     for asset, run in sealed.runs.items():
@@ -117,23 +116,23 @@ def _environments(sealed: RecordedBuild, record: Record) -> Iterator[Change]:
     for digest, made in assets.items():
         then = _recorded_environment(record, digest, [sealed.runs[asset].id for asset in made])
         if then is None:
-            yield Change("environment", "all distributions", digest, now.digest, tuple(made))
+            yield EnvironmentChange("environment", "all distributions", digest, now.digest, tuple(made))
         else:
             yield from _differences(then, now, tuple(made))
 
 
 def _recorded_environment(record: Record, digest: str, runs: list[str]) -> Any:
-    """Return what was installed where runs ran; None where it is not recorded."""
+    """Return the environment facet of one of the runs; None if none is recorded."""
     with record.database.read() as connection:
         candidates = environment_runs(connection, digest, runs)
     found = (record.facets(f"run:{run}").get("tracecore_environment") for run in candidates)
     return next((facet for facet in found if facet is not None), None)
 
 
-def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterator[Change]:
+def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterator[EnvironmentChange]:
     for what, recorded, found in (("python", then["python"], now.python), ("machine", then["machine"], now.machine)):
         if recorded != found:
-            yield Change(what, what, recorded, found, assets)
+            yield EnvironmentChange(what, what, recorded, found, assets)
     before = {each["name"]: (each["version"], each["digest"]) for each in then["distributions"]}
     after = {name: (version, digest) for name, version, digest in now.distributions}
     for name in sorted(before.keys() | after.keys()):
@@ -141,9 +140,9 @@ def _differences(then: Any, now: Environment, assets: tuple[str, ...]) -> Iterat
         if old == new:
             continue
         same_version = old is not None and new is not None and old[0] == new[0]
-        yield Change("distribution", name, _said(old, whole=same_version), _said(new, whole=same_version), assets)
+        yield EnvironmentChange("distribution", name, _version(old, whole=same_version), _version(new, whole=same_version), assets)
 
 
-def _said(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
-    """Say a distribution by its version; where the versions agree, its digest is what differs."""
+def _version(entry: tuple[str, str] | None, *, whole: bool) -> str | None:
+    """Return the version of a distribution; with its digest too if the versions agree, since then the digests differ."""
     return None if entry is None else f"{entry[0]} ({entry[1][:19]}…)" if whole else entry[0]

@@ -1,7 +1,7 @@
-"""A verdict for each artifact: the rebuilt version beside the sealed one, and where the first difference came in.
+"""Compares each rebuilt artifact with the sealed one, and finds where the first difference entered.
 
-Bytes decide; where they differ, a declared reason must be there before anything nearer than `different` is said: something that had changed before
-the rebuild began, or an input that came out as the same program, with the same recipe or within tolerance. Bytes that differ for no reason differ.
+Equal bytes are `bit-identical`. Different bytes get a verdict better than `different` only for a known reason: a change of the environment, or an
+input whose verdict is same-program, same-recipe or within-tolerance.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from typing import Any
 from tracecore.errors import TracecoreError
 from tracecore.store import Store
 from tracecore.store.manifest import scan_directory
-from tracecore_assets.rebuild.answer import ArtifactVerdict, Change, Lack, Verdict
-from tracecore_assets.rebuild.recorded_build import RecordedBuild, Target
+from tracecore_assets.rebuild.answer import ArtifactVerdict, EnvironmentChange, MissingInput, Verdict
+from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild
 from tracecore_assets.rebuild.tolerances import compare_engines, measure
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact
 
-__all__ = ["Comparison", "Rebuilt"]
+__all__ = ["Comparison", "RebuiltVersion"]
 
 _SHOWN = 4
-_UNTOLD = frozenset({"outputStatistics", "symlinks", "schema", "tracecore_artifact", "tracecore_origin"})
-"""Facets that say where and how large a version is, or what its columns are: their differences are told by bytes and rows."""
+_UNCOMPARED = frozenset({"outputStatistics", "symlinks", "schema", "tracecore_artifact", "tracecore_origin"})
+"""Facets of place, size and columns, whose differences the comparison of bytes and rows reports."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """What stands for a sealed version after the rebuild.
+class RebuiltVersion:
+    """The rebuilt counterpart of a sealed version.
 
     Attributes:
-        artifact: the rebuilt version; None where there is none.
-        facets: of it.
+        artifact: None if it could not be made.
         hindered: why it could not be made.
         taken_over: whether it was copied from the original store.
     """
@@ -45,35 +44,36 @@ class Rebuilt:
 
 
 class Comparison:
-    """Judges artifacts in the order they are made, so that what follows from a difference is known as such.
+    """Compares artifacts in execution order, so that consequences of an earlier difference are recognized.
 
     Args:
-        sealed: what the record says of the build.
-        stores: the original's and the scratch's.
-        lacks: what the rebuild lacked.
-        changed: what is not as it was.
+        stores: of the original workspace and of the scratch workspace.
+        missing: inputs that the rebuild did not have.
+        changed: changes of the environment.
     """
 
-    def __init__(self, sealed: RecordedBuild, stores: tuple[Store, Store], lacks: Sequence[Lack], changed: Sequence[Change]) -> None:
+    def __init__(
+        self, sealed: RecordedBuild, stores: tuple[Store, Store], missing: Sequence[MissingInput], changed: Sequence[EnvironmentChange]
+    ) -> None:
         self._sealed = sealed
         self._stores = stores
-        self._lacks: dict[str, list[Lack]] = {}
-        for lack in lacks:
-            self._lacks.setdefault(lack.asset, []).append(lack)
-        self._changed: dict[str, list[Change]] = {}
+        self._missing: dict[str, list[MissingInput]] = {}
+        for missed in missing:
+            self._missing.setdefault(missed.asset, []).append(missed)
+        self._changed: dict[str, list[EnvironmentChange]] = {}
         for change in changed:
             for asset in change.assets:
                 self._changed.setdefault(asset, []).append(change)
         self.verdicts: dict[str, ArtifactVerdict] = {}
 
-    def judge(self, target: Target, rebuilt: Rebuilt) -> ArtifactVerdict:
-        """Judge one version; everything it was made from is judged already."""
+    def judge(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> ArtifactVerdict:
+        """Return the verdict on a version whose inputs have been compared already."""
         verdict, why, follows = self._judged(target, rebuilt)
         ref = None if rebuilt.artifact is None else rebuilt.artifact.ref
         self.verdicts[target.ref] = ArtifactVerdict(target.ref, target.role, verdict, ref, why, follows)
         return self.verdicts[target.ref]
 
-    def _judged(self, target: Target, rebuilt: Rebuilt) -> tuple[Verdict, str, str | None]:
+    def _judged(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[Verdict, str, str | None]:
         follows = self._follows(target)
         if rebuilt.artifact is None:
             return Verdict.DIFFERENT, rebuilt.hindered, follows
@@ -90,20 +90,20 @@ class Comparison:
         reason = self._reason(target)
         if near and reason is not None:
             return Verdict.TOLERANCE, f"{what}; {reason}", None
-        if reason is None and follows is None and target.asset not in self._lacks:
+        if reason is None and follows is None and target.asset not in self._missing:
             what += "; code, parameters, seed, inputs and environment are what they were, so the stage does not make the same twice"
         elif reason is not None and follows is None:
             what += f"; {reason}"
-        return Verdict.DIFFERENT, what + self._lacking(target), follows
+        return Verdict.DIFFERENT, what + self._missing_words(target), follows
 
-    def _same(self, target: Target) -> str:
-        people = [reading.file for reading in self._sealed.runs[target.asset].readings if (reading.file or "").endswith(".campaign.json")]
+    def _same(self, target: RebuildTarget) -> str:
+        people = [read.file for read in self._sealed.runs[target.asset].inputs if (read.file or "").endswith(".campaign.json")]
         if people and target.kind == ArtifactKind.LABEL_BATCH:
             return f"the same bytes, made again from the closed campaign {people[0]}; people's work itself is taken over from the record"
         return "the same bytes"
 
-    def _reason(self, target: Target) -> str | None:
-        """Return what declares a difference of bytes: a change of its own asset, or an input that is not the same bytes, though near."""
+    def _reason(self, target: RebuildTarget) -> str | None:
+        """Return the known reason for a difference of bytes: a change that affects its asset, or an input that is near but not identical."""
         own = self._changed.get(target.asset, [])
         if own:
             shown = "; ".join(change.words() for change in own[:_SHOWN])
@@ -112,22 +112,22 @@ class Comparison:
         inputs = [ref for ref in target.made_from if ref in self.verdicts and self.verdicts[ref].verdict in near]
         return f"its input {_short(inputs[0])} is {self.verdicts[inputs[0]].verdict.value}" if inputs else None
 
-    def _follows(self, target: Target) -> str | None:
-        """Return the first difference upstream, by itself, that an input of this one is or follows from."""
+    def _follows(self, target: RebuildTarget) -> str | None:
+        """Return the first differing artifact upstream: an input, or the one that an input's difference follows from."""
         for ref in target.made_from:
             judged = self.verdicts.get(ref)
             if judged is not None and judged.verdict is Verdict.DIFFERENT:
                 return judged.follows or judged.ref
         return None
 
-    def _lacking(self, target: Target) -> str:
-        lacks = self._lacks.get(target.asset, [])
-        shown = "; ".join(lack.why.rstrip(".") for lack in lacks[:_SHOWN])
-        return "" if not lacks else f"; it lacks: {shown}" + (f" and {len(lacks) - _SHOWN} more" if len(lacks) > _SHOWN else "")
+    def _missing_words(self, target: RebuildTarget) -> str:
+        missing = self._missing.get(target.asset, [])
+        shown = "; ".join(missed.why.rstrip(".") for missed in missing[:_SHOWN])
+        return "" if not missing else f"; it lacks: {shown}" + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
 
-    def _difference(self, target: Target, rebuilt: Rebuilt) -> tuple[str, bool]:
-        """Return what differs, and whether it does so by no more than the tolerance."""
-        assert rebuilt.artifact is not None, "called for what was made"
+    def _difference(self, target: RebuildTarget, rebuilt: RebuiltVersion) -> tuple[str, bool]:
+        """Return the difference in words, and whether it is within tolerance."""
+        assert rebuilt.artifact is not None, "called for rebuilt artifacts only"
         kept = self._sealed.stored.get(target.ref)
         words = _facets_apart(target.facets, rebuilt.facets)
         if target.ref in self._sealed.erased:
@@ -139,15 +139,15 @@ class Comparison:
             files = _files_apart(kept, rebuilt.artifact, self._stores)
         except TracecoreError as error:
             return f"the two can't be compared: {error}", False
-        told = ([distance.words] if distance is not None else []) + files + words
+        parts = ([distance.words] if distance is not None else []) + files + words
         near = distance is not None and distance.within
         if distance is not None and near:
-            told[0] += f", within {distance.limit:g}"
-        return "; ".join(told) or "its bytes differ", near
+            parts[0] += f", within {distance.limit:g}"
+        return "; ".join(parts) or "its bytes differ", near
 
 
 def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) -> list[str]:
-    """Name the files of a directory that differ."""
+    """Return a clause naming the differing files of a directory, if any."""
     if one.media is not Media.DIRECTORY or other.media is not Media.DIRECTORY:
         return []
     places = stores[0].open(one), stores[1].open(other)
@@ -162,9 +162,9 @@ def _files_apart(one: Artifact, other: Artifact, stores: tuple[Store, Store]) ->
 
 
 def _facets_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Name the facets whose own members differ."""
+    """Return a clause naming the differing facets, if any."""
     apart = []
-    for name in sorted((one.keys() | other.keys()) - _UNTOLD):
+    for name in sorted((one.keys() | other.keys()) - _UNCOMPARED):
         then, now = (_members(each.get(name)) for each in (one, other))
         if then != now:
             members = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))

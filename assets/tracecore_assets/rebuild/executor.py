@@ -1,7 +1,6 @@
-"""A session that makes a recorded build's assets again: the recorded program, parameters, seeds, threads and files, in a scratch workspace.
+"""A session that makes a recorded build's assets again in a scratch workspace, with the recorded program, parameters, seeds, threads and files.
 
-The session's own `ensure` does the work, without Dagster around it: a rebuild is no Dagster run of anybody's, needs no page and no schedule, and the
-executor, the store and the record that decide what comes out are the very same ones.
+It runs without Dagster: a rebuild needs no page and no schedule, and executor, store and record are those of an ordinary build.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from tracecore.system.locks import hold_run
 from tracecore.workspace import Workspace
 from tracecore_assets.load.parse import YamlSource, parse_program
 from tracecore_assets.rebuild.outside_files import PlannedInputs, lay_out
-from tracecore_assets.rebuild.recorded_build import RecordedBuild, RecordedRun, Target
+from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild, RecordedRun
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram, resolve
 from tracecore_assets.run.session import Session
-from tracecore_schemas.kinds import ArtifactKind, Media
-from tracecore_schemas.run import Artifact, Origin, Run
+from tracecore_schemas.kinds import Media
+from tracecore_schemas.run import Artifact, Run
 
 if TYPE_CHECKING:
     from tracecore_assets.run.progress import Progress
@@ -34,20 +33,18 @@ __all__ = ["RebuildSession", "resolve_recorded"]
 
 
 def resolve_recorded(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], host: PluginHost, folder: Path) -> ResolvedProgram:
-    """Join the recorded program to the installed stages, each asset to the very plugin that made it.
+    """Resolve the recorded program against the installed plugins, each asset to the plugin that made it.
 
     Args:
-        sealed: what the record says of the build.
         stages: by asset.
-        host: the installed plugins.
-        folder: where its files will lie.
+        folder: for its input files.
 
     Raises:
-        UsageError: the program does not fit what is installed any more (a check that is gone, another parameter), with what does not.
+        UsageError: the program does not fit the installed plugins (a check was removed, a parameter renamed).
     """
     attributes: dict[str, Any] = dict(sealed.document["attributes"])
     attributes["assets"] = {name: {**spec, "plugin": stages[name].qualified_name} for name, spec in attributes["assets"].items()}
-    # Nothing is released: gates have judged already, and one that is not installed here hinders no stage.
+    # A rebuild evaluates no gates, so a gate's plugin need not be installed.
     attributes.pop("release", None)
     source = YamlSource(
         f"program/{sealed.program} of build/{sealed.build.name}", folder, {"type": sealed.document["type"], "attributes": attributes}, {}
@@ -59,14 +56,9 @@ class RebuildSession(Session):
     """A session on a scratch workspace.
 
     Args:
-        sealed: what the record says of the build.
-        program: its program.
-        inputs: the outside files it can have.
-        origin: the store that keeps their bytes; it is only read.
-        workspace: the scratch.
-        host: the installed plugins.
-        run: id that stands as the parent of all runs.
-        progress: shown how far the work is.
+        inputs: outside files to lay out.
+        origin: the original store; only read.
+        run: id for the parent of all runs.
     """
 
     def __init__(
@@ -87,22 +79,11 @@ class RebuildSession(Session):
         super().__init__(program, workspace, host, run=run, progress=progress)
 
     def _keep_program(self) -> Artifact:
-        """Keep the program as it was sealed, byte for byte."""
-        run_id = self.record.new_run_id()
-        with hold_run(self.workspace.locks, run_id):
-            try:
-                staged = self.store.staging(run_id) / "program.json"
-                staged.write_bytes(self._sealed.data)
-                stored = self.store.put_file(staged, run_id=run_id, move=True)
-            finally:
-                self.store.discard(run_id)
-        origin = Origin(f"{self.program.name}.json", stored.digest, stored.size_bytes, "vehicle program")
-        return Artifact(
-            ArtifactKind.PROGRAM, self.program.name, stored.digest, Media.FILE, stored.location, size_bytes=stored.size_bytes, origin=origin
-        )
+        """Store the program as it was sealed, byte for byte."""
+        return self._store_program(self._sealed.data)
 
     def _task(self, asset: ResolvedAsset) -> Task:
-        """Ask for the asset as the recorded run was asked: its seed and threads, its files from the store."""
+        """Return the task of the recorded run: its seed and threads, its files from the store."""
         recorded: RecordedRun = self._sealed.runs[asset.name]
         ports = asset.stage_class.file_ports()
         params = dict(asset.params)
@@ -116,15 +97,14 @@ class RebuildSession(Session):
             threads=task.threads if recorded.threads is None else recorded.threads,
         )
 
-    def take_over(self, asset: ResolvedAsset, targets: Mapping[str, Target]) -> Outcome | None:
-        """Copy what people made, which nothing can make again: an asset's versions from the original store.
+    def take_over(self, asset: ResolvedAsset, targets: Mapping[str, RebuildTarget]) -> Outcome | None:
+        """Copy an asset's versions from the original store, for labels made by people, which no stage can make again.
 
         Args:
-            asset: the asset.
             targets: its sealed versions by output port.
 
         Returns:
-            What now stands for it; None where its bytes are not kept either.
+            The outcome; None if the bytes are not in the original store.
         """
         kept = {port: self._sealed.stored.get(target.ref) for port, target in targets.items()}
         sound = {port: each for port, each in kept.items() if each is not None and self._origin.exists(each) and not self._origin.verify(each)}
@@ -148,7 +128,7 @@ class RebuildSession(Session):
         self.outcomes[asset.name] = Outcome(run.id, reused=False, outputs=copies, checks=(), rejected=frozenset())
         return self.outcomes[asset.name]
 
-    def _copy(self, run_id: str, port: str, kept: Artifact, target: Target) -> Artifact:
+    def _copy(self, run_id: str, port: str, kept: Artifact, target: RebuildTarget) -> Artifact:
         opened = self._origin.open(kept)
         if isinstance(opened, Path):
             staged = self.store.staging(run_id) / port
@@ -164,7 +144,7 @@ class RebuildSession(Session):
             rows = self.store.stage_table(opened.scanner().to_reader(), run_id=run_id, port=port)
             after = self.record.newest_table(kept.kind, kept.name)
             stored = self.store.put_table(rows, kind=kept.kind, name=kept.name, run_id=run_id, after=after)
-        said = {name: value for name, value in target.facets.items() if name.startswith("tracecore_") and name not in _CARRIED}
+        facets = {name: _bare(value) for name, value in target.facets.items() if name.startswith("tracecore_") and name not in _NOT_COPIED}
         return Artifact(
             kept.kind,
             kept.name,
@@ -175,11 +155,11 @@ class RebuildSession(Session):
             stored.rows,
             stored.schema,
             stored.delta,
-            facets={name: _bare(value) for name, value in said.items()},
+            facets=facets,
         )
 
     def make(self, asset: ResolvedAsset) -> Outcome | TracecoreError:
-        """Make an asset; what hinders it is given, not raised, unless it is the disk's fault and so says nothing of the build."""
+        """Make an asset; return the error if it fails, except disk errors, which are raised: they say nothing about the build."""
         try:
             return self.ensure(asset.name)
         except UsageError as error:
@@ -190,7 +170,7 @@ class RebuildSession(Session):
             return error
 
 
-_CARRIED = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_tombstone"})
+_NOT_COPIED = frozenset({"tracecore_artifact", "tracecore_origin", "tracecore_unknowns", "tracecore_tombstone"})
 
 
 def _bare(facet: Any) -> Any:

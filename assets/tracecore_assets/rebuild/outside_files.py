@@ -1,6 +1,6 @@
-"""The outside files of a build, laid out again under their original names from the bytes in the store; no path of the original disk is touched.
+"""Lays out the outside files of a build under their original names, from the bytes in the store; original paths are never touched.
 
-The layout can be made again at any time: a file that is there with the right digest is kept, anything else is written anew, whole or not at all.
+Laying out is idempotent: a file with the right digest is kept, others are replaced atomically.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from tracecore.plugins.host import RegisteredStage
 from tracecore.stage import Files
 from tracecore.store import Store
-from tracecore_assets.rebuild.answer import Lack
-from tracecore_assets.rebuild.recorded_build import Reading, RecordedBuild, RecordedRun
+from tracecore_assets.rebuild.answer import MissingInput
+from tracecore_assets.rebuild.recorded_build import RecordedBuild, RecordedInput, RecordedRun
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.run import Artifact
 
@@ -24,7 +24,7 @@ __all__ = ["KeptFile", "PlannedInputs", "lay_out", "plan_inputs"]
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """One outside file of an asset: what it was called, and where the store keeps its bytes."""
+    """An outside file of an asset, whose bytes are in the store."""
 
     port: str
     name: str
@@ -34,73 +34,75 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedInputs:
-    """What outside files a rebuild can and can't have.
+    """The outside files of a rebuild.
 
     Attributes:
-        kept: by asset.
-        lacks: what is not kept.
-        lacking: assets that lack a file that their run really read.
+        kept: files available in the store, by asset.
+        missing: files that are not available.
+        lacking: assets that miss a file that their run read.
     """
 
     kept: Mapping[str, tuple[KeptFile, ...]]
-    lacks: tuple[Lack, ...]
+    missing: tuple[MissingInput, ...]
     lacking: frozenset[str]
 
 
 def plan_inputs(sealed: RecordedBuild, stages: Mapping[str, RegisteredStage], store: Store) -> PlannedInputs:
-    """Find the files that each asset read, in the store, and name those that are not kept."""
+    """Find the files that each asset read, in the store."""
     kept: dict[str, tuple[KeptFile, ...]] = {}
-    lacks: list[Lack] = []
+    missing: list[MissingInput] = []
     lacking: set[str] = set()
     for asset, run in sealed.runs.items():
         ports = stages[asset].stage_class.file_ports()
         if not ports:
             continue
         found: list[KeptFile] = []
-        for reading in _outside(run):
-            lack = _lack(asset, reading, sealed, store)
-            if lack is None:
-                found.append(_kept(reading, sealed.stored[reading.ref], ports))
+        for read in _outside(run):
+            missed = _why_missing(asset, read, sealed, store)
+            if missed is None:
+                found.append(_kept(read, sealed.stored[read.ref], ports))
             else:
-                lacks.append(lack)
+                missing.append(missed)
                 lacking.add(asset)
-        lacks += [Lack("quarantined", name, asset, f"{name} was damaged and left out; its bytes were not kept.") for name, _ in run.quarantined]
+        missing += [
+            MissingInput("quarantined", name, asset, f"{name} was damaged and left out; its bytes were not kept.") for name, _ in run.quarantined
+        ]
         named, unsure = _as_called(asset, run, ports, found)
-        lacks += unsure
+        missing += unsure
         kept[asset] = tuple(named)
-    return PlannedInputs(kept, tuple(lacks), frozenset(lacking))
+    return PlannedInputs(kept, tuple(missing), frozenset(lacking))
 
 
-def _outside(run: RecordedRun) -> Iterator[Reading]:
-    """Yield what a run read from outside: everything with the name of a file, but for its program."""
-    yield from (reading for reading in run.readings if reading.file is not None and reading.role != "program")
+def _outside(run: RecordedRun) -> Iterator[RecordedInput]:
+    """Yield the outside files that a run read: all inputs with a file name, except its program."""
+    yield from (read for read in run.inputs if read.file is not None and read.role != "program")
 
 
-def _lack(asset: str, reading: Reading, sealed: RecordedBuild, store: Store) -> Lack | None:
-    artifact = sealed.stored.get(reading.ref)
-    if reading.ref in sealed.erased:
-        return Lack("erased", reading.ref, asset, f"{reading.file}: {sealed.erased[reading.ref]}")
+def _why_missing(asset: str, read: RecordedInput, sealed: RecordedBuild, store: Store) -> MissingInput | None:
+    artifact = sealed.stored.get(read.ref)
+    if read.ref in sealed.erased:
+        return MissingInput("erased", read.ref, asset, f"{read.file}: {sealed.erased[read.ref]}")
     if artifact is None:
-        return Lack("input", reading.ref, asset, f"{reading.file} was only looked at: its digest is recorded, its bytes are not kept.")
+        return MissingInput("input", read.ref, asset, f"{read.file} was only looked at: its digest is recorded, its bytes are not kept.")
     if not store.exists(artifact):
-        return Lack("input", reading.ref, asset, f"{reading.file} is missing from the store ({artifact.location}).")
+        return MissingInput("input", read.ref, asset, f"{read.file} is missing from the store ({artifact.location}).")
     if store.verify(artifact):
-        return Lack("damaged", reading.ref, asset, f"{reading.file} is damaged in the store: its bytes are not what was recorded.")
+        return MissingInput("damaged", read.ref, asset, f"{read.file} is damaged in the store: its bytes are not what was recorded.")
     return None
 
 
-def _kept(reading: Reading, artifact: Artifact, ports: Mapping[str, Files]) -> KeptFile:
-    port = next((name for name, each in ports.items() if each.note == reading.note), next(iter(ports)))
-    return KeptFile(port, str(reading.file), artifact.digest, artifact)
+def _kept(read: RecordedInput, artifact: Artifact, ports: Mapping[str, Files]) -> KeptFile:
+    port = next((name for name, each in ports.items() if each.note == read.note), next(iter(ports)))
+    return KeptFile(port, str(read.file), artifact.digest, artifact)
 
 
-def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[Lack]]:
-    """Call files as this very run found them.
+def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: Sequence[KeptFile]) -> tuple[list[KeptFile], list[MissingInput]]:
+    """Return files under the names that this run found them by, and those whose name is not recorded.
 
-    One that an earlier run kept under another name has that name as its origin; the run's own list of names, which its parameters hold, tells.
+    A file that an earlier run kept under another name has that name as its origin; the run's parameters list the names that this run found.
     """
     named = list(found)
-    lacks: list[Lack] = []
+    missing: list[MissingInput] = []
     for port, declared in ports.items():
         listed = [str(name) for name in run.params.get(declared.param) or ()]
         gone = {name for name, _ in run.quarantined} | {str(each.file) for each in _outside(run)} - {each.name for each in found}
@@ -110,11 +112,11 @@ def _as_called(asset: str, run: RecordedRun, ports: Mapping[str, Files], found: 
         for place, name in zip(strange, loose, strict=False):
             if len(strange) > 1:
                 why = f"{name} is one of {len(strange)} files whose bytes are kept under other names: which of them is not recorded."
-                lacks.append(Lack("name", name, asset, why))
+                missing.append(MissingInput("name", name, asset, why))
             named[place] = replace(named[place], name=name)
         same = "had the very bytes of another file of the run, which was kept once; of which is not recorded"
-        lacks += [Lack("name", name, asset, f"{name} {same}.") for name in loose[len(strange) :]]
-    return named, lacks
+        missing += [MissingInput("name", name, asset, f"{name} {same}.") for name in loose[len(strange) :]]
+    return named, missing
 
 
 def _without(names: Iterable[str], taken: Iterable[str]) -> list[str]:
@@ -129,16 +131,10 @@ def _without(names: Iterable[str], taken: Iterable[str]) -> list[str]:
 
 
 def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path, store: Store) -> dict[str, list[str]]:
-    """Put an asset's files in place.
-
-    Args:
-        files: of the asset.
-        ports: its stage's file ports.
-        folder: where to; the asset's own.
-        store: keeps the bytes.
+    """Write an asset's files into a folder of its own.
 
     Returns:
-        By file port: the paths to give it, so that it calls each file what it was called.
+        By file port: the paths for the stage's parameter, such that it finds each file by its original name.
     """
     paths: dict[str, list[str]] = {}
     wanted: set[Path] = set()
@@ -153,7 +149,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
             target = root.joinpath(*parts.parts)
             _place(store, file, target)
             wanted.add(target)
-            # A file that was found in a folder is called by that folder's name first; one named outright by its own name alone.
+            # The name of a file found in a folder begins with the folder's name; that of a file named directly is the file's own.
             named[str(root / parts.parts[0]) if declared.nested else str(target)] = None
         paths[port] = list(named)
     _clear(folder, wanted)
@@ -161,7 +157,7 @@ def lay_out(files: Sequence[KeptFile], ports: Mapping[str, Files], folder: Path,
 
 
 def _room(file: KeptFile, files: Sequence[KeptFile]) -> str:
-    """Keep files of one name apart."""
+    """Return the subfolder of a file: files with the same name get different ones."""
     return str([each.digest for each in files if each.name == file.name].index(file.digest))
 
 
@@ -170,7 +166,7 @@ def _place(store: Store, file: KeptFile, target: Path) -> None:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     source = store.open(file.artifact)
-    assert isinstance(source, Path)  # what came from outside is kept as files
+    assert isinstance(source, Path)  # outside files are stored as files
     # Copied, not linked: a stage that writes to its input must not reach the original store.
     partial = target.with_name(f".{target.name}.partial")
     shutil.copyfile(source, partial)
@@ -178,7 +174,7 @@ def _place(store: Store, file: KeptFile, target: Path) -> None:
 
 
 def _clear(folder: Path, wanted: set[Path]) -> None:
-    """Remove what an earlier attempt left that this one does not want: a folder is searched whole."""
+    """Remove files that an earlier attempt left: stages read whole folders."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
         if path.is_file() and path not in wanted:
             path.unlink()

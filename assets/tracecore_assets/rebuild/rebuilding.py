@@ -1,4 +1,4 @@
-"""`tracecore rebuild`: a sealed build made again from the record alone, in a scratch workspace, with a verdict for each artifact."""
+"""`tracecore rebuild`: makes a sealed build again in a scratch workspace, only from its record and store, and compares each artifact."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tracecore.store import open_store
 from tracecore.system.failures import clear_disk_errors
 from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace, Workspace
-from tracecore_assets.rebuild.answer import Change, Lack, RebuildAnswer
-from tracecore_assets.rebuild.changes import changes, find_stages
-from tracecore_assets.rebuild.compare import Comparison, Rebuilt
+from tracecore_assets.rebuild.answer import EnvironmentChange, MissingInput, RebuildAnswer
+from tracecore_assets.rebuild.changes import environment_changes, find_stages
+from tracecore_assets.rebuild.compare import Comparison, RebuiltVersion
 from tracecore_assets.rebuild.executor import RebuildSession, resolve_recorded
 from tracecore_assets.rebuild.outside_files import PlannedInputs, plan_inputs
-from tracecore_assets.rebuild.recorded_build import RecordedBuild, Target, read_recorded_build
+from tracecore_assets.rebuild.recorded_build import RebuildTarget, RecordedBuild, read_recorded_build
 from tracecore_assets.resolve import ResolvedAsset
 from tracecore_lineage import Record
 from tracecore_schemas.kinds import ArtifactKind, StageKind
@@ -39,22 +39,22 @@ _MARK = "rebuild.json"
 
 @contextmanager
 def scratch_workspace(original: Workspace, build: str, folder: Path | None, *, keep: bool) -> Iterator[Workspace]:
-    """Open the workspace for a rebuild.
+    """Open the scratch workspace of a rebuild.
 
     Args:
-        original: holds the build; the scratch has its slug, so that every name is the same.
+        original: workspace of the build; the scratch gets its slug, so that all names are the same.
         build: whole ref of the build.
-        folder: where; a temporary folder where None.
-        keep: whether a temporary folder stays.
+        folder: a temporary one by default.
+        keep: whether a temporary folder is kept.
 
     Raises:
-        UsageError: the folder is a workspace of its own or inside the original, or holds the rebuild of another build.
+        UsageError: the folder is another workspace, is inside the original, or contains the rebuild of another build.
     """
     root = Path(tempfile.mkdtemp(prefix="tracecore-rebuild-")) if folder is None else folder.absolute()
     try:
         with clear_disk_errors(root):
             _begin(root, original, build)
-            # By no settings: record and store lie in the scratch folder, wherever those of the original do.
+            # Without settings, so that record and store are in the scratch folder, wherever those of the original are.
             yield Workspace.create(NamedWorkspace(Settings.model_construct(), root), slug=original.slug)
     finally:
         if folder is None and not keep:
@@ -80,8 +80,8 @@ def _begin(root: Path, original: Workspace, build: str) -> None:
     write_durably(mark, json.dumps({"v": 1, "build": build}).encode() + b"\n")
 
 
-Before = Callable[[tuple[Lack, ...], tuple[Change, ...]], None]
-"""Told what is lacking and what has changed, before anything is made."""
+Before = Callable[[tuple[MissingInput, ...], tuple[EnvironmentChange, ...]], None]
+"""Called with missing inputs and changes before anything is made."""
 
 
 def rebuild(
@@ -93,19 +93,19 @@ def rebuild(
     progress: Progress | None = None,
     before: Before | None = None,
 ) -> RebuildAnswer:
-    """Make a sealed build again, from its record and the bytes in its store alone.
+    """Make a sealed build again, only from its record and the bytes in its store.
 
     Args:
-        workspace: holds the build; it is only read, while others may write it.
+        workspace: of the build; only read, and other processes may write to it meanwhile.
         build: its name or ref.
-        folder: scratch workspace, which a later call goes on in; a temporary one where None.
-        keep: whether a temporary one stays.
-        progress: shown how far the work is.
-        before: told what is lacking and what has changed, before anything is made.
+        folder: scratch workspace, in which a later call can continue; a temporary one by default.
+        keep: whether a temporary one is kept.
+        progress: shows the progress.
+        before: called with missing inputs and changes before anything is made.
 
     Raises:
-        UsageError: no such build, a plugin that made it is missing, or a folder that is no scratch.
-        NegativeVerdict: its program's bytes are gone.
+        UsageError: there is no such build, a plugin is missing, or the folder is not usable as scratch workspace.
+        NegativeVerdict: the bytes of its program are not available.
     """
     named = NamedWorkspace.of(workspace)
     place = Workspace.open(named)
@@ -114,27 +114,27 @@ def rebuild(
         sealed = read_recorded_build(record, store, build)
         host = PluginHost.load(named.settings)
         stages = find_stages(sealed, host)
-        resolve_recorded(sealed, stages, host, place.root)  # what can't be program is said before anything is looked for
+        resolve_recorded(sealed, stages, host, place.root)  # reports a program that can't be resolved before the inputs are searched
         inputs = plan_inputs(sealed, stages, store)
-        changed = tuple(changes(sealed, stages, record, int(sealed.document["attributes"].get("threads", 2))))
+        changed = tuple(environment_changes(sealed, stages, record, int(sealed.document["attributes"].get("threads", 2))))
         if before is not None:
-            before(inputs.lacks, changed)
+            before(inputs.missing, changed)
         with scratch_workspace(place, sealed.build.ref, folder, keep=keep) as scratch:
             program = resolve_recorded(sealed, stages, host, scratch.root / "inputs")
             session = RebuildSession(sealed, program, inputs, store, scratch, host, run=str(uuid.uuid4()), progress=progress)
             try:
-                session.record.recover()  # what an earlier call left open when it was killed
-                comparison = Comparison(sealed, (store, session.store), inputs.lacks, changed)
+                session.record.recover()  # closes runs of an earlier call that was killed
+                comparison = Comparison(sealed, (store, session.store), inputs.missing, changed)
                 _make(session, sealed, comparison, inputs)
                 verdicts = tuple(comparison.verdicts.values())
             finally:
                 session.close()
             kept = str(scratch.root) if keep or folder is not None else None
-    return RebuildAnswer(sealed.build.ref, inputs.lacks, changed, verdicts, kept)
+    return RebuildAnswer(sealed.build.ref, inputs.missing, changed, verdicts, kept)
 
 
 def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison, inputs: PlannedInputs) -> None:
-    """Make asset after asset, each judged when it is made."""
+    """Make the assets in order, and compare each when it is made."""
     hindered: dict[str, str] = {}
     for asset in session.program.assets:
         targets = [target for target in sealed.targets if target.asset == asset.name]
@@ -154,33 +154,33 @@ def _make(session: RebuildSession, sealed: RecordedBuild, comparison: Comparison
 
 
 def _none_left(inputs: PlannedInputs, asset: str) -> str | None:
-    """Say that no file is left to make an asset from, and why; None where it has some or never had any."""
-    lacks = [lack for lack in inputs.lacks if lack.asset == asset]
-    if not lacks or inputs.kept[asset]:
+    """Return why an asset has no input file left; None if it has some or never had any."""
+    missing = [missed for missed in inputs.missing if missed.asset == asset]
+    if not missing or inputs.kept[asset]:
         return None
-    return f"of the files that it was made from none is left; {lacks[0].why}" + (f" ({len(lacks) - 1} more)" if len(lacks) > 1 else "")
+    return f"of the files that it was made from none is left; {missing[0].why}" + (f" ({len(missing) - 1} more)" if len(missing) > 1 else "")
 
 
-def _by_port(session: RebuildSession, asset: ResolvedAsset, targets: list[Target]) -> Mapping[str, Target]:
+def _by_port(session: RebuildSession, asset: ResolvedAsset, targets: list[RebuildTarget]) -> Mapping[str, RebuildTarget]:
     names = {f"{session.program.name}.{asset.role(port)}": port for port in asset.outputs}
     return {names[target.name]: target for target in targets if target.name in names}
 
 
-def _drives_first(targets: list[Target], session: RebuildSession, asset: ResolvedAsset) -> Iterator[Target]:
-    """Order an asset's versions: what it kept of its input comes before what it made of that."""
+def _drives_first(targets: list[RebuildTarget], session: RebuildSession, asset: ResolvedAsset) -> Iterator[RebuildTarget]:
+    """Yield an asset's versions, the drives that it kept before its outputs."""
     own = {f"{session.program.name}.{asset.role(port)}" for port in asset.outputs}
     yield from sorted(targets, key=lambda target: (target.name in own, target.role, target.ref))
 
 
-def _rebuilt(session: RebuildSession, asset: ResolvedAsset, target: Target, hindered: str | None, *, taken_over: bool) -> Rebuilt:
-    """Find what stands for a sealed version in the scratch."""
+def _rebuilt(session: RebuildSession, asset: ResolvedAsset, target: RebuildTarget, hindered: str | None, *, taken_over: bool) -> RebuiltVersion:
+    """Return the counterpart of a sealed version in the scratch workspace."""
     outcome = session.outcomes.get(asset.name)
     artifact = (
         None if outcome is None else next((each for each in outcome.outputs.values() if (each.kind, each.name) == (target.kind, target.name)), None)
     )
     if artifact is None:
-        # Drive logs are kept by runs of their own; even where ingest failed, those it had kept by then are there.
+        # Drive logs are kept by runs of their own, and so exist even if ingest failed later.
         artifact = session.record.newest(target.kind, target.name)
     if artifact is None:
-        return Rebuilt(None, {}, hindered or "the stage did not keep or make it again")
-    return Rebuilt(artifact, session.record.facets(artifact.ref), taken_over=taken_over)
+        return RebuiltVersion(None, {}, hindered or "the stage did not keep or make it again")
+    return RebuiltVersion(artifact, session.record.facets(artifact.ref), taken_over=taken_over)

@@ -1,12 +1,12 @@
-"""What the record says of a sealed build: its program, the runs that made it, what each read, and every version to be made again.
+"""A sealed build as recorded: its program, the runs that made it, their inputs, and every version to be made again.
 
-All of it is read from the part of the ledger that the build was sealed over, so that what happened since changes no rebuild.
+Only the part of the ledger that the build was sealed over is read, so that later events change no rebuild.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import RefError, parse_ref
 from tracecore_schemas.run import Artifact, Dependencies, Plugin
 
-__all__ = ["Reading", "RecordedBuild", "RecordedRun", "Target", "read_recorded_build"]
+__all__ = ["RebuildTarget", "RecordedBuild", "RecordedInput", "RecordedRun", "read_recorded_build"]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One version that a run read: its role, and the file it came from where it is from outside."""
+class RecordedInput:
+    """A version that a run read; `file` is the original name of an outside file."""
 
     role: str
     ref: str
@@ -41,17 +41,11 @@ class RecordedRun:
     """The run that made an asset of the build.
 
     Attributes:
-        id: of the run.
-        asset: which asset it made.
-        plugin: the code it ran.
-        dependencies: what it loaded; None of a run without a stage.
         params: effective parameters.
-        seed: of the stage.
-        threads: it was given.
-        environment: digest of what was installed.
+        environment: digest of the installed distributions.
         accelerator: GPU, or None.
-        readings: what it read, by role.
         quarantined: (name, digest) of the files that it left out.
+        dependencies: that it loaded; None for a run without a stage.
     """
 
     id: str
@@ -62,22 +56,20 @@ class RecordedRun:
     threads: int | None
     environment: str | None
     accelerator: str | None
-    readings: tuple[Reading, ...]
+    inputs: tuple[RecordedInput, ...]
     quarantined: tuple[tuple[str, str], ...]
     dependencies: Dependencies | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One version of the build that is to be made again.
+class RebuildTarget:
+    """A version of the build that is to be made again.
 
     Attributes:
         ref: whole ref.
         role: its role in the build.
-        asset: which asset makes it.
         run: id of the run that made it.
-        made_from: whole refs of what that run read.
-        facets: what is said of it.
+        made_from: whole refs of that run's inputs.
     """
 
     ref: str
@@ -89,33 +81,26 @@ class Target:
 
     @property
     def kind(self) -> str:
-        """Its kind."""
+        """Kind of the artifact."""
         return parse_ref(self.ref).kind
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the artifact."""
         return parse_ref(self.ref).segments[-1]
-
-    @property
-    def digest(self) -> str:
-        """Its identity."""
-        return self.ref.rpartition("@")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedBuild:
-    """A sealed build as the record tells of it.
+    """A sealed build as recorded.
 
     Attributes:
-        build: the build.
         program: name of its program.
         data: exact bytes of the effective program.
         document: the same, parsed.
-        runs: by asset: the run that made it.
-        targets: every version that is to be made again.
-        stored: every version of the trace whose bytes are kept, by ref.
-        erased: why the bytes of a version were erased on purpose, by ref.
+        runs: by asset.
+        stored: versions of the trace whose bytes are in the store, by ref.
+        erased: why the bytes of a version were erased, by ref.
     """
 
     build: SealedBuild
@@ -123,22 +108,20 @@ class RecordedBuild:
     data: bytes
     document: dict[str, Any]
     runs: Mapping[str, RecordedRun]
-    targets: tuple[Target, ...]
+    targets: tuple[RebuildTarget, ...]
     stored: Mapping[str, Artifact]
     erased: Mapping[str, str]
 
 
 def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuild:
-    """Read everything that a rebuild starts from.
+    """Read a sealed build from its record.
 
     Args:
-        record: of the workspace that holds the build; it is only read.
-        store: its store.
         name: of the build, or its ref.
 
     Raises:
-        UsageError: no such build.
-        NegativeVerdict: its program's bytes are gone or not what was recorded.
+        UsageError: there is no such build.
+        NegativeVerdict: the bytes of its program are not available or not those recorded.
     """
     build = _build(record, name)
     predicate = build.statement["predicate"]
@@ -146,10 +129,10 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
     nodes = {node["ref"]: node for node in trace["nodes"]}
     with record.database.read() as connection:
         brought = next(known_imports(connection, build.ref), None)
-        # Where an imported build was sealed is a place in another ledger; here it stands on what came with its import.
+        # The position of an imported build is one of another ledger; here its prefix ends with its import.
         bound = build.position if brought is None else brought.seq + 1
         places = stored_artifacts(connection, refs=list(nodes), bound=bound)
-    # Erasures are of today, whatever the build was sealed over: what is gone can't be read again. A version may lie at several places.
+    # Erasures up to now count, also those after the seal: erased bytes can't be read. A version may be stored at several places.
     judged = [(each, record.erased(each)) for each in places]
     stored = {each.ref: each for each, why in judged if why is None}
     erased = {each.ref: why for each, why in judged if why is not None and each.ref not in stored}
@@ -157,28 +140,28 @@ def read_recorded_build(record: Record, store: Store, name: str) -> RecordedBuil
     data = _program_bytes(store, stored.get(predicate["program"]), predicate["program"], build.name)
     roles = {entry["ref"]: entry["role"] for entry in predicate["artifacts"]}
     jobs = {run["id"]: run["job"] for run in trace["runs"]}
-    read: dict[str, list[Reading]] = {}
+    inputs: dict[str, list[RecordedInput]] = {}
     for edge in trace["edges"]:
         if edge["direction"] == "input":
             origin = nodes[edge["ref"]]["facets"].get("tracecore_origin") or {}
-            read.setdefault(edge["run"], []).append(Reading(edge["role"], edge["ref"], origin.get("name"), origin.get("note", "")))
+            inputs.setdefault(edge["run"], []).append(RecordedInput(edge["role"], edge["ref"], origin.get("name"), origin.get("note", "")))
     made = {node["ref"]: str(node["run"]) for node in trace["nodes"] if node["run"] is not None and node["kind"] != ArtifactKind.BUILD}
-    # Which run made a version of the build is sealed with it; what stands deeper in the trace says it by its edges.
+    # The runs of the build's artifacts are sealed; those deeper in the trace follow from its edges.
     made |= {entry["ref"]: entry["run"] for entry in predicate["artifacts"]}
     targets = tuple(
-        Target(
+        RebuildTarget(
             ref,
             roles.get(ref, parse_ref(ref).kind),
             _asset(jobs[run], program),
             run,
-            tuple(reading.ref for reading in read.get(run, ())),
+            tuple(read.ref for read in inputs.get(run, ())),
             nodes[ref]["facets"],
         )
         for ref, run in made.items()
         if jobs.get(run, "").startswith(f"{program}.")
     )
     ids = {_asset(jobs[entry["run"]], program): entry["run"] for entry in predicate["artifacts"]}
-    runs = {asset: _run(record, run, asset, read.get(run, [])) for asset, run in ids.items()}
+    runs = {asset: _run(record, run, asset, inputs.get(run, [])) for asset, run in ids.items()}
     return RecordedBuild(build, program, data, json.loads(data), runs, targets, stored, erased)
 
 
@@ -211,11 +194,11 @@ def _program_bytes(store: Store, artifact: Artifact | None, ref: str, build: str
 
 
 def _asset(job: str, program: str) -> str:
-    """Name the asset of a job: `<program>.<asset>`, `<program>.<asset>.drive_log`."""
+    """Return the asset of a job: `<program>.<asset>` or `<program>.<asset>.drive_log`."""
     return job.removeprefix(f"{program}.").partition(".")[0]
 
 
-def _run(record: Record, run: str, asset: str, readings: list[Reading]) -> RecordedRun:
+def _run(record: Record, run: str, asset: str, inputs: list[RecordedInput]) -> RecordedRun:
     facets = record.facets(f"run:{run}")
     execution: Any = facets["tracecore_execution"]
     quarantine: Any = facets.get("tracecore_quarantine") or {"files": []}
@@ -230,12 +213,7 @@ def _run(record: Record, run: str, asset: str, readings: list[Reading]) -> Recor
         execution.get("threads"),
         execution.get("environment_digest"),
         execution.get("accelerator"),
-        tuple(readings),
-        tuple(_left_out(quarantine)),
+        tuple(inputs),
+        tuple((file["name"], file["digest"]) for file in quarantine["files"]),
         None if loaded is None else dependencies_from(loaded),
     )
-
-
-def _left_out(quarantine: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for file in quarantine["files"]:
-        yield file["name"], file["digest"]

@@ -1,4 +1,4 @@
-"""When two versions of different bytes still count as the same: KPIs, weights and rows within tolerance, engines by their programs."""
+"""Tolerances for versions whose bytes differ: KPIs, weights and rows within limits, engines with the same program or recipe."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _MOST_ROWS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Distance:
-    """How far two versions are apart.
+    """Difference between two versions.
 
     Attributes:
-        value: greatest difference, by the measure of its kind; infinite where they differ in more than numbers.
-        limit: up to which it counts as the same within tolerance.
-        words: what was measured, in words.
+        value: greatest difference, in the unit of its kind; infinite if they differ in more than numbers.
+        limit: greatest value within tolerance.
+        words: the measurement as a clause.
     """
 
     value: float
@@ -55,17 +55,17 @@ class Distance:
 
 
 def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: Mapping[str, Any], stores: tuple[Store, Store]) -> Distance | None:
-    """Measure two versions of one artifact.
+    """Measure the difference of two versions of an artifact.
 
     Args:
         one: the sealed version.
-        other: the rebuilt one.
+        other: the rebuilt version.
         facets: of the sealed version.
-        rebuilt: facets of the rebuilt one.
-        stores: of each.
+        rebuilt: facets of the rebuilt version.
+        stores: of both.
 
     Returns:
-        None where there is no measure for what it is.
+        None if there is no measure for the kind of artifact.
     """
     if one.kind == ArtifactKind.KPI_REPORT:
         return _kpis(facets, rebuilt)
@@ -104,7 +104,7 @@ def _weights(one: Path, other: Path) -> Distance | None:
 
 
 def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    """Read weights: of safetensors files and of ONNX graphs, where what reads them is installed."""
+    """Yield the weights of safetensors files and ONNX graphs, by name, if their libraries are installed."""
     for file in [place] if place.is_file() else sorted(each for each in place.rglob("*") if each.is_file()):
         label = "" if file == place else f"{file.relative_to(place).as_posix()}:"
         if file.suffix == ".safetensors":
@@ -116,7 +116,7 @@ def _tensors(place: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
 def _safetensors(file: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     try:
         from safetensors.numpy import load_file
-    except ImportError:  # it comes with the training plugins, which a rebuild of their models has installed
+    except ImportError:  # installed with the training plugins, which the rebuild of a model needs anyway
         return
     yield from load_file(file).items()
 
@@ -125,7 +125,7 @@ def _onnx(file: Path) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
     try:
         import onnx
         from onnx import numpy_helper
-    except ImportError:  # likewise of the export plugin
+    except ImportError:  # installed with the export plugin
         return
     yield from ((each.name, numpy_helper.to_array(each)) for each in onnx.load(str(file)).graph.initializer)
 
@@ -140,7 +140,7 @@ def _rows(one: Any, other: Any) -> Distance | None:
         return None
     worst, words = 0.0, []
     for column in one.schema.names:
-        # Tables are written in one order, so that rows can be compared as they stand; a column at a time, as images are large.
+        # Tables are written in a fixed order, so rows compare by position; one column at a time, because images are large.
         then, now = (each.to_table(columns=[column]).column(0).combine_chunks() for each in (one, other))
         apart, differing = _column(then, now)
         if differing:
@@ -151,7 +151,7 @@ def _rows(one: Any, other: Any) -> Distance | None:
 
 
 def _column(one: pa.Array, other: pa.Array) -> tuple[float, int]:
-    """Compare two columns: how far apart, and in how many rows."""
+    """Return the greatest relative difference of two columns, and the number of differing rows."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -190,12 +190,12 @@ def _apart(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
 
 def _columns(one: pa.Schema, other: pa.Schema) -> str:
     gone, new = sorted(set(one.names) - set(other.names)), sorted(set(other.names) - set(one.names))
-    said = [f"{', '.join(names)} {word}" for names, word in ((gone, "gone"), (new, "new")) if names]
-    return " and ".join(said) or "their types or descriptions"
+    parts = [f"{', '.join(names)} {word}" for names, word in ((gone, "gone"), (new, "new")) if names]
+    return " and ".join(parts) or "their types or descriptions"
 
 
 def _drives(one: Any, other: Any) -> str:
-    """Name the drives whose rows are more or fewer, where a table has any."""
+    """Return a clause naming the drives whose numbers of rows differ, for tables with drives."""
     if "drive" not in one.schema.names:
         return ""
     from collections import Counter
@@ -209,15 +209,13 @@ def _drives(one: Any, other: Any) -> str:
 def compare_engines(
     engines: tuple[Artifact | None, Artifact], facets: tuple[Mapping[str, Any], Mapping[str, Any]], stores: tuple[Store, Store]
 ) -> tuple[Verdict, str] | None:
-    """Return the verdict on two engines and what it rests on; None where they are different, or nobody can tell.
+    """Return the verdict on two engines and its reason; None if they are different or can't be compared.
 
     Args:
-        engines: the sealed one, None where its bytes are not kept; and the rebuilt one.
-        facets: of both.
-        stores: of both.
+        engines: the sealed one, None if its bytes are not available, and the rebuilt one.
     """
-    told = [each.get(ENGINE_FACET) or {} for each in facets]
-    then, now = (engine_roles(each) for each in told)
+    described = [each.get(ENGINE_FACET) or {} for each in facets]
+    then, now = (engine_roles(each) for each in described)
     differ = sorted(role for role in then.keys() | now.keys() if then.get(role, ("", ""))[1] != now.get(role, ("", ""))[1])
     carried = [role for role in CARRIED if role in differ]
     rest = [role for role in differ if role not in CARRIED]
@@ -226,7 +224,7 @@ def compare_engines(
         return Verdict.IDENTICAL, f"the same bytes in all that a vehicle carries{beside}"
     if all(role in then and role in now for role in carried) and _one_program(engines, [(then[role], now[role]) for role in carried], stores):
         return Verdict.PROGRAM, f"{', '.join(carried)} equal once the compiler's inner names are numbered by order of appearance{beside}"
-    recipes = [each.get("recipe_digest") for each in told]
+    recipes = [each.get("recipe_digest") for each in described]
     if recipes[0] is None or recipes[0] != recipes[1]:
         return None
     words = "network, config, builder, target and inspector verbosity"
@@ -236,7 +234,7 @@ def compare_engines(
 def _one_program(
     engines: tuple[Artifact | None, Artifact], files: Sequence[tuple[tuple[str, str], tuple[str, str]]], stores: tuple[Store, Store]
 ) -> bool:
-    """Whether files are equal but for the compiler's inner names; bytes that are not the recorded ones count for nothing."""
+    """Whether files are equal except for the compiler's inner names; False if bytes are not the recorded ones."""
     sealed, rebuilt = engines
     if sealed is None or not files or not stores[0].exists(sealed):
         return False
