@@ -236,7 +236,7 @@ class RecordQuestions(RecordWriter):
 
     def open_runs(self) -> list[str]:
         """Return the ids of runs that were started and have not ended, live ones among them; oldest first."""
-        from tracecore_lineage.retention.recover import open_runs
+        from tracecore_lineage.retention.open_runs import open_runs
 
         return [run.id for run in open_runs(self)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,8 +178,3 @@ def _signature(each: Mapping[str, str]) -> tuple[str, bytes]:
     if set(each) != {"keyid", "sig"}:
         raise ValueError(f"expected keyid and sig, found {sorted(each)}")
     return _text(each["keyid"]), canonical_base64(each["sig"])
-
-
-def names(entries: Iterable[Entry]) -> list[str]:
-    """Return the entries' names."""
-    return [entry.name for entry in entries]

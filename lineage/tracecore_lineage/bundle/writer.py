@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Connection, or_, select
 
@@ -21,6 +20,7 @@ from tracecore_lineage.bundle.manifest import EVENTS, MANIFEST, SIGNATURES, STOR
 from tracecore_lineage.catalog.current_state import environment_runs
 from tracecore_lineage.catalog.delegation import JOB, Import, import_ids, known_imports, read_imports
 from tracecore_lineage.catalog.prefix import Prefix, head, select_in
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.snapshot import snapshot
 from tracecore_lineage.catalog.stored_artifacts import names_once, stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
@@ -37,9 +37,6 @@ from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
 from tracecore_schemas.trace import Trace
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["Exported", "events_behind", "export_bundle"]
 

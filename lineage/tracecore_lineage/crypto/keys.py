@@ -31,7 +31,7 @@ from tracecore.files import fsync_folder, write_durably
 from tracecore.system.failures import clear_disk_errors
 from tracecore.workspace import Workspace
 
-__all__ = ["KeyRing", "PrivateKey", "PublicKey", "short_id"]
+__all__ = ["KeyRing", "PrivateKey", "PublicKey", "readable_keys", "short_id"]
 
 _ACTIVE = "active"
 _JOINING = "joining"
@@ -151,6 +151,15 @@ class PrivateKey:
     def generate(cls) -> PrivateKey:
         """Make a new key."""
         return cls(Ed25519PrivateKey.generate())
+
+
+def readable_keys(folder: Path) -> Iterator[PublicKey]:
+    """Yield the public keys in a folder; `verify` reports files that can't be read."""
+    for path in sorted(folder.glob("*.pub")):
+        try:
+            yield PublicKey.from_pem(path.read_bytes(), str(path))
+        except (UsageError, OSError):
+            continue
 
 
 class KeyRing:

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from tracecore.errors import TracecoreError
 from tracecore.files import fsync_folder
@@ -18,14 +17,12 @@ from tracecore.system.locks import try_run
 from tracecore_lineage.bundle.container import NotABundle
 from tracecore_lineage.bundle.manifest import TREE
 from tracecore_lineage.bundle.reader import open_bundle
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import newest_of_tables, stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import Erasure
 from tracecore_lineage.retention.redaction import empty_wal, is_sqlite, names_of, scrub_pictures
 from tracecore_schemas.canonical import digest_file
 from tracecore_schemas.run import Artifact
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["discard_staged", "files_below", "lies_in", "named_files", "naming", "orphans", "remove_copies", "remove_folder", "sweep"]
 
@@ -92,12 +89,12 @@ def sweep(record: RecordWriter, store: Store, erasure: Erasure) -> None:
         empty_wal(root / "record.db")
 
 
-def discard_staged(record: RecordWriter, store: Store) -> list[str]:
-    """Remove what crashed runs left in staging, and return their ids."""
+def discard_staged(record: RecordWriter, store: Store, live: Collection[str] = ()) -> list[str]:
+    """Remove what crashed runs, none of them in `live`, left in staging, and return their ids."""
     removed: list[str] = []
     for run_id in store.staged_runs():
-        with try_run(record.workspace.locks, run_id) as gone:
-            if gone:
+        with try_run(record.workspace.locks, run_id) as dead:
+            if dead and run_id not in live:
                 store.discard(run_id)
                 removed.append(run_id)
     return removed

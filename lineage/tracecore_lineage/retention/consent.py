@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -14,6 +14,7 @@ from tracecore.store import open_store
 from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage.catalog import pseudonyms
 from tracecore_lineage.catalog.prefix import head, readable_catalog
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_lineage.catalog.tombstones import WITHDRAWAL, Erased, Erasure, Tombstones, tombstones
 from tracecore_lineage.model import rfc3339
@@ -24,9 +25,6 @@ from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk, walk_forward
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref, parse_ref
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["Withdrawal", "withdraw"]
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -19,19 +18,17 @@ from tracecore.store.erasure import without_statistics
 from tracecore.store.protocol import ErasedFile
 from tracecore.system.locks import hold_run, own_store
 from tracecore_lineage.catalog import current_state, replay
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import newest_of_tables
 from tracecore_lineage.catalog.tombstones import JOBS, WITHDRAWAL, Erasure, made_since, statement, tombstones
 from tracecore_lineage.crypto.envelope import seal_payload
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.model import rfc3339
 from tracecore_lineage.retention.cleanup import lies_in, sweep
-from tracecore_lineage.retention.recover import OpenRun, open_runs, try_gone
+from tracecore_lineage.retention.open_runs import claim_dead, open_runs
 from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes, jcs
 from tracecore_schemas.run import Artifact
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["alone", "carry_out", "finish_promised", "promise", "rewritten_commits"]
 
@@ -49,16 +46,15 @@ def alone(record: RecordWriter, doing: str) -> Iterator[None]:
     """
     with own_store(record.workspace.locks) as held:
         _refuse_untrue(record, doing)
-        live = _live(record)
-        if live:
-            raise NegativeVerdict(
-                f"Nothing is {doing} while a run is live: run/{live[0].id} ({live[0].job}) and what it reads and writes are left alone. "
-                "Do the same again when it has ended."
-            )
+        for run in (run for run in open_runs(record) if run.job not in JOBS):
+            with claim_dead(record, run) as dead:
+                if not dead:
+                    raise NegativeVerdict(
+                        f"Nothing is {doing} while a run is live: run/{run.id} ({run.job}) and what it reads and writes are left alone. "
+                        "Do the same again when it has ended."
+                    )
         if not held:
-            raise NegativeVerdict(
-                f"Nothing is {doing} while somebody stands on the stored bytes: a build is going on. Do the same again when it is done."
-            )
+            raise NegativeVerdict(f"Nothing is {doing} while a build or export uses the stored bytes. Do the same again when it is done.")
         yield
 
 
@@ -71,16 +67,6 @@ def _refuse_untrue(record: RecordWriter, doing: str) -> None:
         wrong = f"The catalog is not what the ledger's events say (the row {differs.row} is {differs.what})"
     if wrong:
         raise NegativeVerdict(f"{wrong}, so that what is an orphan can't be known and nothing is {doing}: run 'tracecore verify'.")
-
-
-def _live(record: RecordWriter) -> list[OpenRun]:
-    live: list[OpenRun] = []
-    for run in open_runs(record):
-        if run.job not in JOBS:
-            with try_gone(record, run) as gone:
-                if not gone:
-                    live.append(run)
-    return live
 
 
 def promise(record: RecordWriter, erasure: Erasure, work: Callable[[Connection], None] | None = None) -> Erasure:
@@ -228,23 +214,8 @@ def finish_promised(record: RecordWriter) -> list[Erasure]:
     done: list[Erasure] = []
     for run in open_runs(record):
         if run.id in unfinished:
-            with try_gone(record, run) as gone:
+            with claim_dead(record, run) as dead:
                 pass
-            if gone:
+            if dead:
                 done.append(carry_out(record, unfinished[run.id]))
     return done
-
-
-def document(erasure: Erasure) -> dict[str, Any]:
-    """Return what every answer about an erasure holds."""
-    return {
-        "run": f"run/{erasure.run}",
-        "reason": erasure.reason,
-        "at": erasure.at,
-        "erased": [
-            {"ref": version.ref, "files": len(version.files), "bytes": version.size_bytes, "rows": version.rows} for version in erasure.versions
-        ],
-        "bytes": sum(version.size_bytes for version in erasure.versions),
-        "builds": list(erasure.builds),
-        "done": erasure.done,
-    }

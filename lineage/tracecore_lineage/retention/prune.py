@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -17,6 +17,7 @@ from tracecore.store.protocol import ErasedFile
 from tracecore.system.failures import clear_disk_errors
 from tracecore_lineage.catalog.delegation import IMPORTS
 from tracecore_lineage.catalog.prefix import head, readable_catalog, recorded_at, select_in
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import PRUNE, Erased, Erasure, tombstones
 from tracecore_lineage.ledger.sql_tables import BUILDS, FACETS, STALENESS
@@ -28,9 +29,6 @@ from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import read_ref, whole
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["REASON", "Holds", "Pruned", "holds", "prune"]
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from tracecore.errors import RunFailed
 from tracecore_lineage.catalog.prefix import Prefix
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, open_envelope, seal_payload
 from tracecore_lineage.crypto.keys import PublicKey, short_id
 from tracecore_lineage.ledger.sql_tables import BUILDS
@@ -26,9 +27,6 @@ from tracecore_schemas.canonical import jcs
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.trace import Node, RunNode, Trace
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["BUILD_TYPE", "PROVENANCE", "TEST_RESULT", "Problem", "attestations", "judge", "statements"]
 

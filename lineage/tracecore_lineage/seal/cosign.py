@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import Connection
 
 from tracecore.errors import UsageError, suggestion
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.signatures import COSIGN, POLICY, home, policies, seal_signatures
 from tracecore_lineage.crypto.envelope import IN_TOTO, Opened, open_envelope, seal_payload
 from tracecore_lineage.crypto.keys import PrivateKey, PublicKey, short_id
@@ -19,13 +20,10 @@ from tracecore_lineage.crypto.notes import CheckpointError, canonical_base64
 from tracecore_lineage.crypto.policy import POLICY_PAYLOAD, KeyPolicy, SealSignatures, refusal, short
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.seal import seal
+from tracecore_schemas.build import SealedBuild
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, RunInput
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
-    from tracecore_schemas.build import SealedBuild
 
 __all__ = ["Cosigned", "add_signature", "cosign", "draft_policy", "set_policy"]
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from tracecore.errors import UsageError
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.signatures import ledger_keys
 from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
 from tracecore_lineage.ledger.sql_tables import FACETS, RUN_EVENTS, recorded_by
 from tracecore_schemas.canonical import jcs
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["KEY_ADD", "KEY_ROTATE", "add", "finish", "finish_joining", "rotate", "statement"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rfc8785
 from sqlalchemy import Connection, Row, select
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select
 from tracecore.errors import RunFailed, UsageError
 from tracecore.system.locks import hold_run
 from tracecore_lineage.catalog import current_state, pseudonyms
+from tracecore_lineage.catalog.recorder import Position, RecordWriter
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope, seal_payload
 from tracecore_lineage.ledger.sql_tables import BUILDS
 from tracecore_lineage.model import rfc3339
@@ -22,9 +23,6 @@ from tracecore_schemas.facet_summary import count
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.refs import artifact_ref, parse_ref
 from tracecore_schemas.run import Artifact, RunInput, Unknown
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import Position, RecordWriter
 
 __all__ = ["STATEMENT", "Place", "builds", "content_digest", "content_of", "differences", "find", "predicate_content", "seal", "statement"]
 

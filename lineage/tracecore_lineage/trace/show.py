@@ -18,7 +18,7 @@ from tracecore_lineage.catalog.signatures import ledger_keys, seal_signatures
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
-from tracecore_lineage.crypto.keys import PublicKey
+from tracecore_lineage.crypto.keys import PublicKey, readable_keys
 from tracecore_lineage.ledger.sql_tables import BUILDS, RUN_EVENTS
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.bugs import the_bug
@@ -29,7 +29,6 @@ from tracecore_lineage.trace.relation import Relation
 from tracecore_lineage.trace.resolve import find_build, read_ref, whole
 from tracecore_lineage.trace.show_rows import show_labeler, show_row
 from tracecore_lineage.trace.static import as_edges, static_around
-from tracecore_lineage.verify.own_files import readable_keys
 from tracecore_schemas.kinds import RunState, Severity
 from tracecore_schemas.refs import Ref, parse_ref
 from tracecore_schemas.run import Artifact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import text
 
@@ -12,14 +12,12 @@ from tracecore.errors import TracecoreError
 from tracecore.store import open_store
 from tracecore.system.settings import Settings
 from tracecore_lineage.catalog import pseudonyms
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
 from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.retention.cleanup import named_files
-from tracecore_lineage.retention.recover import OpenRun, forgotten, open_runs, try_gone
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
+from tracecore_lineage.retention.open_runs import OpenRun, claim_dead, lock_was_lost, open_runs
 
 __all__ = ["examine", "unopened"]
 
@@ -61,11 +59,11 @@ def examine(record: RecordWriter, settings: Settings | None = None) -> dict[str,
 
 def _live(record: RecordWriter, run: OpenRun) -> bool:
     try:
-        with try_gone(record, run) as gone:
-            return not gone
+        with claim_dead(record, run) as dead:
+            return not dead
     except OSError:  # where no lock file can be written no run of this host can be going on
-        with record.live.attempt(run.id) as gone:
-            return not gone or forgotten(record, run)
+        with record.live.attempt(run.id) as free:
+            return not free or lock_was_lost(record, run)
 
 
 def _store(record: RecordWriter, live: set[str]) -> tuple[list[dict[str, str]], list[dict[str, str]]]:

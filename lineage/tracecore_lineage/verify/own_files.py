@@ -5,7 +5,6 @@ Bytes are compared, not meanings: a changed newline has no effect on a reader of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -14,13 +13,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tracecore.errors import UsageError
 from tracecore.workspace import Workspace, written
-from tracecore_lineage.crypto.keys import PrivateKey, PublicKey
+from tracecore_lineage.crypto.keys import PrivateKey, PublicKey, readable_keys
 from tracecore_lineage.crypto.notes import Checkpoint
 from tracecore_lineage.model.findings import Findings
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
-__all__ = ["check_own_files", "readable_keys"]
+__all__ = ["check_own_files"]
 
 _CONFIG = "workspace.json"
 
@@ -37,15 +36,6 @@ def check_own_files(workspace: Workspace, head: Checkpoint | None, findings: Fin
         path = workspace.keys / name
         if path.is_file() and (found := path.read_bytes()) not in known:
             findings.fail(f"keys/{name}", "the key that signs", "the id of a key whose public part is kept here", _shown(found))
-
-
-def readable_keys(folder: Path) -> Iterator[PublicKey]:
-    """Yield the public keys in a folder; `check_own_files` reports unreadable ones."""
-    for path in sorted(folder.glob("*.pub")):
-        try:
-            yield PublicKey.from_pem(path.read_bytes(), str(path))
-        except (UsageError, OSError):
-            continue
 
 
 def _check_config(workspace: Workspace, head: Checkpoint | None, findings: Findings) -> None:

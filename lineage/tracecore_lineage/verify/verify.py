@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, create_engine, insert
 from sqlmodel import SQLModel
@@ -18,7 +17,9 @@ from tracecore_lineage.catalog.delegation import Import, delegations_of
 from tracecore_lineage.catalog.prefix import Prefix
 from tracecore_lineage.catalog.projection import project
 from tracecore_lineage.catalog.pseudonyms import check_names
+from tracecore_lineage.catalog.recorder import RecordWriter
 from tracecore_lineage.catalog.stored_artifacts import stored_artifacts, stored_sources
+from tracecore_lineage.crypto.keys import readable_keys
 from tracecore_lineage.crypto.notes import Checkpoint
 from tracecore_lineage.crypto.notes import read as read_checkpoint
 from tracecore_lineage.events.parse import BadEvent
@@ -32,13 +33,10 @@ from tracecore_lineage.trace.resolve import find_build, read_ref
 from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose
 from tracecore_lineage.verify.history import History, read_history
 from tracecore_lineage.verify.imported import check_imports
-from tracecore_lineage.verify.own_files import check_own_files, readable_keys
+from tracecore_lineage.verify.own_files import check_own_files
 from tracecore_lineage.verify.seals import check_attestations, check_head, check_kept_checkpoint, check_seal, read_attestations, stored_head
 from tracecore_lineage.verify.trust import Pins, Trust, check_active, check_cosignatures, check_policies, check_signatures, read_pins, trust
 from tracecore_schemas.refs import parse_ref
-
-if TYPE_CHECKING:
-    from tracecore_lineage.catalog.recorder import RecordWriter
 
 __all__ = ["verify"]
 
