@@ -11,15 +11,15 @@ setup: $(VENV)/.ready
 
 # torch first and alone: nothing later may pull another build of it with gigabytes of CUDA.
 $(VENV)/.installed: constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("tracecore needs Python 3.11 or later, this is %s" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check hatchling editables -c constraints.txt
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit("tracecore needs Python 3.11 or later, this is %s" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python pip_steps.py "[1/3] torch (CPU)" torch==2.13.0 -c constraints.txt
+	@$(BIN)/python pip_steps.py "[2/3] build tools" hatchling editables -c constraints.txt
+	@touch $@
 
 $(VENV)/.ready: $(VENV)/.installed pyproject.toml $(PLUGINS)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt -e ".[dagster,graphql,postgres,dev]" $(foreach p,$(PLUGINS),-e ./$(dir $(p)))
-	touch $@
+	@$(BIN)/python pip_steps.py "[3/3] tracecore and its plugins" --no-build-isolation -c constraints.txt -e ".[dagster,graphql,postgres,dev]" $(foreach p,$(PLUGINS),-e ./$(dir $(p)))
+	@touch $@
 
 demo: setup
 	$(BIN)/tracecore build demo --program reference --approver demo
