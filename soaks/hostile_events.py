@@ -91,9 +91,9 @@ def _samples() -> tuple[bytes, ...]:
 
 def _ours() -> Iterator[dict[str, Any]]:
     """Yield events that say what only the workspace itself may say: its jobs, its facets, in its own name and in a stranger's."""
-    examples = {
-        path.stem: json.loads(path.read_bytes()) for path in sorted((_REPOSITORY / "lineage" / "facets" / "examples").glob("tracecore_*.json"))
-    }
+    folders = (_REPOSITORY / part for part in ("lineage", "schemas", "plugins"))
+    files = (path for folder in folders for path in sorted(folder.rglob("facets/examples/tracecore_*.json")))
+    examples = {path.stem: json.loads(path.read_bytes()) for path in files}
     base = json.loads(strangers_events(2)[1])
     for place, (name, example) in enumerate(examples.items()):
         facet = example.get(name, example)

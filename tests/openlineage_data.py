@@ -12,7 +12,15 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 from shared_data import shared_data
 
-FACETS = Path(__file__).parents[1] / "lineage" / "facets"
+ROOT = Path(__file__).parents[1]
+FACETS = ROOT / "lineage" / "facets"
+"""Contracts of the facets that the record itself writes."""
+CONTRACTS = {
+    path.stem: path
+    for folder in (FACETS, ROOT / "schemas" / "tracecore_schemas" / "facets", *sorted(ROOT.glob("plugins/[!_]*/tracecore_*/facets")))
+    for path in sorted(folder.glob("*.json"))
+}
+"""The contract of every facet of ours by its name, those of our plugins too; an example of each lies in `examples/` beside it."""
 CORE = "https://openlineage.io/spec/2-0-2/OpenLineage.json"
 FORMATS = FormatChecker(["date-time", "uuid", "date"])
 """Without a format checker a bad eventTime is valid."""
@@ -21,7 +29,7 @@ FORMATS = FormatChecker(["date-time", "uuid", "date"])
 def schemas() -> Registry[Any]:
     """OpenLineage's schemas and ours, by their ids."""
     core, standard = shared_data("openlineage", "OpenLineage.json"), shared_data("openlineage", "facets")
-    files = [core, *sorted(standard.glob("*.json")), *sorted(FACETS.glob("*.json"))]
+    files = [core, *sorted(standard.glob("*.json")), *CONTRACTS.values()]
     found = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return Registry().with_resources((schema["$id"], Resource(schema, DRAFT202012)) for schema in found)
 

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import NegativeVerdict, RunFailed, TracecoreError, UsageError
-from tracecore.gate import Gate, GateEvidence, GateResult, KpiReport
+from tracecore.gate import Gate, GateEvidence, GateResult, KpiReport, PreviousBuild
 from tracecore.hookspecs import BuildSummary, Exporter, GateSummary, Importer, RunSummary, hookimpl
+from tracecore.kpis import KpiSpec
 from tracecore.plugins.built_in_checks import SuiteCheck
 from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage
 from tracecore_schemas.facet_summary import count, summarize
+from tracecore_schemas.facets import FacetSpec
 from tracecore_schemas.kinds import Severity, StageKind
 
 if TYPE_CHECKING:
-    from tracecore import artifacts, cli, engines, environment, errors, files, geometry, images, kpi_provenance, parity, testing
+    from tracecore import artifacts, cli, engines, environment, errors, files, geometry, images, kpi_provenance, kpis, parity, testing
     from tracecore import images as draw
     from tracecore.artifacts import open_artifact
     from tracecore.environment import module_digest
@@ -33,6 +35,7 @@ __all__ = [
     "CheckResult",
     "Context",
     "Exporter",
+    "FacetSpec",
     "Field",
     "Files",
     "Gate",
@@ -42,11 +45,13 @@ __all__ = [
     "Importer",
     "Input",
     "KpiReport",
+    "KpiSpec",
     "Lineage",
     "NamedWorkspace",
     "NegativeVerdict",
     "Output",
     "Params",
+    "PreviousBuild",
     "RunFailed",
     "RunSummary",
     "Severity",
@@ -69,6 +74,7 @@ __all__ = [
     "hookimpl",
     "images",
     "kpi_provenance",
+    "kpis",
     "module_digest",
     "open_artifact",
     "parity",
@@ -89,6 +95,7 @@ PUBLISHED = MappingProxyType(
         "geometry": "tracecore.geometry",
         "images": "tracecore.images",
         "kpi_provenance": "tracecore.kpi_provenance",
+        "kpis": "tracecore.kpis",
         "parity": "tracecore.parity",
         "tables": "tracecore_schemas.arrow_tables",
         "testing": "tracecore.testing",
@@ -96,7 +103,7 @@ PUBLISHED = MappingProxyType(
 )
 """The published modules by their name in `tc`; each is imported on first use, so that `import tracecore` stays light."""
 
-SCHEMAS = ("campaign", "canonical", "coco", "conditions", "data_request", "file_shapes", "kinds", "openlabel", "refs", "run", "strict_json")
+SCHEMAS = ("campaign", "canonical", "coco", "conditions", "data_request", "facets", "file_shapes", "kinds", "openlabel", "refs", "run", "strict_json")
 """Modules of `tracecore_schemas` that are published beside `tc.tables`; import them from there."""
 
 _NAMES = {

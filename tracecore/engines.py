@@ -12,9 +12,7 @@ from tracecore.store.manifest import scan_directory
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facet_summary import summarize
 
-__all__ = ["CARRIED", "ENGINE_FACET", "engine_roles", "rename_inner"]
-
-ENGINE_FACET = "tracecore_engine"
+__all__ = ["CARRIED", "engine_roles", "rename_inner"]
 
 CARRIED = ("engine", "companion", "checker")
 """Roles whose files a vehicle loads: two engines are one program where these agree."""

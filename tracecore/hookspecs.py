@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from tracecore.check import Check
     from tracecore.gate import Gate
+    from tracecore.kpis import KpiSpec
     from tracecore.stage import Stage
+    from tracecore_schemas.facets import FacetSpec
 
 __all__ = ["PROJECT", "BuildSummary", "Exporter", "GateSummary", "Importer", "RunSummary", "hookimpl", "hookspec"]
 
@@ -80,6 +82,24 @@ def tracecore_register_commands() -> list[click.Command]:  # type: ignore[empty-
 
     Returns:
         Click commands, shown by `tracecore --help` beside the core ones; a core command's name can't be taken.
+    """
+
+
+@hookspec
+def tracecore_register_facets() -> list[FacetSpec]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Return the facets that a plugin's stages describe their outputs by.
+
+    Returns:
+        Facet specs; what a stage gives is checked by their schema before it is recorded.
+    """
+
+
+@hookspec
+def tracecore_register_kpis() -> list[KpiSpec]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Return the KPIs that a plugin's evaluations report.
+
+    Returns:
+        KPIs and families of KPIs; their unit, direction, level and whether they are headlines are recorded with each report that has them.
     """
 
 

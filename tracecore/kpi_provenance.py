@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from tracecore_schemas.facets import FRAMES_FACET, SPLIT_FACET
 from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
 
 __all__ = ["KpiProvenance", "Reading", "UnknownTraining", "read_kpi_provenance"]
@@ -261,7 +262,7 @@ class _Walk:
         return self._kind(ref) == ArtifactKind.DATASET and ref in self._naming and not self._is_seen(ref)
 
     def _reading(self, edge: Mapping[str, Any], ref: str) -> Reading:
-        drives = _of(_of(self._facets.get(ref), "tracecore_frames"), "drives")
+        drives = _of(_of(self._facets.get(ref), FRAMES_FACET.name), "drives")
         return Reading(ref, self._job(edge["run"]), "" if ref == edge["ref"] else edge["ref"], tuple(drives), *self._side(ref))
 
     def _side(self, ref: str) -> tuple[str, str]:
@@ -270,7 +271,7 @@ class _Walk:
         while ref not in seen:
             seen.add(ref)
             maker = next(iter(self._makers.get(ref, ())), "")
-            if isinstance(side := _of(self._facets.get(ref), "tracecore_split").get("side"), str):
+            if isinstance(side := _of(self._facets.get(ref), SPLIT_FACET.name).get("side"), str):
                 return maker, side
             before = {edge["ref"] for edge in self._read.get(maker, ()) if self._is_frames(edge["ref"])}
             ref = before.pop() if len(before) == 1 else ref

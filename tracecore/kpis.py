@@ -1,14 +1,81 @@
-"""KPIs as gates and people read them: each value with its baseline, its interval and the report that it stands in."""
+"""KPIs: their registered traits, and the values of reports as gates and people read them, each with its baseline and interval."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import KPIS_FACET
 
-__all__ = ["Kpi", "kpi_values", "read_kpis"]
+__all__ = ["Kpi", "KpiSpec", "kpi_values", "read_kpis", "spec_of", "with_traits"]
+
+
+@dataclass(frozen=True, slots=True)
+class KpiSpec:
+    """A KPI, or a family of them: all whose names begin with its name and a dot.
+
+    Attributes:
+        name: `map50`, or `path_error` for `path_error.mean` and `path_error.mean.night`; of several that fit a KPI the longest counts.
+        description: one sentence for people.
+        unit: of its values; `share` for shares from 0 to 1.
+        better: whether more or less of it is better.
+        headline: whether the KPI of this very name stands for the rest of its report.
+        level: 1 frame by frame, 2 while driving.
+        least: no value is below.
+        most: no value is above.
+    """
+
+    name: str
+    description: str
+    unit: str = "share"
+    better: Literal["more", "less"] = "more"
+    headline: bool = False
+    level: Literal[1, 2] = 1
+    least: float = 0.0
+    most: float = 1.0
+
+    @property
+    def less_is_better(self) -> bool:
+        """Whether it is an error or a rate."""
+        return self.better == "less"
+
+
+def spec_of(name: str, specs: Mapping[str, KpiSpec]) -> KpiSpec | None:
+    """Find the KPI or family that a KPI's name belongs to."""
+    return next((specs[prefix] for prefix in _prefixes(name) if prefix in specs), None)
+
+
+def _prefixes(name: str) -> Iterable[str]:
+    """Yield a KPI's name and its families, longest first."""
+    parts = name.split(".")
+    return (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+
+
+def with_traits(facet: Mapping[str, Any], specs: Mapping[str, KpiSpec]) -> dict[str, JSON]:
+    """Return a facet `tracecore_kpis` with what registered KPIs say of its values, so that readers need none of them.
+
+    Added where the facet does not give them: `lower_is_better` and `units` by KPI or family, `headline`, and `level` where all are of one.
+    """
+    values: Mapping[str, Any] = facet.get("values") or {}
+    found = {spec.name: spec for name in values if (spec := spec_of(name, specs)) is not None}
+    families = {_family(spec, specs): spec for _, spec in sorted(found.items())}
+    levels = {spec.level for spec in found.values()}
+    added: dict[str, Any] = {
+        "lower_is_better": sorted(name for name, spec in families.items() if spec.less_is_better),
+        "headline": [name for name in specs if name in values and specs[name].headline],
+        "units": {name: spec.unit for name, spec in families.items() if spec.unit != "share"},
+        **({"level": levels.pop()} if len(levels) == 1 else {}),
+    }
+    return {**(added if found else {}), **facet}
+
+
+def _family(spec: KpiSpec, specs: Mapping[str, KpiSpec]) -> str:
+    """Return the widest family of a KPI whose values have the same unit and direction."""
+    alike = [name for name in _prefixes(spec.name) if name in specs and (specs[name].unit, specs[name].better) == (spec.unit, spec.better)]
+    return alike[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +93,7 @@ class Kpi:
         less_is_better: whether it is an error or a rate.
         behind: the KPIs that it is the mean of and that are not above their own baseline, as `ap50.sign 0 (baseline 0.01)`.
         headline: whether it is one of those that stand for the rest of its report.
+        unit: of its values, where its report gives one; empty for shares.
         selection: whether the frames that it was measured on selected something in the report's own trace.
     """
 
@@ -39,6 +107,7 @@ class Kpi:
     less_is_better: bool
     behind: tuple[str, ...]
     headline: bool
+    unit: str
     selection: bool
 
     @property
@@ -57,7 +126,7 @@ def read_kpis(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[s
         reports: facets by role.
         selection: roles of the reports on frames that selected something.
     """
-    known = [kpi for role, facets in reports.items() for kpi in _of_report(role, facets.get("tracecore_kpis"), selection=role in selection)]
+    known = [kpi for role, facets in reports.items() for kpi in _of_report(role, facets.get(KPIS_FACET.name), selection=role in selection)]
     reporting = Counter(role.partition(".")[0] for role in {kpi.role for kpi in known})
     named: dict[str, list[Kpi]] = {}
     for kpi in known:
@@ -80,7 +149,7 @@ def kpi_values(reports: Mapping[str, Mapping[str, JSON]], selection: Collection[
 def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
     if not isinstance(facet, Mapping):
         return []
-    values, baseline, intervals, gains = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains"))
+    values, baseline, intervals, gains, units = (_mapping(facet.get(key)) for key in ("values", "baseline", "intervals", "gains", "units"))
     by, level, parts = facet.get("interval_by"), _number(facet.get("interval_level")), _mapping(facet.get("parts"))
     interval_by = f"{100 * (0.95 if level is None else level):g} % interval by {by if isinstance(by, str) else 'drive'}"
     lower, headline = _names(facet.get("lower_is_better")), _names(facet.get("headline"))
@@ -89,7 +158,7 @@ def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
         measured = _number(value)
         if measured is None:
             continue
-        less = name.partition(".")[0] in lower
+        less = any(prefix in lower for prefix in _prefixes(name))
         found.append(
             Kpi(
                 name,
@@ -102,6 +171,7 @@ def _of_report(role: str, facet: JSON, *, selection: bool) -> list[Kpi]:
                 less,
                 _behind(_names(parts.get(name)), values, baseline, less_is_better=less),
                 name in headline,
+                next((unit for prefix in _prefixes(name) if isinstance(unit := units.get(prefix), str)), ""),
                 selection,
             )
         )

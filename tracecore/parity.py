@@ -16,7 +16,8 @@ from tracecore.check import CheckResult
 from tracecore.errors import RunFailed, UsageError, suggestion
 from tracecore.images import decode_rgb, model_input
 from tracecore.stage import Context, Field, Input, Output, Params
-from tracecore_schemas.facet_summary import summarize
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import PARITY_FACET
 from tracecore_schemas.run import ExpectationOutcome
 
 __all__ = [
@@ -96,7 +97,6 @@ def reach_of(config: Mapping[str, Any]) -> float:
 
 _SINGLE = {"boxes_px": 0.1, "scores": 0.001, "path_m": 0.01, "light": 0.001}
 _NARROW = {"boxes_px": 1.0, "scores": 0.02, "path_m": 0.05, "light": 0.02}
-_UNITS = {"boxes_px": "{:.2g} px", "scores": "score {:.2g}", "path_m": "path {:.2g} m", "light": "light {:.2g}"}
 _TIED = 1e-4  # scores of single precision nearer than this to the last place may fall in or out of it by rounding
 _NOISE = 0.02  # the same of any precision, at most: what differs by more is no rounding
 _DETECTED = 0.3  # score from which on a box is a detection, where a program says nothing else
@@ -177,7 +177,7 @@ class Parity:
         return 1.0 if self.unmatched else max(each for each in (self.scores, self.boxes, self.path, self.light, 0.0) if each is not None)
 
     def facet(self, *, against: str, what: str, tolerances: Mapping[str, float]) -> dict[str, Any]:
-        """Return the `tracecore_parity` facet.
+        """Return the members of the facet `PARITY_FACET`.
 
         Args:
             against: what was compared with.
@@ -187,9 +187,7 @@ class Parity:
         found = {"boxes_px": self.boxes_px, "scores": self.scores, "path_m": self.path_m, "light": self.light}
         figures = {name: value for name, value in found.items() if value is not None}
         counts = {} if self.scores is None else {"compared": self.compared, "unmatched": self.unmatched, "tied": self.tied}
-        differences = ", ".join(_UNITS[name].format(value) for name, value in figures.items())
-        return {
-            "summary": summarize(f"parity with {against} on {self.samples} {what}: {differences}"),
+        members: dict[str, JSON] = {
             "against": against,
             "max_abs_difference": self.max_abs_difference,
             "samples": self.samples,
@@ -198,6 +196,7 @@ class Parity:
             **figures,
             **counts,
         }
+        return dict(PARITY_FACET.summarized(members))
 
 
 def pictures(context: Context, frames: Input, output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
@@ -350,7 +349,7 @@ _WORDS = {"boxes_px": "a box's side in px", "scores": "a score", "path_m": "the 
 
 
 def judge(facet: Mapping[str, Any]) -> CheckResult:
-    """Compare each difference of a facet `tracecore_parity` with its tolerance."""
+    """Compare each difference of a model's parity with its tolerance."""
     outcomes = [
         ExpectationOutcome(name, facet[name] <= allowed, expected=f"at most {allowed:g}", actual=f"{facet[name]:.3g}")
         for name, allowed in facet["tolerances"].items()

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 from pydantic import BaseModel, ConfigDict, Field
 
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import FacetSpec
 from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
 from tracecore_schemas.run import Artifact
 
@@ -179,7 +180,13 @@ class Context(Protocol):
         """
 
     def adopt(
-        self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
+        self,
+        file: SourceFile,
+        *,
+        kind: str,
+        name: str,
+        facets: Mapping[str | FacetSpec, JSON] | None = None,
+        unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
         """Keep a source file in the store, with its declared origin or as part of an input, and give its stored path.
 
@@ -198,8 +205,13 @@ class Context(Protocol):
     def path(self, port: Output) -> Path:
         """Return the directory to write an output's files to."""
 
-    def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
-        """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show (`tc.summarize` makes one).
+    def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
+        """Attach a facet to an output: counts, versions, and a `summary` of at most 120 characters that traces show.
+
+        Args:
+            port: the output.
+            facet: a `FacetSpec`, which makes the summary; or a name, whose value has one (`tc.summarize` makes it).
+            value: the members.
 
         Raises:
             TypeError: the summary is missing, empty or too long, or the facet is not JSON.

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jsonschema import Draft202012Validator
 from markdown_pages import ROOT, examples
+from openlineage_data import CONTRACTS
 
 from tracecore.store import LocalStore
 from tracecore.store.delta_log import link
@@ -133,13 +134,13 @@ def test_the_facets_of_the_event_example_keep_their_schemas() -> None:
     ours = [(name, facet) for holder in holders for name, facet in holder.items() if name.startswith("tracecore_")]
     assert len(ours) > 5
     for name, facet in ours:
-        schema = json.loads((ROOT / "lineage" / "facets" / f"{name}.json").read_text(encoding="utf-8"))
+        schema = json.loads(CONTRACTS[name].read_text(encoding="utf-8"))
         assert [error.message for error in Draft202012Validator(schema).iter_errors(facet)] == []
 
 
 def test_every_facet_schema_is_listed_in_the_page() -> None:
     text = (ROOT / "docs" / "formats" / "events.md").read_text(encoding="utf-8")
-    assert [path.stem for path in (ROOT / "lineage" / "facets").glob("*.json") if f"| `{path.stem}` |" not in text] == []
+    assert [name for name in CONTRACTS if f"| `{name}` |" not in text] == []
 
 
 def test_a_stored_tables_digest_follows_from_the_page_and_the_delta_protocol_alone(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import UsageError
+from tracecore_schemas.facets import PARITY_FACET
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome
 
@@ -56,7 +57,7 @@ class SuiteCheck(Check):
 
 
 class ParityCheck(Check):
-    """Compare each difference of the facet `tracecore_parity` with its tolerance; what is not measured can't pass."""
+    """Compare each difference of its parity with its tolerance; what is not measured can't pass."""
 
     name = "parity"
     description = "The model answers as the one it was made from, on recorded frames."
@@ -65,9 +66,9 @@ class ParityCheck(Check):
         """Read the facet of the target."""
         if context.params:
             raise UsageError("The check 'parity' takes no settings but 'blocking': tolerances are parameters of the stage, such as tolerance_px.")
-        facet = cast("Mapping[str, Any] | None", context.target.facets.get("tracecore_parity"))
+        facet = cast("Mapping[str, Any] | None", context.target.facets.get(PARITY_FACET.name))
         if facet is None:
-            return CheckResult(success=False, message="The model says nothing of its parity: no facet tracecore_parity.")
+            return CheckResult(success=False, message=f"The model says nothing of its parity: no facet {PARITY_FACET.name}.")
         from tracecore.parity import judge
 
         return judge(facet)

@@ -17,9 +17,11 @@ from tracecore.check import Check
 from tracecore.errors import suggestion
 from tracecore.gate import Gate
 from tracecore.hookspecs import Exporter, Importer
+from tracecore.kpis import KpiSpec
 from tracecore.plugins.built_in_checks import ParityCheck, SuiteCheck
 from tracecore.plugins.release_gates import GATES
 from tracecore.stage import Stage, StageKind
+from tracecore_schemas.facets import SHARED_FACETS, FacetSpec
 from tracecore_schemas.suites import SUITES
 
 __all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in"]
@@ -104,10 +106,12 @@ OBJECT_TYPES = (
     ObjectType("exporters", "exporter", Exporter, "export format"),
     ObjectType("importers", "importer", Importer, "import format"),
     ObjectType("commands", "command", click.Command),
+    ObjectType("facets", "facet", FacetSpec),
+    ObjectType("kpis", "KPI", KpiSpec),
 )
 
 
 def built_in() -> dict[str, tuple[Any, ...]]:
     """Return what the kernel itself registers, by plural."""
     suites = (SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity) for suite in SUITES)
-    return {"checks": (*suites, ParityCheck()), "gates": tuple(GATES.values())}
+    return {"checks": (*suites, ParityCheck()), "gates": tuple(GATES.values()), "facets": SHARED_FACETS}

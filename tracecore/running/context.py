@@ -24,6 +24,7 @@ from tracecore.system.failures import recordable, tellable
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.facet_summary import LONGEST, wrong_summary
+from tracecore_schemas.facets import FacetSpec
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, Unknown
 
@@ -156,10 +157,16 @@ class RunContext:
         return self._scratch
 
     def adopt(
-        self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
+        self,
+        file: SourceFile,
+        *,
+        kind: str,
+        name: str,
+        facets: Mapping[str | FacetSpec, JSON] | None = None,
+        unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
         """Keep a source file with its declared origin and give its stored path."""
-        checked = {facet: _facet(facet, value) for facet, value in (facets or {}).items()}
+        checked = dict(_facet(facet, value) for facet, value in (facets or {}).items())
         stated = [(tellable(str(what)), tellable(str(why))) for what, why in unknowns]
         return self._adopting.adopt(file, kind=kind, name=name, facets=checked, unknowns=stated)
 
@@ -188,14 +195,15 @@ class RunContext:
             self.folders[name] = folder
         return self.folders[name]
 
-    def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
+    def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
         """Attach a facet to an output; a second one of the same name replaces the first."""
         name = self._own(port, Output).name
-        if not _FACET_NAME.fullmatch(facet) or facet in _OURS or facet in _STANDARD:
+        called, members = _facet(facet, value)
+        if not _FACET_NAME.fullmatch(called) or called in _OURS or called in _STANDARD:
             raise TypeError(
-                f"the stage described its output '{name}' by a facet '{facet}': the name is taken, or has more than letters, digits and '_'"
+                f"the stage described its output '{name}' by a facet '{called}': the name is taken, or has more than letters, digits and '_'"
             )
-        self.facets.setdefault(name, {})[facet] = _facet(facet, value)
+        self.facets.setdefault(name, {})[called] = members
 
     def unknown(self, what: str, why: str, *, port: Output | None = None) -> None:
         """State a fact that is missing about an output."""
@@ -214,14 +222,16 @@ class RunContext:
             self._progress = None
 
 
-def _facet(facet: str, value: Any) -> JSON:
-    """Return an own copy of a facet's value, whatever the stage does to it later.
+def _facet(spec: str | FacetSpec, value: Any) -> tuple[str, JSON]:
+    """Return the name of a facet and an own copy of its members, summary included, whatever the stage does to the value later.
 
     Raises:
         TypeError: it holds something that JSON can't, or no summary that a trace can show.
     """
+    facet = spec if isinstance(spec, str) else spec.name
     try:
-        frozen: JSON = json.loads(jcs(recordable(value)))
+        described = spec.summarized(value) if isinstance(spec, FacetSpec) and isinstance(value, Mapping) else value
+        frozen: JSON = json.loads(jcs(recordable(described)))
     except (rfc8785.CanonicalizationError, TypeError, ValueError) as error:
         raise TypeError(f"the facet '{facet}' can't be recorded: {error}; use texts, finite numbers, lists and mappings") from error
     wrong = wrong_summary(frozen.get("summary")) if isinstance(frozen, dict) else "is missing"
@@ -230,7 +240,7 @@ def _facet(facet: str, value: Any) -> JSON:
             f"the facet '{facet}' can't be recorded: its summary {wrong}; expected one line of at most {LONGEST} characters that a trace can show "
             '("1,204 frames of 9 drives"), such as tc.summarize(tc.count(rows, "row")) gives'
         )
-    return frozen
+    return facet, frozen
 
 
 class _Questions:
@@ -314,7 +324,13 @@ class WatchedContext:
         return folder
 
     def adopt(
-        self, file: SourceFile, *, kind: str, name: str, facets: Mapping[str, JSON] | None = None, unknowns: Sequence[tuple[str, str]] = ()
+        self,
+        file: SourceFile,
+        *,
+        kind: str,
+        name: str,
+        facets: Mapping[str | FacetSpec, JSON] | None = None,
+        unknowns: Sequence[tuple[str, str]] = (),
     ) -> Path:
         """Keep a source file in the store."""
         with self.watch.kernel():
@@ -338,7 +354,7 @@ class WatchedContext:
         self.places.write(folder)
         return folder
 
-    def describe(self, port: Output, facet: str, value: Mapping[str, JSON]) -> None:
+    def describe(self, port: Output, facet: str | FacetSpec, value: Mapping[str, JSON]) -> None:
         """Attach a facet to an output."""
         self._context.describe(port, facet, value)
 

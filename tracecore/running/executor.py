@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tracecore.engines import ENGINE_FACET, alone, with_roles
+from tracecore.engines import alone, with_roles
 from tracecore.environment import accelerator, current_environment, host_name
 from tracecore.errors import RunFailed, TracecoreError, UsageError
 from tracecore.files import remove_tree
@@ -25,6 +25,7 @@ from tracecore.running.checks import PlannedCheck, known_result, plan_checks, re
 from tracecore.running.dependencies import FACET as DEPENDENCIES
 from tracecore.running.dependencies import Code, KeptSources, facet
 from tracecore.running.erasure_filter import ErasureFilter
+from tracecore.running.facets import finish_facets
 from tracecore.running.file_discovery import read_sources
 from tracecore.running.intake import Intake
 from tracecore.running.recorder import Progress, Recorder
@@ -41,6 +42,7 @@ from tracecore.system.failures import absent_column, clear_disk_errors, disk_pro
 from tracecore.system.locks import hold_key, hold_run, share_store
 from tracecore.workspace import Workspace
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import ENGINE_FACET
 from tracecore_schemas.kinds import ArtifactKind, Media, RunState
 from tracecore_schemas.run import Artifact, CheckRun, CompletedRun, Dependencies, Run, RunInput, Unknown
 
@@ -288,7 +290,7 @@ class Executor:
                 schema=stored.schema,
                 delta=stored.delta,
                 unknowns=tuple(dict.fromkeys(unknown for of, unknown in unknowns if of in {None, name})),
-                facets=made.facets.get(name, {}),
+                facets=finish_facets(self._host, task.stage, name, made.facets.get(name, {})),
             )
         return outputs
 
@@ -314,7 +316,7 @@ class Executor:
         if port.kind is ArtifactKind.ENGINE:
             folder = folder if file is None else alone(folder, file)
             facets = made.facets.setdefault(name, {})
-            facets[ENGINE_FACET] = with_roles(facets.get(ENGINE_FACET), folder, file or "model.engine")
+            facets[ENGINE_FACET.name] = with_roles(facets.get(ENGINE_FACET.name), folder, file or "model.engine")
         if file is None or port.kind is ArtifactKind.ENGINE:
             return self._store.put_directory(folder, run_id=run.id)
         stored = self._store.put_file(folder / file, run_id=run.id, move=True)

@@ -24,6 +24,7 @@ from tracecore.system.settings import Settings
 from tracecore.testing.rules import package_of
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import ENGINE_FACET
 from tracecore_schemas.run import Artifact, Origin
 
 __all__ = ["Bench"]
@@ -152,7 +153,7 @@ class Bench:
 
 
 def _described(artifact: Artifact) -> dict[str, Any]:
-    engine = artifact.facets.get("tracecore_engine")
+    engine = artifact.facets.get(ENGINE_FACET.name)
     recipe = engine.get("recipe_digest") if isinstance(engine, Mapping) else None
     # Builders don't repeat an engine's bytes; its recipe is what must be the same.
     return {"ref": artifact.ref, "digest": recipe or artifact.digest, "rows": artifact.rows}

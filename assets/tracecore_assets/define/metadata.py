@@ -17,6 +17,7 @@ import dagster as dg
 
 from tracecore.images import AnnotatedImage, Mark, color_of, contact_sheet, draw_tile
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import KPIS_FACET
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact
 from tracecore_schemas.strict_json import loads_strict
@@ -259,7 +260,7 @@ def _table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMe
 
 def _kpis(artifact: Artifact) -> tuple[Metadata, Metadata]:
     """Return a report's KPIs as a table, and as numbers of their own: Dagster draws those over all materializations."""
-    facet = artifact.facets.get("tracecore_kpis")
+    facet = artifact.facets.get(KPIS_FACET.name)
     values = facet.get("values") if isinstance(facet, Mapping) else None
     if not isinstance(values, Mapping) or not isinstance(facet, Mapping):
         return {}, {}
@@ -290,7 +291,7 @@ def _interval(name: str, intervals: JSON) -> dict[str, str]:
 def _facets(artifact: Artifact) -> Metadata:
     found: Metadata = {}
     for name, facet in artifact.facets.items():
-        if name != "tracecore_kpis" and isinstance(facet, Mapping) and len(json.dumps(facet)) <= _MAX_FACET:
+        if name != KPIS_FACET.name and isinstance(facet, Mapping) and len(json.dumps(facet)) <= _MAX_FACET:
             found[name.removeprefix("tracecore_")] = dg.MetadataValue.json(facet)
     return found
 

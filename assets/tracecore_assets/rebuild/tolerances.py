@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracecore.engines import CARRIED, ENGINE_FACET, engine_roles, rename_inner
+from tracecore.engines import CARRIED, engine_roles, rename_inner
 from tracecore.errors import TracecoreError
 from tracecore.store import Store
 from tracecore_assets.rebuild.answer import Verdict
+from tracecore_schemas.facets import ENGINE_FACET, KPIS_FACET
 from tracecore_schemas.kinds import ArtifactKind, Media
 from tracecore_schemas.run import Artifact
 
@@ -78,7 +79,7 @@ def measure(one: Artifact, other: Artifact, facets: Mapping[str, Any], rebuilt: 
 
 
 def _kpis(one: Mapping[str, Any], other: Mapping[str, Any]) -> Distance | None:
-    then, now = ((each.get("tracecore_kpis") or {}).get("values") for each in (one, other))
+    then, now = ((each.get(KPIS_FACET.name) or {}).get("values") for each in (one, other))
     if not isinstance(then, Mapping) or not isinstance(now, Mapping):
         return None
     if then.keys() != now.keys():
@@ -214,7 +215,7 @@ def compare_engines(
     Args:
         engines: the sealed one, None if its bytes are not available, and the rebuilt one.
     """
-    described = [each.get(ENGINE_FACET) or {} for each in facets]
+    described = [each.get(ENGINE_FACET.name) or {} for each in facets]
     then, now = (engine_roles(each) for each in described)
     differ = sorted(role for role in then.keys() | now.keys() if then.get(role, ("", ""))[1] != now.get(role, ("", ""))[1])
     carried = [role for role in CARRIED if role in differ]

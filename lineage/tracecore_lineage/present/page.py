@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.kpis import Kpi, read_kpis
 from tracecore_lineage.present.words import claim_in_words, count, origin_in_words, static_in_words
+from tracecore_schemas.facets import KPIS_FACET
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -158,7 +159,7 @@ def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
     """Yield each facet on a line of limited width; KPIs and unknowns in full."""
     unknowns = facets.get("tracecore_unknowns", {}).get("unknowns", ())
     yield from _listed("unknown", (f"{unknown['what']}: {unknown['why']}" for unknown in unknowns), whole=True)
-    kpis = read_kpis({"": {"tracecore_kpis": facets.get("tracecore_kpis")}})
+    kpis = read_kpis({"": {KPIS_FACET.name: facets.get(KPIS_FACET.name)}})
     yield from _listed("KPIs", (_kpi(name, kpi) for name, kpi in kpis.items() if name == kpi.name and name.count(".") < 2), whole=True)
     if sliced := sum(name == kpi.name and name.count(".") > 1 for name, kpi in kpis.items()):
         yield f"    … and {count(sliced, 'KPI')} of slices (--json shows all)"
@@ -172,7 +173,7 @@ def _facets(facets: Mapping[str, Any]) -> Iterator[str]:
 def _kpi(name: str, kpi: Kpi) -> str:
     baseline = "" if kpi.baseline is None else f" (baseline {kpi.baseline:.3g})"
     interval = "" if kpi.interval is None else f", {kpi.interval[0]:.3g} to {kpi.interval[1]:.3g}: {kpi.interval_by}"
-    return f"{name} {kpi.value:.3g}{baseline}{interval}"
+    return f"{name} {kpi.value:.3g}{f' {kpi.unit}' if kpi.unit else ''}{baseline}{interval}"
 
 
 def _listed(title: str, lines: Iterable[str], *, whole: bool = False) -> Iterator[str]:

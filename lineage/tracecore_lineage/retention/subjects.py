@@ -16,6 +16,7 @@ from tracecore_lineage.catalog.prefix import head
 from tracecore_lineage.ledger.sql_tables import EDGES, FACETS
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import known_labelers
+from tracecore_schemas.facets import DRIVE_FACET
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import RefError, parse_ref
 from tracecore_schemas.run import Artifact
@@ -95,7 +96,7 @@ def _bare(text: str) -> str:
 
 def _logs(connection: Connection) -> Iterator[_Log]:
     """Yield every drive log described by a facet, and every other recorded one."""
-    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == "tracecore_drive").distinct()
+    query = select(FACETS.c.subject, FACETS.c.value).where(FACETS.c.name == DRIVE_FACET.name).distinct()
     described: set[str] = set()
     for row in connection.execute(query):
         ref = parse_ref(row.subject)

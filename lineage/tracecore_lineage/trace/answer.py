@@ -15,6 +15,7 @@ from tracecore_lineage.catalog.prefix import recorded_at
 from tracecore_lineage.trace.facts import CheckVerdict, Facet, RunFacts
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk
+from tracecore_schemas.facets import ENGINE_FACET
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.trace import Check, Edge, Node, RunNode, Trace, UnknownFact
@@ -162,7 +163,7 @@ def _unknowns(walk: Walk, runs: Mapping[str, RunFacts], checks: list[CheckVerdic
         stated = _pairs(of_node, "tracecore_unknowns", "unknowns", "what", "why")
         for what, why in stated:
             add(ref, what, why)
-        engine: dict[str, Any] = of_node["tracecore_engine"].value if "tracecore_engine" in of_node else {}
+        engine: dict[str, Any] = of_node[ENGINE_FACET.name].value if ENGINE_FACET.name in of_node else {}
         if engine.get("executed") is False and all(what != "not executed" for what, _ in stated):
             add(ref, "not executed", str(engine.get("why") or "The engine was never executed."))
     for check in checks:

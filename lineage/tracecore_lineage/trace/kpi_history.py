@@ -14,12 +14,11 @@ from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.lineage import horizon
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import read_ref, whole
+from tracecore_schemas.facets import KPIS_FACET
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import Ref
 
 __all__ = ["kpi_history"]
-
-_FACET = "tracecore_kpis"
 
 
 def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), as_of: str | None = None) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def kpi_history(connection: Connection, text: str, *, kpis: Sequence[str] = (), 
         made: dict[str, Link] = {}
         for link in reader.outputs_named(ref.kind, [ref.name], preferred=True):
             made.setdefault(link.ref, link)  # the same report made again is no news
-        facets = {version: found[_FACET].value for version, found in reader.facets(made).items() if _FACET in found}
+        facets = {version: found[KPIS_FACET.name].value for version, found in reader.facets(made).items() if KPIS_FACET.name in found}
         told = _chosen(ref, kpis, facets.values())
         builds = _builds(reader, made)
         history: list[dict[str, Any]] = []

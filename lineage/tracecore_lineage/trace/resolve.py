@@ -15,13 +15,13 @@ from tracecore_lineage.catalog.prefix import Prefix
 from tracecore_lineage.ledger.sql_tables import BUILDS, EDGES, FACETS
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.reader import Reader
+from tracecore_schemas.facets import LABELS_FACET
 from tracecore_schemas.refs import Ref, RefError, parse_ref
 
 __all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "newest", "read_ref", "whole"]
 
 ROLE = "labeler"
 """Role of a labeler in the run that made a batch of labels."""
-_FACET = "tracecore_labels"
 _LABELERS_SHOWN = 5
 
 
@@ -44,10 +44,10 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
     # As the facet's text spells it: a quick look into the text of each batch's facet, of which only those that may match are read.
     spelled = json.dumps(pseudonym, ensure_ascii=False)
     query = select(FACETS.c.subject).where(
-        FACETS.c.name == _FACET, FACETS.c.seq < reader.prefix.bound, FACETS.c.value.contains(spelled, autoescape=True)
+        FACETS.c.name == LABELS_FACET.name, FACETS.c.seq < reader.prefix.bound, FACETS.c.value.contains(spelled, autoescape=True)
     )
     subjects = set(reader.connection.execute(query).scalars())
-    facets = {subject: found[_FACET].value for subject, found in reader.facets(subjects).items() if _FACET in found}
+    facets = {subject: found[LABELS_FACET.name].value for subject, found in reader.facets(subjects).items() if LABELS_FACET.name in found}
     named = {subject: facet for subject, facet in facets.items() if pseudonym in _labelers(facet)}
     if not named:
         raise UsageError(_unknown_labeler(reader, ref))
@@ -60,7 +60,7 @@ def batches_of(reader: Reader, ref: Ref) -> list[Batch]:
 
 def known_labelers(reader: Reader) -> list[str]:
     """Return every pseudonym named by a recorded batch, sorted."""
-    query = select(FACETS.c.value).where(FACETS.c.name == _FACET, FACETS.c.seq < reader.prefix.bound)
+    query = select(FACETS.c.value).where(FACETS.c.name == LABELS_FACET.name, FACETS.c.seq < reader.prefix.bound)
     return sorted({name for value in reader.connection.execute(query).scalars() for name in _labelers(json.loads(value))})
 
 

@@ -19,6 +19,7 @@ from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.resolve import ROLE, Batch, batches_of, find_build, whole
 from tracecore_lineage.trace.walk import Walk
+from tracecore_schemas.facets import DRIVE_FACET
 from tracecore_schemas.kinds import Media
 from tracecore_schemas.refs import Ref, artifact_ref, frame_ref
 
@@ -43,7 +44,7 @@ def frame_reading(reader: Reader, ref: Ref, log: str | None = None) -> Link:
     """
     drive, sensor, time = ref.segments
     log = log or whole(reader, Ref("drive_log", (drive,)))
-    facet = reader.facets([log]).get(log, {}).get("tracecore_drive")
+    facet = reader.facets([log]).get(log, {}).get(DRIVE_FACET.name)
     said: dict[str, Any] = facet.value if facet is not None else {}
     sensors = [str(name) for name in said.get("sensors") or ()]
     if sensors and sensor not in sensors:

@@ -9,8 +9,11 @@ from typing import Any, Literal
 import tracecore as tc
 from tracecore.parity import ParityParams, compare, pictures, run_onnx
 from tracecore_schemas.canonical import digest_bytes
+from tracecore_schemas.facets import PARITY_FACET
 
 __all__ = ["Precision"]
+
+PRECISION_FACET = tc.FacetSpec("tracecore_precision", lambda value: str(value["to"]), __package__)
 
 
 class Precision(tc.Stage):
@@ -53,10 +56,10 @@ class Precision(tc.Stage):
         (written / "model.onnx").write_bytes(converted)
         (written / "config.json").write_bytes((folder / "config.json").read_bytes())
         sizes = {"bytes": len(converted), "source_bytes": len(source)}
-        context.describe(self.converted, "tracecore_precision", {"summary": params.to, "to": params.to, "source": digest_bytes(source), **sizes})
+        context.describe(self.converted, PRECISION_FACET, {"to": params.to, "source": digest_bytes(source), **sizes})
         tolerances = params.tolerances(narrow=params.to != "fp32")
         facet = parity.facet(against="single precision by onnxruntime", what=looked_at.what, tolerances=tolerances)
-        context.describe(self.converted, "tracecore_parity", facet)
+        context.describe(self.converted, PARITY_FACET, facet)
 
 
 def _read(folder: Path) -> tuple[bytes, dict[str, Any]]:

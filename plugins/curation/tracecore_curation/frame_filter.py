@@ -16,8 +16,11 @@ import tracecore as tc
 from tracecore.errors import suggestion
 from tracecore_curation.frame_facts import read_facts
 from tracecore_schemas.conditions import ATTRIBUTE_COLUMNS, CONDITION_COLUMNS, frame_conditions
+from tracecore_schemas.facets import FRAMES_FACET
 
 __all__ = ["FilterParams", "FrameFilter", "Names", "condition_names", "filter_expression", "labeled_frames", "read_conditions", "selection"]
+
+FILTER_FACET = tc.FacetSpec("tracecore_filter", lambda value: f"filtered from {tc.count(value['of'], 'frame')}", __package__)
 
 
 def read_conditions(frames: Any, labels: Any = None) -> dict[str, dict[str, str]]:
@@ -148,7 +151,5 @@ class FrameFilter(tc.Stage):
             raise tc.UsageError(f"No frame is left: the filters let none of {frames.count_rows()} frames pass.")
         context.write(self.kept, selection(frames, facts.ids.tolist()))
         drives = {drive: int((facts.drives == drive).sum()) for drive in facts.drive_names}
-        held, of = tc.summarize(f"{tc.count(len(facts), 'frame')} of {tc.count(len(drives), 'drive')}"), frames.count_rows()
-        context.describe(self.kept, "tracecore_frames", {"summary": held, "frames": len(facts), "drives": drives})
-        said = {"filters": params.model_dump(mode="json"), "of": of, "kept": len(facts)}
-        context.describe(self.kept, "tracecore_filter", {"summary": f"filtered from {tc.count(of, 'frame')}", **said})
+        context.describe(self.kept, FRAMES_FACET, {"frames": len(facts), "drives": drives})
+        context.describe(self.kept, FILTER_FACET, {"filters": params.model_dump(mode="json"), "of": frames.count_rows(), "kept": len(facts)})

@@ -19,6 +19,7 @@ from tracecore_curation.near_duplicates import LIKENESS, Thumbnails
 from tracecore_curation.proximity import METERS, SECONDS, unmeasured
 from tracecore_curation.splits import Group, Joint, choose_drives, cut_blocks, drive_groups, split_by_attribute
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import FRAMES_FACET, SPLIT_FACET
 
 __all__ = ["LeakFreeSplit"]
 
@@ -89,10 +90,8 @@ class LeakFreeSplit(tc.Stage):
         facet = {"by": params.by, "counts": counts, "drives": {name: list(of_drives) for name, of_drives in drives.items()}, **split.facet}
         for done, port in enumerate(ports, 1):
             context.write(port, selection(frames, facts.ids[split.sides == port.name].tolist()))
-            held = tc.summarize(f"{tc.count(counts[port.name], 'frame')} of {tc.count(len(drives[port.name]), 'drive')}")
-            context.describe(port, "tracecore_frames", {"summary": held, "frames": counts[port.name], "drives": drives[port.name]})
-            summary = tc.summarize(f"{port.name} side of a split by {params.by}")
-            context.describe(port, "tracecore_split", {"summary": summary, "side": port.name, **facet})
+            context.describe(port, FRAMES_FACET, {"frames": counts[port.name], "drives": drives[port.name]})
+            context.describe(port, SPLIT_FACET, {"side": port.name, **facet})
             context.progress(done, len(ports), f"{tc.count(counts[port.name], 'frame')} in {port.name}")
         for what, why in split.unknowns:
             context.unknown(what, why)

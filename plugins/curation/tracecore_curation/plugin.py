@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tracecore as tc
-from tracecore_curation.frame_filter import FrameFilter
+from tracecore_curation.frame_filter import FILTER_FACET, FrameFilter
 from tracecore_curation.leak_free_split import LeakFreeSplit
 from tracecore_curation.no_leak_check import NoLeak
 from tracecore_curation.no_leak_gate import NoLeakOverBuild
-from tracecore_curation.requested_frames import RequestedFrames, RequestMet
+from tracecore_curation.requested_frames import REQUESTED_FACET, RequestedFrames, RequestMet
 
-__all__ = ["tracecore_register_checks", "tracecore_register_gates", "tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_gates", "tracecore_register_stages"]
 
 
 @tc.hookimpl
@@ -28,3 +28,9 @@ def tracecore_register_checks() -> list[tc.Check]:
 def tracecore_register_gates() -> list[tc.Gate]:
     """Return the gate `no_leak`, which `{check: no_leak}` asks too."""
     return [NoLeakOverBuild()]
+
+
+@tc.hookimpl
+def tracecore_register_facets() -> list[tc.FacetSpec]:
+    """Return the facets of filtered and of requested frames."""
+    return [FILTER_FACET, REQUESTED_FACET]

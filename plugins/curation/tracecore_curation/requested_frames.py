@@ -16,11 +16,20 @@ from tracecore_curation.frame_choice import Chosen, Pool, choose, read_pool
 from tracecore_curation.frame_filter import selection
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.data_request import FILE, DataRequest
+from tracecore_schemas.facets import FRAMES_FACET
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
 
 __all__ = ["RequestMet", "RequestedFrames", "read_request"]
+
+
+def _summary(facet: Mapping[str, Any]) -> str:
+    wants = facet["wants"]
+    return tc.summarize(f"{tc.count(sum(want['asked'] for want in wants), 'frame')} asked for in {tc.count(len(wants), 'want')}")
+
+
+REQUESTED_FACET = tc.FacetSpec("tracecore_requested", _summary, __package__)
 
 
 def read_request(folder: Path) -> DataRequest:
@@ -77,13 +86,11 @@ class RequestedFrames(tc.Stage):
         counts: dict[str, int] = {}
         for ref in chosen:
             counts[by_drive[ref]] = counts.get(by_drive[ref], 0) + 1
-        held = tc.summarize(f"{tc.count(len(chosen), 'frame')} of {tc.count(len(counts), 'drive')}")
-        context.describe(self.chosen, "tracecore_frames", {"summary": held, "frames": len(chosen), "drives": dict(sorted(counts.items()))})
+        context.describe(self.chosen, FRAMES_FACET, {"frames": len(chosen), "drives": dict(sorted(counts.items()))})
         context.describe(
             self.chosen,
-            "tracecore_requested",
+            REQUESTED_FACET,
             {
-                "summary": tc.summarize(f"{tc.count(sum(each.want.count for each in found), 'frame')} asked for in {tc.count(len(found), 'want')}"),
                 "wants": [_said(each) for each in found],
                 "of": len(pool),
                 "kept": len(chosen),

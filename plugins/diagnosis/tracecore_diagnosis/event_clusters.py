@@ -23,6 +23,21 @@ from tracecore_schemas.data_request import FILE
 
 __all__ = ["EventClusters"]
 
+CLUSTERS_FACET = tc.FacetSpec(
+    "tracecore_clusters",
+    lambda value: tc.summarize(
+        f"{tc.count(value['events'], 'mistake')} in {tc.count(len(value['clusters']), 'cluster')}", f"{value['unclustered']:,} in none"
+    ),
+    __package__,
+)
+REQUEST_FACET = tc.FacetSpec(
+    "tracecore_data_request",
+    lambda value: tc.summarize(
+        f"{tc.count(sum(want['count'] for want in value['wants']), 'frame')} wanted of {tc.count(len(value['wants']), 'cluster')}"
+    ),
+    __package__,
+)
+
 _SCORE = 0.3
 _SEVERE = {"pedestrian": 2.0, "bicyclist": 2.0, "wrong_state": 2.0}
 
@@ -88,9 +103,8 @@ class EventClusters(tc.Stage):
         )
         context.describe(
             self.clusters,
-            "tracecore_clusters",
+            CLUSTERS_FACET,
             {
-                "summary": tc.summarize(f"{tc.count(len(mistakes), 'mistake')} in {tc.count(len(clusters), 'cluster')}", f"{len(left):,} in none"),
                 "clusters": [_said(cluster) for cluster in clusters],
                 "events": len(mistakes),
                 "unclustered": len(left),
@@ -99,11 +113,8 @@ class EventClusters(tc.Stage):
         )
         context.describe(
             self.request,
-            "tracecore_data_request",
+            REQUEST_FACET,
             {
-                "summary": tc.summarize(
-                    f"{tc.count(sum(want.count for want in request.wants), 'frame')} wanted of {tc.count(len(request.wants), 'cluster')}"
-                ),
                 "wants": [
                     {"cluster": want.cluster, "count": want.count, "conditions": _lists(want.conditions), "bugs": list(want.bugs)}
                     for want in request.wants

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tracecore_evaluation.detections import Frame
-from tracecore_evaluation.kpi_specs import better, figure_of
+from tracecore_evaluation.kpi_specs import better, kpi_of
 from tracecore_evaluation.path_and_light_kpis import lateral, light_kpis, path_kpis
 
 A = Frame("frame/a/s/0", "a", "s", 0, 96, 64, {"time_of_day": "day"})
@@ -70,4 +70,4 @@ def test_of_errors_and_rates_less_is_better() -> None:
     assert better("mistakes_per_hour.total", 10, 20)
     assert better("map50", 0.3, 0.2)
     assert not better("light.accuracy", 0.2, 0.3)
-    assert figure_of("path_error.p95").unit == "m"
+    assert kpi_of("path_error.p95").unit == "m"

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import tracecore as tc
-from tracecore_evaluation.kpi_specs import better, figure_of
+from tracecore_evaluation.kpi_specs import better, kpi_of
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import ExpectationOutcome
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -38,7 +38,7 @@ class KpisFinite(tc.Check):
 
 
 def _possible(name: str, value: Any) -> bool:
-    figure = figure_of(name)
+    figure = kpi_of(name)
     return isinstance(value, (int, float)) and math.isfinite(value) and figure.least <= value <= figure.most
 
 
@@ -68,7 +68,7 @@ class KpisAboveBaseline(tc.Check):
 
 
 def _outcome(name: str, value: float, trivial: float) -> ExpectationOutcome:
-    way = "less" if figure_of(name).lower_is_better else "more"
+    way = "less" if kpi_of(name).less_is_better else "more"
     return ExpectationOutcome(
         f"{name.replace('.', '_')}_above_baseline", better(name, value, trivial), expected=f"{way} than {trivial:.3f}", actual=f"{value:.3f}"
     )

@@ -6,20 +6,22 @@ from collections import Counter
 from pathlib import Path
 
 import tracecore as tc
-from tracecore_evaluation.evaluate import BASELINE, Limits, baseline_predictions, evaluate, frame_measure, headline, mean_path_predictions
+from tracecore_evaluation.evaluate import BASELINE, Limits, baseline_predictions, evaluate, frame_measure, mean_path_predictions
 from tracecore_evaluation.frame_report import details, page
 from tracecore_evaluation.ground_truth import read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
+from tracecore_evaluation.kpi_specs import headline
 from tracecore_evaluation.mistakes import frame_mistakes, mistakes_table
 from tracecore_evaluation.model_config import ModelConfig, read_config
 from tracecore_evaluation.obstacle_kpis import Thresholds
-from tracecore_evaluation.predictions import FLOOR, Detector, OnnxDetector, detect, detections_table
-from tracecore_evaluation.report import Findings, events_facet, facet, write_report
+from tracecore_evaluation.predictions import DETECTIONS_FACET, FLOOR, Detector, OnnxDetector, detect, detections_table
+from tracecore_evaluation.report import EVENTS_FACET, Findings, events_facet, facet, write_report
 from tracecore_evaluation.report_pictures import Samples, plot_level_1, sample_frames
 from tracecore_evaluation.slices import read_slicing, sliced
 from tracecore_evaluation.tensorrt_engine import NotExecutable, compiled_network, engine_detector
 from tracecore_evaluation.unknowns import interval_unknowns, level_1_unknowns, review_unknowns
 from tracecore_schemas.canonical import JSON, digest_file
+from tracecore_schemas.facets import KPIS_FACET
 
 __all__ = ["DetectionKpis"]
 
@@ -83,7 +85,7 @@ class DetectionKpis(tc.Stage):
             judged.values,
             baseline.values,
             BASELINE.format(frames=labels.frames_elsewhere),
-            headline(config),
+            headline(judged.values, level=1),
             intervals(measure, units),
             gains(measure, of_baseline, units),
             units.by,
@@ -105,12 +107,11 @@ class DetectionKpis(tc.Stage):
         mistakes = frame_mistakes(frames, labels, answers, judged, config, limits, slicing)
         context.write(self.events, mistakes_table(mistakes))
         context.write(self.detections, detections_table(frames, answers, config))
-        context.describe(self.report, "tracecore_kpis", facet(findings, config.classes))
+        context.describe(self.report, KPIS_FACET, facet(findings, config.classes))
         counts = Counter(row["type"] for row in mistakes)
-        context.describe(self.events, "tracecore_events", events_facet(counts, params.score, params.iou))
+        context.describe(self.events, EVENTS_FACET, events_facet(counts, params.score, params.iou))
         said: dict[str, JSON] = {"executed_with": detector.executed_with, "floor": FLOOR, **config.spoken_of()}
-        summary = tc.summarize(f"detections on {tc.count(len(frames), 'frame')}", f"by {detector.executed_with}")
-        context.describe(self.detections, "tracecore_detections", {"summary": summary, **said})
+        context.describe(self.detections, DETECTIONS_FACET, {"frames": len(frames), **said})
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 

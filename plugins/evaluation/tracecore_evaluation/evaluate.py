@@ -31,7 +31,6 @@ __all__ = [
     "baseline_predictions",
     "evaluate",
     "frame_measure",
-    "headline",
     "mean_boxes",
     "mean_path_predictions",
 ]
@@ -110,12 +109,6 @@ def baseline_predictions(frames: Sequence[Frame], labels: Labels, config: ModelC
 def mean_path_predictions(frames: Sequence[Frame], labels: Labels) -> Predictions:
     """Return the mean path of the labeled frames that are not evaluated, on every frame; nothing where there are none."""
     return Predictions() if labels.mean_path is None else Predictions(paths={frame.id: labels.mean_path for frame in frames})
-
-
-def headline(config: ModelConfig) -> list[str]:
-    """Return the one KPI of each head that stands for it."""
-    heads = (("map50", config.classes), ("path_error.mean", config.ahead), ("light.accuracy", config.states))
-    return [name for name, has in heads if has]
 
 
 _RECALLS = np.linspace(0, 1, 101)

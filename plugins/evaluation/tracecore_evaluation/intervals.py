@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import tracecore as tc
 from tracecore_evaluation.detections import Frame
 from tracecore_evaluation.driving_time import BY_INDEX
-from tracecore_evaluation.kpi_specs import Figure, figure_of
+from tracecore_evaluation.kpi_specs import kpi_of
 
 __all__ = ["BY_DRIVE", "LEAST_DRIVES", "LEAST_UNITS", "LEVEL", "Measure", "Units", "Weights", "gains", "intervals", "units_of"]
 
@@ -99,7 +100,7 @@ def intervals(measure: Measure, units: Units, hours: Mapping[str, float] | None 
     if not units.known:
         return {}
     clocked = hours or {}
-    return {name: _interval(figure_of(name), value, others, count, clocked.get(name)) for name, value, others, count in _left_out(measure, units)}
+    return {name: _interval(kpi_of(name), value, others, count, clocked.get(name)) for name, value, others, count in _left_out(measure, units)}
 
 
 def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str, float] | None = None) -> dict[str, tuple[float, float]]:
@@ -117,11 +118,11 @@ def gains(measure: Measure, baseline: Measure, units: Units, hours: Mapping[str,
 
     def gained(weights: Weights) -> dict[str, float | None]:
         trivial = baseline(weights)
-        return {name: _less(value, trivial.get(name)) for name, value in measure(weights).items() if figure_of(name).lower_is_better}
+        return {name: _less(value, trivial.get(name)) for name, value in measure(weights).items() if kpi_of(name).less_is_better}
 
     if not units.known:
         return {}
-    unbounded = Figure("", least=-np.inf, most=np.inf)
+    unbounded = tc.KpiSpec("gain", "How much better than the baseline.", least=-np.inf, most=np.inf)
     clocked = hours or {}
     return {
         name: _interval(unbounded, value, others, count, clocked.get(name) if value > 0 else None)
@@ -150,7 +151,7 @@ def _left_out(measure: Measure, units: Units) -> Iterator[tuple[str, float, NDAr
             yield name, value, np.array(without[name]), telling[name]
 
 
-def _interval(figure: Figure, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
+def _interval(figure: tc.KpiSpec, value: float, others: NDArray[np.float64], count: int, hours: float | None) -> tuple[float, float]:
     """Return the interval of a KPI.
 
     Args:
@@ -177,7 +178,7 @@ def _interval(figure: Figure, value: float, others: NDArray[np.float64], count: 
     return max(low, figure.least), min(high, figure.most)
 
 
-def _scale(figure: Figure, values: NDArray[np.float64]) -> tuple[Scale, Scale]:
+def _scale(figure: tc.KpiSpec, values: NDArray[np.float64]) -> tuple[Scale, Scale]:
     """Return the scale on which a figure's errors are even on both sides, and the way back: log odds of shares, logarithm of errors and rates."""
     if figure.least == 0 and figure.most == 1 and ((values > 0) & (values < 1)).all():
         return (lambda share: np.log(share / (1 - share))), (lambda odds: 1 / (1 + np.exp(-odds)))

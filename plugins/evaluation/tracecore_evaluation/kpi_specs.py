@@ -1,53 +1,52 @@
-"""What the name of a KPI tells of its values: unit, which direction is better, and the range they can have."""
+"""The KPIs that this plugin reports: unit, which direction is better, the range of values, and which of them are headlines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
-__all__ = ["Figure", "better", "figure_of", "lower_is_better", "parts_of"]
+import tracecore as tc
+from tracecore.kpis import spec_of
 
+__all__ = ["KPIS", "better", "headline", "kpi_of", "lower_is_better", "parts_of"]
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A sort of figure.
-
-    Attributes:
-        unit: in words.
-        lower_is_better: whether less of it is better.
-        least: no value is below.
-        most: no value is above.
-    """
-
-    unit: str
-    lower_is_better: bool = False
-    least: float = 0.0
-    most: float = 1.0
-
-
-_SHARE = Figure("share")
-_FAMILIES = {
-    "path_error": Figure("m", lower_is_better=True, most=math.inf),
-    "mistakes_per_hour": Figure("1/h", lower_is_better=True, most=math.inf),
-    # 1 less misses, false boxes and switches by object: more mistakes than objects make it negative (Bernardin and Stiefelhagen 2008).
-    "mota": Figure("share", least=-math.inf),
+_SHARE = tc.KpiSpec("share", "A share from 0 to 1.")
+KPIS = {
+    spec.name: spec
+    for spec in (
+        tc.KpiSpec("map50", "Mean average precision at an overlap of 0.5.", headline=True),
+        tc.KpiSpec("path_error", "Lateral error of the path.", unit="m", better="less", most=math.inf),
+        tc.KpiSpec("path_error.mean", "Mean lateral error of the path.", unit="m", better="less", headline=True, most=math.inf),
+        tc.KpiSpec("light", "Answers on the state of the light."),
+        tc.KpiSpec("light.accuracy", "Share of frames whose light was read rightly.", headline=True),
+        tc.KpiSpec("mistakes_per_hour", "Mistakes of the perception per hour of driving.", unit="1/h", better="less", level=2, most=math.inf),
+        tc.KpiSpec("mistakes_per_hour.total", "All mistakes per hour of driving.", unit="1/h", better="less", headline=True, level=2, most=math.inf),
+        # 1 less misses, false boxes and switches by object: more mistakes than objects make it negative (Bernardin and Stiefelhagen 2008).
+        tc.KpiSpec("mota", "Multiple object tracking accuracy.", headline=True, level=2, least=-math.inf),
+        tc.KpiSpec("idf1", "F1 of identities over tracks.", headline=True, level=2),
+    )
 }
+"""By name; what none of them names is a share."""
 
 
-def figure_of(name: str) -> Figure:
-    """Return the sort of a KPI's figure by the first part of its name (`path_error.mean.night`); a share where nothing else is known of it."""
-    return _FAMILIES.get(name.partition(".")[0], _SHARE)
+def kpi_of(name: str) -> tc.KpiSpec:
+    """Return the KPI or family that a name belongs to."""
+    return spec_of(name, KPIS) or _SHARE
+
+
+def headline(names: Collection[str], level: int) -> list[str]:
+    """Return the KPIs among names that stand for the rest of a report of a level."""
+    return [spec.name for spec in KPIS.values() if spec.headline and spec.level == level and spec.name in names]
 
 
 def better(name: str, value: float, other: float) -> bool:
-    """Return whether one value of a KPI is better than another."""
-    return value < other if figure_of(name).lower_is_better else value > other
+    """Whether one value of a KPI is better than another."""
+    return value < other if kpi_of(name).less_is_better else value > other
 
 
 def lower_is_better(names: Iterable[str]) -> list[str]:
-    """Return the families (first parts of names) of which less is better, for readers that know nothing of these figures."""
-    return sorted({name.partition(".")[0] for name in names if figure_of(name).lower_is_better})
+    """Return the families (first parts of names) of which less is better."""
+    return sorted({name.partition(".")[0] for name in names if kpi_of(name).less_is_better})
 
 
 def parts_of(names: Collection[str], classes: Sequence[str]) -> dict[str, list[str]]:

@@ -15,17 +15,19 @@ from tracecore_evaluation.driving_report import details, operating_facet, page, 
 from tracecore_evaluation.driving_time import BY_INDEX, MOST_SECONDS, Time, driven
 from tracecore_evaluation.ground_truth import Labels, read_frames, read_labels, read_rows, review_of, true_rows
 from tracecore_evaluation.intervals import gains, intervals, units_of
+from tracecore_evaluation.kpi_specs import headline
 from tracecore_evaluation.mistakes import mistakes_table
 from tracecore_evaluation.model_config import ModelConfig
 from tracecore_evaluation.online_metrics import Driving, Rules, drive, driving_measure, hours_of, rates, tracks_table
 from tracecore_evaluation.operating_score import OperatingScores, above, choose_scores
-from tracecore_evaluation.predictions import Predictions, read_detections
-from tracecore_evaluation.report import Findings, events_facet, facet, write_report
+from tracecore_evaluation.predictions import DETECTIONS_FACET, Predictions, read_detections
+from tracecore_evaluation.report import EVENTS_FACET, Findings, events_facet, facet, write_report
 from tracecore_evaluation.slices import endings, read_slicing, slice_names, sliced
 from tracecore_evaluation.tracker import TrackerSettings
 from tracecore_evaluation.tracking_metrics import Relevance
 from tracecore_evaluation.unknowns import heads_unknowns, interval_unknowns, review_unknowns, unsliced
 from tracecore_schemas.conditions import OF_OBJECTS
+from tracecore_schemas.facets import KPIS_FACET
 
 __all__ = ["MistakesPerHour"]
 
@@ -98,7 +100,7 @@ class MistakesPerHour(tc.Stage):
             values,
             rates(without_looking, time, slices, config, units),
             _BASELINE,
-            [name for name in ("mistakes_per_hour.total", "mota", "idf1") if values.get(name) is not None],
+            headline([name for name, value in values.items() if value is not None], level=2),
             intervals(measure, units, hours),
             gains(measure, of_baseline, units, hours),
             units.by,
@@ -119,10 +121,10 @@ class MistakesPerHour(tc.Stage):
         write_report(folder, findings, lines, **details(found, time, operating))
         context.write(self.events, mistakes_table([each.row for each in found.episodes]))
         context.write(self.tracks, tracks_table(found, config))
-        context.describe(self.report, "tracecore_kpis", facet(findings) | {"operating_score": operating_facet(operating)})
+        context.describe(self.report, KPIS_FACET, facet(findings) | {"operating_score": operating_facet(operating)})
         counts = Counter(each.type for each in found.episodes)
         least = min(operating.by_class.values(), default=params.score)
-        context.describe(self.events, "tracecore_events", events_facet(counts, least, params.iou))
+        context.describe(self.events, EVENTS_FACET, events_facet(counts, least, params.iou))
         for what, why in findings.unknowns:
             context.unknown(what, why, port=self.report)
 
@@ -148,7 +150,7 @@ class MistakesPerHour(tc.Stage):
 
 def _said(context: tc.Context, port: tc.Input) -> Mapping[str, Any]:
     artifact = context.artifact(port)
-    said = artifact.facets.get("tracecore_detections") if artifact else None
+    said = artifact.facets.get(DETECTIONS_FACET.name) if artifact else None
     return said if isinstance(said, Mapping) else {}
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tracecore as tc
 from tracecore_evaluation.checks import KpisAboveBaseline, KpisFinite
 from tracecore_evaluation.detection_kpis import DetectionKpis
+from tracecore_evaluation.kpi_specs import KPIS
 from tracecore_evaluation.mistakes_per_hour import MistakesPerHour
+from tracecore_evaluation.predictions import DETECTIONS_FACET
+from tracecore_evaluation.report import EVENTS_FACET
 
-__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_kpis", "tracecore_register_stages"]
 
 
 @tc.hookimpl
@@ -20,3 +23,15 @@ def tracecore_register_stages() -> list[type[tc.Stage]]:
 def tracecore_register_checks() -> list[tc.Check]:
     """Return the checks `kpis_finite` and `kpis_above_baseline`."""
     return [KpisFinite(), KpisAboveBaseline()]
+
+
+@tc.hookimpl
+def tracecore_register_facets() -> list[tc.FacetSpec]:
+    """Return the facets of detections and of mistakes."""
+    return [DETECTIONS_FACET, EVENTS_FACET]
+
+
+@tc.hookimpl
+def tracecore_register_kpis() -> list[tc.KpiSpec]:
+    """Return the KPIs of both levels."""
+    return list(KPIS.values())

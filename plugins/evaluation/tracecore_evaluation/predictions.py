@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+import tracecore as tc
 from tracecore.errors import RunFailed, UsageError
 from tracecore.images import decode_rgb, model_input
 from tracecore_evaluation.detections import Detections, Frame
@@ -21,6 +22,12 @@ from tracecore_evaluation.path_and_light_kpis import lateral, points_of
 from tracecore_schemas.arrow_tables import DETECTIONS, table_of
 
 __all__ = ["FLOOR", "Detector", "OnnxDetector", "Predictions", "detect", "detections_table", "read_detections"]
+
+DETECTIONS_FACET = tc.FacetSpec(
+    "tracecore_detections",
+    lambda value: tc.summarize(f"detections on {tc.count(value['frames'], 'frame')}", f"by {value['executed_with']}"),
+    __package__,
+)
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -202,7 +209,7 @@ def read_detections(table: Any, facet: Mapping[str, Any], labels: Sequence[Row])
 
     Args:
         table: the table.
-        facet: its facet `tracecore_detections`, which says what the model speaks of; empty where nobody said: then it has to see all that is labeled.
+        facet: its facet `DETECTIONS_FACET`, which says what the model speaks of; empty where nobody said: then it has to see all that is labeled.
         labels: rows of the label table.
 
     Returns:

@@ -6,7 +6,7 @@ None holds a time or a path, so that the same KPIs give the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,18 @@ from typing import Any
 import tracecore as tc
 from tracecore_evaluation.ground_truth import Review
 from tracecore_evaluation.intervals import LEVEL
-from tracecore_evaluation.kpi_specs import figure_of, lower_is_better, parts_of
+from tracecore_evaluation.kpi_specs import kpi_of, lower_is_better, parts_of
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["Findings", "cell", "cells", "closing", "events_facet", "facet", "headline_table", "interval_words", "write_report"]
+__all__ = ["EVENTS_FACET", "Findings", "cell", "cells", "closing", "events_facet", "facet", "headline_table", "interval_words", "write_report"]
+
+
+def _mistakes(facet: Mapping[str, Any]) -> str:
+    counts = facet["counts"]
+    return tc.summarize(tc.count(sum(counts.values()), "mistake"), ", ".join(f"{name} {counts[name]:,}" for name in sorted(counts)))
+
+
+EVENTS_FACET = tc.FacetSpec("tracecore_events", _mistakes, __package__)
 
 Values = Mapping[str, float | None]
 Intervals = Mapping[str, tuple[float, float]]
@@ -95,20 +103,18 @@ def write_report(folder: Path, findings: Findings, page: Sequence[str], **more: 
 
 
 def facet(findings: Findings, classes: Sequence[str] = ()) -> dict[str, JSON]:
-    """Return the facet `tracecore_kpis`.
+    """Return the members of the facet `KPIS_FACET`; what the registered KPIs say is added when it is recorded.
 
     Args:
         findings: what every report says.
         classes: that the means of level 1 are over.
     """
     return {
-        "summary": tc.summarize(*_figures(findings)) or "no figure that stands for the rest",
         "values": _known(findings.values),
         "baseline": _known(findings.baseline),
         "executed_with": findings.executed_with,
         "frames": findings.frames,
         "level": findings.level,
-        "lower_is_better": [*lower_is_better(findings.values)],
         "headline": list(findings.headline),
         "parts": {name: [*parts] for name, parts in parts_of(findings.values, classes).items()},
         "intervals": {name: list(interval) for name, interval in findings.intervals.items()},
@@ -126,18 +132,8 @@ def _review(review: Review) -> dict[str, JSON]:
 
 
 def events_facet(counts: Mapping[str, int], score: float, iou: float) -> dict[str, JSON]:
-    """Return the facet `tracecore_events` of mistakes, counted by type."""
-    by_type = dict(sorted(counts.items()))
-    summary = tc.summarize(tc.count(sum(counts.values()), "mistake"), ", ".join(f"{name} {number:,}" for name, number in by_type.items()))
-    return {"summary": summary, "counts": dict(by_type), "score": score, "iou": iou}
-
-
-def _figures(findings: Findings) -> Iterator[str]:
-    """Return each headline KPI with the baseline's value."""
-    for name in findings.headline:
-        value, baseline = findings.values.get(name), findings.baseline.get(name)
-        if value is not None:
-            yield f"{name} {value:.2f}" + ("" if baseline is None else f" (baseline {baseline:.2f})")
+    """Return the members of the facet `EVENTS_FACET`: mistakes counted by type."""
+    return {"counts": dict(sorted(counts.items())), "score": score, "iou": iou}
 
 
 def _known(values: Values) -> dict[str, JSON]:
@@ -148,12 +144,12 @@ def headline_table(findings: Findings) -> list[str]:
     """Return the table that a report begins with: each headline KPI, its interval and the baseline's value."""
     lines = [f"| KPI | value | {interval_words(findings)} | baseline | better by | better is |", "|---|---|---|---|---|---|"]
     for name in findings.headline:
-        figure = figure_of(name)
+        figure = kpi_of(name)
         unit = "" if figure.unit == "share" else f" {figure.unit}"
         between, gained = (
             "-" if each is None else f"{each[0]:.3f} to {each[1]:.3f}" for each in (findings.intervals.get(name), findings.gains.get(name))
         )
-        way = "less" if figure.lower_is_better else "more"
+        way = "less" if figure.less_is_better else "more"
         value, baseline = cell(findings.values.get(name)), cell(findings.baseline.get(name))
         lines.append(f"| **{name}** | {value}{unit} | {between} | {baseline} | {gained} | {way} |")
     better = "Better by: how much less than the baseline's an error or a rate is on the same drives or blocks, as an interval of the same kind."

@@ -8,11 +8,13 @@ from typing import Any
 
 import tracecore as tc
 from tracecore.errors import UsageError
+from tracecore_ingest.report import SIGNALS_FACET, SWEEPS_FACET
+from tracecore_schemas.facets import FRAMES_FACET
 from tracecore_schemas.kinds import Severity
 
 __all__ = ["FramesPresent", "MessagesLeftOut"]
 
-_FACETS = ("tracecore_frames", "tracecore_sweeps", "tracecore_signals")
+_FACETS = (FRAMES_FACET.name, SWEEPS_FACET.name, SIGNALS_FACET.name)
 _NAMED = 5
 _HALF = 0.5
 
@@ -26,7 +28,7 @@ class FramesPresent(tc.Check):
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
         """Read the counts that the ingest stated."""
-        facts: Any = context.target.facets.get("tracecore_frames") or {}
+        facts: Any = context.target.facets.get(FRAMES_FACET.name) or {}
         frames = context.read().count_rows()
         without: Mapping[str, Any] = facts.get("without_frames") or {}
         if without:
@@ -61,7 +63,7 @@ class MessagesLeftOut(tc.Check):
         if not left:
             return tc.CheckResult(success=True, message="No message was left out.")
         ranked = sorted(left, key=lambda key: (-left[key] / max(whole[key], 1), key))
-        grave = name != "tracecore_signals" and any(left[key] > share * whole[key] for key in ranked)
+        grave = name != SIGNALS_FACET.name and any(left[key] > share * whole[key] for key in ranked)
         named = ", ".join(f"{left[key]} of {whole[key]} of {key[1]} in drive {key[0]}" for key in ranked[:_NAMED])
         return tc.CheckResult(
             success=False,

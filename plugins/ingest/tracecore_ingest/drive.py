@@ -6,10 +6,8 @@ from array import array
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
-import tracecore as tc
 from tracecore import SourceFile
 from tracecore_ingest.calibration import CameraModel, FrameTree
 from tracecore_ingest.errors import LeftOut
@@ -17,12 +15,11 @@ from tracecore_ingest.gnss import Fixes
 from tracecore_ingest.log_index import AttachmentFacts, Log
 from tracecore_ingest.messages import Role
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import MEASURED
 
-__all__ = ["MEASURED", "UNSTATED", "CloudColumn", "Drive", "ImageColumn", "TopicFacts"]
+__all__ = ["UNSTATED", "CloudColumn", "Drive", "ImageColumn", "TopicFacts"]
 
-MEASURED = "measured"
 UNSTATED = "unstated"
-_REGION = frozenset({"region", "country"})
 _STATED = 3  # wrong statements of a file about itself
 _NO_CONDITION = frozenset({"drive", "clock"})
 
@@ -192,10 +189,9 @@ class Drive:
         return f"{self.name}.{number}" if number else self.name
 
     def facet(self) -> dict[str, JSON]:
-        """Return the facet `tracecore_drive`."""
+        """Return the members of the facet `DRIVE`."""
         bounds = self.fixes.bounds()
         return {
-            "summary": self._summary(),
             "drive": self.name,
             "start_ns": None if self.start_ns is None else str(self.start_ns),
             "end_ns": None if self.end_ns is None else str(self.end_ns),
@@ -216,14 +212,6 @@ class Drive:
             "checksums": {"data_section": self.data_section_checked, "messages_without": self.unchecked},
             **({"left_out": [each.document() for each in self.left_out]} if self.left_out else {}),
         }
-
-    def _summary(self) -> str:
-        """Return when and where it was recorded; a region where its metadata names one, for a place alone says little to people."""
-        days = dict.fromkeys(day for each in (self.start_ns, self.end_ns) if (day := _day(each)) is not None)
-        regions = sorted({str(value) for name, value in self.metadata.items() if name in _REGION})
-        return tc.summarize(" … ".join(days) if self.clock == MEASURED else f"clock {self.clock}", ", ".join(regions)) or tc.count(
-            self.messages, "message"
-        )
 
     @property
     def conditions(self) -> dict[str, str]:
@@ -271,10 +259,3 @@ class Drive:
                 )
             )
         return found
-
-
-def _day(nanoseconds: int | None) -> str | None:
-    try:
-        return None if nanoseconds is None else datetime.fromtimestamp(nanoseconds / 1e9, UTC).date().isoformat()
-    except (OverflowError, OSError, ValueError):  # a broken clock can say any number
-        return None

@@ -14,6 +14,7 @@ from tracecore_ingest.camera_images import ImageFacts, encoding_in, measure_imag
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.report import RowCounter, name_drives
 from tracecore_schemas.arrow_tables import FRAMES, table_of
+from tracecore_schemas.facets import FRAMES_FACET
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["INDEX", "Images", "Still", "StillDrive", "describe_stills", "measure_files", "still_batches"]
@@ -110,7 +111,7 @@ def _listed(name: str) -> str:
 
 def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[StillDrive], seen: RowCounter) -> None:
     """Say of frames from image files what they are and what is not known of them."""
-    context.describe(port, "tracecore_frames", seen.facts("frames_by_sensor") | {"sensors": sorted(seen.topics), "place": None})
+    context.describe(port, FRAMES_FACET, seen.facts("frames_by_sensor") | {"sensors": sorted(seen.topics), "place": None})
     if drives:
         why = f"{name_drives([drive.name for drive in drives])}: its clock is '{INDEX}' and it holds no GNSS fix"
         context.unknown("time and place", why, port=port)

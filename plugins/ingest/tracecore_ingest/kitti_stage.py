@@ -14,7 +14,7 @@ import tracecore as tc
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.image_folders import INDEX, Still, StillDrive, describe_stills, measure_files, still_batches
 from tracecore_ingest.kitti_files import CALIBRATION, CAMERAS, PATTERNS, VELODYNE, KittiCalibration, KittiFile, read_calibration, read_scan
-from tracecore_ingest.report import RowCounter, name_drives
+from tracecore_ingest.report import CALIBRATIONS_FACET, SWEEPS_FACET, RowCounter, name_drives
 from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SWEEPS, table_of
 from tracecore_schemas.refs import frame_ref
 
@@ -95,12 +95,11 @@ class Kitti(tc.Stage):
 
     def _describe(self, context: tc.Context, sets: Sequence[_Set], swept: RowCounter, calibrated: Sequence[dict[str, Any]], params: Params) -> None:
         facts = swept.facts("sweeps_by_sensor") | {"sensors": sorted(swept.topics), "points": swept.points}
-        context.describe(self.sweeps, "tracecore_sweeps", facts | {"intensity_scales": {sensor: [1.0] for sensor in swept.topics}})
+        context.describe(self.sweeps, SWEEPS_FACET, facts | {"intensity_scales": {sensor: [1.0] for sensor in swept.topics}})
         context.describe(
             self.calibrations,
-            "tracecore_calibrations",
+            CALIBRATIONS_FACET,
             {
-                "summary": tc.summarize(f"{tc.count(len(calibrated), 'calibration')} of {tc.count(len(sets), 'drive')}"),
                 "calibrations": len(calibrated),
                 "drives": {each.name: sum(row["drive"] == each.name for row in calibrated) for each in sets},
                 "sensors": sorted({row["sensor"] for row in calibrated}),

@@ -17,6 +17,7 @@ from tracecore_ingest.report import RowCounter, describe_calibrations, describe_
 from tracecore_ingest.ros_bags import METADATA
 from tracecore_ingest.validate import WantedTopics, validate_drives
 from tracecore_schemas.arrow_tables import CALIBRATIONS, FRAMES, SIGNALS, SWEEPS, table_of
+from tracecore_schemas.facets import DRIVE_FACET
 from tracecore_schemas.refs import artifact_ref
 
 __all__ = ["Mcap"]
@@ -97,7 +98,7 @@ def _adopt(context: tc.Context, drive: Drive) -> None:
         elif drive.joined:
             said["parts"] = [each.source.name for each in drive.joined]
         name = drive.log_name(number)
-        kept = context.adopt(part.source, kind="drive_log", name=name, facets={"tracecore_drive": said}, unknowns=whole.unknowns())
+        kept = context.adopt(part.source, kind="drive_log", name=name, facets={DRIVE_FACET: said}, unknowns=whole.unknowns())
         if part.path == part.source.path:
             part.path = kept
         if part.beside is not None and not part.beside.part_of:

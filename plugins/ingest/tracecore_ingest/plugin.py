@@ -7,8 +7,9 @@ from tracecore_ingest.checks import FramesPresent, MessagesLeftOut
 from tracecore_ingest.image_folders import Images
 from tracecore_ingest.kitti_stage import Kitti
 from tracecore_ingest.mcap_stage import Mcap
+from tracecore_ingest.report import CALIBRATIONS_FACET, SIGNALS_FACET, SWEEPS_FACET
 
-__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_stages"]
 
 
 @tc.hookimpl
@@ -21,3 +22,9 @@ def tracecore_register_stages() -> list[type[tc.Stage]]:
 def tracecore_register_checks() -> list[tc.Check]:
     """Bring the checks of what was ingested."""
     return [FramesPresent(), MessagesLeftOut()]
+
+
+@tc.hookimpl
+def tracecore_register_facets() -> list[tc.FacetSpec]:
+    """Return the facets of signals, sweeps and calibrations."""
+    return [CALIBRATIONS_FACET, SIGNALS_FACET, SWEEPS_FACET]

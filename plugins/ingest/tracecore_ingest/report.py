@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,11 +16,32 @@ from tracecore_ingest.drive import Drive
 from tracecore_ingest.lidar_sweeps import full_scale
 from tracecore_ingest.messages import Role
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import FRAMES_FACET
 
-__all__ = ["RowCounter", "describe_calibrations", "describe_drives", "describe_frames", "describe_signals", "describe_sweeps", "name_drives"]
+__all__ = [
+    "CALIBRATIONS_FACET",
+    "SIGNALS_FACET",
+    "SWEEPS_FACET",
+    "RowCounter",
+    "describe_calibrations",
+    "describe_drives",
+    "describe_frames",
+    "describe_signals",
+    "describe_sweeps",
+    "name_drives",
+]
 
 _NAMED = 20  # drives of one sentence; the facet lists all
 _LIDAR = re.compile(r"point_?cloud|lidar|laser_?scan|velodyne|ouster|livox|hesai|pandar", re.IGNORECASE)
+
+
+def _rows_of_drives(noun: str) -> Callable[[Mapping[str, Any]], str]:
+    return lambda value: tc.summarize(f"{tc.count(value[f'{noun}s'], noun)} of {tc.count(len(value['drives']), 'drive')}")
+
+
+SIGNALS_FACET = tc.FacetSpec("tracecore_signals", _rows_of_drives("message"), __package__)
+SWEEPS_FACET = tc.FacetSpec("tracecore_sweeps", _rows_of_drives("sweep"), __package__)
+CALIBRATIONS_FACET = tc.FacetSpec("tracecore_calibrations", _rows_of_drives("calibration"), __package__)
 
 
 class _Named(Protocol):
@@ -74,7 +95,6 @@ class RowCounter:
     def facts(self, topics_key: str) -> dict[str, JSON]:
         """Return the counts as JSON; times as text, because they are larger than JSON's whole numbers."""
         return {
-            "summary": tc.summarize(f"{tc.count(self.drives.total(), self.noun[:-1])} of {tc.count(len(self.drives), 'drive')}"),
             self.noun: self.drives.total(),
             "drives": dict(sorted(self.drives.items())),
             topics_key: dict(sorted(self.topics.items())),
@@ -126,13 +146,13 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
     raw = {column.topic: column.raw for drive in drives for column in drive.images.values() if column.raw}
     if raw:
         facts["raw_images_as_png"] = {topic: sorted(formats) for topic, formats in sorted(raw.items())}
-    context.describe(port, "tracecore_frames", facts)
+    context.describe(port, FRAMES_FACET, facts)
     _describe_places(context, port, drives, seen)
 
 
 def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: RowCounter, topics: Sequence[str] | None) -> None:
     """Say of the signals what they are and what is not known of them."""
-    context.describe(port, "tracecore_signals", heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
+    context.describe(port, SIGNALS_FACET, heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
         count = sum(drive.inexact.total() for drive in inexact)
@@ -153,7 +173,7 @@ def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive
             if column.sweeps > column.dim:
                 scales.setdefault(topic, set()).add(full_scale(column.top))
     facts["intensity_scales"] = {topic: sorted(found) for topic, found in sorted(scales.items())}
-    context.describe(port, "tracecore_sweeps", facts)
+    context.describe(port, SWEEPS_FACET, facts)
     for topic, count in sorted(dim.items()):
         if count:
             context.unknown("intensity", f"{count:,} sweeps of {topic} hold no brightness; their points' intensity is 0", port=port)
@@ -171,9 +191,8 @@ def describe_calibrations(
     by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
     context.describe(
         port,
-        "tracecore_calibrations",
+        CALIBRATIONS_FACET,
         {
-            "summary": tc.summarize(f"{tc.count(len(rows), 'calibration')} of {tc.count(len(by_drive), 'drive')}"),
             "calibrations": len(rows),
             "drives": by_drive,
             "sensors": sorted({row["sensor"] for row in rows}),

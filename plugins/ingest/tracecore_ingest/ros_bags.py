@@ -14,11 +14,12 @@ from typing import Any
 
 from tracecore import SourceFile
 from tracecore_ingest.calibration import FrameTree
-from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, TopicFacts
+from tracecore_ingest.drive import UNSTATED, CloudColumn, Drive, TopicFacts
 from tracecore_ingest.drive_files import stem_of
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.gnss import Fixes
 from tracecore_ingest.recording import channel_key
+from tracecore_schemas.facets import MEASURED
 
 __all__ = ["METADATA", "Bag", "join", "read_bag"]
 

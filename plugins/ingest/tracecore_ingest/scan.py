@@ -12,13 +12,14 @@ from mcap import records as layout
 from tracecore import SourceFile
 from tracecore_ingest.calibration import CameraModel, FrameTree, camera_model
 from tracecore_ingest.camera_images import DECODED, RecordedImage, encoding_in, encoding_of, image_reader, measure_image
-from tracecore_ingest.drive import MEASURED, UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts
+from tracecore_ingest.drive import UNSTATED, CloudColumn, Drive, ImageColumn, TopicFacts
 from tracecore_ingest.drive_files import read_log, stem_of
 from tracecore_ingest.errors import Damaged, Undecoded, gather
 from tracecore_ingest.gnss import Fixes
 from tracecore_ingest.lidar_sweeps import cloud_reader
 from tracecore_ingest.log_index import LATEST, NO_TIME, Log, OnMessage
 from tracecore_ingest.messages import Role, role_of, shows_images, signal_reader, why_undecoded
+from tracecore_schemas.facets import MEASURED
 
 __all__ = ["judge"]
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import tracecore as tc
 from tracecore_labeling.linking import RecordedFrame
 from tracecore_labeling.provenance import NOTHING_KNOWN, Provenance
 from tracecore_schemas.canonical import JSON, digest_json, hex_of
@@ -15,7 +14,7 @@ from tracecore_schemas.canonical import JSON, digest_json, hex_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance", "with_summary"]
+__all__ = ["Row", "empty_row", "label_id", "label_row", "label_table", "labels_facet", "unknown_provenance"]
 
 Attributes = Mapping[str, str]
 
@@ -133,8 +132,6 @@ def _mappings(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
 _MAKING = (("labeler", "labeler"), ("labeling tool", "tool"), ("guideline version", "guideline"), ("labeling time", "labeled_at"))
 _COUNTED = {"boxes": "box2d", "cuboids": "cuboid", "polygons": "polygon", "paths": "path", "tags": "tag", "empty_frames": "none"}
 
-_SHARES = (("reviewed_share", "reviewed"), ("agreed_share", "agreed"))
-
 
 def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
     """Count labels by geometry and class, and list labelers, tools and guidelines."""
@@ -155,21 +152,6 @@ def labels_facet(rows: Sequence[Row]) -> dict[str, JSON]:
         "guidelines": sorted({row.guideline for row in labels if row.guideline is not None}),
         "reviewed_share": reviewed / len(labels) if reviewed else None,
     }
-
-
-def with_summary(facet: dict[str, Any]) -> dict[str, JSON]:
-    """Return the facet with its summary for traces: counts of labels, guidelines and labelers, and the reviewed share."""
-    held = [tc.count(facet[kind], noun) for kind, noun in (("boxes", "box"), ("cuboids", "cuboid"), ("polygons", "polygon")) if facet[kind]]
-    shares = [f"{facet[name]:.0%} {done}" for name, done in _SHARES if facet.get(name) is not None]
-    summary = tc.summarize(
-        f"{', '.join(held) or 'no boxes'} on {tc.count(facet['frames'], 'frame')}",
-        f"{sum(facet['left_out'].values())} of {facet['found']} labels left out" if facet.get("left_out") else "",
-        f"guideline {', '.join(facet['guidelines'])}" if facet["guidelines"] else "",
-        tc.count(len(facet["labelers"]), "labeler") if facet["labelers"] else "",
-        ", ".join(shares),
-        tc.count(facet["gold_frames"], "gold frame") if facet["gold_frames"] else "",
-    )
-    return {"summary": summary, **facet}
 
 
 def unknown_provenance(rows: Sequence[Row], sources: str, *, names_left_out: int = 0) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,9 @@ import click
 
 import tracecore as tc
 from tracecore_simulation.demo_drives import command
-from tracecore_simulation.world_stage import World
+from tracecore_simulation.world_stage import WORLD_FACET, World
 
-__all__ = ["tracecore_register_commands", "tracecore_register_stages"]
+__all__ = ["tracecore_register_commands", "tracecore_register_facets", "tracecore_register_stages"]
 
 
 @tc.hookimpl
@@ -21,3 +21,9 @@ def tracecore_register_commands() -> list[click.Command]:
 def tracecore_register_stages() -> list[type[tc.Stage]]:
     """Bring the stage `world`."""
     return [World]
+
+
+@tc.hookimpl
+def tracecore_register_facets() -> list[tc.FacetSpec]:
+    """Return the facet of a simulated world."""
+    return [WORLD_FACET]

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Literal
 
 import tracecore as tc
 from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import LABELS_FACET
 
 if TYPE_CHECKING:
     from tracecore_simulation.drive import Drive, Settings
 
 __all__ = ["SCENARIO_FILE", "World"]
+
+WORLD_FACET = tc.FacetSpec(
+    "tracecore_world",
+    lambda value: tc.summarize(tc.count(len(value["drives"]), "simulated drive"), f"scenarios {value['scenarios']}", f"seed {value['seed']}"),
+    __package__,
+)
 
 SCENARIO_FILE = "scenarios.json"
 
@@ -60,8 +67,8 @@ class World(tc.Stage):
         (folder / SCENARIO_FILE).write_text(json.dumps(scenarios, indent=1, sort_keys=True) + "\n")
         tool = f"tracecore-simulation {version('tracecore-simulation')}"
         context.write(self.truth, table_of(LABELS, label_rows(drives, seed=context.seed, size=size, tool=tool)))
-        context.describe(self.drives, "tracecore_world", _facet(drives, settings, params))
-        context.describe(self.truth, "tracecore_labels", facet_of(drives, tool))
+        context.describe(self.drives, WORLD_FACET, _facet(drives, settings, params))
+        context.describe(self.truth, LABELS_FACET, facet_of(drives, tool))
 
 
 def _scenario(drive: Drive, params: World.Params) -> dict[str, JSON]:
@@ -87,7 +94,6 @@ def _scenario(drive: Drive, params: World.Params) -> dict[str, JSON]:
 
 def _facet(drives: Sequence[Drive], settings: Settings, params: World.Params) -> dict[str, JSON]:
     return {
-        "summary": tc.summarize(tc.count(len(drives), "simulated drive"), f"scenarios {params.scenarios}", f"seed {settings.seed}"),
         "scenarios": params.scenarios,
         "seed": settings.seed,
         "frames_per_second": settings.frames_per_second,

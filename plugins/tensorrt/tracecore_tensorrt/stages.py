@@ -13,11 +13,14 @@ import tracecore as tc
 from tracecore.engines import rename_inner
 from tracecore.parity import ParityParams, compare, pictures, run_onnx
 from tracecore_schemas.canonical import digest_bytes, digest_json
+from tracecore_schemas.facets import ENGINE_FACET, PARITY_FACET
 
 if TYPE_CHECKING:
     from tracecore_tensorrt.engine_builder import Builder, Built
 
 __all__ = ["Onnx", "TensorRT", "recipe_digest"]
+
+ONNX_FACET = tc.FacetSpec("tracecore_onnx", lambda value: f"opset {value['opset']}", __package__)
 
 
 class Onnx(tc.Stage):
@@ -74,10 +77,10 @@ class Onnx(tc.Stage):
         (folder / "config.json").write_text(
             json.dumps(config, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
         )
-        context.describe(self.onnx, "tracecore_onnx", {"summary": f"opset {facts['opset']}", **facts, "bytes": len(data)})
+        context.describe(self.onnx, ONNX_FACET, {**facts, "bytes": len(data)})
         tolerances = params.tolerances(narrow=False)
         facet = parity.facet(against=f"torch {torch.__version__}", what=looked_at.what, tolerances=tolerances)
-        context.describe(self.onnx, "tracecore_parity", facet)
+        context.describe(self.onnx, PARITY_FACET, facet)
         context.progress(3, 3)
 
 
@@ -162,13 +165,12 @@ class TensorRT(tc.Stage):
         context.progress(1, 2, "built")
         executed = self._execute(context, params, builder, built, network, config, present)
         artifact = context.artifact(self.model)
-        if artifact is None or "tracecore_parity" not in artifact.facets:
+        if artifact is None or PARITY_FACET.name not in artifact.facets:
             context.unknown("parity of the compiled graph", "Nobody compared the model with the one that it was made from.", port=self.engine)
         context.describe(
             self.engine,
-            "tracecore_engine",
+            ENGINE_FACET,
             {
-                "summary": tc.summarize(f"{builder.name} {builder.version}", ", ".join(targets), built.precision),
                 "builder": builder.name,
                 "builder_version": builder.version,
                 "compute_capability": ", ".join(targets),
@@ -213,7 +215,7 @@ class TensorRT(tc.Stage):
         judged = judge(facet)
         if not judged.success:
             raise tc.RunFailed(f"{judged.message} Choose a higher precision, or set its tolerance.")
-        context.describe(self.engine, "tracecore_parity", facet)
+        context.describe(self.engine, PARITY_FACET, facet)
         told = rename_inner(inspect_engine(builder, built.engine, log=context.log).encode())
         (context.path(self.engine) / "inspector.json").write_bytes(told)
         return {"executed": True, "executed_on": present}

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-import tracecore as tc
 from tracecore import UsageError
 from tracecore_training.architecture import MultiTask
 from tracecore_training.augmentation import Augmentation
@@ -155,7 +154,6 @@ def fit(
     write_model(folder, trained.model, config, trained.curves)
     losses = {name or "total": values[-1] for name, values in trained.curves.losses.items()}
     facet: dict[str, Any] = {
-        "summary": tc.summarize(tc.count(schedule.steps, "step")),
         "steps": schedule.steps,
         "batch": schedule.batch,
         "seed": str(seed),

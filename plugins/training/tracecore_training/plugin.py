@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tracecore as tc
 from tracecore_training.checks import LossesFinite
-from tracecore_training.torch_stages import TorchDetector, TorchMultitask
+from tracecore_training.torch_stages import TRAINING_FACET, TorchDetector, TorchMultitask
 from tracecore_training.ultralytics_run import UltralyticsRun
 
-__all__ = ["tracecore_register_checks", "tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_stages"]
 
 
 @tc.hookimpl
@@ -20,3 +20,9 @@ def tracecore_register_stages() -> list[type[tc.Stage]]:
 def tracecore_register_checks() -> list[tc.Check]:
     """Return the check that a training taken over has losses that are numbers."""
     return [LossesFinite()]
+
+
+@tc.hookimpl
+def tracecore_register_facets() -> list[tc.FacetSpec]:
+    """Return the facet of a training."""
+    return [TRAINING_FACET]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from tracecore_training.fitting import Settings
 
 __all__ = ["Block", "Classes", "Distances", "Size", "States", "TorchDetector", "TorchMultitask", "TrainingStage"]
+
+
+def _summary(facet: Mapping[str, Any]) -> str:
+    length = tc.count(facet["steps"], "step") if "steps" in facet else tc.count(facet["epochs"], "epoch")
+    return tc.summarize(length, facet.get("tool", ""))
+
+
+TRAINING_FACET = tc.FacetSpec("tracecore_training", _summary, __package__)
 
 
 class Block(BaseModel):
@@ -81,7 +90,7 @@ class TrainingStage(tc.Stage):
             log=context.log,
             progress=context.progress,
         )
-        context.describe(self.model, "tracecore_training", facet)
+        context.describe(self.model, TRAINING_FACET, facet)
 
 
 class TorchDetector(TrainingStage):

@@ -16,6 +16,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML ships no types
 
 import tracecore as tc
 from tracecore import UsageError
+from tracecore_training.torch_stages import TRAINING_FACET
 
 __all__ = ["ARGS", "CLASSES", "RESULTS", "Results", "UltralyticsRun", "read_args", "read_classes", "read_results"]
 
@@ -184,7 +185,7 @@ class UltralyticsRun(tc.Stage):
         }
         _write_json(folder / "config.json", config)
         _write_json(folder / "curves.json", _curves(results))
-        context.describe(self.model, "tracecore_training", _facet(results, args, classes))
+        context.describe(self.model, TRAINING_FACET, _facet(results, args, classes))
         for what, why in _unknowns(results, args, classes, weights):
             context.unknown(what, why, port=self.model)
 
@@ -215,7 +216,6 @@ def _facet(results: Results, args: Mapping[str, Any], classes: list[str]) -> dic
     last = {name: values[-1] for name, values in {**results.losses, **results.metrics}.items()}
     seed, batch, asked = (_whole(args, name) for name in ("seed", "batch", "epochs"))
     return {
-        "summary": tc.summarize(tc.count(len(results.epochs), "epoch"), "ultralytics"),
         "tool": "ultralytics",
         "base_model": _file(args, "model") or "unknown",
         "epochs": len(results.epochs),

@@ -13,9 +13,10 @@ from tracecore_labeling.campaign.results import campaign_facet, campaign_rows, r
 from tracecore_labeling.campaign.simulated_crew import Crew, Habits, work
 from tracecore_labeling.campaign.simulated_labels import TRUTH_COLUMNS, Mistakes, Truth, truth_of
 from tracecore_labeling.campaign.state import CampaignState, Settings, Stage, state_of
-from tracecore_labeling.label_table import Row, label_table, labels_facet, with_summary
+from tracecore_labeling.label_table import Row, label_table, labels_facet
 from tracecore_labeling.linking import FRAME_COLUMNS, RecordedFrame, recorded_frames
 from tracecore_schemas.canonical import JSON, digest_bytes, digest_json, hex_of
+from tracecore_schemas.facets import LABELS_FACET
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,7 +87,7 @@ class Campaign(tc.Stage):
             states = [read_campaign(context.adopt(source, kind="external", name=source.name), source.name) for source in sources]
             rows = self._taken_over(context, states, frames)
         context.write(self.labels, label_table(rows))
-        context.describe(self.labels, "tracecore_labels", with_summary(labels_facet(rows) | campaign_facet(states)))
+        context.describe(self.labels, LABELS_FACET, labels_facet(rows) | campaign_facet(states))
         self._unfinished(context, states, truth is not None)
         unreviewed = sorted(gold - {row.frame_id for row in rows if row.tier == "gold"})
         if unreviewed:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import tracecore as tc
 from tracecore_labeling.imports.label_file import FoundLabel, LabelFile
-from tracecore_labeling.label_table import Row, empty_row, label_id, label_row, label_table, labels_facet, unknown_provenance, with_summary
+from tracecore_labeling.label_table import Row, empty_row, label_id, label_row, label_table, labels_facet, unknown_provenance
 from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
+from tracecore_schemas.facets import LABELS_FACET
 from tracecore_schemas.refs import frame_ref
 
 __all__ = ["LabelImport", "LinkedFile", "label_rows", "left_out_counts", "number_images"]
@@ -94,7 +95,7 @@ class LabelImport(tc.Stage):
         rows = [row for batch in batches for row in label_rows(batch)]
         context.write(self.labels, label_table(rows))
         found = {"clipped": sum(file.clipped for file in files), "found": sum(file.found for file in files), "left_out": left_out_counts(batches)}
-        context.describe(self.labels, "tracecore_labels", with_summary(labels_facet(rows) | found))
+        context.describe(self.labels, LABELS_FACET, labels_facet(rows) | found)
         for what, why in [*_unknowns(batches, rows, recorded=self.recorded is not None, joint=joint), *self.unknowns(files)]:
             context.unknown(what, why, port=self.labels)
 

@@ -1,0 +1,43 @@
+"""Facets of an output before they are recorded: completed by what registered KPIs say, checked by their contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tracecore.errors import RunFailed
+from tracecore.kpis import with_traits
+from tracecore.plugins.host import PluginHost, Registered, RegisteredStage
+from tracecore_schemas.canonical import JSON
+from tracecore_schemas.facets import KPIS_FACET
+
+__all__ = ["finish_facets"]
+
+
+def finish_facets(host: PluginHost, stage: RegisteredStage, port: str, facets: Mapping[str, JSON]) -> dict[str, JSON]:
+    """Return the facets that are recorded of an output.
+
+    Args:
+        host: knows the registered facets and KPIs.
+        stage: that described the output; what its own plugin registers counts before the rest.
+        port: of the output.
+        facets: by name, as the stage gave them.
+
+    Raises:
+        RunFailed: a facet is not what its contract says.
+    """
+    finished = dict(facets)
+    if isinstance(report := finished.get(KPIS_FACET.name), Mapping):
+        specs = {name: _of(stage, offered) for name, offered in host.objects["kpis"].items()}
+        finished[KPIS_FACET.name] = with_traits(report, specs)
+    for name, value in finished.items():
+        offered = host.objects["facets"].get(name)
+        problem = _of(stage, offered).problem(value) if offered and isinstance(value, Mapping) else None
+        if problem is not None:
+            raise RunFailed(f"The stage '{stage.name}' described its output '{port}' by the facet '{name}', whose contract refuses it: {problem}.")
+    return finished
+
+
+def _of(stage: RegisteredStage, offered: list[Registered[Any]]) -> Any:
+    """Return the object that the stage's plugin registers, else the first."""
+    return next((each.item for each in offered if each.entry_point == stage.entry_point), offered[0].item)
