@@ -78,7 +78,8 @@ def environment() -> str:
 
 def facets() -> str:
     """Return the page of facets: each with what it is on and its members, from the JSON Schemas of the record and of the plugins."""
-    files = sorted([*ROOT.glob("lineage/facets/*.json"), *ROOT.glob("plugins/[!_]*/tracecore_*/facets/*.json")], key=lambda file: file.name)
+    folders = ("lineage", "schemas/*", "plugins/[!_]*/*")
+    files = sorted((file for folder in folders for file in ROOT.glob(f"{folder}/facets/*.json")), key=lambda file: file.name)
     parts = [f"# Facets\n\n{NOTE}\nEach facet has its JSON Schema and examples next to it. Members that every facet has are left out.\n"]
     for file in files:
         schema = json.loads(file.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
 """Our facets as classes beside OpenLineage's own: `Tracecore…Facet`, each with a JSON Schema in `lineage/facets/` and an example beside it.
 
 A facet's `_schemaURL` is `urn:tracecore:<name>:<version>` and never changes its meaning; a changed shape gets a new version. The classes here are
-those that the record writes itself; stages hand in theirs (`tracecore_drive`, `tracecore_frames`, …) as JSON, which `stage_facet` gives the same
-form. Every facet of ours has a `summary`: one line that traces show, without the name of a person. Here it follows from the other members.
+those that the record writes itself; stages give theirs as JSON (`FacetSpec`), which `stage_facet` turns into the same form. Every facet of ours has a
+`summary`: one line that traces show, without the name of a person. Here it follows from the other members.
 """
 
 from __future__ import annotations

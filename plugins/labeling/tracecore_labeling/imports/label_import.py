@@ -13,6 +13,7 @@ import tracecore as tc
 from tracecore_labeling.imports.label_file import FoundLabel, LabelFile
 from tracecore_labeling.label_table import Row, empty_row, label_id, label_row, label_table, labels_facet, unknown_provenance
 from tracecore_labeling.linking import LINK_COLUMNS, FrameIndex, Linked, RecordedFrame, link, unlinked
+from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import LABELS_FACET
 from tracecore_schemas.refs import frame_ref
 
@@ -94,8 +95,12 @@ class LabelImport(tc.Stage):
         _refuse_overlap(batches)
         rows = [row for batch in batches for row in label_rows(batch)]
         context.write(self.labels, label_table(rows))
-        found = {"clipped": sum(file.clipped for file in files), "found": sum(file.found for file in files), "left_out": left_out_counts(batches)}
-        context.describe(self.labels, LABELS_FACET, labels_facet(rows) | found)
+        counts: dict[str, JSON] = {
+            "clipped": sum(file.clipped for file in files),
+            "found": sum(file.found for file in files),
+            "left_out": left_out_counts(batches),
+        }
+        context.describe(self.labels, LABELS_FACET, labels_facet(rows) | counts)
         for what, why in [*_unknowns(batches, rows, recorded=self.recorded is not None, joint=joint), *self.unknowns(files)]:
             context.unknown(what, why, port=self.labels)
 
