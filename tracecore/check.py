@@ -11,7 +11,18 @@ from tracecore_schemas.canonical import JSON
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import Artifact, ExpectationOutcome, Unknown
 
-__all__ = ["Check", "CheckContext", "CheckResult"]
+__all__ = ["Check", "CheckContext", "CheckResult", "Described"]
+
+
+class Described:
+    """Base of what plugins register: a class without a `description` takes the first line of its docstring."""
+
+    description: str = ""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "description" not in vars(cls) and cls.__doc__ and Described not in cls.__bases__:
+            cls.description = cls.__doc__.strip().partition("\n")[0]
 
 
 class CheckContext(Protocol):
@@ -54,7 +65,7 @@ class CheckResult:
     severity: Severity | None = None
 
 
-class Check(ABC):
+class Check(Described, ABC):
     """An assertion about one output, or about several outputs of one run together.
 
     Attributes:
@@ -65,7 +76,6 @@ class Check(ABC):
     """
 
     name: str
-    description: str = ""
     severity: Severity = Severity.BLOCKING
     asks_readers: bool = False
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from tracecore.check import Described
 from tracecore.errors import UsageError
 from tracecore.kpi_provenance import KpiProvenance
 from tracecore.kpis import Kpi, read_kpis
@@ -99,7 +100,7 @@ class GateResult:
     unknowns: tuple[Unknown, ...] = ()
 
 
-class Gate(ABC):
+class Gate(Described, ABC):
     """A condition for release; a program names it as `{gate: NAME, ...}`.
 
     Attributes:
@@ -109,10 +110,9 @@ class Gate(ABC):
     """
 
     name: ClassVar[str]
-    description: ClassVar[str] = ""
     reads_unknowns: ClassVar[bool] = True
 
-    def check_requirement(self, requirement: Mapping[str, Any]) -> None:  # noqa: B027  # a gate without keys has nothing to check
+    def check_requirement(self, requirement: Mapping[str, Any]) -> None:  # a gate without keys has nothing to check
         """Check the program's entry when the program is loaded.
 
         Args:

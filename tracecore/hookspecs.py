@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pluggy
 
+from tracecore.check import Check, Described
 from tracecore_schemas.kinds import RunState
 
 if TYPE_CHECKING:
     import click
 
-    from tracecore.check import Check
     from tracecore.gate import Gate
     from tracecore.kpis import KpiSpec
     from tracecore.stage import Stage
@@ -133,22 +133,20 @@ def tracecore_build_sealed(build: BuildSummary, settings: Mapping[str, str]) -> 
     """
 
 
-class Exporter(ABC):
+class Exporter(Described, ABC):
     """Writes the trace of a build in one format (`tracecore export BUILD --format NAME`)."""
 
     name: ClassVar[str]
-    description: ClassVar[str] = ""
 
     @abstractmethod
     def export(self, trace: Mapping[str, Any], manifest: Mapping[str, Any], destination: Path) -> None:
         """Write a build's trace and manifest to a file."""
 
 
-class Importer(ABC):
+class Importer(Described, ABC):
     """Reads one file format as OpenLineage events (`tracecore import FILE`)."""
 
     name: ClassVar[str]
-    description: ClassVar[str] = ""
 
     @abstractmethod
     def events(self, source: Path) -> list[Mapping[str, Any]]:

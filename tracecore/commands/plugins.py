@@ -28,8 +28,9 @@ Examples:
   tracecore plugins check night --stage night-frames --json
   tracecore plugins check night --samples night/tests/conformance.py    # installed as a wheel
 """
-_MARKS = {"passed": "✓", "failed": "✗", "not run": "?"}
-_STYLES = {"passed": "green", "failed": "red", "not run": "yellow"}
+_MARKS = {"failed": "✗", "not run": "?", "warning": "!", "passed": "✓"}
+"""By result, worst first."""
+_STYLES = {"passed": "green", "failed": "red"}
 
 
 @click.command("check", short_help="Check that a plugin keeps the contract.", epilog=_CHECK_EXAMPLES)
@@ -44,9 +45,9 @@ _STYLES = {"passed": "green", "failed": "red", "not run": "yellow"}
 @no_workspace_option
 @json_option
 def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: bool) -> None:
-    """Look at an installed plugin by every rule of the contract: run its stages on samples, twice, and name what is wrong.
+    """Check an installed plugin by every rule of the contract: run its stages on samples, twice, call everything else, and name what is wrong.
 
-    Exit code 1 where a rule failed. What can't be run on this machine is said and counts as neither.
+    Exit code 1 if a rule failed. Warnings, and what can't be run on this machine, count as neither.
     """
     from tracecore.errors import NegativeVerdict
     from tracecore.testing import conformance, read_samples
@@ -64,36 +65,43 @@ def check(name: str, stages: tuple[str, ...], samples: Path | None, *, as_json: 
 def _print_report(report: Report) -> None:
     from rich.table import Table
 
-    from tracecore.testing import RULES
+    from tracecore.testing import PLUGIN, RULES
 
     out = console()
     out.print(f"{report.plugin}  {report.distribution} {report.version}", markup=False)
     # Rules down, subjects across: a plugin has few stages, and there are many rules.
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rule")
-    for subject in report.subjects:
+    wide = [subject for subject in report.subjects if len(report.of(subject).findings) > 1 or subject == PLUGIN]
+    for subject in wide:
         table.add_column(subject, justify="center")
     for rule in RULES:
-        cells = [_cell(report, rule, subject) for subject in report.subjects]
+        cells = [_cell(report, rule, subject) for subject in wide]
         if any(cells):
             table.add_row(rule, *cells)
     out.print(table)
-    for finding in report.failures:
-        out.print(f"[red]✗[/] {finding.subject}, {finding.rule}: ", end="")
+    for subject in report.subjects:
+        if subject not in wide:
+            out.print(f"{_cell(report, 'runs', subject)} {subject}")
+    for finding in (*report.failures, *report.warnings):
+        out.print(f"{_mark(finding.result)} {finding.subject}, {finding.rule}: ", end="")
         out.print(finding.message, markup=False)
     seen: set[tuple[str, str]] = set()
     for finding in report.not_run:
         if (finding.subject, finding.message) not in seen:
             seen.add((finding.subject, finding.message))
             rules = ", ".join(each.rule for each in report.not_run if (each.subject, each.message) == (finding.subject, finding.message))
-            out.print(f"[yellow]?[/] {finding.subject}, not run ({rules}): ", end="")
+            out.print(f"{_mark('not run')} {finding.subject}, not run ({rules}): ", end="")
             out.print(finding.message, markup=False)
 
 
 def _cell(report: Report, rule: str, subject: str) -> str:
     results = {each.result.value for each in report.findings if each.rule == rule and each.subject == subject}
-    worst = next((each for each in ("failed", "not run", "passed") if each in results), None)
-    return "" if worst is None else f"[{_STYLES[worst]}]{_MARKS[worst]}[/]"
+    return next((_mark(each) for each in _MARKS if each in results), "")
+
+
+def _mark(result: str) -> str:
+    return f"[{_STYLES.get(result, 'yellow')}]{_MARKS[result]}[/]"
 
 
 _NEW_EXAMPLES = """

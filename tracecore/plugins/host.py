@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic, Literal, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar, get_args
 
 import click
 import pluggy
@@ -27,7 +27,7 @@ from tracecore.system.settings import Settings
 from tracecore_schemas.kinds import StageKind
 from tracecore_schemas.run import CodeLocation, Plugin
 
-__all__ = ["BrokenPlugin", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage", "SharedName"]
+__all__ = ["BrokenPlugin", "Event", "LoadedPlugin", "PluginHost", "Registered", "RegisteredStage", "SharedName"]
 
 Event = Literal["run_started", "run_finished", "build_sealed"]
 T = TypeVar("T")
@@ -291,6 +291,18 @@ class PluginHost:
         """
         return _chosen("import format", self.importers, name)
 
+    def observers(self, entry_point: str) -> list[Event]:
+        """Return the events that a plugin observes."""
+        module = self._manager.get_plugin(entry_point)
+        hooks = {caller.name for caller in self._manager.get_hookcallers(module) or ()}
+        return [event for event in get_args(Event) if f"tracecore_{event}" in hooks]
+
+    def observe(self, entry_point: str, event: Event, summary: object) -> None:
+        """Show an observer event to one plugin; whatever it raises is raised."""
+        others = [module for name, module in self._manager.list_name_plugin() if module is not None and name != entry_point]
+        argument = "build" if event == "build_sealed" else "run"
+        self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
+
     def notify(self, event: Event, summary: object) -> None:
         """Show an observer event to every plugin; one that raises is logged by name and disturbs nothing.
 
@@ -298,14 +310,9 @@ class PluginHost:
             event: which observer hook, `tracecore_` left out.
             summary: the frozen value it is shown.
         """
-        argument = "build" if event == "build_sealed" else "run"
-        registered = self._manager.list_name_plugin()
-        for name, module in registered:
-            if module is None:
-                continue
-            others = [other for _, other in registered if other is not None and other is not module]
+        for name, _ in self._manager.list_name_plugin():
             try:
-                self._manager.subset_hook_caller(f"tracecore_{event}", others)(**{argument: summary, "settings": self.settings.others})
+                self.observe(name, event, summary)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001  # an observer may raise anything, SystemExit too; the run must not feel it

@@ -38,7 +38,7 @@ class Scaffold:
 
 def template_folder() -> Path:
     """Find the template: inside an installed tracecore, else in the checkout that it is installed from."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     for folder in (here / "_template", here.parent / "plugins" / "_template"):
         if (folder / "pyproject.toml").is_file():
             return folder

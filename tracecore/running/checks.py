@@ -22,7 +22,7 @@ from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.kinds import Severity
 from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, RunInput, Unknown
 
-__all__ = ["PlannedCheck", "known_result", "plan_checks", "rejected_refs", "run_check"]
+__all__ = ["PlannedCheck", "known_result", "plan_checks", "recordable_result", "rejected_refs", "run_check"]
 
 _BLOCKING = "blocking"
 _WEIGHED = "weighed"  # in the details of a check that said itself what its failure means
@@ -183,7 +183,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     reading = _Reading(planned, run_id, outputs, store)
     started = datetime.now(UTC)
     try:
-        result = _recordable(planned.check.run(reading))
+        result = recordable_result(planned.check.run(reading))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # a plugin may raise anything; its exit must end its check, not the build
         result = _broken(planned.check, error)
     success = bool(result.success) and all(outcome.success for outcome in result.outcomes)
@@ -209,7 +209,7 @@ def run_check(planned: PlannedCheck, job: str, run_id: str, outputs: Mapping[str
     return check
 
 
-def _recordable(result: object) -> CheckResult:
+def recordable_result(result: object) -> CheckResult:
     """Return a result as it can be recorded; refuse what is none."""
     if not isinstance(result, CheckResult):
         raise TypeError(f"it returned {type(result).__name__}, expected a CheckResult")

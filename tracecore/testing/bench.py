@@ -8,8 +8,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from tracecore.artifacts import RECORD_GROUP
 from tracecore.check import Check, CheckContext, CheckResult
 from tracecore.errors import TracecoreError
@@ -22,6 +20,7 @@ from tracecore.store import open_store
 from tracecore.system.failures import reason_of
 from tracecore.system.settings import Settings
 from tracecore.testing.rules import package_of
+from tracecore.testing.stage_samples import read_input
 from tracecore.workspace import NamedWorkspace, Workspace
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import ENGINE_FACET
@@ -123,9 +122,8 @@ class Bench:
         """Put a sample into the store, with its declared origin."""
         kind, name = registered.stage_class.inputs()[port].kind.value, f"sample.{registered.name}.{port}"
         run_id = self.record.new_run_id()
-        if path.suffix == ".arrow":
-            with pa.memory_map(str(path)) as source:
-                staged = self.store.stage_table(pa.ipc.open_file(source).read_all(), run_id=run_id, port=port)
+        if not isinstance(value := read_input(path), Path):
+            staged = self.store.stage_table(value, run_id=run_id, port=port)
             stored = self.store.put_table(staged, kind=kind, name=name, run_id=run_id)
         elif path.is_dir():
             import shutil

@@ -1,11 +1,12 @@
-"""The conformance suite: every rule, on every stage of one installed plugin, and the report of its findings."""
+"""The conformance suite: every rule, on everything that one installed plugin registers, and the report of its findings."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from tracecore.artifacts import open_artifact
 from tracecore.errors import UsageError, suggestion
 from tracecore.plugins.discovery import GROUP, BrokenPlugin, LoadedPlugin
 from tracecore.plugins.host import PluginHost
+from tracecore.plugins.objects import OBJECT_TYPES
 from tracecore.stage import Stage
 from tracecore.system.settings import Settings
+from tracecore.testing.object_trials import OBSERVERS, TRIALS
 from tracecore.testing.rules import (
+    Hint,
     doc_problems,
     import_problems,
     kind_problem,
@@ -29,7 +33,7 @@ from tracecore.testing.rules import (
     plugin_doc_problems,
     plugin_name_problems,
 )
-from tracecore.testing.stage_samples import NoSample, Sample, SampleSource, find_samples, sample_of
+from tracecore.testing.stage_samples import NoSample, Sample, SampleSource, find_samples, own_sample, sample_of
 from tracecore.testing.trials import Trials, Tried, try_stages
 from tracecore_schemas.canonical import digest_file
 
@@ -38,12 +42,12 @@ __all__ = ["PLUGIN", "RULES", "Finding", "Report", "Result", "conformance", "fin
 RULES = {
     "loads": "it is installed and brings what its hooks promise",
     "alone": "it can be imported in a fresh interpreter, without any other plugin",
-    "imports": "none of its sources imports another plugin or the record",
+    "imports": "none of its sources imports another plugin, the record, or a name that tracecore does not publish",
     "names": "stages, exporters and importers are named in kebab-case, checks and gates in kebab-case or snake_case, ports in snake_case",
     "kind": "a stage makes what its kind makes",
-    "docs": "every stage, parameter, port, check and gate has a description, the distribution a README",
+    "docs": "everything that a program or a user names has a description; a warning: no README, an undescribed port, a module without docstring",
     "params": "Params are frozen, refuse unknown keys, have valid defaults, and survive pickle and JSON",
-    "runs": "it runs on sample inputs in the real executor",
+    "runs": "a stage runs on sample inputs in the real executor; every check, gate, exporter, importer, command and observer answers on samples",
     "inputs": "it reads nothing but its declared inputs",
     "outputs": "it writes nothing but its declared outputs",
     "written": "it writes every output it declares",
@@ -54,9 +58,10 @@ RULES = {
 
 
 class Result(StrEnum):
-    """What came of one rule: `not run` says that nothing was found out, and why."""
+    """What came of one rule; a warning breaks no rule, and `not run` says why nothing was found out."""
 
     PASSED = "passed"
+    WARNING = "warning"
     FAILED = "failed"
     NOT_RUN = "not run"
 
@@ -67,8 +72,7 @@ class Finding:
 
     Attributes:
         rule: a name of `RULES`.
-        subject: a stage by `kind name`, or `plugin` for what concerns all of it.
-        result: passed, failed or not run.
+        subject: a stage by `kind name`, another object by `noun name` (`gate no_leak`), or `plugin` for what concerns all of it.
         message: one sentence that says what is wrong, or why it was not run; empty where it passed.
     """
 
@@ -79,9 +83,9 @@ class Finding:
 
 
 def findings(rule: str, subject: str, problems: Iterable[str]) -> list[Finding]:
-    """Return one finding a problem, or the one that says there is none."""
-    listed = list(dict.fromkeys(problems))
-    return [Finding(rule, subject, Result.FAILED, problem) for problem in listed] or [Finding(rule, subject, Result.PASSED)]
+    """Return a finding for each problem, or the one that says there is none."""
+    listed = [Finding(rule, subject, Result.WARNING if isinstance(each, Hint) else Result.FAILED, each) for each in dict.fromkeys(problems)]
+    return listed or [Finding(rule, subject, Result.PASSED)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +115,18 @@ class Report:
         return tuple(each for each in self.findings if each.result is Result.FAILED)
 
     @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What could be better, and breaks no rule."""
+        return tuple(each for each in self.findings if each.result is Result.WARNING)
+
+    @property
     def not_run(self) -> tuple[Finding, ...]:
         """What could not be found out."""
         return tuple(each for each in self.findings if each.result is Result.NOT_RUN)
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """The plugin itself and its stages."""
+        """The plugin itself, its stages and the other objects that it registers."""
         return tuple(dict.fromkeys(each.subject for each in self.findings))
 
     def of(self, subject: str) -> Report:
@@ -210,14 +219,13 @@ def conformance(
     timeout: float = _TIMEOUT_S,
     settings: Settings | None = None,
 ) -> Report:
-    """Look at an installed plugin by every rule.
+    """Check an installed plugin by every rule.
 
     Args:
         entry_point: its name in the entry-point group `tracecore`.
-        samples: what its stages are tried on; `tests/conformance.py` of the project it is installed from, else the built-in samples.
-        stages: names of the stages to look at; all by default.
-        timeout: seconds that its stages together may take in each process.
-        settings: of the process; read here where None.
+        samples: what it is tried on; `tests/conformance.py` of the project it is installed from, else the built-in samples.
+        stages: names of the only stages to check; all stages and other objects by default.
+        timeout: seconds that everything together may take in each process.
 
     Raises:
         UsageError: no such plugin or stage is installed; the nearest right name is offered.
@@ -235,8 +243,12 @@ def conformance(
     package = package_of(entry.module)
     others = other_plugins(entry_point, package)
     with tempfile.TemporaryDirectory(prefix="tracecore-conformance-") as folder:
-        given = {stage.name: _sample(stage, source, Path(folder) / "given" / stage.name) for stage in chosen}
-        ready = {stage.name: (stage, sample) for stage in chosen if isinstance(sample := given[stage.name], Sample) and not sample.not_here}
+        place = Path(folder) / "given"
+        given = {stage.name: _sample(partial(sample_of, stage, source), place / stage.name) for stage in chosen}
+        objects = {} if stages else {subject: kind for kind, subject in _objects(plugin, host)}
+        given |= {subject: _sample(partial(_object_sample, subject, source), place / subject) for subject in objects}
+        kinds = {**{stage.name: stage.kind.value for stage in chosen}, **objects}
+        ready = {name: (kinds[name], sample) for name, sample in given.items() if isinstance(sample, Sample) and not sample.not_here}
         trials = try_stages(entry, others, ready, Path(folder) / "trials", timeout)
         looked_at = [
             *findings("loads", PLUGIN, ()),
@@ -245,6 +257,7 @@ def conformance(
             *findings("names", PLUGIN, plugin_name_problems(plugin)),
             *findings("docs", PLUGIN, plugin_doc_problems(plugin, distribution)),
             *(each for stage in chosen for each in _stage(plugin, stage, given[stage.name], trials)),
+            *(_called(subject, given[subject], trials.stages.get(subject)) for subject in objects),
         ]
     return Report(entry_point, name, version, tuple(looked_at))
 
@@ -268,12 +281,34 @@ def _unloaded(broken: BrokenPlugin | None) -> Finding:
     return Finding("loads", PLUGIN, Result.FAILED, broken.error if broken is not None else "TRACECORE_PLUGINS does not allow it")
 
 
-def _sample(stage: type[Stage], source: SampleSource | None, folder: Path) -> Sample | str:
-    """Return what a stage is tried on, or why there is nothing."""
+def _sample(make: Callable[[Path], Sample], folder: Path) -> Sample | str:
+    """Return what something is tried on, or why there is nothing."""
     try:
-        return sample_of(stage, source, folder)
+        return make(folder)
     except NoSample as error:
         return str(error)
+
+
+def _objects(plugin: LoadedPlugin, host: PluginHost) -> Iterator[tuple[str, str]]:
+    """Yield what a plugin registers besides stages and can be called: kind and subject."""
+    for each in OBJECT_TYPES:
+        if each.plural in TRIALS:
+            yield from ((each.plural, f"{each.noun} {item.name}") for item in plugin.brings[each.plural])
+    yield from ((OBSERVERS, f"observer {event}") for event in host.observers(plugin.entry_point))
+
+
+def _object_sample(subject: str, source: SampleSource | None, folder: Path) -> Sample:
+    return own_sample(subject.partition(" ")[2], source, folder) or Sample()
+
+
+def _called(subject: str, given: Sample | str, tried: tuple[Tried, Tried] | None) -> Finding:
+    if isinstance(given, str):
+        return Finding("runs", subject, Result.FAILED, given)
+    if tried is None:
+        return Finding("runs", subject, Result.NOT_RUN, given.not_here)
+    if tried[0].refused:
+        return Finding("runs", subject, Result.NOT_RUN, tried[0].refused)
+    return findings("runs", subject, [tried[0].error] if tried[0].error is not None else [])[0]
 
 
 def _stage(plugin: LoadedPlugin, stage: type[Stage], given: Sample | str, trials: Trials) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from tracecore_schemas.kinds import ArtifactKind, StageKind
 
 __all__ = [
     "RECORD",
+    "Hint",
     "Imported",
     "doc_problems",
     "import_problems",
@@ -39,6 +40,13 @@ __all__ = [
     "source_files",
     "sources_import",
 ]
+
+
+class Hint(str):
+    """A problem that breaks no rule: a warning."""
+
+    __slots__ = ()
+
 
 RECORD = ("tracecore_lineage", "tracecore_assets", "tracecore_graphql")
 """Packages of ours above the kernel: what a stage needs of the record comes as `context.lineage`."""
@@ -177,12 +185,16 @@ def kind_problem(stage: type[Stage]) -> Iterator[str]:
 def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distribution | None) -> Iterator[str]:
     """Return what of a plugin nobody could understand without reading its code."""
     if not plugin.description:
-        yield f"its module {plugin.module} has no docstring"
+        yield Hint(f"its module {plugin.module} has no docstring")
     if distribution is not None and not _readme(distribution):
-        yield f'the distribution {plugin.distribution} has no README: set `readme = "README.md"` in pyproject.toml'
+        yield Hint(f'the distribution {plugin.distribution} has no README: set `readme = "README.md"` in pyproject.toml')
     for each in OBJECT_TYPES:
         if each.plural not in (STAGES, "commands"):
-            yield from (f"the {each.noun} '{item.name}' has no description" for item in plugin.brings[each.plural] if not item.description.strip())
+            yield from (
+                f"the {each.noun} '{item.name}' has no docstring and no description"
+                for item in plugin.brings[each.plural]
+                if not item.description.strip()
+            )
     yield from (f"the command '{command.name}' has no help" for command in plugin.brings["commands"] if not (command.help or command.short_help))
 
 
@@ -200,7 +212,7 @@ def doc_problems(stage: type[Stage]) -> Iterator[str]:
         if not (field.description or "").strip():
             yield f"the parameter '{name}' has no description: `{name}: ... = tc.Field(..., description=\"...\")`"
     for what, ports in (("input", stage.inputs()), ("output", stage.outputs())):
-        yield from (_undescribed(what, port) for port in ports.values() if not port.description.strip())
+        yield from (Hint(_undescribed(what, port)) for port in ports.values() if not port.description.strip())
     yield from (f"the file port '{port.name}' has no note" for port in stage.file_ports().values() if not port.note.strip())
 
 

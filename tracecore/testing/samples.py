@@ -18,14 +18,27 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from tracecore.stage import Input
+from tracecore.stage import Input, Output
 from tracecore_schemas.arrow_tables import CALIBRATIONS, DETECTIONS, EVENTS, FRAMES, LABELS, POINTS_DTYPE, SIGNALS, SWEEPS, table_of
 from tracecore_schemas.data_request import FILE as REQUEST_FILE
 from tracecore_schemas.data_request import DataRequest, Want
 from tracecore_schemas.kinds import ArtifactKind
 from tracecore_schemas.refs import frame_ref
 
-__all__ = ["built_in", "calibrations", "detections", "events", "frames", "labels", "model_folder", "request_folder", "signals", "sweeps"]
+__all__ = [
+    "built_in",
+    "calibrations",
+    "detections",
+    "events",
+    "frames",
+    "labels",
+    "manifest",
+    "model_folder",
+    "request_folder",
+    "signals",
+    "sweeps",
+    "trace",
+]
 
 CAMERA = "/camera/front/image"
 LIDAR = "/lidar/top/points"
@@ -268,10 +281,65 @@ def request_folder(folder: Path) -> Path:
     return folder
 
 
+_MADE_AT = "2026-11-22T15:39:47.000000Z"
+
+
+def _ref(kind: str, name: str) -> str:
+    return f"{kind}/{name}@{_hex(kind, name)}"
+
+
+_PROGRAM, _TRAIN, _MODEL, _BUILD = _ref("program", "sample"), _ref("dataset", "sample.train"), _ref("model", "sample.model"), _ref("build", "sample")
+_RUNS = {job: f"019ab2c4-1111-7000-8000-{number:012}" for number, job in enumerate(("sample.model", "sample.release"))}
+
+
+def _node(ref: str, run: str | None, **facets: Row) -> Row:
+    kind, _, name = ref.partition("@")[0].partition("/")
+    artifact = {"kind": kind, "media": "file", "size_bytes": 7, "summary": "7 bytes"}
+    times = {"created_at": _MADE_AT if run else None, "recorded_at": _MADE_AT, "run": run}
+    size = {"size_bytes": 7, "rows": None, "rejected": False}
+    digest = f"sha256:{ref.rpartition('@')[2]}"
+    return {"ref": ref, "kind": kind, "name": name, "digest": digest, **times, **size, "facets": {"tracecore_artifact": artifact, **facets}}
+
+
+def trace() -> dict[str, Any]:
+    """Return the backward trace of a sealed build of one model, as `tracecore trace --json` prints it."""
+    train, release = _RUNS.values()
+    check = {"name": "finite", "success": True, "severity": "blocking"}
+    made_by = {"stage": "train", "plugin": "sample", "plugin_version": "0.1.0", "params": {"steps": 2}, "checks": [check]}
+    of_no_stage: Row = {"stage": None, "plugin": None, "plugin_version": None, "params": {}, "checks": []}
+    ended = {"state": "COMPLETE", "started_at": _MADE_AT, "ended_at": _MADE_AT}
+    edges = [
+        (train, _TRAIN, "input", "frames"), (train, _PROGRAM, "input", "program"), (train, _MODEL, "output", "model"),
+        (release, _MODEL, "input", "model"), (release, _PROGRAM, "input", "program"), (release, _BUILD, "output", "build"),
+    ]  # fmt: skip
+    return {
+        "root": _BUILD, "direction": "backward", "position": 12, "complete": False, "truncated": False,
+        "gaps": [{"at": _TRAIN, "missing": "producer", "why": "No recorded run made it."}],
+        "unknowns": [{"at": _MODEL, "what": "labeler", "why": "the file names none"}],
+        "nodes": [
+            _node(_BUILD, release), _node(_MODEL, train, tracecore_training={"summary": "2 steps"}), _node(_TRAIN, None), _node(_PROGRAM, None),
+        ],
+        "runs": [{"id": train, "job": "sample.model", **ended, **made_by}, {"id": release, "job": "sample.release", **ended, **of_no_stage}],
+        "edges": [{"run": run, "ref": ref, "direction": way, "role": role, "inferred": False} for run, ref, way, role in edges],
+        "later": [], "claims": [], "static": [],
+    }  # fmt: skip
+
+
+def manifest() -> dict[str, Any]:
+    """Return the predicate of the sealed statement of that build."""
+    gate = {"name": "no_leak", "passed": True, "waived": False, "measured": 0, "required": 0, "message": "No frame is shared."}
+    return {
+        "type": "urn:tracecore:build:1", "name": "sample", "program": _PROGRAM, "run": _RUNS["sample.release"], "sealed_at": _MADE_AT,
+        "artifacts": [{"role": "model", "ref": _MODEL, "run": _RUNS["sample.model"]}], "gates": [gate], "waivers": [],
+        "approver": f"person-{_hex('approver')[:32]}", "content_digest": f"sha256:{_hex('content')}", "key": f"ed25519:{_hex('key')}",
+        "ledger": {"origin": "tracecore/sample", "position": 12, "root": _hex("root")}, "checkpoint": "tracecore/sample\n12\n",
+    }  # fmt: skip
+
+
 _TABLES: Mapping[str, Callable[[], pa.Table]] = {"signals": signals, "sweeps": sweeps, "calibrations": calibrations, "detections": detections}
 
 
-def built_in(port: Input, folder: Path) -> pa.Table | Path | None:
+def built_in(port: Input | Output, folder: Path) -> pa.Table | Path | None:
     """Return the built-in sample for an input; a dataset or event set is told by its port's name (`sweeps`, `detections`), else frames or events.
 
     Args:

@@ -18,7 +18,7 @@ from tracecore.system.failures import reason_of
 from tracecore.testing.samples import built_in
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["FILE", "FUNCTION", "NoSample", "Sample", "SampleSource", "find_samples", "read_samples", "sample_of"]
+__all__ = ["FILE", "FUNCTION", "NoSample", "Sample", "SampleSource", "find_samples", "own_sample", "read_input", "read_samples", "sample_of"]
 
 FILE = Path("tests") / "conformance.py"
 """Where in its project's folder a plugin keeps its own samples."""
@@ -95,10 +95,7 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
         NoSample: a required input or parameter that neither the author nor the suite has a sample of.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    own = _asked(stage, source, folder) if source is not None else None
-    if own is not None and not isinstance(own, Sample):
-        raise NoSample(f"{FUNCTION}('{stage.name}', folder) must give a tracecore.testing.Sample or None, it gave {type(own).__name__}")
-    sample = own or Sample()
+    sample = own_sample(stage.name, source, folder) or Sample()
     inputs = dict(sample.inputs)
     unknown = [name for name in inputs if name not in stage.inputs()]
     if unknown:
@@ -115,8 +112,27 @@ def sample_of(stage: type[Stage], source: SampleSource | None, folder: Path) -> 
     return Sample(sample.params, inputs, sample.facets, sample.seed, sample.not_here)
 
 
-def _asked(stage: type[Stage], source: SampleSource, folder: Path) -> Sample | None:
+def own_sample(name: str, source: SampleSource | None, folder: Path) -> Sample | None:
+    """Return the author's sample of a stage or of another object, None where the built-in one is to be taken.
+
+    Raises:
+        NoSample: the function raised, or returned something else.
+    """
+    if source is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        return source(stage.name, folder)
+        found = source(name, folder)
     except Exception as error:
-        raise NoSample(f"{FUNCTION}('{stage.name}', folder) raised {reason_of(error)}") from error
+        raise NoSample(f"{FUNCTION}('{name}', folder) raised {reason_of(error)}") from error
+    if found is not None and not isinstance(found, Sample):
+        raise NoSample(f"{FUNCTION}('{name}', folder) must give a tracecore.testing.Sample or None, it gave {type(found).__name__}")
+    return found
+
+
+def read_input(path: Path) -> pa.Table | Path:
+    """Return an input of a sample as it was given: a table from an Arrow file, else the path."""
+    if path.suffix != ".arrow":
+        return path
+    with pa.memory_map(str(path)) as source:
+        return pa.ipc.open_file(source).read_all()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tracecore.running.worker.process import end_with_parent
+from tracecore_schemas.kinds import StageKind
 
 __all__ = ["main"]
 
@@ -30,12 +31,15 @@ def main(specification: Path) -> None:
             lines.flush()
 
         say({"alone": _alone(spec["module"], spec["strangers"])})
-        if not spec["stages"]:
-            return
-        bench = _bench(spec)
+        stages = set(StageKind)
+        bench: Any = None
         for wanted in spec["stages"]:
             say({"begun": wanted["name"]})
-            say({"stage": wanted["name"], **bench.attempt(wanted)})
+            if wanted["kind"] in stages:
+                bench = bench or _bench(spec)
+                say({"stage": wanted["name"], **bench.attempt(wanted)})
+            else:
+                say({"stage": wanted["name"], **_attempt(spec, wanted)})
 
 
 def _alone(module: str, strangers: list[str]) -> list[str]:
@@ -48,11 +52,34 @@ def _alone(module: str, strangers: list[str]) -> list[str]:
     return [f"importing {module} brings in {name}" for name in sorted(brought & {*RECORD, *strangers})]
 
 
+def _entry(spec: Mapping[str, Any]) -> metadata.EntryPoint:
+    return next(each for each in metadata.entry_points(group="tracecore") if each.name == spec["plugin"])
+
+
 def _bench(spec: Mapping[str, Any]) -> Any:
     from tracecore.testing.bench import Bench
 
-    entry = next(each for each in metadata.entry_points(group="tracecore") if each.name == spec["plugin"])
-    return Bench(entry, Path(spec["workspace"]))
+    return Bench(_entry(spec), Path(spec["workspace"]))
+
+
+def _attempt(spec: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Call an object other than a stage and report what came of it."""
+    from tracecore.plugins.host import PluginHost
+    from tracecore.system.failures import reason_of
+    from tracecore.testing.object_trials import NotTriedError, try_object
+    from tracecore.testing.stage_samples import Sample, read_input
+
+    inputs = {port: read_input(Path(path)) for port, path in wanted["inputs"].items()}
+    folder = Path(wanted["base"]) / "files"
+    folder.mkdir()
+    try:
+        sample = Sample(wanted["params"], inputs, wanted["facets"])
+        try_object(PluginHost([_entry(spec)]), spec["plugin"], wanted["kind"], wanted["name"].partition(" ")[2], sample, folder)
+    except NotTriedError as error:
+        return {"error": None, "refused": str(error)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever an object raises belongs into the report
+        return {"error": reason_of(error)}
+    return {"error": None}
 
 
 def _leave(code: int) -> NoReturn:

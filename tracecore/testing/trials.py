@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tracecore.stage import Stage
 from tracecore.testing.stage_samples import Sample
+from tracecore_schemas.kinds import StageKind
 
 __all__ = ["Trials", "Tried", "try_stages"]
 
@@ -28,6 +28,7 @@ class Tried:
 
     Attributes:
         error: why it failed; None where it ran.
+        refused: why an object other than a stage could not be tried on the built-in sample.
         outputs: by port, `ref`, `digest` and `rows`.
         reads: what it read that is not its own.
         writes: what it wrote that is not its own.
@@ -38,6 +39,7 @@ class Tried:
     """
 
     error: str | None
+    refused: str = ""
     outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
@@ -63,24 +65,25 @@ class Trials:
 
 
 def try_stages(
-    entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[type[Stage], Sample]], folder: Path, timeout: float
+    entry: metadata.EntryPoint, strangers: Iterable[str], samples: Mapping[str, tuple[str, Sample]], folder: Path, timeout: float
 ) -> Trials:
-    """Try stages of one plugin in two processes.
+    """Try what one plugin registers: its stages in two processes, everything else in the first of them.
 
     Args:
         entry: its entry point.
         strangers: packages that must not come with it.
-        samples: by stage name, the stage and what it is tried on.
+        samples: by name, the stage's kind (of another object the plural of its type, as in `TRIALS`) and what it is tried on.
         folder: empty, for everything that is written.
         timeout: seconds for each process.
     """
-    wanted = [_wanted(stage, sample, folder / "samples" / name) for name, (stage, sample) in samples.items()]
-    # Where nothing is run, one process is enough to see what an import brings.
+    wanted = [_wanted(kind, name, sample, folder / "samples" / name) for name, (kind, sample) in samples.items()]
+    twice = [each for each in wanted if each["kind"] in set(StageKind)]
     processes = [
-        _Process(entry, sorted(strangers), wanted, folder / f"process-{number}", different, first=number == 0)
-        for number, different in enumerate(_DIFFERENT)
+        _Process(entry, sorted(strangers), asked, folder / f"process-{number}", different, first=number == 0)
+        for number, (asked, different) in enumerate(zip((wanted, twice), _DIFFERENT, strict=True))
     ]
-    running = processes if wanted else processes[:1]
+    # Where no stage is run, one process is enough.
+    running = processes if twice else processes[:1]
     try:
         for process in running:
             process.start()
@@ -89,12 +92,12 @@ def try_stages(
         for process in running:
             process.end()
     first, second = answers[0], answers[-1]
-    gone = Tried("its process ended before the stage was tried")
+    gone = Tried("its process ended before it was tried")
     stages = {name: (first[1].get(name, gone), second[1].get(name, gone)) for name in samples}
     return Trials(tuple(first[0]), stages, (processes[0].workspace, processes[-1].workspace))
 
 
-def _wanted(stage: type[Stage], sample: Sample, folder: Path) -> dict[str, Any]:
+def _wanted(kind: str, name: str, sample: Sample, folder: Path) -> dict[str, Any]:
     inputs: dict[str, str] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for port, value in sample.inputs.items():
@@ -106,8 +109,8 @@ def _wanted(stage: type[Stage], sample: Sample, folder: Path) -> dict[str, Any]:
         else:
             inputs[port] = str(Path(value).absolute())
     return {
-        "kind": stage.kind.value,
-        "name": stage.name,
+        "kind": kind,
+        "name": name,
         "params": _plain(sample.params),
         "seed": sample.seed,
         "inputs": inputs,
@@ -209,7 +212,7 @@ class _Process:
             begun = answer.get("begun", begun)
             if (name := answer.pop("stage", None)) is not None:
                 listed = {key: tuple(answer.get(key, ())) for key in ("reads", "writes", "connects", "starts", "extra", "state")}
-                tried[name] = Tried(answer["error"], answer.get("outputs", {}), **listed)
+                tried[name] = Tried(answer["error"], answer.get("refused", ""), answer.get("outputs", {}), **listed)
         return list(dict.fromkeys(alone)), tried, begun
 
     def _last_line(self) -> str:
