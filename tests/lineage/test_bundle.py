@@ -142,7 +142,7 @@ def test_a_name_that_leads_elsewhere_is_refused_before_anything_is_unpacked(bund
         found.update({each: content[each] for each in ["tree", "events", *sorted(content.keys() - {"tree", "events"})]})
         found.update({MANIFEST: manifest, SIGNATURES: signatures})
 
-    with pytest.raises(NotABundle, match=r"no plain path below store/"):
+    with pytest.raises(NotABundle, match=r"not a plain path below store/"):
         verify_bundle(forged(bundle, tmp_path / "evil.bundle", add, key))
     assert not (tmp_path.parent / "evil").exists()
 

@@ -35,7 +35,7 @@ def test_the_commands_do_it_from_key_pair_to_verified_build(world: World, tmp_pa
     for name in ("ada", "bo", "cy"):
         assert run(key, "new", "-o", tmp_path / f"{name}.pem").exit_code == 0
     assert (tmp_path / "ada.pem").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(UsageError, match="is there already, and a key that is overwritten is lost"):
+    with pytest.raises(UsageError, match="exists already, and a key that is overwritten is lost"):
         run(key, "new", "-o", tmp_path / "ada.pem")
     signers = [each for name in ("ada", "bo", "cy") for each in ("--signer", tmp_path / f"{name}.pub")]
     assert run(key, "policy", *where).stderr == "No policy: a build is sealed by the active key alone.\n"
@@ -78,7 +78,7 @@ def test_a_policy_is_signed_elsewhere_too(asked: Record, tmp_path: Path) -> None
         (("cosign", "build/demo"), "Nothing to add: give --sign PRIVATE, or --signature FILE"),
         (("cosign", "build/demo", "--sign", "gone.pem"), "The private key gone.pem can't be read: no such file"),
         (("cosign", "build/demo", "--sign", "ada.pub"), "ada.pub holds no private key in PEM form"),
-        (("cosign", "build/demo", "--signature", "ada.pub"), "ada.pub is no DSSE envelope"),
+        (("cosign", "build/demo", "--signature", "ada.pub"), "ada.pub is not a DSSE envelope"),
         (("policy", "--threshold", "1"), "A policy needs both --threshold M and --signer PUB"),
         (("policy", "--sign", "ada.pem"), "A policy needs --threshold M and --signer PUB"),
         (("sign", "ada.pub"), "Nothing to sign with"),

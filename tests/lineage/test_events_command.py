@@ -186,7 +186,7 @@ def test_what_can_not_be_exported_is_refused_and_leaves_no_file(world: World, tm
     out = tmp_path / "out"
     for words, sentence in (
         (("build/demmo", "--format", "in-toto"), "build/demo"),
-        (("model/demo.model", "--format", "in-toto"), "is no build: a build's evidence is exported"),
+        (("model/demo.model", "--format", "in-toto"), "is not a build: only builds are exported"),
         (("build/demo", "--format", "in-totoo"), "There is no export format 'in-totoo' here. Did you mean 'in-toto'?"),
         (("build/demo", "--format", "html"), "There is no export format 'html' here."),
     ):

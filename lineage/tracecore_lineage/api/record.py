@@ -208,7 +208,7 @@ class RecordQuestions(RecordWriter):
         """
         from tracecore_lineage.bundle.writer import export_bundle
 
-        return export_bundle(self, build, Path(path), told=progress)
+        return export_bundle(self, build, Path(path), progress=progress)
 
     def inclusion(self, event: str | int) -> InclusionProof:
         """Prove that the ledger holds an event, given by its id or its position, for who has no ledger.

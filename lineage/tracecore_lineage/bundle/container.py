@@ -57,7 +57,7 @@ class ContainerWriter:
         self._stream = stream
         self._directory: list[tuple[bytes, int, int, int]] = []
 
-    def add(self, name: str, source: IO[bytes] | Iterable[bytes], told: Callable[[int], None] | None = None) -> Entry:
+    def add(self, name: str, source: IO[bytes] | Iterable[bytes], progress: Callable[[int], None] | None = None) -> Entry:
         """Write one entry, from an open file or from pieces of bytes.
 
         Args:
@@ -74,8 +74,8 @@ class ContainerWriter:
             self._stream.write(piece)
             size, crc = size + len(piece), zlib.crc32(piece, crc)
             digest.update(piece)
-            if told is not None:
-                told(len(piece))
+            if progress is not None:
+                progress(len(piece))
         self._stream.seek(start)
         self._stream.write(_local(encoded, crc, size))
         self._stream.seek(offset + size)
@@ -150,12 +150,15 @@ class Container:
             found = zlib.crc32(piece, found)
             digest.update(piece)
             yield piece
-        told = [(f"sha256:{expected}", f"sha256:{digest.hexdigest()}")] if expected not in {None, digest.hexdigest()} else []
-        told += [(f"the checksum {crc:08x}", f"{found:08x}")] if found != crc else []
-        if told and differs is None:
-            raise self._bad(f"the bytes of '{name}' are damaged: expected {told[0][0]}, found {told[0][1]}")
-        if told and differs is not None:
-            differs(name, *told[0])
+        if expected not in {None, digest.hexdigest()}:
+            wanted, got = f"sha256:{expected}", f"sha256:{digest.hexdigest()}"
+        else:
+            wanted, got = f"the checksum {crc:08x}", f"{found:08x}"
+            if found == crc:
+                return
+        if differs is None:
+            raise self._bad(f"the bytes of '{name}' are damaged: expected {wanted}, found {got}")
+        differs(name, wanted, got)
 
     def whole(self, name: str, most: int, expected: str | None = None) -> bytes:
         """Return the bytes of a small entry.
@@ -180,18 +183,18 @@ class Container:
         """Read the directory from the end, and compare it, byte for byte, with the one that follows from its content."""
         total = os.fstat(self._stream.fileno()).st_size
         if total < _TAIL:
-            raise self._bad("it is no zip that 'tracecore export --format bundle' wrote")
+            raise self._bad("it is not a zip that 'tracecore export --format bundle' wrote")
         tail = self._at(total - _TAIL, _TAIL)
         signature, _, _, _, _, _, count, _, size, start = _END64.unpack_from(tail)
         if signature != b"PK\x06\x06" or size > _MOST_DIRECTORY or start + size + _TAIL != total or tail != _end(count, start, size):
-            raise self._bad("it is no zip that 'tracecore export --format bundle' wrote, or was cut short or changed at its end")
+            raise self._bad("it is not a zip that 'tracecore export --format bundle' wrote, or was cut short or changed at its end")
         directory = self._at(start, size)
         place, expected = 0, 0
         names: set[str] = set()
         for _ in range(count):
             name, crc, length, offset, read = self._central_at(directory, place)
             if offset != expected or name in names:
-                raise self._bad(f"the entry '{name}' stands twice, or not where the entry before it ends")
+                raise self._bad(f"the entry '{name}' appears twice, or not where the entry before it ends")
             names.add(name)
             expected = offset + _LOCAL.size + len(name.encode()) + _LOCAL_EXTRA.size + length
             place += read
@@ -210,7 +213,7 @@ class Container:
         try:
             return encoded.decode(), crc, size, offset, len(whole)
         except UnicodeDecodeError:
-            raise self._bad("the name of an entry is no UTF-8") from None
+            raise self._bad("the name of an entry is not UTF-8") from None
 
     def _bad(self, why: str) -> NotABundle:
         return NotABundle(f"{self.path} can't be read as a bundle: {why}.")

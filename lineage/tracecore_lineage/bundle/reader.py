@@ -16,7 +16,7 @@ from tracecore_lineage.catalog.snapshot import snapshot
 from tracecore_lineage.crypto.envelope import Opened
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger, pruned_tree
-from tracecore_lineage.model.findings import NONSENSE, told
+from tracecore_lineage.model.findings import NONSENSE, Progress, told
 from tracecore_lineage.trace.lineage import trace
 from tracecore_schemas.canonical import jcs
 from tracecore_schemas.strict_json import StrictJSONError, loads_strict
@@ -70,7 +70,7 @@ class Bundle:
             data = data[part.size :]
         return found
 
-    def unpack(self, folder: Path, differs: Differs, told: Callable[[int, int, str], None] | None = None) -> None:
+    def unpack(self, folder: Path, differs: Differs, progress: Progress | None = None) -> None:
         """Unpack the files of its store below a new folder, each forced to disk.
 
         Raises:
@@ -88,8 +88,8 @@ class Bundle:
                         for piece in self.container.pieces(entry.name, entry.sha256, differs):
                             file.write(piece)
                             done += len(piece)
-                            if told is not None:
-                                told(done, total, entry.name)
+                            if progress is not None:
+                                progress(done, total, entry.name)
                     fsync_file(target)
                 except (FileExistsError, NotADirectoryError, IsADirectoryError):
                     raise self.bad(f"its entry '{entry.name}' excludes another one") from None
@@ -157,7 +157,7 @@ def _check_name(bundle: Bundle, entry: Entry) -> None:
     parts = inside.split("/")
     plain = all(part not in {"", ".", ".."} and len(part.encode()) <= _NAME and part.isprintable() and "\\" not in part for part in parts)
     if not entry.name.startswith(STORE) or not plain or leads_out(inside):
-        raise bundle.bad(f"its entry {entry.name!r} is no plain path below {STORE}")
+        raise bundle.bad(f"its entry {entry.name!r} is not a plain path below {STORE}")
 
 
 def trace_bundle(path: Path | str, ref: str | None = None, *, depth: int | None = None) -> Trace:

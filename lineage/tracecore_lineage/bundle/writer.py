@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from tracecore_lineage.catalog.tombstones import tombstones
 from tracecore_lineage.crypto.keys import PublicKey
 from tracecore_lineage.ledger import ledger, pruned_tree
 from tracecore_lineage.ledger.sql_tables import EDGES, FACETS, RUN_EVENTS, recorded_by
+from tracecore_lineage.model.findings import Progress
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.lineage import imported_leaves, trace
 from tracecore_lineage.trace.reader import Reader
@@ -38,7 +39,7 @@ from tracecore_schemas.kinds import Media
 from tracecore_schemas.run import Artifact, DeltaVersion
 from tracecore_schemas.trace import Trace
 
-__all__ = ["Exported", "events_behind", "export_bundle"]
+__all__ = ["Exported", "events_behind", "export_bundle", "whole_file"]
 
 _OF_KEYS = ("tracecore.key_rotate", "tracecore.key_add", "tracecore.key_policy")
 _NOT_ABOUT_IT = ("tracecore.environment", "tracecore.bug", JOB, *_OF_KEYS)
@@ -73,8 +74,7 @@ def events_behind(connection: Connection, own: LedgerName, trace: Trace, prefix:
     found |= {link.event_id: link.seq for link in static_links(reader, Relation(reader), refs, trace["direction"])}
     if since:
         found |= _since(connection, own, refs)
-    found |= _imports(connection, own, found, prefix)
-    return found
+    return found | _imports(connection, own, found, prefix)
 
 
 def _described(connection: Connection, identities: Iterable[str]) -> Iterator[tuple[str, int]]:
@@ -137,10 +137,6 @@ def _imports(connection: Connection, own: LedgerName, found: dict[str, int], pre
     return dict(_events(connection, _runs_of(connection, chosen), RUN_EVENTS.c.seq < prefix.bound))
 
 
-Told = Callable[[int, int, str], None]
-"""Callback with bytes written, approximate total, and the current entry."""
-
-
 @dataclass(frozen=True, slots=True)
 class Exported:
     """Summary of a bundle: build, and counts of events, versions, files and bytes."""
@@ -171,7 +167,7 @@ class _Plan:
     signatures: bytes | None = None
 
 
-def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | None = None) -> Exported:
+def export_bundle(record: RecordWriter, build: str, path: Path, *, progress: Progress | None = None) -> Exported:
     """Write a sealed build into one file that verifies without this workspace; an imported build as the very bundle that it came in.
 
     The file is whole or absent.
@@ -180,47 +176,54 @@ def export_bundle(record: RecordWriter, build: str, path: Path, *, told: Told | 
         UsageError: no such build, or the file can't be written.
         NegativeVerdict: content of the build in this workspace differs from the record.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
     with share_store(record.workspace.locks):  # nothing is erased while it is copied
         store = open_store(record.workspace)
         with record.database.read() as connection:
             plan = _plan(connection, record, store, build)
         try:
-            with temporary.open("wb+") as stream, clear_disk_errors(path.parent):
-                done = _write(plan, ContainerWriter(stream), record, store, told)
-            temporary.replace(path)
-            fsync_folder(path.parent)
+            with whole_file(path) as temporary, temporary.open("wb+") as stream, clear_disk_errors(path.parent):
+                done = _write(plan, ContainerWriter(stream), record, store, progress)
         except OSError as error:
             raise UsageError(f"The bundle can't be written in {path.parent}: {error.strerror or error}.") from error
-        finally:
-            with suppress(OSError):  # what stands in its way was said
-                temporary.unlink(missing_ok=True)
     return replace(done, size_bytes=path.stat().st_size)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path whose file takes the place of `path` when the block ends without an error, and is removed otherwise."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")  # of its own: another process may write the same file
+    try:
+        yield temporary
+        temporary.replace(path)
+        fsync_folder(path.parent)
+    finally:
+        with suppress(OSError):  # the error above says what is wrong
+            temporary.unlink(missing_ok=True)
 
 
 def _plan(connection: Connection, record: RecordWriter, store: Store, build: str) -> _Plan:
     found = build_named(Reader(connection, head(connection)), build)
     brought = next(known_imports(connection, found.ref), None)
     if brought is not None:
-        return _again(connection, store, brought)
-    told = trace(connection, found.ref)
-    chosen = events_behind(connection, record.ledger, told, found.prefix)
+        return _plan_import(connection, store, brought)
+    answer = trace(connection, found.ref)
+    chosen = events_behind(connection, record.ledger, answer, found.prefix)
     at = ledger.head(connection)
     parts = tuple(pruned_tree.prune(ledger.read(connection), chosen, {found.position, found.position + 1}))
     if pruned_tree.fold(parts, ())[0].root() != at.root:
         raise NegativeVerdict(f"{found.ref} can't be exported: the ledger is not what was recorded. 'tracecore verify' says what differs.")
     leaves = list(ledger.read_at(connection, sorted(chosen.values())))
     with snapshot(leaves, record.ledger, at.size) as made:
-        if {**trace(made, found.ref), "later": []} != {**told, "later": []}:
+        if {**trace(made, found.ref), "later": []} != {**answer, "later": []}:
             raise NegativeVerdict(
-                f"{found.ref} can't be exported: the catalog says of it what its events don't. 'tracecore verify' names what differs."
+                f"{found.ref} can't be exported: the catalog differs from the events about it. 'tracecore verify' names what differs."
             )
         erased = tombstones(made, record.ledger)
-        kept = stored_artifacts(made, refs=[node["ref"] for node in told["nodes"]])
+        kept = stored_artifacts(made, refs=[node["ref"] for node in answer["nodes"]])
         # What is left of a version after an erasure stays here: a bundle holds versions whole, and says what is gone of which.
         gone = {artifact.ref for artifact in kept if erased.of(artifact)}
         artifacts = [artifact for artifact in kept if artifact.ref not in gone]
-        sources = stored_sources(made, runs={run["id"] for run in told["runs"]})
+        sources = stored_sources(made, runs={run["id"] for run in answer["runs"]})
     keys: Sequence[PublicKey] = record.public_keys(connection)
     manifest = Manifest(
         found.ref,
@@ -237,7 +240,7 @@ def _plan(connection: Connection, record: RecordWriter, store: Store, build: str
     return _Plan(manifest, parts, leaves, [files[name] for name in sorted(files)])
 
 
-def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
+def _plan_import(connection: Connection, store: Store, brought: Import) -> _Plan:
     """Plan the re-export of an imported bundle, with the places of its files in this store."""
     manifest = read_manifest(jcs(brought.facet["manifest"]), brought.build)
     leaves = list(imported_leaves(connection, brought))
@@ -260,7 +263,7 @@ def _again(connection: Connection, store: Store, brought: Import) -> _Plan:
     )
 
 
-def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: Store, told: Told | None) -> Exported:
+def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: Store, progress: Progress | None) -> Exported:
     total = sum(len(leaf.body) for leaf in plan.leaves) + sum({artifact.ref: artifact.size_bytes or 0 for _, artifact, _ in plan.files}.values())
     done = 0
 
@@ -268,8 +271,8 @@ def _write(plan: _Plan, writer: ContainerWriter, record: RecordWriter, store: St
         def more(size: int) -> None:
             nonlocal done
             done += size
-            if told is not None:
-                told(done, max(done, total), name)
+            if progress is not None:
+                progress(done, max(done, total), name)
 
         return more
 

@@ -10,6 +10,7 @@ import click
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import NegativeVerdict, UsageError
 from tracecore.workspace import NamedWorkspace
+from tracecore_lineage.commands.options import FILE, deliver, output_option
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -23,24 +24,24 @@ Examples:
   tracecore checkpoint -o today.checkpoint
   tracecore verify --checkpoint today.checkpoint                # later: nothing before it was rewritten
   tracecore checkpoint --consistent-with today.checkpoint       # the same of the ledger alone, with the proof for others (--json)
-  tracecore checkpoint --prove 41 -o event-41.tlog-proof        # that the ledger holds an event, for who has no ledger
+  tracecore checkpoint --prove 41 -o event-41.tlog-proof        # that the ledger holds an event, for users without the ledger
 """
 
 
 @click.command(name="checkpoint", epilog=_EXAMPLES)
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@output_option
 @click.option("--prove", metavar="EVENT|POSITION", help="Prove that the ledger holds an event (its id or its position), as a C2SP tlog-proof.")
 @click.option(
     "--consistent-with",
     "old",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     metavar="FILE",
     help="Say whether the ledger only grew since an earlier checkpoint; exit 1 where it did not.",
 )
 @workspace_option
 @json_option
 def command(output: Path | None, prove: str | None, old: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Give the signed head of the ledger: its size and Merkle root, as a C2SP signed note.
+    """Print the signed head of the ledger: its size and Merkle root, as a C2SP signed note.
 
     Kept elsewhere, it proves later that nothing recorded before it was changed or taken out.
     """
@@ -61,29 +62,20 @@ def _head(record: Record, output: Path | None, *, as_json: bool) -> None:
     from tracecore_lineage.crypto.notes import parse
 
     note = record.checkpoint()
-    _write(output, note, "checkpoint")
     head = parse(note)
+    deliver(note, output, f"checkpoint over {head.size} events", as_json=as_json)
     if as_json:
         emit_json({"origin": head.origin, "size": head.size, "root": head.root.hex(), "note": note, "file": _named(output)})
-    elif output is None:
-        click.echo(note, nl=False)
-    else:
-        say(f"Wrote the checkpoint over {head.size} events to {output}.")
 
 
 def _prove(record: Record, event: str, output: Path | None, *, as_json: bool) -> None:
     proof = record.inclusion(event)
-    _write(output, proof.text, "proof")
     head = proof.head
+    deliver(proof.text, output, f"proof that event {proof.index} is one of {head.size}", as_json=as_json)
     if as_json:
-        hashes = [value.hex() for value in proof.hashes]
-        leaf = proof.leaf_data.decode()
-        told = {"index": proof.index, "leaf": leaf, "hashes": hashes, "size": head.size, "root": head.root.hex(), "proof": proof.text}
-        emit_json({**told, "file": _named(output)})
-    elif output is None:
-        click.echo(proof.text, nl=False)
-    else:
-        say(f"Wrote the proof that event {proof.index} is one of {head.size} to {output}.")
+        hashes, leaf = [value.hex() for value in proof.hashes], proof.leaf_data.decode()
+        answer = {"index": proof.index, "leaf": leaf, "hashes": hashes, "size": head.size, "root": head.root.hex(), "proof": proof.text}
+        emit_json({**answer, "file": _named(output)})
 
 
 def _keys(record: Record) -> list[PublicKey]:
@@ -98,37 +90,35 @@ def _compare(record: Record, path: Path, output: Path | None, *, as_json: bool) 
         raise UsageError("Expected -o with a checkpoint or a proof to write, found it with --consistent-with (--json gives the proof).")
     old = read(path)
     size = record.position()
-    told: dict[str, Any] = {"consistent": False, "old": {"size": old.size, "root": old.root.hex()}, "new": {"size": size}, "hashes": [], "why": None}
+    answer: dict[str, Any] = {
+        "consistent": False,
+        "old": {"size": old.size, "root": old.root.hex()},
+        "new": {"size": size},
+        "hashes": [],
+        "why": None,
+    }
     if old.origin != record.ledger.origin:
-        told["why"] = f"it is of another ledger: expected the origin {record.ledger.origin!r}, found {old.origin!r}"
+        answer["why"] = f"it is of another ledger: expected the origin {record.ledger.origin!r}, found {old.origin!r}"
     elif old.signed_by(_keys(record)) is None:
-        told["why"] = "no key of this workspace signed it"
+        answer["why"] = "no key of this workspace signed it"
     elif old.size > size:
-        told["why"] = f"the ledger was truncated, or {path} is of a fork of it: it holds {size} events, and held {old.size} then"
+        answer["why"] = f"the ledger was truncated, or {path} is of a fork of it: it holds {size} events, and held {old.size} then"
     else:
         proof = record.consistency(old.size)
-        told["new"] = {"size": proof.head.size, "root": proof.head.root.hex()}
-        told["hashes"] = [value.hex() for value in proof.hashes]
+        answer["new"] = {"size": proof.head.size, "root": proof.head.root.hex()}
+        answer["hashes"] = [value.hex() for value in proof.hashes]
         if proof.old_root != old.root:
-            told["why"] = (
+            answer["why"] = (
                 f"its first {old.size} events are others (it was rewritten, or {path} is of a fork of it): "
                 f"expected the root {old.root.hex()}, found {proof.old_root.hex()}"
             )
-    told["consistent"] = told["why"] is None
+    answer["consistent"] = answer["why"] is None
     if as_json:
-        emit_json(told)
-    elif told["consistent"]:
-        say(f"The ledger only grew since: its first {old.size} events of {told['new']['size']} are those of {path}.")
-    if not told["consistent"]:
-        raise NegativeVerdict(f"The ledger is not what {path} says: {told['why']}.")
-
-
-def _write(output: Path | None, text: str, what: str) -> None:
-    if output is not None:
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"The {what} can't be written to {output}: {error.strerror or error}.") from error
+        emit_json(answer)
+    elif answer["consistent"]:
+        say(f"The ledger only grew since: its first {old.size} events of {answer['new']['size']} are those of {path}.")
+    if not answer["consistent"]:
+        raise NegativeVerdict(f"The ledger is not what {path} says: {answer['why']}.")
 
 
 def _named(output: Path | None) -> str | None:

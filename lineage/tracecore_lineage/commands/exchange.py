@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +14,7 @@ from tracecore.cli import emit_json, json_option, progress_bar, say, workspace_o
 from tracecore.errors import RunFailed, TracecoreError, UsageError
 from tracecore.system.settings import Settings
 from tracecore.workspace import NamedWorkspace
-from tracecore_lineage.commands.verify import key_option, threshold_option
+from tracecore_lineage.commands.options import FILE, key_option, output_option, threshold_option, writing
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -44,39 +42,29 @@ Writer = Callable[["Record", "SealedBuild", "Trace", Path], None]
 @click.option(
     "--format", "format_", required=True, metavar="FORMAT", help="openlineage, in-toto, bundle, slsa, or one that a plugin brings (cyclonedx, prov)."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="PATH", help="The file to write.")
+@click.option("-o", "--output", type=FILE, required=True, metavar="PATH", help="The file to write.")
 @workspace_option
 @json_option
 def export_command(build: str, format_: str, output: Path, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Write the evidence of a sealed build in a format that others' tools read. The file is whole or it is not there."""
+    """Write the evidence of a sealed build in a format for other tools. The file is whole or absent."""
+    from urllib.parse import unquote
+
     from tracecore_lineage import Record
+    from tracecore_lineage.bundle.writer import whole_file
 
     write = _writer(format_, workspace.settings)
     with Record.open(workspace) as record:
         trace = record.trace(build if "/" in build else f"build/{build}")
         kind, _, name = trace["root"].partition("@")[0].partition("/")
-        sealed = record.build(_decoded(name)) if kind == "build" else None
+        sealed = record.build(unquote(name)) if kind == "build" else None
         if sealed is None:
-            raise UsageError(f"{trace['root']} is no build: a build's evidence is exported, of anything else 'tracecore trace --json' tells.")
-        temporary = output.with_name(f".{output.name}.{os.getpid()}.part")  # of its own: another process may write the same file
-        try:
+            raise UsageError(f"{trace['root']} is not a build: only builds are exported; 'tracecore trace --json' describes anything else.")
+        with writing("export", output), whole_file(output) as temporary:
             write(record, sealed, trace, temporary)
-            temporary.replace(output)
-        except OSError as error:
-            raise UsageError(f"The export can't be written to {output}: {error.strerror or error}.") from error
-        finally:
-            with suppress(OSError):  # what stands in its way was said
-                temporary.unlink(missing_ok=True)
     if as_json:
         emit_json({"build": sealed.ref, "format": format_, "file": str(output), "size_bytes": output.stat().st_size})
         return
     say(f"Wrote {sealed.ref} as {format_} to {output}.")
-
-
-def _decoded(name: str) -> str:
-    from urllib.parse import unquote
-
-    return unquote(name)
 
 
 def _openlineage(record: Record, sealed: SealedBuild, trace: Trace, path: Path) -> None:
@@ -116,7 +104,7 @@ _CORE: Mapping[str, Writer] = {"openlineage": _openlineage, "in-toto": _in_toto,
 
 
 def _writer(format_: str, settings: Settings) -> Writer:
-    """Find what writes a format: the core's own, else a plugin's."""
+    """Return the writer of a format: a built-in one, else a plugin's."""
     if format_ in _CORE:
         return _CORE[format_]
     from tracecore.errors import suggestion
@@ -172,7 +160,7 @@ def import_command(
     if not source.exists():
         raise UsageError(f"There is no file {source} to import.")
     if format_ is None and not _looks_like_bundle(source):
-        raise UsageError(f"{source} is no bundle. Say what the file is with --format. {_offer('', workspace.settings)}")
+        raise UsageError(f"{source} is not a bundle. Name its format with --format. {_offer('', workspace.settings)}")
     if format_ in {None, _BUNDLE}:
         _take_bundle(ctx, source, keys, threshold, workspace, as_json=as_json)
         return
@@ -298,7 +286,7 @@ def import_(source: Path, skip_invalid: bool, workspace: NamedWorkspace, as_json
 
 
 @events_command.command(name="export", epilog="\b\nExample:\n  tracecore events export -o events.ndjson")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@output_option
 @click.option("--exact", is_flag=True, help="Wrap each event's exact bytes in base64, with its digest and when it was recorded.")
 @workspace_option
 def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
@@ -309,20 +297,15 @@ def export(output: Path | None, exact: bool, workspace: NamedWorkspace) -> None:
         if output is None:
             _write(record, sys.stdout.buffer, exact=exact)
             return
-        try:
-            with output.open("wb") as stream:
-                count = _write(record, stream, exact=exact)
-        except OSError as error:
-            raise UsageError(f"The events can't be written to {output}: {error.strerror or error}.") from error
+        with writing("events", output), output.open("wb") as stream:
+            count = _write(record, stream, exact=exact)
     say(f"Wrote {count} events to {output}.")
 
 
-def _write(record: object, stream: BinaryIO, *, exact: bool) -> int:
-    from tracecore_lineage import Record
+def _write(record: Record, stream: BinaryIO, *, exact: bool) -> int:
     from tracecore_lineage.exchange.event_files import exact_line, line_of
     from tracecore_lineage.ledger import ledger
 
-    assert isinstance(record, Record)
     count = 0
     with record.database.read() as connection:
         for leaf in ledger.read(connection):

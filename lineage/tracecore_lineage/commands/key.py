@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracecore.cli import emit_json, json_option, say, workspace_option
+from tracecore.cli import emit_json, json_option, no_workspace_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
-from tracecore_lineage.commands import key_signers
+from tracecore_lineage.commands.options import FILE, deliver, output_option, read_file, writing
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
+    from tracecore_lineage.crypto.keys import PrivateKey
+    from tracecore_lineage.crypto.policy import KeyPolicy
 
 __all__ = ["command"]
 
@@ -21,7 +26,7 @@ _EXAMPLES = """
 \b
 Examples:
   tracecore key list
-  tracecore key export -o build-key.pub    # give it to who verifies: tracecore verify build/X --key build-key.pub
+  tracecore key export -o build-key.pub    # for users who verify: tracecore verify build/X --key build-key.pub
   tracecore key rotate
   tracecore key add host2.pub              # the key of a further host, as 'tracecore workspace join' printed it
   tracecore key new -o ada.pem
@@ -30,13 +35,13 @@ Examples:
 """
 
 
+_SIGN = click.option("--sign", "private", multiple=True, type=FILE, metavar="PRIVATE", help="A signer's private key; repeatable.")
+_SIGNED = click.option("--signature", "signed", multiple=True, type=FILE, metavar="FILE", help="An envelope signed elsewhere.")
+
+
 @click.group(name="key", epilog=_EXAMPLES)
 def command() -> None:
-    """Show, change and export the keys that sign this workspace's record, and say who else signs its builds."""
-
-
-for _signers in (key_signers.new, key_signers.policy, key_signers.sign, key_signers.cosign):
-    command.add_command(_signers)
+    """Show, change and export the keys that sign this workspace's record, and set further signers of its builds."""
 
 
 @command.command(name="list", epilog="\b\nExample:\n  tracecore key list --json")
@@ -84,13 +89,13 @@ def rotate(workspace: NamedWorkspace, as_json: bool) -> None:
 
 
 @command.command(epilog="\b\nExample:\n  tracecore key add ed25519-4f1c….pub    # as 'tracecore workspace join' printed it")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=FILE)
 @workspace_option
 @json_option
 def add(file: Path, workspace: NamedWorkspace, as_json: bool) -> None:
     """Let a further host of this ledger sign with the public key in FILE.
 
-    It is recorded in the ledger, vouched for by the key that signs here, so that who trusts that one can follow.
+    It is recorded in the ledger, vouched for by the key that signs here, so that trust in that one extends to it.
     """
     from tracecore_lineage import Record
     from tracecore_lineage.seal import rotation
@@ -111,29 +116,221 @@ def _in_policy(record: Record, key: str | None) -> bool:
     from tracecore_lineage.catalog.signatures import policies
 
     with record.database.read() as connection:
-        standing = policies(connection, record.ledger, record.public_keys(connection)).now
-    return standing is not None and key in standing.ids
+        current = policies(connection, record.ledger, record.public_keys(connection)).now
+    return current is not None and key in current.ids
 
 
 @command.command(epilog="\b\nExample:\n  tracecore key export -o build-key.pub")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@output_option
 @workspace_option
 @json_option
 def export(output: Path | None, workspace: NamedWorkspace, as_json: bool) -> None:
-    """Give the active public key in PEM form, for who verifies with `--key`."""
+    """Print the active public key in PEM form, for users who verify with `--key`."""
     from tracecore.workspace import Workspace
     from tracecore_lineage.crypto.keys import KeyRing
 
     ring = KeyRing(Workspace.open(workspace))
     key = ring.joining() or ring.ensure()
-    if output is not None:
-        try:
-            output.write_text(key.pem, encoding="ascii")
-        except OSError as error:
-            raise UsageError(f"The key can't be written to {output}: {error.strerror or error}.") from error
+    deliver(key.pem, output, f"public key {key.id}", as_json=as_json)
     if as_json:
         emit_json({"id": key.id, "public_key": key.pem, "file": None if output is None else str(output)})
-    elif output is None:
-        click.echo(key.pem, nl=False)
-    else:
-        say(f"Wrote the public key {key.id} to {output}.")
+
+
+@command.command(epilog="\b\nExample:\n  tracecore key new -o ada.pem    # and ada.pub beside it")
+@click.option("-o", "--output", type=FILE, default="signer.pem", show_default=True, metavar="FILE")
+@no_workspace_option
+@json_option
+def new(output: Path, as_json: bool) -> None:
+    """Make a signer's key pair, outside any workspace: FILE holds the private key, FILE with .pub the public one."""
+    from tracecore_lineage.crypto.keys import PrivateKey
+
+    public = output.with_suffix(".pub")
+    if public == output:
+        raise UsageError(f"{output} is the name of a public key: name the private key's file, such as {output.with_suffix('.pem')}.")
+    key = PrivateKey.generate()
+    _write_new(output, key.pem(), 0o600)
+    _write_new(public, key.public.pem.encode(), 0o644)
+    if as_json:
+        emit_json({"id": key.public.id, "public_key": key.public.pem, "private": str(output), "public": str(public)})
+        return
+    click.echo(key.public.id)
+    say(f"Keep {output} to yourself; give {public} to whoever sets the policy ('tracecore key policy --signer {public}').")
+
+
+@command.command(
+    epilog="\b\nExamples:\n  tracecore key policy\n  tracecore key policy --threshold 2 --signer ada.pub --signer bo.pub --signer cy.pub\n"
+    "  tracecore key policy --threshold 1 --signer ada.pub --sign ada.pem --sign bo.pem    # a change, signed under the old one"
+)
+@click.option("--threshold", type=int, metavar="M", help="How many of the signers must sign a build.")
+@click.option("--signer", "signers", multiple=True, type=FILE, metavar="PUB", help="A signer's public key; repeatable.")
+@_SIGN
+@_SIGNED
+@click.option("--draft", type=FILE, metavar="FILE", help="Write it to be signed elsewhere; record nothing.")
+@workspace_option
+@json_option
+def policy(
+    threshold: int | None,
+    signers: tuple[Path, ...],
+    private: tuple[Path, ...],
+    signed: tuple[Path, ...],
+    draft: Path | None,
+    workspace: NamedWorkspace,
+    as_json: bool,
+) -> None:
+    """Set which keys sign builds, and how many have to; without options, show the policy in force.
+
+    It is signed by the key that signs the ledger, recorded, and holds for builds sealed from here on. A change must be signed by as many keys of the
+    policy before as it asks for: with --sign where they lie here, else by --draft, 'tracecore key sign' there, and --signature here.
+    """
+    from tracecore_lineage import Record
+    from tracecore_lineage.catalog.signatures import policies
+    from tracecore_lineage.crypto.envelope import seal_payload
+    from tracecore_lineage.crypto.policy import POLICY_PAYLOAD
+    from tracecore_lineage.seal.cosign import draft_policy, set_policy
+    from tracecore_lineage.verify.trust import read_key
+
+    with Record.open(workspace) as record:
+        if threshold is None and not signers:
+            if private or signed or draft:
+                raise UsageError("A policy needs --threshold M and --signer PUB for each of its keys.")
+            with record.database.read() as connection:
+                current = policies(connection, record.ledger, record.public_keys(connection)).now
+            _show_policy(current, as_json=as_json)
+            return
+        if threshold is None or not signers:
+            raise UsageError("A policy needs both --threshold M and --signer PUB for each of its keys.")
+        wanted = draft_policy(record, threshold, [read_key(path) for path in signers])
+        if draft is not None:
+            deliver(_text(seal_payload(wanted.payload(), record.keys.private(), payload_type=POLICY_PAYLOAD)), draft, "policy to be signed")
+            say("Nothing was recorded.")
+            return
+        recorded = set_policy(record, wanted, [_private(path) for path in private], [_envelope(path) for path in signed])
+    _show_policy(wanted, as_json=as_json)
+    say("It holds for builds sealed from here on." if recorded else "That policy is in force already; nothing was recorded.")
+
+
+@command.command(epilog="\b\nExample:\n  tracecore key sign build.intoto.json --sign ada.pem -o build.ada.json")
+@click.argument("envelope", type=FILE)
+@_SIGN
+@output_option
+@no_workspace_option
+def sign(envelope: Path, private: tuple[Path, ...], output: Path | None) -> None:
+    """Add a signature to a DSSE envelope, without a workspace: the signer's part on another machine. What is signed is printed first."""
+    from tracecore_lineage.crypto.envelope import EnvelopeError, open_envelope
+    from tracecore_lineage.seal.cosign import add_signature
+
+    if not private:
+        raise UsageError("Nothing to sign with: add --sign PRIVATE.")
+    given = _envelope(envelope)
+    try:
+        say(_described(open_envelope(given).payload))
+        made = add_signature(given, [_private(path) for path in private])
+    except EnvelopeError as error:
+        raise UsageError(f"{envelope} can't be signed: {error}") from None
+    deliver(_text(made), output, "signed envelope")
+
+
+@command.command(
+    epilog="\b\nExamples:\n  tracecore key cosign build/demo --sign ada.pem\n"
+    "  tracecore export build/demo --format in-toto -o demo.json    # signed elsewhere: tracecore key sign demo.json --sign bo.pem -o demo.bo.json\n"
+    "  tracecore key cosign build/demo --signature demo.bo.json"
+)
+@click.argument("build")
+@_SIGN
+@_SIGNED
+@workspace_option
+@json_option
+def cosign(build: str, private: tuple[Path, ...], signed: tuple[Path, ...], workspace: NamedWorkspace, as_json: bool) -> None:
+    """Add signatures over the very statement that sealed BUILD; each is an event of the ledger, and the seal stays as it is."""
+    from urllib.parse import unquote
+
+    from tracecore_lineage import Record
+    from tracecore_lineage.seal.cosign import cosign as add
+
+    if not private and not signed:
+        raise UsageError("Nothing to add: give --sign PRIVATE, or --signature FILE with an envelope that was signed elsewhere.")
+    name = unquote(build.removeprefix("build/").partition("@")[0])
+    with Record.open(workspace) as record:
+        done = add(record, name, [_private(path) for path in private], [_envelope(path) for path in signed])
+    if as_json:
+        emit_json({"build": done.ref, "new": list(done.new), "signatures": done.signatures.document()})
+        return
+    for key in done.new:
+        click.echo(f"signed by {key}")
+    say(
+        "; ".join(filter(None, ("Nothing new: these keys had signed before" if not done.new else None, done.signatures.words())))
+        or "No policy asks for more."
+    )
+
+
+def _show_policy(policy: KeyPolicy | None, *, as_json: bool) -> None:
+    if policy is None:
+        if as_json:
+            emit_json({"policy": None})
+        else:
+            say("No policy: a build is sealed by the active key alone.")
+        return
+    if as_json:
+        emit_json(
+            {
+                "policy": {
+                    "threshold": policy.threshold,
+                    "signers": [{"id": key.id, "public_key": key.pem} for key in policy.signers],
+                    "digest": policy.digest,
+                }
+            }
+        )
+        return
+    click.echo(f"{policy.threshold} of {len(policy.signers)} keys must sign a build:")
+    for key in policy.signers:
+        click.echo(f"  {key.id}")
+
+
+def _described(payload: bytes) -> str:
+    """Describe a payload to its signer."""
+    from tracecore_lineage.crypto.keys import short_id
+
+    try:
+        content: dict[str, Any] = json.loads(payload)
+        if content.get("type") == "urn:tracecore:key_policy:1":
+            names = ", ".join(short_id(each["id"]) for each in content["signers"])
+            return f"Signing the key policy of {content['ledger']}: {content['threshold']} of {len(content['signers'])} keys ({names})."
+        predicate = content["predicate"]
+        gates = ", ".join(f"{gate['name']} {'passed' if gate['passed'] else 'waived'}" for gate in predicate["gates"]) or "none"
+        name, origin, held = predicate["name"], predicate["ledger"]["origin"], len(predicate["artifacts"])
+        return f"Signing build/{name} of {origin}, sealed {predicate['sealed_at']}: {held} artifacts; gates: {gates}."
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"Signing {len(payload)} bytes that are neither a build nor a key policy of tracecore."
+
+
+def _private(path: Path) -> PrivateKey:
+    from tracecore_lineage.crypto.keys import PrivateKey
+
+    return PrivateKey.from_pem(read_file(path, "private key"), str(path))
+
+
+def _envelope(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(read_file(path, "envelope"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} is not a DSSE envelope: expected a signed file of 'tracecore export --format in-toto'.")
+    return found
+
+
+def _text(envelope: Mapping[str, Any]) -> str:
+    return json.dumps(envelope, ensure_ascii=False, indent=2) + "\n"
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a new key file; an existing one is never overwritten, since that key would be lost."""
+    try:
+        with writing("key", path), os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except UsageError as error:
+        if isinstance(error.__cause__, FileExistsError):
+            raise UsageError(f"{path} exists already, and a key that is overwritten is lost: choose another name.") from None
+        raise

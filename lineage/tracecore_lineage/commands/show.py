@@ -13,6 +13,7 @@ import click
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
+from tracecore_lineage.commands.options import FILE, as_of_option, output_option, writing
 
 if TYPE_CHECKING:
     from tracecore_lineage.present.scene import Scene
@@ -39,7 +40,7 @@ Examples:
 @click.option("--history", is_flag=True, help="Of a KPI report: its KPIs over all its versions, with the builds sealed on them.")
 @click.option("--kpi", "kpis", multiple=True, metavar="NAME", help="With --history: only this KPI; may be given often.")
 @click.option("--source", metavar="FILE", help="Of a run: print the text of a source file that it loaded from a plugin, as it was then.")
-@click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
+@as_of_option
 @workspace_option
 @json_option
 def show_command(
@@ -101,11 +102,11 @@ Examples:
 
 @click.command(name="look", epilog=_LOOK_EXAMPLES)
 @click.argument("ref")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="The picture (else in the workspace, looks/).")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="The picture (else in the workspace, looks/).")
 @click.option("--frames", "count", type=click.IntRange(1, 400), default=12, show_default=True, metavar="N", help="Most frames, taken evenly.")
 @click.option("--drive", metavar="DRIVE", help="Only frames of this drive.")
 @click.option("--labels", metavar="REF", help="Draw this label batch (else the one that the record leads to).")
-@click.option("--rerun", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write an .rrd file for the Rerun viewer too.")
+@click.option("--rerun", type=FILE, metavar="FILE", help="Write an .rrd file for the Rerun viewer too.")
 @workspace_option
 @json_option
 def look_command(
@@ -147,18 +148,15 @@ def _said(scene: Scene) -> list[str]:
 
 
 def _write_rerun(scene: Scene, path: Path) -> None:
-    from tracecore.errors import UsageError
     from tracecore_lineage.present.rerun_file import write_rerun
 
     if not scene.views:
-        raise UsageError(f"{scene.ref} has no frames to write for Rerun: it holds pictures alone.")
+        raise UsageError(f"{scene.ref} has no frames to write for Rerun: it has only pictures.")
     _require_folder(path, made=False)
     write_rerun(scene.views, path, scene.ref)
 
 
 def _require_folder(path: Path, *, made: bool) -> None:
-    from tracecore.errors import UsageError
-
     if made:
         path.parent.mkdir(parents=True, exist_ok=True)
     elif not path.parent.is_dir():
@@ -166,7 +164,7 @@ def _require_folder(path: Path, *, made: bool) -> None:
 
 
 def _file_name(ref: str) -> str:
-    """Return a file name that people can tell: `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
+    """Return a readable file name: `dataset-demo.drives.frames-1a2b3c4d5e6f`."""
     name, _, digest = ref.partition("@")
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
     return f"{safe}-{digest[:12]}" if digest else safe
@@ -189,7 +187,7 @@ _FORMS = ("table", "csv", "json", "parquet")
 @click.option("--build", metavar="BUILD", help="The very versions that a build stands on, instead of the newest.")
 @click.option("--as-of", metavar="TIME", help="The newest versions that were recorded by a time (ISO 8601, UTC without an offset).")
 @click.option("--format", "form", type=click.Choice(_FORMS), default="table", show_default=True, help="How to give the answer; Parquet needs -o.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write to a file instead of stdout.")
+@output_option
 @workspace_option
 @json_option
 def query_command(
@@ -205,7 +203,7 @@ def query_command(
         raise UsageError('Expected a query, such as "SELECT count(*) FROM drives_frames", or --tables, which lists what it can name.')
     form = "json" if as_json else form
     if form == "parquet" and output is None:
-        raise UsageError("Parquet is no text: say where to write it by -o FILE.")
+        raise UsageError("Parquet is not text: name a file with -o FILE.")
     from tracecore_lineage import Record
     from tracecore_lineage.present.sql import ask, tables
 
@@ -274,7 +272,7 @@ def _write(answer: Answer, form: str, output: Path | None) -> None:
         else:
             sql_output.write_table(answer, screen())
         return
-    try:
+    with writing("answer", output):
         if form == "parquet":
             sql_output.write_parquet(answer, output)
             return
@@ -287,5 +285,3 @@ def _write(answer: Answer, form: str, output: Path | None) -> None:
                 from rich.console import Console
 
                 sql_output.write_table(answer, Console(file=target, width=WHOLE, highlight=False))
-    except OSError as error:
-        raise UsageError(f"The answer can't be written to {output}: {error.strerror or error}.") from error

@@ -10,6 +10,7 @@ import click
 from tracecore.cli import emit_json, json_option, say, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
+from tracecore_lineage.commands.options import FILE, as_of_option, depth_option, form_option
 
 if TYPE_CHECKING:
     from tracecore_lineage import Record
@@ -30,11 +31,11 @@ Examples:
 
 @click.command(name="trace", epilog=_TRACE_EXAMPLES)
 @click.argument("ref", required=False)
-@click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
-@click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
+@depth_option
+@as_of_option
 @click.option("--strict", is_flag=True, help="Exit with 1 where the trace is not complete.")
-@click.option("--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it.")
-@click.option("--bundle", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Ask a bundle instead of a workspace.")
+@form_option
+@click.option("--bundle", type=FILE, metavar="FILE", help="Ask a bundle instead of a workspace.")
 @workspace_option
 @json_option
 @click.pass_context
@@ -76,7 +77,7 @@ def trace_command(
 
 
 def _print(answer: Trace, form: str, record: Record | None) -> None:
-    """Print a trace; the seal's own line is drawn where there is a record to judge it by."""
+    """Print a trace; the line about the seal needs a record."""
     from tracecore_lineage.present.graph import dot, mermaid
 
     if form == "json":
@@ -101,9 +102,9 @@ Examples:
 
 @click.command(name="impact", epilog=_IMPACT_EXAMPLES)
 @click.argument("ref")
-@click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
-@click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
-@click.option("--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it.")
+@depth_option
+@as_of_option
+@form_option
 @workspace_option
 @json_option
 def impact_command(ref: str, depth: int | None, as_of: str | None, form: str, workspace: NamedWorkspace, as_json: bool) -> None:
@@ -113,18 +114,12 @@ def impact_command(ref: str, depth: int | None, as_of: str | None, form: str, wo
     batches that they labeled).
     """
     from tracecore_lineage import Record
-    from tracecore_lineage.present.graph import dot, mermaid
 
+    form = "json" if as_json else form
     with Record.open(workspace) as record:
         answer = record.impact(ref, depth=depth, as_of=as_of)
-    if as_json or form == "json":
-        emit_json(answer)
-    elif form == "tree":
-        from tracecore_lineage.present.tree import draw, show
-
+    if form == "tree":
         for node in answer["nodes"]:
             if node["kind"] == "build":
                 click.echo(f"reached build/{node['name']}")
-        show(draw(answer))
-    else:
-        click.echo(mermaid(answer) if form == "mermaid" else dot(answer), nl=False)
+    _print(answer, form, None)

@@ -1,4 +1,4 @@
-"""`tracecore verify`, and the options by which a command pins keys."""
+"""`tracecore verify`."""
 
 from __future__ import annotations
 
@@ -11,22 +11,12 @@ import click
 from tracecore.cli import emit_json, json_option, progress_bar, workspace_option
 from tracecore.errors import UsageError
 from tracecore.workspace import NamedWorkspace
+from tracecore_lineage.commands.options import FILE, key_option, threshold_option
 
 if TYPE_CHECKING:
     from tracecore_lineage.model.findings import Verdict
 
-__all__ = ["key_option", "threshold_option", "verify_command"]
-
-key_option = click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="PUB",
-    help="The public key that must have signed ('key export' where it was sealed); repeatable.",
-)
-threshold_option = click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
-
+__all__ = ["verify_command"]
 
 _SUFFIX = ".bundle"
 
@@ -45,8 +35,8 @@ Examples:
 @click.argument("ref", required=False, metavar="[BUILD|BUNDLE]")
 @key_option
 @threshold_option
-@click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="A checkpoint kept elsewhere.")
-@click.option("--attestations", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="What 'export --format slsa' wrote of BUILD.")
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="A checkpoint kept elsewhere.")
+@click.option("--attestations", type=FILE, metavar="FILE", help="What 'export --format slsa' wrote of BUILD.")
 @workspace_option
 @json_option
 @click.pass_context

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 from sqlalchemy.exc import SQLAlchemyError
 
-__all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Verdict", "told"]
+__all__ = ["NONSENSE", "Checked", "ErasedPart", "Failure", "Findings", "Progress", "Verdict", "told"]
 
 NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, SQLAlchemyError, TypeError, ValueError)
 """What members of the wrong kind raise where they are used: a number beyond all columns, a list for a text, an event that stands twice."""
 _LONGEST = 300
+
+Progress = Callable[[int, int, str], None]
+"""Called with how much is done, the total, and what was last."""
 
 
 def told(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from tracecore.store.place import leads_out
 from tracecore_lineage.bundle.manifest import MANIFEST, STORE
 from tracecore_lineage.bundle.reader import Bundle, open_bundle
 from tracecore_lineage.catalog.stored_artifacts import said_places, stored_artifacts, stored_sources
-from tracecore_lineage.model.findings import NONSENSE, Findings, Verdict, told
+from tracecore_lineage.model.findings import NONSENSE, Findings, Progress, Verdict, told
 from tracecore_lineage.retention.cleanup import named_files
 from tracecore_lineage.verify.content import check_content, check_sources, erased_on_purpose, report_erased
 from tracecore_lineage.verify.imported import Proof, Shown, check_proof
@@ -22,8 +22,6 @@ from tracecore_lineage.verify.trust import Pins, read_pins
 from tracecore_schemas.run import Artifact
 
 __all__ = ["Checked", "check_bundle", "verify_bundle"]
-
-Progress = Callable[[int, int, str], None]
 
 
 def verify_bundle(

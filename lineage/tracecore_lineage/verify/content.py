@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from tracecore.store.protocol import ErasedFile
 from tracecore_lineage.catalog.tombstones import JOBS, Erasure, Tombstones, read_erasure, remade, statement
 from tracecore_lineage.crypto.envelope import IN_TOTO, EnvelopeError, open_envelope
 from tracecore_lineage.crypto.keys import short_id
-from tracecore_lineage.model.findings import Findings
+from tracecore_lineage.model.findings import Findings, Progress
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.verify.history import ErasureEvent, History
 from tracecore_lineage.verify.trust import Trust
@@ -96,9 +96,6 @@ def report_erased(artifacts: Sequence[Artifact], known: Tombstones, findings: Fi
         for erasure, erased in known.of(artifact):
             what = f"{len(erased.files)} file{'' if len(erased.files) == 1 else 's'}, {erased.size_bytes} bytes"
             findings.erased.append({"ref": artifact.ref, "what": what, "why": erasure.why, "by": f"run/{erasure.run}"})
-
-
-Progress = Callable[[int, int, str], None]
 
 
 def check_content(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +25,7 @@ from tracecore_lineage.crypto.notes import read as read_checkpoint
 from tracecore_lineage.events.parse import BadEvent
 from tracecore_lineage.ledger import ledger
 from tracecore_lineage.ledger.sql_tables import EMPTY_HEAD, EVENTS, HEAD
-from tracecore_lineage.model.findings import Findings, Verdict
+from tracecore_lineage.model.findings import Findings, Progress, Verdict
 from tracecore_lineage.model.ledger_name import LedgerName
 from tracecore_lineage.trace.lineage import trace
 from tracecore_lineage.trace.reader import Reader
@@ -39,8 +39,6 @@ from tracecore_lineage.verify.trust import Pins, Trust, check_active, check_cosi
 from tracecore_schemas.refs import parse_ref
 
 __all__ = ["verify"]
-
-Progress = Callable[[int, int, str], None]
 
 
 def verify(

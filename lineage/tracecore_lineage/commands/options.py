@@ -1,0 +1,77 @@
+"""Options that several commands share, and errors about files that users name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from tracecore.cli import say
+from tracecore.errors import UsageError
+
+__all__ = [
+    "FILE",
+    "as_of_option",
+    "deliver",
+    "depth_option",
+    "form_option",
+    "key_option",
+    "output_option",
+    "read_file",
+    "threshold_option",
+    "writing",
+]
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+output_option = click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to a file instead of stdout.")
+as_of_option = click.option("--as-of", metavar="TIME", help="The record as it stood at a recorded time (ISO 8601, UTC without an offset).")
+depth_option = click.option("--depth", type=int, metavar="N", help="Follow N levels of runs; the answer says that it was cut.")
+form_option = click.option(
+    "--format", "form", type=click.Choice(["tree", "json", "mermaid", "dot"]), default="tree", show_default=True, help="How to print it."
+)
+key_option = click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    type=FILE,
+    metavar="PUB",
+    help="The public key that must have signed ('key export' where it was sealed); repeatable.",
+)
+threshold_option = click.option("--threshold", type=int, metavar="M", help="How many of several --key must have signed; all of them by default.")
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        UsageError: it can't be read; `what` names it.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"The {what} {path} can't be read: {(error.strerror or str(error)).lower()}.") from None
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Raise a UsageError where a file can't be written inside the block."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"The {what} can't be written to {path}: {error.strerror or error}.") from error
+
+
+def deliver(text: str, output: Path | None, what: str, *, as_json: bool = False) -> None:
+    """Write a text to a file and report it on stderr, or print it; with `as_json`, which prints an object instead, only write it."""
+    if output is not None:
+        with writing("answer", output):
+            output.write_text(text, encoding="utf-8")
+    if as_json:
+        return
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        say(f"Wrote the {what} to {output}.")
