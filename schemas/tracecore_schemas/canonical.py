@@ -14,6 +14,7 @@ import rfc8785
 __all__ = [
     "DATA_FORMAT",
     "JSON",
+    "MAX_EXACT_INTEGER",
     "blob_location",
     "digest_bytes",
     "digest_file",
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 JSON: TypeAlias = Union[bool, int, float, str, "Sequence[JSON]", "Mapping[str, JSON]", None]
+
+MAX_EXACT_INTEGER = 2**53 - 1
+"""The greatest integer that canonical JSON keeps exactly."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 

@@ -43,11 +43,11 @@ class Deployment:
 
     def begin_again(self):
         """Let the event log be that of a process that starts now."""
-        from tracecore_assets.external_assets.event_log_listener import Watch, workspace_of
+        from tracecore_assets.external_assets.event_log_listener import EventLogListener, workspace_of
 
         storage = self.instance.event_log_storage
         storage.dispose()
-        storage._watch = Watch(storage, workspace_of(self.workspace.dagster))
+        storage._listener = EventLogListener(storage, workspace_of(self.workspace.dagster), lambda: self.instance)
 
     def ref(self, name):
         return f"external/dagster.{self.workspace.slug}/{name}"

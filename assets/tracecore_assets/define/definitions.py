@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from tracecore_assets.define.steps import guarded, materializations, release_result
-from tracecore_assets.external_assets.step_record import register_step
+from tracecore_assets.external_assets.step_record import PROGRAM_TAG
 from tracecore_assets.load.program import RELEASE, asset_path, group_name, job_name, op_name
 from tracecore_assets.release.release import ReleaseRequest, WaiverText, read_request, release
 from tracecore_assets.resolve import ResolvedAsset, ResolvedProgram
@@ -121,9 +121,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
     ]
     policy = dg.RetryPolicy(max_retries=asset.spec.retries, delay=_RETRY_SECONDS) if asset.spec.retries else None
 
-    register_step(op_name(program.name, asset.name), keys.values())
-
-    @dg.multi_asset(name=op_name(program.name, asset.name), specs=specs, check_specs=checks, retry_policy=policy)
+    @dg.multi_asset(name=op_name(program.name, asset.name), specs=specs, check_specs=checks, retry_policy=policy, op_tags={PROGRAM_TAG: program.name})
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with guarded(context, sessions, retries=asset.spec.retries) as session:
             outcome = session.ensure(asset.name)
@@ -147,9 +145,7 @@ def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDef
         description="The sealed vehicle build: gates judged, manifest signed.",
     )
 
-    register_step(op_name(program.name, RELEASE), [spec.key])
-
-    @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec])
+    @dg.multi_asset(name=op_name(program.name, RELEASE), specs=[spec], op_tags={PROGRAM_TAG: program.name})
     def step(context: dg.AssetExecutionContext, config: ReleaseConfig) -> Iterator[Any]:
         with guarded(context, sessions) as session:
             session.sealed = release(session, request_of(program, config))

@@ -1,1 +1,1 @@
-"""Assets of other Dagster projects, recorded with their exact inputs as Dagster stores their events."""
+"""Assets that no program makes: recorded with their exact inputs when Dagster stores their events."""

@@ -1,4 +1,4 @@
-"""Reading Dagster's events: what a step read, made and checked, in plain values."""
+"""Conversion of Dagster's events into plain values: the versions that a step read and made, and its checks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from dagster import (
     TextMetadataValue,
     UrlMetadataValue,
 )
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from tracecore.system.failures import tellable
+from tracecore_assets.external_assets.dagster_internals import AssetCheckExecutionRecordStatus
 from tracecore_assets.external_assets.step_record import (
     CheckRecord,
     InputRecord,
@@ -34,19 +34,18 @@ from tracecore_assets.external_assets.step_record import (
     external_namespace,
     partition_name,
 )
-from tracecore_schemas.canonical import JSON
+from tracecore_schemas.canonical import JSON, MAX_EXACT_INTEGER
 from tracecore_schemas.refs import RefError, external_ref, parse_ref
 
 if TYPE_CHECKING:
     from dagster import EventLogEntry
-    from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation, AssetCheckEvaluationPlanned
-    from dagster._core.storage.event_log import EventLogStorage
 
-__all__ = ["Inputs", "check_of", "instant", "is_ours", "output_of", "raised_checks", "ref_of"]
+    from tracecore_assets.external_assets.dagster_internals import AssetCheckEvaluation, AssetCheckEvaluationPlanned, EventLogStorage
+
+__all__ = ["StepInputs", "check_of", "instant", "is_ours", "output_of", "raised_checks", "ref_of"]
 
 _VERSION, _GIVEN, _CODE = "dagster/data_version", "dagster/data_version_is_user_provided", "dagster/code_version"
 _READ, _POINTER, _NOWHERE = "dagster/input_data_version/", "dagster/input_event_pointer/", "NULL"
-_EXACT = 2**53 - 1
 _PLAIN = (TextMetadataValue, IntMetadataValue, FloatMetadataValue, BoolMetadataValue, UrlMetadataValue, PathMetadataValue)
 _WATCHED = 500
 
@@ -57,7 +56,7 @@ def instant(timestamp: float) -> str:
 
 
 def ref_of(event: AssetMaterialization | AssetObservation) -> str | None:
-    """Return the whole ref that a materialization of our own names; None for a foreign one."""
+    """Return the whole ref of the artifact that an event is about; None for an external asset."""
     found = event.metadata.get("ref")
     text = found.value if isinstance(found, TextMetadataValue) else None
     try:
@@ -74,18 +73,17 @@ def is_ours(event: AssetMaterialization | AssetObservation) -> bool:
 
 
 def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> OutputRecord:
-    """Read what a step made or saw.
+    """Return the output that a materialization or observation is about.
 
     Args:
-        event: of Dagster's.
-        fallback: the version of what has none: `run:<id>`.
+        fallback: version of an asset without a data version: `run:<id>`.
     """
     tags = event.tags or {}
     return OutputRecord(
         event.asset_key.to_user_string(),
         event.partition,
         tags.get(_VERSION) or fallback,
-        # What is seen outside has the version that whoever looked gave it.
+        # The version of an observed asset is the one that the observation gives.
         tags.get(_GIVEN) == "true" or (isinstance(event, AssetObservation) and _VERSION in tags),
         isinstance(event, AssetObservation),
         tags.get(_CODE),
@@ -94,53 +92,51 @@ def output_of(event: AssetMaterialization | AssetObservation, fallback: str) -> 
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, JSON]:
-    """Keep the plain values of metadata: pictures and tables are Dagster's page's, not the record's."""
+    """Return the plain values of metadata, without pictures and tables."""
     found: dict[str, JSON] = {}
     for name, value in metadata.items():
         if isinstance(value, _PLAIN):
             plain = value.value
-            inexact = (isinstance(plain, int) and abs(plain) > _EXACT) or (isinstance(plain, float) and not math.isfinite(plain))
+            inexact = (isinstance(plain, int) and abs(plain) > MAX_EXACT_INTEGER) or (isinstance(plain, float) and not math.isfinite(plain))
             found[name] = tellable(plain) if isinstance(plain, str) else str(plain) if inexact else plain
     return found
 
 
-class Inputs:
-    """Finds the exact versions that a step read, from the tags of what it made and what it said of its readings.
+class StepInputs:
+    """Finds the exact versions that a step read, from the tags of its outputs and the observations that it logged.
 
     Args:
         storage: Dagster's event log.
-        slug: of the workspace.
     """
 
-    def __init__(self, storage: EventLogStorage, slug: str) -> None:
+    def __init__(self, storage: EventLogStorage) -> None:
         self._storage = storage
-        self._slug = slug
 
     def of(
-        self, made: Iterable[AssetMaterialization], said: Iterable[AssetObservation], started: float, ended: float
+        self, made: Iterable[AssetMaterialization], observed: Iterable[AssetObservation], started: float, ended: float
     ) -> tuple[list[InputRecord], list[tuple[str, str]]]:
-        """Return a step's inputs, and what can't be known of them.
+        """Return a step's inputs, and the unknowns about them.
 
         Args:
-            made: what it made.
-            said: observations that it logged of what it read.
-            started: when it began.
-            ended: when it ended.
+            made: its outputs.
+            observed: observations that it logged of its inputs.
+            started: Unix seconds.
+            ended: Unix seconds.
         """
         made = list(made)
         own = {each.asset_key.to_user_string() for each in made}
         exact: dict[tuple[str, str | None], InputRecord] = {}
-        for observed in said:
-            if observed.asset_key.to_user_string() not in own:
-                one = self._version(observed)
+        for observation in observed:
+            if observation.asset_key.to_user_string() not in own:
+                one = self._version(observation)
                 exact[one.key, one.partition] = one
-        told = {key for key, _ in exact}
+        logged = {key for key, _ in exact}
         unknowns: dict[tuple[str, str], None] = {}
         found: dict[tuple[str, str | None, str | None, str], InputRecord] = {}
         for event in made:
             for key, version, pointer in _frozen(event.tags or {}):
                 itself = key == event.asset_key.to_user_string()  # a partition that reads an earlier one of its own asset
-                if key in told or (key in own and not itself) or (itself and pointer is None):
+                if key in logged or (key in own and not itself) or (itself and pointer is None):
                     continue
                 frozen = self._event(key, pointer)
                 for one in self._frozen_input(key, version, frozen, event.partition, unknowns):
@@ -166,14 +162,14 @@ class Inputs:
     ) -> Iterator[InputRecord]:
         """Yield the versions that Dagster froze when the step started."""
         if event is None:
-            yield InputRecord(key)  # never made and never seen: a gap
+            yield InputRecord(key)  # never materialized nor observed: a gap
         elif event.partition is None:
             yield self._version(event)
         else:
             yield from self._partitions(key, version, partition, unknowns)
 
     def _partitions(self, key: str, version: str, partition: str | None, unknowns: dict[tuple[str, str], None]) -> Iterator[InputRecord]:
-        """Find the partitions that a version frozen over several of them stands for: Dagster hashes their versions in one."""
+        """Yield the partitions whose versions Dagster hashed into one version."""
         versions = {
             name: tags[_VERSION]
             for name, tags in self._storage.get_latest_tags_by_partition(
@@ -183,7 +179,7 @@ class Inputs:
         own = {name: versions[name] for name in (partition,) if name in versions}
         others = {name: each for name, each in versions.items() if name != partition}
         single = [{name: each} for name, each in others.items() if _hashed({name: each}) == version]
-        # Two partitions of one version can't be told apart: one alone is named only where no other could be meant.
+        # Partitions of the same version are indistinguishable: a single one is named only if no other matches.
         for chosen in (own, versions, *(single if len(single) == 1 else ())):
             if chosen and _hashed(chosen) == version:
                 yield from (InputRecord(key, partition=name, version=each) for name, each in sorted(chosen.items()))
@@ -212,7 +208,7 @@ class Inputs:
         span: tuple[float, float],
         unknowns: dict[tuple[str, str], None],
     ) -> None:
-        """Say so where an input was made anew (or, of one that is only ever seen, seen anew) while the step ran: it may have read either."""
+        """Add an unknown if an input was materialized (or observed) in another version while the step ran, which may have read either."""
         seen = isinstance(event, AssetObservation)
         records = self._storage.get_event_records(
             EventRecordsFilter(
@@ -225,9 +221,9 @@ class Inputs:
         )
         newer = [each for each in records if pointer is None or each.storage_id > pointer]
         if any((_asset_event(each.event_log_entry).tags or {}).get(_VERSION) != version for each in newer):
-            again = "seen in another version" if seen else "made again"
+            changed = "seen in another version" if seen else "made again"
             why = (
-                f"{key} was {again} while the step ran: the version that Dagster froze when it started is recorded "
+                f"{key} was {changed} while the step ran: the version that Dagster froze when it started is recorded "
                 "(what reads by tracecore_assets.read names the one it read)"
             )
             unknowns["version read", why] = None
@@ -242,28 +238,25 @@ def _frozen(tags: Mapping[str, str]) -> Iterator[tuple[str, str, int | None]]:
 
 
 def _hashed(versions: Mapping[str, str]) -> str:
-    """Hash versions of partitions as Dagster does: SHA-256 over their texts, in the order of the partitions' names."""
+    """Hash versions of partitions like Dagster: SHA-256 over the texts in the order of the partitions' names."""
     return hashlib.sha256("".join(versions[name] for name in sorted(versions)).encode()).hexdigest()
 
 
 def _asset_event(entry: EventLogEntry) -> AssetMaterialization | AssetObservation:
     found = entry.asset_materialization or entry.asset_observation
-    assert found is not None, "asked for asset events only"
+    assert found is not None, "called for asset events only"
     return found
 
 
 def check_of(
     entry: EventLogEntry, evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: str, made: Mapping[str, str], run: str
 ) -> CheckRecord | None:
-    """Read a check's evaluation; None for a check of what was never made.
+    """Return the evaluation of an asset check; None if the checked asset was never materialized.
 
     Args:
-        entry: Dagster's.
-        evaluation: in it.
-        storage: Dagster's event log.
         slug: of the workspace.
-        made: versions that the step made itself, by name.
-        run: of the step.
+        made: versions that the step itself made, by name.
+        run: id of the step's run in the record.
     """
     name = partition_name(evaluation.asset_key.to_user_string(), evaluation.partition)
     of_run: str | None = run
@@ -295,20 +288,19 @@ def raised_checks(
     slug: str,
     made: Mapping[str, str],
     own: Collection[AssetKey],
-    told: StepRecord,
+    step: StepRecord,
 ) -> Iterator[CheckRecord]:
-    """Return a failed verdict for a check that raised, on each version that it was to judge.
+    """Yield a failed verdict for a check that raised, for each version that it was to evaluate.
 
-    Dagster stores neither a verdict nor whether it blocks: that is taken from its last evaluation, and assumed where there is none.
+    Dagster stores neither a verdict nor whether the check blocks: the last evaluation decides, and without one it is assumed to block.
 
     Args:
         entry: of the step's failure.
         planned: the check.
-        storage: Dagster's event log.
         slug: of the workspace.
-        made: versions that the step made itself, by name.
-        own: the assets that the step was to make: of one that it did not make there is nothing to judge.
-        told: the step, with its error.
+        made: versions that the step itself made, by name.
+        own: assets that the step was to make; one that it did not make has no version to check.
+        step: the failed step.
     """
     subset = planned.partitions_subset
     for partition in [None] if subset is None else sorted(subset.get_partition_keys()):
@@ -325,18 +317,18 @@ def raised_checks(
                 check_id(entry.run_id, planned.asset_key.to_user_string(), planned.check_name, partition, at),
                 planned.check_name,
                 target,
-                told.run if name in made else None,
+                step.run if name in made else None,
                 passed=False,
                 blocking=_blocked(storage, planned.asset_check_key),
-                message=f"The check '{planned.check_name}' itself failed: {told.error}",
+                message=f"The check '{planned.check_name}' itself failed: {step.error}",
                 metadata={},
                 at=at,
-                step=told.step,
+                step=step.step,
             )
 
 
 def _blocked(storage: EventLogStorage, check: AssetCheckKey) -> bool:
-    """Whether a check blocked when it was last evaluated; true where it never was."""
+    """Whether a check blocked at its last evaluation; True if it has none."""
     ended = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
     for record in storage.get_asset_check_execution_history(check, limit=1, status=ended):
         event = record.event.dagster_event if record.event is not None else None
@@ -354,7 +346,7 @@ def _target(evaluation: AssetCheckEvaluation, storage: EventLogStorage, slug: st
 
 
 def _materialized(storage: EventLogStorage, wanted: EventRecordsFilter, slug: str) -> str | None:
-    """Return the ref of the version that the newest of the wanted materializations made."""
+    """Return the ref of the newest of the wanted materializations."""
     records = storage.get_event_records(wanted, limit=1)
     if not records:
         return None

@@ -1,11 +1,11 @@
-"""Dagster's event log in SQLite, which also records what no program made: named in a `dagster.yaml` as the instance's `event_log_storage`.
+"""Dagster's event log in SQLite, which also records external assets; configured in `dagster.yaml` as the instance's `event_log_storage`.
 
     event_log_storage:
       module: tracecore_assets.external_assets.event_log
       class: RecordingEventLogStorage
 
-An event is stored first, as Dagster would store it, and then looked at: its storage id is what later steps point to. Pages and daemons open the same
-class; they store no events of steps, so that they open no record and write nothing twice.
+An event is stored first, as Dagster would store it, and recorded then: later steps refer to its storage id. Pages and daemons open the same class,
+but store no events of steps, so they open no record and record nothing twice.
 """
 
 from __future__ import annotations
@@ -17,81 +17,77 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from dagster import Field, StringSource
-from dagster._core.storage.event_log import SqliteEventLogStorage
-from dagster._serdes import ConfigurableClassData
 
 from tracecore.workspace import Workspace
-from tracecore_assets.external_assets.event_log_listener import Watch, workspace_of
+from tracecore_assets.external_assets.dagster_internals import ConfigurableClassData, SqliteEventLogStorage
+from tracecore_assets.external_assets.event_log_listener import EventLogListener, workspace_of
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, EventLogEntry
 
 __all__ = ["RecordingEventLogStorage", "recording_into"]
 
-
-_HANDED: ContextVar[Workspace | None] = ContextVar("_HANDED", default=None)
+_RECORD_INTO: ContextVar[Workspace | None] = ContextVar("_RECORD_INTO", default=None)
 
 
 @contextmanager
 def recording_into(workspace: Workspace) -> Iterator[None]:
-    """Let the instance that is opened in the block record into a workspace: Dagster makes its storage itself, and hands no parameter of ours on."""
-    token = _HANDED.set(workspace)
+    """Make the instance opened in the block record into a workspace: Dagster makes its storage itself, without parameters of the caller."""
+    token = _RECORD_INTO.set(workspace)
     try:
         yield
     finally:
-        _HANDED.reset(token)
+        _RECORD_INTO.reset(token)
 
 
 class RecordingEventLogStorage(SqliteEventLogStorage):
-    """SQLite files where Dagster itself would put them, below its home, and a record of every foreign asset.
+    """Dagster's SQLite event log, which also records external assets.
 
     Args:
-        base_dir: folder of the files; `history/runs` in Dagster's home where None. A relative one would be taken from whatever directory a command
-            is run in.
-        inst_data: how Dagster was configured.
+        base_dir: folder of the files; by default Dagster's own, `history/runs` in its home.
     """
 
     def __init__(self, base_dir: str | None = None, inst_data: ConfigurableClassData | None = None) -> None:
-        self._watch: Watch | None = None
+        self._listener: EventLogListener | None = None
         self._inst_data = inst_data
         self._instance_weakref = None
         if base_dir is not None:
-            self._begin(base_dir)
+            self._open(base_dir)
 
-    def _begin(self, base_dir: str) -> None:
+    def _open(self, base_dir: str) -> None:
         super().__init__(base_dir, self._inst_data)
-        self._watch = Watch(self, _HANDED.get() or workspace_of(Path(base_dir).absolute()))
+        self._listener = EventLogListener(self, _RECORD_INTO.get() or workspace_of(Path(base_dir).absolute()), lambda: self._instance)
 
     @property
     def workspace(self) -> Workspace:
         """The workspace that it records into."""
-        assert self._watch is not None, "an instance registers its storage before anything uses it"
-        return self._watch.workspace
+        assert self._listener is not None, "an instance registers its storage before it uses it"
+        return self._listener.workspace
 
     @classmethod
     def config_type(cls) -> Any:
-        """Return the schema of the configuration; every field is optional."""
+        """Return the schema of the configuration."""
         return {"base_dir": Field(StringSource, is_required=False)}
 
     @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Self:
-        """Make it as configured."""
+        """Make a storage from its configuration."""
         return cls(config_value.get("base_dir"), inst_data)
 
     def register_instance(self, instance: DagsterInstance) -> None:
-        """Learn whose log it is, and with that where its home is."""
-        if self._watch is None:
-            self._begin(str(Path(instance.root_directory) / "history" / "runs"))
+        """Open the log in the instance's home, unless the configuration named a folder."""
+        if self._listener is None:
+            self._open(str(Path(instance.root_directory) / "history" / "runs"))
         super().register_instance(instance)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """Store an event, then record what it tells of assets that no program made."""
+        """Store an event, then record it if it is about an external asset."""
         super().store_event(event)
-        assert self._watch is not None, "an instance registers its storage before it stores"
-        self._watch.see(event)
+        assert self._listener is not None, "an instance registers its storage before it uses it"
+        self._listener.see(event)
 
     def dispose(self) -> None:
-        """Let go of the record too."""
-        if self._watch is not None:
-            self._watch.close()
+        """Close the record too."""
+        if self._listener is not None:
+            self._listener.close()
         super().dispose()

@@ -1,4 +1,4 @@
-"""`tracecore_assets.read`: how an asset of one's own reads a version, so that the record names the very one that was read."""
+"""`tracecore_assets.read`: reads a version in an external asset, so that the record names exactly that version."""
 
 from __future__ import annotations
 
@@ -21,12 +21,11 @@ __all__ = ["ReadVersion", "read"]
 
 @dataclass(frozen=True, slots=True)
 class ReadVersion:
-    """One exact version, opened.
+    """An opened version.
 
     Attributes:
         ref: whole ref.
-        artifact: as the record knows it.
-        data: `pyarrow.dataset.Dataset` for a table, else a `pathlib.Path`.
+        data: `pyarrow.dataset.Dataset` of a table, else a `pathlib.Path`.
     """
 
     ref: str
@@ -35,17 +34,17 @@ class ReadVersion:
 
 
 def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspace: NamedWorkspace | Path | str | None = None) -> ReadVersion:
-    """Read the newest version of a program's asset, and say so in the step's own log, from which the record takes it.
+    """Open the newest version of a program's asset, and log it as an observation, from which the record takes the input.
 
-    What Dagster says of a step's inputs is frozen when the step starts; another run may make the asset again before it is read.
+    Dagster fixes the versions of a step's inputs when the step starts; another run may make the asset again before it is read.
 
     Args:
-        context: of the step that reads.
+        context: of the reading step.
         key: asset key of the program's output: `toy/model`, or its parts.
-        workspace: that holds it; where None, the one that the instance records into, else the one that the settings name.
+        workspace: of the asset; by default the one that the instance records into, else the one that the settings name.
 
     Raises:
-        UsageError: the asset was never made, or by no program.
+        UsageError: the asset was never made, or is not made by a program.
         NegativeVerdict: a blocking check rejected its newest version.
     """
     import dagster as dg
@@ -61,15 +60,14 @@ def read(context: dg.AssetExecutionContext, key: str | Sequence[str], *, workspa
         word = "was never made" if materialization is None else "is not made by a program, so its bytes are not in the store"
         raise UsageError(f"'{asset.to_user_string()}' {word}: read() takes the asset key of a program's output, such as 'reference/model'.")
     storage = context.instance.event_log_storage
-    place = storage.workspace if workspace is None and isinstance(storage, RecordingEventLogStorage) else Workspace.open(workspace)
-    with Record.open(place) as record:
+    opened = storage.workspace if workspace is None and isinstance(storage, RecordingEventLogStorage) else Workspace.open(workspace)
+    with Record.open(opened) as record:
         whole = str(ref.value)
         if any(node["ref"] == whole and node["rejected"] for node in record.trace(whole)["nodes"]):
             raise NegativeVerdict(f"{whole} can't be read: it was rejected by a blocking check. 'tracecore show {whole}' says by which.")
         artifact = record.artifact(whole)
-        data = open_store(place).open(artifact)
-    said = {"dagster/data_version": artifact.digest}
+        data = open_store(opened).open(artifact)
     run = materialization.metadata.get("run")
     metadata = {"ref": dg.MetadataValue.text(artifact.ref), **({"run": run} if run is not None else {})}
-    context.log_event(dg.AssetObservation(asset_key=asset, metadata=metadata, tags=said))
+    context.log_event(dg.AssetObservation(asset_key=asset, metadata=metadata, tags={"dagster/data_version": artifact.digest}))
     return ReadVersion(artifact.ref, artifact, data)

@@ -1,4 +1,4 @@
-"""Writes what a foreign step came to into the record: one run, its exact inputs, its outputs, its checks; told twice it is recorded once."""
+"""Records a step of external assets as a run with its exact inputs, outputs and checks; recording a step again has no effect."""
 
 from __future__ import annotations
 
@@ -20,77 +20,72 @@ from tracecore_schemas.run import Artifact, CheckRun, ExpectationOutcome, Parent
 if TYPE_CHECKING:
     from tracecore_lineage import Record
 
-__all__ = ["JOB_PREFIX", "begin", "finish", "job_of"]
+__all__ = ["JOB_PREFIX", "begin", "finish"]
 
 JOB_PREFIX = "dagster/"
-"""First part of the jobs of foreign steps: no program's job has a slash."""
+"""Prefix of the jobs of external assets: jobs of programs have no slash."""
 
 _BYTES = "an asset of Dagster's that no program of this workspace made: its version is recorded, its bytes are not kept"
 
 
-def job_of(step: str) -> str:
-    """Name the job of a step: the same whatever job of Dagster's runs it."""
-    return f"{JOB_PREFIX}{step}"
-
-
-def begin(record: Record, told: StepRecord) -> None:
-    """Record START, unless it is recorded."""
+def begin(record: Record, step: StepRecord) -> None:
+    """Record START, unless it is recorded already."""
     with record.database.read() as connection:
-        known = current_state.start_event(connection, told.run) is not None
+        known = current_state.start_event(connection, step.run) is not None
     if not known:
-        record.start(_run(record, told))
+        record.start(_run(record, step))
 
 
-def finish(record: Record, told: StepRecord) -> None:
-    """Record how a step ended, unless it is recorded; then its checks. One that only checked what others made is no run beside its checks."""
-    if told.outputs or told.error is not None or told.planned:
-        _finish_run(record, told)
-    for check in told.checks:
+def finish(record: Record, step: StepRecord) -> None:
+    """Record the end of a step and its checks, unless recorded already; a step that only checked other steps' assets gets no run of its own."""
+    if step.outputs or step.error is not None or step.planned:
+        _finish_run(record, step)
+    for check in step.checks:
         _check(record, check)
 
 
-def _finish_run(record: Record, told: StepRecord) -> None:
-    begin(record, told)
+def _finish_run(record: Record, step: StepRecord) -> None:
+    begin(record, step)
     with record.database.read() as connection:
-        ended = current_state.ending(connection, told.run)
-    if ended is None and told.error is not None:
-        record.fail(_run(record, told), told.error, inputs=list(_inputs(record, told)))
+        ended = current_state.ending(connection, step.run)
+    if ended is None and step.error is not None:
+        record.fail(_run(record, step), step.error, inputs=list(_inputs(record, step)))
     elif ended is None:
-        outputs = {partition_name(output.key, output.partition): _output(record, told, output) for output in told.outputs}
-        record.complete(_run(record, told), list(_inputs(record, told)), outputs)
+        outputs = {partition_name(output.key, output.partition): _output(record, step, output) for output in step.outputs}
+        record.complete(_run(record, step), list(_inputs(record, step)), outputs)
 
 
-def _run(record: Record, told: StepRecord) -> Run:
-    seen = bool(told.outputs) and all(output.observed for output in told.outputs)
+def _run(record: Record, step: StepRecord) -> Run:
+    seen = bool(step.outputs) and all(output.observed for output in step.outputs)
     return Run(
-        id=told.run,
-        job=job_of(told.step),
-        started_at=datetime.fromisoformat(told.started_at),
+        id=step.run,
+        job=f"{JOB_PREFIX}{step.step}",
+        started_at=datetime.fromisoformat(step.started_at),
         environment=current_environment(),
         host=host_name(),
         accelerator=accelerator(),
-        parent=Parent(told.dagster_run, told.dagster_job, record.namespace) if told.dagster_run else None,
+        parent=Parent(step.dagster_run, step.dagster_job, record.namespace) if step.dagster_run else None,
         description="Looks at an asset outside, and says which version it has." if seen else "Makes assets of Dagster's that no program made.",
     )
 
 
-def _inputs(record: Record, told: StepRecord) -> Iterator[RunInput]:
-    for read in told.inputs:
+def _inputs(record: Record, step: StepRecord) -> Iterator[RunInput]:
+    for read in step.inputs:
         role = partition_name(read.key, read.partition)
         if read.ref is not None:
             ref = parse_ref(read.ref)
             yield RunInput(role, Artifact(ref.kind, ref.segments[0], f"sha256:{ref.version}"), read.producer or _maker(record, read.ref))
         else:
-            yield RunInput(role, _foreign(record, read), _maker(record, _foreign(record, read).ref))
+            yield RunInput(role, _external(record, read), _maker(record, _external(record, read).ref))
 
 
-def _foreign(record: Record, read: InputRecord) -> Artifact:
+def _external(record: Record, read: InputRecord) -> Artifact:
     name = partition_name(read.key, read.partition)
     return Artifact(ArtifactKind.EXTERNAL, name, read.version, Media.NONE, namespace=external_namespace(record.namespace))
 
 
-def _output(record: Record, told: StepRecord, output: OutputRecord) -> Artifact:
-    stated = [Unknown("bytes", _BYTES), *(Unknown(what, why) for what, why in told.unknowns)]
+def _output(record: Record, step: StepRecord, output: OutputRecord) -> Artifact:
+    stated = [Unknown("bytes", _BYTES), *(Unknown(what, why) for what, why in step.unknowns)]
     if not output.given:
         stated.append(Unknown("content version", "its version was computed by Dagster from code and input versions, not from its content"))
     return Artifact(
@@ -115,7 +110,7 @@ def _output(record: Record, told: StepRecord, output: OutputRecord) -> Artifact:
 
 
 def _maker(record: Record, ref: str) -> str | None:
-    """Return the run that made a version last, where one is recorded."""
+    """Return the run that made a version last, if one is recorded."""
     query = (
         select(EDGES.c.run_id)
         .where(EDGES.c.ref == ref, EDGES.c.direction == "output", EDGES.c.event_type == "COMPLETE")
@@ -131,7 +126,7 @@ def _check(record: Record, check: CheckRecord) -> None:
     with record.database.read() as connection:
         known = current_state.ending(connection, check.id) is not None
     if known or of_run is None:
-        return  # a version that the record doesn't know has nothing that a verdict could stand on
+        return  # a verdict on a version that is not in the record can't be recorded
     ref = parse_ref(check.target)
     external = ref.kind == ArtifactKind.EXTERNAL
     target = Artifact(
@@ -145,13 +140,13 @@ def _check(record: Record, check: CheckRecord) -> None:
     record.check(
         CheckRun(
             id=check.id,
-            job=f"{job_of(check.step)}.check.{check.name}",
+            job=f"{JOB_PREFIX}{check.step}.check.{check.name}",
             name=check.name,
             of_run=of_run,
             target=check.target,
             inputs=(RunInput("checked", target, of_run),),
             success=check.passed,
-            # A check of somebody else's may stop their own assets; what a program's build may stand on its own checks decide.
+            # External checks may block external assets only; artifacts of programs are blocked by their own checks.
             severity=Severity.BLOCKING if check.blocking and external else Severity.WARN,
             outcomes=(ExpectationOutcome(check.name, check.passed, actual=check.message),),
             message=check.message,

@@ -1,34 +1,33 @@
-"""A Dagster step in plain values, as it is recorded or spooled; and which steps belong to programs, whose runs the executor records."""
+"""A step of external assets in plain values, as it is recorded or spooled."""
 
 from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tracecore_lineage.events.artifacts import UNVERSIONED
 from tracecore_schemas.canonical import JSON
 
-if TYPE_CHECKING:
-    from dagster import AssetKey
-
 __all__ = [
+    "PROGRAM_TAG",
     "CheckRecord",
     "InputRecord",
     "OutputRecord",
     "StepRecord",
     "check_id",
     "external_namespace",
-    "is_program_step",
     "partition_name",
-    "register_step",
     "run_id_of",
 ]
 
+PROGRAM_TAG = "tracecore/program"
+"""Tag of the ops of programs; the executor records their runs, not the event log."""
+
 _RUNS = uuid.UUID("3c1f6f0e-7f57-5d0b-8b7a-0a4d2b1f9e63")
-"""Namespace of the runs that stand for Dagster's steps: one for each attempt, so that an event that is stored twice is one run."""
+"""Namespace of run ids: one for each attempt of a step, so that an event that is stored twice gives one run."""
 
 
 def run_id_of(dagster_run: str, step: str, attempt: int) -> str:
@@ -42,25 +41,25 @@ def check_id(run: str, asset: str, check: str, partition: str | None, at: str) -
 
 
 def external_namespace(slug: str) -> str:
-    """Name the namespace that a workspace's foreign assets have; not the workspace's own, where `kind/name` would be read as an artifact of ours."""
+    """Return the namespace of a workspace's external assets; in the workspace's own, `kind/name` would be read as an artifact of the workspace."""
     return f"dagster.{slug}"
 
 
 def partition_name(key: str, partition: str | None) -> str:
-    """Name an asset, or one partition of it: each partition is data of its own."""
+    """Return the name of an asset, or of one partition, which is data of its own."""
     return key if partition is None else f"{key}[{partition}]"
 
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """One version that a step read.
+    """A version that a step read.
 
     Attributes:
         key: Dagster's asset key, slashes between its parts.
-        ref: whole ref where it is an artifact of ours; None for a foreign asset.
-        producer: run of ours that made it, where it is known.
-        partition: of a foreign asset.
-        version: of a foreign asset; `unversioned` where nobody ever said one.
+        ref: whole ref of an artifact of this record; None for an external asset.
+        producer: run of this record that made it, if known.
+        partition: of an external asset.
+        version: of an external asset; `unversioned` if none was ever recorded.
     """
 
     key: str
@@ -72,16 +71,14 @@ class InputRecord:
 
 @dataclass(frozen=True, slots=True)
 class OutputRecord:
-    """One version that a step made, or saw outside.
+    """A version that a step made or observed.
 
     Attributes:
-        key: Dagster's asset key.
-        partition: of it.
+        key: Dagster's asset key, slashes between its parts.
         version: Dagster's data version.
-        given: whether the asset said its version itself; else Dagster computed it from code and inputs.
-        observed: whether it was only seen, not made.
-        code_version: the asset's.
-        metadata: its plain values.
+        given: whether the asset gave its version itself; otherwise Dagster computed it from code and inputs.
+        observed: whether the step only observed it.
+        metadata: plain values only.
     """
 
     key: str
@@ -95,18 +92,15 @@ class OutputRecord:
 
 @dataclass(frozen=True, slots=True)
 class CheckRecord:
-    """One evaluation of an asset check.
+    """An evaluation of an asset check.
 
     Attributes:
-        id: of its run.
-        name: of the check.
-        target: whole ref of the version it was about.
-        of_run: the run that made that version; None where the record has to be asked.
-        passed: what came of it.
-        blocking: whether a failure keeps others from reading.
+        id: of the check's run.
+        target: whole ref of the checked version.
+        of_run: the run that made that version; None if it has to be looked up in the record.
         message: one sentence.
-        metadata: its plain values.
-        at: when, ISO 8601.
+        metadata: plain values only.
+        at: ISO 8601.
         step: the step that ran it.
     """
 
@@ -124,21 +118,18 @@ class CheckRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One attempt of a step of somebody else's.
+    """An attempt of a step of external assets.
 
     Attributes:
         run: its run id in the record.
         step: Dagster's step key.
-        dagster_run: Dagster's run id; empty for what was reported outside a run.
+        dagster_run: Dagster's run id; empty for an asset reported outside a run.
         dagster_job: name of the job.
         started_at: ISO 8601.
         ended_at: ISO 8601.
-        error: what went wrong; None where it succeeded.
-        inputs: exact versions read.
-        outputs: versions made.
-        unknowns: (what, why) nobody can say of the outputs.
-        checks: that ran in it.
-        planned: whether it was to make something: its START is recorded, and so is its end, though it made nothing.
+        error: one sentence; None if the step succeeded.
+        unknowns: (what, why) of the outputs.
+        planned: whether it was to make assets; its start and end are then recorded even if it made none.
     """
 
     run: str
@@ -154,10 +145,10 @@ class StepRecord:
     checks: tuple[CheckRecord, ...] = ()
     planned: bool = False
 
-    def parted(self) -> tuple[StepRecord, ...]:
-        """Tell a step that failed after it had made something (a blocking check, a second output that came to nothing) as two runs.
+    def split(self) -> tuple[StepRecord, ...]:
+        """Return the step as two runs if it failed after making assets (a blocking check, a second output that failed).
 
-        Dagster keeps what it made, and others may read it: a run of its own made that, beside the one that failed.
+        Dagster keeps these assets, and later steps may read them: one run made them, another one failed.
         """
         if self.error is None or not self.outputs:
             return (self,)
@@ -170,28 +161,15 @@ class StepRecord:
         )
 
     def dump(self) -> bytes:
-        """Write it as JSON."""
+        """Return the step as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode() + b"\n"
 
     @classmethod
     def load(cls, data: bytes) -> StepRecord:
-        """Read it back."""
-        said: dict[str, Any] = json.loads(data)
+        """Return the step of `dump`."""
+        fields: dict[str, Any] = json.loads(data)
         parts = {"inputs": InputRecord, "outputs": OutputRecord, "checks": CheckRecord}
         for name, part in parts.items():
-            said[name] = tuple(part(**each) for each in said[name])
-        said["unknowns"] = tuple((what, why) for what, why in said["unknowns"])
-        return cls(**said)
-
-
-_OWN: dict[str, set[AssetKey]] = {}
-
-
-def register_step(step: str, keys: Iterable[AssetKey]) -> None:
-    """Note a step of a program and what it makes; whatever executes it has made its definition first, in the same process."""
-    _OWN.setdefault(step, set()).update(keys)
-
-
-def is_program_step(step: str, planned: Iterable[AssetKey]) -> bool:
-    """Whether a step is a program's: by its name and by what it is to make, for a stranger's step may be called the same."""
-    return not _OWN.get(step, set()).isdisjoint(planned)
+            fields[name] = tuple(part(**each) for each in fields[name])
+        fields["unknowns"] = tuple((what, why) for what, why in fields["unknowns"])
+        return cls(**fields)

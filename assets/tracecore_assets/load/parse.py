@@ -16,7 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from tracecore.errors import UsageError, suggestion
 from tracecore_assets.load.program import TYPE, AssetSpec, Release, VehicleProgram
-from tracecore_schemas.canonical import JSON
+from tracecore_schemas.canonical import JSON, MAX_EXACT_INTEGER
 
 __all__ = ["KeyPath", "YamlSource", "parse_program", "parse_value", "program_file", "read_program_yaml", "read_yaml", "shipped_programs", "validate"]
 
@@ -24,7 +24,6 @@ KeyPath = tuple[str | int, ...]
 
 _MAX_BYTES = 1 << 20
 _MAX_VALUES = 100_000  # aliases of aliases grow exponentially; no program is that long
-_MAX_EXACT = 2**53 - 1  # the greatest integer that canonical JSON keeps exactly
 _NULL, _BOOL, _INT, _FLOAT, _MERGE = (f"tag:yaml.org,2002:{tag}" for tag in ("null", "bool", "int", "float", "merge"))
 
 
@@ -169,7 +168,7 @@ class _Reader:
         value: Any = self.yaml.constructor.construct_object(node)
         if isinstance(value, float) and not math.isfinite(value):
             raise self.problem(node, f"{node.value} is not a finite number.")
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MAX_EXACT:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > MAX_EXACT_INTEGER:
             raise self.problem(node, f"{node.value} is beyond 2^53, which JSON can't keep exactly; write it in quotes.")
         return bool(value) if node.tag == _BOOL else value
 

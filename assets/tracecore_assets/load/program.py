@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from tracecore.errors import UsageError
 from tracecore.plugins.release_gates import GATES
+from tracecore_schemas.canonical import MAX_EXACT_INTEGER
 from tracecore_schemas.kinds import StageKind
 
 __all__ = [
@@ -56,7 +57,7 @@ class AssetSpec(_Frozen):
     inputs: Mapping[str, str] = Field(default_factory=dict)
     params: Mapping[str, Any] = Field(default_factory=dict)
     checks: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
-    seed: int | None = Field(None, ge=0, le=2**53 - 1)
+    seed: int | None = Field(None, ge=0, le=MAX_EXACT_INTEGER)
     description: str = ""
     group: AssetName | None = None
     retries: int = Field(0, ge=0, le=10)
@@ -136,7 +137,7 @@ class VehicleProgram(_Frozen):
     """
 
     name: Name
-    seed: int = Field(0, ge=0, le=2**53 - 1)
+    seed: int = Field(0, ge=0, le=MAX_EXACT_INTEGER)
     threads: int = Field(2, ge=1, le=256)
     description: str = ""
     assets: Mapping[AssetName, AssetSpec] = Field(min_length=1)
