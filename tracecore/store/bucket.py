@@ -45,8 +45,8 @@ class Bucket:
     """A `Place` below one prefix of a bucket.
 
     Args:
-        settings: of the bucket; no request is made before the first use
-        owner: ledger id
+        settings: of the bucket; no request is made before the first use.
+        owner: ledger id.
     """
 
     def __init__(self, settings: BucketSettings, owner: str) -> None:

@@ -22,11 +22,11 @@ class BucketSettings:
     """How a bucket is reached.
 
     Attributes:
-        prefix: without slashes at its ends; empty for the whole bucket
-        endpoint: URL of the server; None for AWS
+        prefix: without slashes at its ends; empty for the whole bucket.
+        endpoint: URL of the server; None for AWS.
         access_key: None where the machine has a role.
-        session_token: of temporary credentials
-        virtual_hosted: whether the bucket's name is in the host's name, not in the path
+        session_token: of temporary credentials.
+        virtual_hosted: whether the bucket's name is in the host's name, not in the path.
     """
 
     bucket: str

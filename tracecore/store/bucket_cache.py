@@ -21,8 +21,8 @@ class Cache:
     """A folder of copies. No part of the record: nothing in it is forced to disk, so that a copy which a power cut tore is made again.
 
     Args:
-        folder: made when needed
-        bucket: the origin
+        folder: made when needed.
+        bucket: the origin.
     """
 
     def __init__(self, folder: Path, bucket: Bucket) -> None:
@@ -50,7 +50,7 @@ class Cache:
         """Return the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
 
         Args:
-            size: if known
+            size: if known.
 
         Raises:
             FileNotFoundError: the object is not there.

@@ -118,8 +118,8 @@ def link(previous: str | None, version: int, commit_digest: str) -> str:
     """Return the next link of a log's chain.
 
     Args:
-        previous: the link before; None for version 0
-        commit_digest: of the commit as it was written
+        previous: the link before; None for version 0.
+        commit_digest: of the commit as it was written.
     """
     return digest_bytes(jcs({"previous": previous, "version": version, "commit_sha256": hex_of(commit_digest)}))
 
@@ -229,9 +229,9 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
     version.
 
     Args:
-        location: the table's folder, which need not exist
-        run_id: named in the commit; the name of the data files' folder
-        after: the newest recorded version: only later commits are read; without it the whole log is
+        location: the table's folder, which need not exist.
+        run_id: named in the commit; the name of the data files' folder.
+        after: the newest recorded version: only later commits are read; without it the whole log is.
 
     Raises:
         UsageError: others commit to this table without a pause, or its log is damaged.

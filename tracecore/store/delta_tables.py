@@ -163,8 +163,8 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile
     """Recompute a table's digest from its log and its files; each file that differs is named.
 
     Args:
-        gone: erased files by path: their recorded digest, size and rows enter the table's digest
-        log: failures of `verify_log` up to this version; None verifies the log now
+        gone: erased files by path: their recorded digest, size and rows enter the table's digest.
+        log: failures of `verify_log` up to this version; None verifies the log now.
     """
     version = _version_of(artifact)
     failures = list(verify_log(place, str(artifact.location), [version], gone)[version] if log is None else log)
@@ -197,8 +197,8 @@ def verify_log(
     it too; the chain goes on from the recorded value, so that a second edit is named as well.
 
     Args:
-        versions: the recorded ones
-        gone: commits that erasures rewrote, by path: the original digest enters the chain, and the file must be what the last erasure left
+        versions: the recorded ones.
+        gone: commits that erasures rewrote, by path: the original digest enters the chain, and the file must be what the last erasure left.
 
     Returns:
         What is wrong, by version.

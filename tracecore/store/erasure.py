@@ -93,9 +93,9 @@ def without_statistics(commit: bytes, paths: Collection[str], partitions: Collec
     """Return a Delta commit that says no value of some data files: of their statistics only the number of rows stays.
 
     Args:
-        commit: one action a line
-        paths: of data files, relative to the table
-        partitions: (column, value) of partitions whose files are meant too, present or removed before
+        commit: one action a line.
+        paths: of data files, relative to the table.
+        partitions: (column, value) of partitions whose files are meant too, present or removed before.
 
     Returns:
         The same bytes where nothing is said of them.

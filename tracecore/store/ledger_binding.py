@@ -23,7 +23,7 @@ class WrongLedger(UsageError):
     Args:
         what: `catalog` or `store`.
         expected: the workspace's ledger.
-        found: the one found there; `none`
+        found: the one found there; `none`.
     """
 
     def __init__(self, message: str, *, what: str, place: str, expected: str, found: str) -> None:

@@ -33,7 +33,7 @@ class LocalStore(BaseStore):
     """A `Store` in the workspace's own folder.
 
     Args:
-        workspace: its owner
+        workspace: its owner.
     """
 
     def __init__(self, workspace: Workspace) -> None:

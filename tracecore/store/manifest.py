@@ -65,8 +65,8 @@ def delta_manifest(
     """Return the canonical bytes that a Delta table's digest is taken of.
 
     Args:
-        schema: parsed from `schemaString`
-        files: of one version, without names, statistics and commit info
+        schema: parsed from `schemaString`.
+        files: of one version, without names, statistics and commit info.
     """
     listed = sorted(
         (

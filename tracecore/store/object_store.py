@@ -43,7 +43,7 @@ class ObjectStore(BaseStore):
     """A `Store` below a prefix of a bucket, which the workspaces of one ledger share.
 
     Args:
-        workspace: its staging and cache are on this machine
+        workspace: its staging and cache are on this machine.
     """
 
     def __init__(self, workspace: Workspace, settings: BucketSettings) -> None:

@@ -104,7 +104,7 @@ def write_table(data: pa.Table | pa.RecordBatch | pa.RecordBatchReader, folder: 
     """Write rows to Parquet files in a staging folder.
 
     Args:
-        data: a table, or a reader for more than memory holds: its batches are spooled to disk and read back row group by row group
+        data: a table, or a reader for more than memory holds: its batches are spooled to disk and read back row group by row group.
         folder: empty or absent.
 
     Raises:

@@ -22,10 +22,10 @@ class ErasedFile:
     """One file that was erased, or rewritten without some of what it held.
 
     Attributes:
-        path: relative to the store's root, POSIX
-        digest: as recorded
-        rows: of a table's data file
-        left: digest of what replaced it; None where nothing did
+        path: relative to the store's root, POSIX.
+        digest: as recorded.
+        rows: of a table's data file.
+        left: digest of what replaced it; None where nothing did.
     """
 
     path: str
@@ -49,8 +49,8 @@ class Stored:
     """Bytes that are durably in the store: what an `Artifact` says of them.
 
     Attributes:
-        location: relative to the store's root, POSIX
-        delta: version and log chain of a table
+        location: relative to the store's root, POSIX.
+        delta: version and log chain of a table.
     """
 
     digest: str
@@ -103,9 +103,9 @@ class Part:
     """One file that holds content of a version.
 
     Attributes:
-        path: relative to the store's root, POSIX
-        digest: as recorded
-        rows: of a table's data file, from its footer; None where it is missing
+        path: relative to the store's root, POSIX.
+        digest: as recorded.
+        rows: of a table's data file, from its footer; None where it is missing.
     """
 
     path: str
@@ -140,7 +140,7 @@ class Store(Protocol):
         """Make a staged table the next version of the Delta table of an artifact name.
 
         Args:
-            after: the newest recorded version; without it the table's whole log is read
+            after: the newest recorded version; without it the table's whole log is read.
         """
 
     def put_import(self, folder: Path, location: str) -> None:
@@ -169,7 +169,7 @@ class Store(Protocol):
         """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched.
 
         Args:
-            log: whether to name a table's commits, which all its versions share
+            log: whether to name a table's commits, which all its versions share.
         """
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
@@ -178,7 +178,7 @@ class Store(Protocol):
         Args:
             gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
                 nothing else hides behind them. A file that was left rewritten must be what was left.
-            log: failures of `verify_log` for this version; None verifies the log now
+            log: failures of `verify_log` for this version; None verifies the log now.
         """
 
     def verify_log(

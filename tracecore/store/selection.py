@@ -53,7 +53,7 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
     """Return where a store lies, and the id of its ledger; None where it belongs to none.
 
     Args:
-        url: None for the folder in the workspace
+        url: None for the folder in the workspace.
 
     Raises:
         TracecoreError: the bucket can't be reached.
@@ -75,7 +75,7 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
     """Compare the store's ledger with the workspace's.
 
     Args:
-        bound: the store's recorded place; None before the store is bound: one without a ledger becomes this one's
+        bound: the store's recorded place; None before the store is bound: one without a ledger becomes this one's.
 
     Raises:
         WrongLedger: it belongs to another ledger, or to none although the workspace was bound to one.

@@ -24,7 +24,7 @@ class Pool:
     """Frames to choose from, by drive, sensor and time; all arrays have one entry a frame.
 
     Attributes:
-        conditions: values by condition, drive and sensor included; a missing one is unknown
+        conditions: values by condition, drive and sensor included; a missing one is unknown.
     """
 
     ids: NDArray[np.object_]
@@ -42,12 +42,12 @@ class Chosen:
     """What was found for one want.
 
     Attributes:
-        ids: of the chosen frames, the most similar to the examples first
-        matching: number of frames that meet every condition, before likeness and duplicates
-        untold: conditions of objects, which no frame table holds
-        unsaid: count of frames without a value, by condition: they don't meet it
-        unlike: whether no example frame is known, so that likeness decided nothing
-        of_shown_drives: number of chosen frames whose drive an example frame is of
+        ids: of the chosen frames, the most similar to the examples first.
+        matching: number of frames that meet every condition, before likeness and duplicates.
+        untold: conditions of objects, which no frame table holds.
+        unsaid: count of frames without a value, by condition: they don't meet it.
+        unlike: whether no example frame is known, so that likeness decided nothing.
+        of_shown_drives: number of chosen frames whose drive an example frame is of.
     """
 
     want: Want
@@ -68,7 +68,7 @@ def read_pool(frames: Any, labels: Any = None) -> Pool:
     """Read what choosing looks at.
 
     Args:
-        labels: a label table, whose frame attributes are conditions too
+        labels: a label table, whose frame attributes are conditions too.
     """
     table: pa.Table = frames.to_table(columns=_COLUMNS)
     table = table.sort_by([("drive", "ascending"), ("sensor", "ascending"), ("timestamp_ns", "ascending"), ("frame_id", "ascending")])
@@ -87,10 +87,10 @@ def choose(wants: Sequence[Want], pool: Pool, examples: Pool, barred: Collection
     """Choose frames for each want in turn, the most needed first; no frame is chosen twice.
 
     Args:
-        examples: frames of the wants' `like`
-        barred: frames that must not be chosen
-        barred_drives: drives that must not be chosen
-        bits: of 64: a frame whose hash differs from a chosen one's in at most this many is left out as a duplicate
+        examples: frames of the wants' `like`.
+        barred: frames that must not be chosen.
+        barred_drives: drives that must not be chosen.
+        bits: of 64: a frame whose hash differs from a chosen one's in at most this many is left out as a duplicate.
     """
     free = np.array([id_ not in barred and drive not in barred_drives for id_, drive in zip(pool.ids, pool.drives, strict=True)], dtype=bool)
     taken: list[np.uint64] = []

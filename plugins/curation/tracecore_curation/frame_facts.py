@@ -29,8 +29,8 @@ class FrameFacts:
 
     Attributes:
         times: log_time in ns, or the frame's index where the clock is `index`.
-        indices: position in the drive and sensor
-        clocks: `measured`, or the drive's own word for its clock
+        indices: position in the drive and sensor.
+        clocks: `measured`, or the drive's own word for its clock.
         places: degrees north and east [n, 2], NaN where not measured.
     """
 

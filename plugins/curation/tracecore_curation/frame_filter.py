@@ -69,7 +69,7 @@ def filter_expression(frames: Any, params: FilterParams, labels: Any = None) -> 
     """Return the filter that the parameters mean, None for no filter.
 
     Args:
-        labels: needed for `labeled`; its frame attributes are conditions too
+        labels: needed for `labeled`; its frame attributes are conditions too.
 
     Raises:
         UsageError: a drive, a sensor or a value of a condition that no frame has, a condition that no frame has, or `labeled` without labels.

@@ -33,9 +33,9 @@ class _Split:
     """Which frames are on which side, what a trace should say of it, and what is not known.
 
     Attributes:
-        sides: by frame: the name of an output, else the reason why the frame is on no side
+        sides: by frame: the name of an output, else the reason why the frame is on no side.
         facet: further members of the facet `tracecore_split`.
-        unknowns: (what, why)
+        unknowns: (what, why).
     """
 
     sides: NDArray[np.object_]

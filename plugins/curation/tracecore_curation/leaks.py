@@ -40,9 +40,9 @@ class Leak:
     Attributes:
         reason: `shared_frame`, `shared_drive`, `time_and_place` or `near_duplicate`.
         sides: names of the two ports.
-        drives: of the kept pairs, sorted
-        found: the finding in words; it follows `train and validation: `
-        count: of frames or pairs
+        drives: of the kept pairs, sorted.
+        found: the finding in words; it follows `train and validation: `.
+        count: of frames or pairs.
         pairs: the nearest of them, at most `KEPT`.
     """
 
@@ -58,7 +58,7 @@ def find_leaks(a: Side, b: Side, thumbnails: Thumbnails | None, limits: Limits) 
     """Return every leak between two sides, the plainest reason first.
 
     Args:
-        thumbnails: of both sides; None where only ids and drives are known
+        thumbnails: of both sides; None where only ids and drives are known.
     """
     shared = [*shared_frames(a, b), *_shared_drives(a, b, timed=thumbnails is not None)]
     return shared if thumbnails is None else [*shared, *_time_and_place(a, b, limits), *_near_duplicates(a, b, thumbnails, limits)]

@@ -84,7 +84,7 @@ def near_duplicates(a: FrameFacts, b: FrameFacts, thumbnails: Thumbnails, *, lik
 
     Args:
         likeness: least correlation of the marks.
-        across_drives: whether only pairs of two drives count
+        across_drives: whether only pairs of two drives count.
 
     Yields:
         Blocks of pairs, each pair once: `near` is 1 minus the likeness, `also` is 1 where one shows the other's mirror image.

@@ -89,7 +89,7 @@ class _LeakFinder:
     """Reads each frame table once, and compares each two once.
 
     Attributes:
-        unknowns: (what, why) of comparisons that were not possible
+        unknowns: (what, why) of comparisons that were not possible.
     """
 
     def __init__(self, evidence: tc.GateEvidence) -> None:

@@ -30,10 +30,10 @@ class AttributeSplit:
     """Which frames are on which side.
 
     Attributes:
-        sides: `train`, `validation` or `test` by frame ref; `validation` is optional
-        left_out: frames on no side, by their value
-        without: frames without a value
-        said: the values of each side in words
+        sides: `train`, `validation` or `test` by frame ref; `validation` is optional.
+        left_out: frames on no side, by their value.
+        without: frames without a value.
+        said: the values of each side in words.
     """
 
     sides: Mapping[str, str]
@@ -172,8 +172,8 @@ def choose_drives(groups: Sequence[Group], share: float, seed: int) -> set[str]:
     Orders are tried until one comes within half a percent, else the nearest of them is taken: with few groups it is the nearest there is.
 
     Args:
-        share: of all frames, 0 to 1
-        seed: decides the order; the same seed and groups give the same drives on any machine
+        share: of all frames, 0 to 1.
+        seed: decides the order; the same seed and groups give the same drives on any machine.
     """
     total = sum(group.frames for group in groups)
     wanted = share * total
@@ -225,7 +225,7 @@ class TimeBlocks:
     """Which frames are in a block and which are too near to one; both masks have one entry a frame.
 
     Attributes:
-        near: frames outside a block but within its gap
+        near: frames outside a block but within its gap.
     """
 
     held: NDArray[np.bool_]
@@ -240,9 +240,9 @@ def cut_blocks(facts: FrameFacts, share: float, seconds: float, gap: float) -> T
     short for its share (a drive of one frame) is held as a whole or not at all, so that the share of all drives is met.
 
     Args:
-        share: of the times, 0 to 1; at least one time is held out and one is left
-        seconds: length of a block, s, shorter where a drive's share is less; an image counts as a second where the clock is the file's index
-        gap: s around a block whose frames are in neither part; at most a quarter of the block
+        share: of the times, 0 to 1; at least one time is held out and one is left.
+        seconds: length of a block, s, shorter where a drive's share is less; an image counts as a second where the clock is the file's index.
+        gap: s around a block whose frames are in neither part; at most a quarter of the block.
 
     Returns:
         The blocks, or None where all frames are of one moment.

@@ -34,9 +34,9 @@ class Chain:
     """The way from a frame to the vehicle's.
 
     Attributes:
-        matrix: (4, 4), m; None without a chain of transforms
-        topics: topics of its transforms
-        why: reason where there is no matrix
+        matrix: (4, 4), m; None without a chain of transforms.
+        topics: topics of its transforms.
+        why: reason where there is no matrix.
     """
 
     matrix: Matrix | None
@@ -113,7 +113,7 @@ def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
     """Yield (parent, child, matrix) of each transform in a message, of Foxglove or ROS.
 
     Args:
-        message: one `foxglove.FrameTransform`, several as `transforms`, or a `tf2_msgs/TFMessage`, as JSON values
+        message: one `foxglove.FrameTransform`, several as `transforms`, or a `tf2_msgs/TFMessage`, as JSON values.
 
     Raises:
         Damaged: a rotation without length, or numbers that are none.
@@ -146,9 +146,9 @@ class CameraModel:
     """One camera calibration message.
 
     Attributes:
-        frame: the camera's optical frame
+        frame: the camera's optical frame.
         projection: 3x4 row-major; None where the message holds zeros (an uncalibrated camera).
-        distorted: whether the message gives lens distortion: the projection then holds for the rectified image
+        distorted: whether the message gives lens distortion: the projection then holds for the rectified image.
     """
 
     topic: str
@@ -209,11 +209,11 @@ def calibrate(
     """Put a drive's calibrations together.
 
     Args:
-        start_ns: first log time: the first calibration of a sensor is valid from here
-        models: its calibration messages by time
+        start_ns: first log time: the first calibration of a sensor is valid from here.
+        models: its calibration messages by time.
         cameras: coordinate frame by camera topic.
         lidars: coordinate frame by LiDAR topic.
-        vehicle_frames: names of the vehicle's frame
+        vehicle_frames: names of the vehicle's frame.
     """
     rows: list[dict[str, Any]] = []
     unknowns: dict[tuple[str, str], None] = {}

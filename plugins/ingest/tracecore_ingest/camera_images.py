@@ -30,8 +30,8 @@ class ImageFacts:
     """Measures of one image.
 
     Attributes:
-        width: of the upright image, px
-        orientation: EXIF orientation of the recorded image, 1 to 8; the other measures are of the upright image
+        width: of the upright image, px.
+        orientation: EXIF orientation of the recorded image, 1 to 8; the other measures are of the upright image.
         luma: mean luma (ITU-R BT.601, as JPEG and Pillow have it), 0 black to 1 white.
         dhash: 64-bit difference hash.
     """
@@ -161,8 +161,8 @@ class RecordedImage:
 
     Attributes:
         frame: name of the camera's coordinate frame.
-        format: `jpeg`, `png` or `webp`; `png` for raw pixels; else the message's own word
-        raw: the pixel format of raw pixels; empty for an encoded image
+        format: `jpeg`, `png` or `webp`; `png` for raw pixels; else the message's own word.
+        raw: the pixel format of raw pixels; empty for an encoded image.
     """
 
     frame: str

@@ -40,12 +40,12 @@ class ImageColumn:
     """Measures of a camera channel's decoded images in the order of the file.
 
     Attributes:
-        frame: coordinate frame of its last image, decoded or not
-        raw: pixel formats of its raw images
-        encodings: of its decoded images
+        frame: coordinate frame of its last image, decoded or not.
+        raw: pixel formats of its raw images.
+        encodings: of its decoded images.
         lumas: mean luma, 0 to 1.
         hashes: difference hashes.
-        orientations: EXIF orientations of the recorded images
+        orientations: EXIF orientations of the recorded images.
     """
 
     topic: str
@@ -69,8 +69,8 @@ class CloudColumn:
     """What was seen of a LiDAR channel's sweeps.
 
     Attributes:
-        frame: coordinate frame of its last sweep
-        dim: count of sweeps without brightness
+        frame: coordinate frame of its last sweep.
+        dim: count of sweeps without brightness.
         top: the largest brightness, see `RecordedCloud.top`.
     """
 
@@ -92,30 +92,30 @@ class Drive:
     """One judged drive.
 
     Attributes:
-        path: of the file to read: as found, stored once adopted, a copy where it was unpacked
+        path: of the file to read: as found, stored once adopted, a copy where it was unpacked.
         beside: its write-ahead log.
-        name: from the metadata record, else the file's stem
+        name: from the metadata record, else the file's stem.
         metadata: the key-value pairs of the metadata record `drive`.
-        clock: `measured`, the drive's own word for its clock, or `unstated`
-        topics: channels with messages, by topic
+        clock: `measured`, the drive's own word for its clock, or `unstated`.
+        topics: channels with messages, by topic.
         start_ns: first log time, None without messages.
         images: measures of its images, by channel id.
-        clouds: counts of its sweeps, by topic
-        models: its camera calibrations by time
+        clouds: counts of its sweeps, by topic.
+        models: its camera calibrations by time.
         profile: of the MCAP header.
-        library: the program that wrote the file
-        inexact: count of messages with non-finite numbers, by topic
-        undecoded: count of messages that were not decoded, by (topic, reason)
-        unchecked: count of messages without a checksum
-        data_section_checked: whether one checksum covers the whole data section
-        joined: its files where it was recorded into several
-        bag: (what, why) of metadata of a ROS 2 bag that is wrong
-        left_out: messages that violate their topic's schema
-        skipped: positions of messages that become no row, by channel id
-        cameras: topics of images, decoded or not
-        misstated: statements of the file that its data contradict
-        log: index of its messages, kept while memory allows; None where the file must be indexed again
-        assumed: message types defined by ROS 2 Humble instead of by the file
+        library: the program that wrote the file.
+        inexact: count of messages with non-finite numbers, by topic.
+        undecoded: count of messages that were not decoded, by (topic, reason).
+        unchecked: count of messages without a checksum.
+        data_section_checked: whether one checksum covers the whole data section.
+        joined: its files where it was recorded into several.
+        bag: (what, why) of metadata of a ROS 2 bag that is wrong.
+        left_out: messages that violate their topic's schema.
+        skipped: positions of messages that become no row, by channel id.
+        cameras: topics of images, decoded or not.
+        misstated: statements of the file that its data contradict.
+        log: index of its messages, kept while memory allows; None where the file must be indexed again.
+        assumed: message types defined by ROS 2 Humble instead of by the file.
     """
 
     source: SourceFile

@@ -43,7 +43,7 @@ def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None
     """Return where a drive file can be read: where it was found, else an unpacked copy in the run's scratch folder.
 
     Args:
-        log: its write-ahead log
+        log: its write-ahead log.
 
     Raises:
         Damaged: it can't be decompressed, or its log does not fit it.
@@ -98,8 +98,8 @@ def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int],
     """Read a file whole: as SQLite where it begins as such, else as MCAP.
 
     Args:
-        opener: chooses the messages to pass on; None for an index alone
-        progress: called with the bytes read so far
+        opener: chooses the messages to pass on; None for an index alone.
+        progress: called with the bytes read so far.
 
     Raises:
         Damaged: the file is not sound; the message says where and why.

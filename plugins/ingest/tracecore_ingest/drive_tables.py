@@ -50,7 +50,7 @@ def frame_batches(drive: Drive, sensors: Sequence[str] | None = None) -> Iterato
     """Yield a drive's camera frames, sorted by sensor and time.
 
     Args:
-        sensors: cameras to keep; None for all
+        sensors: cameras to keep; None for all.
     """
     if not any(column.decoded for column in drive.images.values()):
         return
@@ -106,7 +106,7 @@ def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator
     """Yield a drive's LiDAR sweeps, sorted by sensor and time.
 
     Args:
-        lidars: LiDARs to keep; None for all
+        lidars: LiDARs to keep; None for all.
     """
     if not any(column.sweeps for column in drive.clouds.values()):
         return
@@ -147,7 +147,7 @@ def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterato
     """Yield a drive's signals, one row a message, sorted by topic and time.
 
     Args:
-        topics: topics to keep; None for all
+        topics: topics to keep; None for all.
     """
     if not any(topics is None or topic in topics for topic in drive.signals):
         return

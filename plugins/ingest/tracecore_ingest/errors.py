@@ -25,8 +25,8 @@ def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
     """Turn errors of a parser into `Damaged`, saying where in the file they arose.
 
     Args:
-        place: where the bytes are (`message 3 of topic '/gnss'`)
-        errors: exceptions of the parser for bad bytes
+        place: where the bytes are (`message 3 of topic '/gnss'`).
+        errors: exceptions of the parser for bad bytes.
     """
     try:
         yield
@@ -48,7 +48,7 @@ class LeftOut:
     """Messages of one topic that were left out for one reason.
 
     Attributes:
-        times_ns: of the first messages
+        times_ns: of the first messages.
     """
 
     topic: str

@@ -30,8 +30,8 @@ class Still:
     """One image file.
 
     Attributes:
-        number: its number, which takes the place of time
-        encoding: jpeg, png or webp
+        number: its number, which takes the place of time.
+        encoding: jpeg, png or webp.
     """
 
     source: tc.SourceFile

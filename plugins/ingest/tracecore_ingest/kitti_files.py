@@ -108,9 +108,9 @@ class KittiFile:
     """Where a file stands in a set.
 
     Attributes:
-        drive: the set's folders, joined
+        drive: the set's folders, joined.
         folder: `image_2`, `velodyne`, `calib`; of a raw drive `image_02`, `velodyne_points`.
-        raw: whether the file is of a raw drive (`image_02/data/0000000007.png`)
+        raw: whether the file is of a raw drive (`image_02/data/0000000007.png`).
     """
 
     drive: str

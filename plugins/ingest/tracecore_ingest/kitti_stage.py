@@ -34,11 +34,11 @@ class _Set:
         images: (file, camera, number).
         scans: by number.
         calibrations: by number.
-        stills: the valid images
-        read: the valid calibrations
-        stored: stored path by digest
-        lidar: the LiDAR's folder
-        dim: count of scans without reflectance
+        stills: the valid images.
+        read: the valid calibrations.
+        stored: stored path by digest.
+        lidar: the LiDAR's folder.
+        dim: count of scans without reflectance.
     """
 
     name: str

@@ -33,9 +33,9 @@ class RecordedCloud:
     """One sweep.
 
     Attributes:
-        frame: coordinate frame of its points
-        places: (points, 3) m, float32; without points that have no place (NaN: no echo; infinity: out of range, REP 117)
-        brightness: (points,) as recorded, float32; None without
+        frame: coordinate frame of its points.
+        places: (points, 3) m, float32; without points that have no place (NaN: no echo; infinity: out of range, REP 117).
+        brightness: (points,) as recorded, float32; None without.
         top: the largest brightness, or the full scale of its type where that is `uint8` or `uint16`; 0 without any.
     """
 
@@ -48,7 +48,7 @@ class RecordedCloud:
         """Return the points as the sweeps table has them.
 
         Args:
-            scale: the brightness that becomes 1
+            scale: the brightness that becomes 1.
         """
         found = np.zeros(len(self.places), dtype=POINTS_DTYPE)
         for column, name in enumerate("xyz"):

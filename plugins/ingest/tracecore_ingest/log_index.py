@@ -53,8 +53,8 @@ class ChannelIndex:
     """Where each message of a channel lies, in the order of the file.
 
     Attributes:
-        chunks: offset of each message's chunk, -1 outside chunks
-        offsets: offset of its record in the chunk's content or the file
+        chunks: offset of each message's chunk, -1 outside chunks.
+        offsets: offset of its record in the chunk's content or the file.
         sizes: bytes of its data.
     """
 
@@ -79,18 +79,18 @@ class Log:
     """A file whose every byte was read and found sound.
 
     Attributes:
-        library: the program that wrote it
-        channels: by channel id
-        metadata: (name, key-value pairs) of each metadata record
-        chunks: by the chunk's offset
-        unchecked_messages: count of messages without a checksum
+        library: the program that wrote it.
+        channels: by channel id.
+        metadata: (name, key-value pairs) of each metadata record.
+        chunks: by the chunk's offset.
+        unchecked_messages: count of messages without a checksum.
         data_section_checked: whether one checksum covers the whole data section.
-        storage: `mcap`, or `sqlite3` for a ROS 2 bag; offsets are then row ids
-        assumed: message types whose definition the file lacks
-        left_out: reasons of messages that are left out, by channel id and position among its messages
-        undecoded: reasons of valid messages that are not decoded, likewise
-        unplaced: (topic, reason) of messages without a position
-        misstated: statements of the file that its data contradict
+        storage: `mcap`, or `sqlite3` for a ROS 2 bag; offsets are then row ids.
+        assumed: message types whose definition the file lacks.
+        left_out: reasons of messages that are left out, by channel id and position among its messages.
+        undecoded: reasons of valid messages that are not decoded, likewise.
+        unplaced: (topic, reason) of messages without a position.
+        misstated: statements of the file that its data contradict.
     """
 
     path: Path

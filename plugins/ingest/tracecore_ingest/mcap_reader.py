@@ -33,7 +33,7 @@ def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Seque
     """Hold the records behind the data section against what the data section showed.
 
     Args:
-        data: (opcode, offset, whole length) of attachments and metadata records
+        data: (opcode, offset, whole length) of attachments and metadata records.
         summary: the records between DataEnd and Footer.
         footer: the Footer, its `checksum` over the summary.
 
@@ -136,8 +136,8 @@ def scan(path: Path, opener: Opener | None = None, progress: Callable[[int], Non
     """Read a file whole.
 
     Args:
-        opener: chooses the messages to pass on; None for an index alone
-        progress: called with the bytes read so far, once a record
+        opener: chooses the messages to pass on; None for an index alone.
+        progress: called with the bytes read so far, once a record.
 
     Raises:
         Damaged: the file is not sound; the message says where and why.

@@ -49,9 +49,9 @@ class Raw:
     """One record as it lies in the file.
 
     Attributes:
-        offset: of its opcode, in bytes from the start of the file
-        length: of its body, as stated
-        body: of an attachment at most the first 16 MiB
+        offset: of its opcode, in bytes from the start of the file.
+        length: of its body, as stated.
+        body: of an attachment at most the first 16 MiB.
         checksum: CRC-32 of everything before its own checksum field (attachment and footer), or of what lies before the record (DataEnd).
     """
 

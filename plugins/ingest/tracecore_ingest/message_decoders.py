@@ -44,8 +44,8 @@ class JsonMessage(NamedTuple):
     """One message; a named tuple, because there is one for every message of a drive.
 
     Attributes:
-        value: with None for NaN and infinities
-        text: the message as recorded, or with `null` for non-finite numbers
+        value: with None for NaN and infinities.
+        text: the message as recorded, or with `null` for non-finite numbers.
         exact: whether the text is as recorded.
     """
 
@@ -244,7 +244,7 @@ class RosReader:
     """Decodes the messages of one type.
 
     Args:
-        store: its definition and those of its parts
+        store: its definition and those of its parts.
     """
 
     def __init__(self, name: str, store: Typestore) -> None:

@@ -29,9 +29,9 @@ class TopicMessages:
     """The messages of one topic in the order of their log times (file order where equal), over all its channels.
 
     Attributes:
-        files: number of each message's file
+        files: number of each message's file.
         channels: id of each message's channel in the recording.
-        ordinals: position of each message among those of its channel that become rows
+        ordinals: position of each message among those of its channel that become rows.
     """
 
     topic: str
@@ -62,8 +62,8 @@ class Recording:
         """Put the messages of a topic in the order of time.
 
         Args:
-            channel_keys: its channels
-            skipped: positions of messages that become no row, by channel
+            channel_keys: its channels.
+            skipped: positions of messages that become no row, by channel.
         """
         parts = [(key, channel) for key, channel in self.used() if channel.channel.topic == topic and key in channel_keys]
 
@@ -102,7 +102,7 @@ def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: 
     """Cut topics into groups that memory holds: several small topics together, a large one in several groups; the order stays.
 
     Args:
-        places: topics in the wanted order
+        places: topics in the wanted order.
         limit_bytes: message data of one group; a single larger message makes a group of its own.
     """
     group: list[Portion] = []

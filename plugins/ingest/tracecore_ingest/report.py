@@ -56,7 +56,7 @@ class RowCounter:
     """Counts the rows of a table while they pass.
 
     Args:
-        noun: of a row (`frames`)
+        noun: of a row (`frames`).
     """
 
     def __init__(self, noun: str, topic_column: str, context: tc.Context, total: int) -> None:
@@ -135,7 +135,7 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
     """Say of the frames what they are and what is not known of them.
 
     Args:
-        sensors: the cameras asked for; None for all
+        sensors: the cameras asked for; None for all.
     """
     facts = seen.facts("frames_by_sensor") | _left_out(drives, Role.FRAME, sensors)
     without = {drive.name: list(drive.cameras) for drive in drives if drive.cameras and _wants(drive, sensors) and not seen.drives[drive.name]}

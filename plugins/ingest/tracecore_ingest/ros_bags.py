@@ -35,11 +35,11 @@ class Bag:
     """What a bag says of itself.
 
     Attributes:
-        name: of the drive: the common part of its storage files' names
-        files: paths of its storage files, in order
+        name: of the drive: the common part of its storage files' names.
+        files: paths of its storage files, in order.
         counts: messages by topic.
-        start_ns: of its first message; None where not stated
-        packed: compression of each message (`zstd`), which is not supported; empty for none
+        start_ns: of its first message; None where not stated.
+        packed: compression of each message (`zstd`), which is not supported; empty for none.
     """
 
     source: SourceFile
@@ -104,7 +104,7 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
     """Make one drive of a bag's files.
 
     Args:
-        parts: its valid files in order; at least one
+        parts: its valid files in order; at least one.
 
     Raises:
         Damaged: the files name different drives.

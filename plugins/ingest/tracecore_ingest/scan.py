@@ -34,10 +34,10 @@ def judge(
     """Read a drive file whole and say what it is.
 
     Args:
-        sensors: cameras to decode; None for all. Others are only counted
-        progress: called with the bytes read so far
-        lidars: LiDARs to decode; None for all
-        path: where to read it, if not as found
+        sensors: cameras to decode; None for all. Others are only counted.
+        progress: called with the bytes read so far.
+        lidars: LiDARs to decode; None for all.
+        path: where to read it, if not as found.
 
     Raises:
         Damaged: the file is not sound, with the reason.

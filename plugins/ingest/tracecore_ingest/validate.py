@@ -32,7 +32,7 @@ def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted:
     """Judge each file, and make one drive of the files of a bag.
 
     Args:
-        files: drive files, and the metadata of bags
+        files: drive files, and the metadata of bags.
 
     Returns:
         The drives by name; the same bytes under one name count once.

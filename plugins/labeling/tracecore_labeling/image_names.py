@@ -26,9 +26,9 @@ class NamedImage:
     """An image as a label file calls it.
 
     Attributes:
-        names: the likeliest first
-        any_suffix: whether the names lack the file's suffix
-        fits: whether a file, by number, is a candidate
+        names: the likeliest first.
+        any_suffix: whether the names lack the file's suffix.
+        fits: whether a file, by number, is a candidate.
     """
 
     names: Sequence[str]
@@ -41,9 +41,9 @@ class NameMatch:
     """What was found.
 
     Attributes:
-        files: file number by image id
-        unlike: the difference of the names, by image id
-        open: number of candidate files of an ambiguous image, by its id
+        files: file number by image id.
+        unlike: the difference of the names, by image id.
+        open: number of candidate files of an ambiguous image, by its id.
     """
 
     files: dict[str, int] = field(default_factory=dict)

@@ -46,10 +46,10 @@ class LabeledImage:
     """An image as a label file names it.
 
     Attributes:
-        width: px; None where not given
-        frame: its number in formats that number frames
-        also: other possible names, the likeliest first
-        any_suffix: whether the names lack the image's suffix, as where a label file has the image's stem
+        width: px; None where not given.
+        frame: its number in formats that number frames.
+        also: other possible names, the likeliest first.
+        any_suffix: whether the names lack the image's suffix, as where a label file has the image's stem.
     """
 
     id: str
@@ -70,11 +70,11 @@ class Linked:
     """The outcome of linking one file.
 
     Attributes:
-        frames: by image id
-        unmatched: images without a recorded frame
-        by_index: count of images linked by number, because the file gives no time
-        images: count of images
-        unlike: (name, difference) of images whose recorded file is named differently
+        frames: by image id.
+        unmatched: images without a recorded frame.
+        by_index: count of images linked by number, because the file gives no time.
+        images: count of images.
+        unlike: (name, difference) of images whose recorded file is named differently.
     """
 
     frames: Mapping[str, RecordedFrame]
@@ -157,7 +157,7 @@ def link(name: str, images: Sequence[LabeledImage], frames: FrameIndex) -> Linke
     Where the format numbers its frames, `frame` is that number: the place in a log, the number in an image file's name.
 
     Args:
-        name: of the label file, for errors
+        name: of the label file, for errors.
 
     Raises:
         UsageError: no image matches any frame, one frame is labeled by two images, an image could be of two sensors, or its

@@ -90,7 +90,7 @@ class CampaignDatabase:
     """One campaign's SQLite file.
 
     Args:
-        path: created if missing
+        path: created if missing.
 
     Raises:
         UsageError: it is no campaign file.

@@ -30,16 +30,16 @@ class Label:
 
     Attributes:
         geometry: box2d, cuboid, path or tag.
-        category: class name; of a tag its subject
+        category: class name; of a tag its subject.
         box: x, y, width, height, px.
         cuboid: ten numbers of ASAM OpenLABEL, m.
-        cuboid_frame: coordinate frame of the cuboid
-        path: x ahead and y to the left, alternating, m
-        value: of a tag
-        track: shared by the box and the cuboid of an object
-        crowd: whether a box covers many objects
-        ignore: whether the image shows too little of the object to label it: neither an error to detect nor to miss
-        attributes: sorted by name
+        cuboid_frame: coordinate frame of the cuboid.
+        path: x ahead and y to the left, alternating, m.
+        value: of a tag.
+        track: shared by the box and the cuboid of an object.
+        crowd: whether a box covers many objects.
+        ignore: whether the image shows too little of the object to label it: neither an error to detect nor to miss.
+        attributes: sorted by name.
     """
 
     geometry: str
@@ -84,8 +84,8 @@ def read_labels(document: object, width: int, height: int, categories: Sequence[
 
     Args:
         document: a list of labels, or an object with such a list as `labels`.
-        width: px; 0 without an image
-        categories: allowed classes of boxes and cuboids; empty allows any
+        width: px; 0 without an image.
+        categories: allowed classes of boxes and cuboids; empty allows any.
 
     Returns:
         Each label with the id that it names itself by (`label`, in a correction), if it does.

@@ -44,9 +44,9 @@ class Entry:
     """One entry.
 
     Attributes:
-        seq: position, from 1 without gaps
-        at: microseconds since the Unix epoch
-        who: pseudonym of the actor
+        seq: position, from 1 without gaps.
+        at: microseconds since the Unix epoch.
+        who: pseudonym of the actor.
     """
 
     seq: int

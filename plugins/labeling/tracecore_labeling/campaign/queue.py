@@ -27,10 +27,10 @@ class Claim:
     """A task that is somebody's until a time.
 
     Attributes:
-        role: label or review
-        until: microseconds since the Unix epoch
-        labels: of a review: the submitted labels, by id
-        labeler: of a review: their labeler
+        role: label or review.
+        until: microseconds since the Unix epoch.
+        labels: of a review: the submitted labels, by id.
+        labeler: of a review: their labeler.
     """
 
     task: str
@@ -58,7 +58,7 @@ class Queue(CampaignDatabase):
         """Make the campaign with one task for each frame, in their order.
 
         Args:
-            gold: ids of frames that are all reviewed, whatever the share
+            gold: ids of frames that are all reviewed, whatever the share.
 
         Raises:
             UsageError: the file holds a campaign already.
@@ -78,8 +78,8 @@ class Queue(CampaignDatabase):
         """Return somebody the next task that is free for them; the one they have, if they have one: asking twice takes nothing more.
 
         Args:
-            role: label, or review the labels of another
-            task: the only task to consider
+            role: label, or review the labels of another.
+            task: the only task to consider.
 
         Returns:
             None where nothing is free for them.
@@ -160,10 +160,10 @@ class Queue(CampaignDatabase):
         """Take a second person's verdict, once.
 
         Args:
-            who: the reviewer
-            review: id of the review; a repeated one adds nothing
-            verdict: accepted, corrected or rejected
-            after: of a correction: all labels, each with the id of the one it keeps or corrects
+            who: the reviewer.
+            review: id of the review; a repeated one adds nothing.
+            verdict: accepted, corrected or rejected.
+            after: of a correction: all labels, each with the id of the one it keeps or corrects.
 
         Raises:
             UsageError: there is nothing to review, the reviewer labeled it, or somebody else reviews it.
@@ -212,7 +212,7 @@ class Queue(CampaignDatabase):
         """Take nothing more.
 
         Args:
-            give_up: whether to leave gold tasks without a review unlabeled
+            give_up: whether to leave gold tasks without a review unlabeled.
 
         Raises:
             UsageError: gold tasks were not reviewed, and are not to be given up.

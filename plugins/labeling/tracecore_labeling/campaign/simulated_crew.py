@@ -35,8 +35,8 @@ def reviewed(
     """Judge what was submitted.
 
     Args:
-        labels: as submitted, by id
-        care: share of mistakes noticed
+        labels: as submitted, by id.
+        care: share of mistakes noticed.
 
     Returns:
         The verdict (accepted, corrected, rejected), and of a correction all labels as they are to be.
@@ -112,10 +112,10 @@ class Habits:
     """How labelers work.
 
     Attributes:
-        refusal: share of claims refused
-        late: share of claims submitted after their time
-        care: share of mistakes a reviewer notices
-        seconds: least and greatest time of a task
+        refusal: share of claims refused.
+        late: share of claims submitted after their time.
+        care: share of mistakes a reviewer notices.
+        seconds: least and greatest time of a task.
     """
 
     refusal: float
@@ -129,9 +129,9 @@ class Crew:
     """Everybody who works on a campaign, and what they see.
 
     Attributes:
-        size: number of labelers
-        start: microseconds since the Unix epoch
-        darkness: by frame, 0 to 1
+        size: number of labelers.
+        start: microseconds since the Unix epoch.
+        darkness: by frame, 0 to 1.
     """
 
     seed: int
@@ -152,9 +152,9 @@ def work(queue: Queue, clock: SetClock, crew: Crew, told: Callable[[int], None] 
     """Let a crew work until nobody finds anything more to do.
 
     Args:
-        queue: with `clock` as its clock
-        clock: set to the time of each action
-        told: called with the number of done tasks
+        queue: with `clock` as its clock.
+        clock: set to the time of each action.
+        told: called with the number of done tasks.
     """
     abouts = queue.workers()
     names = crew.names

@@ -28,9 +28,9 @@ class Truth:
     """True labels.
 
     Attributes:
-        labels: by frame, sorted by id; empty for a frame without objects
-        classes: of boxes and cuboids, sorted
-        values: of tags, by subject
+        labels: by frame, sorted by id; empty for a frame without objects.
+        classes: of boxes and cuboids, sorted.
+        values: of tags, by subject.
     """
 
     labels: Mapping[str, Sequence[Label]]
@@ -94,13 +94,13 @@ class Mistakes:
     """How often, and by how much, labelers of ordinary skill err by day.
 
     Attributes:
-        jitter: standard deviation of a box's edges and of a cuboid's center and size, as a share of its size
-        miss: share of objects not labeled
-        spurious: average number of labels without an object in a frame
-        confusion: share of objects with a wrong class
-        tag: share of tags with a wrong value
-        path_m: standard deviation of a path to the side at 30 m, m
-        dark: increase of all errors at night: 1 doubles them
+        jitter: standard deviation of a box's edges and of a cuboid's center and size, as a share of its size.
+        miss: share of objects not labeled.
+        spurious: average number of labels without an object in a frame.
+        confusion: share of objects with a wrong class.
+        tag: share of tags with a wrong value.
+        path_m: standard deviation of a path to the side at 30 m, m.
+        dark: increase of all errors at night: 1 doubles them.
     """
 
     jitter: float
@@ -137,7 +137,7 @@ def drawn_labels(truth: Sequence[Label], place: Place, all_truth: Truth, mistake
     something is there. It is missed as often as other objects of its size.
 
     Args:
-        all_truth: the classes and tags
+        all_truth: the classes and tags.
     """
     worse = skill * (1 + mistakes.dark * place.darkness)
     labels: list[Label] = []

@@ -39,16 +39,16 @@ class Settings:
     """A campaign's own terms.
 
     Attributes:
-        id: 16 hex digits: random, or from parameters and seed for a simulated one
-        guideline_digest: of the guideline's text
-        instructions: further text for labelers
-        categories: classes to label; empty allows any
-        geometries: box2d, cuboid, path, tag
-        review: share of tasks to review
-        lease_seconds: of a claim
-        seed: decides which tasks are reviewed
-        tool: labeling tool and version
-        frames: ref of the frames of a campaign by hand
+        id: 16 hex digits: random, or from parameters and seed for a simulated one.
+        guideline_digest: of the guideline's text.
+        instructions: further text for labelers.
+        categories: classes to label; empty allows any.
+        geometries: box2d, cuboid, path, tag.
+        review: share of tasks to review.
+        lease_seconds: of a claim.
+        seed: decides which tasks are reviewed.
+        tool: labeling tool and version.
+        frames: ref of the frames of a campaign by hand.
     """
 
     id: str
@@ -100,9 +100,9 @@ class LabelRevision:
     """One label as it stands now.
 
     Attributes:
-        ordinal: number in its task, from 1; with the task it makes the label's id
-        revision: count of corrections
-        qa: accepted, corrected, added, or None without a review
+        ordinal: number in its task, from 1; with the task it makes the label's id.
+        revision: count of corrections.
+        qa: accepted, corrected, added, or None without a review.
     """
 
     ordinal: int
@@ -116,13 +116,13 @@ class TaskState:
     """One task.
 
     Attributes:
-        review: whether it is to be reviewed
-        gold: whether the campaign needs that review to close
-        labeler: the current or last one
-        reviewer: the current or last one
-        until: end of the current claim
-        barred: labelers that may not claim it again: they refused it, or their labels were rejected
-        removed: number of labels a review removed
+        review: whether it is to be reviewed.
+        gold: whether the campaign needs that review to close.
+        labeler: the current or last one.
+        reviewer: the current or last one.
+        until: end of the current claim.
+        barred: labelers that may not claim it again: they refused it, or their labels were rejected.
+        removed: number of labels a review removed.
     """
 
     id: str
@@ -260,8 +260,8 @@ def corrected(before: Sequence[LabelRevision], after: Sequence[tuple[str | None,
     """Compare labels with what the reviewer left of them.
 
     Args:
-        before: as submitted
-        after: all labels, each with the id of the one that it keeps or corrects; a new one without
+        before: as submitted.
+        after: all labels, each with the id of the one that it keeps or corrects; a new one without.
         ids: ordinal by label id.
 
     Raises:

@@ -27,10 +27,10 @@ class LabeledFrame:
     """One frame and its labels.
 
     Attributes:
-        sensor: of the camera
-        width: of the image, px; 0 without an image
-        labels: rows of the label table except geometry `none`, by id
-        empty: whether the batch states that the frame holds no object
+        sensor: of the camera.
+        width: of the image, px; 0 without an image.
+        labels: rows of the label table except geometry `none`, by id.
+        empty: whether the batch states that the frame holds no object.
     """
 
     drive: str

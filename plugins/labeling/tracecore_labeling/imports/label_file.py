@@ -126,7 +126,7 @@ def clip_box(box: Box, size: tuple[int, int], rounding: float) -> tuple[Box, boo
     """Clip a box to its image.
 
     Args:
-        size: of the image, px
+        size: of the image, px.
         rounding: how far beyond an edge the box may reach, px, before it counts as clipped.
 
     Returns:

@@ -51,7 +51,7 @@ class LabelImport(tc.Stage):
         """Read one label file.
 
         Args:
-            path: of the stored file
+            path: of the stored file.
             source: its name, for errors and ids, and its digest.
 
         Raises:

@@ -245,7 +245,7 @@ class Splits:
 
         Args:
             about: the files that describe the set.
-            lists: text files with an image's name in each line, by name
+            lists: text files with an image's name in each line, by name.
         """
         found = cls()
         named = [(part, parts_of(text)) for each in about for part, text in each.parts]
