@@ -59,7 +59,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "plugins/evidence/tests",
     "plugins/evidence/tracecore_evidence",
     "plugins/ingest/tests",
-    "plugins/ingest/tracecore_ingest",
     "plugins/labeling/tests",
     "plugins/labeling/tracecore_labeling",
     "plugins/labeling/tracecore_labeling/campaign",

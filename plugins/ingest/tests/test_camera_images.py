@@ -63,12 +63,12 @@ def test_a_picture_of_16_bits_is_not_cut_to_white() -> None:
 
 
 def test_bytes_of_another_format_are_refused(picture: Picture) -> None:
-    with pytest.raises(Damaged, match="is no whole JPEG image"):
+    with pytest.raises(Damaged, match="is not a complete JPEG image"):
         measure_image(picture(format_="PNG"), "jpeg")
-    with pytest.raises(Damaged, match="is no whole png image"):
+    with pytest.raises(Damaged, match="is not a complete png image"):
         measure_image(picture(format_="JPEG"), "png")
     whole = picture(format_="PNG")
-    with pytest.raises(Damaged, match="is no whole png image"):
+    with pytest.raises(Damaged, match="is not a complete png image"):
         measure_image(whole[: len(whole) // 2], "png")
 
 

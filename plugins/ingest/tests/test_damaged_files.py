@@ -17,7 +17,7 @@ from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_tables import frame_batches, signal_batches
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.mcap_records import MAGIC
-from tracecore_ingest.scan import judge
+from tracecore_ingest.scan import scan_drive
 
 Judge = Callable[[Path], Drive]
 START = 1_791_000_000_000_000_000
@@ -25,7 +25,7 @@ START = 1_791_000_000_000_000_000
 
 @pytest.fixture
 def judged(source: Callable[[Path], SourceFile]) -> Judge:
-    return lambda path: judge(source(path))
+    return lambda path: scan_drive(source(path))
 
 
 def _content(drive: Drive) -> tuple[Any, ...]:
@@ -156,12 +156,12 @@ def test_a_file_without_any_index_reads_the_same(small_drive: Any, judged: Judge
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        (b"{", "is no JSON: Expecting property name"),
+        (b"{", "is not JSON: Expecting property name"),
         (b'{"speed": 1, "speed": 2}', "the key 'speed' stands twice"),
         (b'{"a": "\\ud800"}', "lone surrogate"),
-        (b'{"a": "\xff"}', "is no JSON: byte 7 is no UTF-8"),
+        (b'{"a": "\xff"}', "is not JSON: byte 7 is not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
-        (b"", "is no JSON"),
+        (b"", "is not JSON"),
     ],
 )
 def test_a_message_that_is_no_strict_json_is_left_out(drive_file: Any, judged: Judge, said: bytes, why: str) -> None:
@@ -176,13 +176,13 @@ def test_an_image_message_that_can_not_be_read_is_left_out(drive_file: Any, judg
     cut = drive_file("cut.mcap").see(START, whole).see(START + 1, whole[: len(whole) // 2]).done()
     (left,) = judged(cut).left_out
     assert left.times_ns == (START + 1,)
-    assert left.reason.startswith("is no whole JPEG image")
+    assert left.reason.startswith("is not a complete JPEG image")
     assert _content(judged(cut))[0][0]["timestamp_ns"] == START
     empty = drive_file("empty.mcap").see(START, b"").done()
     assert judged(empty).left_out[0].reason == "holds no image: 0 bytes"
     file = drive_file("proto.mcap")
     broken = file.raw("/camera", START, b"\xff\xff\xff\xff", "protobuf", (file.image.name, "protobuf", file.image.schema)).done()
-    assert "is no foxglove.CompressedImage" in judged(broken).left_out[0].reason
+    assert "is not a valid foxglove.CompressedImage" in judged(broken).left_out[0].reason
     other = drive_file("schema.mcap")
     other = other.raw("/camera", START, b"", "protobuf", ("foxglove.CompressedImage", "protobuf", b"\xff\xff")).done()
     drive = judged(other)

@@ -78,7 +78,7 @@ def test_damaged_images_are_left_out_by_name_and_the_others_keep_their_numbers(q
     assert {reason.split(":")[0] for reason in reasons} == {
         "set/images/train/1.jpg", "set/images/valid/empty.png", "set/images/valid/text.png",
     }  # fmt: skip
-    assert "set/images/valid/text.png: is no JPEG, PNG or WebP image: it begins with b'no pictu'" in reasons
+    assert "set/images/valid/text.png: is not a JPEG, PNG or WebP image: it begins with b'no pictu'" in reasons
     assert "set/images/valid/empty.png: holds no image: 0 bytes" in reasons
     train = [frame for frame in _rows(quick, outcome) if frame["drive"] == "set-train"]
     assert [(frame["timestamp_ns"], frame["index"], frame["frame_id"]) for frame in train] == [

@@ -209,10 +209,10 @@ def test_damaged_files_are_left_out_by_name(quick: StageWorld, tmp_path: Path) -
     outcome = _ingest(quick, folder)
     reasons = sorted(unknown.why for unknown in outcome.outputs["frames"].unknowns if unknown.what == "KITTI file not ingested")
     assert [reason[:74] for reason in reasons] == [
-        "training/calib/000002.txt: is no KITTI calibration: expected 9 finite numb",
+        "training/calib/000002.txt: is not a KITTI calibration: expected 9 finite n",
         "training/calib/notes.txt: is called 'notes.txt': expected the number of a ",
-        "training/image_2/000000.png: is no whole png image: image file is truncate",
-        "training/velodyne/000001.bin: is no Velodyne scan: its 1000 bytes are no w",
+        "training/image_2/000000.png: is not a complete png image: image file is tr",
+        "training/velodyne/000001.bin: is not a Velodyne scan: its 1000 bytes are n",
     ]
     assert [frame["timestamp_ns"] for frame in _rows(quick, outcome, "frames")] == [1, 2]
     assert [(sweep["timestamp_ns"], sweep["index"]) for sweep in _rows(quick, outcome, "sweeps")] == [(0, 0), (2, 1)]
@@ -222,7 +222,7 @@ def test_damaged_files_are_left_out_by_name(quick: StageWorld, tmp_path: Path) -
 def test_a_file_outside_the_layout_is_left_out_and_nothing_else_is_there(quick: StageWorld) -> None:
     outcome = _ingest(quick, shared_data("kitti", "mmdet3d_demo", "000008.png"))
     assert _unknowns(outcome, "frames")["KITTI file not ingested"] == (
-        "000008.png: stands in no folder of a KITTI object set: expected one of image_0, image_1, image_2, image_3, velodyne, calib, found ''"
+        "000008.png: is not in a folder of a KITTI object set: expected one of image_0, image_1, image_2, image_3, velodyne, calib, found ''"
     )
     assert "frames" in _unknowns(outcome, "frames")
     assert not _rows(quick, outcome, "frames")
@@ -254,10 +254,10 @@ _GOOD = {"P2": "1 " * 12, "R0_rect": "1 0 0 0 1 0 0 0 1", "Tr_velo_to_cam": "1 0
 def test_a_calibration_that_can_not_be_read_says_why(tmp_path: Path, change: dict[str, str | None], why: str) -> None:
     path = tmp_path / "000001.txt"
     path.write_text("".join(f"{name}: {text}\n" for name, text in (_GOOD | change).items() if text is not None))
-    with pytest.raises(Damaged, match=f"is no KITTI calibration: {why}"):
+    with pytest.raises(Damaged, match=f"is not a KITTI calibration: {why}"):
         read_calibration(path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(Damaged, match="it is no text"):
+    with pytest.raises(Damaged, match="it is not text"):
         read_calibration(path)
 
 

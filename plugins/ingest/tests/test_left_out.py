@@ -26,7 +26,7 @@ from tracecore.stage import SourceFile
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_tables import frame_batches, signal_batches, sweep_batches
 from tracecore_ingest.errors import Damaged, gather, reason_of
-from tracecore_ingest.scan import judge
+from tracecore_ingest.scan import scan_drive
 
 START = 1_791_000_000_000_000_000
 S = 1_000_000_000
@@ -35,7 +35,7 @@ Judge = Callable[[Path], Drive]
 
 @pytest.fixture
 def judged(source: Callable[[Path], SourceFile]) -> Judge:
-    return lambda path: judge(source(path))
+    return lambda path: scan_drive(source(path))
 
 
 def _ingest(world: StageWorld, *paths: Path, **options: Any) -> Outcome:
@@ -109,7 +109,7 @@ def test_what_goes_in_comes_out_or_is_left_out_with_its_reason(drive_file: Any, 
     file = drive_file()
     for topic, time, data in messages:
         file.raw(topic, time, data, TOPICS[topic][0], TOPICS[topic][1])
-    drive = judge(source(file.done()))
+    drive = scan_drive(source(file.done()))
     went_in = Counter(topic for topic, _, _ in messages)
     left = Counter({each.topic: 0 for each in drive.left_out})
     for each in drive.left_out:

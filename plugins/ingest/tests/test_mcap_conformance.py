@@ -12,7 +12,7 @@ from mcap import records as layout
 from mcap.opcode import Opcode
 from shared_data import shared_data
 
-from tracecore_ingest.mcap_reader import scan
+from tracecore_ingest.mcap_reader import scan_mcap
 from tracecore_ingest.mcap_records import MESSAGE, Raw, RecordFile, chunk_content, inner_records, parse
 
 _TYPES: dict[int, type[layout.McapRecord]] = {
@@ -83,4 +83,4 @@ def test_a_file_of_the_suite_reads_as_its_json_says(path: Path) -> None:
 @pytest.mark.parametrize("path", _cases(), ids=lambda path: path.stem)
 def test_a_file_of_the_suite_is_judged_sound(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text())["records"]
-    assert len(scan(path)) == sum(record["type"] == "Message" for record in expected)
+    assert len(scan_mcap(path)) == sum(record["type"] == "Message" for record in expected)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tracecore_ingest import drive_tables
-from tracecore_ingest.mcap_reader import scan
+from tracecore_ingest.mcap_reader import scan_mcap
 from tracecore_ingest.recording import Recording, TopicMessages, fetch, portions
-from tracecore_ingest.scan import judge
+from tracecore_ingest.scan import scan_drive
 
 START = 1_791_000_000_000_000_000
 
@@ -22,7 +22,7 @@ def test_messages_out_of_order_come_back_in_order(drive_file: Any, options: dict
     order = np.random.default_rng(1).permutation(50).tolist()
     for number in order:
         file.say("/b", START + number // 2, number).say("/a", START - number, -number)
-    recording = Recording([scan(file.done())])
+    recording = Recording([scan_mcap(file.done())])
     keys = {key for key, _ in recording.used()}
     for topic, expected in (
         ("/b", sorted(order, key=lambda number: (number // 2, order.index(number)))),
@@ -41,7 +41,7 @@ def test_memory_stays_bounded_whatever_a_drive_weighs(drive_file: Any, picture: 
     count = 40_000_000 // len(image)
     for index in range(count):
         file.see(START + index, image)
-    drive = judge(source(file.done()))
+    drive = scan_drive(source(file.done()))
     monkeypatch.setattr(drive_tables, "FRAME_BYTES", 4_000_000)
     tracemalloc.start()
     try:

@@ -19,7 +19,7 @@ from stage_world import StageWorld
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome
 from tracecore_ingest.errors import Damaged
-from tracecore_ingest.scan import judge
+from tracecore_ingest.scan import scan_drive
 from tracecore_schemas.arrow_tables import POINTS_DTYPE
 
 START = 1_791_000_000_000_000_000
@@ -205,10 +205,10 @@ def test_a_bag_whose_metadata_counts_otherwise_says_so(quick: StageWorld, tmp_pa
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a: [", "is no YAML"),
+        ("a: [", "is not YAML"),
         ("a: 1" + " " * (17 << 20), "has 17825796 bytes; more than 16777216 are not taken"),
-        ("rosbag2_bagfile_information: 3", "is no bag's metadata: expected a mapping"),
-        ("rosbag2_bagfile_information: {relative_file_paths: []}", "is no bag's metadata: expected a list of file names as 'relative_file_paths'"),
+        ("rosbag2_bagfile_information: 3", "is not a bag's metadata: expected a mapping"),
+        ("rosbag2_bagfile_information: {relative_file_paths: []}", "is not a bag's metadata: expected a list of file names as 'relative_file_paths'"),
         ("rosbag2_bagfile_information: {relative_file_paths: [a.mcap], topics_with_message_count: [1]}", "expected a name and a count of each topic"),
     ],
 )
@@ -274,9 +274,9 @@ def test_a_split_drive_is_read_as_the_whole_one(quick: StageWorld, drive_file: A
 def test_messages_that_are_not_what_their_definition_says_are_left_out(drive_file: Any, source: Any) -> None:
     text = STORE.generate_msgdef("sensor_msgs/msg/Imu", ros_version=2)[0].encode()
     path = drive_file().raw("/imu", START, b"\x00\x01\x00\x00\x01", "cdr", ("sensor_msgs/msg/Imu", "ros2msg", text)).done()
-    (left,) = judge(source(path)).left_out
+    (left,) = scan_drive(source(path)).left_out
     assert (left.topic, left.times_ns) == ("/imu", (START,))
-    assert left.reason.startswith("is no sensor_msgs/msg/Imu: ")
+    assert left.reason.startswith("is not a valid sensor_msgs/msg/Imu: ")
 
 
 def test_definitions_in_idl_are_read_too(quick: StageWorld, drive_file: Any) -> None:
@@ -301,18 +301,18 @@ def test_a_bag_in_sqlite_that_is_damaged_is_left_out_by_name(source: Any, tmp_pa
     whole = path.read_bytes()
     path.write_bytes(b"x" + whole)
     with pytest.raises(Damaged, match="does not begin as an SQLite file: expected b'SQLite format 3"):
-        judge(source(path))
+        scan_drive(source(path))
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(Damaged, match=r"SQLite (finds it damaged|can't read it as a bag): "):
-        judge(source(path))
+        scan_drive(source(path))
     import sqlite3
 
     path.unlink()
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE topics (id)")
     connection.close()
-    with pytest.raises(Damaged, match="it is no bag's: expected the tables 'topics' and 'messages'"):
-        judge(source(path))
+    with pytest.raises(Damaged, match="it is not a bag's: expected the tables 'topics' and 'messages'"):
+        scan_drive(source(path))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_a_bag_in_sqlite_that_is_damaged_is_left_out_by_name(source: Any, tmp_pa
         ("UPDATE messages SET timestamp = -5", "/imu (has no bytes, no time from 1970 to 2262, or no id from 0 on)"),
         ("UPDATE messages SET id = -5", f"/imu at {START} ns (has no bytes, no time from 1970 to 2262, or no id from 0 on)"),
         ("UPDATE messages SET data = 'x'", f"/imu at {START} ns (has no bytes, no time from 1970 to 2262, or no id from 0 on)"),
-        ("UPDATE messages SET data = x'0001'", f"/imu at {START} ns (is no sensor_msgs/msg/Imu"),
+        ("UPDATE messages SET data = x'0001'", f"/imu at {START} ns (is not a valid sensor_msgs/msg/Imu"),
     ],
 )
 def test_a_row_of_a_bag_in_sqlite_that_is_nonsense_is_left_out(source: Any, tmp_path: Path, picture: Any, change: str, why: str) -> None:
@@ -332,7 +332,7 @@ def test_a_row_of_a_bag_in_sqlite_that_is_nonsense_is_left_out(source: Any, tmp_
     with sqlite3.connect(path) as connection:
         connection.execute(change)
     connection.close()
-    drive = judge(source(path))
+    drive = scan_drive(source(path))
     (left,) = drive.left_out
     assert why in left.sentence()
     if "topic_id" not in change:
@@ -347,7 +347,7 @@ def test_a_topic_of_a_bag_in_sqlite_that_has_no_name_damages_its_file(source: An
         connection.execute("UPDATE topics SET name = x'ff' WHERE id = 1")
     connection.close()
     with pytest.raises(Damaged, match="topic 1 has no name, type or format that is text"):
-        judge(source(path))
+        scan_drive(source(path))
 
 
 def test_an_old_sqlite_bag_without_definitions_is_read_by_those_of_humble_and_says_so(quick: StageWorld, tmp_path: Path, picture: Any) -> None:

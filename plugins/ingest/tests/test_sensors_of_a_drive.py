@@ -19,7 +19,7 @@ from tracecore.running.executor import Outcome
 from tracecore_ingest import drive_tables
 from tracecore_ingest.drive_tables import sweep_batches
 from tracecore_ingest.report import CALIBRATIONS_FACET, SWEEPS_FACET
-from tracecore_ingest.scan import judge
+from tracecore_ingest.scan import scan_drive
 from tracecore_schemas.arrow_tables import CALIBRATIONS, POINTS_DTYPE, SWEEPS
 
 START = 1_791_000_000_000_000_000
@@ -205,7 +205,7 @@ def test_sweeps_are_written_in_portions_that_memory_holds(drive_file: Any, sourc
     for index in range(10):
         cloud = _points(*[(index, 0, 0, 0)] * 100)
         file.tell("/lidar", START + index, "foxglove.PointCloud", frame_id="l", point_stride=16, fields=LAYOUT, data=cloud)
-    drive = judge(source(file.done()))
+    drive = scan_drive(source(file.done()))
     monkeypatch.setattr(drive_tables, "FRAME_BYTES", 5000)
     batches = list(drive_tables.sweep_batches(drive))
     assert [batch.num_rows for batch in batches] == [2] * 5
@@ -266,7 +266,7 @@ def test_what_protobuf_can_not_say_in_json_damages_nothing(quick: StageWorld, dr
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"point_stride": 16, "fields": LAYOUT, "data": bytes(20)}, "its 20 bytes are no whole number of points of 16 bytes"),
+        ({"point_stride": 16, "fields": LAYOUT, "data": bytes(20)}, "its 20 bytes are not a whole number of points of 16 bytes"),
         ({"point_stride": 1 << 31, "fields": LAYOUT}, "it claims 2147483648 bytes a point; more than 65536 are not taken"),
         ({"point_stride": 16, "fields": LAYOUT[:2], "data": bytes(16)}, "its points have no field 'z'"),
         ({"point_stride": 8, "fields": LAYOUT[:3], "data": bytes(16)}, "its field 'z' at byte 8 reaches beyond the 8 bytes of a point"),
@@ -275,15 +275,15 @@ def test_what_protobuf_can_not_say_in_json_damages_nothing(quick: StageWorld, dr
 )
 def test_a_sweep_that_can_not_be_read_is_left_out(drive_file: Any, source: Any, fields: dict[str, Any], why: str) -> None:
     path = drive_file().tell("/lidar", START, "foxglove.PointCloud", frame_id="l", **fields).done()
-    (left,) = judge(source(path)).left_out
-    assert (left.topic, left.times_ns, left.reason) == ("/lidar", (START,), f"is no foxglove.PointCloud: {why}")
+    (left,) = scan_drive(source(path)).left_out
+    assert (left.topic, left.times_ns, left.reason) == ("/lidar", (START,), f"is not a valid foxglove.PointCloud: {why}")
 
 
 def test_points_out_of_range_have_no_place(drive_file: Any, source: Any) -> None:
     """REP 117: infinity says that the echo came from too near or too far, which is no damage."""
     points = _points((np.inf, 0, 0, 0), (1, 2, 3, 0), (-np.inf, np.nan, 0, 0))
     path = drive_file().tell("/lidar", START, "foxglove.PointCloud", frame_id="l", point_stride=16, fields=LAYOUT, data=points).done()
-    drive = judge(source(path))
+    drive = scan_drive(source(path))
     assert not drive.left_out
     assert [batch["points"].to_pylist() for batch in sweep_batches(drive)] == [[1]]
 
@@ -291,13 +291,13 @@ def test_points_out_of_range_have_no_place(drive_file: Any, source: Any) -> None
 @pytest.mark.parametrize(
     ("name", "fields", "why"),
     [
-        ("foxglove.CameraCalibration", {"width": 1 << 31}, r"is no camera calibration: frame 'c?', width 2147483648, height 0"),
-        ("foxglove.CameraCalibration", {"P": [1.0, 2.0]}, r"is no camera calibration: expected 12 finite numbers as 'P', found \[1.0, 2.0\]"),
-        ("foxglove.FrameTransform", {"child_frame_id": "a"}, "is no transform: it names no parent or no child frame"),
+        ("foxglove.CameraCalibration", {"width": 1 << 31}, r"is not a camera calibration: frame 'c?', width 2147483648, height 0"),
+        ("foxglove.CameraCalibration", {"P": [1.0, 2.0]}, r"is not a camera calibration: expected 12 finite numbers as 'P', found \[1.0, 2.0\]"),
+        ("foxglove.FrameTransform", {"child_frame_id": "a"}, "is not a transform: it names no parent or no child frame"),
         (
             "foxglove.FrameTransform",
             {"parent_frame_id": "b", "child_frame_id": "a", "rotation": {"x": 0.0}},
-            "is no transform from a to b: a quaternion",
+            "is not a transform from a to b: a quaternion",
         ),
         ("foxglove.RawImage", {"width": 9, "height": 9, "step": 27, "encoding": "rgb8"}, "0 bytes in rows of 27 can't hold 9 x 9 px of rgb8"),
         ("foxglove.RawImage", {"encoding": "rgb8"}, "holds no image: 0 x 0 px"),
@@ -307,7 +307,7 @@ def test_a_calibration_or_raw_image_that_can_not_be_read_is_left_out(
     drive_file: Any, source: Any, name: str, fields: dict[str, Any], why: str
 ) -> None:
     path = drive_file().tell("/some", START, name, **fields).done()
-    (left,) = judge(source(path)).left_out
+    (left,) = scan_drive(source(path)).left_out
     assert re.search(why, left.reason)
 
 
@@ -315,5 +315,5 @@ def test_a_second_sweep_of_one_lidar_at_one_time_is_left_out(drive_file: Any, so
     file = drive_file()
     for _ in range(2):
         file.tell("/lidar", START, "foxglove.PointCloud", frame_id="l", point_stride=16, fields=LAYOUT, data=b"")
-    (left,) = judge(source(file.done())).left_out
+    (left,) = scan_drive(source(file.done())).left_out
     assert (left.messages, left.reason) == (1, "is the second sweep at its log time, by which it is named")

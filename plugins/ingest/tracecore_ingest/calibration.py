@@ -120,13 +120,13 @@ def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
     """
     listed = message.get("transforms", [message]) if isinstance(message, dict) else None
     if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
-        raise Damaged("is no transform: expected an object, or a list of them as 'transforms'")
+        raise Damaged("is not a transform: expected an object, or a list of them as 'transforms'")
     for each in listed:
         inner = each.get("transform", each)
         header = each.get("header", {})
         parent, child = each.get("parent_frame_id", header.get("frame_id", "")), each.get("child_frame_id", "")
         if not parent or not child:
-            raise Damaged("is no transform: it names no parent or no child frame")
+            raise Damaged("is not a transform: it names no parent or no child frame")
         moved, turned = inner.get("translation") or {}, inner.get("rotation") or {}
         matrix = np.eye(4)
         try:
@@ -134,7 +134,7 @@ def transforms_of(message: Any) -> Iterator[tuple[str, str, Matrix]]:
             matrix[:3, :3] = quaternion_matrix(quaternion if any(quaternion) or turned else [0, 0, 0, 1])
             matrix[:3, 3] = [float(moved.get(axis, 0.0)) for axis in "xyz"]
         except (TypeError, ValueError) as problem:
-            raise Damaged(f"is no transform from {child} to {parent}: {problem}") from problem
+            raise Damaged(f"is not a transform from  {child} to {parent}: {problem}") from problem
         yield clean_frame(parent), clean_frame(child), matrix
 
 
@@ -179,15 +179,15 @@ def camera_model(topic: str, time_ns: int, message: Any) -> CameraModel:
         Damaged: a matrix that has not its size, or an image size that is none.
     """
     if not isinstance(message, dict):
-        raise Damaged("is no camera calibration: expected an object")
+        raise Damaged("is not a camera calibration: expected an object")
     frame = message.get("frame_id", (message.get("header") or {}).get("frame_id", ""))
     width, height = message.get("width"), message.get("height")
     if type(width) is not int or type(height) is not int or not 0 <= min(width, height) <= max(width, height) <= _LARGEST or type(frame) is not str:
-        raise Damaged(f"is no camera calibration: frame {frame!r}, width {width!r}, height {height!r}")
+        raise Damaged(f"is not a camera calibration: frame {frame!r}, width {width!r}, height {height!r}")
     p, k, d = (message.get(name, message.get(name.lower())) or [] for name in "PKD")
     for name, values, sizes in (("P", p, (0, 12)), ("K", k, (0, 9))):
         if not isinstance(values, list) or len(values) not in sizes or not all(type(value) in (int, float) for value in values):
-            raise Damaged(f"is no camera calibration: expected {sizes[1]} finite numbers as '{name}', found {values!r:.80}")
+            raise Damaged(f"is not a camera calibration: expected {sizes[1]} finite numbers as '{name}', found {values!r:.80}")
     if any(p):
         projection: tuple[float, ...] | None = tuple(float(value) for value in p)
     elif any(k):

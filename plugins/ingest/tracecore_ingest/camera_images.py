@@ -44,16 +44,16 @@ class ImageFacts:
 
 
 def encoding_of(format_: str) -> str:
-    """Return the name of an image format as the frames table has it: `jpg` is `jpeg`."""
+    """Return the name of an image format in the frames table: `jpg` is `jpeg`."""
     name = format_.strip().lower().removeprefix("image/")
     return _NAMES.get(name, name)
 
 
 def encoding_in(data: bytes) -> str:
-    """Return how an image file is encoded, by its first bytes: names of files may be wrong.
+    """Return the encoding of an image file, by its first bytes: file names may be wrong.
 
     Raises:
-        Damaged: it is none of `DECODED`.
+        Damaged: the encoding is not one of `DECODED`.
     """
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
@@ -61,7 +61,7 @@ def encoding_in(data: bytes) -> str:
         return "png"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    raise Damaged(f"is no JPEG, PNG or WebP image: it begins with {data[:8]!r}" if data else "holds no image: 0 bytes")
+    raise Damaged(f"is not a JPEG, PNG or WebP image: it begins with {data[:8]!r}" if data else "holds no image: 0 bytes")
 
 
 def measure_image(data: bytes, encoding: str) -> ImageFacts:
@@ -71,7 +71,7 @@ def measure_image(data: bytes, encoding: str) -> ImageFacts:
         encoding: one of `DECODED`.
 
     Raises:
-        Damaged: the bytes are no such image, or the image is cut off.
+        Damaged: the bytes are not such an image, or it is cut off.
     """
     if not data:
         raise Damaged("holds no image: 0 bytes")
@@ -87,7 +87,7 @@ def _jpeg(data: bytes) -> tuple[int, int, npt.NDArray[np.uint8], int]:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         gray = simplejpeg.decode_jpeg(data, "GRAY", min_width=min(_SMALL, width), min_height=min(_SMALL, height))
     except ValueError as problem:
-        raise Damaged(f"is no whole JPEG image: {problem}") from problem
+        raise Damaged(f"is not a complete JPEG image: {problem}") from problem
     return width, height, gray[:, :, 0], _orientation(data)
 
 
@@ -107,9 +107,9 @@ def _other(data: bytes, encoding: str) -> tuple[int, int, npt.NDArray[np.uint8],
             gray = (np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8) if deep else np.asarray(image.convert("L"))
             return image.width, image.height, gray, orientation_of(image)
     except UnidentifiedImageError as problem:  # its text names an object by its address
-        raise Damaged(f"is no whole {encoding} image") from problem
+        raise Damaged(f"is not a complete {encoding} image") from problem
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise Damaged(f"is no whole {encoding} image: {' '.join(str(problem).split())}") from problem
+        raise Damaged(f"is not a complete {encoding} image: {' '.join(str(problem).split())}") from problem
 
 
 def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
@@ -127,7 +127,7 @@ def difference_hash(gray: npt.NDArray[np.uint8]) -> int:
 
 
 def _cells(values: npt.NDArray[np.float64], count: int, axis: int) -> npt.NDArray[np.float64]:
-    """Average an axis into so many cells of almost equal size; an axis shorter than that is repeated."""
+    """Average an axis into cells of almost equal size; a shorter axis is repeated."""
     size = values.shape[axis]
     if size < count:
         return np.asarray(np.take(values, np.arange(count) * size // count, axis=axis), dtype=np.float64)
@@ -149,15 +149,15 @@ PIXELS: dict[str, tuple[tuple[int, ...], int]] = {
     "bgra8": ((2, 1, 0, 3), 1),
     "8UC4": ((2, 1, 0, 3), 1),
 }
-"""Raw pixel formats that are read: where red, green, blue and opacity (or gray alone) lie in a pixel, and bytes of each."""
+"""Supported raw pixel formats: offsets of red, green, blue and opacity, or gray, in a pixel, and bytes of each."""
 
 _ENCODED = re.compile(r"\b(jpeg|jpg|png|webp)\b", re.IGNORECASE)
-_COMPRESSION = 1  # zlib's fastest: lossless all the same, and a camera's noise hardly shrinks further
+_COMPRESSION = 1  # zlib's fastest: a camera's noise hardly compresses further
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedImage:
-    """One image as a message holds it.
+    """One image of a message.
 
     Attributes:
         frame: name of the camera's coordinate frame.
@@ -172,7 +172,7 @@ class RecordedImage:
 
 
 def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedImage]:
-    """Return what reads the images of a channel.
+    """Return the reader of a channel's images.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -195,12 +195,12 @@ def image_reader(channel: layout.Channel, schema: layout.Schema | None) -> Calla
     return read_image
 
 
-def _format(said: str) -> str:
-    """Read a message's words on its format: ROS writes `rgb8; jpeg compressed bgr8`; depth images have a header of their own before the PNG."""
-    if ";" not in said or "compresseddepth" in said.lower():
-        return said
-    found = _ENCODED.search(said.partition(";")[2]) or _ENCODED.search(said)
-    return found.group(1) if found else said
+def _format(text: str) -> str:
+    """Return the format in a message's text: ROS writes `rgb8; jpeg compressed bgr8`; depth images have a header of their own before the PNG."""
+    if ";" not in text or "compresseddepth" in text.lower():
+        return text
+    found = _ENCODED.search(text.partition(";")[2]) or _ENCODED.search(text)
+    return found.group(1) if found else text
 
 
 def _png(message: Any, kind: str, pixels: str) -> bytes:
@@ -212,7 +212,7 @@ def _png(message: Any, kind: str, pixels: str) -> bytes:
         raise Damaged(f"holds no image: {width} x {height} px")
     line = width * channels * depth
     if step < line or len(data) < step * height:
-        raise Damaged(f"is no {kind}: {len(data)} bytes in rows of {step} can't hold {width} x {height} px of {pixels}")
+        raise Damaged(f"is not a valid {kind}: {len(data)} bytes in rows of {step} can't hold {width} x {height} px of {pixels}")
     rows = np.ascontiguousarray(np.frombuffer(data, np.uint8, step * height).reshape(height, step)[:, :line])
     values = rows.view(">u2" if getattr(message, "is_bigendian", False) else "<u2").astype(np.uint16) if depth > 1 else rows
     picture = values if channels == 1 else values.reshape(height, width, channels)[:, :, order]

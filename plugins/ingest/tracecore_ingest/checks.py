@@ -1,4 +1,4 @@
-"""Checks that an ingest brought what its files hold."""
+"""Checks that an ingest's outputs hold the contents of its files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FramesPresent(tc.Check):
     asks_readers = True
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Read the counts that the ingest stated."""
+        """Check the counts of the facet."""
         facts: Any = context.target.facets.get(FRAMES_FACET.name) or {}
         frames = context.read().count_rows()
         without: Mapping[str, Any] = facts.get("without_frames") or {}
@@ -43,13 +43,13 @@ class FramesPresent(tc.Check):
 
 
 class MessagesLeftOut(tc.Check):
-    """Messages that are not what their topic says are few."""
+    """Few messages violate their schema."""
 
     name = "messages_left_out"
     description = "No message was left out; where more than a share of one camera's or LiDAR's were (0.5, parameter `share`), that blocks."
 
     def run(self, context: tc.CheckContext) -> tc.CheckResult:
-        """Weigh the counts that the ingest stated."""
+        """Check the counts of the facet against the share."""
         share = context.params.get("share", _HALF)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise UsageError(f"The parameter 'share' of check '{self.name}' expects a number from 0 to 1, found {share!r}.")

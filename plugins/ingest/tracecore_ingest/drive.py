@@ -1,4 +1,4 @@
-"""A drive as it was judged: what the record will say of it, and the measures of its images. Its messages stay in the file."""
+"""A scanned drive: its facet and unknowns, and the measures of its images. Its messages stay in the file."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class ImageColumn:
 
     @property
     def decoded(self) -> int:
-        """How many images were decoded."""
+        """The number of decoded images."""
         return len(self.encodings)
 
 
 @dataclass(slots=True)
 class CloudColumn:
-    """What was seen of a LiDAR channel's sweeps.
+    """Counts of a LiDAR channel's sweeps.
 
     Attributes:
         frame: coordinate frame of its last sweep.
@@ -80,7 +80,7 @@ class CloudColumn:
     top: float = 0.0
 
     def join(self, other: CloudColumn) -> None:
-        """Add what was seen in another file of the drive."""
+        """Add the counts of another file of the drive."""
         self.frame = other.frame or self.frame
         self.sweeps += other.sweeps
         self.dim += other.dim
@@ -89,11 +89,11 @@ class CloudColumn:
 
 @dataclass(slots=True)
 class Drive:
-    """One judged drive.
+    """One scanned drive.
 
     Attributes:
         path: of the file to read: as found, stored once adopted, a copy where it was unpacked.
-        beside: its write-ahead log.
+        write_ahead_log: of an SQLite file.
         name: from the metadata record, else the file's stem.
         metadata: the key-value pairs of the metadata record `drive`.
         clock: `measured`, the drive's own word for its clock, or `unstated`.
@@ -146,7 +146,7 @@ class Drive:
     cameras: tuple[str, ...] = ()
     misstated: tuple[str, ...] = ()
     log: Log | None = None
-    beside: SourceFile | None = None
+    write_ahead_log: SourceFile | None = None
 
     @property
     def parts(self) -> tuple[Drive, ...]:
@@ -175,7 +175,7 @@ class Drive:
 
     @property
     def camera_frames(self) -> dict[str, str]:
-        """Coordinate frame by camera topic; empty where its images name none, or were not decoded."""
+        """Coordinate frame by camera topic; empty where its images name none or were not decoded."""
         named = {column.topic: column.frame for column in self.images.values() if column.frame}
         return dict.fromkeys(self.sensors, "") | named
 
@@ -185,7 +185,7 @@ class Drive:
         return {topic: column.frame for topic, column in self.clouds.items() if column.sweeps}
 
     def log_name(self, number: int) -> str:
-        """Return the name of the drive log that a file of the drive becomes: the drive's own, of further files with their number."""
+        """Return the name of a file's drive log: the drive's own, for further files with their number."""
         return f"{self.name}.{number}" if number else self.name
 
     def facet(self) -> dict[str, JSON]:
@@ -215,11 +215,11 @@ class Drive:
 
     @property
     def conditions(self) -> dict[str, str]:
-        """What the drive's metadata says of how it was driven: all of its pairs but the drive's name and clock."""
+        """The driving conditions in the metadata: all pairs except the drive's name and clock."""
         return {name: text for name, value in sorted(self.metadata.items()) if name not in _NO_CONDITION and (text := str(value).strip())}
 
     def without_time_or_place(self) -> list[str]:
-        """Return what of time and place was not measured; empty where both were."""
+        """Return why time or place was not measured; empty where both were."""
         found = []
         if self.clock == UNSTATED:
             found.append("nothing says that its clock is a measured one")
@@ -230,7 +230,7 @@ class Drive:
         return found
 
     def unknowns(self) -> list[tuple[str, str]]:
-        """Return what the file does not tell, or what was not read of it."""
+        """Return (what, why) of facts that the file lacks or that were not read."""
         found: list[tuple[str, str]] = [*self.bag]
         if self.assumed:
             why = f"drive {self.name}: the bag does not hold them; those of ROS 2 Humble were taken for {', '.join(self.assumed)}"

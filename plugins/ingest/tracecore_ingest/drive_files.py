@@ -14,15 +14,15 @@ import tracecore as tc
 from tracecore_ingest import sqlite_reader
 from tracecore_ingest.errors import Damaged
 from tracecore_ingest.log_index import Log, Opener
-from tracecore_ingest.mcap_reader import scan
+from tracecore_ingest.mcap_reader import scan_mcap
 
 __all__ = ["SUFFIXES", "WAL", "is_drive_file", "read_log", "readable", "stem_of"]
 
 WAL = "-wal"
-"""What SQLite appends to a file's name for its write-ahead log."""
+"""SQLite's suffix of a write-ahead log."""
 
 SUFFIXES = (".mcap", ".db3", f".db3{WAL}", "*.mcap.zstd", "*.db3.zstd", "*.mcap.zst", "*.db3.zst", "metadata.yaml")
-"""Files of a folder that are meant: drive files, what lies beside them, the metadata of bags."""
+"""Files that are read from a folder: drive files, their write-ahead logs, the metadata of bags."""
 
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _PACKED = (".zstd", ".zst")
@@ -35,12 +35,12 @@ def is_drive_file(path: Path) -> bool:
 
 
 def stem_of(path: Path) -> str:
-    """Return a drive file's name without what says how it is kept: that of `x.db3.zstd` is `x`."""
+    """Return a drive file's name without format and compression: `x` for `x.db3.zstd`."""
     return Path(path.stem).stem if path.suffix.lower() in _PACKED else path.stem
 
 
 def readable(context: tc.Context, file: tc.SourceFile, log: tc.SourceFile | None) -> Path:
-    """Return where a drive file can be read: where it was found, else an unpacked copy in the run's scratch folder.
+    """Return the path of a readable drive file: the file itself, or an unpacked copy in the run's scratch folder.
 
     Args:
         log: its write-ahead log.
@@ -78,7 +78,7 @@ def _decompress(source: Path, target: Path) -> None:
 
 
 def _join(source: Path, log: Path, target: Path) -> None:
-    """Copy a database and let SQLite take its write-ahead log in."""
+    """Copy a database, and let SQLite checkpoint its write-ahead log."""
     shutil.copyfile(source, target)
     shutil.copyfile(log, f"{target}{WAL}")
     try:
@@ -95,14 +95,14 @@ _ROS1_BAG = b"#ROSBAG V2.0"
 
 
 def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a file whole: as SQLite where it begins as such, else as MCAP.
+    """Read a file completely: as SQLite where it begins as such, else as MCAP.
 
     Args:
-        opener: chooses the messages to pass on; None for an index alone.
+        opener: chooses the messages to pass on; None for an index only.
         progress: called with the bytes read so far.
 
     Raises:
-        Damaged: the file is not sound; the message says where and why.
+        Damaged: the file is not valid.
     """
     with path.open("rb") as file:
         begins = file.read(len(sqlite_reader.MAGIC))
@@ -112,4 +112,4 @@ def read_log(path: Path, opener: Opener | None = None, progress: Callable[[int],
         raise Damaged("is a ROS 1 bag, which is not read: convert it to MCAP (`rosbags-convert`, `mcap convert`)")
     if path.suffix.lower() == ".db3":
         raise Damaged(f"does not begin as an SQLite file: expected {sqlite_reader.MAGIC!r}, found {begins!r}")
-    return scan(path, opener, progress)
+    return scan_mcap(path, opener, progress)

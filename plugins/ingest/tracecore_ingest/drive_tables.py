@@ -1,4 +1,4 @@
-"""The rows of the tables `frames`, `sweeps` and `signals`, drive by drive, sorted, in batches that memory holds."""
+"""The rows of the tables `frames`, `sweeps` and `signals`, drive by drive, sorted, in batches of bounded size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _recording(drive: Drive) -> Recording:
 
 
 def _places(drive: Drive, recording: Recording, roles: frozenset[Role], wanted: Sequence[str] | None) -> list[TopicMessages]:
-    """Return the topics that become a table, by name, each in the order of time."""
+    """Return the topics of a table, by name, each by time."""
     keys: dict[str, set[int]] = {}
     for key, index in recording.used():
         topic = index.channel.topic

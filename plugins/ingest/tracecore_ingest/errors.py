@@ -7,22 +7,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import tracecore as tc
 from tracecore_schemas.canonical import JSON
 
-__all__ = ["Damaged", "LeftOut", "Undecoded", "damage_where", "gather", "reason_of"]
+__all__ = ["Damaged", "LeftOut", "Undecoded", "damage_where", "gather", "quarantine_damaged", "reason_of"]
 
 
 class Damaged(Exception):
-    """A drive file that can't be trusted, or a message that is not what its topic says; it says what was expected, what was found, and where."""
+    """A drive file that is not valid, or a message that violates its schema: what was expected, what was found, and where."""
 
 
 class Undecoded(Damaged):
-    """A sound message of a kind that is not read."""
+    """A valid message of an unsupported kind."""
 
 
 @contextmanager
 def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turn errors of a parser into `Damaged`, saying where in the file they arose.
+    """Raise errors of a parser as `Damaged` with their place in the file.
 
     Args:
         place: where the bytes are (`message 3 of topic '/gnss'`).
@@ -35,6 +36,12 @@ def damage_where(place: str, *errors: type[Exception]) -> Iterator[None]:
     except errors as problem:
         text = " ".join(str(problem).split()) or type(problem).__name__
         raise Damaged(f"{place}: {text}") from problem
+
+
+def quarantine_damaged(context: tc.Context, file: tc.SourceFile, problem: Damaged) -> None:
+    """Leave a damaged file out, in the record and with a warning."""
+    context.log.warning("%s is left out: %s", file.name, problem)
+    context.quarantine(file, str(problem))
 
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -57,7 +64,7 @@ class LeftOut:
     times_ns: tuple[int, ...]
 
     def document(self) -> dict[str, JSON]:
-        """Return it as facets have it; times as text, because they are larger than JSON's whole numbers."""
+        """Return it as JSON, times as text: they exceed JSON's integers."""
         return {"topic": self.topic, "reason": self.reason, "messages": self.messages, "times_ns": [str(time) for time in self.times_ns]}
 
     def sentence(self) -> str:
@@ -68,16 +75,16 @@ class LeftOut:
 
 
 def reason_of(problem: Exception) -> str:
-    """Return why a message was left out, the same in every process: no address of an object."""
+    """Return why a message was left out, without object addresses, which differ between processes."""
     text = _ADDRESS.sub("", " ".join(str(problem).split()))
     return (text if isinstance(problem, Damaged) else f"can't be read: {text or type(problem).__name__}")[:_LONGEST]
 
 
 def gather(found: Iterable[tuple[str, int | None, str]]) -> tuple[LeftOut, ...]:
-    """Count messages by topic and reason; of a topic with very many reasons, the rarer ones are one.
+    """Count messages by topic and reason; the rarer of a topic's many reasons are merged.
 
     Args:
-        found: (topic, log time where there is one, reason) of each.
+        found: (topic, log time if known, reason) of each.
     """
     times: dict[str, dict[str, list[int | None]]] = {}
     for topic, time, reason in found:

@@ -1,4 +1,4 @@
-"""GNSS fixes of a drive: the nearest one to a moment, their bounds, and whether they confirm the drive's clock."""
+"""GNSS fixes of a drive: the nearest in time, their bounds, and whether they confirm the drive's clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 __all__ = ["Bounds", "Fixes", "utc_of"]
 
-NEAR_NS = 5_000_000_000  # a fix further away in time than 5 s says nothing of a frame
+NEAR_NS = 5_000_000_000  # a fix more than 5 s from a frame does not locate it
 AGREES_NS = 60_000_000_000  # log times and GNSS times agree within a minute: receivers may count GPS time (18 s ahead of UTC in 2026) and lag
 
 
@@ -40,11 +40,11 @@ class Fixes:
         return len(self.times)
 
     def see(self, log_time: int, message: Any) -> None:
-        """Take a message in, if it is a fix: an object with `latitude` and `longitude` in degrees; 0, 0 is what receivers say without one."""
+        """Add a message if it is a fix: an object with `latitude` and `longitude` in degrees; receivers without a fix send 0, 0."""
         if type(message) is not dict or "latitude" not in message:
             return
         status = message.get("status")
-        if isinstance(status, dict) and (_number(status.get("status")) or 0) < 0:  # sensor_msgs/NavSatStatus: -1 says that there is no fix
+        if isinstance(status, dict) and (_number(status.get("status")) or 0) < 0:  # sensor_msgs/NavSatStatus: -1 without a fix
             return
         latitude, longitude = _number(message.get("latitude")), _number(message.get("longitude"))
         if latitude is None or longitude is None:
@@ -59,7 +59,7 @@ class Fixes:
             self._lags.append(log_time - utc)
 
     def join(self, other: Fixes) -> None:
-        """Take in the fixes of another file of the drive."""
+        """Add the fixes of another file of the drive."""
         self.times.extend(other.times)
         self.latitudes.extend(other.latitudes)
         self.longitudes.extend(other.longitudes)
@@ -76,7 +76,7 @@ class Fixes:
         return Bounds(min(self.latitudes), min(self.longitudes), max(self.latitudes), max(self.longitudes))
 
     def nearest(self, times: npt.NDArray[np.int64]) -> list[tuple[float, float] | None]:
-        """Return (latitude, longitude) of the fix nearest in time to each moment, None where none is within 5 s."""
+        """Return (latitude, longitude) of the fix nearest to each time, None where no fix is within 5 s."""
         if not len(self):
             return [None] * len(times)
         order = np.argsort(np.asarray(self.times), kind="stable")
@@ -110,5 +110,5 @@ def utc_of(message: dict[str, Any]) -> int | None:
 
 
 def _number(value: Any) -> float | None:
-    """Return a finite number as it is, None for everything else: truth values are no numbers."""
+    """Return a finite number, None for everything else, booleans included."""
     return value if type(value) in (int, float) and math.isfinite(value) else None

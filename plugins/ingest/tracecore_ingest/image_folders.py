@@ -11,7 +11,7 @@ import pyarrow as pa
 
 import tracecore as tc
 from tracecore_ingest.camera_images import ImageFacts, encoding_in, measure_image
-from tracecore_ingest.errors import Damaged
+from tracecore_ingest.errors import Damaged, quarantine_damaged
 from tracecore_ingest.report import RowCounter, name_drives
 from tracecore_schemas.arrow_tables import FRAMES, table_of
 from tracecore_schemas.facets import FRAMES_FACET
@@ -20,7 +20,7 @@ from tracecore_schemas.refs import frame_ref
 __all__ = ["INDEX", "Images", "Still", "StillDrive", "describe_stills", "measure_files", "still_batches"]
 
 INDEX = "index"
-"""What the column `clock` says where times are numbers of files."""
+"""Value of the column `clock` where times are file numbers."""
 
 BATCH_BYTES = 128 << 20
 
@@ -43,7 +43,7 @@ class Still:
 
 @dataclass(frozen=True, slots=True)
 class StillDrive:
-    """The image files that stand for one drive; `stored` says where the store keeps each, by digest."""
+    """The image files of one drive, with the stored path of each by digest."""
 
     name: str
     stills: tuple[Still, ...]
@@ -63,12 +63,11 @@ def measure_files(context: tc.Context, files: Sequence[tuple[tc.SourceFile, str,
             encoding = encoding_in(data)
             yield Still(file, sensor, number, encoding, measure_image(data, encoding))
         except Damaged as problem:
-            context.log.warning("%s is left out: %s", file.name, problem)
-            context.quarantine(file, str(problem))
+            quarantine_damaged(context, file, problem)
 
 
 def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
-    """Yield a drive's frames, sorted by camera and number, in batches that memory holds."""
+    """Yield a drive's frames, sorted by camera and number, in batches of bounded size."""
     places: dict[str, int] = {}
     rows: list[dict[str, object]] = []
     held = 0
@@ -105,12 +104,12 @@ def still_batches(drive: StillDrive) -> Iterator[pa.RecordBatch]:
 
 
 def _listed(name: str) -> str:
-    """Return a file's name as its folder lists it: one found in a folder is called by that folder's name first."""
+    """Return a file's name relative to the folder it was found in."""
     return name.partition("/")[2] or name
 
 
 def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[StillDrive], seen: RowCounter) -> None:
-    """Say of frames from image files what they are and what is not known of them."""
+    """Describe frames from image files, and state what is unknown of them."""
     context.describe(port, FRAMES_FACET, seen.facts("frames_by_sensor") | {"sensors": sorted(seen.topics), "place": None})
     if drives:
         why = f"{name_drives([drive.name for drive in drives])}: its clock is '{INDEX}' and it holds no GNSS fix"
@@ -118,7 +117,7 @@ def describe_stills(context: tc.Context, port: tc.Output, drives: Sequence[Still
 
 
 class Images(tc.Stage):
-    """Read folders of image files (plain ones, or of the YOLO layout) into frames; each folder stands for a drive without a clock."""
+    """Read folders of image files (plain ones, or of the YOLO layout) into frames; each folder is a drive without a clock."""
 
     kind = tc.StageKind.INGEST
     files = tc.Files("paths", suffixes=[".jpg", ".jpeg", ".png", ".webp"], note="image file", nested=True, surveyed=True)
@@ -134,7 +133,7 @@ class Images(tc.Stage):
         sensor: str = tc.Field("camera", min_length=1, description="what the camera is called")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Judge and measure every file, keep the sound ones, write their rows drive by drive."""
+        """Check and measure each file, store the valid ones, and write their rows drive by drive."""
         found: dict[str, list[tuple[tc.SourceFile, str, int]]] = {}
         for file in context.files(self.files):
             listed = found.setdefault(_drive_of(file.name, params.dataset), [])
@@ -154,10 +153,10 @@ class Images(tc.Stage):
 
 
 def _drive_of(name: str, dataset: str | None) -> str:
-    """Name the drive that a file stands in: the data set's folder and the folders below it; `images` says nothing and is left out.
+    """Return the name of a file's drive: the data set's folder and the folders below it, without `images`.
 
-    `set/train/images/7.jpg` and `set/images/train/7.jpg` are of `set-train`: what is split apart must not share a drive.
-    The name is in Unicode's composed form, so that a folder that was unpacked on another system is of the same drive.
+    `set/train/images/7.jpg` and `set/images/train/7.jpg` are of `set-train`: the sides of a split must not share a drive.
+    The name is in Unicode's composed form (NFC), so that it does not depend on the system that unpacked the folder.
     """
     folders: Sequence[str] = PurePosixPath(normalize("NFC", name)).parent.parts
     first = dataset or (folders[0] if folders else "images")

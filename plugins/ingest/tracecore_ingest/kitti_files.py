@@ -19,26 +19,26 @@ from tracecore_ingest.errors import Damaged
 __all__ = ["CALIBRATION", "CAMERAS", "PATTERNS", "PCD", "VELODYNE", "KittiCalibration", "KittiFile", "read_calibration", "read_pcd", "read_scan"]
 
 PCD = b"# .PCD"
-"""What a PCD file begins with."""
+"""The first bytes of a PCD file."""
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 
 
 def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
-    """Read a file.
+    """Read a point cloud.
 
     Returns:
-        (points, 4): x, y, z in m, and `intensity`; 0 where the file has none. Points without a place (NaN) stand for no echo and are left out.
+        (points, 4): x, y, z in m, and `intensity`; 0 where the file has none. Points without a place (NaN: no echo) are left out.
 
     Raises:
-        Damaged: a header that is none, a layout that is not read, or fewer points than it says.
+        Damaged: the header is not valid, the layout is not supported, or points are missing.
     """
     head: dict[str, list[str]] = {}
     at = 0
     while "DATA" not in head:
         end = data.find(b"\n", at)
         if end < 0 or end - at > 4096:
-            raise Damaged("is no PCD file: its header has no line 'DATA'")
+            raise Damaged("is not a PCD file: its header has no line 'DATA'")
         name, *values = data[at:end].decode("ascii", "replace").split() or ["#"]
         head[name] = values
         at = end + 1
@@ -49,9 +49,9 @@ def read_pcd(data: bytes) -> npt.NDArray[np.float32]:
         single = all(each == "1" for each in head.get("COUNT", []))
         how = head["DATA"][0]
     except (KeyError, IndexError, ValueError, TypeError) as problem:
-        raise Damaged(f"is no PCD file: its header can't be read ({problem})") from problem
+        raise Damaged(f"is not a PCD file: its header can't be read ({problem})") from problem
     if not single or count < 0 or not {"x", "y", "z"} <= set(names):
-        raise Damaged(f"is no PCD file that is read: expected single fields x, y, z, found {' '.join(names)}")
+        raise Damaged(f"is not a supported PCD file: expected single fields x, y, z, found {' '.join(names)}")
     columns = _ascii(data[at:], names, count) if how == "ascii" else _binary(data[at:], dtype, count, how)
     points = np.stack([*(columns[axis] for axis in "xyz"), columns.get("intensity", np.zeros(count))], axis=1).astype(np.float32)
     return points[np.isfinite(points[:, :3]).all(axis=1)]
@@ -61,23 +61,23 @@ def _ascii(text: bytes, names: list[str], count: int) -> dict[str, npt.NDArray[n
     try:
         values = np.asarray([float(value) for value in text.split()])
     except ValueError as problem:
-        raise Damaged(f"is no PCD file: {problem}") from problem
+        raise Damaged(f"is not a PCD file: {problem}") from problem
     if values.size != count * len(names):
-        raise Damaged(f"is no PCD file: expected {count} points of {len(names)} numbers, found {values.size} numbers")
+        raise Damaged(f"is not a PCD file: expected {count} points of {len(names)} numbers, found {values.size} numbers")
     return dict(zip(names, values.reshape(count, len(names)).T, strict=True))
 
 
 def _binary(data: bytes, dtype: np.dtype[np.void], count: int, how: str) -> dict[str, npt.NDArray[np.float64]]:
     if how != "binary":
-        raise Damaged(f"is no PCD file that is read: expected 'DATA ascii' or 'DATA binary', found '{how}'")
+        raise Damaged(f"is not a supported PCD file: expected 'DATA ascii' or 'DATA binary', found '{how}'")
     if len(data) < count * dtype.itemsize:
-        raise Damaged(f"is no PCD file: expected {count} points of {dtype.itemsize} bytes, found {len(data)} bytes")
+        raise Damaged(f"is not a PCD file: expected {count} points of {dtype.itemsize} bytes, found {len(data)} bytes")
     points = np.frombuffer(data, dtype, count)
     return {name: points[name].astype(np.float64) for name in dtype.names or ()}
 
 
 CAMERAS = {"image_0": "P0", "image_1": "P1", "image_2": "P2", "image_3": "P3"}
-"""Folder of each camera, and the name of its projection in calibration files."""
+"""Name of each camera's projection in calibration files, by its folder."""
 
 VELODYNE = "velodyne"
 RAW_CAMERAS = ("image_00", "image_01", "image_02", "image_03")
@@ -93,7 +93,7 @@ PATTERNS = (
     *(f"{folder}/data/*.{suffix}" for folder in ("image_0[0-3]", "IMAGE_0[0-3]") for suffix in ("png", "jpg")),
     *(f"{RAW_VELODYNE}/data/*.{suffix}" for suffix in ("bin", "pcd")),
 )
-"""The files of object sets and raw drives; labels, tracklets, time stamps and oxts are others."""
+"""The files of object sets and raw drives, without labels, tracklets, time stamps and oxts."""
 
 _NUMBERED = re.compile(r"[0-9]{1,18}")
 _SIZES = {"P0": 12, "P1": 12, "P2": 12, "P3": 12, "R0_rect": 9, "Tr_velo_to_cam": 12, "Tr_imu_to_velo": 12}
@@ -105,7 +105,7 @@ Matrix = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class KittiFile:
-    """Where a file stands in a set.
+    """The place of a file in a set.
 
     Attributes:
         drive: the set's folders, joined.
@@ -128,7 +128,7 @@ class KittiFile:
         """Read a file's name in its folder (`kitti/training/image_2/000001.png`).
 
         Raises:
-            Damaged: it stands in no folder of a KITTI object set, or has no number.
+            Damaged: it is not in a folder of a KITTI object set, or has no number.
         """
         path = PurePosixPath(name)
         *folders, folder = path.parent.parts or ("",)
@@ -136,7 +136,7 @@ class KittiFile:
         if raw:
             folder = folders.pop().lower()
         elif folder not in _FOLDERS:
-            raise Damaged(f"stands in no folder of a KITTI object set: expected one of {', '.join(_FOLDERS)}, found '{folder}'")
+            raise Damaged(f"is not in a folder of a KITTI object set: expected one of {', '.join(_FOLDERS)}, found '{folder}'")
         if not _NUMBERED.fullmatch(path.stem):
             raise Damaged(f"is called '{path.name}': expected the number of a frame, as 000001{path.suffix}")
         return cls("-".join(folders) or "kitti", folder, int(path.stem), raw)
@@ -159,13 +159,13 @@ def read_calibration(path: Path) -> KittiCalibration:
     """Read a calibration file.
 
     Raises:
-        Damaged: a matrix that is missing, has not its size or no inverse.
+        Damaged: a matrix is missing, has a wrong size or has no inverse.
     """
     matrices: dict[str, Matrix] = {}
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as problem:
-        raise Damaged("is no KITTI calibration: it is no text") from problem
+        raise Damaged("is not a KITTI calibration: it is not text") from problem
     for line in filter(str.strip, lines):
         name, colon, text = line.partition(":")
         size = _SIZES.get(name.strip())
@@ -174,16 +174,16 @@ def read_calibration(path: Path) -> KittiCalibration:
         try:
             values = np.asarray([float(value) for value in text.split()])
         except ValueError as problem:
-            raise Damaged(f"is no KITTI calibration: {name} holds {text.strip()!r:.60}") from problem
+            raise Damaged(f"is not a KITTI calibration: {name} holds {text.strip()!r:.60}") from problem
         if values.shape != (size,) or not np.isfinite(values).all():
-            raise Damaged(f"is no KITTI calibration: expected {size} finite numbers as '{name}', found {values.size}")
+            raise Damaged(f"is not a KITTI calibration: expected {size} finite numbers as '{name}', found {values.size}")
         matrices[name.strip()] = values.reshape(3, -1)
     missing = [name for name in _NEEDED if name not in matrices]
     if missing:
-        raise Damaged(f"is no KITTI calibration: it holds no '{missing[0]}'")
+        raise Damaged(f"is not a KITTI calibration: it holds no '{missing[0]}'")
     whole = _square(matrices["R0_rect"]) @ _square(matrices["Tr_velo_to_cam"])
     if abs(np.linalg.det(whole)) < 1e-6:
-        raise Damaged("is no KITTI calibration: its rotation has no inverse")
+        raise Damaged("is not a KITTI calibration: its rotation has no inverse")
     return KittiCalibration({name: matrix for name, matrix in matrices.items() if name.startswith("P")}, whole)
 
 
@@ -197,20 +197,20 @@ def read_scan(path: Path) -> npt.NDArray[np.float32]:
     """Read a Velodyne scan: KITTI's `.bin`, or a PCD file.
 
     Returns:
-        (points, 4): x, y, z in m, reflectance 0 to 1; as the file has them, the reflectance 0 where a PCD file has none.
+        (points, 4): x, y, z in m, reflectance 0 to 1 (0 where a PCD file has none).
 
     Raises:
-        Damaged: its size is no whole number of points, or a value is no finite number.
+        Damaged: its size is not a whole number of points, or a value is not finite.
     """
     data = path.read_bytes()
     if data.lstrip().startswith(PCD):
         points = read_pcd(data)
     elif len(data) % _POINT:
-        raise Damaged(f"is no Velodyne scan: its {len(data)} bytes are no whole number of points of {_POINT} bytes")
+        raise Damaged(f"is not a Velodyne scan: its {len(data)} bytes are not a whole number of points of {_POINT} bytes")
     else:
         points = np.frombuffer(data, "<f4").reshape(-1, 4)
     if not np.isfinite(points).all():
-        raise Damaged("is no Velodyne scan: it holds numbers that are not finite")
+        raise Damaged("is not a Velodyne scan: it holds numbers that are not finite")
     if points.size and not 0 <= points[:, 3].min() <= points[:, 3].max() <= 1:
-        raise Damaged(f"is no Velodyne scan: expected reflectances from 0 to 1, found {points[:, 3].min():g} to {points[:, 3].max():g}")
+        raise Damaged(f"is not a Velodyne scan: expected reflectances from 0 to 1, found {points[:, 3].min():g} to {points[:, 3].max():g}")
     return points

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 import tracecore as tc
-from tracecore_ingest.errors import Damaged
+from tracecore_ingest.errors import Damaged, quarantine_damaged
 from tracecore_ingest.image_folders import INDEX, Still, StillDrive, describe_stills, measure_files, still_batches
 from tracecore_ingest.kitti_files import CALIBRATION, CAMERAS, PATTERNS, VELODYNE, KittiCalibration, KittiFile, read_calibration, read_scan
 from tracecore_ingest.report import CALIBRATIONS_FACET, SWEEPS_FACET, RowCounter, name_drives
@@ -60,13 +60,7 @@ class Kitti(tc.Stage):
     """Read KITTI folders (object sets, images and scans of raw drives) into frames, LiDAR sweeps and calibrations; a set is a drive without clock."""
 
     kind = tc.StageKind.INGEST
-    files = tc.Files(
-        "paths",
-        suffixes=PATTERNS,
-        note="KITTI file",
-        nested=True,
-        surveyed=True,
-    )
+    files = tc.Files("paths", suffixes=PATTERNS, note="KITTI file", nested=True, surveyed=True)
     frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete", "frames_present"], description="camera images, one row a file")
     sweeps = tc.Output("dataset", checks=["sweeps_complete"], description="Velodyne scans, one row a file")
     calibrations = tc.Output("dataset", checks=["calibrations_complete"], description="how cameras and LiDAR lie to each other and project")
@@ -80,8 +74,8 @@ class Kitti(tc.Stage):
         )
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Judge every file, keep the sound ones, write their rows set by set."""
-        sets = [each for each in _sets(context, context.files(self.files)) if len(_judged(context, each))]
+        """Validate every file, store the valid ones, and write their rows set by set."""
+        sets = [each for each in _sets(context, context.files(self.files)) if len(_validated(context, each))]
         drives = [StillDrive(each.name, each.stills, each.stored) for each in sets]
         seen, swept = (RowCounter(noun, "sensor", context, len(sets)) for noun in ("frames", "sweeps"))
         rows = seen.through((drive, still_batches(drive)) for drive in drives)
@@ -129,20 +123,20 @@ class Kitti(tc.Stage):
 
 
 def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
-    """Sort the files into sets; one that is none of KITTI's is quarantined by name."""
+    """Sort the files into sets; a file that is not KITTI's is quarantined by name."""
     sets: dict[str, _Set] = {}
     images: set[KittiFile] = set()
     for file in files:
         try:
             place = KittiFile.of(file.name)
         except Damaged as problem:
-            _leave_out(context, file, problem)
+            quarantine_damaged(context, file, problem)
             continue
         found = sets.setdefault(place.drive, _Set(place.drive))
         found.raw = found.raw or place.raw
         if place.is_image:
             if place in images:
-                _leave_out(context, file, Damaged(f"is the second image of frame {place.number} in {place.folder}"))
+                quarantine_damaged(context, file, Damaged(f"is the second image of frame {place.number} in {place.folder}"))
                 continue
             images.add(place)
             found.images.append((file, place.folder, place.number))
@@ -150,30 +144,25 @@ def _sets(context: tc.Context, files: Sequence[tc.SourceFile]) -> list[_Set]:
             kept = found.calibrations if place.folder == CALIBRATION else found.scans
             found.lidar = found.lidar if place.folder == CALIBRATION else place.folder
             if kept.setdefault(place.number, file) is not file:
-                _leave_out(context, file, Damaged(f"is the second file of frame {place.number} in {place.folder}"))
+                quarantine_damaged(context, file, Damaged(f"is the second file of frame {place.number} in {place.folder}"))
     return [sets[name] for name in sorted(sets)]
 
 
-def _leave_out(context: tc.Context, file: tc.SourceFile, problem: Damaged) -> None:
-    context.log.warning("%s is left out: %s", file.name, problem)
-    context.quarantine(file, str(problem))
-
-
-def _judged(context: tc.Context, found: _Set) -> _Set:
-    """Read every file of a set; keep the sound ones in the store."""
+def _validated(context: tc.Context, found: _Set) -> _Set:
+    """Read every file of a set, and store the valid ones."""
     found.stills = tuple(measure_files(context, found.images))
     for number, file in sorted(found.scans.items()):
         try:
             points = read_scan(file.path)
             found.dim += len(points) > 0 and not points[:, 3].any()
         except Damaged as problem:
-            _leave_out(context, file, problem)
+            quarantine_damaged(context, file, problem)
             del found.scans[number]
     for number, file in sorted(found.calibrations.items()):
         try:
             found.read[number] = read_calibration(file.path)
         except Damaged as problem:
-            _leave_out(context, file, problem)
+            quarantine_damaged(context, file, problem)
             del found.calibrations[number]
     for file in (*(still.source for still in found.stills), *found.scans.values(), *found.calibrations.values()):
         found.stored[file.digest] = context.adopt(file, kind="external", name=file.name)

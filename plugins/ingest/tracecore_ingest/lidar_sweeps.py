@@ -45,7 +45,7 @@ class RecordedCloud:
     top: float
 
     def points(self, scale: float) -> bytes:
-        """Return the points as the sweeps table has them.
+        """Return the points in the layout of the sweeps table.
 
         Args:
             scale: the brightness that becomes 1.
@@ -59,12 +59,12 @@ class RecordedCloud:
 
 
 def full_scale(top: float) -> float:
-    """Return the brightness that counts as 1: the least of 1, 255 and 65535 that no point exceeds, else the brightest point's own."""
+    """Return the brightness that becomes 1: the least of 1, 255 and 65535 that no point exceeds, else the largest brightness."""
     return next((scale for scale in _SCALES if top <= scale), top)
 
 
 def cloud_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], RecordedCloud]:
-    """Return what reads the sweeps of a channel.
+    """Return the reader of a channel's sweeps.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -81,7 +81,7 @@ def _foxglove(message: Any, kind: str) -> RecordedCloud:
     data = bytes_of(message, "data", kind)
     dtype = _layout(message, kind, stride, _FOXGLOVE_TYPES, "type", "<")
     if len(data) % stride:
-        raise Damaged(f"is no {kind}: its {len(data)} bytes are no whole number of points of {stride} bytes")
+        raise Damaged(f"is not a valid {kind}: its {len(data)} bytes are not a whole number of points of {stride} bytes")
     cloud = _cloud(np.frombuffer(data, dtype), text_of(message, "frame_id", kind))
     pose = getattr(message, "pose", None)
     return cloud if pose is None else _posed(cloud, pose, kind)
@@ -92,31 +92,31 @@ def _ros(message: Any, kind: str) -> RecordedCloud:
     data = bytes_of(message, "data", kind)
     dtype = _layout(message, kind, stride, _ROS_TYPES, "datatype", ">" if field(message, "is_bigendian", kind) else "<")
     if len(data) < row * height or row < width * stride:
-        raise Damaged(f"is no {kind}: {len(data)} bytes in {height} rows of {row} can't hold {width} points of {stride} bytes a row")
+        raise Damaged(f"is not a valid {kind}: {len(data)} bytes in {height} rows of {row} can't hold {width} points of {stride} bytes a row")
     rows = np.frombuffer(data, np.uint8, row * height).reshape(height, row)[:, : width * stride]
     return _cloud(np.ascontiguousarray(rows).reshape(-1).view(dtype), text_of(field(message, "header", kind), "frame_id", kind))
 
 
 def _layout(message: Any, kind: str, stride: int, types: dict[int, str], type_field: str, order: str) -> np.dtype[Any]:
-    """Return the NumPy layout of one point: where x, y, z and the brightness lie in it."""
+    """Return the NumPy layout of one point: offsets of x, y, z and the brightness."""
     if stride > _LARGEST_POINT:
-        raise Damaged(f"is no {kind}: it claims {stride} bytes a point; more than {_LARGEST_POINT} are not taken")
+        raise Damaged(f"is not a valid {kind}: it claims {stride} bytes a point; more than {_LARGEST_POINT} are not taken")
     offered: dict[str, tuple[str, int]] = {}
     for each in field(message, "fields", kind):
         code = field(each, type_field, kind)
         code = _FOXGLOVE_NAMES.get(code, code) if isinstance(code, str) else code
         name, offset = text_of(each, "name", kind), int_of(each, "offset", kind)
         if code not in types:
-            raise Damaged(f"is no {kind}: its field '{name}' is of the unknown number type {code!r}")
+            raise Damaged(f"is not a valid {kind}: its field '{name}' is of the unknown number type {code!r}")
         offered[name] = (order + types[code], offset)
     missing = next((axis for axis in "xyz" if axis not in offered), None)
     if missing:
-        raise Damaged(f"is no {kind}: its points have no field '{missing}'")
+        raise Damaged(f"is not a valid {kind}: its points have no field '{missing}'")
     bright = next((name for name in _BRIGHTNESS if name in offered), None)
     taken = {axis: offered[axis] for axis in "xyz"} | ({"brightness": offered[bright]} if bright else {})
     for name, (format_, offset) in taken.items():
         if offset + np.dtype(format_).itemsize > stride:
-            raise Damaged(f"is no {kind}: its field '{name}' at byte {offset} reaches beyond the {stride} bytes of a point")
+            raise Damaged(f"is not a valid {kind}: its field '{name}' at byte {offset} reaches beyond the {stride} bytes of a point")
     return np.dtype(
         {"names": list(taken), "formats": [format_ for format_, _ in taken.values()], "offsets": [offset for _, offset in taken.values()],
          "itemsize": stride}
@@ -138,16 +138,16 @@ def _cloud(values: npt.NDArray[Any], frame: str) -> RecordedCloud:
 
 
 def _posed(cloud: RecordedCloud, pose: Any, kind: str) -> RecordedCloud:
-    """Move points from where the cloud's own origin lies to the frame that the message names."""
+    """Transform points from the cloud's own origin to the message's frame."""
     position, turn = getattr(pose, "position", None), getattr(pose, "orientation", None)
     offset = [float(getattr(position, axis, 0.0)) for axis in "xyz"]
     quaternion = [float(getattr(turn, axis, 0.0)) for axis in "xyzw"]
-    if not any(quaternion):  # protobuf leaves a pose that nobody set at zeros
+    if not any(quaternion):  # an unset pose in protobuf is all zeros
         quaternion = [0.0, 0.0, 0.0, 1.0]
     if not any(offset) and quaternion[:3] == [0.0, 0.0, 0.0]:
         return cloud
     if not np.isfinite([*offset, *quaternion]).all():
-        raise Damaged(f"is no {kind}: its pose is not finite")
+        raise Damaged(f"is not a valid {kind}: its pose is not finite")
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = geometry.quaternion_matrix(quaternion), offset
     return RecordedCloud(cloud.frame, geometry.transform(cloud.places, matrix).astype(np.float32), cloud.brightness, cloud.top)

@@ -16,11 +16,11 @@ __all__ = ["LATEST", "NO_TIME", "UNCHUNKED", "AttachmentFacts", "ChannelIndex", 
 UNCHUNKED = -1
 LATEST = (1 << 63) - 1  # log times are kept as signed 64-bit integers: up to the year 2262
 NO_TIME = (1 << 64) - 1
-"""Of a message that has none."""
+"""The log time of a message without one."""
 OnMessage = Callable[[int, bytes], None]
-"""Called with log time and data of a message; raises where the data are no such message."""
+"""Called with log time and data of a message; raises where the data are not valid."""
 Opener = Callable[[layout.Channel, "layout.Schema | None"], "OnMessage | None"]
-"""Called once for each channel; None where its messages are not wanted."""
+"""Called once per channel; returns None where its messages are not wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class AttachmentFacts:
 
 @dataclass(frozen=True, slots=True)
 class ChunkFacts:
-    """One chunk, as its data show it; the summary must say the same."""
+    """One chunk as computed from its data; the summary must agree."""
 
     offset: int
     length: int
@@ -50,7 +50,7 @@ class ChunkFacts:
 
 @dataclass(slots=True)
 class ChannelIndex:
-    """Where each message of a channel lies, in the order of the file.
+    """Positions of a channel's messages, in the order of the file.
 
     Attributes:
         chunks: offset of each message's chunk, -1 outside chunks.
@@ -76,7 +76,7 @@ class ChannelIndex:
 
 @dataclass(slots=True)
 class Log:
-    """A file whose every byte was read and found sound.
+    """A file that was read completely and is valid.
 
     Attributes:
         library: the program that wrote it.
@@ -111,20 +111,20 @@ class Log:
     misstated: list[str] = field(default_factory=list)
 
     def show(self, channel: int, take: OnMessage, time: int, data: bytes) -> None:
-        """Show the message that a channel's index got last; where it is not what its topic says, it is left out."""
+        """Pass on the last indexed message of a channel; one that is not valid is left out."""
         try:
             take(time, data)
         except Undecoded as problem:
             self.undecoded.setdefault(channel, {})[len(self.channels[channel]) - 1] = str(problem)
-        except Exception as problem:  # noqa: BLE001  # whatever a decoder of foreign bytes raises, it is this message that is bad
+        except Exception as problem:  # noqa: BLE001  # a decoder of foreign bytes may raise anything
             self.leave_out(channel, reason_of(problem))
 
     def leave_out(self, channel: int, reason: str) -> None:
-        """Leave out the message that a channel's index got last."""
+        """Leave out the last indexed message of a channel."""
         self.left_out.setdefault(channel, {})[len(self.channels[channel]) - 1] = reason
 
     def skipped(self, channel: int) -> frozenset[int]:
-        """Return the places of a channel's messages that become no row."""
+        """Return the positions of a channel's messages that become no row."""
         return frozenset((*self.left_out.get(channel, ()), *self.undecoded.get(channel, ())))
 
     def __len__(self) -> int:

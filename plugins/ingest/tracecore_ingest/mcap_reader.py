@@ -26,7 +26,7 @@ from tracecore_ingest.mcap_records import (
     record_name,
 )
 
-__all__ = ["check_summary", "scan"]
+__all__ = ["check_summary", "scan_mcap"]
 
 
 def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Sequence[Raw], footer: Raw) -> None:
@@ -38,7 +38,7 @@ def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Seque
         footer: the Footer, its `checksum` over the summary.
 
     Raises:
-        Damaged: a checksum that does not hold, or a statement that is not so and that no checksum shows to be as it was written.
+        Damaged: a checksum is wrong, or a statement is wrong and no checksum covers it.
     """
     end = parse(layout.Footer, footer)
     if end.summary_crc not in (0, footer.checksum):
@@ -63,9 +63,9 @@ def check_summary(log: Log, data: Sequence[tuple[int, int, int]], summary: Seque
             elif raw.opcode in handlers:
                 handlers[raw.opcode](log, raw)
             elif raw.opcode < 0x80:
-                raise Damaged(f"the summary holds a {record_name(raw.opcode)} at byte {raw.offset}, which no summary may hold")  # noqa: TRY301  # told as the others are
+                raise Damaged(f"the summary holds a {record_name(raw.opcode)} at byte {raw.offset}, which no summary may hold")  # noqa: TRY301  # reported as the others are
         except Damaged as problem:
-            # Under a checksum that holds, this is what the writer wrote; statistics say nothing that reading depends on.
+            # Under a valid checksum this is the writer's mistake; reading does not depend on statistics.
             if end.summary_crc == 0 and raw.opcode != Opcode.STATISTICS:
                 raise
             log.misstated.append(str(problem))
@@ -132,15 +132,15 @@ def _group(stated: layout.SummaryOffset, body: Sequence[Raw]) -> None:
     _expect(f"the SummaryOffset of kind {record_name(stated.group_opcode)}", (stated.group_start, stated.group_length), found)
 
 
-def scan(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
+def scan_mcap(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
     """Read a file whole.
 
     Args:
-        opener: chooses the messages to pass on; None for an index alone.
+        opener: chooses the messages to pass on; None for an index only.
         progress: called with the bytes read so far, once a record.
 
     Raises:
-        Damaged: the file is not sound; the message says where and why.
+        Damaged: the file is not valid.
     """
     return _Scan(path, opener).run(progress)
 
@@ -209,7 +209,7 @@ class _Scan:
                 self._attachment(raw)
                 self._data.append((raw.opcode, raw.offset, raw.end - raw.offset))
             case opcode if opcode < 0x80:
-                raise Damaged(f"a {record_name(opcode)} stands at byte {raw.offset}, where the data section may not hold one")
+                raise Damaged(f"a {record_name(opcode)} is at byte {raw.offset}, where the data section may not hold one")
 
     def _schema(self, schema: layout.Schema) -> None:
         if schema.id == 0:
@@ -232,7 +232,7 @@ class _Scan:
             self._wanted[channel.id] = wanted
 
     def _message(self, content: bytes, start: int, end: int, chunk: int, offset: int) -> tuple[int, int]:
-        """Index one message; the only thing done for every message of a file, so it stays short."""
+        """Index one message; runs for every message of a file."""
         with_header = start + MESSAGE.size
         if with_header > end:
             raise Damaged(f"a Message of {end - start} bytes is shorter than its own header")
@@ -287,7 +287,7 @@ class _Scan:
         stated = np.frombuffer(raw.body, "<u8", size // 8, 6).reshape(-1, 2)
         times, offsets = self._entries.get(channel_id, ([], []))
         found = np.stack([np.asarray(times, "<u8"), np.asarray(offsets, "<u8")], axis=1)
-        # Writers may order the entries by time or by place: both are right.
+        # Writers may order the entries by time or by position.
         if len(stated) != len(found) or not np.array_equal(stated[np.argsort(stated[:, 1], kind="stable")], found):
             raise Damaged(f"{where} does not fit the messages of channel {channel_id} in the chunk before it")
         self._indexes[channel_id] = raw.offset

@@ -38,7 +38,7 @@ __all__ = [
 
 MAGIC = b"\x89MCAP0\r\n"
 HEAD = struct.Struct("<BQ")
-HELD = 16 << 20  # of an attachment no more than this is kept in memory; its checksum is taken while reading on
+HELD = 16 << 20  # bytes of an attachment in memory; its checksum is computed while reading on
 _PIECE = 1 << 20
 _LFS = b"version https://git-lfs.github.com/spec/"
 R = TypeVar("R", bound=layout.McapRecord)
@@ -46,7 +46,7 @@ R = TypeVar("R", bound=layout.McapRecord)
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """One record as it lies in the file.
+    """One record of the file.
 
     Attributes:
         offset: of its opcode, in bytes from the start of the file.
@@ -68,7 +68,7 @@ class Raw:
 
 
 class _Exact(BytesIO):
-    """A body that refuses to be read past its end; `mcap` would take fewer bytes for all of them."""
+    """A body that raises when read past its end, where `mcap` would accept fewer bytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = len(self.getbuffer()) - self.tell()
@@ -89,7 +89,7 @@ def parse(type_: type[R], raw: Raw) -> R:
     """Read a record's fields; padding behind them is allowed, a field past the end is not.
 
     Raises:
-        Damaged: the bytes don't hold such a record.
+        Damaged: the bytes are not such a record.
     """
     stream = ReadDataStream(_Exact(raw.body))  # type: ignore[no-untyped-call, unused-ignore]  # mcap is typed in part
     with damage_where(f"{record_name(raw.opcode)} at byte {raw.offset}", UnicodeDecodeError, struct.error, ValueError):
@@ -98,10 +98,10 @@ def parse(type_: type[R], raw: Raw) -> R:
 
 
 class RecordFile:
-    """The records of one file in order, chunks still closed.
+    """The records of one file in order, chunks unopened.
 
     Raises:
-        Damaged: while iterating, at the first thing that no sound MCAP file has.
+        Damaged: while iterating, at the first violation of the format.
     """
 
     def __init__(self, path: Path) -> None:
@@ -155,7 +155,7 @@ class RecordFile:
         if length > left:
             raise Damaged(f"the {record_name(opcode)} at byte {at} claims {length} bytes, {max(left, 0)} are left: cut off, or its length is damaged")
         if opcode == 0:
-            raise Damaged(f"a record of kind 0x00 stands at byte {at}, which no MCAP file has")
+            raise Damaged(f"a record of kind 0x00 is at byte {at}, which no MCAP file has")
         before = self._crc
         self._crc = zlib.crc32(head, self._crc)
         if opcode == Opcode.ATTACHMENT:
@@ -194,7 +194,7 @@ class RecordFile:
 
 
 def attachment_checksum_at(body: bytes, at: int) -> int:
-    """Return where in an attachment's body its checksum stands: behind its data.
+    """Return the offset of the checksum in an attachment's body: after its data.
 
     Raises:
         Damaged: the fields before the data don't fit.
@@ -223,7 +223,7 @@ def chunk_content(raw: Raw) -> tuple[layout.Chunk, bytes]:
         Its fields and its decompressed content.
 
     Raises:
-        Damaged: a checksum or size that does not hold, or an unknown compression.
+        Damaged: a checksum or size is wrong, or the compression is unknown.
     """
     chunk = parse(layout.Chunk, raw)
     where = f"the Chunk at byte {raw.offset}"
@@ -264,7 +264,7 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
     """Walk over the records inside a chunk.
 
     Raises:
-        Damaged: a record that runs past the chunk, or of a kind that no chunk holds.
+        Damaged: a record runs past the chunk, or is of a kind that chunks may not hold.
     """
     at, end = 0, len(content)
     unpack, size = HEAD.unpack_from, HEAD.size
@@ -282,12 +282,12 @@ def inner_records(content: bytes, chunk_at: int) -> Iterator[Inner]:
 
 
 def read_chunk(file: IO[bytes], offset: int) -> bytes:
-    """Return the verified content of the chunk at an offset of a file that was judged sound."""
+    """Return the verified content of the chunk at an offset of a file that was scanned as valid."""
     return chunk_content(read_record(file, offset))[1]
 
 
 def read_record(file: IO[bytes], offset: int) -> Raw:
-    """Read the one record at an offset of a file that was judged sound."""
+    """Read the one record at an offset of a file that was scanned as valid."""
     file.seek(offset)
     opcode, length = HEAD.unpack(file.read(HEAD.size))
     return Raw(opcode, offset, length, file.read(length))

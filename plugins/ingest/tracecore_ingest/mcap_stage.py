@@ -24,7 +24,7 @@ __all__ = ["Mcap"]
 
 
 class Mcap(tc.Stage):
-    """Read drive logs (MCAP, ROS 2 bags) into camera frames, signals, LiDAR sweeps and calibrations; each file is judged whole before any goes in."""
+    """Read drive logs (MCAP, ROS 2 bags) into camera frames, signals, LiDAR sweeps and calibrations; each file is validated before any is stored."""
 
     kind = tc.StageKind.INGEST
     drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True, beside=[WAL])
@@ -50,7 +50,7 @@ class Mcap(tc.Stage):
         vehicle_frame: str | None = tc.Field(None, description=f"name of the vehicle's coordinate frame; the first of {', '.join(VEHICLE_FRAMES)}")
 
     def run(self, context: tc.Context, params: Params) -> None:
-        """Judge every file, keep the sound ones as drive logs, then write their rows drive by drive."""
+        """Validate every file, store the valid ones as drive logs, then write their rows drive by drive."""
         files = [*context.files(self.drives), *self._members(context)]
         if not any(file.path.name != METADATA for file in files):
             raise tc.UsageError("The ingest stage 'mcap' was given no drive: name files in its parameter 'paths', or supply its input 'logs'.")
@@ -92,17 +92,17 @@ class Mcap(tc.Stage):
 def _adopt(context: tc.Context, drive: Drive) -> None:
     for number, part in enumerate(drive.parts):
         whole = part if number else drive
-        said = whole.facet()
+        facet = whole.facet()
         if number:
-            said["part_of"] = artifact_ref("drive_log", drive.name)
+            facet["part_of"] = artifact_ref("drive_log", drive.name)
         elif drive.joined:
-            said["parts"] = [each.source.name for each in drive.joined]
+            facet["parts"] = [each.source.name for each in drive.joined]
         name = drive.log_name(number)
-        kept = context.adopt(part.source, kind="drive_log", name=name, facets={DRIVE_FACET: said}, unknowns=whole.unknowns())
+        kept = context.adopt(part.source, kind="drive_log", name=name, facets={DRIVE_FACET: facet}, unknowns=whole.unknowns())
         if part.path == part.source.path:
             part.path = kept
-        if part.beside is not None and not part.beside.part_of:
-            context.adopt(part.beside, kind="external", name=f"{name}/{part.beside.path.name}")
+        if part.write_ahead_log is not None and not part.write_ahead_log.part_of:
+            context.adopt(part.write_ahead_log, kind="external", name=f"{name}/{part.write_ahead_log.path.name}")
 
 
 def _refuse_shared_names(drives: Sequence[Drive]) -> None:

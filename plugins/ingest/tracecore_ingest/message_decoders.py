@@ -41,7 +41,7 @@ __all__ = [
 
 
 class JsonMessage(NamedTuple):
-    """One message; a named tuple, because there is one for every message of a drive.
+    """One message; a named tuple for speed: there is one per message of a drive.
 
     Attributes:
         value: with None for NaN and infinities.
@@ -58,7 +58,7 @@ def read_json(data: bytes) -> JsonMessage:
     """Read one message.
 
     Raises:
-        Damaged: it is no JSON, or says two things at once.
+        Damaged: it is not JSON, or has duplicate keys.
     """
     try:
         try:
@@ -68,16 +68,16 @@ def read_json(data: bytes) -> JsonMessage:
             value = loads_with_gaps(data)
             return JsonMessage(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")), exact=False)
     except UnicodeDecodeError as problem:
-        raise Damaged(f"is no JSON: byte {problem.start} is no UTF-8") from problem
+        raise Damaged(f"is not JSON: byte {problem.start} is not UTF-8") from problem
     except StrictJSONError as problem:
-        raise Damaged(f"is no JSON: {problem}") from problem
+        raise Damaged(f"is not JSON: {problem}") from problem
 
 
 def numeric_leaves(value: Any) -> dict[str, float]:
     """Return the finite numbers of a message by dotted path.
 
     Args:
-        value: of any JSON type. `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0`: truth values are no numbers. A message
+        value: of any JSON type. `{"position": {"x": 1}, "data": [2, true]}` gives `position.x` and `data.0`: booleans are not numbers. A message
             that is one bare number gives `value`.
     """
     found: dict[str, float] = {}
@@ -108,13 +108,13 @@ def _walk_numbers(value: Any, prefix: str, found: dict[str, float]) -> None:
 
 
 class JsonRewriter:
-    """Turns the leaves of one decoded message into what JSON knows, and notices where it knows no such number."""
+    """Converts the leaves of one decoded message to JSON, and notes whether any number is not finite."""
 
     def __init__(self) -> None:
         self.exact = True
 
     def number(self, value: float) -> float | None:
-        """Return a finite number as it is, None for NaN and infinities."""
+        """Return a finite number, None for NaN and infinities."""
         if math.isfinite(value):
             return value
         self.exact = False
@@ -136,12 +136,12 @@ class JsonRewriter:
         return JsonMessage(value, json.dumps(value, ensure_ascii=False, separators=(",", ":")), self.exact)
 
 
-_FREE = ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue")  # may hold NaN, which JSON does not know
+_FREE = ("google.protobuf.Struct", "google.protobuf.Value", "google.protobuf.ListValue")  # may hold NaN, which JSON lacks
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 
 
 def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[[bytes], Any]:
-    """Return what decodes the messages of a channel: by the schema recorded with them, not by today's.
+    """Return the decoder of a channel's messages, by the schema recorded with them.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -154,13 +154,13 @@ def protobuf_reader(channel: layout.Channel, schema: layout.Schema) -> Callable[
         try:
             return decode(data)
         except DecodeError as problem:
-            raise Damaged(f"is no {schema.name}: {problem}") from problem
+            raise Damaged(f"is not a valid {schema.name}: {problem}") from problem
 
     return read
 
 
 def protobuf_readable(schema: layout.Schema) -> bool:
-    """Return whether a recorded schema can be used."""
+    """Whether a recorded schema can be used."""
     return _protobuf_readable(schema.name, schema.data)
 
 
@@ -181,7 +181,7 @@ def protobuf_json(message: Any) -> JsonMessage:
         Damaged: it holds a time stamp beyond the year 9999.
     """
     rewriting = JsonRewriter()
-    with damage_where(f"is no {message.DESCRIPTOR.full_name}", ValueError, TypeError, SerializeToJsonError):
+    with damage_where(f"is not a valid {message.DESCRIPTOR.full_name}", ValueError, TypeError, SerializeToJsonError):
         return rewriting.message(_protobuf_values(message, rewriting))
 
 
@@ -214,9 +214,9 @@ def _protobuf_leaf(value: Any, field: FieldDescriptor, rewriting: JsonRewriter) 
 
 
 def _standard(value: Any, rewriting: JsonRewriter) -> Any:
-    """Write a time stamp or another of protobuf's own types, which have forms of their own in JSON."""
+    """Return a time stamp or another of protobuf's own types in its JSON form."""
     name = value.DESCRIPTOR.full_name
-    if name == "google.protobuf.Any":  # its type need not be among those recorded
+    if name == "google.protobuf.Any":  # its type may not be recorded
         return {"@type": value.type_url, "value": rewriting.octets(value.value)}
     try:
         return MessageToDict(value, preserving_proto_field_name=True)
@@ -229,9 +229,9 @@ def _standard(value: Any, rewriting: JsonRewriter) -> Any:
 
 ROS_SCHEMAS = ("ros2msg", "ros2idl")
 _WITHOUT_FIELDS = ("std_msgs/msg/Empty", "std_srvs/srv/Empty_Request")
-"""Types that are known to have no field; of others an empty definition says that the file does not hold it."""
+"""Types without fields; for other types, an empty definition means that the file lacks it."""
 _IDL_PARTS = re.compile(r"^=+\s*\nIDL: .*$", re.MULTILINE)  # MCAP joins the files of a definition by such lines
-_INCLUDES = re.compile(r"^\s*#include .*$", re.MULTILINE)  # of files that stand beside them
+_INCLUDES = re.compile(r"^\s*#include .*$", re.MULTILINE)  # of other IDL files
 
 
 def ros_name(name: str) -> str:
@@ -255,12 +255,12 @@ class RosReader:
         """Decode one message; arrays of numbers are NumPy arrays.
 
         Raises:
-            Damaged: the bytes are no such message.
+            Damaged: the bytes are not such a message.
         """
         try:
             return self._store.deserialize_cdr(data, self.name)
         except (SerdeError, struct.error, ValueError, IndexError, AssertionError, OverflowError, MemoryError) as problem:
-            raise Damaged(f"is no {self.name}: {' '.join(str(problem).split()) or type(problem).__name__}") from problem
+            raise Damaged(f"is not a valid {self.name}: {' '.join(str(problem).split()) or type(problem).__name__}") from problem
 
     def json(self, message: Any) -> JsonMessage:
         """Write a message as JSON: fields by their own names, octets as base64."""
@@ -282,7 +282,7 @@ class RosReader:
 
 
 def ros_reader(schema: layout.Schema) -> RosReader | None:
-    """Return what decodes the messages of a schema; None where its definition can't be read."""
+    """Return the decoder of a schema's messages; None where its definition can't be read."""
     return _ros_reader(ros_name(schema.name), schema.encoding, schema.data)
 
 
@@ -305,11 +305,11 @@ def _ros_reader(name: str, encoding: str, definition: bytes) -> RosReader | None
 
 
 def _lines(definition: bytes) -> list[bytes]:
-    """Return the lines of a definition that say something."""
+    """Return the lines of a definition without comments and blank lines."""
     return [line for line in definition.splitlines() if line.split(b"#")[0].strip()]
 
 
 def ros_text(schema: layout.Schema) -> Callable[[bytes], JsonMessage] | None:
-    """Return what turns the messages of a schema into JSON; None where its definition can't be read."""
+    """Return the converter of a schema's messages to JSON; None where its definition can't be read."""
     read = ros_reader(schema)
     return None if read is None else lambda data: read.json(read(data))

@@ -46,32 +46,32 @@ def field(message: Any, name: str, kind: str) -> Any:
     """Return a field of a message.
 
     Raises:
-        Damaged: its recorded schema has none of that name.
+        Damaged: its recorded schema has no such field.
     """
     try:
         return getattr(message, name)
     except AttributeError as problem:
-        raise Damaged(f"is no {kind}: it has no field '{name}'") from problem
+        raise Damaged(f"is not a valid {kind}: it has no field '{name}'") from problem
 
 
 def text_of(message: Any, name: str, kind: str) -> str:
     """Return a field that is text."""
     value = field(message, name, kind)
     if not isinstance(value, str):
-        raise Damaged(f"is no {kind}: expected text as '{name}', found {type(value).__name__}")
+        raise Damaged(f"is not a valid {kind}: expected text as '{name}', found {type(value).__name__}")
     return value
 
 
 def int_of(message: Any, name: str, kind: str) -> int:
-    """Return a field that is a whole number from 0 on."""
+    """Return a field that is a non-negative integer."""
     value = field(message, name, kind)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise Damaged(f"is no {kind}: expected a whole number from 0 on as '{name}', found {value!r}")
+        raise Damaged(f"is not a valid {kind}: expected a whole number from 0 on as '{name}', found {value!r}")
     return value
 
 
 def bytes_of(message: Any, name: str, kind: str) -> bytes:
-    """Return a field that is bytes: as they are, as an array of them, or as base64 in JSON."""
+    """Return a field that is bytes, an array of bytes, or base64 in JSON."""
     value = field(message, name, kind)
     if isinstance(value, bytes):
         return value
@@ -79,14 +79,14 @@ def bytes_of(message: Any, name: str, kind: str) -> bytes:
         try:
             return base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError) as problem:
-            raise Damaged(f"is no {kind}: its {name} are no base64: {problem}") from problem
+            raise Damaged(f"is not a valid {kind}: its {name} are not base64: {problem}") from problem
     if hasattr(value, "tobytes"):
         return bytes(value.tobytes())
-    raise Damaged(f"is no {kind}: expected bytes as '{name}', found {type(value).__name__}")
+    raise Damaged(f"is not a valid {kind}: expected bytes as '{name}', found {type(value).__name__}")
 
 
 class Role(StrEnum):
-    """What a channel's messages become; calibrations and transforms stand among the signals too."""
+    """What a channel's messages become; calibrations and transforms are signals too."""
 
     FRAME = "frame"
     SWEEP = "sweep"
@@ -97,12 +97,12 @@ class Role(StrEnum):
 
     @property
     def heard(self) -> bool:
-        """Whether the messages stand in the table of signals."""
+        """Whether the messages are in the signals table."""
         return self in (Role.SIGNAL, Role.CALIBRATION, Role.TRANSFORM)
 
 
 class Dialect(StrEnum):
-    """How the bytes of a message are to be read."""
+    """The encoding of messages."""
 
     PROTOBUF = "protobuf"
     JSON = "json"
@@ -118,7 +118,7 @@ _FOXGLOVE = {
     "CameraCalibration": Role.CALIBRATION,
     "FrameTransform": Role.TRANSFORM,
     "FrameTransforms": Role.TRANSFORM,
-    **dict.fromkeys(("CompressedVideo", "Grid", "VoxelGrid", "RawAudio", "SceneUpdate"), Role.UNDECODED),  # bulk, and nothing that is a number
+    **dict.fromkeys(("CompressedVideo", "Grid", "VoxelGrid", "RawAudio", "SceneUpdate"), Role.UNDECODED),  # bulk without numbers
 }
 _ROS = {
     "CompressedImage": Role.FRAME,
@@ -129,7 +129,7 @@ _ROS = {
 
 
 def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect:
-    """Return how a channel's messages are to be read; `UNKNOWN` where this plugin can't."""
+    """Return the encoding of a channel's messages; `UNKNOWN` where it is not supported."""
     match channel.message_encoding, schema:
         case "json", _:
             return Dialect.JSON
@@ -141,12 +141,12 @@ def dialect_of(channel: layout.Channel, schema: layout.Schema | None) -> Dialect
 
 
 def type_of(schema: layout.Schema | None) -> str:
-    """Return the name of a message type as this plugin knows it."""
+    """Return the full name of a message type."""
     return "" if schema is None else ros_name(schema.name) if schema.encoding in ROS_SCHEMAS else str(schema.name)
 
 
 def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
-    """Return what a channel's messages become: by encoding and schema, never by topic."""
+    """Return what a channel's messages become, by encoding and schema, never by topic."""
     name = type_of(schema)
     match dialect_of(channel, schema):
         case Dialect.PROTOBUF | Dialect.JSON:
@@ -161,7 +161,7 @@ def role_of(channel: layout.Channel, schema: layout.Schema | None) -> Role:
 
 
 def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
-    """Say of an undecoded channel what it is: encoding and type, and whether its definition is what failed."""
+    """Return the encoding and type of an undecoded channel, and whether its definition failed."""
     encoding = channel.message_encoding or "no encoding"
     if schema is None:
         return encoding
@@ -172,12 +172,12 @@ def why_undecoded(channel: layout.Channel, schema: layout.Schema | None) -> str:
 
 
 def shows_images(schema: layout.Schema | None) -> bool:
-    """Whether a type is a camera's by its name, decoded or not: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
+    """Whether a type is a camera's by its name: `sensor_msgs/msg/Image`, `foxglove.CompressedVideo`."""
     return _CAMERA.search(type_of(schema)) is not None
 
 
 def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], Any]:
-    """Return what reads messages into objects with the message's fields as attributes: for images and clouds, whose bulk stays bytes.
+    """Return the reader of messages as objects with fields as attributes, for images and clouds, whose bulk stays bytes.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -196,7 +196,7 @@ def object_reader(channel: layout.Channel, schema: layout.Schema | None) -> Call
     def read(data: bytes) -> Any:
         value = read_json(data).value
         if not isinstance(value, dict):
-            raise Damaged(f"is no {name}: expected a JSON object")
+            raise Damaged(f"is not a valid {name}: expected a JSON object")
         return _attributes(value)
 
     return read
@@ -209,7 +209,7 @@ def _attributes(value: Any) -> Any:
 
 
 def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Callable[[bytes], JsonMessage]:
-    """Return what reads the signals of a channel.
+    """Return the reader of a channel's signals.
 
     Raises:
         Damaged: the recorded schema can't be used.
@@ -221,7 +221,7 @@ def signal_reader(channel: layout.Channel, schema: layout.Schema | None) -> Call
             return lambda data: protobuf_json(read(data))
         case Dialect.ROS:
             assert schema is not None
-            told = ros_text(schema)
-            assert told is not None
-            return told
+            reader = ros_text(schema)
+            assert reader is not None
+            return reader
     return read_json

@@ -1,4 +1,4 @@
-"""What this plugin brings to tracecore."""
+"""Hooks of the ingest plugin."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_
 
 @tc.hookimpl
 def tracecore_register_stages() -> list[type[tc.Stage]]:
-    """Bring the stages `mcap`, `kitti` and `images`."""
+    """Register the stages `mcap`, `kitti` and `images`."""
     return [Mcap, Kitti, Images]
 
 
 @tc.hookimpl
 def tracecore_register_checks() -> list[tc.Check]:
-    """Bring the checks of what was ingested."""
+    """Register the checks of frames and messages."""
     return [FramesPresent(), MessagesLeftOut()]
 
 

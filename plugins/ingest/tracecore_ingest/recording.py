@@ -20,7 +20,7 @@ _CHANNELS = 16  # bits of a channel id in MCAP
 
 
 def channel_key(file: int, channel: int) -> int:
-    """Name a channel of one of a recording's files; in the first file it is the channel's own id."""
+    """Return the id of a file's channel in the recording; in the first file it is the channel's own."""
     return file << _CHANNELS | channel
 
 
@@ -59,7 +59,7 @@ class Recording:
         return iter(sorted(self.channels.items()))
 
     def topic(self, topic: str, channel_keys: set[int], skipped: Mapping[int, frozenset[int]]) -> TopicMessages:
-        """Put the messages of a topic in the order of time.
+        """Return the messages of a topic by time.
 
         Args:
             channel_keys: its channels.
@@ -99,7 +99,7 @@ class Portion:
 
 
 def portions(places: Sequence[TopicMessages], limit_bytes: int, limit_messages: int) -> Iterator[list[Portion]]:
-    """Cut topics into groups that memory holds: several small topics together, a large one in several groups; the order stays.
+    """Yield topics in groups of bounded size, in order: several small topics together, a large one in several groups.
 
     Args:
         places: topics in the wanted order.

@@ -1,4 +1,4 @@
-"""What the outputs of an ingest say of themselves: counts by drive and topic, spans of time, places, and what is not known."""
+"""Facets and unknowns of an ingest's outputs: counts by drive and topic, time spans, places."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RowCounter:
         self._total = total
 
     def through(self, drives: Iterable[tuple[_Named, Iterator[pa.RecordBatch]]]) -> Iterator[pa.RecordBatch]:
-        """Pass batches on, counted."""
+        """Yield the batches, counting their rows."""
         for done, (drive, batches) in enumerate(drives):
             self._context.progress(done, self._total, f"{self.noun} of {drive.name}")
             for batch in batches:
@@ -93,7 +93,7 @@ class RowCounter:
         self.last_ns = span["max"] if self.last_ns is None else max(self.last_ns, span["max"])
 
     def facts(self, topics_key: str) -> dict[str, JSON]:
-        """Return the counts as JSON; times as text, because they are larger than JSON's whole numbers."""
+        """Return the counts as JSON, times as text: they exceed JSON's integers."""
         return {
             self.noun: self.drives.total(),
             "drives": dict(sorted(self.drives.items())),
@@ -107,7 +107,7 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
     """State what is unknown about all outputs."""
     if not drives:
         context.unknown("drives", "no drive file could be ingested; what was left out is listed with its reason")
-    for what, why in (said for drive in drives for said in drive.bag):
+    for what, why in (each for drive in drives for each in drive.bag):
         context.unknown(what, why)
     assumed = [drive for drive in drives if drive.assumed]
     if assumed:
@@ -132,7 +132,7 @@ def describe_drives(context: tc.Context, drives: Sequence[Drive]) -> None:
 
 
 def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive], seen: RowCounter, sensors: Sequence[str] | None) -> None:
-    """Say of the frames what they are and what is not known of them.
+    """Describe the frames: what they are and what is not known of them.
 
     Args:
         sensors: the cameras asked for; None for all.
@@ -151,7 +151,7 @@ def describe_frames(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 
 
 def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Drive], heard: RowCounter, topics: Sequence[str] | None) -> None:
-    """Say of the signals what they are and what is not known of them."""
+    """Describe the signals: what they are and what is not known of them."""
     context.describe(port, SIGNALS_FACET, heard.facts("topics") | _left_out(drives, Role.SIGNAL, topics))
     inexact = [drive for drive in drives if drive.inexact and heard.drives[drive.name]]
     if inexact:
@@ -161,7 +161,7 @@ def describe_signals(context: tc.Context, port: tc.Output, drives: Sequence[Driv
 
 
 def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive], swept: RowCounter, lidars: Sequence[str] | None) -> None:
-    """Say of the LiDAR sweeps what they are and what is not known of them."""
+    """Describe the LiDAR sweeps: what they are and what is not known of them."""
     facts = swept.facts("sweeps_by_sensor") | _left_out(drives, Role.SWEEP, lidars)
     facts["sensors"] = sorted(swept.topics)
     facts["points"] = swept.points
@@ -186,7 +186,7 @@ def describe_sweeps(context: tc.Context, port: tc.Output, drives: Sequence[Drive
 def describe_calibrations(
     context: tc.Context, port: tc.Output, drives: Sequence[Drive], calibrated: Mapping[str, Calibrations], vehicle_frames: Sequence[str]
 ) -> None:
-    """Say of the calibrations what they are and what is not known of them."""
+    """Describe the calibrations: what they are and what is not known of them."""
     rows = [row for each in calibrated.values() for row in each.rows]
     by_drive = {name: len(each.rows) for name, each in sorted(calibrated.items()) if each.rows}
     context.describe(
@@ -214,7 +214,7 @@ def _wants(drive: Drive, sensors: Sequence[str] | None) -> bool:
 
 
 def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None) -> dict[str, JSON]:
-    """Return what a table lacks of the messages that were to become its rows; nothing where it lacks none."""
+    """Return the messages left out of a table as its facet's member; empty where none are."""
     found: list[JSON] = []
     for drive in drives:
         counts: Counter[str] = Counter()
@@ -226,7 +226,7 @@ def _left_out(drives: Sequence[Drive], role: Role, wanted: Sequence[str] | None)
 
 
 def _describe_places(context: tc.Context, frames: tc.Output, drives: Sequence[Drive], seen: RowCounter) -> None:
-    """State where time or place of frames is not known: one sentence for all drives that lack the same."""
+    """State where time or place of frames is unknown: one sentence for all drives with the same reason."""
     lacking: dict[str, list[Drive]] = {}
     for drive in drives:
         if seen.drives[drive.name] and (missing := drive.without_time_or_place()):
@@ -242,7 +242,7 @@ def _named(drives: Sequence[Drive]) -> str:
 
 
 def name_drives(names: Sequence[str]) -> str:
-    """Name drives in a sentence, the first twenty of them."""
+    """Return the names of drives for a sentence, at most twenty."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return f"drive{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
 

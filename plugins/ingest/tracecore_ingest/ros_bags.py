@@ -54,10 +54,10 @@ def read_bag(source: SourceFile) -> Bag | None:
     """Read a metadata file.
 
     Returns:
-        What it says; None where it is not a bag's.
+        The bag; None where the file is not a bag's.
 
     Raises:
-        Damaged: it is no YAML, or says something else than a bag's metadata would.
+        Damaged: it is not YAML, or not the metadata of a bag.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -67,20 +67,20 @@ def read_bag(source: SourceFile) -> Bag | None:
     try:
         document = YAML(typ="safe", pure=True).load(source.path.read_text("utf-8-sig"))
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as problem:
-        raise Damaged(f"is no YAML: {' '.join(str(problem).split())}") from problem
+        raise Damaged(f"is not YAML: {' '.join(str(problem).split())}") from problem
     if not isinstance(document, dict) or _KEY not in document:
         return None
-    said = document[_KEY]
-    if not isinstance(said, dict):
-        raise Damaged(f"is no bag's metadata: expected a mapping as '{_KEY}'")
-    names = said.get("relative_file_paths")
+    metadata = document[_KEY]
+    if not isinstance(metadata, dict):
+        raise Damaged(f"is not a bag's metadata: expected a mapping as '{_KEY}'")
+    names = metadata.get("relative_file_paths")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        raise Damaged("is no bag's metadata: expected a list of file names as 'relative_file_paths'")
-    packed = str(said.get("compression_format") or "unknown") if str(said.get("compression_mode") or "").lower() == "message" else ""
+        raise Damaged("is not a bag's metadata: expected a list of file names as 'relative_file_paths'")
+    packed = str(metadata.get("compression_format") or "unknown") if str(metadata.get("compression_mode") or "").lower() == "message" else ""
     files = tuple(source.path.parent / PurePosixPath(name).name for name in names)
-    start = said.get("starting_time")
+    start = metadata.get("starting_time")
     begins = start.get("nanoseconds_since_epoch") if isinstance(start, dict) else None
-    return Bag(source, _name(files), files, _counts(said.get("topics_with_message_count")), begins if type(begins) is int else None, packed)
+    return Bag(source, _name(files), files, _counts(metadata.get("topics_with_message_count")), begins if type(begins) is int else None, packed)
 
 
 def _counts(listed: Any) -> dict[str, int]:
@@ -89,19 +89,19 @@ def _counts(listed: Any) -> dict[str, int]:
         for each in listed or ():
             counts[str(each["topic_metadata"]["name"])] = int(each["message_count"])
     except (TypeError, KeyError, ValueError) as problem:
-        raise Damaged("is no bag's metadata: expected a name and a count of each topic in 'topics_with_message_count'") from problem
+        raise Damaged("is not a bag's metadata: expected a name and a count of each topic in 'topics_with_message_count'") from problem
     return counts
 
 
 def _name(files: Sequence[Path]) -> str:
-    """Return the name that rosbag2 made its files' names from: `rosbag2_x_0.mcap`, `rosbag2_x_1.mcap` come from `rosbag2_x`."""
+    """Return the common name of rosbag2's files: `rosbag2_x` of `rosbag2_x_0.mcap`, `rosbag2_x_1.mcap`."""
     number = r"_0$" if len(files) == 1 else r"_\d+$"
     stems = {re.sub(number, "", stem_of(file)) or stem_of(file) for file in files}
     return stems.pop() if len(stems) == 1 else stem_of(files[0])
 
 
 def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
-    """Make one drive of a bag's files.
+    """Join a bag's files to one drive.
 
     Args:
         parts: its valid files in order; at least one.
@@ -113,8 +113,7 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
     if len(named) > 1:
         raise Damaged(f"the files of the bag name {len(named)} different drives: {', '.join(sorted(named))}")
     name = named.pop() if named else bag.name
-    said = tuple(_said(bag, name, parts))
-    first = replace(parts[0], name=name, bag=said)
+    first = replace(parts[0], name=name, bag=tuple(_differences(bag, name, parts)))
     if len(parts) == 1:
         return first
     metadata = {key: value for part in parts for key, value in part.metadata.items()}
@@ -144,7 +143,7 @@ def join(bag: Bag, parts: Sequence[Drive]) -> Drive:
         left_out=tuple(each for part in parts for each in part.left_out),
         skipped={channel_key(number, channel): places for number, part in enumerate(parts) for channel, places in part.skipped.items()},
         cameras=tuple(sorted({topic for part in parts for topic in part.cameras})),
-        misstated=tuple(said for part in parts for said in part.misstated),
+        misstated=tuple(each for part in parts for each in part.misstated),
         unchecked=sum(part.unchecked for part in parts),
         data_section_checked=all(part.data_section_checked for part in parts),
         joined=tuple(replace(part, name=name) for part in parts),
@@ -159,10 +158,10 @@ def _topics(parts: Iterable[Drive]) -> tuple[TopicFacts, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def _said(bag: Bag, name: str, parts: Sequence[Drive]) -> Iterable[tuple[str, str]]:
-    """State where the bag's own account differs from its files."""
-    sound = {part.source.path for part in parts}
-    absent = [file.name for file in bag.files if file not in sound]
+def _differences(bag: Bag, name: str, parts: Sequence[Drive]) -> Iterable[tuple[str, str]]:
+    """Yield (what, why) where the bag's metadata differ from its files."""
+    valid = {part.source.path for part in parts}
+    absent = [file.name for file in bag.files if file not in valid]
     if absent:
         yield "parts of the drive", f"drive {name}: its {bag.source.name} names {', '.join(absent)}, not among the files that were found sound"
         return

@@ -21,17 +21,17 @@ from tracecore_ingest.log_index import LATEST, NO_TIME, Log, OnMessage
 from tracecore_ingest.messages import Role, role_of, shows_images, signal_reader, why_undecoded
 from tracecore_schemas.facets import MEASURED
 
-__all__ = ["judge"]
+__all__ = ["scan_drive"]
 
 
-def judge(
+def scan_drive(
     source: SourceFile,
     sensors: Sequence[str] | None = None,
     progress: Callable[[int], None] | None = None,
     lidars: Sequence[str] | None = None,
     path: Path | None = None,
 ) -> Drive:
-    """Read a drive file whole and say what it is.
+    """Read a drive file completely and describe its drive.
 
     Args:
         sensors: cameras to decode; None for all. Others are only counted.
@@ -40,7 +40,7 @@ def judge(
         path: where to read it, if not as found.
 
     Raises:
-        Damaged: the file is not sound, with the reason.
+        Damaged: the file is not valid.
     """
     reading = _DriveScan(sensors, lidars)
     log = read_log(path or source.path, reading.open_channel, progress)
@@ -48,7 +48,7 @@ def judge(
 
 
 class _DriveScan:
-    """What gathers while one file is read."""
+    """State of one file's scan."""
 
     def __init__(self, sensors: Sequence[str] | None, lidars: Sequence[str] | None) -> None:
         self._sensors = sensors
@@ -108,7 +108,7 @@ class _DriveScan:
         return take
 
     def _first(self, topic: str, log_time: int, what: str) -> None:
-        """Refuse a second image or sweep of one sensor at one time: its name would be that of the first."""
+        """Refuse a second image or sweep of one sensor at one time: both would have the same id."""
         if (topic, log_time) in self._named:
             raise Damaged(f"is the second {what} at its log time, by which it is named")
         self._named.add((topic, log_time))
@@ -130,7 +130,7 @@ class _DriveScan:
         return take
 
     def _calibrated(self, model: CameraModel) -> None:
-        """Remember a calibration, unless it says again what its topic said before: some drivers send one with every image."""
+        """Keep a calibration unless it equals the last one of its topic: some drivers send one with every image."""
         known = next((each for each in reversed(self._models) if each.topic == model.topic), None)
         if known is None or not known.same_as(model):
             self._models.append(model)
@@ -183,19 +183,19 @@ class _DriveScan:
 
 
 def _encoding(image: RecordedImage) -> str:
-    """Return how an image is encoded: by its bytes, for what a message says of it may be wrong.
+    """Return the encoding of an image, by its bytes: the message's format may be wrong.
 
     Raises:
-        Undecoded: it is of a kind that is not read, and says so.
-        Damaged: it says that it is an image that is read, or nothing, and is none.
+        Undecoded: the message states a format that is not supported.
+        Damaged: the bytes are not an image, though the message states a supported format or none.
     """
-    said = encoding_of(image.format)
+    stated = encoding_of(image.format)
     if image.raw and not image.data:
         raise Undecoded(f"image format {image.format!r}")
     try:
         return encoding_in(image.data)
     except Damaged:
-        if image.data and said and said not in DECODED:
+        if image.data and stated and stated not in DECODED:
             raise Undecoded(f"image format {image.format!r}") from None
         raise
 

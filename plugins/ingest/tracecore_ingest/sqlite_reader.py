@@ -25,16 +25,16 @@ MAGIC = b"SQLite format 3\0"
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open for reading alone; `immutable`, so that SQLite leaves nothing beside the file."""
+    """Open read-only; `immutable`, so that SQLite creates no other file."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
         yield connection
 
 
 def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[int], None] | None = None) -> Log:
-    """Read a storage file whole; the same as `scan` does for MCAP.
+    """Read a storage file completely, as `scan_mcap` does for MCAP.
 
     Raises:
-        Damaged: it is no sound SQLite file, or no bag's.
+        Damaged: it is not a valid SQLite file, or not of a bag.
     """
     log = Log(path, profile="ros2", library="rosbag2 sqlite3", storage="sqlite3")
     try:
@@ -55,7 +55,7 @@ def scan_sqlite(path: Path, opener: Opener | None = None, progress: Callable[[in
 def _topics(connection: sqlite3.Connection, log: Log) -> None:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not {"topics", "messages"} <= tables:
-        raise Damaged("it is no bag's: expected the tables 'topics' and 'messages'")
+        raise Damaged("it is not a bag's: expected the tables 'topics' and 'messages'")
     recorded: dict[str, tuple[str, str]] = {}
     if "message_definitions" in tables:
         query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions ORDER BY id"
@@ -75,7 +75,7 @@ def _topics(connection: sqlite3.Connection, log: Log) -> None:
 
 @cache
 def _known_definition(kind: str) -> str | None:
-    """Return the definition that ROS 2 Humble has of a type, None where it has none: old bags hold no definitions."""
+    """Return ROS 2 Humble's definition of a type, or None: old bags hold no definitions."""
     store = get_typestore(Stores.ROS2_HUMBLE)
     return store.generate_msgdef(kind, ros_version=2)[0] if kind in store.fielddefs else None
 
@@ -88,12 +88,12 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
             log.unplaced.append((f"topic {topic!r}", "is of a topic that the table 'topics' does not hold"))
             continue
         timed = isinstance(time, int) and 0 <= time <= LATEST
-        sound = timed and isinstance(row, int) and row >= 0 and isinstance(data, bytes)
+        valid = timed and isinstance(row, int) and row >= 0 and isinstance(data, bytes)
         index.times.append(time if timed else NO_TIME)
         index.chunks.append(UNCHUNKED)
-        index.offsets.append(row if sound else 0)
-        index.sizes.append(len(data) if sound else 0)
-        if not sound:
+        index.offsets.append(row if valid else 0)
+        index.sizes.append(len(data) if valid else 0)
+        if not valid:
             log.leave_out(topic, "has no bytes, no time from 1970 to 2262, or no id from 0 on")
             continue
         if topic not in wanted:
@@ -104,6 +104,6 @@ def _messages(connection: sqlite3.Connection, log: Log, opener: Opener | None) -
 
 
 def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:
-    """Return the data of messages by their ids, in the order asked for, of a file that was judged sound."""
+    """Return the data of messages by their ids, in the given order, of a valid file."""
     with _opened(path) as connection:
         return [bytes(connection.execute("SELECT data FROM messages WHERE id = ?", (row,)).fetchone()[0]) for row in rows]

@@ -10,26 +10,26 @@ from pathlib import Path
 import tracecore as tc
 from tracecore_ingest.drive import Drive
 from tracecore_ingest.drive_files import WAL, readable
-from tracecore_ingest.errors import Damaged
+from tracecore_ingest.errors import Damaged, quarantine_damaged
 from tracecore_ingest.ros_bags import METADATA, Bag, join, read_bag
-from tracecore_ingest.scan import judge
+from tracecore_ingest.scan import scan_drive
 
 __all__ = ["WantedTopics", "validate_drives"]
 
-_TELL_EVERY = 8 << 20  # bytes between two words on progress
-_INDEXED = 4_000_000  # messages whose places are kept, 32 bytes each; further files are indexed again when their rows are written
+_REPORT_EVERY = 8 << 20  # bytes between two progress reports
+_INDEXED = 4_000_000  # messages whose index is kept, 32 bytes each; further files are indexed again when their rows are written
 
 
 @dataclass(frozen=True, slots=True)
 class WantedTopics:
-    """Topics whose bulk is to be decoded; None for all."""
+    """Topics to decode; None for all."""
 
     sensors: Sequence[str] | None = None
     lidars: Sequence[str] | None = None
 
 
 def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted: WantedTopics) -> list[Drive]:
-    """Judge each file, and make one drive of the files of a bag.
+    """Scan each file, and join the files of a bag to one drive.
 
     Args:
         files: drive files, and the metadata of bags.
@@ -49,36 +49,31 @@ def validate_drives(context: tc.Context, files: Sequence[tc.SourceFile], wanted:
         note = f"checking {file.name}"
         try:
             if file.path in packed:
-                raise Damaged(f"its bag's messages are compressed one by one ({packed[file.path]}), which is not read: convert it to plain MCAP")  # noqa: TRY301  # told as any damage is
+                raise Damaged(f"its bag's messages are compressed one by one ({packed[file.path]}), which is not read: convert it to plain MCAP")  # noqa: TRY301  # reported as any damage
             log = beside.pop(Path(f"{file.path}{WAL}"), None)
             path = readable(context, file, log)
-            found = judged[file.path] = judge(file, wanted.sensors, _progress_reporter(context, done, total, note), wanted.lidars, path)
-            found.beside = log
+            found = judged[file.path] = scan_drive(file, wanted.sensors, _progress_reporter(context, done, total, note), wanted.lidars, path)
+            found.write_ahead_log = log
             kept += found.messages
             if kept > _INDEXED:
                 found.log = None
         except Damaged as problem:
-            _leave_out(context, file, problem)
+            quarantine_damaged(context, file, problem)
         done += file.size_bytes
         context.progress(done, total, note)
     for file in beside.values():
-        _leave_out(context, file, Damaged("is the write-ahead log of a file that is not beside it"))
+        quarantine_damaged(context, file, Damaged("is the write-ahead log of a file that is not beside it"))
     joined = [(bag, drive) for bag in bags if (drive := _of_bag(context, bag, judged)) is not None]
     named = list(_distinct_names(joined))
     for (bag, _), drive in zip(joined, named, strict=True):
         if not bag.source.part_of:
             context.adopt(bag.source, kind="external", name=f"{drive.name}/{METADATA}")
     drives = [*named, *judged.values()]
-    sound: dict[tuple[str, str], Drive] = {}
+    valid: dict[tuple[str, str], Drive] = {}
     for drive in drives:
-        if sound.setdefault((drive.name, drive.source.digest), drive) is not drive:
+        if valid.setdefault((drive.name, drive.source.digest), drive) is not drive:
             context.log.info("%s holds the same bytes as another file of drive %s: it is taken once", drive.source.name, drive.name)
-    return sorted(sound.values(), key=lambda drive: drive.name)
-
-
-def _leave_out(context: tc.Context, file: tc.SourceFile, problem: Damaged) -> None:
-    context.log.warning("%s is left out: %s", file.name, problem)
-    context.quarantine(file, str(problem))
+    return sorted(valid.values(), key=lambda drive: drive.name)
 
 
 def _bags(context: tc.Context, files: Sequence[tc.SourceFile]) -> Iterator[Bag]:
@@ -86,14 +81,14 @@ def _bags(context: tc.Context, files: Sequence[tc.SourceFile]) -> Iterator[Bag]:
         try:
             bag = read_bag(file)
         except Damaged as problem:
-            _leave_out(context, file, problem)
+            quarantine_damaged(context, file, problem)
         else:
             if bag is not None:
                 yield bag
 
 
 def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive | None:
-    """Take the files of a bag out of those judged and join them."""
+    """Remove the files of a bag from the scanned ones and join them."""
     parts = [judged.pop(path) for path in bag.files if path in judged]
     if not parts:
         return None
@@ -101,13 +96,13 @@ def _of_bag(context: tc.Context, bag: Bag, judged: dict[Path, Drive]) -> Drive |
         drive = join(bag, parts)
     except Damaged as problem:
         for part in parts:
-            _leave_out(context, part.source, problem)
+            quarantine_damaged(context, part.source, problem)
         return None
     return drive
 
 
 def _distinct_names(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:
-    """Call bags whose files go by one name (`bag.db3` in each folder) by their folders."""
+    """Yield the bags' drives, named by their folders where their files have one name (`bag.db3` in each folder)."""
     claimed = Counter(name for name, _ in {(drive.name, drive.source.digest) for _, drive in bags})
     for bag, drive in bags:
         folder = bag.source.path.parent.name
@@ -118,12 +113,12 @@ def _distinct_names(bags: Sequence[tuple[Bag, Drive]]) -> Iterator[Drive]:
 
 
 def _progress_reporter(context: tc.Context, before: int, total: int, note: str) -> Callable[[int], None]:
-    told = 0
+    reported = 0
 
-    def tell(read: int) -> None:
-        nonlocal told
-        if read - told >= _TELL_EVERY:
-            told = read
+    def report(read: int) -> None:
+        nonlocal reported
+        if read - reported >= _REPORT_EVERY:
+            reported = read
             context.progress(min(before + read, total), total, note)
 
-    return tell
+    return report
