@@ -108,9 +108,9 @@ def label(of: dict[str, Any], number: int, category: str | None, box: tuple[floa
 
 def frame_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
     """Make the frame table."""
-    return pa.Table.from_pylist(list(rows), schema=FRAMES)
+    return pa.Table.from_pylist(list(rows), schema=FRAMES.schema)
 
 
 def label_table(rows: Iterable[dict[str, Any]]) -> pa.Table:
     """Make the label table."""
-    return pa.Table.from_pylist(list(rows), schema=LABELS)
+    return pa.Table.from_pylist(list(rows), schema=LABELS.schema)

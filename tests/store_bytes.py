@@ -82,7 +82,7 @@ def signals(drives: dict[str, int]) -> pa.Table:
         for topic in ("/odometry", "/gnss")
         for place in range(count)
     ]
-    return pa.Table.from_pylist(rows, schema=SIGNALS)
+    return pa.Table.from_pylist(rows, schema=SIGNALS.schema)
 
 
 def put(

@@ -13,10 +13,22 @@ from tracecore.gate import Gate, GateEvidence, GateResult, KpiReport, PreviousBu
 from tracecore.hookspecs import BuildSummary, Exporter, GateSummary, Importer, RunSummary, hookimpl
 from tracecore.kpis import KpiSpec
 from tracecore.plugins.built_in_checks import SuiteCheck
-from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage
+from tracecore.stage import Context, Field, Files, Input, Lineage, Output, Params, SourceFile, Stage, Table
+from tracecore_schemas.arrow_tables import (
+    CALIBRATIONS,
+    DETECTIONS,
+    EVENTS,
+    FRAMES,
+    LABELS,
+    SIGNALS,
+    SWEEPS,
+    TRACKS,
+    Column,
+    TableType,
+)
 from tracecore_schemas.facet_summary import count, summarize
 from tracecore_schemas.facets import FacetSpec
-from tracecore_schemas.kinds import Severity, StageKind
+from tracecore_schemas.kinds import ArtifactKind, Severity, StageKind
 
 if TYPE_CHECKING:
     from tracecore import artifacts, cli, engines, environment, errors, files, geometry, images, kpi_provenance, kpis, parity, testing
@@ -27,12 +39,22 @@ if TYPE_CHECKING:
     from tracecore_schemas import arrow_tables as tables
 
 __all__ = [
+    "CALIBRATIONS",
+    "DETECTIONS",
+    "EVENTS",
+    "FRAMES",
+    "LABELS",
     "PUBLISHED",
     "SCHEMAS",
+    "SIGNALS",
+    "SWEEPS",
+    "TRACKS",
+    "ArtifactKind",
     "BuildSummary",
     "Check",
     "CheckContext",
     "CheckResult",
+    "Column",
     "Context",
     "Exporter",
     "FacetSpec",
@@ -59,6 +81,8 @@ __all__ = [
     "Stage",
     "StageKind",
     "SuiteCheck",
+    "Table",
+    "TableType",
     "TracecoreError",
     "UsageError",
     "Workspace",

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from tracecore.gate import Gate
     from tracecore.kpis import KpiSpec
     from tracecore.stage import Stage
+    from tracecore_schemas.arrow_tables import TableType
     from tracecore_schemas.facets import FacetSpec
+    from tracecore_schemas.kinds import ArtifactKind
 
 __all__ = ["PROJECT", "BuildSummary", "Exporter", "GateSummary", "Importer", "RunSummary", "hookimpl", "hookspec"]
 
@@ -100,6 +102,24 @@ def tracecore_register_kpis() -> list[KpiSpec]:  # type: ignore[empty-body]  # a
 
     Returns:
         KPIs and families of KPIs; their unit, direction, level and whether they are headlines are recorded with each report that has them.
+    """
+
+
+@hookspec
+def tracecore_register_kinds() -> list[ArtifactKind]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Return the kinds of artifacts that a plugin's stages write.
+
+    Returns:
+        Kinds, which ports name by the object (`tc.Output(POINT_MAP)`); a built-in kind's name can't be taken.
+    """
+
+
+@hookspec
+def tracecore_register_tables() -> list[TableType]:  # type: ignore[empty-body]  # a hook specification has no body
+    """Return the table types that a plugin's stages write.
+
+    Returns:
+        Table types, which ports name by the object (`tc.Output(table=LANES)`); a built-in type's name can't be taken.
     """
 
 

@@ -7,13 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tracecore_schemas.facets import FRAMES_FACET, SPLIT_FACET
-from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
+from tracecore_schemas.kinds import ArtifactKind, KindRole, StageKind, Use, default_use, kind_of
 
 __all__ = ["KpiProvenance", "Reading", "UnknownTraining", "read_kpi_provenance"]
 
-_MODELS = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE})
-_DATA = frozenset({ArtifactKind.DATASET, ArtifactKind.LABEL_BATCH, ArtifactKind.EXTERNAL})
-_FINDINGS = frozenset({ArtifactKind.DATA_REQUEST, ArtifactKind.EVENT_SET, ArtifactKind.KPI_REPORT})
 _FRAME = "frame_id"
 
 
@@ -105,7 +102,7 @@ class _Walk:
                 self._read.setdefault(edge["run"], []).append(edge)
                 continue
             self._makers.setdefault(edge["ref"], []).append(edge["run"])
-            if self._kind(edge["ref"]) in _MODELS:
+            if self._kind(edge["ref"]).role is KindRole.MODEL:
                 self._making.add(edge["run"])
 
     def uses(self, run: str) -> KpiProvenance:
@@ -152,9 +149,10 @@ class _Walk:
             nameless = kind == ArtifactKind.DATASET and ref not in self._naming
             tables = [ref] if self._is_frames(ref) else self._origins(ref) if nameless else []
             readings += [self._reading(edge, table) for table in tables]
-            if (nameless and not tables) or kind == ArtifactKind.DRIVE_LOG or (kind in _FINDINGS and ref not in self._makers):
+            if (nameless and not tables) or kind == ArtifactKind.DRIVE_LOG or (kind.role is KindRole.FINDING and ref not in self._makers):
                 found.uncompared[self._reading(edge, ref)] = None
-        if not any(self._kind(edge["ref"]) in {ArtifactKind.DATASET, *_FINDINGS} for edge in edges):
+        kinds = [self._kind(edge["ref"]) for edge in edges]
+        if not any(kind == ArtifactKind.DATASET or kind.role is KindRole.FINDING for kind in kinds):
             labels = [edge for edge in edges if self._kind(edge["ref"]) == ArtifactKind.LABEL_BATCH and edge["ref"] in self._naming]
             readings += [self._reading(edge, edge["ref"]) for edge in labels]
         return readings
@@ -198,7 +196,7 @@ class _Walk:
             at = measuring.pop()
             looked_at = self._looked_at(at) if at == run or self._evaluates(at) else []
             for edge in self._read.get(at, ()):
-                if self._kind(edge["ref"]) in _MODELS:
+                if self._kind(edge["ref"]).role is KindRole.MODEL:
                     found.models[edge["ref"]] = None
                 elif self._kind(edge["ref"]) == ArtifactKind.EXTERNAL and edge in looked_at:
                     outside[edge["ref"]] = None
@@ -229,8 +227,8 @@ class _Walk:
     def _learns(self, model: str, run: str, found: _Found) -> list[str]:
         """Return the models that a run made a model from; note what it learned from where the record does not know it."""
         edges = [edge for edge in self._read.get(run, ()) if self._kind(edge["ref"]) != ArtifactKind.PROGRAM]
-        before = [edge["ref"] for edge in edges if self._kind(edge["ref"]) in _MODELS and edge["ref"] != model]
-        learned = {self._kind(edge["ref"]) for edge in edges if self._use(edge) is Use.LEARN} & _DATA
+        before = [edge["ref"] for edge in edges if self._kind(edge["ref"]).role is KindRole.MODEL and edge["ref"] != model]
+        learned = {kind for edge in edges if self._use(edge) is Use.LEARN and (kind := self._kind(edge["ref"])).role is KindRole.DATA}
         trains = self._stage(run) in {StageKind.TRAIN, None}  # others may make a model from a model alone
         if not learned - {ArtifactKind.EXTERNAL} and (trains or not before):
             found.unknown[UnknownTraining(model, f"its run, of {self._job(run)}, recorded no frames or labels that it learned from")] = None
@@ -277,8 +275,8 @@ class _Walk:
             ref = before.pop() if len(before) == 1 else ref
         return "", ""
 
-    def _kind(self, ref: str) -> str:
-        return ref.partition("/")[0]
+    def _kind(self, ref: str) -> ArtifactKind:
+        return kind_of(ref.partition("/")[0], _of(self._facets.get(ref), "tracecore_artifact").get("of_kind"))
 
     def _job(self, run: str) -> str:
         return str(self._runs[run]["job"]) if run in self._runs else f"run/{run}"

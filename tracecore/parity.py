@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tracecore.check import CheckResult
 from tracecore.errors import RunFailed, UsageError, suggestion
 from tracecore.images import decode_rgb, model_input
-from tracecore.stage import Context, Field, Input, Output, Params
+from tracecore.stage import Context, Field, Input, Output, Params, Table
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import PARITY_FACET
 from tracecore_schemas.run import ExpectationOutcome
@@ -199,7 +199,7 @@ class Parity:
         return dict(PARITY_FACET.summarized(members))
 
 
-def pictures(context: Context, frames: Input, output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
+def pictures(context: Context, frames: Input[Table | None], output: Output, params: ParityParams, config: Mapping[str, Any]) -> Pictures:
     """Return what two makes of one model are compared on: recorded frames; without any, drawn pictures, which is an unknown of the output.
 
     Args:
@@ -215,7 +215,7 @@ def pictures(context: Context, frames: Input, output: Output, params: ParityPara
     height, width = config["input"]["height"], config["input"]["width"]
     table = context.read(frames)
     known = [] if table is None else _in_order(table)
-    if not known:
+    if table is None or not known:
         why = f"The program wires no frames to port '{frames.name}'" if table is None else "There is no frame"
         context.unknown("parity on recorded frames", f"{why}, so both were compared on drawn pictures.", port=output)
         return Pictures(sample_images(params.samples, height=height, width=width, seed=context.seed), "drawn pictures")
@@ -226,7 +226,7 @@ def pictures(context: Context, frames: Input, output: Output, params: ParityPara
     return Pictures(np.stack([images[frame_id] for frame_id in wanted]), "recorded frames")
 
 
-def _in_order(frames: Any) -> list[str]:
+def _in_order(frames: Table) -> list[str]:
     columns = ["drive", "sensor", "timestamp_ns", "frame_id"]
     found: list[str] = frames.to_table(columns=columns).sort_by([(name, "ascending") for name in columns])["frame_id"].to_pylist()
     return found

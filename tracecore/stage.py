@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, overload, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tracecore_schemas.arrow_tables import TableType
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facets import FacetSpec
-from tracecore_schemas.kinds import ArtifactKind, StageKind, Use, default_use
+from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind, StageKind, Use, default_use, kind_of
 from tracecore_schemas.run import Artifact
 
-__all__ = ["Context", "Field", "Files", "Input", "Lineage", "Output", "Params", "Port", "SourceFile", "Stage", "StageKind", "kebab_case"]
+__all__ = ["Context", "Field", "Files", "Input", "Lineage", "Output", "Params", "Port", "SourceFile", "Stage", "StageKind", "Table", "kebab_case"]
 
 P = TypeVar("P", bound="Port")
 
@@ -44,20 +45,72 @@ class Port:
         return f"{type(self).__name__}({self.name!r})"
 
 
-class Input(Port):
-    """An artifact that a stage reads.
+@runtime_checkable
+class Table(Protocol):
+    """What `context.read` returns of a table: the part of `pyarrow.dataset.Dataset` that stages use."""
+
+    @property
+    def schema(self) -> Any:
+        """The `pyarrow.Schema`."""
+
+    def to_table(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:  # noqa: A002  # pyarrow's own name
+        """Return the rows that a filter lets pass as a `pyarrow.Table`."""
+
+    def to_batches(self, columns: Any = None, filter: Any = None, **options: Any) -> Iterator[Any]:  # noqa: A002  # as above
+        """Yield them as `pyarrow.RecordBatch`es."""
+
+    def count_rows(self, filter: Any = None, **options: Any) -> int:  # noqa: A002  # as above
+        """Return the number of rows that a filter lets pass."""
+
+    def scanner(self, columns: Any = None, filter: Any = None, **options: Any) -> Any:  # noqa: A002  # as above
+        """Return a `pyarrow.dataset.Scanner`."""
+
+
+Value_co = TypeVar("Value_co", covariant=True)
+FileKind = Literal["drive_log", "model", "engine", "kpi_report", "data_request"]
+"""Built-in kinds whose versions are files or folders."""
+_UseName = Literal["learn", "select", "measure"]
+
+
+class Input(Port, Generic[Value_co]):
+    """An artifact that a stage reads; its type parameter is what `context.read` returns.
 
     Args:
-        kind: what it must be (`dataset`, `model`, ...).
+        kind: what it must be: the name of a built-in kind, or a plugin's `ArtifactKind`; the table's own where left out.
+        table: type of the table that it must hold, checked when a program is loaded and when the stage runs.
         use: what the stage does with it: `learn` from it, `select` by it (a training snapshot, a threshold, frames to train on) or `measure` on it.
             Undeclared, inputs of train and compress are learned from, those of diagnose and the data requests of curate select, those of evaluate
             measure; inputs of other stages have no use. It is recorded with the input, and the gate `no_leak` is judged by it.
-        optional: whether a program may leave it out; `context.read` then gives None.
+        optional: whether a program may leave it out; `context.read` then returns None.
         description: one sentence for people.
+
+    Raises:
+        TypeError: not a known kind, or not the kind of the table.
     """
 
-    def __init__(self, kind: str, *, use: Literal["learn", "select", "measure"] | None = None, optional: bool = False, description: str = "") -> None:
-        self.kind = ArtifactKind(kind)
+    @overload
+    def __init__(
+        self: Input[Table], kind: str = "", *, table: TableType, use: _UseName | None = None, optional: Literal[False] = False, description: str = ""
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Input[Table | None], kind: str = "", *, table: TableType, use: _UseName | None = None, optional: Literal[True], description: str = ""
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Input[Path], kind: FileKind, *, use: _UseName | None = None, optional: Literal[False] = False, description: str = ""
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Input[Path | None], kind: FileKind, *, use: _UseName | None = None, optional: Literal[True], description: str = ""
+    ) -> None: ...
+    @overload
+    def __init__(self: Input[Any], kind: str, *, use: _UseName | None = None, optional: bool = False, description: str = "") -> None: ...
+    def __init__(
+        self, kind: str = "", *, table: TableType | None = None, use: _UseName | None = None, optional: bool = False, description: str = ""
+    ) -> None:
+        self.kind = _kind(kind, table)
+        self.table = table
         self.use = None if use is None else Use(use)
         self.optional = optional
         self.description = description
@@ -67,17 +120,36 @@ class Output(Port):
     """An artifact that a stage writes.
 
     Args:
-        kind: what it is.
+        kind: what it is: the name of a built-in kind, or a plugin's `ArtifactKind`; the table's own where left out.
+        table: type of the table that it holds; recorded with each version.
         checks: names of checks that are run on it.
         file: where given, the output is the one file of this name under `context.path`, not the directory.
         description: one sentence for people.
+
+    Raises:
+        TypeError: not a known kind, or not the kind of the table.
     """
 
-    def __init__(self, kind: str, *, checks: Sequence[str] = (), file: str | None = None, description: str = "") -> None:
-        self.kind = ArtifactKind(kind)
+    def __init__(
+        self, kind: str = "", *, table: TableType | None = None, checks: Sequence[str] = (), file: str | None = None, description: str = ""
+    ) -> None:
+        self.kind = _kind(kind, table)
+        self.table = table
         self.checks = tuple(checks)
         self.file = file
         self.description = description
+
+
+def _kind(kind: str, table: TableType | None) -> ArtifactKind:
+    if not kind and table is None:
+        raise TypeError('a port needs its kind or its table: tc.Input("model"), tc.Input(table=tc.FRAMES)')
+    if kind and not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
+        raise TypeError(
+            f"'{kind}' is not a built-in kind of artifacts ({', '.join(BUILT_IN_KINDS)}): pass the tc.ArtifactKind that a plugin registers"
+        )
+    if table is not None and kind and kind != table.kind:
+        raise TypeError(f"a table of {table.name} is a {table.kind}, not a {kind}: leave the kind out")
+    return kind_of(kind or (table.kind if table is not None else ""))
 
 
 class Files(Port):
@@ -155,19 +227,19 @@ class Context(Protocol):
     log: logging.Logger
     lineage: Lineage
 
-    def read(self, port: Input) -> Any:
-        """Return an input: a `pyarrow.dataset.Dataset` (`to_table(filter=, columns=)`) for a Delta table, else a `Path`.
+    def read(self, port: Input[Value_co]) -> Value_co:
+        """Return an input: a `pyarrow.dataset.Dataset` (`to_table(filter=, columns=)`) for a table, else a `Path`.
 
         None for an optional input that the program leaves out.
         """
 
-    def artifact(self, port: Input) -> Artifact | None:
+    def artifact(self, port: Input[Any]) -> Artifact | None:
         """Return the recorded identity of an input: its ref, digest and facets."""
 
     def files(self, port: Files) -> list[SourceFile]:
         """Return the files found for a port, sorted by name; a read that is recorded."""
 
-    def members(self, port: Input) -> list[SourceFile]:
+    def members(self, port: Input[Any]) -> list[SourceFile]:
         """Return the files of an input that is a directory, by path; empty for an optional input left out.
 
         One that is adopted is recorded as made from that input, so that its trace goes on to whoever wrote the directory.
@@ -253,7 +325,7 @@ class Stage(ABC):
         """Do the work: read inputs, write every output, through `context` alone."""
 
     @classmethod
-    def inputs(cls) -> dict[str, Input]:
+    def inputs(cls) -> dict[str, Input[Any]]:
         """The declared inputs by name, in order of declaration."""
         return cls._ports(Input)
 

@@ -154,12 +154,7 @@ def _sources(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], 
         if port in spec.inputs:
             found.append(_source(name, port, declared, spec.inputs[port], stages, yaml))
         elif not declared.optional:
-            fitting = [
-                f"{asset}.{output}"
-                for asset, stage in stages.items()
-                for output, out in stage.stage_class.outputs().items()
-                if out.kind == declared.kind
-            ]
+            fitting = _fitting(declared, stages)
             offer = f"Outputs of that kind: {', '.join(fitting)}." if fitting else f"Declared assets: {', '.join(stages)}."
             raise yaml.problem(
                 _at(name, "inputs"), f"asset '{name}' needs an input '{port}' (a {declared.kind}), which the program does not supply. {offer}"
@@ -167,7 +162,7 @@ def _sources(name: str, spec: AssetSpec, stages: Mapping[str, RegisteredStage], 
     return tuple(found)
 
 
-def _source(name: str, port: str, declared: Input, target: str, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> InputSource:
+def _source(name: str, port: str, declared: Input[Any], target: str, stages: Mapping[str, RegisteredStage], yaml: YamlSource) -> InputSource:
     where = _at(name, "inputs", port)
     asset, dot, output = target.partition(".")
     if asset not in stages:
@@ -184,7 +179,26 @@ def _source(name: str, port: str, declared: Input, target: str, stages: Mapping[
         raise yaml.problem(where, f"input '{port}' of '{name}': '{asset}' has no output '{output}'. {suggestion(output, outputs)}")
     if outputs[output].kind != declared.kind:
         raise yaml.problem(where, f"input '{port}' of '{name}' takes a {declared.kind}, but '{target}' is a {outputs[output].kind}.")
+    if not _fits(outputs[output], declared):
+        expected, found = declared.table and declared.table.name, outputs[output].table
+        every = [f"'{each}'" for each in _fitting(declared, stages)]
+        fitting = [each for each in every if each.startswith(f"'{asset}.")] or every
+        offer = f"Write {' or '.join(fitting)}." if fitting else "No asset of the program makes one."
+        raise yaml.problem(
+            where, f"input '{port}' of '{name}' takes a table of {expected}, but '{asset}.{output}' is one of {found and found.name}. {offer}"
+        )
     return InputSource(port, asset, output)
+
+
+def _fits(output: Output, declared: Input[Any]) -> bool:
+    """Whether an output can supply an input; a table of no declared type may be of any."""
+    if declared.table is None or output.table is None:
+        return output.kind == declared.kind
+    return output.table.recorded.fits(declared.table.name)
+
+
+def _fitting(declared: Input[Any], stages: Mapping[str, RegisteredStage]) -> list[str]:
+    return [f"{asset}.{name}" for asset, stage in stages.items() for name, output in stage.stage_class.outputs().items() if _fits(output, declared)]
 
 
 def _order(sources: Mapping[str, tuple[InputSource, ...]], yaml: YamlSource) -> list[str]:

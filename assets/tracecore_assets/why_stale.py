@@ -105,7 +105,7 @@ def _find(workspace: Workspace, asset: str, program: str | Path | None, host: Pl
 
 
 def _newest(record: Record, program: ResolvedProgram, asset: ResolvedAsset, port: str) -> Artifact | None:
-    return record.newest(asset.outputs[port].kind.value, f"{program.name}.{asset.role(port)}")
+    return record.newest(asset.outputs[port].kind, f"{program.name}.{asset.role(port)}")
 
 
 def _parameters(program: ResolvedProgram, asset: ResolvedAsset, then: Mapping[str, Any]) -> Iterator[Change]:

@@ -1,21 +1,29 @@
-"""Arrow schemas of the tables that stages hand to each other, and tables made of rows. All are partitioned by `drive`.
+"""Types of the tables that stages hand to each other, and tables made of rows. All built-in ones are partitioned by `drive`.
 
 Geometry is in pixels of the upright image (the recorded one, turned as its EXIF orientation says), origin at its top left corner, x to the
-right, y down. Times are MCAP's log_time in nanoseconds since the
-Unix epoch, or the file's index where a source has no clock. Places are WGS 84 degrees. In space, lengths are meters: the vehicle's frame has x ahead,
-y to the left, z up from the road below the middle of the rear axle (ISO 8855); a camera's optical frame has x to the right, y down, z ahead (REP103).
+right, y down. Times are MCAP's log_time in nanoseconds since the Unix epoch, or the file's index where a source has no clock. Places are WGS 84
+degrees. In space, lengths are meters: the vehicle's frame has x ahead, y to the left, z up from the road below the middle of the rear axle
+(ISO 8855); a camera's optical frame has x to the right, y down, z ahead (REP103).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import pyarrow as pa
+from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.run import TableVersion
+
+if TYPE_CHECKING:  # a plugin's ports name tables, and `tracecore --help` loads plugins without pyarrow
+    import pyarrow as pa
+    import pyarrow.dataset as ds
 
 __all__ = [
+    "BUILT_IN_TABLES",
     "CALIBRATIONS",
-    "CLUSTERS",
     "DETECTIONS",
     "EVENTS",
     "FRAMES",
@@ -25,6 +33,8 @@ __all__ = [
     "SIGNALS",
     "SWEEPS",
     "TRACKS",
+    "Column",
+    "TableType",
     "describe",
     "last_revisions",
     "table_of",
@@ -33,204 +43,283 @@ __all__ = [
 PARTITION = "drive"
 
 
-def _field(name: str, type_: pa.DataType, meaning: str, *, nullable: bool = False) -> pa.Field:
-    return pa.field(name, type_, nullable=nullable, metadata={"comment": meaning})
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table type.
+
+    Attributes:
+        name: in snake_case.
+        type: Arrow type as pyarrow writes it: `string`, `int64`, `float`, `double`, `list<double>`, `map<string, string>`.
+        meaning: with the unit.
+        nullable: whether a row may lack it.
+        default: value in rows that leave it out (`table_of`); of a map the empty one where None.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = False
+    default: Any = None
 
 
-_TEXT_MAP = pa.map_(pa.string(), pa.string())
-_NUMBERS = pa.list_(pa.float64())
+class TableType:
+    """A type of tables: what a port names (`tc.Input(table=tc.FRAMES)`), and what rows must have.
 
-FRAMES = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the camera"),
-        _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
-        _field("frame_id", pa.string(), "the frame's ref, frame/<drive>/<sensor>/<timestamp_ns>"),
-        _field("index", pa.int32(), "place in its drive and sensor, by time, from 0"),
-        _field("file", pa.string(), "relative name of the image file, as its folder lists it; null for an image of a log", nullable=True),
-        _field("width", pa.int32(), "width of the upright image in px"),
-        _field("height", pa.int32(), "height of the upright image in px"),
-        _field("orientation", pa.int8(), "EXIF orientation of the recorded image, 1 to 8; 1 is upright"),
-        _field("encoding", pa.string(), "image encoding: jpeg, png, webp"),
-        _field("luma", pa.float32(), "mean luma, 0 black to 1 white"),
-        _field("dhash", pa.string(), "64-bit difference hash, 16 hex digits"),
-        _field("clock", pa.string(), "measured, or what the drive says of its clock (synthetic, index)"),
-        _field("latitude", pa.float64(), "degrees north, of the nearest fix", nullable=True),
-        _field("longitude", pa.float64(), "degrees east, of the nearest fix", nullable=True),
-        _field("region", pa.string(), "where, as the drive's metadata says", nullable=True),
-        _field("time_of_day", pa.string(), "day, dusk or night, as the drive's metadata says", nullable=True),
-        _field("conditions", _TEXT_MAP, "all that the drive's metadata says of it: region, time_of_day, weather, ...; what is missing is unknown"),
-        _field("drive_log", pa.string(), "digest of the drive log it comes from"),
-        _field("image_sha256", pa.string(), "SHA-256 of the encoded image, 64 hex digits"),
-        _field("image", pa.binary(), "the encoded image, exactly as recorded"),
-    ]
+    A column that is added later must be nullable, and raises the version: a table of an earlier version is read with nulls there.
+
+    Args:
+        name: in snake_case; types are compared by it.
+        description: one sentence; recorded with each table, so that answers need no plugin.
+        columns: in order, those of `extends` left out.
+        kind: of the artifacts that hold such a table.
+        version: raised with each change of the columns.
+        extends: the type whose columns come first; a table of this type is read wherever that type is expected.
+        sample: makes a table for the conformance suite.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        description: str,
+        *columns: Column,
+        kind: ArtifactKind = ArtifactKind.DATASET,
+        version: int = 1,
+        extends: TableType | None = None,
+        sample: Callable[[], pa.Table] | None = None,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.columns: tuple[Column, ...] = (*(extends.columns if extends is not None else ()), *columns)
+        self.kind = kind
+        self.version = version
+        self.extends = extends
+        self.sample = sample
+
+    def __repr__(self) -> str:
+        return f"TableType({self.name!r})"
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema; each field's comment is the column's meaning."""
+        import pyarrow as pa
+
+        return pa.schema(
+            [pa.field(each.name, _arrow_type(each.type), nullable=each.nullable, metadata={"comment": each.meaning}) for each in self.columns]
+        )
+
+    @property
+    def recorded(self) -> TableVersion:
+        """What is recorded with each table of this type."""
+        base = self.extends
+        return TableVersion(self.name, self.version, self.description, () if base is None else (base.name, *base.recorded.extends))
+
+    def read(self, table: ds.Dataset) -> ds.Dataset:
+        """Return a stored table with nulls in the nullable columns that it lacks: those of a later version than it was written by."""
+        lacking = [field for field in self.schema if field.nullable and field.name not in table.schema.names]
+        for field in lacking:
+            table = table.replace_schema(table.schema.append(field))
+        return table
+
+
+def _arrow_type(text: str) -> pa.DataType:
+    import pyarrow as pa
+
+    outer, nested, inner = text.removesuffix(">").partition("<")
+    if outer == "list" and nested:
+        return pa.list_(_arrow_type(inner))
+    if outer == "map" and nested:
+        return pa.map_(*(_arrow_type(each) for each in inner.split(", ", 1)))
+    with suppress(ValueError):
+        return pa.type_for_alias(text)
+    raise ValueError(f"{text!r} is not a type of a column: expected one such as 'string', 'list<double>' or 'map<string, string>'")
+
+
+FRAMES = TableType(
+    "frames",
+    "One row a camera frame, its encoded image with it: a curated set stands on its own, and column projection skips the bytes.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the camera"),
+    Column("timestamp_ns", "int64", "log_time in ns since the Unix epoch"),
+    Column("frame_id", "string", "the frame's ref, frame/<drive>/<sensor>/<timestamp_ns>"),
+    Column("index", "int32", "place in its drive and sensor, by time, from 0"),
+    Column("file", "string", "relative name of the image file, as its folder lists it; null for an image of a log", nullable=True),
+    Column("width", "int32", "width of the upright image in px"),
+    Column("height", "int32", "height of the upright image in px"),
+    Column("orientation", "int8", "EXIF orientation of the recorded image, 1 to 8; 1 is upright"),
+    Column("encoding", "string", "image encoding: jpeg, png, webp"),
+    Column("luma", "float", "mean luma, 0 black to 1 white"),
+    Column("dhash", "string", "64-bit difference hash, 16 hex digits"),
+    Column("clock", "string", "measured, or what the drive says of its clock (synthetic, index)"),
+    Column("latitude", "double", "degrees north, of the nearest fix", nullable=True),
+    Column("longitude", "double", "degrees east, of the nearest fix", nullable=True),
+    Column("region", "string", "where, as the drive's metadata says", nullable=True),
+    Column("time_of_day", "string", "day, dusk or night, as the drive's metadata says", nullable=True),
+    Column(
+        "conditions", "map<string, string>", "all that the drive's metadata says of it: region, time_of_day, weather, ...; what is missing is unknown"
+    ),
+    Column("drive_log", "string", "digest of the drive log it comes from"),
+    Column("image_sha256", "string", "SHA-256 of the encoded image, 64 hex digits"),
+    Column("image", "binary", "the encoded image, exactly as recorded"),
 )
-"""One row a camera frame, its encoded image with it: a curated set stands on its own, and column projection skips the bytes."""
 
-SIGNALS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("topic", pa.string(), "topic of the message"),
-        _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
-        _field("sequence", pa.int64(), "place of the message in its topic, by log order, from 0"),
-        _field("schema", pa.string(), "name of the message's schema", nullable=True),
-        _field("values", pa.map_(pa.string(), pa.float64()), "numeric leaves by dotted path (speed, position.x, data.0)"),
-        _field("message", pa.string(), "the whole message as JSON", nullable=True),
-    ]
+SIGNALS = TableType(
+    "signals",
+    "One row a message of a vehicle signal.",
+    Column("drive", "string", "name of the drive"),
+    Column("topic", "string", "topic of the message"),
+    Column("timestamp_ns", "int64", "log_time in ns since the Unix epoch"),
+    Column("sequence", "int64", "place of the message in its topic, by log order, from 0"),
+    Column("schema", "string", "name of the message's schema", nullable=True),
+    Column("values", "map<string, double>", "numeric leaves by dotted path (speed, position.x, data.0)"),
+    Column("message", "string", "the whole message as JSON", nullable=True),
 )
-"""One row a message of a vehicle signal."""
 
-LABELS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the camera"),
-        _field("timestamp_ns", pa.int64(), "log_time of the labeled frame"),
-        _field("frame_id", pa.string(), "ref of the labeled frame"),
-        _field("label_id", pa.string(), "32 hex digits, kept by corrections"),
-        _field("revision", pa.int32(), "0, and one more with each correction"),
-        _field("geometry", pa.string(), "box2d, cuboid, polygon (an outline alone; x to height around it), path, tag; none: looked at, no object"),
-        _field("category", pa.string(), "class name; of a tag what it speaks of (light_state)", nullable=True),
-        _field("x", pa.float64(), "left edge, px", nullable=True),
-        _field("y", pa.float64(), "top edge, px", nullable=True),
-        _field("width", pa.float64(), "box width, px", nullable=True),
-        _field("height", pa.float64(), "box height, px", nullable=True),
-        _field("area", pa.float64(), "area of the object, px^2", nullable=True),
-        _field("polygon", pa.list_(_NUMBERS), "outline: rings of x and y by turns, px; several rings are parts of one object", nullable=True),
-        _field("crowd", pa.bool_(), "whether one box stands for many objects"),
-        _field("ignore", pa.bool_(), "whether the object is there, but a person could not have labeled it: neither an error to find nor to miss"),
-        _field("score", pa.float64(), "confidence of a label that a model proposed, 0 to 1", nullable=True),
-        _field("image_width", pa.int32(), "of the labeled image, px; 0 where there is no image (a LiDAR sweep)"),
-        _field("image_height", pa.int32(), "of the labeled image, px; 0 where there is no image"),
-        _field("cuboid", _NUMBERS, "center x y z in m, rotation quaternion x y z w, size along x y z in m (ASAM OpenLABEL)", nullable=True),
-        _field("cuboid_frame", pa.string(), "frame of the cuboid: vehicle, or the sensor whose frame it is in", nullable=True),
-        _field("path", _NUMBERS, "x ahead and y to the left by turns, m, in the vehicle's frame: where the vehicle drives next", nullable=True),
-        _field("value", pa.string(), "what a tag says (light_state: none, red, yellow, green)", nullable=True),
-        _field("track", pa.string(), "the object's track in its drive, the same for box and cuboid of one object", nullable=True),
-        _field("labeler", pa.string(), "pseudonym of who labeled", nullable=True),
-        _field("labeled_at", pa.string(), "when, RFC 3339", nullable=True),
-        _field("tool", pa.string(), "labeling tool and version", nullable=True),
-        _field("guideline", pa.string(), "version of the labeling guideline", nullable=True),
-        _field("task", pa.string(), "labeling task it was made in", nullable=True),
-        _field("refusals", pa.int32(), "how often the task was refused before", nullable=True),
-        _field("reviewer", pa.string(), "pseudonym of who reviewed", nullable=True),
-        _field("reviewed_at", pa.string(), "when, RFC 3339", nullable=True),
-        _field("qa", pa.string(), "verdict of the review: accepted, corrected, rejected, added", nullable=True),
-        _field("tier", pa.string(), "working, or gold where the whole frame was reviewed; null where nobody recorded a review", nullable=True),
-        _field("proposed_by", pa.string(), "ref of the model that proposed the label", nullable=True),
-        _field("attributes", _TEXT_MAP, "further attributes of the label"),
-        _field("frame_attributes", _TEXT_MAP, "attributes that the label source gives to the frame (official_split)"),
-    ]
+LABELS = TableType(
+    "labels",
+    "One row a label; a labeled frame without objects has one row of geometry `none`, which is a statement too.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the camera"),
+    Column("timestamp_ns", "int64", "log_time of the labeled frame"),
+    Column("frame_id", "string", "ref of the labeled frame"),
+    Column("label_id", "string", "32 hex digits, kept by corrections"),
+    Column("revision", "int32", "0, and one more with each correction"),
+    Column("geometry", "string", "box2d, cuboid, polygon (an outline alone; x to height around it), path, tag; none: looked at, no object"),
+    Column("category", "string", "class name; of a tag what it speaks of (light_state)", nullable=True),
+    Column("x", "double", "left edge, px", nullable=True),
+    Column("y", "double", "top edge, px", nullable=True),
+    Column("width", "double", "box width, px", nullable=True),
+    Column("height", "double", "box height, px", nullable=True),
+    Column("area", "double", "area of the object, px^2", nullable=True),
+    Column("polygon", "list<list<double>>", "outline: rings of x and y by turns, px; several rings are parts of one object", nullable=True),
+    Column("crowd", "bool", "whether one box stands for many objects"),
+    Column("ignore", "bool", "whether the object is there, but a person could not have labeled it: neither an error to find nor to miss"),
+    Column("score", "double", "confidence of a label that a model proposed, 0 to 1", nullable=True),
+    Column("image_width", "int32", "of the labeled image, px; 0 where there is no image (a LiDAR sweep)"),
+    Column("image_height", "int32", "of the labeled image, px; 0 where there is no image"),
+    Column("cuboid", "list<double>", "center x y z in m, rotation quaternion x y z w, size along x y z in m (ASAM OpenLABEL)", nullable=True),
+    Column("cuboid_frame", "string", "frame of the cuboid: vehicle, or the sensor whose frame it is in", nullable=True),
+    Column("path", "list<double>", "x ahead and y to the left by turns, m, in the vehicle's frame: where the vehicle drives next", nullable=True),
+    Column("value", "string", "what a tag says (light_state: none, red, yellow, green)", nullable=True),
+    Column("track", "string", "the object's track in its drive, the same for box and cuboid of one object", nullable=True),
+    Column("labeler", "string", "pseudonym of who labeled", nullable=True),
+    Column("labeled_at", "string", "when, RFC 3339", nullable=True),
+    Column("tool", "string", "labeling tool and version", nullable=True),
+    Column("guideline", "string", "version of the labeling guideline", nullable=True),
+    Column("task", "string", "labeling task it was made in", nullable=True),
+    Column("refusals", "int32", "how often the task was refused before", nullable=True),
+    Column("reviewer", "string", "pseudonym of who reviewed", nullable=True),
+    Column("reviewed_at", "string", "when, RFC 3339", nullable=True),
+    Column("qa", "string", "verdict of the review: accepted, corrected, rejected, added", nullable=True),
+    Column("tier", "string", "working, or gold where the whole frame was reviewed; null where nobody recorded a review", nullable=True),
+    Column("proposed_by", "string", "ref of the model that proposed the label", nullable=True),
+    Column("attributes", "map<string, string>", "further attributes of the label"),
+    Column("frame_attributes", "map<string, string>", "attributes that the label source gives to the frame (official_split)"),
+    kind=ArtifactKind.LABEL_BATCH,
 )
-"""One row a label; a labeled frame without objects has one row of geometry `none`, which is a statement too."""
 
-EVENTS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the camera"),
-        _field("timestamp_ns", pa.int64(), "log_time of the frame"),
-        _field("frame_id", pa.string(), "ref of the frame"),
-        _field("event_id", pa.string(), "32 hex digits of the event's content"),
-        _field("type", pa.string(), "false_positive, miss, wrong_class, wrong_state (of a light), off_path, lost_track, false_track"),
-        _field("category", pa.string(), "class name"),
-        _field("score", pa.float64(), "confidence of a false positive", nullable=True),
-        _field("iou", pa.float64(), "greatest overlap with the other side, 0 to 1"),
-        _field("x", pa.float64(), "left edge, px; 0 for a mistake about the whole frame"),
-        _field("y", pa.float64(), "top edge, px"),
-        _field("width", pa.float64(), "box width, px; the image's for a mistake about the whole frame"),
-        _field("height", pa.float64(), "box height, px"),
-        _field("label_id", pa.string(), "the label that was missed", nullable=True),
-        _field("expected", pa.string(), "what is true (a class, a light's state)", nullable=True),
-        _field("found", pa.string(), "what was seen instead", nullable=True),
-        _field("error", pa.float64(), "how far off, in the unit of what is judged (m for a path)", nullable=True),
-        _field("track", pa.string(), "track of the object, where tracked", nullable=True),
-        _field("distance", pa.float64(), "from the vehicle to the object, m, where known", nullable=True),
-        _field("conditions", _TEXT_MAP, "slices that the frame and object are in: time_of_day, region, size, distance"),
-    ]
+EVENTS = TableType(
+    "events",
+    "One row a mistake of the perception.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the camera"),
+    Column("timestamp_ns", "int64", "log_time of the frame"),
+    Column("frame_id", "string", "ref of the frame"),
+    Column("event_id", "string", "32 hex digits of the event's content"),
+    Column("type", "string", "false_positive, miss, wrong_class, wrong_state (of a light), off_path, lost_track, false_track"),
+    Column("category", "string", "class name"),
+    Column("score", "double", "confidence of a false positive", nullable=True),
+    Column("iou", "double", "greatest overlap with the other side, 0 to 1"),
+    Column("x", "double", "left edge, px; 0 for a mistake about the whole frame"),
+    Column("y", "double", "top edge, px"),
+    Column("width", "double", "box width, px; the image's for a mistake about the whole frame"),
+    Column("height", "double", "box height, px"),
+    Column("label_id", "string", "the label that was missed", nullable=True),
+    Column("expected", "string", "what is true (a class, a light's state)", nullable=True),
+    Column("found", "string", "what was seen instead", nullable=True),
+    Column("error", "double", "how far off, in the unit of what is judged (m for a path)", nullable=True),
+    Column("track", "string", "track of the object, where tracked", nullable=True),
+    Column("distance", "double", "from the vehicle to the object, m, where known", nullable=True),
+    Column("conditions", "map<string, string>", "slices that the frame and object are in: time_of_day, region, size, distance"),
+    kind=ArtifactKind.EVENT_SET,
 )
-"""One row a mistake of the perception."""
 
-DETECTIONS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the camera"),
-        _field("timestamp_ns", pa.int64(), "log_time of the frame"),
-        _field("frame_id", pa.string(), "ref of the frame"),
-        _field("number", pa.int32(), "place among the frame's detections, best first, from 0; a frame without any has one row of geometry none"),
-        _field("geometry", pa.string(), "box2d, path, tag, none"),
-        _field("category", pa.string(), "class name; of a tag what it speaks of (light_state)", nullable=True),
-        _field("score", pa.float64(), "confidence, 0 to 1", nullable=True),
-        _field("x", pa.float64(), "left edge, px", nullable=True),
-        _field("y", pa.float64(), "top edge, px", nullable=True),
-        _field("width", pa.float64(), "box width, px", nullable=True),
-        _field("height", pa.float64(), "box height, px", nullable=True),
-        _field("path", _NUMBERS, "x ahead and y to the left by turns, m, in the vehicle's frame", nullable=True),
-        _field("value", pa.string(), "what a tag says", nullable=True),
-    ]
+DETECTIONS = TableType(
+    "detections",
+    "One row a thing that a model saw on a frame: what its perception API would hand on.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the camera"),
+    Column("timestamp_ns", "int64", "log_time of the frame"),
+    Column("frame_id", "string", "ref of the frame"),
+    Column("number", "int32", "place among the frame's detections, best first, from 0; a frame without any has one row of geometry none"),
+    Column("geometry", "string", "box2d, path, tag, none"),
+    Column("category", "string", "class name; of a tag what it speaks of (light_state)", nullable=True),
+    Column("score", "double", "confidence, 0 to 1", nullable=True),
+    Column("x", "double", "left edge, px", nullable=True),
+    Column("y", "double", "top edge, px", nullable=True),
+    Column("width", "double", "box width, px", nullable=True),
+    Column("height", "double", "box height, px", nullable=True),
+    Column("path", "list<double>", "x ahead and y to the left by turns, m, in the vehicle's frame", nullable=True),
+    Column("value", "string", "what a tag says", nullable=True),
 )
-"""One row a thing that a model saw on a frame: what its perception API would hand on."""
 
-TRACKS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the camera"),
-        _field("timestamp_ns", pa.int64(), "log_time of the frame"),
-        _field("frame_id", pa.string(), "ref of the frame"),
-        _field("side", pa.string(), "truth (an object that is judged) or seen (what the perception hands on)"),
-        _field("track", pa.string(), "the object's track, the same over its drive and sensor"),
-        _field("category", pa.string(), "class name"),
-        _field("score", pa.float64(), "confidence of what was seen, 0 to 1; null for the truth", nullable=True),
-        _field("counted", pa.bool_(), "whether it counts; one that does not is neither an error to find nor to miss"),
-        _field("x", pa.float64(), "left edge, px"),
-        _field("y", pa.float64(), "top edge, px"),
-        _field("width", pa.float64(), "box width, px"),
-        _field("height", pa.float64(), "box height, px"),
-    ]
+TRACKS = TableType(
+    "tracks",
+    "One row an object of a track on a frame: both sides that tracking is scored from, so that MOTA and IDF1 can be computed again.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the camera"),
+    Column("timestamp_ns", "int64", "log_time of the frame"),
+    Column("frame_id", "string", "ref of the frame"),
+    Column("side", "string", "truth (an object that is judged) or seen (what the perception hands on)"),
+    Column("track", "string", "the object's track, the same over its drive and sensor"),
+    Column("category", "string", "class name"),
+    Column("score", "double", "confidence of what was seen, 0 to 1; null for the truth", nullable=True),
+    Column("counted", "bool", "whether it counts; one that does not is neither an error to find nor to miss"),
+    Column("x", "double", "left edge, px"),
+    Column("y", "double", "top edge, px"),
+    Column("width", "double", "box width, px"),
+    Column("height", "double", "box height, px"),
 )
-"""One row an object of a track on a frame: both sides that tracking is scored from, so that MOTA and IDF1 can be computed again."""
 
 POINTS_DTYPE = [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("intensity", "<f4")]
 """NumPy dtype of a sweep's points: m in the sensor's frame, intensity 0 to 1."""
 
-SWEEPS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the LiDAR"),
-        _field("timestamp_ns", pa.int64(), "log_time in ns since the Unix epoch"),
-        _field("sweep_id", pa.string(), "ref like a frame's: frame/<drive>/<sensor>/<timestamp_ns>"),
-        _field("index", pa.int32(), "place in its drive and sensor, by time, from 0"),
-        _field("points", pa.int32(), "number of points"),
-        _field("frame", pa.string(), "name of the coordinate frame, as recorded"),
-        _field("clock", pa.string(), "measured, or what the drive says of its clock (synthetic, index)"),
-        _field("drive_log", pa.string(), "digest of the drive log it comes from"),
-        _field("data", pa.binary(), "points as little-endian float32 x, y, z, intensity (POINTS_DTYPE)"),
-    ]
+SWEEPS = TableType(
+    "sweeps",
+    "One row a LiDAR sweep.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the LiDAR"),
+    Column("timestamp_ns", "int64", "log_time in ns since the Unix epoch"),
+    Column("sweep_id", "string", "ref like a frame's: frame/<drive>/<sensor>/<timestamp_ns>"),
+    Column("index", "int32", "place in its drive and sensor, by time, from 0"),
+    Column("points", "int32", "number of points"),
+    Column("frame", "string", "name of the coordinate frame, as recorded"),
+    Column("clock", "string", "measured, or what the drive says of its clock (synthetic, index)"),
+    Column("drive_log", "string", "digest of the drive log it comes from"),
+    Column("data", "binary", "points as little-endian float32 x, y, z, intensity (POINTS_DTYPE)"),
 )
-"""One row a LiDAR sweep."""
 
-CALIBRATIONS = pa.schema(
-    [
-        _field("drive", pa.string(), "name of the drive"),
-        _field("sensor", pa.string(), "topic of the camera or LiDAR"),
-        _field("timestamp_ns", pa.int64(), "from when on it holds"),
-        _field("frame", pa.string(), "name of the sensor's coordinate frame"),
-        _field("width", pa.int32(), "image width in px; null for a LiDAR", nullable=True),
-        _field("height", pa.int32(), "image height in px", nullable=True),
-        _field("projection", _NUMBERS, "3x4 row-major, optical frame to px (P of sensor_msgs/CameraInfo)", nullable=True),
-        _field("to_vehicle", _NUMBERS, "4x4 row-major, sensor's frame to vehicle's frame, m", nullable=True),
-        _field("source", pa.string(), "what says so: a topic, a file"),
-    ]
+CALIBRATIONS = TableType(
+    "calibrations",
+    "One row a sensor's calibration, from a time on: how its frame lies in the vehicle's and how a camera projects.",
+    Column("drive", "string", "name of the drive"),
+    Column("sensor", "string", "topic of the camera or LiDAR"),
+    Column("timestamp_ns", "int64", "from when on it holds"),
+    Column("frame", "string", "name of the sensor's coordinate frame"),
+    Column("width", "int32", "image width in px; null for a LiDAR", nullable=True),
+    Column("height", "int32", "image height in px", nullable=True),
+    Column("projection", "list<double>", "3x4 row-major, optical frame to px (P of sensor_msgs/CameraInfo)", nullable=True),
+    Column("to_vehicle", "list<double>", "4x4 row-major, sensor's frame to vehicle's frame, m", nullable=True),
+    Column("source", "string", "what says so: a topic, a file"),
 )
-"""One row a sensor's calibration, from a time on: how its frame lies in the vehicle's and how a camera projects."""
 
-CLUSTERS = pa.schema(
-    [
-        *EVENTS,
-        _field("cluster", pa.string(), "the cluster it is in, as files and requests name it; null where it is like too few others", nullable=True),
-        _field("cluster_name", pa.string(), "the cluster in words", nullable=True),
-        _field("cluster_rank", pa.int32(), "1 for the worst cluster", nullable=True),
-    ]
-)
-"""One row a mistake of the perception, with the cluster it is in."""
+BUILT_IN_TABLES: Mapping[str, TableType] = {
+    table.name: table for table in (FRAMES, SIGNALS, LABELS, EVENTS, DETECTIONS, TRACKS, SWEEPS, CALIBRATIONS)
+}
 
 
 def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
@@ -241,30 +330,33 @@ def describe(schema: pa.Schema) -> list[tuple[str, str, str]]:
 Row = TypeVar("Row", bound=Mapping[str, Any])
 
 
-def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Build a table: a column that a row leaves out is null, an empty map where it is one.
+def table_of(type_: TableType, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Build a table: a column that a row leaves out has its default, which is null or an empty map where the type names none.
 
     Args:
-        schema: of the table (`tracecore_schemas.arrow_tables`).
+        type_: of the table.
         rows: by column name; maps as lists of pairs or as mappings.
 
     Raises:
-        ValueError: a row has a column that the schema does not, or lacks one that can't be null.
+        ValueError: a row has a column that the type does not, or lacks one that can't be null.
     """
+    import pyarrow as pa
+
     listed = list(rows)
-    unknown = {name for row in listed for name in row} - set(schema.names)
+    unknown = {name for row in listed for name in row} - set(type_.names)
     if unknown:
-        raise ValueError(f"the table has no column '{min(unknown)}'; it has {', '.join(schema.names)}")
+        raise ValueError(f"the table has no column '{min(unknown)}'; it has {', '.join(type_.names)}")
     columns: list[pa.Array] = []
-    for field in schema:
+    for column, field in zip(type_.columns, type_.schema, strict=True):
         is_map = pa.types.is_map(field.type)
-        values = [row.get(field.name, [] if is_map else None) for row in listed]
+        default = [] if is_map and column.default is None else column.default
+        values = [row.get(column.name, default) for row in listed]
         if is_map:
             values = [sorted(value.items()) if isinstance(value, Mapping) else value for value in values]
-        if not field.nullable and any(value is None for value in values):
-            raise ValueError(f"row {values.index(None)} lacks '{field.name}', which every row must have")
+        if not column.nullable and any(value is None for value in values):
+            raise ValueError(f"row {values.index(None)} lacks '{column.name}', which every row must have")
         columns.append(pa.array(values, type=field.type))
-    return pa.Table.from_arrays(columns, schema=schema)
+    return pa.Table.from_arrays(columns, schema=type_.schema)
 
 
 def last_revisions(labels: Iterable[Row]) -> list[Row]:

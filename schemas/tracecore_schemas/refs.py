@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from tracecore_schemas.canonical import hex_of
-from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.kinds import KIND_NAME
 
-__all__ = ["Ref", "RefError", "artifact_ref", "external_ref", "frame_ref", "parse_ref"]
+__all__ = ["NO_ARTIFACTS", "Ref", "RefError", "artifact_ref", "external_ref", "frame_ref", "parse_ref"]
 
-_VERSIONED = frozenset(kind.value for kind in ArtifactKind) - {"external", "vehicle", "bug", "labeler"}
-_SEGMENTS = dict.fromkeys(_VERSIONED, 1) | {
-    "external": 2, "job": 2, "vehicle": 1, "bug": 1, "labeler": 1, "run": 1, "frame": 3, "label": 1, "plugin": 1,
-}  # fmt: skip
+_SEGMENTS = {"external": 2, "job": 2, "frame": 3}
+_NO_DIGEST = frozenset({"external", "vehicle", "bug", "labeler", "job", "frame", "run", "label", "plugin"})
+NO_ARTIFACTS = frozenset({"job", "frame", "run", "label", "plugin"})
+"""First segments of refs that name no artifact."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PREFIX = re.compile(r"[0-9a-f]{6,64}")
 
 
 class RefError(ValueError):
-    """A text that is no ref; its message says what was expected."""
+    """A text is not a valid ref; the message says what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Ref:
     @property
     def is_artifact(self) -> bool:
         """Whether the ref names an artifact that has a digest of its own."""
-        return self.kind in _VERSIONED
+        return self.kind not in _NO_DIGEST
 
     @property
     def is_whole(self) -> bool:
@@ -73,18 +73,18 @@ def parse_ref(text: str) -> Ref:
     """Read a ref.
 
     Raises:
-        RefError: an unknown kind, a missing segment, a version that is no digest prefix.
+        RefError: a kind that is not in snake_case, a missing segment, a version that is not a digest prefix.
     """
     body, at, version_text = text.partition("@")
     kind, slash, rest = body.partition("/")
-    if not slash or kind not in _SEGMENTS:
-        known = ", ".join(sorted(_SEGMENTS))
-        raise RefError(f"{text!r} is no ref: expected 'kind/name' with one of these kinds: {known}.")
+    if not slash or not KIND_NAME.fullmatch(kind):
+        raise RefError(f"{text!r} is no ref: expected 'kind/name', such as 'dataset/NAME', with a kind in snake_case.")
     segments = tuple(unquote(segment) for segment in rest.split("/"))
-    if len(segments) != _SEGMENTS[kind] or not all(segments):
-        raise RefError(f"{text!r} is no ref: a {kind} has {_SEGMENTS[kind]} segment(s) behind 'kind/', each not empty and percent-encoded.")
+    expected = _SEGMENTS.get(kind, 1)
+    if len(segments) != expected or not all(segments):
+        raise RefError(f"{text!r} is no ref: a {kind} has {expected} segment(s) behind 'kind/', each not empty and percent-encoded.")
     version = unquote(version_text) if at else None
-    if kind in _VERSIONED and version is not None and not _PREFIX.fullmatch(version):
+    if kind not in _NO_DIGEST and version is not None and not _PREFIX.fullmatch(version):
         raise RefError(f"{text!r} is no ref: behind '@' expected 6 to 64 lower-case hex digits of the digest, found {version!r}.")
     if kind == "run" and not _UUID.fullmatch(segments[0]):
         raise RefError(f"{text!r} is no ref: a run is named by its UUID.")

@@ -29,6 +29,7 @@ __all__ = [
     "Plugin",
     "Run",
     "RunInput",
+    "TableVersion",
     "Unknown",
 ]
 
@@ -90,11 +91,25 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class TableVersion:
+    """The table type that a port declared: its name and version, what it is in one sentence, and the types it extends."""
+
+    name: str
+    version: int
+    description: str
+    extends: tuple[str, ...] = ()
+
+    def fits(self, wanted: str) -> bool:
+        """Whether such a table can be read where another type is expected."""
+        return wanted in {self.name, *self.extends}
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """One stored version of one artifact.
 
     Attributes:
-        kind: an `ArtifactKind` value.
+        kind: an `ArtifactKind`, or the text of one.
         name: `<program>.<asset>[.<port>]`, or the drive's name; for externals `(namespace)` is in `namespace`.
         digest: `sha256:` identity of its content (see docs/formats/digests.md for each medium).
         media: how its bytes lie in the store.
@@ -107,6 +122,7 @@ class Artifact:
         unknowns: facts missing about it.
         facets: further facets by name (`tracecore_drive`, or a plugin's own); JSON without NaN.
         namespace: only for kind `external`: the other producer's namespace.
+        table: its table type, where the port that wrote it declares one.
     """
 
     kind: str
@@ -122,6 +138,7 @@ class Artifact:
     unknowns: tuple[Unknown, ...] = ()
     facets: Mapping[str, JSON] = field(default_factory=dict)
     namespace: str | None = None
+    table: TableVersion | None = None
 
     @property
     def ref(self) -> str:

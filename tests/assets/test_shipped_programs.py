@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tracecore.errors import UsageError
+from tracecore.plugins.host import PluginHost
 from tracecore_assets import load_program
 from tracecore_assets.load.parse import shipped_programs
 from tracecore_assets.resolve import program_document
@@ -62,3 +65,29 @@ def test_a_shipped_program_without_drives_says_how_to_name_them():
     assert str(caught.value) == (
         "The shipped program 'recorded' brings no drive file: name yours with --drives PATH ('tracecore draw-drives DIR' draws some)."
     )
+
+
+def test_a_table_of_another_type_is_refused_when_the_program_is_loaded(tmp_path: Path) -> None:
+    """The line, the type that the port takes, the one that it was given, and the output that fits."""
+    text = shipped_programs()["reference"].read_text(encoding="utf-8")
+    wired = "inputs: {frames: drives.frames}"
+    assert wired in text
+    line = text[: text.index(wired)].count("\n") + 1
+    program = tmp_path / "wrong.yaml"
+    program.write_text(text.replace(wired, "inputs: {frames: drives.sweeps}", 1), encoding="utf-8")
+    with pytest.raises(UsageError) as refused:
+        load_program(program)
+    assert str(refused.value) == (
+        f"{program}, line {line}: input 'frames' of 'training_set' takes a table of frames, "
+        "but 'drives.sweeps' is one of sweeps. Write 'drives.frames'."
+    )
+
+
+def test_every_table_port_of_our_plugins_declares_its_type() -> None:
+    ports = [
+        f"{stage.qualified_name}.{name}"
+        for stage in PluginHost.load().stages
+        for name, port in {**stage.stage_class.inputs(), **stage.stage_class.outputs()}.items()
+        if port.kind in {"dataset", "label_batch", "event_set"} and port.table is None
+    ]
+    assert ports == []

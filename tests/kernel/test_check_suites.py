@@ -57,5 +57,5 @@ def test_every_built_in_suite_is_understood_over_a_table_it_is_meant_for(suite) 
         if name is not None
     }
     schema = next(schema for schema in schemas if columns <= set(schema.names))
-    result = validate(suite.name, suite.expectations, ds.dataset(schema.empty_table()))
+    result = validate(suite.name, suite.expectations, ds.dataset(schema.schema.empty_table()))
     assert "could not be judged" not in result.message, result.message

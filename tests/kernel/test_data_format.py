@@ -11,11 +11,11 @@ import pyarrow as pa
 
 from tracecore.store import LocalStore
 from tracecore.workspace import Workspace
-from tracecore_schemas import arrow_tables
-from tracecore_schemas.arrow_tables import PARTITION
+from tracecore_diagnosis.event_clusters import CLUSTERS
+from tracecore_schemas.arrow_tables import BUILT_IN_TABLES, PARTITION
 from tracecore_schemas.canonical import DATA_FORMAT, digest_file, digest_json
 
-SCHEMAS = {name: value for name, value in sorted(vars(arrow_tables).items()) if isinstance(value, pa.Schema)}
+SCHEMAS = {name.upper(): table.schema for name, table in sorted({**BUILT_IN_TABLES, CLUSTERS.name: CLUSTERS}.items())}
 EXPECTED = {
     "version": 2,
     "schemas": "sha256:7497fa92fc283edf3b893f85bbde82dcbcb6e67b1e42db50168f435683bfc5c2",

@@ -24,7 +24,7 @@ from tracecore.store.local import _LocalTables
 from tracecore.store.manifest import DeltaFile, delta_manifest
 from tracecore.store.object_store import ObjectStore, _BucketTables
 from tracecore.workspace import Workspace
-from tracecore_schemas.arrow_tables import CALIBRATIONS, CLUSTERS, DETECTIONS, EVENTS, FRAMES, LABELS, SIGNALS, SWEEPS
+from tracecore_schemas.arrow_tables import BUILT_IN_TABLES, SIGNALS, TableType
 from tracecore_schemas.canonical import digest_bytes
 from tracecore_schemas.run import Artifact
 
@@ -44,7 +44,7 @@ def test_a_table_reads_back_as_it_was_sorted_by_its_primary_columns(store: AnySt
     table = signals({"b": 5, "a": 3})
     kept = put(store, shuffled(table, 1))
     dataset = store.open(kept)
-    assert dataset.schema.equals(SIGNALS)
+    assert dataset.schema.equals(SIGNALS.schema)
     read = dataset.to_table()
     order = [("drive", "ascending"), ("topic", "ascending"), ("timestamp_ns", "ascending")]
     assert read.sort_by(order).to_pylist() == table.sort_by(order).to_pylist()
@@ -70,8 +70,8 @@ def test_the_same_rows_give_the_same_digest_however_they_come(store: AnyStore, w
         "table": lambda: table,
         "shuffled": lambda: shuffled(table, 3),
         "reader": table.to_reader,
-        "small batches": lambda: pa.RecordBatchReader.from_batches(SIGNALS, table.to_batches(max_chunksize=7)),
-        "interleaved": lambda: pa.RecordBatchReader.from_batches(SIGNALS, shuffled(table, 5).to_batches(max_chunksize=11)),
+        "small batches": lambda: pa.RecordBatchReader.from_batches(SIGNALS.schema, table.to_batches(max_chunksize=7)),
+        "interleaved": lambda: pa.RecordBatchReader.from_batches(SIGNALS.schema, shuffled(table, 5).to_batches(max_chunksize=11)),
         "large types": lambda: retyped(table, "message", pa.large_string()),
         "dictionary": lambda: retyped(table, "topic", pa.dictionary(pa.int32(), pa.string())),
     }[way]()
@@ -123,7 +123,7 @@ def test_schema_and_partitions_may_change_from_version_to_version(store: AnyStor
     third = put(store, pa.table({"x": [1.5, 2.5]}), "r3")
     assert store.open(third).to_table().to_pydict() == {"x": [1.5, 2.5]}
     assert "values" not in store.open(second).schema.names
-    assert store.open(first).schema.equals(SIGNALS)
+    assert store.open(first).schema.equals(SIGNALS.schema)
     assert all(store.verify(each) == [] for each in (first, second, third))
 
 
@@ -136,8 +136,9 @@ def test_any_delta_reader_reads_the_table(store: AnyStore) -> None:
     assert sum(row["num_records"] for row in pa.table(table.get_add_actions(flatten=True)).to_pylist()) == 6
 
 
-@pytest.mark.parametrize("schema", [FRAMES, SIGNALS, LABELS, EVENTS, SWEEPS, CALIBRATIONS, DETECTIONS, CLUSTERS])
-def test_an_empty_table_is_a_table(store: AnyStore, schema: pa.Schema) -> None:
+@pytest.mark.parametrize("table", BUILT_IN_TABLES.values(), ids=lambda table: table.name)
+def test_an_empty_table_is_a_table(store: AnyStore, table: TableType) -> None:
+    schema = table.schema
     kept = put(store, schema.empty_table())
     assert kept.rows == 0
     assert store.open(kept).to_table().schema.equals(schema)
@@ -386,7 +387,7 @@ def test_a_recorded_table_without_its_version_is_refused(store: AnyStore) -> Non
 def test_data_that_a_crash_left_in_a_table_without_a_commit_is_an_orphan_and_can_be_discarded(workspace: Workspace) -> None:
     store = LocalStore(workspace)
     kept = put(store, signals({"a": 3}), "r1")
-    empty = put(store, SIGNALS.empty_table(), "r2")
+    empty = put(store, SIGNALS.schema.empty_table(), "r2")
     staged = store.stage_table(signals({"a": 4}), run_id="r3", port="signals")
     left = store.root / str(kept.location) / "r3"
     staged.folder.rename(left)

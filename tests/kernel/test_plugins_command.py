@@ -65,7 +65,7 @@ def test_plugins_show_describes_one_plugin(site: Path) -> None:
     shown = json.loads(tracecore(site, "plugins", "show", "night", "--json").stdout)
     [stage] = shown["stages"]
     assert stage["qualified_name"] == "night/night-frames"
-    assert stage["inputs"] == [{"name": "frames", "kind": "dataset", "description": "", "optional": False, "use": None}]
+    assert stage["inputs"] == [{"name": "frames", "kind": "dataset", "table": None, "description": "", "optional": False, "use": None}]
     assert "Keep dark frames." in tracecore(site, "plugins", "show", "night").stdout
 
 

@@ -77,7 +77,7 @@ class LookedAt(StoredWorld):
         drive = kept("drive_log", "north", self.file(b"an MCAP file"), origin=origin("north.mcap", "an MCAP file", "drive file"))
         child = self.start("drives.drive_log", StageKind.INGEST)
         self.record.complete(child, [], {"drive_log": drive})
-        signals = pa.table([pa.array([], field.type) for field in SIGNALS], schema=SIGNALS)
+        signals = pa.table([pa.array([], field.type) for field in SIGNALS.schema], schema=SIGNALS.schema)
         tables = {"frames": frame_table(ROWS), "sweeps": sweeps(), "calibrations": calibrations(), "signals": signals}
         outputs = {port: self.put("dataset", f"demo.drives.{port}", table) for port, table in tables.items()}
         self.run("drives", StageKind.INGEST, outputs=outputs, more_inputs=[RunInput("drive_log", drive, child.id)])

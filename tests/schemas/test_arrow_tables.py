@@ -10,7 +10,7 @@ from tracecore_schemas.arrow_tables import CALIBRATIONS, last_revisions, table_o
 def test_what_a_row_leaves_out_is_null() -> None:
     row = {"drive": "a", "sensor": "/lidar", "timestamp_ns": 1, "frame": "lidar", "source": "/tf_static"}
     table = table_of(CALIBRATIONS, [row])
-    assert table.schema.equals(CALIBRATIONS)
+    assert table.schema.equals(CALIBRATIONS.schema)
     assert table["projection"].to_pylist() == [None]
 
 

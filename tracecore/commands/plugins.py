@@ -201,7 +201,7 @@ def show(name: str, *, as_json: bool) -> None:
     _print_one(whole)
 
 
-_DESCRIBED = ("checks", "gates")
+_DESCRIBED = ("checks", "gates", "kinds", "tables")
 """Objects that `show` describes besides the stages."""
 
 
@@ -248,8 +248,8 @@ def _stage(stage: type[Stage]) -> dict[str, Any]:
     }
 
 
-def _port(port: Input | Output) -> dict[str, Any]:
-    return {"name": port.name, "kind": port.kind.value, "description": port.description}
+def _port(port: Input[Any] | Output) -> dict[str, Any]:
+    return {"name": port.name, "kind": port.kind, "table": port.table and port.table.name, "description": port.description}
 
 
 def _param(name: str, field: FieldInfo) -> dict[str, Any]:
@@ -306,6 +306,10 @@ def _sentence(described: dict[str, Any]) -> str:
     return f". {described['description']}" if described["description"] else ""
 
 
+def _type(port: dict[str, Any]) -> str:
+    return f"{port['kind']} of {port['table']}" if port["table"] else str(port["kind"])
+
+
 def _print_one(whole: dict[str, Any]) -> None:
     out = console()
     out.print(f"[bold]{whole['name']}[/]  {whole['distribution']} {whole['version']}  [dim]{whole['module']}")
@@ -317,11 +321,11 @@ def _print_one(whole: dict[str, Any]) -> None:
         for port in stage["inputs"]:
             words = [port["use"] and f"to {port['use']}", "optional" if port["optional"] else ""]
             said = ", ".join(word for word in words if word)
-            out.print(f"  input   {port['name']}: {port['kind']}{f' ({said})' if said else ''}{_sentence(port)}", markup=False)
+            out.print(f"  input   {port['name']}: {_type(port)}{f' ({said})' if said else ''}{_sentence(port)}", markup=False)
         for port in stage["files"]:
             out.print(f"  files   {port['param']}: {port['note']} ({', '.join(port['suffixes'])})", markup=False)
         for port in stage["outputs"]:
-            out.print(f"  output  {port['name']}: {port['kind']}{'  checks: ' + ', '.join(port['checks']) if port['checks'] else ''}", markup=False)
+            out.print(f"  output  {port['name']}: {_type(port)}{'  checks: ' + ', '.join(port['checks']) if port['checks'] else ''}", markup=False)
         if stage["checks"]:
             out.print(f"  checks  {', '.join(stage['checks'])}", markup=False)
         for param in stage["params"]:

@@ -15,7 +15,7 @@ import pluggy
 from tracecore import hookspecs
 from tracecore.errors import suggestion
 from tracecore.hookspecs import PROJECT
-from tracecore.plugins.objects import OBJECT_TYPES, ObjectType, UnfitError
+from tracecore.plugins.objects import OBJECT_TYPES, ObjectType, UnfitError, check_outputs
 from tracecore.system.failures import reason_of
 
 __all__ = ["GROUP", "BrokenPlugin", "LoadedPlugin", "load_plugins", "mentions"]
@@ -120,6 +120,7 @@ def _load_one(manager: pluggy.PluginManager, entry: metadata.EntryPoint, distrib
     _refuse_unknown_hooks(manager, module)
     manager.register(module, name=entry.name)
     brings = {each.plural: _ask(manager, entry.name, each) for each in OBJECT_TYPES}
+    check_outputs(brings)
     description = (inspect.getdoc(module) or "").partition("\n")[0]
     return LoadedPlugin(entry.name, distribution, version, entry.value, brings, description)
 

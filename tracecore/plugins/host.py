@@ -202,7 +202,7 @@ class PluginHost:
         found = [
             SharedName(each.what or each.noun, name, tuple(f"{other.entry_point}/{name}" for other in offered))
             for each in OBJECT_TYPES
-            if each.plural != STAGES
+            if each.by_name and each.plural != STAGES
             for name, offered in sorted(self.objects[each.plural].items())
             if len(offered) > 1
         ]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,12 @@ from tracecore.kpis import KpiSpec
 from tracecore.plugins.built_in_checks import ParityCheck, SuiteCheck
 from tracecore.plugins.release_gates import GATES
 from tracecore.stage import Stage, StageKind
+from tracecore_schemas.arrow_tables import BUILT_IN_TABLES, TableType
 from tracecore_schemas.facets import SHARED_FACETS, FacetSpec
+from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind
 from tracecore_schemas.suites import SUITES
 
-__all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in"]
+__all__ = ["CORE", "OBJECT_TYPES", "STAGES", "ObjectType", "UnfitError", "built_in", "check_outputs"]
 
 CORE = "tracecore"
 """Stands as the entry point of what the kernel itself registers."""
@@ -46,12 +48,14 @@ class ObjectType:
         noun: in messages.
         type: class of the instances, which have a `name`.
         what: in messages about a name that several plugins offer.
+        by_name: whether programs and commands name such an object, so that a name that several plugins offer is a question.
     """
 
     plural: str
     noun: str
     type: Callable[..., Any]
     what: str = ""
+    by_name: bool = True
 
     @property
     def hook(self) -> str:
@@ -108,10 +112,33 @@ OBJECT_TYPES = (
     ObjectType("commands", "command", click.Command),
     ObjectType("facets", "facet", FacetSpec),
     ObjectType("kpis", "KPI", KpiSpec),
+    ObjectType("kinds", "kind", ArtifactKind, by_name=False),
+    ObjectType("tables", "table type", TableType, by_name=False),
 )
 
 
 def built_in() -> dict[str, tuple[Any, ...]]:
     """Return what the kernel itself registers, by plural."""
     suites = (SuiteCheck(suite.name, suite.expectations, description=suite.description, severity=suite.severity) for suite in SUITES)
-    return {"checks": (*suites, ParityCheck()), "gates": tuple(GATES.values()), "facets": SHARED_FACETS}
+    return {
+        "checks": (*suites, ParityCheck()),
+        "gates": tuple(GATES.values()),
+        "facets": SHARED_FACETS,
+        "kinds": tuple(BUILT_IN_KINDS.values()),
+        "tables": tuple(BUILT_IN_TABLES.values()),
+    }
+
+
+def check_outputs(brings: Mapping[str, tuple[Any, ...]]) -> None:
+    """Check that a plugin registers the kinds and table types that its stages write.
+
+    Raises:
+        UnfitError: one is neither built in nor registered.
+    """
+    known: Mapping[str, Mapping[str, Any]] = {"kinds": BUILT_IN_KINDS, "tables": BUILT_IN_TABLES}
+    for stage in brings[STAGES]:
+        for port in stage.outputs().values():
+            for plural, item in (("kinds", port.kind), ("tables", port.table)):
+                if item is not None and known[plural].get(item.name) is not item and item not in brings[plural]:
+                    where = f"its stage {stage.__name__} writes '{item.name}' at its output '{port.name}'"
+                    raise UnfitError(f"{where}, which is not registered: return it from the hook tracecore_register_{plural}")

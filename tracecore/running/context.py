@@ -8,16 +8,16 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import rfc8785
 
-from tracecore.errors import suggestion
+from tracecore.errors import UsageError, suggestion
 from tracecore.running.allowed_paths import AllowedPaths
 from tracecore.running.audit_hook import Watch
 from tracecore.running.erasure_filter import ErasureFilter
 from tracecore.running.recorder import Progress
-from tracecore.stage import Context, Files, Input, Lineage, Output, Port, SourceFile, Stage
+from tracecore.stage import Context, Files, Input, Lineage, Output, Port, SourceFile, Stage, Value_co
 from tracecore.store import StagedTable, Store
 from tracecore.store.manifest import scan_directory
 from tracecore.system.failures import recordable, tellable
@@ -124,12 +124,21 @@ class RunContext:
             raise TypeError(f"the stage asked for the {what} '{name}', which it does not declare. {suggestion(str(name), declared)}")
         return port
 
-    def read(self, port: Input) -> Any:
-        """Return an input: a dataset for a table, else a path; None for an optional input left out."""
-        artifact = self._inputs.get(self._own(port, Input).name)
-        return None if artifact is None else self._store.open(artifact)
+    def read(self, port: Input[Value_co]) -> Value_co:
+        """Return an input: a dataset for a table, else a path; None for an optional input left out.
 
-    def artifact(self, port: Input) -> Artifact | None:
+        Raises:
+            UsageError: it is not a table of the port's type.
+        """
+        artifact = self._inputs.get(self._own(port, Input).name)
+        value: Any = None if artifact is None else self._store.open(artifact)
+        if value is not None and port.table is not None:
+            if isinstance(value, Path):
+                raise UsageError(f"The input '{port.name}' must be a table of {port.table.name}; {artifact and artifact.ref} holds files.")
+            value = port.table.read(value)
+        return cast("Value_co", value)
+
+    def artifact(self, port: Input[Any]) -> Artifact | None:
         """Return the recorded identity of an input; a copy, so that nothing a stage does to it reaches the record."""
         return copy.deepcopy(self._inputs.get(self._own(port, Input).name))
 
@@ -137,7 +146,7 @@ class RunContext:
         """Return the files found for a port."""
         return list(self._found[self._own(port, Files).name])
 
-    def members(self, port: Input) -> list[SourceFile]:
+    def members(self, port: Input[Any]) -> list[SourceFile]:
         """Return the files of an input that is a directory."""
         artifact = self._inputs.get(self._own(port, Input).name)
         if artifact is None:
@@ -287,7 +296,7 @@ class WatchedContext:
         self._workspace = workspace
         self.places.kernel(workspace.root, workspace.store)
 
-    def read(self, port: Input) -> Any:
+    def read(self, port: Input[Value_co]) -> Value_co:
         """Return an input, and let it be read."""
         with self.watch.kernel():
             value = self._context.read(port)
@@ -298,7 +307,7 @@ class WatchedContext:
             self.places.read(self._workspace.store / artifact.location)
         return value
 
-    def artifact(self, port: Input) -> Artifact | None:
+    def artifact(self, port: Input[Any]) -> Artifact | None:
         """Return the recorded identity of an input."""
         return self._context.artifact(port)
 
@@ -309,7 +318,7 @@ class WatchedContext:
         self.places.read(*(file.path for file in found))
         return found
 
-    def members(self, port: Input) -> list[SourceFile]:
+    def members(self, port: Input[Any]) -> list[SourceFile]:
         """Return the files of an input that is a directory, and let them be read."""
         with self.watch.kernel():
             found = self._context.members(port)

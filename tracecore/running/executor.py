@@ -280,7 +280,7 @@ class Executor:
         for name, port in declared.items():
             stored = self._put(task, run, prepared, made, name, port.file, unknowns)
             outputs[name] = Artifact(
-                kind=port.kind.value,
+                kind=port.kind,
                 name=task.output_name(name),
                 digest=stored.digest,
                 media=stored.media,
@@ -291,6 +291,7 @@ class Executor:
                 delta=stored.delta,
                 unknowns=tuple(dict.fromkeys(unknown for of, unknown in unknowns if of in {None, name})),
                 facets=finish_facets(self._host, task.stage, name, made.facets.get(name, {})),
+                table=None if port.table is None else port.table.recorded,
             )
         return outputs
 
@@ -301,7 +302,7 @@ class Executor:
         if name in made.tables:
             if file is not None:
                 raise RunFailed(f"{task.in_words} wrote its output '{name}' as a table, but declares it as the file '{file}'.")
-            kind, called = port.kind.value, task.output_name(name)
+            kind, called = port.kind, task.output_name(name)
             after = self._recorder.newest_table(kind, called)
             return self._store.put_table(made.tables[name], kind=kind, name=called, run_id=run.id, after=after)
         folder = made.folders[name]
@@ -313,11 +314,11 @@ class Executor:
             raise RunFailed(f"{task.in_words} ended without writing anything to its output '{name}'.")
         if file is not None and not (folder / file).is_file():
             raise RunFailed(f"{task.in_words} ended without writing the file '{file}' of its output '{name}'.")
-        if port.kind is ArtifactKind.ENGINE:
+        if port.kind == ArtifactKind.ENGINE:
             folder = folder if file is None else alone(folder, file)
             facets = made.facets.setdefault(name, {})
             facets[ENGINE_FACET.name] = with_roles(facets.get(ENGINE_FACET.name), folder, file or "model.engine")
-        if file is None or port.kind is ArtifactKind.ENGINE:
+        if file is None or port.kind == ArtifactKind.ENGINE:
             return self._store.put_directory(folder, run_id=run.id)
         stored = self._store.put_file(folder / file, run_id=run.id, move=True)
         assert stored.media is Media.FILE  # one file is kept as one file

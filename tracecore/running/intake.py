@@ -15,7 +15,7 @@ from tracecore.store import Store
 from tracecore.system.locks import hold_key, hold_run
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facet_summary import count
-from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.kinds import BUILT_IN_KINDS, ArtifactKind, Media
 from tracecore_schemas.run import Artifact, Origin, Parent, Run, RunInput, Unknown
 
 __all__ = ["Intake"]
@@ -69,7 +69,7 @@ class Intake:
             UsageError: two different files claim one name.
             RunFailed: the file changed after it was found.
         """
-        if kind not in {each.value for each in ArtifactKind}:
+        if not isinstance(kind, ArtifactKind) and kind not in BUILT_IN_KINDS:
             raise UsageError(f"'{kind}' is no kind of artifact: a file is adopted as a 'drive_log' or as 'external'.")
         if file.part_of and kind == ArtifactKind.EXTERNAL:
             raise UsageError(f"'{file.name}' is part of the input '{file.part_of}', so it is not from outside: adopt it as a 'drive_log'.")

@@ -99,6 +99,11 @@ class Task:
                 continue
             if supplied.artifact.kind != port.kind:
                 raise UsageError(f"{self.in_words} needs a {port.kind} as '{name}', found {supplied.artifact.ref}.")
+            table = supplied.artifact.table
+            if table is not None and port.table is not None and not table.fits(port.table.name):
+                raise UsageError(
+                    f"{self.in_words} needs a table of {port.table.name} as '{name}', found {supplied.artifact.ref}, one of {table.name}."
+                )
             if supplied.rejected:
                 raise NegativeVerdict(f"{self.in_words} can't read {supplied.artifact.ref} as '{name}': it was rejected by a blocking check.")
 

@@ -120,7 +120,7 @@ class Bench:
 
     def _supply(self, port: str, registered: RegisteredStage, path: Path, facets: Mapping[str, Any]) -> ResolvedInput:
         """Put a sample into the store, with its declared origin."""
-        kind, name = registered.stage_class.inputs()[port].kind.value, f"sample.{registered.name}.{port}"
+        kind, name = registered.stage_class.inputs()[port].kind, f"sample.{registered.name}.{port}"
         run_id = self.record.new_run_id()
         if not isinstance(value := read_input(path), Path):
             staged = self.store.stage_table(value, run_id=run_id, port=port)

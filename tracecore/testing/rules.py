@@ -22,7 +22,7 @@ from tracecore.plugins.objects import OBJECT_TYPES, STAGES
 from tracecore.stage import Input, Output, Stage
 from tracecore.system.failures import reason_of
 from tracecore_schemas.canonical import jcs
-from tracecore_schemas.kinds import ArtifactKind, StageKind
+from tracecore_schemas.kinds import BUILT_IN_KINDS, StageKind
 
 __all__ = [
     "RECORD",
@@ -127,19 +127,6 @@ def _unpublished(each: Imported) -> str:
 _KEBAB = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _SNAKE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
-_MAKES: dict[StageKind, tuple[ArtifactKind, ...]] = {
-    StageKind.INGEST: (ArtifactKind.DATASET, ArtifactKind.DRIVE_LOG),
-    StageKind.CURATE: (ArtifactKind.DATASET,),
-    StageKind.LABEL: (ArtifactKind.LABEL_BATCH,),
-    StageKind.TRAIN: (ArtifactKind.MODEL,),
-    StageKind.COMPRESS: (ArtifactKind.MODEL,),
-    StageKind.EXPORT: (ArtifactKind.MODEL,),
-    StageKind.COMPILE: (ArtifactKind.ENGINE,),
-    StageKind.EVALUATE: (ArtifactKind.KPI_REPORT, ArtifactKind.EVENT_SET),
-    StageKind.SIMULATE: (ArtifactKind.DRIVE_LOG, ArtifactKind.KPI_REPORT),
-    StageKind.DIAGNOSE: (ArtifactKind.EVENT_SET, ArtifactKind.DATA_REQUEST),
-}
-
 
 _KEBAB_ALONE = frozenset({"exporters", "importers", "commands"})
 
@@ -175,10 +162,10 @@ def name_problems(stage: type[Stage], siblings: Iterable[type[Stage]]) -> Iterat
 def kind_problem(stage: type[Stage]) -> Iterator[str]:
     """Say that a stage makes nothing of what a stage of its kind is there for."""
     makes = {output.kind for output in stage.outputs().values()}
-    expected = _MAKES[stage.kind]
-    if not makes & set(expected):
-        fitting = [kind.value for kind, wanted in _MAKES.items() if makes & set(wanted)]
-        offer = f" A stage that makes a {min(makes).value} is of kind {' or '.join(fitting)}." if fitting else ""
+    if not any(stage.kind in kind.made_by for kind in makes):
+        expected = [kind for kind in BUILT_IN_KINDS.values() if stage.kind in kind.made_by]
+        fitting = [kind.value for kind in StageKind if any(kind in made.made_by for made in makes)]
+        offer = f" A stage that makes a {min(makes)} is of kind {' or '.join(fitting)}." if fitting else ""
         yield f"it is a {stage.kind.value} stage, so an output of kind {' or '.join(expected)} was expected, found {', '.join(sorted(makes))}.{offer}"
 
 
@@ -216,8 +203,8 @@ def doc_problems(stage: type[Stage]) -> Iterator[str]:
     yield from (f"the file port '{port.name}' has no note" for port in stage.file_ports().values() if not port.note.strip())
 
 
-def _undescribed(what: str, port: Input | Output) -> str:
-    return f'the {what} \'{port.name}\' has no description: `tc.{what.capitalize()}("{port.kind.value}", description="...")`'
+def _undescribed(what: str, port: Input[Any] | Output) -> str:
+    return f'the {what} \'{port.name}\' has no description: `tc.{what.capitalize()}("{port.kind}", description="...")`'
 
 
 def param_problems(model: type[BaseModel], given: Mapping[str, Any]) -> Iterator[str]:

@@ -336,30 +336,39 @@ def manifest() -> dict[str, Any]:
     }  # fmt: skip
 
 
-_TABLES: Mapping[str, Callable[[], pa.Table]] = {"signals": signals, "sweeps": sweeps, "calibrations": calibrations, "detections": detections}
+_TABLES: Mapping[str, Callable[[], pa.Table]] = {
+    "frames": frames,
+    "labels": labels,
+    "detections": detections,
+    "events": events,
+    "signals": signals,
+    "sweeps": sweeps,
+    "calibrations": calibrations,
+}
+_KINDS: Mapping[str, Callable[[Path], pa.Table | Path]] = {
+    ArtifactKind.DATASET: lambda _: frames(),
+    ArtifactKind.EVENT_SET: lambda _: events(),
+    ArtifactKind.LABEL_BATCH: lambda _: labels(),
+    ArtifactKind.MODEL: model_folder,
+    ArtifactKind.DATA_REQUEST: request_folder,
+}
 
 
-def built_in(port: Input | Output, folder: Path) -> pa.Table | Path | None:
-    """Return the built-in sample for an input; a dataset or event set is told by its port's name (`sweeps`, `detections`), else frames or events.
+def built_in(port: Input[Any] | Output, folder: Path) -> pa.Table | Path | None:
+    """Return the sample for an input: that of its table's type, of its kind, or for a dataset of no declared type the one its port's name tells.
 
     Args:
         port: of a stage.
         folder: to write files to.
 
     Returns:
-        A table, the folder of a model or data request, or None where there is none of its kind.
+        A table, the folder of a model or data request, or None where there is none.
     """
+    if port.table is not None:
+        make = port.table.sample or _TABLES.get(port.table.name)
+        return None if make is None else make()
     named = next((make for name, make in _TABLES.items() if name in port.name), None)
-    match port.kind:
-        case ArtifactKind.DATASET:
-            return (named or frames)()
-        case ArtifactKind.EVENT_SET:
-            return (named or events)()
-        case ArtifactKind.LABEL_BATCH:
-            return labels()
-        case ArtifactKind.MODEL:
-            return model_folder(folder / port.name)
-        case ArtifactKind.DATA_REQUEST:
-            return request_folder(folder / port.name)
-        case _:
-            return None
+    if named is not None and port.kind in {ArtifactKind.DATASET, ArtifactKind.EVENT_SET}:
+        return named()
+    of_kind = port.kind.sample or _KINDS.get(port.kind)
+    return None if of_kind is None else of_kind(folder / port.name)

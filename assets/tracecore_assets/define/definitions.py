@@ -108,7 +108,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
             keys[port],
             deps=deps,
             group_name=asset.spec.group or group_name(program.name),
-            kinds={asset.spec.stage.value, output.kind.value},
+            kinds={asset.spec.stage.value, output.kind},
             description=" ".join(text for text in (asset.spec.description or asset.stage_class.description(), output.description) if text),
             code_version=stage.plugin.source_digest.removeprefix("sha256:")[:12],
             metadata={"stage": stage.qualified_name, "plugin": f"{stage.distribution} {stage.version}"},

@@ -79,9 +79,7 @@ def _reports(artifacts: Mapping[str, tuple[Artifact, str]], kpis: Sequence[str],
     A report is one if frames that it was measured on selected something in its own trace; or if no gate reads it and it was measured on the
     validation side of a split while another report was measured on the test side.
     """
-    values = {
-        role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT.value
-    }
+    values = {role: kpi_values({role: artifact.facets}) for role, (artifact, _) in artifacts.items() if artifact.kind == ArtifactKind.KPI_REPORT}
     behind = {role: read_kpi_provenance(trace(artifacts[role][0].ref), artifacts[role][1]) for role, known in values.items() if known}
     frames = _Frames(read)
     overlapping = {role: why for role, uses in behind.items() if (why := frames.overlap(uses))}

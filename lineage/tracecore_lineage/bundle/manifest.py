@@ -126,7 +126,7 @@ def _entry(each: Any) -> Entry:
 
 def _build(value: Any) -> str:
     ref = parse_ref(_text(value))
-    if ref.kind != ArtifactKind.BUILD.value or not ref.is_whole or str(ref) != value:
+    if ref.kind != ArtifactKind.BUILD or not ref.is_whole or str(ref) != value:
         raise ValueError(f"expected the whole ref of a build, found {value[:80]!r}")
     return str(value)
 

@@ -13,7 +13,7 @@ from tracecore_lineage.catalog.current_state import dependencies_from
 from tracecore_lineage.catalog.delegation import IMPORTS
 from tracecore_lineage.catalog.prefix import select_in
 from tracecore_lineage.ledger.sql_tables import FACETS
-from tracecore_schemas.kinds import Media
+from tracecore_schemas.kinds import Media, kind_of
 from tracecore_schemas.refs import parse_ref
 from tracecore_schemas.run import Artifact, DeltaVersion
 
@@ -99,7 +99,7 @@ def _artifact(ref: str, said: dict[str, Any]) -> Artifact | None:
     delta = said.get("delta")
     external = parsed.kind == "external"
     return Artifact(
-        kind=parsed.kind,
+        kind=kind_of(parsed.kind, said.get("of_kind")),
         name=parsed.segments[-1],
         digest=str(parsed.version) if external else f"sha256:{parsed.version}",
         media=Media(said["media"]),

@@ -11,8 +11,8 @@ from typing import Any, cast
 from urllib.parse import quote, unquote
 
 from tracecore_schemas.canonical import JSON, is_digest
-from tracecore_schemas.kinds import Media
-from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, FieldSpec, Origin, RunInput, Unknown
+from tracecore_schemas.kinds import Media, kind_of
+from tracecore_schemas.run import Artifact, CheckRun, DeltaVersion, FieldSpec, Origin, RunInput, TableVersion, Unknown
 
 __all__ = [
     "STANDARD",
@@ -152,8 +152,9 @@ def _described(artifact: Artifact) -> dict[str, Any]:
     described: dict[str, Any] = {name: facets.stage_facet(name, cast("Mapping[str, JSON]", value)) for name, value in artifact.facets.items()}
     described["version"] = _version(artifact)
     described["tracecore_artifact"] = facets.TracecoreArtifactDatasetFacet(
-        artifact.kind, artifact.media.value, artifact.location, artifact.size_bytes, artifact.rows, _delta(artifact.delta), producer=producer()
-    )
+        artifact.kind, artifact.media.value, artifact.location, artifact.size_bytes, artifact.rows, _delta(artifact.delta),
+        _of_kind(artifact.kind), None if artifact.table is None else _recorded(artifact.table), producer=producer(),
+    )  # fmt: skip
     if artifact.schema:
         fields = [schema_dataset.SchemaDatasetFacetFields(field.name, field.type, field.description or None) for field in artifact.schema]
         described["schema"] = schema_dataset.SchemaDatasetFacet(fields, producer=producer())
@@ -169,6 +170,16 @@ def _described(artifact: Artifact) -> dict[str, Any]:
         unknowns = [{"what": unknown.what, "why": unknown.why} for unknown in artifact.unknowns]
         described["tracecore_unknowns"] = facets.TracecoreUnknownsDatasetFacet(unknowns, producer=producer())
     return described
+
+
+def _of_kind(kind: str) -> dict[str, Any] | None:
+    """Return what is recorded of a plugin's kind; the record knows the built-in ones."""
+    known = kind_of(kind)
+    return None if known.is_built_in else known.recorded()
+
+
+def _recorded(table: TableVersion) -> dict[str, Any]:
+    return {"name": table.name, "version": table.version, "description": table.description, "extends": list(table.extends)}
 
 
 def _delta(delta: DeltaVersion | None) -> dict[str, Any] | None:
@@ -194,8 +205,9 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
     stored = found.get("tracecore_artifact") or {}
     delta = stored.get("delta")
     origin = found.get("tracecore_origin")
+    table = stored.get("table")
     return Artifact(
-        kind=kind,
+        kind=kind_of(kind, stored.get("of_kind")),
         name=unquote(encoded) if ours else encoded,
         digest=digest,
         media=Media(stored.get("media", Media.NONE)),
@@ -208,6 +220,7 @@ def artifact_from(namespace: str, dataset: Mapping[str, Any]) -> Artifact | None
         unknowns=tuple(Unknown(entry["what"], entry["why"]) for entry in _list(found, "tracecore_unknowns", "unknowns")),
         facets={name: bare(value) for name, value in found.items() if name not in STANDARD},
         namespace=None if ours else dataset["namespace"],
+        table=table and TableVersion(table["name"], table["version"], table["description"], tuple(table["extends"])),
     )
 
 

@@ -56,7 +56,7 @@ def refuse_withdrawn(withdrawn: ErasureFilter, checked: Checked) -> None:
     for artifact in (*checked.artifacts, *checked.sources):
         parts = checked.store.parts(artifact)
         drives = [value for part in parts for name, value in part.partition if name == "drive"]
-        drives += [artifact.name] if artifact.kind == ArtifactKind.DRIVE_LOG.value else []
+        drives += [artifact.name] if artifact.kind == ArtifactKind.DRIVE_LOG else []
         why = next((withdrawn.drives[drive] for drive in drives if drive is not None and drive in withdrawn.drives), None)
         why = why or next((withdrawn.files[part.digest] for part in parts if part.digest in withdrawn.files), None)
         if why is not None:

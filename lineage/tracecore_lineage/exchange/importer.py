@@ -317,7 +317,7 @@ def _build(checked: Checked, imported: Any) -> Artifact:
     ref = parse_ref(checked.proof.manifest.build)
     node = next(node for node in checked.shown.trace["nodes"] if node["ref"] == str(ref))
     return Artifact(
-        ArtifactKind.BUILD.value,
+        ArtifactKind.BUILD,
         ref.segments[0],
         f"sha256:{ref.version}",
         Media.NONE,

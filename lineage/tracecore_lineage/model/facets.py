@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 from openlineage.client.facet_v2 import BaseFacet, DatasetFacet, InputDatasetFacet, OutputDatasetFacet, RunFacet
 
+from tracecore_schemas.arrow_tables import BUILT_IN_TABLES
 from tracecore_schemas.canonical import JSON
 from tracecore_schemas.facet_summary import count, size, summarize
 
@@ -252,9 +253,13 @@ class TracecoreArtifactDatasetFacet(DatasetFacet):
     size_bytes: int | None
     rows: int | None
     delta: dict[str, Any] | None
+    of_kind: dict[str, Any] | None
+    table: dict[str, Any] | None
 
     summary: str = _summary(
         lambda facet: [
+            facet.of_kind["noun"] if facet.of_kind else "",
+            facet.table["description"].rstrip(".") if facet.table and facet.table["name"] not in BUILT_IN_TABLES else "",
             count(facet.rows, "row") if facet.rows is not None else "",
             size(facet.size_bytes) if facet.size_bytes is not None else "size not known",
         ]

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from tracecore_lineage.present.words import short_ref
+from tracecore_lineage.present.words import kind_of_node, short_ref
+from tracecore_schemas.kinds import UNRANKED
 from tracecore_schemas.trace import Edge, Node, RunNode, Trace
 
 __all__ = ["TraceGraph", "Versions", "dot", "mermaid"]
 
-_RANK = {kind: place for place, kind in enumerate(("build", "engine", "model", "dataset", "label_batch", "kpi_report", "event_set", "drive_log"))}
-"""Order of kinds: the product, its inputs, then measurements."""
-_MEASURED = ("kpi_report/", "event_set/")
 _MEASURING = ("evaluate", "diagnose")
-"""Stages that measure the product: what they read and make is ranked after the line from drives to engine.
-elsewhere too."""
-_RANK_BESIDE = {kind: place for place, kind in enumerate(("kpi_report", "event_set", "data_request", "dataset"))}
+"""Stages that measure the product: what they make, and what is made from that, is drawn after the line from drives to engine, and what it reads
+is drawn elsewhere too."""
 
 
 class Versions:
@@ -91,9 +88,9 @@ class TraceGraph:
         made.update((key, runs[run]) for node in trace["nodes"] for key, run in versions.each(node["ref"]).items() if run in runs)
         graph = cls(trace, nodes, made, {ref: list(found) for ref, found in behind.items()})
         beside = graph.beside() if backward else frozenset[str]()
-        ranks = {ref: _RANK_BESIDE if ref in beside else _RANK for ref in nodes}
-        rank = {ref: (ref in beside, ranks[ref].get(node["kind"], len(_RANK)), place) for place, (ref, node) in enumerate(nodes.items())}
-        last = (True, len(_RANK), len(rank))
+        kinds = {ref: kind_of_node(node) for ref, node in nodes.items()}
+        rank = {ref: (ref in beside, kind.rank_measured if ref in beside else kind.rank, place) for place, (ref, kind) in enumerate(kinds.items())}
+        last = (True, UNRANKED, len(rank))
         return cls(trace, nodes, made, {ref: sorted(found, key=lambda ref: rank.get(ref, last)) for ref, found in graph.behind.items()})
 
     def beside(self) -> frozenset[str]:
@@ -101,7 +98,7 @@ class TraceGraph:
         found: set[str] = set()
         for ref in self._deepest_first():
             run = self.run_of.get(ref)
-            measured = ref.startswith(_MEASURED) or (run is not None and run["stage"] in _MEASURING)
+            measured = (ref in self.nodes and kind_of_node(self.nodes[ref]).measured) or (run is not None and run["stage"] in _MEASURING)
             if not ref.startswith("build/") and (measured or not found.isdisjoint(self.behind.get(ref, ()))):
                 found.add(ref)
         return frozenset(found)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from tracecore.cli import console
 from tracecore.kpis import Kpi
+from tracecore_schemas.arrow_tables import BUILT_IN_TABLES
 from tracecore_schemas.facet_summary import count, size, summarize
+from tracecore_schemas.kinds import ArtifactKind, kind_of
 from tracecore_schemas.trace import Claim, Node, Origin, RunNode, StaticEdge
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = [
     "checks_in_words",
     "claim_in_words",
     "count",
+    "kind_of_node",
     "kpis_in_words",
     "node_in_words",
     "origin_in_words",
@@ -55,6 +58,12 @@ def claim_in_words(claim: Claim) -> str:
 def origin_in_words(origin: Origin) -> str:
     """Describe from where a version or run was imported."""
     return f"imported from {origin['slug']} ({origin['ledger_id'][:_DIGITS]})"
+
+
+def kind_of_node(node: Node) -> ArtifactKind:
+    """Return the kind of a node, as it is recorded where a plugin brought it."""
+    stored = node["facets"].get("tracecore_artifact")
+    return kind_of(node["kind"], stored.get("of_kind") if isinstance(stored, Mapping) else None)
 
 
 def node_in_words(node: Node, run: RunNode | None) -> list[str]:
@@ -94,10 +103,17 @@ def _summaries(node: Node) -> list[str]:
 
 
 def _counted(node: Node) -> list[str]:
-    """Describe the size of a version without facet summaries."""
+    """Return how much a version holds that no facet describes; of a kind or table of a plugin's with what that is."""
+    stored = node["facets"].get("tracecore_artifact")
+    if isinstance(stored, Mapping) and (stored.get("of_kind") or _is_plugins(stored.get("table"))) and isinstance(stored.get("summary"), str):
+        return [summarize(stored["summary"])]
     if node["rows"] is not None:
         return [count(node["rows"], "row")]
     return [size(node["size_bytes"])] if node["size_bytes"] else []
+
+
+def _is_plugins(table: Any) -> bool:
+    return isinstance(table, Mapping) and table.get("name") not in BUILT_IN_TABLES
 
 
 def _checks(run: RunNode | None, node: Node) -> list[str]:

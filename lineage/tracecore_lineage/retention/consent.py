@@ -23,18 +23,10 @@ from tracecore_lineage.retention.inventory import Holdings, read_holdings
 from tracecore_lineage.retention.subjects import Subject, find_subject
 from tracecore_lineage.trace.reader import Reader
 from tracecore_lineage.trace.walk import Walk, walk_forward
-from tracecore_schemas.kinds import ArtifactKind
+from tracecore_schemas.kinds import BUILT_IN_KINDS, kind_of
 from tracecore_schemas.refs import Ref, parse_ref
 
 __all__ = ["Withdrawal", "withdraw"]
-
-_LEARNED = {
-    ArtifactKind.MODEL: "weights learned from it hold no bytes of it",
-    ArtifactKind.ENGINE: "compiled from weights that learned from it; holds no bytes of it",
-    ArtifactKind.KPI_REPORT: "numbers measured on it stay; pictures and pages that showed it are gone",
-    ArtifactKind.BUILD: "a seal names versions by digest and holds no bytes",
-    ArtifactKind.PROGRAM: "a program names files and holds no bytes of them",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +122,8 @@ def _plan(record: RecordWriter, target: str, reason: str) -> Withdrawal:
         reached = _reached(reader, start)
         versions = _with_pictures(reader, holdings, subject, first)
         outside = _outside(reader, start)
+        kept = _why_kept(reader, reached, {version.ref for version in versions})
     builds = tuple(sorted(ref for ref in reached if ref.startswith("build/")))
-    touched = {version.ref for version in versions}
-    kept = tuple((ref, why) for ref in sorted(reached) if (why := _why_kept(ref, touched)) is not None)
     vehicles = tuple(sorted(ref for ref in reached if ref.startswith("vehicle/")))
     commits = holdings.commits(versions, subject.drives)
     fresh = _fresh(known, subject, digests)
@@ -193,11 +184,16 @@ def _with_pictures(reader: Reader, holdings: Holdings, subject: Subject, first: 
     return list(found.values())
 
 
-def _why_kept(ref: str, touched: Collection[str]) -> str | None:
-    kind = parse_ref(ref).kind
-    if kind == ArtifactKind.KPI_REPORT:
-        return _LEARNED[ArtifactKind.KPI_REPORT]
-    return None if ref in touched else next((why for known, why in _LEARNED.items() if kind == known), None)
+def _why_kept(reader: Reader, reached: Collection[str], touched: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return the versions that stay, each with the reason that its kind gives; of one whose pictures went what stays of it."""
+    facets = reader.facets(ref for ref in reached if parse_ref(ref).kind not in BUILT_IN_KINDS)
+    found: list[tuple[str, str]] = []
+    for ref in sorted(reached):
+        stored = facets.get(ref, {}).get("tracecore_artifact")
+        kind = kind_of(parse_ref(ref).kind, None if stored is None else stored.value.get("of_kind"))
+        if kind.kept and (kind.holds_data or ref not in touched):
+            found.append((ref, kind.kept))
+    return tuple(found)
 
 
 def _outside(reader: Reader, refs: Collection[str]) -> tuple[str, ...]:

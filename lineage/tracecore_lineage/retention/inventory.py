@@ -19,7 +19,7 @@ from tracecore_lineage.retention.redaction import without_drives
 from tracecore_lineage.retention.subjects import Subject
 from tracecore_schemas.arrow_tables import PARTITION
 from tracecore_schemas.canonical import digest_bytes
-from tracecore_schemas.kinds import ArtifactKind, Media
+from tracecore_schemas.kinds import ArtifactKind, Media, kind_of
 from tracecore_schemas.run import Artifact
 
 __all__ = ["Holdings", "read_holdings"]
@@ -128,7 +128,7 @@ class Holdings:
             candidates = [each for ref in sorted(reached) for each in self._by_ref.get(ref, ())]
         found: list[Erased] = []
         for each in candidates:
-            if each.artifact.media is Media.DELTA or each.artifact.kind in _LEARNED:
+            if each.artifact.media is Media.DELTA or not kind_of(each.artifact.kind).holds_data:
                 continue
             pictures = reached is not None and each.artifact.kind != ArtifactKind.DRIVE_LOG
             parts = [part for part in each.parts if part.path not in taken and self._shows(part, named, pictures=pictures)]
@@ -151,9 +151,6 @@ class Holdings:
         if not _is_text(data):
             return pictures
         return named.search(data) is not None or (pictures and (_EMBEDDED.search(data) is not None or _DRAWN.match(data) is not None))
-
-
-_LEARNED = frozenset({ArtifactKind.MODEL, ArtifactKind.ENGINE, ArtifactKind.PROGRAM, ArtifactKind.BUILD})
 
 
 def read_holdings(store: Store, stored: Sequence[Artifact], known: Tombstones) -> Holdings:

@@ -148,7 +148,7 @@ def _append(record: RecordWriter, connection: Connection, build: SealedBuild, ke
     facet = TracecoreCosignRunFacet(build.ref, key.id, key.pem, base64.b64encode(signature).decode(), producer=_producer())
     digest = f"sha256:{parse_ref(build.ref).version}"
     run = build.statement["predicate"]["run"]
-    about = RunInput("build", Artifact(ArtifactKind.BUILD.value, build.name, digest, Media.NONE), run)
+    about = RunInput("build", Artifact(ArtifactKind.BUILD, build.name, digest, Media.NONE), run)
     record.append_fact(connection, COSIGN, datetime.now(UTC), inputs=[about], facets={f"tracecore_{COSIGN}": facet})
 
 

@@ -227,7 +227,7 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
     payload = jcs(said)
     envelope = seal_payload(payload, key)
     build = Artifact(
-        ArtifactKind.BUILD.value,
+        ArtifactKind.BUILD,
         request.name,
         digest_bytes(payload),
         Media.NONE,
@@ -243,7 +243,7 @@ def _release(record: RecordWriter, request: SealRequest, content: Mapping[str, A
         *(RunInput(role, artifact, run) for role, artifact, run in sorted(request.artifacts, key=lambda a: a[0])),
     ]
     event = record.events.complete(request.run, inputs, {"build": build}, {"tracecore_build": facet}, at)
-    ref = artifact_ref(ArtifactKind.BUILD.value, request.name, f"sha256:{hex_of(build.digest)}")
+    ref = artifact_ref(ArtifactKind.BUILD, request.name, f"sha256:{hex_of(build.digest)}")
     return SealedBuild(request.name, ref, position.size, content_digest(content), said, envelope, new=True), event
 
 
@@ -256,7 +256,7 @@ def _producer() -> str:
 def _lacking(request: SealRequest) -> tuple[Unknown, ...]:
     """Return the unknowns of a build: expected parts that it lacks, requested unknowns, and what its gates could not assess."""
     held = {artifact.kind for _, artifact, _ in request.artifacts}
-    lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind.value not in held]
+    lacking = [Unknown(words, f"The build holds no {words}.") for kind, words in _EXPECTED if kind not in held]
     return tuple(dict.fromkeys([*lacking, *request.unknowns, *(unknown for gate in request.gates for unknown in gate.unknowns)]))
 
 

@@ -16,13 +16,15 @@ from tracecore_lineage.ledger.sql_tables import BUILDS, EDGES, FACETS
 from tracecore_lineage.trace.facts import Link
 from tracecore_lineage.trace.reader import Reader
 from tracecore_schemas.facets import LABELS_FACET
-from tracecore_schemas.refs import Ref, RefError, parse_ref
+from tracecore_schemas.kinds import BUILT_IN_KINDS
+from tracecore_schemas.refs import NO_ARTIFACTS, Ref, RefError, parse_ref
 
 __all__ = ["ROLE", "Batch", "Build", "batches_of", "build_named", "find_build", "known_labelers", "known_refs", "newest", "read_ref", "whole"]
 
 ROLE = "labeler"
 """Role of a labeler in the run that made a batch of labels."""
 _LABELERS_SHOWN = 5
+_BUILT_IN = frozenset({*BUILT_IN_KINDS, *NO_ARTIFACTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,24 @@ def read_ref(reader: Reader, text: str) -> Ref:
     """Parse a ref as typed.
 
     Raises:
-        UsageError: not a valid ref; with the nearest recorded one.
+        UsageError: not a valid ref, or of a kind that is neither built in nor recorded; the nearest recorded one is offered.
     """
     try:
-        return parse_ref(text)
+        ref = parse_ref(text)
     except RefError as error:
-        offer = nearest(text, [*known_refs(reader), *(str(Ref("labeler", (name,))) for name in known_labelers(reader))])
-        raise UsageError(f"{error}{f' Did you mean {offer!r}?' if offer else ''}") from None
+        problem = str(error)
+    else:
+        if ref.kind in _BUILT_IN or _has_kind(reader, ref.kind):
+            return ref
+        problem = f"{text!r} is no ref: expected 'kind/name' with one of these kinds: {', '.join(sorted(_BUILT_IN))}."
+    offer = nearest(text, [*known_refs(reader), *(str(Ref("labeler", (name,))) for name in known_labelers(reader))])
+    raise UsageError(f"{problem}{f' Did you mean {offer!r}?' if offer else ''}")
+
+
+def _has_kind(reader: Reader, kind: str) -> bool:
+    """Whether a version of a plugin's kind is recorded: the record knows it, whether the plugin is installed or not."""
+    query = select(EDGES.c.seq).where(EDGES.c.kind == kind, EDGES.c.seq < reader.prefix.bound).limit(1)
+    return reader.connection.execute(query).first() is not None
 
 
 def known_refs(reader: Reader) -> list[str]:

@@ -15,7 +15,7 @@ class Template(tc.Stage):
 
     kind = tc.StageKind.DIAGNOSE
     name = "template"
-    events = tc.Input("event_set", description="a table of mistakes")
+    events = tc.Input(table=tc.EVENTS, description="a table of mistakes")
     request = tc.Output("data_request", description="what is wanted, most needed first")
 
     class Params(tc.Params):

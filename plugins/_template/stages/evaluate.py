@@ -16,8 +16,8 @@ class Template(tc.Stage):
 
     kind = tc.StageKind.EVALUATE
     name = "template"
-    detections = tc.Input("dataset", description="a detection table: what a model saw")
-    labels = tc.Input("label_batch", description="what is true of the same frames")
+    detections = tc.Input(table=tc.DETECTIONS, description="a detection table: what a model saw")
+    labels = tc.Input(table=tc.LABELS, description="what is true of the same frames")
     report = tc.Output("kpi_report", file="report.json", description="figures by name")
 
     class Params(tc.Params):

@@ -16,7 +16,7 @@ class Template(tc.Stage):
     kind = tc.StageKind.INGEST
     name = "template"
     logs = tc.Files("paths", suffixes=[".txt"], note="log file")
-    signals = tc.Output("dataset", checks=["not_empty", "signals_complete"], description="one row a line")
+    signals = tc.Output(table=tc.SIGNALS, checks=["not_empty", "signals_complete"], description="one row a line")
 
     class Params(tc.Params):
         """Which files to read."""

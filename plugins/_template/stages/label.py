@@ -17,8 +17,8 @@ class Template(tc.Stage):
 
     kind = tc.StageKind.LABEL
     name = "template"
-    frames = tc.Input("dataset", description="a frame table")
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="one tag a frame")
+    frames = tc.Input(table=tc.FRAMES, description="a frame table")
+    labels = tc.Output(table=tc.LABELS, checks=["not_empty", "unique_label_ids"], description="one tag a frame")
 
     class Params(tc.Params):
         """What counts as dark."""

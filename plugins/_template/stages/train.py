@@ -17,8 +17,8 @@ class Template(tc.Stage):
 
     kind = tc.StageKind.TRAIN
     name = "template"
-    frames = tc.Input("dataset", description="frames to learn from")
-    labels = tc.Input("label_batch", description="their labels; labels of other frames are left out")
+    frames = tc.Input(table=tc.FRAMES, description="frames to learn from")
+    labels = tc.Input(table=tc.LABELS, description="their labels; labels of other frames are left out")
     model = tc.Output("model", file="boxes.json", description="the mean box of each class, px")
 
     class Params(tc.Params):

@@ -14,8 +14,8 @@ class Template(tc.Stage):
 
     kind = tc.StageKind.CURATE
     name = "template"
-    frames = tc.Input("dataset", description="a frame table")
-    kept = tc.Output("dataset", checks=["not_empty", "unique_frame_ids"], description="the frames that are kept, whole rows with their images")
+    frames = tc.Input(table=tc.FRAMES, description="a frame table")
+    kept = tc.Output(table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames that are kept, whole rows with their images")
 
     class Params(tc.Params):
         """What to keep."""

@@ -25,7 +25,9 @@ class Precision(tc.Stage):
     kind = tc.StageKind.COMPRESS
     name = "precision"
     model = tc.Input("model", description="model.onnx in single precision, and config.json")
-    frames = tc.Input("dataset", use="measure", optional=True, description="recorded frames on which both models are compared; nothing is learned")
+    frames = tc.Input(
+        table=tc.FRAMES, use="measure", optional=True, description="recorded frames on which both models are compared; nothing is learned"
+    )
     converted = tc.Output("model", checks=["parity"], description="model.onnx and config.json")
 
     class Params(ParityParams):
@@ -43,7 +45,7 @@ class Precision(tc.Stage):
         from tracecore.parity import reach_of
         from tracecore_compression.half_precision import computes_in_half, to_half
 
-        folder: Path = context.read(self.model)
+        folder = context.read(self.model)
         source, config = _read(folder)
         graph = onnx.load_model_from_string(source)
         if computes_in_half(graph):

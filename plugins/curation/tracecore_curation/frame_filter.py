@@ -136,9 +136,9 @@ class FrameFilter(tc.Stage):
     """Keep the frames of some drives, sensors, regions, times of day or brightness."""
 
     kind = tc.StageKind.CURATE
-    frames = tc.Input("dataset", description="a frame table")
-    labels = tc.Input("label_batch", optional=True, description="labels of those frames; needed for the filter 'labeled'")
-    kept = tc.Output("dataset", checks=["not_empty", "unique_frame_ids"], description="the frames that every filter lets pass")
+    frames = tc.Input(table=tc.FRAMES, description="a frame table")
+    labels = tc.Input(table=tc.LABELS, optional=True, description="labels of those frames; needed for the filter 'labeled'")
+    kept = tc.Output(table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames that every filter lets pass")
 
     class Params(FilterParams):
         """The filters; all of them must let a frame pass."""

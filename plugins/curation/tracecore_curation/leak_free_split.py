@@ -51,14 +51,14 @@ class LeakFreeSplit(tc.Stage):
 
     kind = tc.StageKind.CURATE
     checks = ("no_leak",)
-    frames = tc.Input("dataset", description="the frames to split")
-    labels = tc.Input("label_batch", optional=True, description="labels whose image attributes can name the split, or say which frames are labeled")
-    train = tc.Output("dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to train on")
+    frames = tc.Input(table=tc.FRAMES, description="the frames to split")
+    labels = tc.Input(table=tc.LABELS, optional=True, description="labels whose image attributes can name the split, or say which frames are labeled")
+    train = tc.Output(table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames to train on")
     validation = tc.Output(
-        "dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to select by: snapshots, thresholds, new frames"
+        table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames to select by: snapshots, thresholds, new frames"
     )
     test = tc.Output(
-        "dataset", checks=["not_empty", "unique_frame_ids"], description="the frames to measure on, which nothing was learned or selected by"
+        table=tc.FRAMES, checks=["not_empty", "unique_frame_ids"], description="the frames to measure on, which nothing was learned or selected by"
     )
 
     class Params(FilterParams):

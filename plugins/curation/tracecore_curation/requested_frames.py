@@ -55,12 +55,16 @@ class RequestedFrames(tc.Stage):
     """Choose the frames that a diagnosis asks for: those of its conditions, most like the mistakes it shows first."""
 
     kind = tc.StageKind.CURATE
-    frames = tc.Input("dataset", description="the frames to choose from")
+    frames = tc.Input(table=tc.FRAMES, description="the frames to choose from")
     request = tc.Input("data_request", description="what is wanted, as event-clusters gives it")
-    labels = tc.Input("label_batch", optional=True, description="labels of the frames to choose from, whose attributes of frames are conditions too")
-    examples = tc.Input("dataset", optional=True, description="the frames that the mistakes were made on, to see what they look like; none is chosen")
-    exclude = tc.Input("dataset", optional=True, description="frames that are not to be chosen: those used already, those kept to judge by")
-    chosen = tc.Output("dataset", checks=["unique_frame_ids", "request_met"], description="frames that meet what is asked for, whole rows")
+    labels = tc.Input(
+        table=tc.LABELS, optional=True, description="labels of the frames to choose from, whose attributes of frames are conditions too"
+    )
+    examples = tc.Input(
+        table=tc.FRAMES, optional=True, description="the frames that the mistakes were made on, to see what they look like; none is chosen"
+    )
+    exclude = tc.Input(table=tc.FRAMES, optional=True, description="frames that are not to be chosen: those used already, those kept to judge by")
+    chosen = tc.Output(table=tc.FRAMES, checks=["unique_frame_ids", "request_met"], description="frames that meet what is asked for, whole rows")
 
     class Params(tc.Params):
         """How frames are chosen."""

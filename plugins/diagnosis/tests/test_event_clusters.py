@@ -15,7 +15,8 @@ from stage_world import StageWorld, check_of
 
 from tracecore.errors import UsageError
 from tracecore.running.executor import Outcome, ResolvedInput
-from tracecore_schemas.arrow_tables import CALIBRATIONS, CLUSTERS, EVENTS, table_of
+from tracecore_diagnosis.event_clusters import CLUSTERS
+from tracecore_schemas.arrow_tables import CALIBRATIONS, EVENTS, table_of
 from tracecore_schemas.data_request import FILE, DataRequest
 
 FRAMES = evaluated_drives()

@@ -16,12 +16,21 @@ from tracecore_diagnosis.conditions import Exposure
 from tracecore_diagnosis.contact_sheets import SheetContent, draw_sheet, examples_of, sheet_name
 from tracecore_diagnosis.data_request import Bug, RequestSummary, page, read_bugs, request_of
 from tracecore_diagnosis.mistakes import FrameFacts, Mistake, frames_labeled_for, frames_of, join_events, labeled_objects, mistakes_of, scenes_of
-from tracecore_schemas.arrow_tables import CLUSTERS
 from tracecore_schemas.canonical import JSON, jcs
 from tracecore_schemas.conditions import OF_OBJECTS
 from tracecore_schemas.data_request import FILE
 
-__all__ = ["EventClusters"]
+__all__ = ["CLUSTERS", "EventClusters"]
+
+CLUSTERS = tc.TableType(
+    "clusters",
+    "One row a mistake of the perception, with the cluster it is in.",
+    tc.Column("cluster", "string", "the cluster it is in, as files and requests name it; null where it is like too few others", nullable=True),
+    tc.Column("cluster_name", "string", "the cluster in words", nullable=True),
+    tc.Column("cluster_rank", "int32", "1 for the worst cluster", nullable=True),
+    kind=tc.ArtifactKind.EVENT_SET,
+    extends=tc.EVENTS,
+)
 
 CLUSTERS_FACET = tc.FacetSpec(
     "tracecore_clusters",
@@ -46,14 +55,14 @@ class EventClusters(tc.Stage):
     """Cluster mistakes by conditions and appearance, rank the clusters, show them, and ask for the data that would help."""
 
     kind = tc.StageKind.DIAGNOSE
-    events = tc.Input("event_set", description="mistakes, as detection-kpis gives them")
-    frames = tc.Input("dataset", description="the frames that were evaluated, those without mistakes too")
-    labels = tc.Input("label_batch", optional=True, description="what is true of them: drawn on the sheets, counted in the request")
-    detections = tc.Input("dataset", optional=True, description="what was seen on them: drawn on the sheets")
-    mistakes = tc.Input("event_set", optional=True, description="further mistakes, as mistakes-per-hour gives them")
-    calibrations = tc.Input("dataset", optional=True, description="of the cameras: needed to draw paths")
+    events = tc.Input(table=tc.EVENTS, description="mistakes, as detection-kpis gives them")
+    frames = tc.Input(table=tc.FRAMES, description="the frames that were evaluated, those without mistakes too")
+    labels = tc.Input(table=tc.LABELS, optional=True, description="what is true of them: drawn on the sheets, counted in the request")
+    detections = tc.Input(table=tc.DETECTIONS, optional=True, description="what was seen on them: drawn on the sheets")
+    mistakes = tc.Input(table=tc.EVENTS, optional=True, description="further mistakes, as mistakes-per-hour gives them")
+    calibrations = tc.Input(table=tc.CALIBRATIONS, optional=True, description="of the cameras: needed to draw paths")
     clusters = tc.Output(
-        "event_set", checks=["events_complete", "scores_in_range"], description="every mistake with the name and rank of its cluster"
+        table=CLUSTERS, checks=["events_complete", "scores_in_range"], description="every mistake with the name and rank of its cluster"
     )
     request = tc.Output("data_request", checks=["request_usable"], description="request.json, README.md and a sheet of pictures for each cluster")
 
@@ -187,8 +196,8 @@ def _with_clusters(events: pa.Table, clusters: Sequence[Cluster]) -> pa.Table:
         "cluster_name": [cluster and cluster.name for cluster in own],
         "cluster_rank": [cluster and cluster.rank for cluster in own],
     }
-    added = [pa.array(values, type=CLUSTERS.field(name).type) for name, values in columns.items()]
-    return pa.Table.from_arrays([*events.columns, *added], schema=CLUSTERS)
+    added = [pa.array(values, type=CLUSTERS.schema.field(name).type) for name, values in columns.items()]
+    return pa.Table.from_arrays([*events.columns, *added], schema=CLUSTERS.schema)
 
 
 def _said(cluster: Cluster) -> JSON:

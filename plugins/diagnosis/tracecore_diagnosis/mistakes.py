@@ -91,18 +91,20 @@ def join_events(*tables: Any) -> pa.Table:
     for table in tables:
         if table is None:
             continue
-        missing = [name for name in EVENTS.names if name not in table.schema.names and not EVENTS.field(name).nullable and name != "conditions"]
+        missing = [
+            name for name in EVENTS.names if name not in table.schema.names and not EVENTS.schema.field(name).nullable and name != "conditions"
+        ]
         if missing:
             raise tc.UsageError(
                 f"These are no events: the table has no column {', '.join(missing)}. Wire 'events' to an event_set, such as kpis.events."
             )
         known: pa.Table = table.to_table(columns=[name for name in EVENTS.names if name in table.schema.names])
         # Events of an older version lack the columns added since.
-        for column in EVENTS:
+        for column in EVENTS.schema:
             if column.name not in known.schema.names:
                 nothing: list[Any] = [None if column.nullable else []] * len(known)
                 known = known.append_column(column.name, pa.array(nothing, column.type))
-        parts.append(known.select(EVENTS.names).cast(EVENTS))
+        parts.append(known.select(EVENTS.names).cast(EVENTS.schema))
     joined = pa.concat_tables(parts).sort_by([("frame_id", "ascending"), ("event_id", "ascending")])
     ids = joined["event_id"].to_pylist()
     return joined.take(pa.array([row for row, id_ in enumerate(ids) if row == 0 or ids[row - 1] != id_], type=pa.int64()))

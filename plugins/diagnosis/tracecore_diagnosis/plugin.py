@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tracecore as tc
 from tracecore_diagnosis.data_request import RequestUsable
-from tracecore_diagnosis.event_clusters import CLUSTERS_FACET, REQUEST_FACET, EventClusters
+from tracecore_diagnosis.event_clusters import CLUSTERS, CLUSTERS_FACET, REQUEST_FACET, EventClusters
 
-__all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_stages"]
+__all__ = ["tracecore_register_checks", "tracecore_register_facets", "tracecore_register_stages", "tracecore_register_tables"]
 
 
 @tc.hookimpl
@@ -25,3 +25,9 @@ def tracecore_register_checks() -> list[tc.Check]:
 def tracecore_register_facets() -> list[tc.FacetSpec]:
     """Return the facets of clusters and of a data request."""
     return [CLUSTERS_FACET, REQUEST_FACET]
+
+
+@tc.hookimpl
+def tracecore_register_tables() -> list[tc.TableType]:
+    """Return the table type `clusters`."""
+    return [CLUSTERS]

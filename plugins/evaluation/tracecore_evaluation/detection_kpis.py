@@ -32,11 +32,13 @@ class DetectionKpis(tc.Stage):
     kind = tc.StageKind.EVALUATE
     engine = tc.Input("engine", optional=True, description="executed instead of the model where there are a GPU and a runtime that fit")
     model = tc.Input("model", description="an ONNX model, the one that the engine was compiled from: its config.json says how its input is made")
-    frames = tc.Input("dataset", description="the frames to evaluate on; those without labels are left out and said")
-    labels = tc.Input("label_batch", description="what is true of them; labels of other frames make the baseline")
+    frames = tc.Input(table=tc.FRAMES, description="the frames to evaluate on; those without labels are left out and said")
+    labels = tc.Input(table=tc.LABELS, description="what is true of them; labels of other frames make the baseline")
     report = tc.Output("kpi_report", checks=["kpis_finite", "kpis_above_baseline"], description="report.json, report.md, plots and sample pictures")
-    events = tc.Output("event_set", checks=["events_complete", "scores_in_range"], description="a row a mistake")
-    detections = tc.Output("dataset", checks=["detections_complete"], description="all that the model saw: boxes, paths, states of the light")
+    events = tc.Output(table=tc.EVENTS, checks=["events_complete", "scores_in_range"], description="a row a mistake")
+    detections = tc.Output(
+        table=tc.DETECTIONS, checks=["detections_complete"], description="all that the model saw: boxes, paths, states of the light"
+    )
 
     class Params(tc.Params):
         """What counts as a detection and as a mistake, and which parts of the frames get KPIs of their own."""
@@ -54,7 +56,7 @@ class DetectionKpis(tc.Stage):
 
     def run(self, context: tc.Context, params: Params) -> None:
         """Look, compare, report."""
-        model: Path = context.read(self.model)
+        model = context.read(self.model)
         config = read_config(model)
         limits = Limits(Thresholds(params.score, params.iou), params.path_within, params.off_path)
         every = read_rows(context.read(self.labels))
@@ -117,8 +119,8 @@ class DetectionKpis(tc.Stage):
 
     def _detector(self, context: tc.Context, model: Path, config: ModelConfig) -> tuple[Detector, list[tuple[str, str]]]:
         """Return the engine where it can be executed, else the graph that it was compiled from; and why the engine was not executed."""
-        artifact = context.artifact(self.engine)
-        if artifact is None:
+        engine, artifact = context.read(self.engine), context.artifact(self.engine)
+        if engine is None or artifact is None:
             return OnnxDetector(model, config.outputs, context.threads), []
         source = compiled_network(artifact)
         graph = model / "model.onnx"
@@ -130,7 +132,7 @@ class DetectionKpis(tc.Stage):
             )
         unsaid = [] if source else [("network of the engine", "The engine does not say which network it was compiled from.")]
         try:
-            return engine_detector(context.read(self.engine), artifact, config.outputs), unsaid
+            return engine_detector(engine, artifact, config.outputs), unsaid
         except NotExecutable as reason:
             why = f"The engine was not executed. {reason} The KPIs are of the ONNX graph that it was compiled from, run by onnxruntime."
             return OnnxDetector(model, config.outputs, context.threads), [("not executed", why), *unsaid]

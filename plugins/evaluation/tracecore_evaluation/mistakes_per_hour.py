@@ -38,15 +38,15 @@ class MistakesPerHour(tc.Stage):
     """Track what a model saw, compare with what was there, and count the mistakes per hour of driving: level 2 of the evaluation."""
 
     kind = tc.StageKind.EVALUATE
-    detections = tc.Input("dataset", description="what a model saw: a table of detections, as detection-kpis gives it")
-    frames = tc.Input("dataset", description="the frames it looked at, for times and conditions")
-    labels = tc.Input("label_batch", description="what is true of them, with tracks of objects")
-    selection_detections = tc.Input("dataset", use="select", optional=True, description="what the same model saw on selection frames")
-    selection_frames = tc.Input("dataset", use="select", optional=True, description="the frames on which the operating score is chosen")
-    selection_labels = tc.Input("label_batch", use="select", optional=True, description="what is true of them")
+    detections = tc.Input(table=tc.DETECTIONS, description="what a model saw: a table of detections, as detection-kpis gives it")
+    frames = tc.Input(table=tc.FRAMES, description="the frames it looked at, for times and conditions")
+    labels = tc.Input(table=tc.LABELS, description="what is true of them, with tracks of objects")
+    selection_detections = tc.Input(table=tc.DETECTIONS, use="select", optional=True, description="what the same model saw on selection frames")
+    selection_frames = tc.Input(table=tc.FRAMES, use="select", optional=True, description="the frames on which the operating score is chosen")
+    selection_labels = tc.Input(table=tc.LABELS, use="select", optional=True, description="what is true of them")
     report = tc.Output("kpi_report", checks=["kpis_finite", "kpis_above_baseline"], description="report.json, report.md and a timeline of each drive")
-    events = tc.Output("event_set", checks=["events_complete", "scores_in_range"], description="a row a mistake, on the frame it begins on")
-    tracks = tc.Output("dataset", checks=["tracks_complete"], description="the true objects and the tracks of what was seen, frame by frame")
+    events = tc.Output(table=tc.EVENTS, checks=["events_complete", "scores_in_range"], description="a row a mistake, on the frame it begins on")
+    tracks = tc.Output(table=tc.TRACKS, checks=["tracks_complete"], description="the true objects and the tracks of what was seen, frame by frame")
 
     class Params(tc.Params):
         """How objects are tracked, and what counts as a mistake; times in seconds, so that a camera of another rate is judged alike."""
@@ -148,7 +148,7 @@ class MistakesPerHour(tc.Stage):
         return choose_scores([frame for frame in known if frame.id in looked], true, seen, config, settings, rules, otherwise)
 
 
-def _said(context: tc.Context, port: tc.Input) -> Mapping[str, Any]:
+def _said(context: tc.Context, port: tc.Input[Any]) -> Mapping[str, Any]:
     artifact = context.artifact(port)
     said = artifact.facets.get(DETECTIONS_FACET.name) if artifact else None
     return said if isinstance(said, Mapping) else {}

@@ -99,7 +99,7 @@ def _frame_batch(drive: Drive, group: Sequence[Portion], images: list[bytes]) ->
         "image_sha256": [sha256(image).hexdigest() for image in images],
         "image": list(images),
     }
-    return pa.record_batch([pa.array(columns[field.name], field.type) for field in FRAMES], schema=FRAMES)
+    return pa.record_batch([pa.array(columns[field.name], field.type) for field in FRAMES.schema], schema=FRAMES.schema)
 
 
 def sweep_batches(drive: Drive, lidars: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -140,7 +140,7 @@ def _sweep_batch(drive: Drive, group: Sequence[Portion], clouds: list[RecordedCl
         "drive_log": [digests[file] for file in files],
         "data": [cloud.points(scales[sensor]) for sensor, cloud in zip(sensors, clouds, strict=True)],
     }
-    return pa.record_batch([pa.array(columns[field.name], field.type) for field in SWEEPS], schema=SWEEPS)
+    return pa.record_batch([pa.array(columns[field.name], field.type) for field in SWEEPS.schema], schema=SWEEPS.schema)
 
 
 def signal_batches(drive: Drive, topics: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -189,5 +189,6 @@ def _signal_batch(
         "message": texts,
     }
     return pa.record_batch(
-        [column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type) for field in SIGNALS], schema=SIGNALS
+        [column if isinstance(column := columns[field.name], pa.Array) else pa.array(column, field.type) for field in SIGNALS.schema],
+        schema=SIGNALS.schema,
     )

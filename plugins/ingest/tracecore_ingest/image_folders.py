@@ -122,7 +122,7 @@ class Images(tc.Stage):
     kind = tc.StageKind.INGEST
     files = tc.Files("paths", suffixes=[".jpg", ".jpeg", ".png", ".webp"], note="image file", nested=True, surveyed=True)
     frames = tc.Output(
-        "dataset", checks=["unique_frame_ids", "frames_complete", "frames_present"], description="the images as frames, one row a file"
+        table=tc.FRAMES, checks=["unique_frame_ids", "frames_complete", "frames_present"], description="the images as frames, one row a file"
     )
 
     class Params(tc.Params):
@@ -146,7 +146,7 @@ class Images(tc.Stage):
                 drives.append(StillDrive(name, stills, stored))
         seen = RowCounter("frames", "sensor", context, len(drives))
         rows = seen.through((drive, still_batches(drive)) for drive in drives)
-        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES, rows))
+        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES.schema, rows))
         if not drives:
             context.unknown("frames", "no image file could be ingested; what was left out is listed with its reason")
         describe_stills(context, self.frames, drives, seen)

@@ -61,9 +61,11 @@ class Kitti(tc.Stage):
 
     kind = tc.StageKind.INGEST
     files = tc.Files("paths", suffixes=PATTERNS, note="KITTI file", nested=True, surveyed=True)
-    frames = tc.Output("dataset", checks=["unique_frame_ids", "frames_complete", "frames_present"], description="camera images, one row a file")
-    sweeps = tc.Output("dataset", checks=["sweeps_complete"], description="Velodyne scans, one row a file")
-    calibrations = tc.Output("dataset", checks=["calibrations_complete"], description="how cameras and LiDAR lie to each other and project")
+    frames = tc.Output(table=tc.FRAMES, checks=["unique_frame_ids", "frames_complete", "frames_present"], description="camera images, one row a file")
+    sweeps = tc.Output(table=tc.SWEEPS, checks=["sweeps_complete"], description="Velodyne scans, one row a file")
+    calibrations = tc.Output(
+        table=tc.CALIBRATIONS, checks=["calibrations_complete"], description="how cameras and LiDAR lie to each other and project"
+    )
 
     class Params(tc.Params):
         """What to read."""
@@ -79,9 +81,9 @@ class Kitti(tc.Stage):
         drives = [StillDrive(each.name, each.stills, each.stored) for each in sets]
         seen, swept = (RowCounter(noun, "sensor", context, len(sets)) for noun in ("frames", "sweeps"))
         rows = seen.through((drive, still_batches(drive)) for drive in drives)
-        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES, rows))
+        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES.schema, rows))
         rows = swept.through((each, _sweep_batches(each)) for each in sets)
-        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS, rows))
+        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS.schema, rows))
         calibrated = [row for each in sets for row in _calibration_rows(each, params.lidar_at)]
         context.write(self.calibrations, table_of(CALIBRATIONS, calibrated))
         describe_stills(context, self.frames, drives, seen)

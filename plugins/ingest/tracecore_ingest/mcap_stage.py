@@ -30,14 +30,16 @@ class Mcap(tc.Stage):
     drives = tc.Files("paths", suffixes=list(SUFFIXES), note="drive file", optional=True, surveyed=True, beside=[WAL])
     logs = tc.Input("drive_log", optional=True, description="a directory of drive logs that an earlier stage wrote")
     frames = tc.Output(
-        "dataset",
+        table=tc.FRAMES,
         checks=["unique_frame_ids", "frames_complete", "frames_present", "messages_left_out"],
         description="camera frames with their images, one row a frame",
     )
-    signals = tc.Output("dataset", checks=["signals_complete", "messages_left_out"], description="vehicle signals, one row a message")
-    sweeps = tc.Output("dataset", checks=["sweeps_complete", "messages_left_out"], description="LiDAR sweeps with their points, one row a sweep")
+    signals = tc.Output(table=tc.SIGNALS, checks=["signals_complete", "messages_left_out"], description="vehicle signals, one row a message")
+    sweeps = tc.Output(
+        table=tc.SWEEPS, checks=["sweeps_complete", "messages_left_out"], description="LiDAR sweeps with their points, one row a sweep"
+    )
     calibrations = tc.Output(
-        "dataset", checks=["calibrations_complete"], description="how each sensor lies on the vehicle and how each camera projects"
+        table=tc.CALIBRATIONS, checks=["calibrations_complete"], description="how each sensor lies on the vehicle and how each camera projects"
     )
 
     class Params(tc.Params):
@@ -62,12 +64,12 @@ class Mcap(tc.Stage):
         total = len(drives)
         frames, signals = RowCounter("frames", "sensor", context, total), RowCounter("messages", "topic", context, total)
         rows = frames.through((drive, frame_batches(drive, params.sensors)) for drive in drives)
-        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES, rows))
+        context.write(self.frames, pa.RecordBatchReader.from_batches(FRAMES.schema, rows))
         rows = signals.through((drive, signal_batches(drive, params.topics)) for drive in drives)
-        context.write(self.signals, pa.RecordBatchReader.from_batches(SIGNALS, rows))
+        context.write(self.signals, pa.RecordBatchReader.from_batches(SIGNALS.schema, rows))
         sweeps = RowCounter("sweeps", "sensor", context, total)
         rows = sweeps.through((drive, sweep_batches(drive, params.lidars)) for drive in drives)
-        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS, rows))
+        context.write(self.sweeps, pa.RecordBatchReader.from_batches(SWEEPS.schema, rows))
         named = VEHICLE_FRAMES if params.vehicle_frame is None else (params.vehicle_frame,)
         calibrated = {
             drive.name: calibrate(drive.name, drive.start_ns or 0, drive.models, drive.camera_frames, drive.lidar_frames, drive.tree, named)

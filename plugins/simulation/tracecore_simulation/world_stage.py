@@ -32,7 +32,7 @@ class World(tc.Stage):
     name = "world"
     drives = tc.Output("drive_log", description="a folder with one <drive>.mcap a drive, and scenarios.json, which tells what was simulated")
     truth = tc.Output(
-        "label_batch",
+        table=tc.LABELS,
         checks=["not_empty", "unique_label_ids", "labels_in_image"],
         description="what is true of each camera frame: boxes, cuboids, the way ahead, the state of the light",
     )

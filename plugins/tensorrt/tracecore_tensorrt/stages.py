@@ -32,7 +32,7 @@ class Onnx(tc.Stage):
     kind = tc.StageKind.EXPORT
     name = "onnx"
     model = tc.Input("model", description="a torch model: model.safetensors and config.json")
-    frames = tc.Input("dataset", use="measure", optional=True, description="recorded frames on which both are compared; nothing is learned")
+    frames = tc.Input(table=tc.FRAMES, use="measure", optional=True, description="recorded frames on which both are compared; nothing is learned")
     onnx = tc.Output("model", checks=["parity"], description="model.onnx and config.json")
 
     class Params(ParityParams):
@@ -95,7 +95,10 @@ class TensorRT(tc.Stage):
     name = "tensorrt"
     model = tc.Input("model", description="model.onnx and config.json")
     frames = tc.Input(
-        "dataset", use="measure", optional=True, description="recorded frames on which the engine is compared where it can run; nothing is learned"
+        table=tc.FRAMES,
+        use="measure",
+        optional=True,
+        description="recorded frames on which the engine is compared where it can run; nothing is learned",
     )
     engine = tc.Output("engine", description="model.engine, native code for the GPUs it names; inspector.json, where it could be opened")
 
@@ -145,7 +148,7 @@ class TensorRT(tc.Stage):
         from tracecore_tensorrt.onnx_graph import describe
         from tracecore_tensorrt.trained_model import read_config
 
-        folder: Path = context.read(self.model)
+        folder = context.read(self.model)
         config = read_config(folder)
         network = _read_onnx(folder)
         targets, present = params.targets, present_capability()

@@ -119,11 +119,11 @@ def label(
 
 
 def frame_table(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=FRAMES)
+    return pa.Table.from_pylist(rows, schema=FRAMES.schema)
 
 
 def label_table(rows: list[dict[str, Any]]) -> pa.Table:
-    return pa.Table.from_pylist(rows, schema=LABELS)
+    return pa.Table.from_pylist(rows, schema=LABELS.schema)
 
 
 @pytest.fixture(scope="session")

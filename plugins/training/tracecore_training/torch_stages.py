@@ -70,8 +70,8 @@ class TrainingStage(tc.Stage):
     """A stage that learns from labeled frames; what is learned is its own."""
 
     kind = tc.StageKind.TRAIN
-    frames = tc.Input("dataset", description="frames to learn from, with their images")
-    labels = tc.Input("label_batch", description="their labels; labels of other frames are ignored and counted")
+    frames = tc.Input(table=tc.FRAMES, description="frames to learn from, with their images")
+    labels = tc.Input(table=tc.LABELS, description="their labels; labels of other frames are ignored and counted")
     model = tc.Output("model", description="model.safetensors, config.json and curves.json")
 
     def learn(self, context: tc.Context, settings: Settings) -> None:

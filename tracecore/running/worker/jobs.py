@@ -192,8 +192,8 @@ def shape_of(stage: type[Stage], params: BaseModel) -> JSON:
     return {
         "kind": stage.kind.value,
         "name": stage.name,
-        "inputs": [[port.name, port.kind.value, port.optional] for port in stage.inputs().values()],
-        "outputs": [[port.name, port.kind.value, port.file] for port in stage.outputs().values()],
+        "inputs": [[port.name, port.kind, port.optional] for port in stage.inputs().values()],
+        "outputs": [[port.name, port.kind, port.file] for port in stage.outputs().values()],
         "files": [[port.name, port.param, list(port.suffixes), port.note, port.optional, port.nested] for port in stage.file_ports().values()],
         "params": params.model_dump_json(warnings=False),
     }

@@ -33,12 +33,12 @@ class Campaign(tc.Stage):
 
     kind = tc.StageKind.LABEL
     files = tc.Files("paths", suffixes=("*.campaign.json",), note="label file", optional=True)
-    frames = tc.Input("dataset", description="the recorded frames to be labeled")
-    truth = tc.Input("label_batch", optional=True, description="what simulated labelers look at")
-    gold = tc.Input("dataset", optional=True, description="of the frames, those whose labels are all reviewed: what KPIs are reported on")
-    gold_selection = tc.Input("dataset", optional=True, description="more of them: what selects thresholds and data")
+    frames = tc.Input(table=tc.FRAMES, description="the recorded frames to be labeled")
+    truth = tc.Input(table=tc.LABELS, optional=True, description="what simulated labelers look at")
+    gold = tc.Input(table=tc.FRAMES, optional=True, description="of the frames, those whose labels are all reviewed: what KPIs are reported on")
+    gold_selection = tc.Input(table=tc.FRAMES, optional=True, description="more of them: what selects thresholds and data")
     labels = tc.Output(
-        "label_batch",
+        table=tc.LABELS,
         checks=["not_empty", "unique_label_ids", "labels_in_image"],
         description="each label in its last revision, with who, when, guideline, refusals and the verdict of the review",
     )

@@ -257,7 +257,7 @@ class Coco(LabelImport):
 
     files = tc.Files("paths", suffixes=(".json",), note="label file")
     labels = tc.Output(
-        "label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or outline, one a frame without any"
+        table=tc.LABELS, checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or outline, one a frame without any"
     )
 
     class Params(tc.Params):

@@ -200,7 +200,7 @@ class Cvat(LabelImport):
     """Import the boxes and polygons of CVAT's XML files, each linked to the recorded frame by its image's name."""
 
     files = tc.Files("paths", suffixes=(".xml",), note="label file")
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or polygon")
+    labels = tc.Output(table=tc.LABELS, checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box or polygon")
 
     class Params(tc.Params):
         """Files and clipping."""

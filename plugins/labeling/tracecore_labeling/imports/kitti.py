@@ -172,8 +172,8 @@ class Kitti(LabelImport):
     """Import KITTI's object and tracking labels: boxes in the left color image, cuboids in the rectified camera's frame."""
 
     files = tc.Files("paths", suffixes=[f"{_OBJECTS}/*.txt", f"{TRACKING}/*.txt"], note="label file", nested=True)
-    frames = tc.Input("dataset", description="the recorded frames, by drive (the folders' names) and number (the file's)")
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="a box and a cuboid an object, of one track")
+    frames = tc.Input(table=tc.FRAMES, description="the recorded frames, by drive (the folders' names) and number (the file's)")
+    labels = tc.Output(table=tc.LABELS, checks=["not_empty", "unique_label_ids"], description="a box and a cuboid an object, of one track")
     together = True
 
     class Params(tc.Params):

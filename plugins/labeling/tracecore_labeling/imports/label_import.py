@@ -40,8 +40,8 @@ class LabelImport(tc.Stage):
 
     kind = tc.StageKind.LABEL
     files: ClassVar[tc.Files]
-    frames = tc.Input("dataset", description="the recorded frames that the labels are of")
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a label")
+    frames: ClassVar[tc.Input[tc.Table | None]] = tc.Input(table=tc.FRAMES, description="the recorded frames that the labels are of")
+    labels = tc.Output(table=tc.LABELS, checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a label")
     together: ClassVar[bool] = False
     frame_columns: ClassVar[Sequence[str]] = LINK_COLUMNS
     recorded: FrameIndex | None = None

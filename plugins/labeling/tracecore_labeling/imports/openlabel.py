@@ -210,8 +210,8 @@ class Openlabel(LabelImport):
     """Import the boxes, cuboids, tracks and tags of OpenLABEL files."""
 
     files = tc.Files("paths", suffixes=(".json",), note="label file")
-    frames = tc.Input("dataset", optional=True, description="the recorded frames that the labels are of; without them a frame is its number")
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids"], description="one row a box, cuboid, path or tag")
+    frames = tc.Input(table=tc.FRAMES, optional=True, description="the recorded frames that the labels are of; without them a frame is its number")
+    labels = tc.Output(table=tc.LABELS, checks=["not_empty", "unique_label_ids"], description="one row a box, cuboid, path or tag")
 
     class Params(tc.Params):
         """Files and names of sensors."""

@@ -25,7 +25,7 @@ class Yolo(LabelImport):
     """Import the boxes of YOLO label folders, each file linked to the frame whose image it labels."""
 
     files = tc.Files("paths", suffixes=(".txt", *_SETS, *_IMAGES), note="label file", nested=True)
-    labels = tc.Output("label_batch", checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box")
+    labels = tc.Output(table=tc.LABELS, checks=["not_empty", "unique_label_ids", "labels_in_image"], description="one row a box")
     together = True
     frame_columns = (*LINK_COLUMNS, "image_sha256")
 
