@@ -138,10 +138,9 @@ def test_any_delta_reader_reads_the_table(store: AnyStore) -> None:
 
 @pytest.mark.parametrize("table", BUILT_IN_TABLES.values(), ids=lambda table: table.name)
 def test_an_empty_table_is_a_table(store: AnyStore, table: TableType) -> None:
-    schema = table.schema
-    kept = put(store, schema.empty_table())
+    kept = put(store, table.schema.empty_table())
     assert kept.rows == 0
-    assert store.open(kept).to_table().schema.equals(schema)
+    assert store.open(kept).to_table().schema.equals(table.schema)
     assert store.verify(kept) == []
 
 
