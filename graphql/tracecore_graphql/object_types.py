@@ -52,7 +52,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     JSON: strawberry.scalar(
         name="JSON",
-        description="A JSON value exactly as it stands in the record: facets, parameters. Its keys are not renamed.",
+        description="A JSON value exactly as recorded: facets, parameters. Its keys are not renamed.",
         serialize=lambda value: value,
         parse_value=lambda value: value,
     ),
@@ -62,7 +62,7 @@ SCALARS: dict[object, ScalarDefinition] = {
 
 @output_type
 class Build:
-    """A sealed build: written once, signed, and naming the prefix of the ledger that it stands on."""
+    """A sealed build: written once, signed, and naming the prefix of the ledger that it is based on."""
 
     name: str
     ref: str = strawberry.field(description="`build/<name>@` and the digest of its DSSE payload")
@@ -95,7 +95,7 @@ class Bug:
     build: str | None = strawberry.field(description="whole ref of the build it was seen in")
     frames: list[str] = strawberry.field(description="refs of the frames that show it")
     severity: str | None = strawberry.field(description="`low`, `medium`, `high` or `critical`, as its reporter judges it")
-    reporter: str | None = strawberry.field(description="pseudonym of who reported it")
+    reporter: str | None = strawberry.field(description="pseudonym of the reporter")
     reported_at: str = strawberry.field(description="eventTime of the report: shown, never trusted")
     run: str = strawberry.field(description="id of the run that recorded it")
 
@@ -119,7 +119,7 @@ class Gap:
 
 @output_type
 class UnknownFact:
-    """A fact that nobody recorded or that could not be assessed."""
+    """A fact that is not recorded or could not be assessed."""
 
     at: str
     what: str
@@ -220,7 +220,7 @@ class Trace:
 
     root: str
     direction: Direction
-    position: int = strawberry.field(description="size of the ledger's prefix that the answer stands on: the build's, else the head")
+    position: int = strawberry.field(description="size of the ledger's prefix that the answer is based on: the build's, else the head")
     complete: bool
     truncated: bool
     gaps: list[Gap]

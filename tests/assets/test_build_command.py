@@ -226,7 +226,7 @@ def test_init_says_where_the_workspace_is_and_how_to_build_in_it(project, monkey
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("TRACECORE_HOME", str(home))
     answered = CliRunner().invoke(cli, ["init", "fleet", "--from", "toy.yaml"])
-    assert f"The workspace is {home}, as TRACECORE_HOME says" in answered.stderr
+    assert f"The workspace is {home}, given by TRACECORE_HOME" in answered.stderr
     assert "'tracecore init fleet --workspace fleet/.tracecore' makes one there." in answered.stderr
     assert answered.stdout.splitlines()[2].endswith("tracecore build NAME --program fleet/vehicle.yaml --approver WHO")
     assert not (project.folder / "fleet" / ".tracecore").exists()

@@ -54,7 +54,7 @@ def test_a_run_with_a_failed_check_is_told_once(refused, hook):
     received, urls = hook
     with dagster_instance(refused) as instance:
         said, cursor = tick(instance, "[0, []]", urls)
-        assert said == "Runs with failed checks that were told: 1."
+        assert said == "Runs with failed checks that were reported: 1."
         assert tick(instance, cursor, urls) == ("No run with a failed check ended.", cursor)
     assert len(received) == 1
     assert received[0]["title"].startswith("tracecore: 1 check failed in run ")
@@ -73,21 +73,21 @@ def test_what_failed_before_anybody_listened_is_no_news(refused, hook):
 def test_a_place_that_cannot_be_reached_is_tried_again(refused, hook):
     received, urls = hook
     with dagster_instance(refused) as instance:
-        with pytest.raises(UsageError, match="could not be told"):
+        with pytest.raises(UsageError, match="could not be notified"):
             tick(instance, "[0, []]", ["json://127.0.0.1:9/nobody"])
-        assert tick(instance, "[0, []]", urls)[0] == "Runs with failed checks that were told: 1."
+        assert tick(instance, "[0, []]", urls)[0] == "Runs with failed checks that were reported: 1."
     assert len(received) == 1
 
 
 def test_a_url_that_is_none_is_named_by_its_place_and_not_shown(refused):
     with dagster_instance(refused) as instance:
         failed = failed_checks(instance, instance.get_runs()[0].run_id)
-    with pytest.raises(UsageError, match=r"Entry 2 of TRACECORE_NOTIFY is no URL that Apprise knows") as problem:
+    with pytest.raises(UsageError, match=r"Entry 2 of TRACECORE_NOTIFY is not a valid Apprise URL") as problem:
         notify(["json://127.0.0.1:9/x", "nonsense-with-a-password"], "build/one", failed)
     assert "password" not in str(problem.value)
 
 
 def test_nobody_is_told_where_nobody_asked(refused):
     with dagster_instance(refused) as instance:
-        assert tick(instance, "[0, []]", ())[0] == "TRACECORE_NOTIFY names nobody to tell."
+        assert tick(instance, "[0, []]", ())[0] == "TRACECORE_NOTIFY names no target."
     assert failed_checks_sensor(()).default_status is dg.DefaultSensorStatus.STOPPED

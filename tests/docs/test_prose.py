@@ -23,15 +23,7 @@ SCANNED = ["tracecore", "schemas", "lineage", "assets", "graphql", "plugins", "b
 
 # A folder stands for the files directly in it.
 NOT_YET_CLEAN: tuple[str, ...] = (
-    "assets/tracecore_assets/commands",
-    "assets/tracecore_assets/define",
-    "assets/tracecore_assets/external_assets",
-    "assets/tracecore_assets/load",
-    "assets/tracecore_assets/rebuild",
-    "assets/tracecore_assets/release",
-    "assets/tracecore_assets/run",
     "benchmarks",
-    "graphql/tracecore_graphql",
     "lineage/tracecore_lineage",
     "lineage/tracecore_lineage/api",
     "lineage/tracecore_lineage/bundle",

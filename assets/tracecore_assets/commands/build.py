@@ -16,15 +16,15 @@ __all__ = ["VariadicCommand", "command"]
 
 
 class VariadicCommand(click.Command):
-    """A command with one argument, whose repeatable options also take several values in a row: `--drives A B` reads as `--drives A --drives B`."""
+    """A command with one argument whose repeatable options take several values in a row: `--drives A B` means `--drives A --drives B`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Spell every value of a repeatable option out, then parse as usual."""
+        """Repeat the option before each of its values, then parse as usual."""
         return super().parse_args(ctx, self._spelled_out(args))
 
     def _spelled_out(self, args: list[str]) -> list[str]:
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
-        # Of each word that no option claims: where it stands, and the repeatable option whose further value it may be.
+        # Index of each word that is not an option's only value, with the repeatable option that it may belong to.
         free: list[tuple[int, str | None]] = []
         current: str | None = None
         place = 0
@@ -39,7 +39,7 @@ class VariadicCommand(click.Command):
             place += 1
         if len(free) < 2:
             return args
-        # The argument itself is the first free word that follows no such option, else the last word.
+        # The argument is the first free word that follows no repeatable option, else the last free word.
         argument = next((at for at, option in free if option is None), free[-1][0])
         owners = {at: option for at, option in free if option is not None and at != argument}
         return [word for at, each in enumerate(args) for word in ((owners[at], each) if at in owners else (each,))]
@@ -63,7 +63,7 @@ Examples:
 @click.option("--drives", multiple=True, metavar="PATH", help="Drive files, folders or globs instead of the program's; several, or repeated.")
 @click.option("--labels", multiple=True, metavar="PATH", help="Label files instead of the program's; several, or repeated.")
 @click.option("--set", "settings", multiple=True, metavar="ASSET.PARAM=VALUE", help="Set a parameter, the value as YAML; may be repeated.")
-@click.option("--approver", metavar="WHO", help="Who approves the build; the record keeps a pseudonym.")
+@click.option("--approver", metavar="WHO", help="The approver of the build; the record keeps a pseudonym.")
 @click.option("--waive", multiple=True, metavar="GATE", help="Let a failed gate pass; each with its own --reason and --until.")
 @click.option("--reason", multiple=True, metavar="TEXT", help="Why a gate is waived.")
 @click.option("--until", multiple=True, metavar="DATE", help="The last day a waiver holds (UTC), such as 2027-01-31.")
@@ -84,9 +84,9 @@ def command(
     workspace: NamedWorkspace,
     as_json: bool,
 ) -> None:
-    """Make what is missing or stale, run checks and gates, and seal build/NAME.
+    """Make missing and stale assets, run checks and gates, and seal build/NAME.
 
-    What was made before from the same code, parameters and inputs is used again. A gate that fails stops the release: exit code 1, and no build.
+    Artifacts made before from the same code, parameters and inputs are reused. A failed gate stops the release: exit code 1, and no build.
     """
     from dataclasses import replace
 

@@ -34,8 +34,8 @@ Examples:
 def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_json: bool) -> None:
     """Make a workspace, its signing key, and a vehicle program to edit.
 
-    DIR is the project's folder (the current one where left out): the program becomes DIR/vehicle.yaml, the workspace DIR/.tracecore unless
-    --workspace or TRACECORE_HOME names another, which is said then.
+    DIR is the project's folder (by default the current one): the program becomes DIR/vehicle.yaml, the workspace DIR/.tracecore unless
+    --workspace or TRACECORE_HOME names another, which is reported.
     """
     from tracecore.workspace import DEFAULT
     from tracecore_assets.load.recent_programs import read_new_program
@@ -44,27 +44,27 @@ def command(directory: Path | None, source: str, workspace: NamedWorkspace, as_j
     from tracecore_lineage.api.binding import make_workspace
 
     folder = directory or Path()
-    program = read_new_program(folder / _PROGRAM, source)  # before anything is made: what can't be begun leaves nothing
+    program = read_new_program(folder / _PROGRAM, source)  # before anything is made, so that an error leaves nothing behind
     home = workspace.settings.home
     named = workspace if workspace.directory or home else replace(workspace, directory=folder / DEFAULT)
-    place = make_workspace(named, slug=folder.absolute().name)
-    with Record.open(place) as record:
+    opened = make_workspace(named, slug=folder.absolute().name)
+    with Record.open(opened) as record:
         record.keys.ensure()
-    dagster_home(place)
-    program.place(place)
-    if directory is not None and workspace.directory is None and home and place.root.resolve() != (folder / DEFAULT).resolve():
+    dagster_home(opened)
+    program.save(opened)
+    if directory is not None and workspace.directory is None and home and opened.root.resolve() != (folder / DEFAULT).resolve():
         own = shlex.join(["tracecore", "init", str(folder), "--workspace", str(folder / DEFAULT)])
-        say(f"The workspace is {place.root}, as TRACECORE_HOME says, and none was made in the folder of the program; '{own}' makes one there.")
+        say(f"The workspace is {opened.root}, given by TRACECORE_HOME; none was made in the program's folder ('{own}' makes one there).")
     if as_json:
-        emit_json({"workspace": str(place.root), "slug": place.slug, "program": str(program.file), "new": program.new})
+        emit_json({"workspace": str(opened.root), "slug": opened.slug, "program": str(program.file), "new": program.new})
         return
-    click.echo(f"workspace {place.root} ({place.slug})")
+    click.echo(f"workspace {opened.root} ({opened.slug})")
     click.echo(f"program   {program.file} ({program.name}, {'new' if program.new else 'was there, left as it is'})")
-    click.echo(f"next      edit it, then: {shlex.join(_next(program.file, place, workspace))}")
+    click.echo(f"next      edit it, then: {shlex.join(_next(program.file, opened, workspace))}")
 
 
-def _next(program: Path, place: Workspace, workspace: NamedWorkspace) -> list[str]:
-    """Return the build's command as it must be typed here, naming the workspace where it would take another."""
-    elsewhere = Workspace.locate(replace(workspace, directory=None)).resolve() != place.root.resolve()
-    named = ["--workspace", str(place.root)] if elsewhere else []
+def _next(program: Path, opened: Workspace, workspace: NamedWorkspace) -> list[str]:
+    """Return the build's command line, with --workspace if the default is another workspace."""
+    elsewhere = Workspace.locate(replace(workspace, directory=None)).resolve() != opened.root.resolve()
+    named = ["--workspace", str(opened.root)] if elsewhere else []
     return ["tracecore", "build", "NAME", "--program", str(program), *named, "--approver", "WHO"]

@@ -30,35 +30,34 @@ Examples:
 def command(host: str, port: int, workspace: NamedWorkspace) -> None:
     """Show the workspace's programs, assets, checks and builds in the Dagster UI, and launch builds from it.
 
-    Where TRACECORE_NOTIFY names places to tell (Apprise URLs, separated by spaces), a Dagster daemon runs beside the page and its sensor tells
-    them of failed checks.
+    If TRACECORE_NOTIFY is set (Apprise URLs, separated by spaces), a Dagster daemon runs too, whose sensor sends notifications of failed checks.
     """
     from tracecore.workspace import Workspace
     from tracecore_assets.load.recent_programs import recent_programs
     from tracecore_assets.run.instance import dagster_home, workspace_file
     from tracecore_lineage import Record
 
-    told = len(workspace.settings.notify)
+    targets = len(workspace.settings.notify)
     _refuse_taken(host, port)
-    place = Workspace.open(workspace)
-    Record.open(place).close()  # catalog and store are this workspace's, or the page would show and write another's
-    if not recent_programs(place):
+    opened = Workspace.open(workspace)
+    Record.open(opened).close()  # refuses a catalog or store of another workspace, which the page would write to
+    if not recent_programs(opened):
         say("No program was built here yet: the page will be empty until 'tracecore build' or 'tracecore init' names one.")
-    home = dagster_home(place)
-    # The code server and each launched run are processes of their own; all they know of us is their environment.
-    environment = {**os.environ, "DAGSTER_HOME": home, "TRACECORE_HOME": str(place.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
-    say(f"Dagster UI of {place.root}: http://{host}:{port} (Ctrl-C ends it)")
+    home = dagster_home(opened)
+    # The code server and each launched run are processes of their own, configured by their environment only.
+    environment = {**os.environ, "DAGSTER_HOME": home, "TRACECORE_HOME": str(opened.root), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    say(f"Dagster UI of {opened.root}: http://{host}:{port} (Ctrl-C ends it)")
     levels = ["--log-level", "warning", "--code-server-log-level", "warning"]
-    # Sensors run in Dagster's daemon, which `dagster dev` starts beside the page; without one to run, the page alone starts sooner.
-    page = ["dagster", "dev"] if told else ["dagster_webserver"]
-    arguments = ["-m", *page, "--host", host, "--port", str(port), "--workspace", workspace_file(place), *levels]
-    if told:
-        say(f"Failed checks are told to {told} place{'s' if told > 1 else ''} of TRACECORE_NOTIFY.")
+    # Sensors run in Dagster's daemon, which `dagster dev` starts too; the webserver by itself starts sooner.
+    page = ["dagster", "dev"] if targets else ["dagster_webserver"]
+    arguments = ["-m", *page, "--host", host, "--port", str(port), "--workspace", workspace_file(opened), *levels]
+    if targets:
+        say(f"Notifications of failed checks go to {targets} target{'s' if targets > 1 else ''} of TRACECORE_NOTIFY.")
     os.execve(sys.executable, [sys.executable, *arguments], environment)  # noqa: S606  # the same interpreter, no shell
 
 
 def _refuse_taken(host: str, port: int) -> None:
-    """Refuse a port that can't be used: Dagster reports it only after seconds, in a traceback."""
+    """Refuse a port that is in use, which Dagster would report only after seconds, by a traceback."""
     import socket
 
     from tracecore.errors import UsageError

@@ -1,4 +1,4 @@
-"""`tracecore why-stale`: which part of what an asset was made from is another now."""
+"""`tracecore why-stale`: what changed since an asset was made."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Examples:
 
 @click.command("why-stale", epilog=_EXAMPLES)
 @click.argument("asset", metavar="ASSET")
-@click.option("--program", metavar="FILE|NAME", help="The program; the one that was built here and has the asset, if left out.")
+@click.option("--program", metavar="FILE|NAME", help="The program; by default the one that was built here and has the asset.")
 @click.option("--patch", is_flag=True, help="Print the lines in which source files differ, too.")
 @workspace_option
 @json_option
 def command(asset: str, program: str | None, patch: bool, workspace: NamedWorkspace, as_json: bool) -> None:
     """Name what changed since an asset was made: code, a dependency, a parameter, an input or the data format.
 
-    Its newest completed run is compared with what a build would make it from now. Exit 0, whether it is stale or not.
+    The asset's newest completed run is compared with the current code, parameters and inputs. Exit 0, whether it is stale or not.
     """
     from tracecore_assets.why_stale import why_stale
 
@@ -45,7 +45,7 @@ def command(asset: str, program: str | None, patch: bool, workspace: NamedWorksp
         for change in answer.changes:
             click.echo(f"  {change.part:<10} {change.name}: {_short(change.then)} then, {_short(change.now)} now")
             if patch and change.part == "code":
-                click.echo(answer.patches.get(change.name, "    what the run loaded is not kept as a text, or nothing is there now"))
+                click.echo(answer.patches.get(change.name, "    no text of one of the versions is available"))
 
 
 def _short(value: str | None) -> str:

@@ -1,4 +1,4 @@
-"""A program as Dagster definitions: one multi-asset per program asset, its checks, the release, and the job that makes a build."""
+"""Dagster definitions of a program: a multi-asset for each asset, its checks, the release, and the build job."""
 
 # No `from __future__ import annotations` here: Dagster reads the annotations of its steps when it meets them.
 
@@ -17,13 +17,13 @@ from tracecore_assets.run.session import Session
 __all__ = ["ReleaseConfig", "SessionFactory", "definitions", "output_key", "release_config", "request_of", "request_of_run"]
 
 SessionFactory = Callable[[dg.AssetExecutionContext], Session]
-"""Gives the session of a Dagster run; the same one for all steps of a run."""
+"""Returns the session of a step's Dagster run, the same for all its steps."""
 
 _RETRY_SECONDS = 2
 
 
 class WaiverConfig(dg.Config):
-    """A failed gate let pass: named, reasoned, and only until a day."""
+    """Run config of a waiver."""
 
     gate: str
     reason: str
@@ -31,7 +31,7 @@ class WaiverConfig(dg.Config):
 
 
 class ReleaseConfig(dg.Config):
-    """What a build's run is asked for."""
+    """Run config of the release step."""
 
     name: str
     approver: str = ""
@@ -44,12 +44,7 @@ def output_key(program: ResolvedProgram, asset: ResolvedAsset, port: str) -> dg.
 
 
 def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Definitions:
-    """Turn a program into Dagster definitions.
-
-    Args:
-        program: joined to the installed stages.
-        sessions: gives the session that a run's steps work in.
-    """
+    """Return the Dagster definitions of a program."""
     assets = [_asset(program, asset, sessions) for asset in program.assets]
     keys = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs]
     if program.spec.release is not None:
@@ -58,16 +53,16 @@ def definitions(program: ResolvedProgram, sessions: SessionFactory) -> dg.Defini
         job_name(program.name),
         selection=dg.AssetSelection.assets(*keys, *([_release_key(program)] if program.spec.release else [])),
         description=f"Make what is missing or stale of program '{program.name}', run checks and gates, and seal the build.",
-        # What the page's launchpad begins with: an empty name is refused in one sentence, before any work.
+        # Default of the page's launchpad: an empty name is refused in one sentence, before any work.
         config=_run_config(program, "", None, []) if program.spec.release else None,
-        # One process for all steps: they share a session, and Dagster's step processes cost seconds each.
+        # One process for all steps: they share a session, and a process for each step would take seconds.
         executor_def=dg.in_process_executor,
     )
     return dg.Definitions(assets=assets, jobs=[job])
 
 
 def release_config(program: ResolvedProgram, request: ReleaseRequest) -> dict[str, Any]:
-    """Return the run config that asks a build's run for a release."""
+    """Return the run config of a release request."""
     waivers = [{"gate": waiver.gate, "reason": waiver.reason, "until": waiver.until.isoformat()} for waiver in request.waivers]
     return _run_config(program, request.name, request.approver, waivers)
 
@@ -77,19 +72,19 @@ def _run_config(program: ResolvedProgram, name: str, approver: str | None, waive
 
 
 def request_of(program: ResolvedProgram, config: ReleaseConfig) -> ReleaseRequest:
-    """Read the request out of a run's config, with the same care as on the command line."""
+    """Return the validated release request of the release step's config."""
     waivers = [WaiverText(waiver.gate, waiver.reason, waiver.until) for waiver in config.waivers]
     return read_request(program, config.name, config.approver, waivers)
 
 
 def request_of_run(program: ResolvedProgram, config: Mapping[str, Any]) -> ReleaseRequest | None:
-    """Read the request out of a whole run's config before its first step, so that a bad one costs no training.
+    """Return the validated release request of a run's config, before its first step, so that a bad one costs no training.
 
     Returns:
-        The request, or None where the run has no release (some assets made from the page).
+        The request, or None for a run without a release (single assets made from the page).
 
     Raises:
-        UsageError: no build could be sealed by it.
+        UsageError: the request is not valid.
     """
     asked = config.get("ops", {}).get(op_name(program.name, RELEASE), {}).get("config")
     return request_of(program, ReleaseConfig.model_validate(asked)) if isinstance(asked, Mapping) else None
@@ -125,7 +120,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
     def step(context: dg.AssetExecutionContext) -> Iterator[Any]:
         with guarded(context, sessions, retries=asset.spec.retries) as session:
             outcome = session.ensure(asset.name)
-        # Told to Dagster before anything stops: what a blocking check rejected stays to be looked at.
+        # Reported to Dagster before the step fails, so that a rejected output can be inspected on the page.
         yield from materializations(context, session, asset, outcome, keys)
         with guarded(context, sessions):
             session.refuse_rejected(asset.name)
@@ -134,7 +129,7 @@ def _asset(program: ResolvedProgram, asset: ResolvedAsset, sessions: SessionFact
 
 
 def _release(program: ResolvedProgram, sessions: SessionFactory) -> dg.AssetsDefinition:
-    # A build holds every output; edges from those that nothing else reads are enough to come last, and keep the page's graph readable.
+    # A build contains every output; edges only from those that no asset reads suffice for the order and keep the page's graph readable.
     read = {(source.asset, source.output) for asset in program.assets for source in asset.sources}
     last = [output_key(program, asset, port) for asset in program.assets for port in asset.outputs if (asset.name, port) not in read]
     spec = dg.AssetSpec(

@@ -1,4 +1,4 @@
-"""Metadata of an artifact in the Dagster UI: its facets, a contact sheet of its frames, the curves of a training."""
+"""Metadata of artifacts in the Dagster UI: facets, KPIs, a contact sheet of frames, training curves."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ __all__ = [
 FRAME_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "image"})
 BOX_COLUMNS = frozenset({"drive", "frame_id", "timestamp_ns", "x", "y", "width", "height", "category"})
 
-MAX_BYTES = 200_000  # of one picture: metadata lies in Dagster's event log
+MAX_BYTES = 200_000  # of a picture: metadata is stored in Dagster's event log
 _TILES, _COLUMNS, _TILE_WIDTH = 6, 3, 320
 _OF_TYPE = {"miss": "#ff2d2d", "false_positive": "#ffb000"}
 
 
 def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> str | None:
-    """Draw a few sample frames, spread over all drives, as markdown with the picture in it.
+    """Return a few sample frames, spread over all drives, as Markdown with an embedded picture.
 
     Args:
         frames: a table with `FRAME_COLUMNS`.
-        boxes: a table with `BOX_COLUMNS`; frames that have boxes are preferred.
+        boxes: a table with `BOX_COLUMNS`; frames with boxes are preferred.
 
     Returns:
-        Markdown, or None where there is no frame that can be shown.
+        Markdown, or None if no frame can be drawn.
     """
     index = frames.to_table(columns=["drive", "frame_id", "timestamp_ns"])
     by_frame = _boxes(boxes) if boxes is not None else {}
@@ -69,7 +69,7 @@ def sample_frames(frames: pads.Dataset, boxes: pads.Dataset | None = None) -> st
 
 
 def picture_file(path: Path) -> str:
-    """Return a stored picture as markdown, made smaller where it is too big for an event log."""
+    """Return a picture file as Markdown, reduced if it is too large for the event log."""
     from PIL import Image
 
     if path.stat().st_size <= MAX_BYTES:
@@ -94,7 +94,7 @@ def _boxes(table: pads.Dataset) -> dict[str, list[Mark]]:
 
 
 def _spread(index: pa.Table, by_frame: Mapping[str, Sequence[Mark]]) -> list[tuple[str, int]]:
-    """Choose (drive, time) of frames spread evenly over the table."""
+    """Return (drive, time) of frames spread evenly over the table."""
     rows = sorted(index.to_pylist(), key=lambda row: (row["drive"], row["timestamp_ns"], row["frame_id"]))
     preferred = [row for row in rows if row["frame_id"] in by_frame] or rows
     count = min(_TILES, len(preferred))
@@ -117,7 +117,7 @@ def _rows(frames: pads.Dataset, chosen: Sequence[tuple[str, int]]) -> list[dict[
 
 
 def _tile(row: Mapping[str, Any], boxes: Sequence[Mark]) -> Image | None:
-    # None for an image that can't be decoded: the table's checks say what is wrong with it; a picture of it can't.
+    # None for an image that can't be decoded, which the table's checks report.
     return draw_tile(AnnotatedImage(row["image"], caption=f"{row['drive']}  {row['timestamp_ns']}", marks=boxes), _TILE_WIDTH)
 
 
@@ -131,7 +131,7 @@ def _markdown(image: Image, name: str) -> str:
 
 
 def png_markdown(picture: bytes, name: str) -> str:
-    """Return a PNG as markdown, made smaller where it is too big for an event log."""
+    """Return a PNG as Markdown, reduced if it is too large for the event log."""
     from PIL import Image
 
     if len(picture) <= MAX_BYTES:
@@ -150,12 +150,12 @@ _LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What training looked like.
+    """Training curves.
 
     Attributes:
         x: name of the axis (`step`).
-        steps: its values.
-        series: (name, a value a step) in the order of the file; NaN where the file holds no number.
+        steps: values of the axis.
+        series: (name, a value for each step) in the order of the file; NaN for a value that is not a number.
     """
 
     x: str
@@ -164,19 +164,19 @@ class Curves:
 
     @property
     def last(self) -> dict[str, float]:
-        """The last number of each series that has one."""
+        """The last finite value of each series, if any."""
         found = {name: next((value for value in reversed(values) if math.isfinite(value)), None) for name, values in self.series}
         return {name: value for name, value in found.items() if value is not None}
 
 
 def read_curves(folder: Path) -> Curves | None:
-    """Read a model's curves; None where it has none, or in a shape that is not ours."""
+    """Read the training curves of a model; None if it has none in this format."""
     try:
-        said: Any = loads_strict((folder / FILE).read_bytes())
-        if said["type"] != _TYPE:
+        document: Any = loads_strict((folder / FILE).read_bytes())
+        if document["type"] != _TYPE:
             return None
-        series = [(str(each["name"]), _numbers(each["values"])) for each in said["series"]]
-        return Curves(str(said["x"]["name"]), _numbers(said["x"]["values"]), series)
+        series = [(str(each["name"]), _numbers(each["values"])) for each in document["series"]]
+        return Curves(str(document["x"]["name"]), _numbers(document["x"]["values"]), series)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -186,7 +186,7 @@ def _numbers(values: Sequence[Any]) -> list[float]:
 
 
 def curves_picture(curves: Curves) -> bytes | None:
-    """Draw the curves as a PNG, each in a small plot of its own: their scales differ by orders of magnitude."""
+    """Draw the curves as a PNG, each in a plot of its own, since their scales differ by orders of magnitude."""
     from matplotlib.figure import Figure
 
     shown = [(name, values) for name, values in curves.series if len(values) == len(curves.steps)][:_LINES]
@@ -218,14 +218,12 @@ Metadata = dict[str, Any]
 
 
 def artifact_metadata(artifact: Artifact, run_id: str, *, reused: bool, store: Any, inputs: Iterable[Artifact], quarantine: JSON = None) -> Metadata:
-    """Describe one output for the Dagster UI, what one looks for first at the top.
+    """Return the metadata of an output for the Dagster UI, the most important first.
 
     Args:
-        artifact: the output.
         run_id: of the recorded run that made it.
         reused: whether an earlier run made it.
-        store: opens artifacts.
-        inputs: what the run read, for frames under boxes and boxes over frames.
+        inputs: of the run, to draw boxes on frames.
         quarantine: the `tracecore_quarantine` facet of the run, if it left files out.
     """
     kpis, plotted = _kpis(artifact)
@@ -312,12 +310,12 @@ def _pictures(artifact: Artifact, store: Any, inputs: Sequence[Artifact]) -> Met
 
 
 def _of_directory(folder: Path) -> Metadata:
-    """Show what a directory holds for people: its page, its training curves, its pictures."""
+    """Return a directory's report page, training curves and pictures."""
     plots = [path for path in sorted(folder.rglob("*")) if path.suffix in _PICTURE_SUFFIXES]
     shown: Metadata = {f"plot/{path.stem}": dg.MetadataValue.md(picture_file(path)) for path in plots[:_MAX_PLOTS]}
     page = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
     if page is not None and page.stat().st_size <= _MAX_FACET:
-        # Its pictures stand beside it as plots: their paths mean nothing here.
+        # Without its pictures, which are shown as plots: their paths are not valid here.
         lines = page.read_text(encoding="utf-8", errors="replace").splitlines()
         shown["page"] = dg.MetadataValue.md("\n".join(line for line in lines if not line.startswith("![")))
     curves = read_curves(folder)

@@ -1,6 +1,6 @@
-"""Telling people of failed checks: a Dagster sensor over the runs that ended, and Apprise for wherever people are (chat, mail, a webhook)."""
+"""Notifications of failed checks: a Dagster sensor over ended runs that sends messages by Apprise (chat, mail, webhooks)."""
 
-# No `from __future__ import annotations` here: Dagster reads the annotations of its sensors when it meets them.
+# No `from __future__ import annotations` here: Dagster reads the annotations of sensors at run time.
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,13 @@ _ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRu
 
 @dataclass(frozen=True, slots=True)
 class FailedCheck:
-    """One check that said no.
+    """A failed asset check.
 
     Attributes:
-        asset: key of the asset it judged, its parts joined by `/`.
-        check: its name.
-        blocking: whether nothing downstream may read the asset now.
-        message: what it found, in its own words.
+        asset: key of the checked asset, its parts joined by `/`.
+        check: name of the check.
+        blocking: whether downstream assets may not read the asset.
+        message: the check's finding.
     """
 
     asset: str
@@ -42,7 +42,7 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck
     found = []
     for record in records:
         event = record.event_log_entry.dagster_event
-        assert event is not None, "asked for events of one type of Dagster's own"
+        assert event is not None, "the records are Dagster events of one type"
         judged = event.asset_check_evaluation_data
         if not judged.passed:
             blocking = judged.severity is dg.AssetCheckSeverity.ERROR
@@ -51,27 +51,27 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[FailedCheck
 
 
 def notify(urls: Sequence[str], build: str, failed: Sequence[FailedCheck]) -> None:
-    """Send one message about one run.
+    """Send a message about the failed checks of a run.
 
     Args:
-        urls: where to, in Apprise's words (`slack://…`, `mailto://…`, `json://host/path`).
-        build: what was run, for the title.
-        failed: what failed; not empty.
+        urls: Apprise URLs (`slack://…`, `mailto://…`, `json://host/path`).
+        build: name of the run, for the title.
+        failed: not empty.
 
     Raises:
-        UsageError: Apprise is not installed, a URL is none of its own, or a place could not be reached.
+        UsageError: Apprise is not installed, a URL is not valid, or a target could not be reached.
     """
     try:
         import apprise
     except ImportError:
         raise UsageError('TRACECORE_NOTIFY is set, but notifications need Apprise: pip install "tracecore[notify]".') from None
     messenger = apprise.Apprise()
-    # Without the URL's own text: it holds a password as a rule.
+    # The message does not quote the URL, which usually contains a password.
     if wrong := [place for place, url in enumerate(urls, start=1) if not messenger.add(url)]:
-        raise UsageError(f"Entry {wrong[0]} of TRACECORE_NOTIFY is no URL that Apprise knows: expected one such as json://host/path or mailto://….")
+        raise UsageError(f"Entry {wrong[0]} of TRACECORE_NOTIFY is not a valid Apprise URL: expected one such as json://host/path or mailto://….")
     title = f"tracecore: {len(failed)} check{'s' if len(failed) > 1 else ''} failed in {build}"
     if not messenger.notify(title=title, body="\n".join(_lines(failed)), notify_type=apprise.NotifyType.WARNING):
-        raise UsageError(f"A place that TRACECORE_NOTIFY names could not be told of {build}: see the log above; it is tried again.")
+        raise UsageError(f"A target of TRACECORE_NOTIFY could not be notified of {build}: see the log above; it is tried again.")
 
 
 def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
@@ -82,28 +82,28 @@ def _lines(failed: Sequence[FailedCheck]) -> Iterator[str]:
 
 
 def failed_checks_sensor(urls: Sequence[str]) -> dg.SensorDefinition:
-    """Return the sensor that tells people of failed checks; it is on where there is anybody to tell.
+    """Return the sensor that sends notifications of failed checks; it runs by default if there are URLs.
 
     Args:
-        urls: Apprise URLs, as `TRACECORE_NOTIFY` has them.
+        urls: Apprise URLs, as in `TRACECORE_NOTIFY`.
     """
 
     @dg.sensor(
         name="failed_checks",
         minimum_interval_seconds=_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING if urls else dg.DefaultSensorStatus.STOPPED,
-        description="Tells whoever TRACECORE_NOTIFY names of checks that failed in runs that ended.",
+        description="Notifies the targets of TRACECORE_NOTIFY of failed checks in ended runs.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         if not urls:
-            return dg.SkipReason("TRACECORE_NOTIFY names nobody to tell.")
+            return dg.SkipReason("TRACECORE_NOTIFY names no target.")
         if context.cursor is None:
-            # What failed before anybody listened is no news.
+            # Runs that ended before the sensor started are not reported.
             context.update_cursor(_cursor(datetime.now(UTC).timestamp(), []))
             return dg.SkipReason("Listening from now on.")
         after, done = json.loads(context.cursor)
-        told = 0
-        # Inclusive, so that of two runs that end at the same moment none is lost; `done` keeps them from being told twice.
+        notified = 0
+        # Inclusive, so that no run is lost if several end at the same moment; `done` prevents a second message.
         wanted = dg.RunsFilter(statuses=_ENDED, updated_after=datetime.fromtimestamp(after - 1e-3, UTC))
         for record in context.instance.get_run_records(wanted, limit=_RUNS_PER_TICK, order_by="update_timestamp", ascending=True):
             run, ended = record.dagster_run, record.update_timestamp.timestamp()
@@ -111,12 +111,12 @@ def failed_checks_sensor(urls: Sequence[str]) -> dg.SensorDefinition:
                 continue
             if failed := failed_checks(context.instance, run.run_id):
                 notify(urls, f"run {run.run_id[:8]} of {run.job_name}", failed)
-                told += 1
-            # After each run: a place that can't be reached holds up its own run, and none is told twice.
+                notified += 1
+            # After each run, so that an unreachable target delays its own run only, and no run is reported twice.
             done = [*(done if ended - after < 1 else []), run.run_id]
             after = max(after, ended)
             context.update_cursor(_cursor(after, done))
-        return dg.SkipReason(f"Runs with failed checks that were told: {told}." if told else "No run with a failed check ended.")
+        return dg.SkipReason(f"Runs with failed checks that were reported: {notified}." if notified else "No run with a failed check ended.")
 
     return sensor
 

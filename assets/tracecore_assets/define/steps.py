@@ -1,11 +1,11 @@
-"""The body of every Dagster step: interrupts, failures in one sentence, and outcomes as materializations and check results."""
+"""Bodies of the Dagster steps: interrupts, failures in one sentence, and outcomes as materializations and check results."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -27,12 +27,11 @@ __all__ = ["guarded", "materializations", "release_result"]
 
 @contextmanager
 def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], *, retries: int = 0) -> Iterator[Session]:
-    """Run the body of a step; what stops it is kept in the session and told to Dagster in one sentence.
+    """Run the body of a step; an error is stored in the session and reported to Dagster in one sentence.
 
     Args:
-        context: of the step.
-        sessions: gives the run's session.
-        retries: how often Dagster tries the step again.
+        sessions: returns the run's session.
+        retries: of the step by Dagster.
     """
     try:
         with _plain_interrupts():
@@ -44,12 +43,13 @@ def guarded(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecu
         raise DagsterExecutionInterruptedError from None
     except TracecoreError as error:
         last = not isinstance(error, RunFailed) or context.retry_number >= retries
-        _keep(context, sessions, error, last=last)
+        if last:
+            _store_failure(context, sessions, error)
         raise dg.Failure(str(error), allow_retries=not last) from error
     except dg.Failure:
         raise
     except Exception as error:
-        _keep(context, sessions, RunFailed(f"Something unexpected happened in {context.op_handle.name}: {reason_of(error)}."), last=True)
+        _store_failure(context, sessions, RunFailed(f"Something unexpected happened in {context.op_handle.name}: {reason_of(error)}."))
         raise
 
 
@@ -58,18 +58,14 @@ def _refuse_after_failure(session: Session) -> None:
         raise dg.Failure("Not started: the build had failed before.", allow_retries=False)
 
 
-def _keep(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], error: TracecoreError, *, last: bool) -> None:
-    if not last:
-        return
-    try:
+def _store_failure(context: dg.AssetExecutionContext, sessions: Callable[[dg.AssetExecutionContext], Session], error: TracecoreError) -> None:
+    with suppress(TracecoreError):  # opening the session is what failed
         sessions(context).failure = error
-    except TracecoreError:
-        return  # there is no session: opening it is what failed
 
 
 @contextmanager
 def _plain_interrupts() -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise KeyboardInterrupt: Dagster's own handlers wait, and a step may be long."""
+    """Let SIGINT and SIGTERM raise KeyboardInterrupt: Dagster's own handlers wait for the end of the step."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -84,7 +80,7 @@ def _plain_interrupts() -> Iterator[None]:
 def materializations(
     context: dg.AssetExecutionContext, session: Session, asset: ResolvedAsset, outcome: Outcome, keys: Mapping[str, dg.AssetKey]
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Yield one event per output, with its checks."""
+    """Yield a materialization with check results for each output."""
     for port, artifact in outcome.outputs.items():
         planned = [check.name for check in asset.checks if check.output == port]
         runs = {check.name: check for check in outcome.checks if check.target == artifact.ref}
@@ -108,24 +104,14 @@ def _metadata(
             inputs=session.inputs_of(asset.name),
             quarantine=session.record.show(f"run/{outcome.run_id}")["facets"].get("tracecore_quarantine"),
         )
-    except Exception as error:  # noqa: BLE001  # a picture that can't be drawn must not fail a run that is in the record already
-        context.log.warning("No metadata could be drawn of %s: %r", artifact.ref, error)
+    except Exception as error:  # noqa: BLE001  # a run that is recorded must not fail because a picture can't be drawn
+        context.log.warning("The metadata of %s could not be made: %r", artifact.ref, error)
         return {"ref": dg.MetadataValue.text(artifact.ref)}
 
 
 def _check_result(run: CheckRun, key: dg.AssetKey) -> dg.AssetCheckResult:
-    rows = [
-        dg.TableRecord(
-            {
-                "assertion": outcome.assertion,
-                "column": outcome.column or "",
-                "success": outcome.success,
-                "expected": outcome.expected or "",
-                "actual": outcome.actual or "",
-            }
-        )
-        for outcome in run.outcomes
-    ]
+    columns = ("assertion", "column", "success", "expected", "actual")
+    rows = [dg.TableRecord({name: "" if (value := getattr(outcome, name)) is None else value for name in columns}) for outcome in run.outcomes]
     unknowns = [dg.TableRecord({"what": unknown.what, "why": unknown.why}) for unknown in run.unknowns]
     metadata: dict[str, dg.MetadataValue] = {"run": dg.MetadataValue.text(f"run/{run.id}")}
     if rows:
@@ -145,7 +131,7 @@ def _check_result(run: CheckRun, key: dg.AssetKey) -> dg.AssetCheckResult:
 
 
 def release_result(session: Session, key: dg.AssetKey) -> dg.MaterializeResult[None]:
-    """Return the event of a sealed build."""
+    """Return the materialization of a sealed build."""
     sealed = session.sealed
     assert sealed is not None, "called after the build was sealed"
     gates = [

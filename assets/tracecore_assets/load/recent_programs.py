@@ -34,11 +34,11 @@ class RecentProgram:
 def keep_recent_program(workspace: Workspace, name: str, source: str | Path, overrides: Overrides) -> None:
     """Note a program and its overrides, in place of an earlier note of the same program."""
     text = str(source)
-    place = text if text in shipped_programs() and not Path(text).is_file() else str(Path(text).absolute())
+    source_or_path = text if text in shipped_programs() and not Path(text).is_file() else str(Path(text).absolute())
     changes = overrides.absolute()
     folder = workspace.root / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    entry = {"program": place, "set": list(changes.settings), "drives": list(changes.drives), "labels": list(changes.labels)}
+    entry = {"program": source_or_path, "set": list(changes.settings), "drives": list(changes.drives), "labels": list(changes.labels)}
     write_durably(folder / f"{name}.json", json.dumps(entry, indent=2).encode() + b"\n")
 
 
@@ -77,7 +77,7 @@ class NewProgram:
         """Whether the file is still to be written."""
         return self.text is not None
 
-    def place(self, workspace: Workspace) -> None:
+    def save(self, workspace: Workspace) -> None:
         """Write the file if it is new, and note the program for the Dagster UI.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The gates of a release, evaluated over what would be sealed; and the previous build that a KPI may be compared with."""
+"""Evaluation of a release's gates, and the previous build that KPIs are compared with."""
 
 from __future__ import annotations
 
@@ -25,23 +25,20 @@ __all__ = ["evaluate_gates", "needs_unknowns", "previous_build"]
 
 
 def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
-    """Find the build before.
-
-    A name that is sealed already is compared with what was sealed before it: made again, it has to come out the same.
+    """Return the build of the same program that was sealed last before a build.
 
     Args:
-        record: of the workspace.
-        program: the program's name.
-        name: of the build that is to be sealed.
+        program: name of the program.
+        name: of the build to be sealed; if it is sealed already, only earlier builds count, so that repeating it gives the same result.
     """
-    before: PreviousBuild = PreviousBuild()
+    before = PreviousBuild()
     for build in record.builds():
         if build.name == name:
             break
         predicate = build.statement["predicate"]
         if parse_ref(predicate["program"]).segments[0] == program:
             selection: Any = record.facets(build.ref).get("tracecore_selection") or {}
-            apart = {report["role"] for report in selection.get("reports", ())}  # what selected is no figure to compare with
+            apart = {report["role"] for report in selection.get("reports", ())}  # KPIs on selection frames are not comparable
             reports = {
                 entry["role"]: record.facets(entry["ref"])
                 for entry in predicate["artifacts"]
@@ -52,17 +49,12 @@ def previous_build(record: Record, program: str, name: str) -> PreviousBuild:
 
 
 def needs_unknowns(release: Release, host: PluginHost) -> bool:
-    """Whether a gate of the release reads the unknowns; collecting them takes a trace of each artifact."""
+    """Whether a gate of the release reads the unknowns, which take a trace of each artifact to collect."""
     return any(host.gate(entry.gate).item.reads_unknowns for entry in release.gates)
 
 
 def evaluate_gates(release: Release, evidence: GateEvidence, host: PluginHost) -> tuple[GateOutcome, ...]:
-    """Judge every gate of a release, also after one has failed, so that a build's problems are all seen at once.
-
-    Args:
-        release: the gates.
-        evidence: all they may look at.
-        host: knows the gates.
+    """Evaluate every gate of a release, also after one has failed, so that all failures are seen at once.
 
     Raises:
         RunFailed: a gate raised.
@@ -91,7 +83,7 @@ def _judge(called: str, gate: str, requirement: Mapping[str, Any], evidence: Gat
 
 
 def _over_the_build(checked: GateOutcome, requirement: Mapping[str, Any], evidence: GateEvidence, host: PluginHost) -> GateOutcome:
-    """Judge the whole build by the gate of the check's name too; where no such check was run, by that gate only."""
+    """Evaluate the whole build by the gate `no_leak` in addition to the check; by the gate only if no such check was run."""
     if NO_LEAK not in host.gates:
         missing = "leaks over the build can't be judged: no installed plugin brings the gate 'no_leak' (pip install tracecore-curation)"
         return replace(checked, passed=False, measured="not judged", message=missing)

@@ -175,7 +175,7 @@ def _evidence(session: Session) -> tuple[dict[str, tuple[Artifact, str]], list[C
         artifacts |= {asset.role(port): (artifact, outcome.run_id) for port, artifact in outcome.outputs.items()}
         rejected = sorted(outcome.rejected)
         if rejected:
-            raise NegativeVerdict(f"Nothing can be released that stands on {', '.join(rejected)}: a blocking check rejected it.")
+            raise NegativeVerdict(f"Nothing can be released that depends on {', '.join(rejected)}: a blocking check rejected it.")
     return artifacts, checks
 
 

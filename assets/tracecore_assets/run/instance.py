@@ -1,4 +1,4 @@
-"""The Dagster instance of a workspace: the same one for builds from the command line and for the page."""
+"""The Dagster instance of a workspace, shared by builds from the command line and the page."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HOST_TAG, _PROCESS_TAG = "tracecore/host", "tracecore/process"
 
 
 def dagster_home(workspace: Workspace) -> str:
-    """Return the workspace's `DAGSTER_HOME`, absolute, with our settings in it unless somebody has put others there."""
+    """Return the workspace's absolute `DAGSTER_HOME`, with tracecore's `dagster.yaml` unless there is another one."""
     home = workspace.dagster.absolute()
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
@@ -39,7 +39,7 @@ def dagster_home(workspace: Workspace) -> str:
 
 
 def workspace_file(workspace: Workspace) -> str:
-    """Write the file by which Dagster's page finds the programs of a workspace: one code location, loaded by this interpreter."""
+    """Write the `workspace.yaml` of Dagster's page: one code location, loaded by this interpreter; return its path."""
     location = {"module_name": "tracecore_assets.code_location", "location_name": "tracecore", "executable_path": sys.executable}
     file = Path(dagster_home(workspace)) / "workspace.yaml"
     write_durably(file, json.dumps({"load_from": [{"python_module": location}]}, indent=2).encode() + b"\n")
@@ -53,18 +53,18 @@ def dagster_instance(workspace: Workspace) -> Iterator[DagsterInstance]:
 
     from tracecore_assets.external_assets.event_log import recording_into
 
-    # Two processes that make Dagster's SQLite files at the same moment trip over each other's migrations.
+    # Two processes that make Dagster's SQLite files at the same moment would disturb each other's migrations.
     with FileLock(workspace.locks / "dagster.lock"), recording_into(workspace):
         instance = DagsterInstance.from_config(dagster_home(workspace))
         instance.get_runs(limit=1)
         _close_dead_runs(instance)
-    _settle(workspace)
+    _record_pending(workspace)
     with instance:
         yield instance
 
 
-def _settle(workspace: Workspace) -> None:
-    """Record the steps of others' assets that could not be recorded when they ended."""
+def _record_pending(workspace: Workspace) -> None:
+    """Record the pending steps of external assets."""
     from tracecore_assets.external_assets.retry_spool import pending, record_pending
 
     if pending(workspace):
@@ -75,12 +75,12 @@ def _settle(workspace: Workspace) -> None:
 
 
 def process_tags() -> dict[str, str]:
-    """Return the tags by which a later process finds out whether the one that ran a build is still there."""
+    """Return run tags by which a later process checks whether the process of a build is still alive."""
     return {_HOST_TAG: socket.gethostname(), _PROCESS_TAG: str(os.getpid())}
 
 
 def _close_dead_runs(instance: DagsterInstance) -> None:
-    """Mark runs of killed processes as failed: Dagster can't know, and its page would show them as running for ever."""
+    """Mark runs of killed processes as failed; Dagster would show them as running for ever."""
     from dagster import DagsterRunStatus, RunsFilter
 
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING])):

@@ -1,4 +1,4 @@
-"""Progress of a build on stderr: what is made, what is used again, how far a stage is."""
+"""Progress of a build on stderr: assets made and reused, and the running stage."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 def describe(artifact: Artifact) -> str:
-    """Say in a few words what was made: `dataset/reference.drives.frames@d09c41 (468 rows)`."""
+    """Return a short description of an artifact: `dataset/reference.drives.frames@d09c41 (468 rows)`."""
     rows = f" ({artifact.rows:,} rows)" if artifact.rows is not None else ""
     head, _, digest = artifact.ref.rpartition("@")
     return f"{head}@{digest[:6]}{rows}"
 
 
 def remaining(done: int, total: int, seconds: float) -> str:
-    """Return how long the rest takes if it goes on as before: `about 1:40 left`; empty where nobody can know."""
+    """Return the extrapolated remaining time: `about 1:40 left`; empty if it can't be estimated."""
     if not 0 < done < total:
         return ""
     minutes, rest = divmod(round(seconds * (total - done) / done), 60)
@@ -39,51 +39,51 @@ def remaining(done: int, total: int, seconds: float) -> str:
 
 
 class Progress(Protocol):
-    """Shown how far a build is: one asset after the other, and how far the running stage is."""
+    """Receives the progress of a build, asset by asset."""
 
     def begin(self, job: str, stage: str) -> None:
-        """See that a job (`<program>.<asset>`) is looked at."""
+        """Report that a job (`<program>.<asset>`) begins."""
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """See how far the running stage is; `total` 0 says that nobody knows how much there is."""
+        """Report the progress of the running stage; `total` is 0 if unknown."""
 
     def stopped(self) -> None:
-        """See that the job came to no outcome."""
+        """Report that the job failed or was interrupted."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """See what became of the job."""
+        """Report the outcome of the job."""
 
 
 class Lines:
-    """Progress as lines for whatever takes them, a running stage now and then only.
+    """Progress as lines of text; at most one every 15 s for a running stage.
 
     Args:
-        line: takes a line.
+        line: writes a line.
     """
 
     def __init__(self, line: Callable[[str], None]) -> None:
         self._line = line
         self._job = ""
-        self._began = self._told = 0.0
+        self._began = self._written = 0.0
 
     def begin(self, job: str, stage: str) -> None:
-        """See that a job is looked at."""
+        """Begin a job."""
         self._job = f"{job} ({stage})"
-        self._began = self._told = time.monotonic()
+        self._began = self._written = time.monotonic()
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Print a line now and then."""
-        if time.monotonic() - self._told > _SECONDS_BETWEEN_LINES:
-            self._told = time.monotonic()
+        """Write a line if the last one is old enough."""
+        if time.monotonic() - self._written > _SECONDS_BETWEEN_LINES:
+            self._written = time.monotonic()
             shown = (f"{done} of {total}" if total else "", note, remaining(done, total, time.monotonic() - self._began))
             self._line(f"  ...      {self._job}: " + " · ".join(text for text in shown if text))
 
     def stopped(self) -> None:
-        """See that the job came to no outcome; why is told by the error."""
+        """Write that the job failed; the error gives the reason."""
         self._line(f"  failed   {self._job}  {time.monotonic() - self._began:.1f} s")
 
     def outcome(self, outcome: Outcome) -> None:
-        """Print what became of an asset's outputs, and which of its checks failed."""
+        """Write the outputs of the job and its failed checks."""
         seconds = "" if outcome.reused else f"  {time.monotonic() - self._began:.1f} s"
         for artifact in outcome.outputs.values():
             word = "rejected" if artifact.ref in outcome.rejected else "reused" if outcome.reused else "made"
@@ -94,7 +94,7 @@ class Lines:
 
 
 def _copy_of_stderr() -> TextIO | None:
-    """Open stderr's file a second time; None where it is none, as under a test runner: it is written to as it is."""
+    """Return a duplicate of stderr; None if stderr is not a file, as under a test runner."""
     try:
         return os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", buffering=1)
     except io.UnsupportedOperation:
@@ -104,10 +104,10 @@ def _copy_of_stderr() -> TextIO | None:
 class Console:
     """Progress lines and, on a terminal, a bar.
 
-    Dagster captures the standard streams of its steps into files; this writes to a copy of stderr taken before, so that it stays on the terminal.
+    Dagster redirects the standard streams of its steps to files; a duplicate of stderr made before still writes to the terminal.
 
     Args:
-        stream: where to; a copy of stderr where None, or stderr itself where it is no file.
+        stream: a duplicate of stderr by default.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -141,12 +141,12 @@ class Console:
         if self._bar is not None:
             self._bar.stop()
         if self._own is not None:
-            with contextlib.suppress(OSError):  # closing flushes, to a reader that may be gone
+            with contextlib.suppress(OSError):  # closing flushes, and the reader of a pipe may have ended
                 self._own.close()
 
     def line(self, text: str) -> None:
-        """Print one line above the bar."""
-        with contextlib.suppress(OSError):  # whoever read the lines may be gone (`2>&1 | head`): the build is not theirs to stop
+        """Write a line above the bar."""
+        with contextlib.suppress(OSError):  # a reader that has ended (`2>&1 | head`) must not stop the build
             if self._bar is not None:
                 self._bar.console.print(text, markup=False)
             else:
@@ -154,26 +154,26 @@ class Console:
                 self._stream.flush()
 
     def begin(self, job: str, stage: str) -> None:
-        """See that a job is looked at."""
+        """Begin a job."""
         self._lines.begin(job, stage)
         if self._bar is not None:
             self._drop()
             self._task = self._bar.add_task(f"{job} ({stage})", total=None, note="")
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
-        """Move the bar; away from a terminal print a line now and then."""
+        """Move the bar; without a terminal, write a line from time to time."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total or None, note=note)
         else:
             self._lines(done, total, note)
 
     def stopped(self) -> None:
-        """See that the job came to no outcome; why is told by the error."""
+        """Write that the job failed; the error gives the reason."""
         self._drop()
         self._lines.stopped()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Print what became of an asset's outputs, and which of its checks failed."""
+        """Write the outputs of the job and its failed checks."""
         self._drop()
         self._lines.outcome(outcome)
 
