@@ -219,6 +219,12 @@ class Unsaid(tc.Check):
 @tc.hookimpl
 def tracecore_register_checks():
     return [Unsaid()]
+
+
+@tc.hookimpl
+def tracecore_register_facets():
+    schema = {"description": "how wet", "properties": {"wet": {"type": "integer"}}}
+    return [tc.FacetSpec("soaked", lambda value: "wet", schema=schema, example={"wet": "very"})]
 '''
 
 IMPORTING = '''
@@ -306,6 +312,7 @@ def test_what_is_not_described_is_named(report: Report) -> None:
     for part in ("the stage has no docstring", "the parameter 'share' has no description"):
         assert part in words
     assert "docs: the check 'unsaid' has no docstring and no description" in said(report, "plugin")
+    assert "the facet 'soaked' doesn't describe its own example: wet: 'very' is not of type 'integer'" in said(report, "plugin")
 
 
 def test_a_missing_readme_or_description_of_a_port_is_a_warning(report: Report) -> None:

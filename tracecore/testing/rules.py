@@ -22,6 +22,8 @@ from tracecore.plugins.objects import OBJECT_TYPES, STAGES
 from tracecore.stage import Input, Output, Stage
 from tracecore.system.failures import reason_of
 from tracecore_schemas.canonical import jcs
+from tracecore_schemas.facet_summary import wrong_summary
+from tracecore_schemas.facets import FacetSpec
 from tracecore_schemas.kinds import BUILT_IN_KINDS, StageKind
 
 __all__ = [
@@ -140,7 +142,7 @@ def plugin_name_problems(plugin: LoadedPlugin) -> Iterator[str]:
             kebab = _KEBAB.fullmatch(item.name or "")
             if each.plural in _KEBAB_ALONE and not kebab:
                 yield f"the {each.noun} '{item.name}' is not in kebab-case"
-            elif not kebab and not _SNAKE.fullmatch(item.name):
+            elif not kebab and not all(_SNAKE.fullmatch(part) for part in item.name.split(".")):
                 yield f"the {each.noun} '{item.name}' is neither in kebab-case nor in snake_case"
 
 
@@ -182,7 +184,19 @@ def plugin_doc_problems(plugin: LoadedPlugin, distribution: metadata.Distributio
                 for item in plugin.brings[each.plural]
                 if not item.description.strip()
             )
+    yield from (problem for spec in plugin.brings["facets"] if (problem := _facet_problem(spec)) is not None)
     yield from (f"the command '{command.name}' has no help" for command in plugin.brings["commands"] if not (command.help or command.short_help))
+
+
+def _facet_problem(spec: FacetSpec) -> str | None:
+    """Return what is wrong with a facet's contract: its example is refused, or no summary follows from it."""
+    try:
+        members = {name: value for name, value in spec.example.items() if name != "summary" and not name.startswith("_")}
+        described = spec.summarized(members)
+        wrong = spec.problem(described) or wrong_summary(described.get("summary"))
+    except Exception as error:  # noqa: BLE001  # the plugin's own code
+        wrong = reason_of(error)
+    return f"the facet '{spec.name}' doesn't describe its own example: {wrong}" if wrong else None
 
 
 def _readme(distribution: metadata.Distribution) -> bool:
