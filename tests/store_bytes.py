@@ -10,7 +10,7 @@ import pyarrow as pa
 from s3_server import S3Server
 
 from tracecore.store import LocalStore, Stored
-from tracecore.store.bucket_access import BucketSettings
+from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
 from tracecore_schemas.arrow_tables import SIGNALS
@@ -24,7 +24,7 @@ AnyStore = LocalStore | ObjectStore
 def object_store(server: S3Server, workspace: Workspace, prefix: str | None = None) -> ObjectStore:
     """Open a store below a prefix of a server's bucket; below one of its own where none is named."""
     environment = server.environment(prefix or f"store-{uuid.uuid4().hex}")
-    return ObjectStore(workspace, BucketSettings.of(environment["TRACECORE_STORE_URL"], environment))
+    return ObjectStore(workspace, BlobBackend.of(environment["TRACECORE_STORE_URL"], environment))
 
 
 def peek(store: AnyStore, path: str) -> bytes:
@@ -96,7 +96,7 @@ def delta_table(store: AnyStore, folder: str) -> tuple[str, dict[str, str] | Non
     """Return URI and options by which deltalake, as any other reader, finds a table."""
     if isinstance(store, LocalStore):
         return (store.root / folder).absolute().as_uri(), None
-    settings = store.place.settings
+    settings = store.place.backend
     options = {"aws_region": settings.region, "aws_endpoint": str(settings.endpoint), "aws_allow_http": "true", "aws_conditional_put": "etag"}
     options |= {"aws_access_key_id": str(settings.access_key), "aws_secret_access_key": str(settings.secret_key)}
     return f"{settings.url}/{folder}", options

@@ -14,7 +14,7 @@ from s3_server import S3Server
 from stored_world import StoredWorld
 
 from tracecore.commands.shell import cli
-from tracecore.store import bucket_access
+from tracecore.store import blob_backend
 from tracecore.store.bucket import MARKER
 from tracecore.store.object_store import ObjectStore
 
@@ -46,5 +46,5 @@ def test_the_settings_of_the_page_make_a_store_in_which_its_commands_work(
 def test_every_variable_of_the_page_is_one_that_is_read_and_the_other_way_round() -> None:
     rows = [line for line in (ROOT / PAGE).read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([A-Z][A-Z_0-9]+)`", row.split("|")[1])}
-    read = set(re.findall(r'"(AWS_[A-Z_0-9]+)"', inspect.getsource(bucket_access)))
+    read = set(re.findall(r'"(AWS_[A-Z_0-9]+)"', inspect.getsource(blob_backend)))
     assert named == read | {"TRACECORE_STORE_URL"}

@@ -79,7 +79,6 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     "tracecore/plugins",
     "tracecore/running",
     "tracecore/running/worker",
-    "tracecore/store",
     "tracecore/system",
     "tracecore/testing",
 )

@@ -298,7 +298,7 @@ def test_the_digest_is_of_the_documented_manifest(store: AnyStore) -> None:
     [
         (pa.table({"drive": ["a", None]}), "rows without a drive"),
         (pa.table({"x": pa.nulls(2)}), "The column 'x' has the type null, which a Delta table can't hold"),
-        (pa.table([[1], [2]], names=["x", "X"]), "stands twice in the table"),
+        (pa.table([[1], [2]], names=["x", "X"]), "is twice in the table"),
         (
             pa.table([pa.array([1, None])], schema=pa.schema([pa.field("x", pa.int64(), False)])),
             "The column 'x' holds 1 nulls, but its schema allows none",
@@ -371,7 +371,7 @@ print(store.open(pickle.loads(bytes.fromhex(sys.argv[2]))).to_table().num_rows)
     environment = dict(os.environ)
     if isinstance(store, ObjectStore):
         server: S3Server = request.getfixturevalue("s3_server")
-        environment |= server.environment(store.place.settings.prefix)
+        environment |= server.environment(store.place.backend.prefix)
     for _ in range(2):
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert (answer.returncode, answer.stdout.strip()) == (0, "600"), answer.stderr

@@ -151,8 +151,8 @@ NO_TEXT = r"os.fsdecode(b'caf\xe9')"
 
 def test_a_name_that_is_no_text_fails_the_run_by_name_and_the_failure_is_recorded(world: World) -> None:
     for code, sentence in {
-        f"(folder / {NO_TEXT}).write_bytes(b'1')": r"The name of the file 'caf\udce9' is no UTF-8, so that no manifest can name it",
-        f"(folder / {NO_TEXT}).symlink_to('/')": r"'caf\udce9' is no ordinary file",
+        f"(folder / {NO_TEXT}).write_bytes(b'1')": r"The name of the file 'caf\udce9' is not UTF-8, so that no manifest can name it",
+        f"(folder / {NO_TEXT}).symlink_to('/')": r"'caf\udce9' is not an ordinary file",
         f"raise ValueError({NO_TEXT})": "failed: ValueError: caf",
     }.items():
         with pytest.raises(TracecoreError, match=re.escape(sentence)):

@@ -32,7 +32,7 @@ def store(s3_server: S3Server, workspace: Workspace) -> ObjectStore:
 @pytest.fixture
 def elsewhere(s3_server: S3Server, store: ObjectStore, tmp_path: Path) -> ObjectStore:
     """The same bucket from another workspace."""
-    return object_store(s3_server, Workspace.create(tmp_path / "elsewhere", slug="test", ledger_id=LEDGER), store.place.settings.prefix)
+    return object_store(s3_server, Workspace.create(tmp_path / "elsewhere", slug="test", ledger_id=LEDGER), store.place.backend.prefix)
 
 
 # --- the same as a local one
@@ -94,7 +94,7 @@ def test_two_processes_that_write_one_table_from_two_workspaces_each_get_version
 ) -> None:
     import pickle
 
-    environment = settings_of(s3_server, str(store.place.settings.prefix)) | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = settings_of(s3_server, str(store.place.backend.prefix)) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / who), who, "5"], env=environment, stdout=subprocess.PIPE, text=True)
         for who in ("one", "two")
@@ -303,7 +303,7 @@ put(store, signals({"a": 1, "b": 1}), "r9")
 
 @pytest.mark.parametrize("last", ["b.txt", ".parquet"])
 def test_a_killed_upload_leaves_orphans_only(store: ObjectStore, s3_server: S3Server, workspace: Workspace, last: str) -> None:
-    environment = settings_of(s3_server, str(store.place.settings.prefix)) | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = settings_of(s3_server, str(store.place.backend.prefix)) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     kept = put(store, signals({"a": 3}), "r1")
     store.discard("r1")
     before = dict(store.inventory())

@@ -143,7 +143,7 @@ def test_a_stage_may_meet_file_names_that_are_not_utf_8(world: World) -> None:
     folder = world.workspace.root / "folder"
     folder.mkdir()
     (folder / os.fsdecode(b"bad\xff.bin")).write_bytes(b"1")
-    with pytest.raises(UsageError, match=r"The name of the file 'bad\\udcff\.bin' is no UTF-8"):
+    with pytest.raises(UsageError, match=r"The name of the file 'bad\\udcff\.bin' is not UTF-8"):
         scan_directory(folder)
 
 

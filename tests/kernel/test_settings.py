@@ -26,7 +26,7 @@ NOTHING_OF_OURS = {
     "tracecore/environment.py": "CUDA_VISIBLE_DEVICES",
     "tracecore/plugins/built_in_checks.py": "GX_ANALYTICS_ENABLED",
     "tracecore/running/allowed_paths.py": "TMPDIR, XDG_*, MPLCONFIGDIR",
-    "tracecore/store/bucket_access.py": "AWS_*",
+    "tracecore/store/blob_backend.py": "AWS_*",
     "tracecore/commands/streams.py": "PYTHONUTF8, PYTHONIOENCODING",
     "tracecore/testing/attempt.py": "what a stage left in it",
     "tracecore/testing/trials.py": "the environment of a trial's process, without ours",

@@ -98,7 +98,7 @@ def test_a_changed_manifest_beside_a_directory_is_named_and_hides_nothing(store:
 def test_a_link_in_a_directory_is_refused(store: AnyStore) -> None:
     folder = staged_directory(store, a_txt=b"1")
     (folder / "link").symlink_to("/etc/hostname")
-    with pytest.raises(UsageError, match="'link' is no ordinary file"):
+    with pytest.raises(UsageError, match="'link' is not an ordinary file"):
         store.put_directory(folder, run_id="r")
 
 

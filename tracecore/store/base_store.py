@@ -1,4 +1,4 @@
-"""What every store does alike, wherever its bytes lie: staging, members of directories, and whether bytes are what was recorded."""
+"""The part that all stores share: staging, members of directories, and verification of bytes."""
 
 from __future__ import annotations
 
@@ -39,11 +39,7 @@ _ADOPTED = ".adopted"
 
 
 def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
-    """Copy a file to staging: the source may change under us, and what counts is what we keep.
-
-    Returns:
-        Where the copy lies, its digest and its size in bytes.
-    """
+    """Copy a file, whose source may change meanwhile, to staging; return the copy, its digest and its size in bytes."""
     folder = staging / _ADOPTED
     folder.mkdir(exist_ok=True)
     staged = folder / f"{len(list(folder.iterdir()))}"
@@ -56,7 +52,7 @@ def staged_copy(staging: Path, source: Path) -> tuple[Path, str, int]:
 
 
 def staged_table(staging: Path, port: str, data: pa.Table | pa.RecordBatchReader) -> StagedTable:
-    """Write a table's rows to staging; what an earlier write to the port left is replaced."""
+    """Write a table's rows to staging, in place of an earlier write to the port."""
     from tracecore.store.parquet import write_table
 
     folder = staging / f"{port}.table"
@@ -66,13 +62,13 @@ def staged_table(staging: Path, port: str, data: pa.Table | pa.RecordBatchReader
 
 
 def described_file(source: Path) -> tuple[str, int]:
-    """Return a staged file's digest and its size in bytes; it is nobody else's afterwards."""
+    """Return a staged file's digest and its size in bytes, after removing hard links to it."""
     _unshare(source)
     return digest_file(source), source.stat().st_size
 
 
 def _unshare(file: Path) -> None:
-    """Copy a staged file that has another name too (a hard link): what is written to it there would change what is kept here."""
+    """Replace a staged file that has another name (a hard link) by a copy: a write to the other name would change it."""
     if file.lstat().st_nlink > 1:
         copy = file.with_name(f".{uuid.uuid4().hex}")
         clone_or_copy(file, copy)
@@ -96,15 +92,15 @@ def described_directory(source: Path) -> tuple[list[tuple[str, int, str]], bytes
 
 
 def manifest_beside(location: str) -> str:
-    """Return where the manifest of a directory lies."""
+    """Return the path of a directory's manifest."""
     return f"{location}.manifest.json"
 
 
 def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, str]]:
-    """Return (path, size, SHA-256 hex) of a kept directory's members from the manifest beside it.
+    """Return (path, size, SHA-256 hex) of a stored directory's members from its manifest.
 
     Raises:
-        UsageError: there is none, or it is another than the recorded one.
+        UsageError: the manifest is missing or not the recorded one.
     """
     beside = manifest_beside(str(artifact.location))
     try:
@@ -112,14 +108,14 @@ def directory_members(artifact: Artifact, place: Place) -> list[tuple[str, int, 
     except FileNotFoundError:
         manifest = b""
     if digest_bytes(manifest) != artifact.digest:
-        raise UsageError(f"What {artifact.ref} holds can't be told: its manifest '{beside}' is missing or another: run 'tracecore verify'.")
+        raise UsageError(f"The members of {artifact.ref} are not known: its manifest '{beside}' is missing or another: run 'tracecore verify'.")
     return [(each["path"], each["size"], each["sha256"]) for each in json.loads(manifest)["files"]]
 
 
 def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile]) -> list[StoreFailure]:
-    """Compare a directory with its digest; the manifest beside it, if it is the recorded one, says which file differs.
+    """Compare a directory with its digest; its manifest, if it is the recorded one, shows which file differs.
 
-    Of erased members the recorded size and digest are taken: the digest must still come out, so that no other member hides behind them.
+    Erased members enter the digest with their recorded size and digest, so that they hide no other change.
     """
     where = str(artifact.location)
     erased = {path.removeprefix(f"{where}/"): each for path, each in gone.items() if path.startswith(f"{where}/")}
@@ -158,11 +154,7 @@ def verify_directory(artifact: Artifact, place: Place, gone: Mapping[str, Erased
 
 
 class BaseStore:
-    """The reading half of a `Store`.
-
-    Args:
-        place: where its bytes lie.
-    """
+    """The reading half of a `Store`."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -170,13 +162,13 @@ class BaseStore:
     def _location(self, artifact: Artifact) -> str:
         if artifact.location is None or artifact.media is Media.NONE:
             raise UsageError(f"The bytes of {artifact.ref} are not kept in this store: only its digest is recorded.")
-        # The location comes from the record, which may come from elsewhere: it must not lead out of the store.
+        # A location from an imported record must not lead out of the store.
         if leads_out(artifact.location) or not self.place.contains("", artifact.location):
             raise UsageError(f"The location '{artifact.location}' of {artifact.ref} leads out of the store.")
         return artifact.location
 
     def exists(self, artifact: Artifact) -> bool:
-        """Return whether all files of an artifact are there with their recorded sizes."""
+        """Whether all files of an artifact exist with their recorded sizes."""
         try:
             location = self._location(artifact)
         except UsageError:
@@ -190,12 +182,12 @@ class BaseStore:
         return size is not None and artifact.size_bytes in {None, size}
 
     def log(self, artifact: Artifact) -> Sequence[str]:
-        """Name the commits of a table up to a version."""
+        """Return the commits of a table up to a version."""
         self._location(artifact)
         return log_names(artifact, self.place)
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
-        """Name every file that an artifact stands on, the manifest of a directory too."""
+        """Return every file of an artifact, the manifest of a directory included."""
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
             return [*(log_names(artifact, self.place) if log else ()), *data_names(artifact, self.place)]
@@ -225,7 +217,7 @@ class BaseStore:
         return verify_log(self.place, location, versions, gone_by_path(gone))
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes and what is recorded of those erased; every file that differs is named."""
+        """Recompute an artifact's digest from its bytes and the records of erased ones; return every file that differs."""
         where = self._location(artifact)
         known = gone_by_path(gone)
         if artifact.media is Media.DELTA:

@@ -1,4 +1,4 @@
-"""Local copies of what lies in a bucket: each under its digest, free to be deleted whenever nothing runs."""
+"""Local copies of objects of a bucket, each under its digest; they may be deleted whenever no process runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Cache"]
 
 
 class Cache:
-    """A folder of copies. No part of the record: nothing in it is forced to disk, so that a copy which a power cut tore is made again.
+    """A folder of copies, which are not fsynced: a copy that a power cut tore is downloaded again.
 
     Args:
         folder: made when needed.
@@ -30,15 +30,15 @@ class Cache:
         self._bucket = bucket
 
     def file(self, digest: str) -> Path:
-        """Where a file's copy lies, there or not."""
+        """The path of a file's copy, existing or not."""
         return self._folder / "files" / hex_of(digest)
 
     def tree(self, digest: str) -> Path:
-        """Where a directory's copy lies, there or not."""
+        """The path of a directory's copy, existing or not."""
         return self._folder / "trees" / hex_of(digest)
 
     def give(self, staged: Path, place: Path) -> None:
-        """Take a staged file or directory, whose bytes are kept, as the copy."""
+        """Move a staged file or directory, whose bytes are stored, into the cache."""
         with clear_disk_errors(self._folder):
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
@@ -47,7 +47,7 @@ class Cache:
                 _rename(staged, place)
 
     def fetch(self, path: str, digest: str, size: int | None = None) -> Path:
-        """Return the copy of an object, downloaded and compared with its digest if it is not there yet, or torn.
+        """Return the copy of an object; if it is missing or torn, download it and check its digest.
 
         Args:
             size: if known.
@@ -82,11 +82,11 @@ class Cache:
         return place
 
     def forget(self) -> None:
-        """Remove all copies: something was erased, and no copy of it may stay."""
+        """Remove all copies: no copy of an erased file may remain."""
         remove_tree(self._folder)
 
     def drop(self, place: Path) -> None:
-        """Remove one copy: its original is gone."""
+        """Remove one copy."""
         _remove(place)
 
     @contextmanager
@@ -109,7 +109,7 @@ class Cache:
 
 
 def _rename(source: Path, target: Path) -> None:
-    """Move a copy into place; another process may have put the same one there just now."""
+    """Move a copy into place, unless another process has just put the same one there."""
     try:
         source.replace(target)
     except OSError:

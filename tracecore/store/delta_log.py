@@ -1,4 +1,8 @@
-"""The Delta transaction log: the files of a version, the chain of links that seals its commits, and the commit of staged rows."""
+"""The Delta transaction log: the files of a version, the chain of links over its commits, and the commit of staged rows.
+
+Versions are read here, not by deltalake: each of our commits describes its version completely, so one is read where deltalake, without checkpoints,
+replays the whole log (0.1 against 110 ms at 300 commits), and `verify` needs the exact bytes of every commit.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +50,7 @@ _AT_ONCE = 64
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One file that a version holds; `path` is relative to the table, decoded."""
+    """One file of a version; `path` is relative to the table, decoded."""
 
     path: str
     size: int
@@ -67,7 +71,7 @@ class Snapshot:
 
 
 class LogState:
-    """What a log says up to the last commit applied."""
+    """The state of a table after the last commit applied."""
 
     def __init__(self) -> None:
         self._protocol: Mapping[str, Any] | None = None
@@ -92,10 +96,10 @@ class LogState:
             self._files[path] = LogEntry(path, added["size"], partition, added.get("deletionVector"))
 
     def snapshot(self) -> Snapshot:
-        """Return the version that the last commit made.
+        """Return the version of the last commit.
 
         Raises:
-            ValueError: no commit so far names protocol and schema.
+            ValueError: no commit so far has protocol and schema.
         """
         if self._protocol is None or self._metadata is None:
             raise ValueError("no commit up to this version names the table's protocol or its schema")
@@ -125,7 +129,7 @@ def link(previous: str | None, version: int, commit_digest: str) -> str:
 
 
 def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[tuple[int, bytes]]:
-    """Read the commits of a table from one version to another, in order, up to the first that is missing."""
+    """Yield the commits of a table from one version to another, up to the first missing one."""
     for start in range(version, last + 1, _AT_ONCE):
         numbers = range(start, min(start + _AT_ONCE, last + 1))
         try:
@@ -140,7 +144,7 @@ def commits_from(place: Place, table: str, version: int, last: int) -> Iterator[
 
 
 def whole(commit: bytes) -> Snapshot | None:
-    """Return the version that a commit of ours describes by itself; None for a commit of another writer, which stands on those before it.
+    """Return the version that one of our commits describes completely; None for another writer's, which depends on those before it.
 
     Raises:
         ValueError: it is not a commit.
@@ -155,11 +159,11 @@ def whole(commit: bytes) -> Snapshot | None:
 
 
 def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
-    """Read what one version of a table holds: from its own commit where that says it all, else from all commits up to it.
+    """Read one version of a table: from its own commit if that is complete, else from all commits up to it.
 
     Raises:
         FileNotFoundError: a commit is missing.
-        ValueError: a commit can't be read as one, or the log does not say what the table is.
+        ValueError: a commit is not valid, or the log lacks protocol or schema.
     """
     found = whole(place.read(f"{table}/{LOG}/{commit_name(version)}"))
     if found is not None:
@@ -171,7 +175,7 @@ def read_snapshot(place: Place, table: str, version: int) -> Snapshot:
 
 
 def runs_of(commit: bytes) -> set[str]:
-    """Return the ids of the runs that a commit names: the one that wrote it, and those whose data it adds or removes."""
+    """Return the ids of a commit's run and of the runs whose data it adds or removes."""
     found: set[str] = set()
     for action in _actions(commit):
         found.add(str(action.get("commitInfo", {}).get(RUN)))
@@ -182,7 +186,7 @@ def runs_of(commit: bytes) -> set[str]:
 
 
 def writer_of(commit: bytes) -> str | None:
-    """Return the id of the run of ours that wrote a commit; None of another writer's."""
+    """Return the id of the run that wrote a commit; None for another writer's."""
     return next((str(action["commitInfo"][RUN]) for action in _actions(commit) if RUN in action.get("commitInfo", {})), None)
 
 
@@ -194,7 +198,7 @@ def _actions(commit: bytes) -> Sequence[Mapping[str, Any]]:
 
 
 CONFIGURATION = {
-    # A version that a COMPLETE names stays readable for ever: neither the log nor the files of old versions may be cleaned away.
+    # Recorded versions stay readable forever: neither the log nor files of old versions may be cleaned up.
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": "interval 36500 days",
     "delta.deletedFileRetentionDuration": "interval 36500 days",
@@ -206,27 +210,26 @@ _TRIES = 30
 
 
 class TableWriter(Protocol):
-    """What a place does its own way when a table is written there."""
+    """The steps of writing a table that differ by place."""
 
     @property
     def place(self) -> Place:
         """Where tables lie."""
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Put staged data files into a folder of the place, durably."""
+        """Move staged data files into a folder of the place, durably."""
 
     def withdraw(self, folder: str) -> None:
-        """Take brought data back: no commit names it."""
+        """Remove the files of `bring`: no commit names them."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Put a commit file if there is none, whole and durably, with all before it; return whether this call did."""
+        """Put a commit file if absent, atomically and durably, with all before it; return whether this call did."""
 
 
 def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id: str, after: DeltaVersion | None = None) -> Stored:
     """Make a staged table the next version of a Delta table.
 
-    A writer on another machine may commit to the same table at the same time: the commit is a put-if-absent, and whoever comes second takes the next
-    version.
+    A writer on another machine may commit at the same time: the commit is a put-if-absent, and the second writer takes the next version.
 
     Args:
         location: the table's folder, which need not exist.
@@ -236,7 +239,7 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
     Raises:
         UsageError: others commit to this table without a pause, or its log is damaged.
     """
-    # Before they are moved: on an object store the moment of writing is the staged file's.
+    # Before they are moved: an object's time would be that of the upload.
     times = {file.name: int((staged.folder / file.name).stat().st_mtime * 1000) for file in staged.files}
     folder = f"{location}/{run_id}"
     writer.bring(staged, folder)
@@ -269,7 +272,7 @@ def commit_table(staged: StagedTable, writer: TableWriter, location: str, run_id
 def _commit(
     staged: StagedTable, writer: TableWriter, location: str, run_id: str, times: Mapping[str, int], after: DeltaVersion | None
 ) -> tuple[DeltaVersion, bytes]:
-    """Commit the files of a run on top of whatever is there; return the version that they became, and its commit."""
+    """Commit the files of a run after the newest version; return the new version and its commit."""
     standing: Snapshot | None = None
     if after is not None:
         try:
@@ -283,7 +286,7 @@ def _commit(
         for number, commit in _since(writer.place, location, 0 if at is None else at.version + 1):
             at = DeltaVersion(number, link(None if at is None else at.log, number, digest_bytes(commit)))
             if writer_of(commit) == run_id:
-                return at, commit  # it is there: only the answer was lost on its way
+                return at, commit  # it succeeded, only the answer was lost
             standing = whole(commit) or read_snapshot(writer.place, location, number)
         version = 0 if at is None else at.version + 1
         commit = b"".join(
@@ -296,7 +299,7 @@ def _commit(
 
 
 def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, bytes]]:
-    """Read the commits from a version on, up to the newest."""
+    """Yield the commits from a version to the newest."""
     while True:
         try:
             commit = place.read(f"{location}/{LOG}/{commit_name(version)}")
@@ -307,7 +310,7 @@ def _since(place: Place, location: str, version: int) -> Iterator[tuple[int, byt
 
 
 def _staged_actions(staged: StagedTable, standing: Snapshot | None, run_id: str, times: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Write the actions of a commit that describes its version alone: protocol and schema again, every file before it removed."""
+    """Yield the actions of a commit that describes its version completely: protocol and schema, every older file removed."""
     from deltalake import Schema
 
     now = int(time.time() * 1000)

@@ -48,10 +48,10 @@ def is_committed(place: Place, table: str, run_id: str) -> bool:
 
 
 def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
-    """Return those of some runs that no commit of a table names; each commit is read once, the newest first, as that is where a run usually is.
+    """Return the runs that no commit of a table names; commits are read newest first, where a run usually is.
 
     Raises:
-        UsageError: a commit can't be read, so that nobody knows whose data it names.
+        UsageError: a commit can't be read.
     """
     left = set(run_ids)
     for path in reversed(_commit_paths(place, table)):
@@ -65,7 +65,7 @@ def uncommitted(place: Place, table: str, run_ids: Collection[str]) -> set[str]:
 
 
 def _commit_paths(place: Place, table: str) -> list[str]:
-    """List the commit files of a table, in order; checkpoints and whatever else lies there apart."""
+    """Return the commit files of a table, in order, without checkpoints and other files."""
     return sorted(path for path, _ in place.listed(f"{table}/{LOG}") if _COMMIT.fullmatch(PurePosixPath(path).name))
 
 
@@ -87,14 +87,14 @@ def _snapshot(artifact: Artifact, place: Place) -> Snapshot:
 
 
 def _sizes(place: Place, artifact: Artifact, snapshot: Snapshot) -> dict[str, int]:
-    """Return the sizes of the data files that are there, by path relative to the table; one listing a folder, not one question a file."""
+    """Return the sizes of existing data files by path relative to the table, with one listing per folder."""
     folders = sorted({str(PurePosixPath(entry.path).parent) for entry in snapshot.files})
     start = f"{artifact.location}/"
     return {path.removeprefix(start): size for folder in folders for path, size in place.listed(f"{start}{folder}")}
 
 
 def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
-    """Return the dataset at exactly the recorded version; rows are read from where they lie.
+    """Return the dataset at exactly the recorded version.
 
     Raises:
         UsageError: the log or a data file of that version is missing, named.
@@ -111,30 +111,30 @@ def open_table(artifact: Artifact, place: Place) -> ds.Dataset:
     files = place.arrow(str(artifact.location))
     schema = pa.schema(Schema.from_json(json.dumps(snapshot.schema)).to_arrow())
     parquet = ds.ParquetFileFormat()
-    # Only the partition's value is told to Arrow here, the bounds inside a file are those of its Parquet footer: the log's may be left out.
+    # Arrow gets only the partition values; bounds inside a file are those of its Parquet footer.
     fragments = [parquet.make_fragment(entry.path, filesystem=files, partition_expression=_partition_expression(entry)) for entry in snapshot.files]
     return ds.FileSystemDataset(fragments, schema, parquet, files)
 
 
 def _partition_expression(entry: LogEntry) -> pc.Expression | None:
-    """Return what the partition values of a file hold for each of its rows."""
+    """Return the expression that a file's partition values make true for its rows."""
     known = [pc.field(name) == value for name, value in entry.partition if value is not None]
     return reduce(and_, known) if known else None
 
 
 def log_names(artifact: Artifact, place: Place) -> list[str]:
-    """Name the commits that there are up to the recorded version; relative to the store."""
+    """Return the existing commits up to the recorded version, relative to the store."""
     last = f"{artifact.location}/{LOG}/{commit_name(_version_of(artifact).version)}"
     return [path for path in _commit_paths(place, str(artifact.location)) if path <= last]
 
 
 def data_names(artifact: Artifact, place: Place) -> list[str]:
-    """Name the data files of the recorded version, whether they are there or not; relative to the store."""
+    """Return the data files of the recorded version, existing or not, relative to the store."""
     return [f"{artifact.location}/{entry.path}" for entry in _snapshot(artifact, place).files]
 
 
 def table_parts(artifact: Artifact, place: Place) -> list[Part]:
-    """Return the data files of the recorded version: each file's name carries the digest it was written with, its footer says its rows."""
+    """Return the data files of the recorded version; a file's name holds its digest, its footer the number of rows."""
     snapshot = _snapshot(artifact, place)
     there = _sizes(place, artifact, snapshot)
     return [
@@ -150,7 +150,7 @@ def table_parts(artifact: Artifact, place: Place) -> list[Part]:
 
 
 def table_exists(artifact: Artifact, place: Place) -> bool:
-    """Return whether all files of the recorded version are there with their sizes."""
+    """Whether all files of the recorded version exist with their sizes."""
     try:
         snapshot = _snapshot(artifact, place)
     except _Unreadable:
@@ -160,7 +160,7 @@ def table_exists(artifact: Artifact, place: Place) -> bool:
 
 
 def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile], log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-    """Recompute a table's digest from its log and its files; each file that differs is named.
+    """Recompute a table's digest from its log and its files, and return each file that differs.
 
     Args:
         gone: erased files by path: their recorded digest, size and rows enter the table's digest.
@@ -191,22 +191,22 @@ def verify_table(artifact: Artifact, place: Place, gone: Mapping[str, ErasedFile
 def verify_log(
     place: Place, table: str, versions: Collection[DeltaVersion], gone: Mapping[str, ErasedFile]
 ) -> dict[DeltaVersion, list[StoreFailure]]:
-    """Recompute a table's chain forward from its first commit, once, and compare it with each recorded version.
+    """Recompute a table's chain from its first commit, once, and compare it with each recorded version.
 
-    A recorded value that does not come out names the commits since the last one that did. What is wrong in a commit is wrong for every version after
-    it too; the chain goes on from the recorded value, so that a second edit is named as well.
+    A recorded value that does not match names the commits since the last match. A failure in a commit applies to every later version too; the chain
+    continues from the recorded value, so that a second edit is found as well.
 
     Args:
         versions: the recorded ones.
         gone: commits that erasures rewrote, by path: the original digest enters the chain, and the file must be what the last erasure left.
 
     Returns:
-        What is wrong, by version.
+        Failures by version.
     """
     wanted: dict[int, list[DeltaVersion]] = {}
     for version in versions:
         wanted.setdefault(version.version, []).append(version)
-    # A checkpoint would be read instead of the commits, and could say anything.
+    # Readers would use a checkpoint, which is not verified, instead of the commits.
     strays = sorted(path for path, _ in place.listed(f"{table}/{LOG}") if "checkpoint" in PurePosixPath(path).name)
     failures = [StoreFailure(stray, "commits alone, no checkpoint", "a checkpoint") for stray in strays]
     found: dict[DeltaVersion, list[StoreFailure]] = {}
@@ -237,13 +237,13 @@ def verify_log(
 
 
 def _stretch(table: str, first: int, last: int) -> str:
-    """Name the commits from one to another."""
+    """Return the name of a range of commits."""
     name = f"{table}/{LOG}/{commit_name(last)}"
     return name if first == last else f"{table}/{LOG}/{commit_name(first)} to {commit_name(last)}"
 
 
 def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool) -> tuple[LogState | None, list[StoreFailure]]:
-    """Apply a commit, and compare the version with what the commit says of it by itself, which is what is read; None after one that can't be read."""
+    """Apply a commit, and check that it describes its version completely, as readers rely on; the state is None after an unreadable one."""
     if state is None:
         return None, []
     try:
@@ -259,21 +259,21 @@ def _replayed(state: LogState | None, commit: bytes, where: str, *, check: bool)
 def _verify_file(artifact: Artifact, place: Place, entry: LogEntry, gone: ErasedFile | None) -> tuple[DeltaFile | None, list[StoreFailure]]:
     table = str(artifact.location)
     where = f"{table}/{entry.path}"
-    # A log may say anything: what lies elsewhere is no file of this table.
+    # A path in a damaged log may lead anywhere: only files of this table are read.
     within = len(PurePosixPath(entry.path).parts) == 2 and place.contains(table, entry.path)
     found = place.fingerprint(where) if within else None
     if gone is not None and gone.rows is not None:
         left = None if found is None else found[0]
         shown = [] if left == gone.left else [StoreFailure(where, gone.left or "nothing: it was erased", left or "missing")]
         return DeltaFile(hex_of(gone.digest), gone.size_bytes, gone.rows, entry.partition), shown
-    # The file's name carries the digest it was written with; it names the culprit, the table's digest is the judge.
+    # The digest in the file's name locates damage; the table's digest decides.
     expected = "sha256:" + PurePosixPath(entry.path).stem.partition("-")[2]
     if found is None:
         return None, [StoreFailure(where, expected, "missing")]
     digest, size = found
     failures: list[StoreFailure] = []
     if digest != expected:
-        # A footer that is not the one written is not read at all: what a Parquet reader makes of it proves nothing, and may crash it.
+        # A changed footer is not parsed: it proves nothing, and may crash a Parquet reader.
         return None, [StoreFailure(where, expected, digest)]
     if size != entry.size:
         failures.append(StoreFailure(where, f"{entry.size} bytes", f"{size} bytes"))

@@ -1,6 +1,6 @@
-"""Erasing on purpose: which bytes went, what was left in their place, and how both are told apart from damage.
+"""Erasure of stored files: an `ErasedFile` is a tombstone's entry for one file, which distinguishes erasure from damage.
 
-A `ErasedFile` file is what a tombstone of the record says of one file. Nothing here decides what may go; that is the record's to know.
+The record decides what may be erased.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEPT_STATISTICS = "numRecords"
 
 
 def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
-    """Return what is gone by path. Of several that name one file the first says what it was, the last what was left of it."""
+    """Return erased files by path; of several for one file, the first has the original digest, the last what was left."""
     found: dict[str, ErasedFile] = {}
     for each in gone:
         found[each.path] = replace(each, digest=found[each.path].digest) if each.path in found else each
@@ -30,7 +30,7 @@ def gone_by_path(gone: Sequence[ErasedFile]) -> dict[str, ErasedFile]:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Return the place of a path of the store.
+    """Return the local path of a path in the store.
 
     Raises:
         UsageError: it leads out of the store.
@@ -42,12 +42,12 @@ def inside(root: Path, path: str) -> Path:
 
 
 def erase_files(root: Path, paths: Collection[str]) -> int:
-    """Remove files of a store and the folders that are empty then; those that are gone already are no error.
+    """Remove files of a store, durably, and folders left empty; missing files are ignored.
 
-    The entries are durably gone when it returns. Blocks of the disk that held them are the disk's: encrypt it where that matters.
+    The disk's blocks are not overwritten: encrypt the disk where that matters.
 
     Returns:
-        The bytes that went.
+        The number of bytes removed.
     """
     freed = 0
     folders: set[Path] = set()
@@ -66,7 +66,7 @@ def erase_files(root: Path, paths: Collection[str]) -> int:
 
 
 def _sync_and_trim(folder: Path, root: Path) -> None:
-    """Make removals durable, and remove the folders that hold nothing any more, up to those that the store always has."""
+    """Make removals durable, and remove empty folders, up to those that the store always has."""
     while folder.is_dir():
         fsync_folder(folder)
         if len(folder.relative_to(root).parts) < 2 or any(folder.iterdir()):
@@ -76,7 +76,7 @@ def _sync_and_trim(folder: Path, root: Path) -> None:
 
 
 def rewrite_file(root: Path, path: str, data: bytes) -> None:
-    """Replace a file of a store by other bytes, whole or not at all."""
+    """Replace a file of a store atomically."""
     write_durably(inside(root, path), data)
 
 
@@ -90,7 +90,7 @@ def inventory(root: Path, staging: Path) -> Iterator[tuple[str, int]]:
 
 
 def without_statistics(commit: bytes, paths: Collection[str], partitions: Collection[tuple[str, str]] = ()) -> bytes:
-    """Return a Delta commit that says no value of some data files: of their statistics only the number of rows stays.
+    """Return a Delta commit without values of some data files: of their statistics only the number of rows remains.
 
     Args:
         commit: one action a line.
@@ -98,7 +98,7 @@ def without_statistics(commit: bytes, paths: Collection[str], partitions: Collec
         partitions: (column, value) of partitions whose files are meant too, present or removed before.
 
     Returns:
-        The same bytes where nothing is said of them.
+        The commit, unchanged where it has no values of these files.
     """
     wanted, parts = set(paths), set(partitions)
     return b"".join(_line(line, wanted, parts) for line in commit.splitlines(keepends=True))

@@ -1,6 +1,6 @@
-"""Whose store it is: `ledger.json` in its root, the one file there that is no artifact, names the one ledger whose artifacts lie there.
+"""The binding of a store to one ledger: `ledger.json` in its root, the only file there that is not an artifact's, holds the ledger's id.
 
-Another ledger's `prune` would take these bytes for orphans, and bytes that were kept for another are missing here.
+In a store shared by two ledgers, `prune` of one would remove the bytes of the other as orphans.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ JOIN = "'tracecore workspace join DIR' makes a further host's folder for that le
 
 
 class WrongLedger(UsageError):
-    """A catalog or store that holds another ledger than the workspace's, or none.
+    """A catalog or store that belongs to another ledger than the workspace's, or to none.
 
     Args:
         what: `catalog` or `store`.
@@ -48,7 +48,7 @@ def marked_ledger(mark: bytes) -> str:
 
 
 def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
-    """Return the sentence that refuses the store of another ledger."""
+    """Return the error of a store of another ledger."""
     return WrongLedger(
         f"The store {where} belongs to ledger {found}, this workspace to ledger {ours}: correct TRACECORE_STORE_URL, or name the other "
         f"ledger's workspace; {JOIN}.",
@@ -60,7 +60,7 @@ def another_ledger(where: object, found: str, ours: str) -> WrongLedger:
 
 
 def unset(workspace: Workspace, what: str, place: str, bound: str) -> WrongLedger:
-    """Return the sentence that refuses what a move of catalog or store left in the workspace: what is written there would be a fork."""
+    """Return the error of a copy that a move of catalog or store left in the workspace: writing to it would fork the history."""
     variable = f"TRACECORE_{what.upper()}_URL"
     return WrongLedger(
         f"The {what} {place} is a copy that was left in the workspace of ledger {workspace.ledger_id}, whose {what} is {bound} by its "

@@ -48,14 +48,14 @@ class LocalStore(BaseStore):
     # --- staging
 
     def staging(self, run_id: str) -> Path:
-        """Make and give a run's staging folder."""
+        """Make a run's staging folder and return it."""
         folder = self._staging / run_id
         with clear_disk_errors(self._workspace):
             make_folder(folder)
         return folder
 
     def discard(self, run_id: str) -> None:
-        """Remove what a run left in staging, and data that it moved to a table but never committed."""
+        """Remove a run's files in staging, and data that it moved to a table but did not commit."""
         remove_tree(self._staging / run_id)
         for folder in self._uncommitted(run_id):
             remove_tree(folder)
@@ -67,10 +67,10 @@ class LocalStore(BaseStore):
         return sorted(staged | {folder.name for folder in self._uncommitted("*")})
 
     def _uncommitted(self, run_id: str) -> list[Path]:
-        """Find data folders in tables that no commit names: a crash between moving them there and the commit leaves them."""
+        """Return data folders in tables that no commit names, left by a crash before the commit."""
         found: dict[Path, set[str]] = {}
         for folder in self.root.glob(f"tables/*/*/{run_id}"):
-            # What this store committed itself need not be looked for in a log that only gets longer.
+            # This store's own commits need no search in the growing log.
             if folder.name != LOG and folder not in self._committed and folder.is_dir():
                 found.setdefault(folder.parent, set()).add(folder.name)
         left = {table: uncommitted(self.place, table.relative_to(self.root).as_posix(), runs) for table, runs in found.items()}
@@ -79,7 +79,7 @@ class LocalStore(BaseStore):
     # --- files and directories
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Keep a file under its digest; one that is there already, whole, is kept as it is."""
+        """Store a file under its digest, unless it is there and undamaged."""
         with clear_disk_errors(self._workspace):
             if move:
                 digest, size = described_file(source)
@@ -89,7 +89,7 @@ class LocalStore(BaseStore):
                 staged, digest, size = staged_copy(self.staging(run_id), source)
             location = blob_location(digest)
             target = self.root / location
-            # A blob that rotted on disk is replaced: the same digest promises the same bytes.
+            # A blob damaged on disk is replaced.
             if target.is_file() and digest_file(target) == digest:
                 staged.unlink()
             else:
@@ -98,13 +98,13 @@ class LocalStore(BaseStore):
         return Stored(digest, Media.FILE, location, size)
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Keep a staged directory under the digest of its manifest, which lies beside it."""
+        """Store a staged directory under the digest of its manifest, which is a file next to it."""
         files, manifest = described_directory(source)
         digest = digest_bytes(manifest)
         location = tree_location(digest)
         target = self.root / location
         with clear_disk_errors(self._workspace):
-            # The manifest comes first, so that no tree is ever seen without what it must hold.
+            # The manifest comes first, so that a tree is never without it.
             beside = self.root / manifest_beside(location)
             make_folder(beside.parent)
             if not beside.is_file() or beside.read_bytes() != manifest:
@@ -120,7 +120,7 @@ class LocalStore(BaseStore):
         return Stored(digest, Media.DIRECTORY, location, sum(size for _, size, _ in files))
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Keep a staged folder at a location of its own: it is moved there as a whole."""
+        """Store a staged folder at a location of its own, by one rename."""
         target = self.root / location
         with clear_disk_errors(self._workspace):
             fsync_tree(folder)
@@ -150,7 +150,7 @@ class LocalStore(BaseStore):
         """Return a path, or a dataset at the recorded version.
 
         Raises:
-            UsageError: the bytes are not kept here, or are missing; the file is named.
+            UsageError: the bytes are not stored here, or are missing.
         """
         place = self.root / self._location(artifact)
         if artifact.media is Media.DELTA:
@@ -160,35 +160,35 @@ class LocalStore(BaseStore):
         return place
 
     def fetched(self, artifact: Artifact, name: str) -> Path:  # noqa: ARG002  # a bucket's needs it
-        """Return the place of one of the files that an artifact stands on."""
+        """Return the path of one of an artifact's files."""
         return self.root / name
 
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Return path and size of everything that is kept, staging apart."""
+        """Yield path and size of every stored file, without staging."""
         return (each for each in inventory(self.root, self._staging) if each[0] != MARKER)
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a kept file; None where it is not there."""
+        """Return the bytes of a stored file; None if missing."""
         try:
             return inside(self.root, path).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def erase(self, paths: Collection[str]) -> int:
-        """Remove kept files for good and give the bytes that went."""
+        """Remove stored files; return the number of bytes removed."""
         with clear_disk_errors(self._workspace):
             return erase_files(self.root, paths)
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace the bytes of a kept file, whole or not at all."""
+        """Replace the bytes of a stored file atomically."""
         with clear_disk_errors(self._workspace):
             rewrite_file(self.root, path, data)
 
 
 class _LocalTables:
-    """Tables in folders: data is moved by one rename, and nothing counts before it is forced to disk."""
+    """Tables in folders: data is moved by one rename, and fsynced before the commit."""
 
     def __init__(self, place: LocalPlace, staging: Path) -> None:
         self.place = place
@@ -199,15 +199,15 @@ class _LocalTables:
         rename_durably(staged.folder, self.place.root / folder)
 
     def withdraw(self, folder: str) -> None:
-        """Remove the data, unless a commit names it after all: an interrupt may come just after the commit."""
+        """Remove the data, unless a commit names it: an interrupt may come just after the commit."""
         table, _, run_id = folder.rpartition("/")
         if not is_committed(self.place, table, run_id):
             remove_tree(self.place.root / folder)
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Link a forced file to the commit's name, which only one writer can.
+        """Link an fsynced file to the commit's name, which only one writer can.
 
-        The folder is forced to disk with it: a run that was killed just after its commit has not come to this, and a version stands on all before it.
+        The folder is fsynced too: it makes earlier commits durable whose run was killed before it could.
         """
         whole = self._staging / ".commit"
         whole.write_bytes(data)
@@ -224,7 +224,7 @@ class _LocalTables:
 
 
 def _rename_or_agree(source: Path, target: Path, files: list[tuple[str, int, str]]) -> None:
-    """Move a directory into place; another process may have put the same one there just now."""
+    """Move a directory into place, unless another process has just put the same one there."""
     try:
         rename_durably(source, target)
     except OSError:

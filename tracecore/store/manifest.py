@@ -33,7 +33,7 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
         (POSIX path relative to the folder, size in bytes, SHA-256 hex), sorted by path.
 
     Raises:
-        UsageError: a symbolic link or special file, whose meaning depends on where it lies, or a name that is no text.
+        UsageError: a symbolic link or special file, whose meaning depends on where it is, or a name that is not text.
     """
     found: list[tuple[str, int, str]] = []
     for place, folders, files in os.walk(folder, onerror=unless_missing):
@@ -42,9 +42,9 @@ def scan_directory(folder: Path) -> list[tuple[str, int, str]]:
             relative = path.relative_to(folder).as_posix()
             shown = tellable(relative)
             if path.is_symlink() or not path.is_file():
-                raise UsageError(f"'{shown}' is no ordinary file: a stored directory holds ordinary files only; write its content instead.")
+                raise UsageError(f"'{shown}' is not an ordinary file: a stored directory holds ordinary files only; write its content instead.")
             if shown != relative:
-                raise UsageError(f"The name of the file '{shown}' is no UTF-8, so that no manifest can name it: give it another name.")
+                raise UsageError(f"The name of the file '{shown}' is not UTF-8, so that no manifest can name it: give it another name.")
             found.append((relative, path.stat().st_size, hex_of(digest_file(path))))
     return sorted(found)
 

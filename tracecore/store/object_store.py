@@ -1,4 +1,4 @@
-"""The store in a bucket: the same locations, digests and answers as a local one; put-if-absent stands where link and fsync stand there."""
+"""The store in a bucket: the same locations, digests and results as a local one, with put-if-absent in place of link and fsync."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from tracecore.errors import UsageError
 from tracecore.files import make_folder, remove_tree, write_durably
 from tracecore.store.base_store import BaseStore, described_directory, described_file, directory_members, manifest_beside, staged_copy, staged_table
+from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.bucket import Bucket
-from tracecore.store.bucket_access import BucketSettings, clear_bucket_errors
 from tracecore.store.bucket_cache import Cache
 from tracecore.store.delta_log import commit_table
 from tracecore.store.delta_tables import is_committed
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStore"]
 _BROUGHT = ".brought.json"
 _NO_KEY = re.compile(r"[\x00-\x1f\x7f\\]")
-"""What names of objects may not have: the client refuses control characters, and some servers (SeaweedFS 4.48) take a backslash for a slash."""
+"""Characters not allowed in object names: the client refuses control characters, some servers (SeaweedFS 4.48) turn backslashes into slashes."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,10 +46,10 @@ class ObjectStore(BaseStore):
         workspace: its staging and cache are on this machine.
     """
 
-    def __init__(self, workspace: Workspace, settings: BucketSettings) -> None:
-        self._bucket = Bucket(settings, workspace.ledger_id)
+    def __init__(self, workspace: Workspace, backend: BlobBackend) -> None:
+        self._bucket = Bucket(backend, workspace.ledger_id)
         super().__init__(self._bucket)
-        self._settings = settings
+        self._backend = backend
         self._cache = Cache(workspace.cache, self._bucket)
         self._staging = workspace.staging
         self._locks = workspace.locks
@@ -58,10 +58,10 @@ class ObjectStore(BaseStore):
     # --- staging
 
     def staging(self, run_id: str) -> Path:
-        """Make and give a run's staging folder, on this machine.
+        """Make a run's staging folder on this machine and return it.
 
         Raises:
-            UsageError: the bucket can't be written, or is another's: better known now than after the stage has run.
+            UsageError: the bucket can't be written, or belongs to another ledger: found before the stage runs.
         """
         self._bucket.claim()
         folder = self._staging / run_id
@@ -70,9 +70,9 @@ class ObjectStore(BaseStore):
         return folder
 
     def discard(self, run_id: str) -> None:
-        """Remove what a run left in staging, and data that it brought to a table but never committed.
+        """Remove a run's files in staging, and data that it uploaded to a table but did not commit.
 
-        Where the bucket can't be reached, what is to be removed there stays noted in staging, for the next time.
+        If the bucket can't be reached, the uploads to remove stay listed in staging for the next time.
         """
         folder = self._staging / run_id
         try:
@@ -81,7 +81,7 @@ class ObjectStore(BaseStore):
                 if not is_committed(self.place, table, run_id):
                     self._bucket.remove([path for path, _ in self._bucket.listed(brought)])
         except (UsageError, OSError) as problem:
-            _log.warning("What run %s left in %s could not be removed: %s", run_id, self._settings.url, problem)
+            _log.warning("What run %s left in %s could not be removed: %s", run_id, self._backend.url, problem)
             for path in folder.iterdir():
                 if path.name != _BROUGHT:
                     remove_tree(path)
@@ -96,7 +96,7 @@ class ObjectStore(BaseStore):
     # --- files and directories
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Keep a file under its digest; one that is there already, whole, is kept as it is."""
+        """Store a file under its digest, unless it is there and undamaged."""
         with clear_disk_errors(self._workspace):
             staging = self.staging(run_id)
             if move:
@@ -149,7 +149,7 @@ class ObjectStore(BaseStore):
         """
         location = table_folder(kind, name)
         writer = _BucketTables(self._bucket, self.staging(run_id))
-        with clear_disk_errors(self._workspace), clear_bucket_errors(self._settings), hold_table(self._locks, kind, name):
+        with clear_disk_errors(self._workspace), self._backend.clear_errors(), hold_table(self._locks, kind, name):
             stored = commit_table(staged, writer, location, run_id, after)
         remove_tree(staged.folder)
         return stored
@@ -164,7 +164,7 @@ class ObjectStore(BaseStore):
         """
         location = self._location(artifact)
         if artifact.media is Media.DELTA:
-            with clear_bucket_errors(self._settings):
+            with self._backend.clear_errors():
                 return self._dataset(artifact)
         copy = self._cache.tree(artifact.digest) if artifact.media is Media.DIRECTORY else self._cache.file(artifact.digest)
         # The original is asked for each time: what was erased from the bucket by anyone is not read from a copy.
@@ -179,7 +179,7 @@ class ObjectStore(BaseStore):
             raise self._missing(artifact) from error
 
     def _original(self, artifact: Artifact, location: str) -> bool:
-        """Return whether what a copy is of is still in the bucket."""
+        """Whether the original of a copy is still in the bucket."""
         if artifact.media is not Media.DIRECTORY:
             return self._bucket.size(location) is not None
         if not self._bucket.is_folder(location):
@@ -188,7 +188,7 @@ class ObjectStore(BaseStore):
         return there >= {path for path, _, _ in directory_members(artifact, self.place)}
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
-        """Fetch one file into the cache under the digest that its bytes have: whether that is the recorded one is for `verify` to say."""
+        """Download one file into the cache under the digest of its bytes, which `verify` compares with the recorded one."""
         if artifact.media is Media.FILE:
             return self._cache.fetch(name, artifact.digest, artifact.size_bytes)
         found = self._bucket.fingerprint(name)
@@ -199,18 +199,18 @@ class ObjectStore(BaseStore):
     # --- erasing
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Return path and size of everything that is kept, whoever put it."""
+        """Yield path and size of every stored file, of any workspace."""
         return self._bucket.listed("")
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of a kept file; None where it is not there."""
+        """Return the bytes of a stored file; None if missing."""
         try:
             return self._bucket.read(_inside(path))
         except FileNotFoundError:
             return None
 
     def erase(self, paths: Collection[str]) -> int:
-        """Remove kept files and every copy on this machine, and give the bytes that went."""
+        """Remove stored files and every copy on this machine; return the number of bytes removed."""
         self._bucket.claim()
         sizes = {path: self._bucket.size(_inside(path)) for path in sorted(paths)}
         there = {path: size for path, size in sizes.items() if size is not None}
@@ -219,29 +219,29 @@ class ObjectStore(BaseStore):
         return sum(there.values())
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace the bytes of a kept file, whole or not at all."""
+        """Replace the bytes of a stored file atomically."""
         self._bucket.claim()
         self._bucket.replace(_inside(path), data)
         self._cache.forget()
 
 
 class _BucketTables:
-    """Tables in a bucket: data is put beside what is there, and the commit's put-if-absent is the acknowledgement."""
+    """Tables in a bucket: data is uploaded to a folder of its own, and the commit's put-if-absent is the acknowledgement."""
 
     def __init__(self, bucket: Bucket, staging: Path) -> None:
         self.place = bucket
         self._staging = staging
 
     def bring(self, staged: StagedTable, folder: str) -> None:
-        """Upload the staged files. Where they go is noted first, so that a crash leaves nothing that its workspace doesn't know of."""
+        """Upload the staged files; the folder is noted first, so that the workspace can remove it after a crash."""
         write_durably(self._staging / _BROUGHT, json.dumps(sorted({*_brought(self._staging), folder})).encode())
         self.place.upload_all([(staged.folder / file.name, f"{folder}/{file.name}", file.digest, file.size_bytes) for file in staged.files])
 
     def withdraw(self, folder: str) -> None:
-        """Leave it to `discard`: a commit whose answer was lost may be on its way, and then names this data."""
+        """Leave the data to `discard`: a commit whose answer was lost may still succeed and name it."""
 
     def commit(self, path: str, data: bytes) -> bool:
-        """Put the commit if there is none; the answer is the acknowledgement, and where it is lost what lies there says whose commit it is."""
+        """Put the commit if absent; the answer is the acknowledgement, and if it is lost, the stored commit names its run."""
         try:
             return self.place.create(path, data)
         except (UsageError, OSError):
@@ -251,14 +251,14 @@ class _BucketTables:
 
 
 def _brought(staging: Path) -> list[str]:
-    """Return the folders of tables that a run brought data to."""
+    """Return the folders of tables that a run uploaded data to."""
     with contextlib.suppress(FileNotFoundError, ValueError):
         return [str(each) for each in json.loads((staging / _BROUGHT).read_text(encoding="utf-8"))]
     return []
 
 
 def _check_names(paths: Iterable[str]) -> None:
-    """Refuse names that no key in a bucket can have, before anything is put.
+    """Refuse names that are not valid keys, before any upload.
 
     Raises:
         UsageError: one has a control character or a backslash; it is named.

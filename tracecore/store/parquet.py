@@ -59,7 +59,7 @@ def _type(type_: pa.DataType, column: str) -> pa.DataType:  # noqa: PLR0911  # o
 
 
 def _field(field: pa.Field) -> pa.Field:
-    # Parquet's own field ids come along when a table was read from a file; they say nothing of the rows.
+    # Parquet's own field ids, from a table read from a file, are not part of the rows.
     metadata = {key: value for key, value in (field.metadata or {}).items() if not key.startswith(b"PARQUET:")}
     return pa.field(field.name, _type(field.type, field.name), field.nullable, metadata or None)
 
@@ -68,12 +68,12 @@ def delta_schema(schema: pa.Schema) -> pa.Schema:
     """Return the schema of the table that a stage's rows are written to; pandas' and Parquet's metadata are left out.
 
     Raises:
-        UsageError: a column that a Delta table can't hold, or two columns of one name.
+        UsageError: a Delta table can't hold a column, or two columns have one name.
     """
     names = [name.lower() for name in schema.names]
     doubled = next((name for name in schema.names if names.count(name.lower()) > 1), None)
     if doubled is not None:
-        raise UsageError(f"The column name '{doubled}' stands twice in the table; names that differ by case alone count as one.")
+        raise UsageError(f"The column name '{doubled}' is twice in the table; names that differ only in case count as one.")
     return pa.schema([_field(field) for field in schema])
 
 
@@ -193,7 +193,7 @@ def _by_drive(table: pa.Table, partitioned: bool) -> Iterator[tuple[str | None, 
 
 
 def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive: str | None) -> TableFile:
-    """Write one drive's rows, sorted, in row groups cut by the rows alone."""
+    """Write one drive's rows, sorted, in row groups that depend only on the rows."""
     table = pa.Table.from_batches(batches)
     order = _order(table)
     sizes = _row_sizes(table)
@@ -210,7 +210,7 @@ def _write_file(batches: list[pa.RecordBatch], folder: Path, number: int, drive:
             writer.write_table(group.combine_chunks(), row_group_size=max(1, stop - start))
     fsync_file(temporary)
     digest = digest_file(temporary)
-    # The name says what the bytes should be, so that a damaged file can be named; identity rests on the bytes alone.
+    # The digest in the name locates damage; identity depends only on the bytes.
     final = temporary.rename(folder / f"{number:05d}-{hex_of(digest)}.parquet")
     partition = () if drive is None else ((PARTITION, drive),)
     return TableFile(final.name, digest, final.stat().st_size, table.num_rows, partition, _stats(final))
@@ -298,7 +298,7 @@ def _stats(path: Path) -> str:
 
 
 def _plain(value: Any) -> bool:
-    """Return whether a bound may stand in the log: a whole number, a finite float or a short text."""
+    """Whether a bound may be written to the log: an integer, a finite float or a short text."""
     if isinstance(value, float):
         return math.isfinite(value)
     return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and len(value) <= 64)

@@ -1,4 +1,4 @@
-"""Where a store's bytes lie, as its readers see it: files under POSIX paths relative to the store's root, in a folder or in a bucket."""
+"""The place of a store's bytes for readers: files under POSIX paths relative to the store's root, in a folder or in a bucket."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ __all__ = ["LocalPlace", "Place", "leads_out"]
 
 
 class Place(Protocol):
-    """What a store's readers need of the place of its bytes; nothing here changes any."""
+    """Read access to the files of a store."""
 
     def read(self, path: str) -> bytes:
         """Return a small file's bytes.
 
         Raises:
-            FileNotFoundError: it is not there.
+            FileNotFoundError: it is missing.
         """
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
         """Return several small files' bytes, as `read`."""
 
     def size(self, path: str) -> int | None:
-        """Return a file's size, None where it is not there."""
+        """Return a file's size, None if missing."""
 
     def fingerprint(self, path: str) -> tuple[str, int] | None:
-        """Recompute a file's digest from its bytes, and count them; None where it is not there."""
+        """Recompute a file's digest and size from its bytes; None if missing."""
 
     def listed(self, folder: str) -> Iterator[tuple[str, int]]:
-        """Return path and size of every file below a folder, in order."""
+        """Yield path and size of every file below a folder, in order."""
 
     def is_folder(self, folder: str) -> bool:
-        """Return whether there is a folder, whole."""
+        """Whether a folder exists, complete."""
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
         """Hash every file below a folder: (path relative to it, size, SHA-256 hex), as `scan_directory`."""
 
     def contains(self, folder: str, path: str) -> bool:
-        """Return whether a path stays below a folder, links followed."""
+        """Whether a path stays below a folder, links followed."""
 
     def rows(self, path: str) -> int:
         """Return the rows that a Parquet file's footer counts.
 
         Raises:
-            OSError, ValueError: it is none.
+            OSError, ValueError: it is not a Parquet file.
         """
 
     def arrow(self, folder: str) -> FileSystem:
@@ -61,7 +61,7 @@ class Place(Protocol):
 
 
 def leads_out(path: str) -> bool:
-    """Return whether a path, taken from a record or a log, is no plain path below its folder."""
+    """Whether a path from a record or log is absolute, empty or has `..`."""
     parts = PurePosixPath(path)
     return parts.is_absolute() or ".." in parts.parts or not parts.parts
 
@@ -100,7 +100,7 @@ class LocalPlace:
                     yield path.relative_to(self.root).as_posix(), path.stat().st_size
 
     def is_folder(self, folder: str) -> bool:
-        """Return whether there is a folder: it was moved there as a whole."""
+        """Whether a folder exists: it was moved there by one rename."""
         return (self.root / folder).is_dir()
 
     def scan(self, folder: str) -> list[tuple[str, int, str]]:
@@ -108,7 +108,7 @@ class LocalPlace:
         return scan_directory(self.root / folder)
 
     def contains(self, folder: str, path: str) -> bool:
-        """Return whether a path stays below a folder, links followed."""
+        """Whether a path stays below a folder, links followed."""
         return (self.root / folder / path).resolve().is_relative_to((self.root / folder).resolve())
 
     def rows(self, path: str) -> int:
@@ -119,8 +119,8 @@ class LocalPlace:
         return counted
 
     def arrow(self, folder: str) -> Any:
-        """Return a folder to Arrow."""
+        """Return a folder as a file system for Arrow."""
         from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
-        # The plain local file system: deltalake's own handler calls back into Python from Arrow's threads, which aborts the process at exit.
+        # deltalake's own file system calls back into Python from Arrow's threads, which aborts the process at exit.
         return SubTreeFileSystem(str(self.root / folder), LocalFileSystem())

@@ -1,4 +1,4 @@
-"""What any artifact store must do; a local folder and a bucket do."""
+"""The interface of artifact stores, implemented by a local folder and a bucket."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Opened = Any
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Bytes that are durably in the store: what an `Artifact` says of them.
+    """Bytes that are durably in the store, as an `Artifact` records them.
 
     Attributes:
         location: relative to the store's root, POSIX.
@@ -91,7 +91,7 @@ class StagedTable:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailure:
-    """Something in the store that is not as the record says: `what` names the file, relative to the store's root."""
+    """A difference between store and record: `what` is the file, relative to the store's root."""
 
     what: str
     expected: str
@@ -116,22 +116,22 @@ class Part:
 
 
 class Store(Protocol):
-    """Where artifacts' bytes are kept. A put returns only when the bytes are durable, and shows all of them or nothing."""
+    """Storage of artifacts' bytes. A put is atomic, and returns only when the bytes are durable."""
 
     def staging(self, run_id: str) -> Path:
-        """Make and give the folder a run writes to before its outputs are put; on the store's own file system."""
+        """Make the folder that a run writes to before its outputs are put, on the store's own file system, and return it."""
 
     def discard(self, run_id: str) -> None:
-        """Remove what a run left in staging."""
+        """Remove a run's files in staging."""
 
     def staged_runs(self) -> list[str]:
         """Ids of the runs that have something in staging: live ones, and the orphans of crashed ones."""
 
     def put_file(self, source: Path, *, run_id: str, move: bool = False) -> Stored:
-        """Keep a file; `move` gives it away (a staged output), else it is copied and the source stays as it was."""
+        """Store a file; with `move` a staged output is moved, else the source is copied."""
 
     def put_directory(self, source: Path, *, run_id: str) -> Stored:
-        """Keep a staged directory, which is given away."""
+        """Store a staged directory by moving it."""
 
     def stage_table(self, data: pa.Table | pa.RecordBatchReader, *, run_id: str, port: str) -> StagedTable:
         """Write a table to staging: sorted, one file a drive; the same rows give the same bytes."""
@@ -144,36 +144,33 @@ class Store(Protocol):
         """
 
     def put_import(self, folder: Path, location: str) -> None:
-        """Keep all files of a staged folder below a location of their own, which nothing else ever uses; the folder is given away.
-
-        Durable when it returns. What a crash left at that location is replaced.
-        """
+        """Move all files of a staged folder, durably, to a location of their own; what a crash left there is replaced."""
 
     def exists(self, artifact: Artifact) -> bool:
-        """Return whether all files of an artifact are there with their recorded sizes, without reading them."""
+        """Whether all files of an artifact exist with their recorded sizes; they are not read."""
 
     def open(self, artifact: Artifact) -> Path | ds.Dataset:
         """Return a file's or directory's path, or a dataset at exactly the recorded version of a table."""
 
     def fetched(self, artifact: Artifact, name: str) -> Path:
-        """Return the place on disk of one of the files that an artifact stands on, fetched where it lies elsewhere.
+        """Return the local path of one of an artifact's files, downloaded if necessary.
 
         Raises:
-            FileNotFoundError: it is missing from the store, as far as that is known without opening it.
+            FileNotFoundError: it is missing, as far as that is known without opening it.
         """
 
     def log(self, artifact: Artifact) -> Sequence[str]:
-        """Name the commits of a table that there are up to a version, by POSIX path relative to the store's root, in order."""
+        """Return the existing commits of a table up to a version, by POSIX path relative to the store's root, in order."""
 
     def names(self, artifact: Artifact, *, log: bool = True) -> Sequence[str]:
-        """Name every file that an artifact stands on, by POSIX path relative to the store's root; nothing is fetched.
+        """Return every file of an artifact by POSIX path relative to the store's root, without downloads.
 
         Args:
             log: whether to name a table's commits, which all its versions share.
         """
 
     def verify(self, artifact: Artifact, gone: Sequence[ErasedFile] = (), *, log: Sequence[StoreFailure] | None = None) -> list[StoreFailure]:
-        """Recompute an artifact's digest from its bytes, trusting no stored hash; an empty list says that all is as recorded.
+        """Recompute an artifact's digest from its bytes, without trusting stored hashes; an empty list means that all is as recorded.
 
         Args:
             gone: files that a tombstone of the record names: no failures, and the digest is recomputed with what was recorded of them, so that
@@ -184,19 +181,19 @@ class Store(Protocol):
     def verify_log(
         self, location: str, versions: Collection[DeltaVersion], gone: Sequence[ErasedFile] = ()
     ) -> Mapping[DeltaVersion, list[StoreFailure]]:
-        """Recompute a table's log once, from its first commit, and compare it with every recorded version; what is wrong, by version."""
+        """Recompute a table's log once, from its first commit; return its differences from each recorded version."""
 
     def parts(self, artifact: Artifact) -> list[Part]:
-        """Return the files that hold a version's content (of a table its data files, without the log), as the log or manifest says, gone or not."""
+        """Return the files with a version's content (a table's data files, not its log) by log or manifest, existing or not."""
 
     def inventory(self) -> Iterator[tuple[str, int]]:
-        """Return (POSIX path relative to the store's root, size) of everything that is kept, staging apart, in order."""
+        """Yield (POSIX path relative to the store's root, size) of every stored file, without staging, in order."""
 
     def read(self, path: str) -> bytes | None:
-        """Return the bytes of one kept file by its path relative to the store's root; None where it is not there."""
+        """Return the bytes of a stored file by its path relative to the store's root; None if missing."""
 
     def erase(self, paths: Collection[str]) -> int:
-        """Remove kept files for good, copies in caches too, and give the bytes that went; durable when it returns, and no error where one is gone."""
+        """Remove stored files, durably, and their cached copies; missing ones are ignored. Returns the number of bytes removed."""
 
     def rewrite(self, path: str, data: bytes) -> None:
-        """Replace the bytes of a kept file, whole or not at all; only ever to erase some of what it held. Durable when it returns."""
+        """Replace the bytes of a stored file, atomically and durably, to erase a part of its content."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tracecore.errors import TracecoreError, UsageError
 from tracecore.files import write_durably
-from tracecore.store.bucket_access import BucketSettings
+from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.ledger_binding import MARKER, WrongLedger, compare_store, ledger_mark, marked_ledger, unset
 from tracecore.store.local import LocalStore
 from tracecore.store.protocol import Store
 from tracecore.workspace import Workspace
 
-__all__ = ["bucket_settings", "check_store", "folder_store", "open_store", "store_ledger"]
+__all__ = ["check_store", "folder_store", "open_store", "store_ledger"]
 
 
 def open_store(workspace: Workspace) -> Store:
@@ -24,33 +24,19 @@ def open_store(workspace: Workspace) -> Store:
     elsewhere = workspace.store_url
     if not elsewhere:
         return LocalStore(workspace)
-    settings = bucket_settings(elsewhere)
+    backend = BlobBackend.of(elsewhere)
     from tracecore.store.object_store import ObjectStore
 
-    return ObjectStore(workspace, settings)
-
-
-def bucket_settings(url: str) -> BucketSettings:
-    """Read how a bucket is reached.
-
-    Raises:
-        UsageError: the environment does not say how it is reached, or the client for one is not installed.
-    """
-    settings = BucketSettings.of(url)
-    try:
-        import obstore  # noqa: F401  # an extra: who keeps bytes in the workspace needs none of it
-    except ModuleNotFoundError:
-        raise UsageError(f"TRACECORE_STORE_URL is '{url}', which needs a package more: pip install \"tracecore[s3]\".") from None
-    return settings
+    return ObjectStore(workspace, backend)
 
 
 def folder_store(folder: Path) -> Store:
-    """Open what was unpacked into a folder, below `store/` there: whatever the workspace's own store is, this one lies on this machine."""
+    """Open the store below `store/` of an unpacked folder, on this machine whatever the workspace's own store."""
     return LocalStore(Workspace(folder, "unpacked", "", "", None))
 
 
 def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None]:
-    """Return where a store lies, and the id of its ledger; None where it belongs to none.
+    """Return the place of a store and the id of its ledger, None without one.
 
     Args:
         url: None for the folder in the workspace.
@@ -67,8 +53,8 @@ def store_ledger(workspace: Workspace, url: str | None) -> tuple[str, str | None
             raise UsageError(f"The store {workspace.store} can't be read: {MARKER}: {error.strerror}.") from None
     from tracecore.store.bucket import Bucket
 
-    bucket = Bucket(bucket_settings(url), workspace.ledger_id)
-    return str(bucket.settings.where), bucket.ledger()
+    bucket = Bucket(BlobBackend.of(url), workspace.ledger_id)
+    return str(bucket.backend.where), bucket.ledger()
 
 
 def check_store(workspace: Workspace, bound: str | None) -> None:
@@ -78,7 +64,7 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
         bound: the store's recorded place; None before the store is bound: one without a ledger becomes this one's.
 
     Raises:
-        WrongLedger: it belongs to another ledger, or to none although the workspace was bound to one.
+        WrongLedger: it belongs to another ledger, or to none although the workspace is bound to one.
     """
     if bound is None:
         _claim(workspace)
@@ -89,7 +75,7 @@ def check_store(workspace: Workspace, bound: str | None) -> None:
     except TracecoreError:
         if workspace.store_url is None:
             raise
-        return  # the bucket can't be reached: what needs its bytes says so, and the rest of the record answers
+        return  # the bucket can't be reached: commands that need its bytes report it
     compare_store(workspace, where, found, bound)
     if workspace.store_url is None and bound not in {None, workspace.store.name}:
         raise unset(workspace, "store", where, str(bound))
@@ -100,6 +86,6 @@ def _claim(workspace: Workspace) -> None:
     if workspace.store_url is not None:
         from tracecore.store.bucket import Bucket
 
-        Bucket(bucket_settings(workspace.store_url), workspace.ledger_id).claim()
+        Bucket(BlobBackend.of(workspace.store_url), workspace.ledger_id).claim()
     elif not (workspace.store / MARKER).exists():
         write_durably(workspace.store / MARKER, ledger_mark(workspace.ledger_id))

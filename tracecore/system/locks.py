@@ -1,11 +1,11 @@
-"""Locks between processes, held by the operating system: a crash releases them.
+"""Locks between processes, held by the operating system (`flock`): a crash releases them.
 
-Four kinds: a live run holds its run lock from START to its terminal event, so that `recover` knows it from a crashed one; who makes what a staleness
-key stands for holds the key's lock, so that a second process waits and reuses; who writes a Delta table holds the table's lock; and whoever stands on
-stored bytes shares the store, which who erases bytes must have alone.
+A live run holds the lock of its run from START to its terminal event, so that `recover` distinguishes it from a crashed one. The process that makes the
+output of a staleness key holds the lock of the key, so that a second process waits and reuses the output. A writer of a Delta table holds the lock of
+the table. Readers of stored bytes share the lock of the store; erasing them needs it exclusively.
 
-A lock is of the process that took it, not of children that it forks: workers of a pool outlive a killed process, and would hold its locks for ever.
-The worker of a stage, which ends with its build, is handed them on purpose: until it is gone it may still write where they say that somebody does.
+A lock belongs to the process that took it, not to children that it forks: workers of a pool may outlive a killed process, and would hold its locks
+forever. The worker of a stage, which ends with its build, inherits the locks on purpose: until it has ended, it may still write what they protect.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,18 +41,18 @@ os.register_at_fork(after_in_child=_let_go_in_a_child)
 
 
 def held() -> list[int]:
-    """Return the descriptors of the locks that this process holds, to be handed to a worker: nobody gets them before both have ended."""
+    """Return the descriptors of the locks that this process holds, for a worker to inherit: they are free once both have ended."""
     return sorted(_OPEN)
 
 
 def keep_open(descriptors: Iterable[int]) -> None:
-    """Hold the locks of the build that this worker belongs to; children that it forks let go of them."""
+    """Inherit the locks of this worker's build; children that it forks release them."""
     _OPEN.update(descriptors)
 
 
 @contextmanager
 def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
-    """Open a lock file; give its place and a descriptor of its own, so that two threads of one process exclude each other too."""
+    """Open a lock file with a descriptor of its own, so that two threads of one process exclude each other too."""
     with clear_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         place = folder / f"{name}.lock"
@@ -69,7 +69,7 @@ def _file(folder: Path, name: str) -> Iterator[tuple[Path, int]]:
 
 
 def _acquired(descriptor: int, mode: int, patience: float | None) -> bool:
-    """Take a lock; say whether it was got within so many seconds, as long as it takes where None."""
+    """Acquire a lock within so many seconds, or without limit for None; return whether it was."""
     if patience is None:
         fcntl.flock(descriptor, mode)
         return True
@@ -86,79 +86,69 @@ def _acquired(descriptor: int, mode: int, patience: float | None) -> bool:
 
 
 @contextmanager
-def hold_run(folder: Path, run_id: str) -> Iterator[None]:
-    """Hold the lock of a live run; its file is removed at the end, when the run has its terminal event."""
-    with _file(folder, f"run-{run_id}") as (place, descriptor):
-        with clear_disk_errors(folder):
-            _acquired(descriptor, fcntl.LOCK_EX, None)
-        try:
-            yield
-        finally:
-            # Still held: whoever tries this run's lock now finds either this file locked or a run that has ended.
-            place.unlink(missing_ok=True)
-
-
-@contextmanager
-def hold_key(folder: Path, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Hold the lock of a staleness key.
+def _locked(
+    folder: Path,
+    name: str,
+    *,
+    shared: bool = False,
+    patience: float | None = None,
+    waiting: Callable[[], None] | None = None,
+    remove: bool = False,
+) -> Iterator[bool]:
+    """Hold the lock of a name.
 
     Args:
-        folder: the workspace's locks.
-        key: `sha256:` staleness key.
-        waiting: called once where another process holds it.
+        shared: whether others may share it.
+        patience: seconds to wait; None waits until it is free.
+        waiting: called once where another process holds it; then the wait has no end.
+        remove: whether to remove the lock file at the end.
+
+    Yields:
+        Whether the lock is held.
     """
-    with _file(folder, f"key-{hex_of(key)}") as (_, descriptor):
+    mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    with _file(folder, name) as (place, descriptor):
         with clear_disk_errors(folder):
-            if not _acquired(descriptor, fcntl.LOCK_EX, 0):
-                if waiting is not None:
-                    waiting()
-                _acquired(descriptor, fcntl.LOCK_EX, None)
-        yield
+            acquired = _acquired(descriptor, mode, patience if waiting is None else 0)
+            if not acquired and waiting is not None:
+                waiting()
+                acquired = _acquired(descriptor, mode, None)
+        try:
+            yield acquired
+        finally:
+            if acquired and remove:
+                place.unlink(missing_ok=True)  # still locked: another process finds this file locked, or a run that has ended
 
 
-@contextmanager
-def hold_table(folder: Path, kind: str, name: str) -> Iterator[None]:
+def hold_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
+    """Hold the lock of a live run."""
+    return _locked(folder, f"run-{run_id}", remove=True)
+
+
+def hold_key(folder: Path, key: str, waiting: Callable[[], None] | None = None) -> AbstractContextManager[bool]:
+    """Hold the lock of a staleness key (`sha256:…`); `waiting` is called once where another process holds it."""
+    return _locked(folder, f"key-{hex_of(key)}", waiting=waiting)
+
+
+def hold_table(folder: Path, kind: str, name: str) -> AbstractContextManager[bool]:
     """Hold the lock of one artifact name's Delta table."""
     readable = quote(f"{kind}.{name}", safe="")[:80]
-    with _file(folder, f"table-{readable}-{hex_of(digest_bytes(f'{kind}/{name}'.encode()))[:16]}") as (_, descriptor):
-        _acquired(descriptor, fcntl.LOCK_EX, None)
-        yield
+    return _locked(folder, f"table-{readable}-{hex_of(digest_bytes(f'{kind}/{name}'.encode()))[:16]}")
 
 
-@contextmanager
-def try_run(folder: Path, run_id: str) -> Iterator[bool]:
-    """Try the lock of a run, no longer than a worker needs to end after the process that it belonged to.
+def try_run(folder: Path, run_id: str) -> AbstractContextManager[bool]:
+    """Try the lock of a run, as long as a worker needs to end after its process.
 
-    Yields:
-        True where no live process holds it: it is held now. Ask for the run's state only then: the run may just have ended by itself.
+    Yields True where no live process holds it: it is held now. Read the run's state only then: the run may just have ended by itself.
     """
-    with _file(folder, f"run-{run_id}") as (place, descriptor):
-        got = _acquired(descriptor, fcntl.LOCK_EX, _WORKERS_END_S)
-        try:
-            yield got
-        finally:
-            if got:
-                place.unlink(missing_ok=True)
+    return _locked(folder, f"run-{run_id}", patience=_WORKERS_END_S, remove=True)
 
 
-@contextmanager
-def share_store(folder: Path) -> Iterator[None]:
-    """Stand on stored bytes: for as long, nobody erases any. Waits for an erasure that is going on; many may share at once."""
-    with _file(folder, _STORE) as (_, descriptor):
-        _acquired(descriptor, fcntl.LOCK_SH, None)
-        yield
+def share_store(folder: Path) -> AbstractContextManager[bool]:
+    """Hold the store lock shared: blocks erasure, and waits for one in progress."""
+    return _locked(folder, _STORE, shared=True)
 
 
-@contextmanager
-def own_store(folder: Path, patience: float = 5.0) -> Iterator[bool]:
-    """Have the stored bytes alone, to erase some of them.
-
-    Args:
-        folder: the workspace's locks.
-        patience: seconds to wait for those who share them.
-
-    Yields:
-        Whether they are had: False where somebody still stands on them.
-    """
-    with _file(folder, _STORE) as (_, descriptor):
-        yield _acquired(descriptor, fcntl.LOCK_EX, patience)
+def own_store(folder: Path, patience: float = 5.0) -> AbstractContextManager[bool]:
+    """Hold the store lock exclusively, to erase bytes; yields False where it is still shared after `patience` seconds."""
+    return _locked(folder, _STORE, patience=patience)

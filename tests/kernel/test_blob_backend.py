@@ -13,7 +13,7 @@ from store_bytes import artifact, object_store, staged_file
 
 from tracecore.errors import UsageError
 from tracecore.store import LocalStore, open_store
-from tracecore.store.bucket_access import BucketSettings
+from tracecore.store.blob_backend import BlobBackend
 from tracecore.store.object_store import ObjectStore
 from tracecore.workspace import Workspace
 
@@ -43,16 +43,16 @@ def test_the_store_is_the_workspaces_own_unless_a_url_names_a_bucket(workspace: 
     monkeypatch.setenv("TRACECORE_STORE_URL", "s3://bucket/store/")
     opened = open_store(Workspace.open(workspace.root))
     assert isinstance(opened, ObjectStore)
-    assert opened.place.settings.url == "s3://bucket/store"
+    assert opened.place.backend.url == "s3://bucket/store"
 
 
 def test_secrets_are_in_no_text_of_the_settings() -> None:
-    settings = BucketSettings.of("s3://b/p", {"AWS_ACCESS_KEY_ID": "who", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_SESSION_TOKEN": "hush"})
+    settings = BlobBackend.of("s3://b/p", {"AWS_ACCESS_KEY_ID": "who", "AWS_SECRET_ACCESS_KEY": "hush", "AWS_SESSION_TOKEN": "hush"})
     assert "hush" not in repr(settings) + settings.where
 
 
 def opened(workspace: Workspace, environment: dict[str, str]) -> ObjectStore:
-    return ObjectStore(workspace, BucketSettings.of(environment["TRACECORE_STORE_URL"], environment))
+    return ObjectStore(workspace, BlobBackend.of(environment["TRACECORE_STORE_URL"], environment))
 
 
 def test_a_server_that_is_not_there_is_named_in_a_sentence(s3_server: S3Server, workspace: Workspace) -> None:
@@ -111,7 +111,7 @@ def test_a_server_that_ignores_put_if_absent_is_refused_before_anything_is_put(f
 def test_a_bucket_of_other_workspaces_is_refused_before_anything_is_changed(s3_server: S3Server, workspace: Workspace, tmp_path: Path) -> None:
     store = object_store(s3_server, workspace)
     kept = artifact(store.put_file(staged_file(store, b"drive"), run_id="r", move=True))
-    stranger = object_store(s3_server, Workspace.create(tmp_path / "stranger", slug="test", ledger_id="1" * 32), store.place.settings.prefix)
+    stranger = object_store(s3_server, Workspace.create(tmp_path / "stranger", slug="test", ledger_id="1" * 32), store.place.backend.prefix)
     sentence = f"belongs to ledger {'0' * 32}, this workspace to ledger {'1' * 32}: correct TRACECORE_STORE_URL"
     for change in (lambda: stranger.staging("r"), lambda: stranger.erase([str(kept.location)]), lambda: stranger.rewrite(str(kept.location), b"")):
         with pytest.raises(UsageError, match=sentence):
