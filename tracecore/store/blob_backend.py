@@ -76,7 +76,7 @@ class BlobBackend:
         try:
             import obstore  # noqa: F401  # an extra: a store in the workspace does not need it
         except ModuleNotFoundError:
-            raise UsageError(f"The store {url} needs another package: pip install \"tracecore[s3]\".") from None
+            raise UsageError(f'The store {url} needs another package: pip install "tracecore[s3]".') from None
         env = os.environ if environment is None else environment
         parts = urlsplit(url)
         endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or None

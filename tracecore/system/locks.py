@@ -1,8 +1,8 @@
 """Locks between processes, held by the operating system (`flock`): a crash releases them.
 
-A live run holds the lock of its run from START to its terminal event, so that `recover` distinguishes it from a crashed one. The process that makes the
-output of a staleness key holds the lock of the key, so that a second process waits and reuses the output. A writer of a Delta table holds the lock of
-the table. Readers of stored bytes share the lock of the store; erasing them needs it exclusively.
+A live run holds the lock of its run from START to its terminal event, so that `recover` distinguishes it from a crashed one. The process that makes
+the output of a staleness key holds the lock of the key, so that a second process waits and reuses it. A writer of a Delta table holds the lock
+of the table. Readers of stored bytes share the lock of the store; erasing them needs it exclusively.
 
 A lock belongs to the process that took it, not to children that it forks: workers of a pool may outlive a killed process, and would hold its locks
 forever. The worker of a stage, which ends with its build, inherits the locks on purpose: until it has ended, it may still write what they protect.
